@@ -1,0 +1,29 @@
+//! Notes which revision is built, when and by what, for `--version` and the build's metric.
+
+use std::{env, process::Command};
+
+fn main() {
+    let revision = output("git", &["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
+    let rustc = output(&env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned()), &["--version"]);
+    // Reproducible builds name their date (https://reproducible-builds.org/specs/source-date-epoch/).
+    let date = match env::var("SOURCE_DATE_EPOCH") {
+        Ok(epoch) => output("date", &["-u", "-d", &format!("@{epoch}"), "+%Y-%m-%dT%H:%M:%SZ"]),
+        Err(_) => output("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
+    };
+    println!("cargo::rustc-env=BUILD_REVISION={revision}");
+    println!("cargo::rustc-env=BUILD_DATE={}", date.unwrap_or_else(|| "unknown".to_owned()));
+    println!("cargo::rustc-env=BUILD_RUSTC={}", rustc.unwrap_or_else(|| "unknown".to_owned()));
+    println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
+    println!("cargo::rerun-if-changed=build.rs");
+    // The file that moves with every commit and checkout.
+    if let Some(log) = output("git", &["rev-parse", "--git-path", "logs/HEAD"]) {
+        println!("cargo::rerun-if-changed={log}");
+    }
+}
+
+/// The first line a command prints, if it succeeds.
+fn output(command: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(command).args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.lines().next().unwrap_or_default().to_owned())
+}

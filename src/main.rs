@@ -1,0 +1,3 @@
+//! The binary: logging, then the command.
+
+fn main() {}

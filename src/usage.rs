@@ -1,0 +1,14 @@
+//! The domain: windows of time, rows of usage and their sums. Pure: no clock, no network, no files.
+
+pub mod failure;
+pub mod row;
+pub mod tally;
+pub mod window;
+
+pub use failure::Reason;
+pub use row::{Row, Unit};
+pub use tally::{Measure, Series, Tally};
+pub use window::{Bounds, Window};
+
+/// Tells the time: `Utc::now`, or what a test says.
+pub type Clock = fn() -> chrono::DateTime<chrono::Utc>;

@@ -1,0 +1,66 @@
+//! Why a poll failed: the closed set behind the label `reason` of `metastudio_poll_failures_total`.
+
+use std::fmt;
+
+/// The one word that says why a poll failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// The key or token was refused (HTTP 401), could not be read, or is being held back after a refusal.
+    Auth,
+    /// The caller is known but not allowed (HTTP 403).
+    Forbidden,
+    /// The service did not accept the request itself (other HTTP 4xx).
+    BadRequest,
+    /// Too many requests (HTTP 429).
+    Throttled,
+    /// The service failed (HTTP 5xx).
+    Server,
+    /// A request or the whole poll ran out of time.
+    Timeout,
+    /// No answer: name resolution, connection, TLS, or a connection that broke.
+    Network,
+    /// An answer that is not what the API documents: HTML, an empty body, a redirect, broken JSON.
+    Malformed,
+    /// Pages that contradict each other, so that the sums cannot be trusted.
+    Inconsistent,
+    /// A defect of the exporter itself: the poll panicked.
+    Internal,
+}
+
+impl Reason {
+    /// Every reason, in the order in which they are exported.
+    pub const ALL: [Reason; 10] = [
+        Reason::Auth,
+        Reason::Forbidden,
+        Reason::BadRequest,
+        Reason::Throttled,
+        Reason::Server,
+        Reason::Timeout,
+        Reason::Network,
+        Reason::Malformed,
+        Reason::Inconsistent,
+        Reason::Internal,
+    ];
+
+    /// The label value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Auth => "auth",
+            Reason::Forbidden => "forbidden",
+            Reason::BadRequest => "bad_request",
+            Reason::Throttled => "throttled",
+            Reason::Server => "server",
+            Reason::Timeout => "timeout",
+            Reason::Network => "network",
+            Reason::Malformed => "malformed",
+            Reason::Inconsistent => "inconsistent",
+            Reason::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,61 @@
+//! One row of usage, as typed as its source allows.
+
+use rust_decimal::Decimal;
+
+/// The unit of a row's `usage`.
+///
+/// The API page lists `MIN` and `HOUR`; sibling APIs of the same service know `NUM`, `CHANNEL`, `GB` and others
+/// (contract, 1.4), so the set is open.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unit {
+    /// `MIN`.
+    Minutes,
+    /// `HOUR`, 60 minutes.
+    Hours,
+    /// Anything else, as the API gave it; `unknown` where it gave none.
+    Other(String),
+}
+
+impl Unit {
+    /// The unit named by the API's text; absent or empty is `unknown`. Names are matched exactly.
+    pub fn from_api(text: Option<&str>) -> Self {
+        match text {
+            Some("MIN") => Unit::Minutes,
+            Some("HOUR") => Unit::Hours,
+            None | Some("") => Unit::Other("unknown".to_owned()),
+            Some(other) => Unit::Other(other.to_owned()),
+        }
+    }
+}
+
+/// What makes two rows the same row when it is met on two pages (contract, 1.5, "duplicate row keys").
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RowKey {
+    /// The bucket's `time`, as it came.
+    pub time: Option<String>,
+    /// Type of resource; empty where absent.
+    pub resource_type: String,
+    /// Type of business; empty where absent.
+    pub business_type: String,
+    /// The unit of the row's usage.
+    pub unit: Unit,
+    /// Sibling APIs split rows by these three; ShowUsageData does not document them.
+    pub sub_resource_type: String,
+    /// See `sub_resource_type`.
+    pub charging_mode: String,
+    /// See `sub_resource_type`.
+    pub resource_source: String,
+}
+
+/// One row of usage: of one bucket of time, one resource type and one business type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// What the row is about.
+    pub key: RowKey,
+    /// The API's `usage`, in the key's unit. `None` where it is absent or unreadable, which is not 0.
+    pub usage: Option<Decimal>,
+    /// The API's `number`: videos produced, live sessions held. `None` where absent or unreadable.
+    pub number: Option<i64>,
+    /// Whether the row describes a part of a bundle, whose usage its parent row already holds.
+    pub is_sub_resource: bool,
+}

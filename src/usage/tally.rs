@@ -1,0 +1,174 @@
+//! Sums over rows.
+//!
+//! Sums are kept in decimal, exactly as the cloud printed the addends, and become the nearest `f64` once, when
+//! they are exported: 0.1 added ten times is 1, whatever the order of the rows and however they were split over
+//! pages. 28 significant digits are exact: with usage of at most 10^6 a row (the API page's range) that leaves more
+//! than ten decimals to a sum over a thousand million rows.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::{Decimal, prelude::Zero};
+use thiserror::Error;
+
+use super::row::{Row, Unit};
+
+/// What is counted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Measure {
+    /// Usage in minutes: rows in minutes and hours.
+    Minutes,
+    /// The API's `number`.
+    Number,
+    /// Usage in a unit that is not a time.
+    Other(String),
+}
+
+/// Which sum: one exported series of a window.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Series {
+    /// What is counted.
+    pub measure: Measure,
+    /// Type of resource; empty where the API named none.
+    pub resource_type: String,
+    /// Type of business; empty where the API named none.
+    pub business_type: String,
+    /// The sub-account user asked for, if one was.
+    pub user_id: Option<String>,
+}
+
+/// A sum that decimal arithmetic cannot hold (beyond 7.9 × 10^28): the answer cannot be meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the sum of the usage values is beyond any sensible range")]
+pub struct Overflow;
+
+/// The sums of one window.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    sums: BTreeMap<Series, Decimal>,
+}
+
+impl Tally {
+    /// Adds what one row says. A value the row does not have adds nothing, not even a zero.
+    ///
+    /// # Errors
+    /// [`Overflow`] where a sum leaves the range of decimal arithmetic.
+    pub fn add(&mut self, row: &Row, user_id: Option<&str>) -> Result<(), Overflow> {
+        let mut add = |measure: Measure, value: Decimal| {
+            let series = Series {
+                measure,
+                resource_type: row.key.resource_type.clone(),
+                business_type: row.key.business_type.clone(),
+                user_id: user_id.map(str::to_owned),
+            };
+            let sum = self.sums.entry(series).or_insert_with(Decimal::zero);
+            *sum = sum.checked_add(value).ok_or(Overflow)?;
+            Ok(())
+        };
+        if let Some(usage) = row.usage {
+            match &row.key.unit {
+                Unit::Minutes => add(Measure::Minutes, usage)?,
+                Unit::Hours => {
+                    let minutes = usage.checked_mul(Decimal::from(60)).ok_or(Overflow)?;
+                    add(Measure::Minutes, minutes)?;
+                }
+                Unit::Other(unit) => add(Measure::Other(unit.clone()), usage)?,
+            }
+        }
+        if let Some(number) = row.number {
+            add(Measure::Number, Decimal::from(number))?;
+        }
+        Ok(())
+    }
+
+    /// The series that any row contributed to, in their order.
+    pub fn series(&self) -> impl Iterator<Item = &Series> {
+        self.sums.keys()
+    }
+
+    /// The sum of a series as the nearest `f64`; 0 where no row contributed.
+    pub fn value(&self, series: &Series) -> f64 {
+        // Through the decimal text, because std's parser rounds correctly for every value.
+        self.sums.get(series).and_then(|sum| sum.to_string().parse().ok()).unwrap_or(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::usage::row::RowKey;
+
+    fn row(unit: &str, usage: Option<Decimal>, number: Option<i64>) -> Row {
+        Row {
+            key: RowKey {
+                time: None,
+                resource_type: "r".into(),
+                business_type: "b".into(),
+                unit: Unit::from_api(Some(unit)),
+                sub_resource_type: String::new(),
+                charging_mode: String::new(),
+                resource_source: String::new(),
+            },
+            usage,
+            number,
+            is_sub_resource: false,
+        }
+    }
+
+    fn series(measure: Measure) -> Series {
+        Series { measure, resource_type: "r".into(), business_type: "b".into(), user_id: None }
+    }
+
+    #[test]
+    fn hours_become_minutes_and_other_units_stay_apart() {
+        let mut tally = Tally::default();
+        for (unit, usage) in [("MIN", "12.5"), ("HOUR", "3.25"), ("GB", "7"), ("", "1")] {
+            tally.add(&row(unit, Some(usage.parse().unwrap()), None), None).unwrap();
+        }
+        assert_eq!(tally.value(&series(Measure::Minutes)), 12.5 + 195.0);
+        assert_eq!(tally.value(&series(Measure::Other("GB".into()))), 7.0);
+        assert_eq!(tally.value(&series(Measure::Other("unknown".into()))), 1.0);
+        assert_eq!(tally.series().count(), 3, "no series for the numbers that did not come");
+    }
+
+    #[test]
+    fn ten_tenths_are_one() {
+        let mut tally = Tally::default();
+        for _ in 0..10 {
+            tally.add(&row("MIN", Some("0.1".parse().unwrap()), Some(1)), None).unwrap();
+        }
+        assert_eq!(tally.value(&series(Measure::Minutes)), 1.0);
+        assert_eq!(tally.value(&series(Measure::Number)), 10.0);
+    }
+
+    #[test]
+    fn a_sum_out_of_range_is_an_error() {
+        let mut tally = Tally::default();
+        let huge = row("MIN", Some(Decimal::MAX), None);
+        tally.add(&huge, None).unwrap();
+        assert_eq!(tally.add(&huge, None), Err(Overflow));
+        assert_eq!(tally.add(&row("HOUR", Some(Decimal::MAX), None), None), Err(Overflow));
+    }
+
+    proptest! {
+        /// The oracle adds integers: millionths of a minute, in 128 bits, and has std round the decimal text.
+        #[test]
+        fn sums_equal_exact_integer_arithmetic(
+            values in prop::collection::vec((any::<bool>(), -1_000_000_000_000_i64..1_000_000_000_000), 0..200),
+        ) {
+            let mut tally = Tally::default();
+            let mut millionths = 0_i128;
+            for &(hours, value) in &values {
+                let unit = if hours { "HOUR" } else { "MIN" };
+                tally.add(&row(unit, Some(Decimal::new(value, 6)), None), None).unwrap();
+                millionths += i128::from(value) * if hours { 60 } else { 1 };
+            }
+            let sign = if millionths < 0 { "-" } else { "" };
+            let size = millionths.unsigned_abs();
+            let text = format!("{sign}{}.{:06}", size / 1_000_000, size % 1_000_000);
+            let exact: f64 = text.parse().unwrap();
+            prop_assert_eq!(tally.value(&series(Measure::Minutes)), exact);
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Windows of time: what `today` or `30d` means at a given instant in a given time zone.
+
+use std::{fmt, str::FromStr};
+
+use chrono::{DateTime, Datelike, Days, Duration, Months, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono_tz::Tz;
+use thiserror::Error;
+
+/// The longest rolling window, in hours: a leap year.
+const MAX_HOURS: u32 = 366 * 24;
+
+/// A named range of time that moves with the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Window {
+    /// From the last local midnight to the next one.
+    Today,
+    /// The local day before today.
+    Yesterday,
+    /// From Monday's midnight to the next Monday's.
+    ThisWeek,
+    /// The local calendar month.
+    ThisMonth,
+    /// The local calendar month before this one.
+    LastMonth,
+    /// The last so many hours, ending now.
+    Hours(u32),
+    /// The last so many times 24 hours, ending now.
+    Days(u32),
+}
+
+/// A text that names no window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{}", Window::EXPECTED)]
+pub struct NotAWindow;
+
+impl Window {
+    /// What a window may be called, for messages.
+    pub const EXPECTED: &'static str = "today, yesterday, this_week, this_month, last_month, \
+        or a number of hours or days from 1h to 8784h and 1d to 366d, such as 24h or 30d";
+
+    /// The window's nominal bounds at `now`: `this_month` ends where the month ends, a rolling window ends now.
+    ///
+    /// A local midnight that a change of clocks skips is replaced by the first minute that exists after it; of a
+    /// midnight that comes twice, the first counts. So the days of a zone always follow on each other without gap
+    /// or overlap.
+    pub fn bounds(self, now: DateTime<Utc>, zone: Tz) -> Bounds {
+        let today = now.with_timezone(&zone).date_naive();
+        let days = |from: NaiveDate, to: NaiveDate| Bounds { start: midnight(from, zone), end: midnight(to, zone) };
+        let month = today.with_day(1).unwrap_or(today);
+        let rolling = |hours: u32| Bounds { start: now - Duration::hours(hours.into()), end: now };
+        match self {
+            Window::Today => days(today, today + Days::new(1)),
+            Window::Yesterday => days(today - Days::new(1), today),
+            Window::ThisWeek => {
+                let monday = today - Days::new(today.weekday().num_days_from_monday().into());
+                days(monday, monday + Days::new(7))
+            }
+            Window::ThisMonth => days(month, month + Months::new(1)),
+            Window::LastMonth => days(month - Months::new(1), month),
+            Window::Hours(hours) => rolling(hours),
+            Window::Days(days) => rolling(days * 24),
+        }
+    }
+}
+
+/// The first instant of a local day.
+fn midnight(date: NaiveDate, zone: Tz) -> DateTime<Utc> {
+    let midnight = date.and_time(NaiveTime::MIN);
+    // Clocks have skipped a whole day (Samoa, 2011), never more, and always whole minutes since local mean time ended.
+    (0..=2 * 24 * 60)
+        .find_map(|minute| zone.from_local_datetime(&(midnight + Duration::minutes(minute))).earliest())
+        .map_or_else(|| midnight.and_utc(), |local| local.with_timezone(&Utc))
+}
+
+impl FromStr for Window {
+    type Err = NotAWindow;
+
+    fn from_str(text: &str) -> Result<Self, NotAWindow> {
+        let rolling = |digits: &str, hours: u32| {
+            let count = digits.parse::<u32>().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()));
+            count.filter(|&n| n >= 1 && n <= MAX_HOURS / hours).ok_or(NotAWindow)
+        };
+        match text {
+            "today" => Ok(Window::Today),
+            "yesterday" => Ok(Window::Yesterday),
+            "this_week" => Ok(Window::ThisWeek),
+            "this_month" => Ok(Window::ThisMonth),
+            "last_month" => Ok(Window::LastMonth),
+            _ => match (text.strip_suffix('h'), text.strip_suffix('d')) {
+                (Some(digits), _) => rolling(digits, 1).map(Window::Hours),
+                (_, Some(digits)) => rolling(digits, 24).map(Window::Days),
+                _ => Err(NotAWindow),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Window::Today => f.write_str("today"),
+            Window::Yesterday => f.write_str("yesterday"),
+            Window::ThisWeek => f.write_str("this_week"),
+            Window::ThisMonth => f.write_str("this_month"),
+            Window::LastMonth => f.write_str("last_month"),
+            Window::Hours(hours) => write!(f, "{hours}h"),
+            Window::Days(days) => write!(f, "{days}d"),
+        }
+    }
+}
+
+/// A half-open range of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The first instant.
+    pub start: DateTime<Utc>,
+    /// The first instant after it.
+    pub end: DateTime<Utc>,
+}
+
+impl Bounds {
+    /// The part of the window that has passed: what can be asked of the API, which does not say whether it accepts an
+    /// end in the future. At least a second long, the API's finest step.
+    pub fn elapsed(&self, now: DateTime<Utc>) -> Bounds {
+        let end = self.end.min(now.max(self.start + Duration::seconds(1)));
+        Bounds { start: self.start, end }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn utc(text: &str) -> DateTime<Utc> {
+        DateTime::parse_from_rfc3339(text).unwrap().to_utc()
+    }
+
+    fn at(window: &str, now: &str, zone: Tz) -> (String, String) {
+        let bounds = window.parse::<Window>().unwrap().bounds(utc(now), zone);
+        let local = |instant: DateTime<Utc>| instant.with_timezone(&zone).to_rfc3339();
+        (local(bounds.start), local(bounds.end))
+    }
+
+    fn pair(start: &str, end: &str) -> (String, String) {
+        (start.to_owned(), end.to_owned())
+    }
+
+    #[test]
+    fn calendar_windows_follow_the_zone() {
+        let shanghai = chrono_tz::Asia::Shanghai;
+        // Sunday 2025-11-30 in UTC is already Monday 2025-12-01 in Shanghai.
+        let now = "2025-11-30T16:30:00Z";
+        let expected = [
+            ("today", "2025-12-01T00:00:00+08:00", "2025-12-02T00:00:00+08:00"),
+            ("yesterday", "2025-11-30T00:00:00+08:00", "2025-12-01T00:00:00+08:00"),
+            ("this_week", "2025-12-01T00:00:00+08:00", "2025-12-08T00:00:00+08:00"),
+            ("this_month", "2025-12-01T00:00:00+08:00", "2026-01-01T00:00:00+08:00"),
+            ("last_month", "2025-11-01T00:00:00+08:00", "2025-12-01T00:00:00+08:00"),
+            ("36h", "2025-11-29T12:30:00+08:00", "2025-12-01T00:30:00+08:00"),
+            ("7d", "2025-11-24T00:30:00+08:00", "2025-12-01T00:30:00+08:00"),
+        ];
+        for (window, start, end) in expected {
+            assert_eq!(at(window, now, shanghai), pair(start, end), "{window}");
+        }
+    }
+
+    #[test]
+    fn days_are_23_and_25_hours_long_when_clocks_change() {
+        let berlin = chrono_tz::Europe::Berlin;
+        assert_eq!(
+            at("today", "2025-03-30T12:00:00Z", berlin),
+            pair("2025-03-30T00:00:00+01:00", "2025-03-31T00:00:00+02:00")
+        );
+        let length = |now| {
+            let day = Window::Today.bounds(utc(now), berlin);
+            (day.end - day.start).num_hours()
+        };
+        assert_eq!(length("2025-03-30T12:00:00Z"), 23);
+        assert_eq!(length("2025-10-26T12:00:00Z"), 25);
+        assert_eq!(length("2025-06-01T12:00:00Z"), 24);
+    }
+
+    #[test]
+    fn a_midnight_that_does_not_exist_is_the_first_minute_after_it() {
+        let cairo = chrono_tz::Africa::Cairo; // clocks go from 00:00 to 01:00 on the last Friday of April
+        assert_eq!(
+            at("today", "2025-04-25T12:00:00Z", cairo),
+            pair("2025-04-25T01:00:00+03:00", "2025-04-26T00:00:00+03:00")
+        );
+        let apia = chrono_tz::Pacific::Apia; // 2011-12-30 never happened
+        assert_eq!(
+            at("today", "2011-12-30T09:59:59Z", apia),
+            pair("2011-12-29T00:00:00-10:00", "2011-12-31T00:00:00+14:00")
+        );
+    }
+
+    #[test]
+    fn month_ends_and_leap_years() {
+        let zone = chrono_tz::UTC;
+        let month = |now| at("last_month", now, zone);
+        assert_eq!(month("2024-03-31T23:59:59Z"), pair("2024-02-01T00:00:00+00:00", "2024-03-01T00:00:00+00:00"));
+        assert_eq!(month("2025-01-01T00:00:00Z"), pair("2024-12-01T00:00:00+00:00", "2025-01-01T00:00:00+00:00"));
+    }
+
+    #[test]
+    fn names_are_read_back_and_others_refused() {
+        for name in ["today", "yesterday", "this_week", "this_month", "last_month", "1h", "8784h", "1d", "366d"] {
+            assert_eq!(name.parse::<Window>().unwrap().to_string(), name);
+        }
+        for name in ["", "h", "0h", "-1d", "+1d", "367d", "8785h", "1w", "Today", "24 h", "1.5h", "１d"] {
+            assert_eq!(name.parse::<Window>(), Err(NotAWindow), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_the_past_is_asked_for() {
+        let zone = chrono_tz::UTC;
+        let now = utc("2025-11-08T09:30:00Z");
+        let elapsed = Window::Today.bounds(now, zone).elapsed(now);
+        assert_eq!((elapsed.start, elapsed.end), (utc("2025-11-08T00:00:00Z"), now));
+        let whole = Window::Yesterday.bounds(now, zone);
+        assert_eq!(whole.elapsed(now), whole);
+        let midnight = utc("2025-11-08T00:00:00Z");
+        let first = Window::Today.bounds(midnight, zone).elapsed(midnight);
+        assert_eq!(first.end, utc("2025-11-08T00:00:01Z"), "never an empty range");
+    }
+
+    proptest! {
+        /// From 2012 on: before that, Newfoundland set its clocks back at 00:01, into a day that had already ended.
+        #[test]
+        fn windows_partition_time(zone in 0..chrono_tz::TZ_VARIANTS.len(), second in 1_325_376_000_i64..4_102_444_800) {
+            let zone = chrono_tz::TZ_VARIANTS[zone];
+            let now = DateTime::from_timestamp(second, 0).unwrap();
+            let of = |window: Window| window.bounds(now, zone);
+            let today = of(Window::Today);
+            prop_assert!(today.start <= now && now < today.end, "{today:?} does not hold {now}");
+            prop_assert_eq!(of(Window::Yesterday).end, today.start);
+            prop_assert_eq!(of(Window::LastMonth).end, of(Window::ThisMonth).start);
+            prop_assert_eq!(Window::Today.bounds(today.end, zone).start, today.end);
+
+            // The days of the month, one after the other, are the month.
+            let month = of(Window::ThisMonth);
+            let mut at = month.start;
+            while at < month.end {
+                let day = Window::Today.bounds(at, zone);
+                prop_assert_eq!(day.start, at);
+                at = day.end;
+            }
+            prop_assert_eq!(at, month.end);
+        }
+    }
+}
