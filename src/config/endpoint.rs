@@ -1,0 +1,90 @@
+//! Where the service lives.
+//!
+//! Source: contract, 1.1. The official SDK knows the first two regions; the third has the service too, its host name
+//! is inferred from the pattern.
+
+use std::{fmt, net::IpAddr};
+
+use reqwest::Url;
+
+/// The regions in which MetaStudio is documented to exist.
+pub const REGIONS: [&str; 3] = ["cn-north-4", "cn-east-3", "ap-southeast-3"];
+
+/// Scheme, host and port of the service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    scheme: &'static str,
+    /// As in the header `Host`: with a port only where it is not the scheme's own.
+    pub host: String,
+    /// Whether it is this machine.
+    pub is_loopback: bool,
+}
+
+impl Endpoint {
+    /// What an endpoint may look like, for messages.
+    pub const EXPECTED: &'static str =
+        "https://HOST or https://HOST:PORT without path or user (http only for this machine)";
+
+    /// The endpoint of a region.
+    pub fn of_region(region: &str) -> Self {
+        Endpoint { scheme: "https", host: format!("metastudio.{region}.myhuaweicloud.com"), is_loopback: false }
+    }
+
+    /// Reads a URL that is nothing but an endpoint. Without TLS it must be this machine: a token would go out in clear.
+    pub fn parse(text: &str) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        let is_bare = matches!(url.path(), "" | "/")
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none();
+        let name = url.host_str().filter(|name| is_bare && !name.is_empty())?;
+        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        let is_loopback = name == "localhost" || address.is_ok_and(|address| address.is_loopback());
+        let scheme = match url.scheme() {
+            "https" => "https",
+            "http" if is_loopback => "http",
+            _ => return None,
+        };
+        let host = url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"));
+        Some(Endpoint { scheme, host, is_loopback })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Option<(String, bool)> {
+        Endpoint::parse(text).map(|endpoint| (endpoint.to_string(), endpoint.is_loopback))
+    }
+
+    #[test]
+    fn an_endpoint_is_a_scheme_and_a_host() {
+        let some = |text: &str, is_loopback| Some((text.to_owned(), is_loopback));
+        assert_eq!(parsed("https://Example.com:443/"), some("https://example.com", false));
+        assert_eq!(parsed("https://example.com:8443"), some("https://example.com:8443", false));
+        assert_eq!(parsed("http://127.0.0.1:1"), some("http://127.0.0.1:1", true));
+        assert_eq!(parsed("http://[::1]:1"), some("http://[::1]:1", true));
+        assert_eq!(parsed("http://localhost"), some("http://localhost", true));
+        for wrong in [
+            "http://example.com",
+            "https://u:p@example.com",
+            "https://e.com/v1",
+            "https://e.com?a",
+            "e.com",
+            "ftp://e.com",
+            "https://",
+        ] {
+            assert_eq!(parsed(wrong), None, "{wrong}");
+        }
+        let of_region = Endpoint::of_region("cn-north-4").to_string();
+        assert_eq!(parsed(&of_region), some("https://metastudio.cn-north-4.myhuaweicloud.com", false));
+    }
+}

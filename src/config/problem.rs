@@ -1,0 +1,25 @@
+//! What is wrong with a configuration: where, what was found, what would be right.
+
+use std::fmt;
+
+/// One problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The path in the file, such as `projects[0].name`; or the name of an environment variable.
+    pub path: String,
+    /// The value found, as far as it may be shown; `None` where it is missing.
+    pub found: Option<String>,
+    /// What would be right.
+    pub expected: String,
+    /// Whether the configuration works all the same.
+    pub is_warning: bool,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.found {
+            Some(found) => write!(f, "{}: found {found}; {}", self.path, self.expected),
+            None => write!(f, "{}: {}", self.path, self.expected),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Values that may be secret: written down, in an environment variable, or in a file.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+
+/// The process environment, as an argument: variables that are not UTF-8 are left out.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(Arc<BTreeMap<String, String>>);
+
+impl Environment {
+    /// The environment of this process.
+    pub fn of_process() -> Self {
+        std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect()
+    }
+
+    /// The value of a variable; an empty one counts as unset.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The names of all variables, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+impl FromIterator<(String, String)> for Environment {
+    fn from_iter<T: IntoIterator<Item = (String, String)>>(variables: T) -> Self {
+        Environment(Arc::new(variables.into_iter().collect()))
+    }
+}
+
+/// Where a value that may be secret comes from. `Debug` never shows the value.
+#[derive(Clone, Debug)]
+pub enum Secret {
+    /// The configuration file itself.
+    Inline(SecretString),
+    /// An environment variable.
+    Env(String),
+    /// A file, read again whenever the value is needed, so that rotation needs no restart.
+    File(PathBuf),
+}
+
+/// A secret that cannot be had. Never holds any part of the value.
+#[derive(Debug, Error)]
+pub enum SecretError {
+    /// The variable does not exist or is empty.
+    #[error("the environment variable {0} is not set, or empty")]
+    NoVariable(String),
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    NoFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file, or the value written down, is empty.
+    #[error("{0} is empty")]
+    Empty(String),
+    /// The value could never be a key or token.
+    #[error("{0} holds a line break or another character that no key or token has")]
+    NotPrintable(String),
+}
+
+impl Secret {
+    /// Reads the value: without white space around it, not empty, printable ASCII.
+    ///
+    /// # Errors
+    /// [`SecretError`] says which variable or file is at fault, and nothing of the value.
+    pub async fn read(&self, environment: &Environment) -> Result<SecretString, SecretError> {
+        let value: SecretString = match self {
+            Secret::Inline(value) => value.clone(),
+            Secret::Env(name) => {
+                let value = environment.get(name).ok_or_else(|| SecretError::NoVariable(name.clone()))?;
+                value.into()
+            }
+            Secret::File(path) => {
+                let content = tokio::fs::read_to_string(path).await;
+                content.map_err(|source| SecretError::NoFile { path: path.clone(), source })?.into()
+            }
+        };
+        let trimmed = value.expose_secret().trim();
+        if trimmed.is_empty() {
+            return Err(SecretError::Empty(self.place()));
+        }
+        if !trimmed.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(SecretError::NotPrintable(self.place()));
+        }
+        Ok(trimmed.into())
+    }
+
+    fn place(&self) -> String {
+        match self {
+            Secret::Inline(_) => "the value".to_owned(),
+            Secret::Env(name) => format!("the environment variable {name}"),
+            Secret::File(path) => format!("the file {}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    async fn read(secret: Secret) -> Result<String, String> {
+        let environment = environment(&[("SET", " a$b{c} \n"), ("EMPTY", ""), ("BLANK", " "), ("LINES", "a\nb")]);
+        let value = secret.read(&environment).await;
+        value.map(|value| value.expose_secret().to_owned()).map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn reads_variables_files_and_values_as_they_are() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "0123\n").unwrap();
+        assert_eq!(read(Secret::Env("SET".into())).await.unwrap(), "a$b{c}");
+        assert_eq!(read(Secret::File(file.path().into())).await.unwrap(), "0123");
+        assert_eq!(read(Secret::Inline("x".into())).await.unwrap(), "x");
+        std::fs::write(file.path(), "rotated").unwrap();
+        assert_eq!(read(Secret::File(file.path().into())).await.unwrap(), "rotated");
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_is_an_error_and_never_an_empty_secret() {
+        for name in ["UNSET", "EMPTY"] {
+            assert!(read(Secret::Env(name.into())).await.unwrap_err().contains(name));
+        }
+        assert!(read(Secret::Env("BLANK".into())).await.unwrap_err().contains("is empty"));
+        assert!(read(Secret::Env("LINES".into())).await.unwrap_err().contains("line break"));
+        assert!(read(Secret::Inline("".into())).await.unwrap_err().contains("is empty"));
+        assert!(read(Secret::File("/nowhere/key".into())).await.unwrap_err().contains("/nowhere/key"));
+    }
+
+    #[test]
+    fn debug_does_not_show_it() {
+        assert!(!format!("{:?}", Secret::Inline("hunter2".into())).contains("hunter2"));
+    }
+}
