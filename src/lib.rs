@@ -15,3 +15,5 @@
 pub mod config;
 
 pub mod usage;
+
+pub mod cloud;

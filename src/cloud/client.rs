@@ -1,0 +1,453 @@
+//! The HTTP client: one GET with everything that makes it safe to send.
+//!
+//! Each attempt waits for its turn ([`Throttle`]) and for leave to use the key ([`Keys`]), is signed afresh, and is
+//! bounded in time and size. Redirects are not followed.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use reqwest::{
+    Certificate, Proxy, Response as HttpResponse, StatusCode,
+    header::{AUTHORIZATION, DATE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    redirect, tls,
+};
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{
+    credentials::{Credentials, Identity},
+    error::{Error, Refusal},
+    lockout::Keys,
+    retry::Retries,
+    signing::{self, Payload},
+    throttle::Throttle,
+};
+use crate::{
+    config::{Api, endpoint::Endpoint},
+    usage::Clock,
+};
+
+/// A page of 1000 entries is a fraction of this; what is larger is not an answer of this API.
+const MAX_BODY: usize = 32 << 20;
+/// The gateway refuses 15 minutes of difference between the clocks.
+const CLOCK_TOLERANCE_SECONDS: i64 = 14 * 60;
+const MAX_MESSAGE: usize = 240;
+
+/// What all clients share: connections, the state of the keys, and the pace of each account and region.
+#[derive(Debug)]
+pub struct Connector {
+    http: reqwest::Client,
+    /// For endpoints on this machine, which no proxy could reach.
+    direct: reqwest::Client,
+    api: Api,
+    clock: Clock,
+    keys: Arc<Keys>,
+    /// By name of credentials and host. A plain mutex: held to look up, never across an await.
+    throttles: Mutex<HashMap<(String, String), Arc<Throttle>>>,
+}
+
+/// The client of one project.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    endpoint: Endpoint,
+    /// Whose name stands in the logs and in the lock-out's books.
+    project: String,
+    credentials: Credentials,
+    keys: Arc<Keys>,
+    throttle: Arc<Throttle>,
+    api: Api,
+    clock: Clock,
+}
+
+/// What a poll's requests cost, for the metrics.
+#[derive(Clone, Debug, Default)]
+pub struct RequestLog {
+    /// Requests by HTTP status; `None` where no status came back.
+    pub codes: BTreeMap<Option<u16>, u64>,
+    /// Attempts after the first.
+    pub retries: u64,
+    /// How long each request took, body included.
+    pub durations: Vec<Duration>,
+}
+
+/// A 200 and its body.
+#[derive(Debug)]
+pub struct Response {
+    /// The body, at most 32 MiB.
+    pub body: Vec<u8>,
+    request_id: Option<String>,
+    /// The beginning of the body, fit to be shown.
+    excerpt: String,
+}
+
+impl Response {
+    /// The error for a body that is not what it should be.
+    pub fn malformed(&self, cause: &serde_json::Error) -> Error {
+        let id = self.request_id.as_ref().map_or_else(String::new, |id| format!(" (request id {id})"));
+        let excerpt =
+            if self.excerpt.is_empty() { "it is empty" } else { &format!("it begins with {:?}", self.excerpt) };
+        Error::Malformed(format!("HTTP 200 with a body that is not usage data: {cause}; {excerpt}{id}"))
+    }
+}
+
+impl Connector {
+    /// Builds the connections' common part.
+    ///
+    /// # Errors
+    /// [`Error::Network`] where the CA file or the proxy of the configuration cannot be used.
+    pub fn new(api: Api, clock: Clock) -> Result<Self, Error> {
+        let builder = || {
+            let mut builder = reqwest::Client::builder()
+                .user_agent(concat!("metastudio-exporter/", env!("CARGO_PKG_VERSION")))
+                .redirect(redirect::Policy::none())
+                // The signature covers the Host header as HTTP/1.1 sends it (contract, 3.7).
+                .http1_only()
+                .tls_version_min(tls::Version::TLS_1_2)
+                .connect_timeout(api.request_timeout);
+            if let Some(path) = &api.ca_file {
+                let certificates = std::fs::read(path)
+                    .map_err(|error| error.to_string())
+                    .and_then(|pem| Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()))
+                    .map_err(|error| Error::Network(format!("api.ca_file {}: {error}", path.display())))?;
+                builder = builder.tls_certs_merge(certificates);
+            }
+            Ok(builder)
+        };
+        let build = |builder: reqwest::ClientBuilder| {
+            builder.build().map_err(|error| Error::Network(format!("cannot set up the HTTP client: {}", chain(&error))))
+        };
+        let direct = build(builder()?.no_proxy())?;
+        let http = match &api.proxy {
+            Some(url) => {
+                let proxy =
+                    Proxy::all(url.clone()).map_err(|error| Error::Network(format!("api.proxy: {}", chain(&error))))?;
+                build(builder()?.proxy(proxy))?
+            }
+            None => build(builder()?)?,
+        };
+        Ok(Connector { http, direct, api, clock, keys: Arc::default(), throttles: Mutex::default() })
+    }
+
+    /// The client of a project. Projects with the same credentials and host share a pace.
+    pub fn client(
+        &self,
+        project: &str,
+        endpoint: &Endpoint,
+        credentials_name: &str,
+        credentials: Credentials,
+    ) -> Client {
+        let throttle = {
+            let mut throttles = self.throttles.lock().unwrap_or_else(PoisonError::into_inner);
+            let throttle = throttles
+                .entry((credentials_name.to_owned(), endpoint.host.clone()))
+                .or_insert_with(|| Arc::new(Throttle::new(self.api.requests_per_second)));
+            Arc::clone(throttle)
+        };
+        Client {
+            http: if endpoint.is_loopback { self.direct.clone() } else { self.http.clone() },
+            endpoint: endpoint.clone(),
+            project: project.to_owned(),
+            credentials,
+            keys: Arc::clone(&self.keys),
+            throttle,
+            api: self.api.clone(),
+            clock: self.clock,
+        }
+    }
+}
+
+impl Client {
+    /// Entries a page, for the API's `limit`.
+    pub fn page_size(&self) -> usize {
+        self.api.page_size
+    }
+
+    /// Gets `path` with a query, retrying what is worth it until `deadline`.
+    ///
+    /// # Errors
+    /// The last attempt's error.
+    pub async fn get(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        headers: &[(&str, &str)],
+        deadline: Instant,
+        log: &mut RequestLog,
+    ) -> Result<Response, Error> {
+        let query = signing::canonical_query(query);
+        let mut retries = Retries::new(self.api.max_retries, deadline);
+        let mut identity = self.credentials.identity().await?;
+        let mut renewed = false;
+        loop {
+            let error = match self.attempt(path, &query, headers, &identity, deadline, log).await {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            if error.is_key_refused() && !renewed {
+                // The secret may have been rotated a moment ago: a changed one gets its own, single try.
+                let current = self.credentials.identity().await?;
+                renewed = true;
+                if current.fingerprint(&self.endpoint.host) != identity.fingerprint(&self.endpoint.host) {
+                    tracing::info!(
+                        project = self.project,
+                        "the key was refused, but has changed since: trying the new one"
+                    );
+                    identity = current;
+                    log.retries += 1;
+                    continue;
+                }
+            }
+            let Some(wait) = retries.after(&error) else { return Err(error) };
+            tracing::debug!(project = self.project, %error, wait = ?wait, "request failed, will retry");
+            sleep(wait).await;
+            log.retries += 1;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        path: &str,
+        query: &str,
+        headers: &[(&str, &str)],
+        identity: &Identity,
+        deadline: Instant,
+        log: &mut RequestLog,
+    ) -> Result<Response, Error> {
+        let pass = self.keys.admit(identity.fingerprint(&self.endpoint.host), &self.project).await?;
+        self.throttle.turn().await;
+        pass.check()?;
+
+        let headers = self.headers(path, query, headers, identity)?;
+        let url = format!("{}{path}?{query}", self.endpoint);
+        let start = Instant::now();
+        let last = (start + self.api.request_timeout).min(deadline);
+        let mut status = None;
+        let result = timeout_at(last, async {
+            let response = self.http.get(url).headers(headers).send().await.map_err(network)?;
+            status = Some(response.status().as_u16());
+            self.answer(response, identity).await
+        })
+        .await
+        .unwrap_or_else(|_| {
+            let after = if status.is_some() { "the whole answer did not come" } else { "no answer came" };
+            Err(Error::Timeout(format!("{after} from {} within {:?}", self.endpoint.host, last - start)))
+        });
+        *log.codes.entry(status).or_default() += 1;
+        log.durations.push(start.elapsed());
+        match &result {
+            Ok(_) => pass.accepted(),
+            Err(error) if error.is_key_refused() => pass.refused(),
+            // Known, but not allowed.
+            Err(Error::Refused(refusal)) if refusal.status == 403 => pass.accepted(),
+            Err(_) => {}
+        }
+        result
+    }
+
+    fn headers(
+        &self,
+        path: &str,
+        query: &str,
+        given: &[(&str, &str)],
+        identity: &Identity,
+    ) -> Result<HeaderMap, Error> {
+        let date = (self.clock)().format("%Y%m%dT%H%M%SZ").to_string();
+        let mut headers = given.to_vec();
+        headers.push(("host", &self.endpoint.host));
+        let authorization;
+        match identity {
+            Identity::Token(token) => headers.push(("x-auth-token", token.expose_secret())),
+            Identity::Keys { access_key, secret_key, security_token } => {
+                headers.push(("x-sdk-date", &date));
+                headers.extend(security_token.iter().map(|token| ("x-security-token", token.expose_secret())));
+                let request =
+                    signing::Request { method: "GET", path, query, headers: &headers, payload: Payload::Signed(b"") };
+                authorization =
+                    signing::authorization(access_key.expose_secret(), secret_key.expose_secret(), &date, &request);
+                headers.push((AUTHORIZATION.as_str(), &authorization));
+            }
+        }
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let invalid = || Error::Credentials(format!("the value of the header {name} cannot be sent"));
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
+            let mut value = HeaderValue::from_str(value).map_err(|_| invalid())?;
+            value.set_sensitive(name != HOST);
+            map.insert(name, value);
+        }
+        Ok(map)
+    }
+
+    async fn answer(&self, response: HttpResponse, identity: &Identity) -> Result<Response, Error> {
+        let status = response.status();
+        let request_id = header(response.headers(), "x-request-id").map(|id| excerpt(id, 80));
+        let retry_after = retry_after(response.headers(), (self.clock)());
+        let clock_ahead = clock_ahead(response.headers(), (self.clock)());
+        if status != StatusCode::OK && !status.is_client_error() && !status.is_server_error() {
+            return Err(Error::Malformed(format!("HTTP {status} where 200 was due")));
+        }
+        let body = read_body(response).await?;
+        let shown = |text: &str| excerpt(&identity.redact(text), MAX_MESSAGE);
+        if status == StatusCode::OK {
+            let excerpt = excerpt(&identity.redact(&String::from_utf8_lossy(body.get(..4096).unwrap_or(&body))), 80);
+            return Ok(Response { body, request_id, excerpt });
+        }
+        let report = ErrorBody::parse(&body);
+        Err(Error::Refused(Box::new(Refusal {
+            status: status.as_u16(),
+            code: report.code.map_or_else(|| status.as_u16().to_string(), |code| shown(&code)),
+            message: shown(&report.message),
+            request_id: request_id.or(report.request_id.map(|id| excerpt(&id, 80))),
+            retry_after,
+            clock_ahead: clock_ahead.filter(|_| status == StatusCode::UNAUTHORIZED),
+        })))
+    }
+}
+
+async fn read_body(mut response: HttpResponse) -> Result<Vec<u8>, Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(network)? {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(Error::Malformed(format!("a body of more than {} MiB", MAX_BODY >> 20)));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn network(error: reqwest::Error) -> Error {
+    let error = error.without_url();
+    if error.is_timeout() { Error::Timeout(chain(&error)) } else { Error::Network(chain(&error)) }
+}
+
+/// An error and all its causes, each said once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok().map(str::trim).filter(|value| !value.is_empty())
+}
+
+/// Seconds or an HTTP date (RFC 9110, 10.2.3).
+fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    let value = header(headers, RETRY_AFTER.as_str())?;
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date: DateTime<Utc> = httpdate::parse_http_date(value).ok()?.into();
+    (date - now).to_std().ok()
+}
+
+/// How far the local clock is ahead of the answer's `Date`, where that is far enough to be refused.
+fn clock_ahead(headers: &HeaderMap, now: DateTime<Utc>) -> Option<i64> {
+    let date: DateTime<Utc> = httpdate::parse_http_date(header(headers, DATE.as_str())?).ok()?.into();
+    let ahead = (now - date).num_seconds();
+    (ahead.abs() > CLOCK_TOLERANCE_SECONDS).then_some(ahead)
+}
+
+/// A text from outside, in one line and cut short.
+fn excerpt(text: &str, length: usize) -> String {
+    let line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(length).collect();
+    if text.trim().chars().count() > length { format!("{line}…") } else { line }
+}
+
+/// What an error's body says (contract, 2.1).
+#[derive(Debug, Default, PartialEq)]
+struct ErrorBody {
+    code: Option<String>,
+    message: String,
+    request_id: Option<String>,
+}
+
+impl ErrorBody {
+    fn parse(body: &[u8]) -> Self {
+        let raw = || String::from_utf8_lossy(body).into_owned();
+        let Ok(json @ Value::Object(_)) = serde_json::from_slice::<Value>(body) else {
+            return ErrorBody { message: raw(), ..ErrorBody::default() };
+        };
+        let (code, message) = Self::find(&json).unwrap_or_default();
+        ErrorBody {
+            code,
+            message: message.unwrap_or_else(raw),
+            request_id: json.get("request_id").and_then(Value::as_str).map(str::to_owned),
+        }
+    }
+
+    /// The pair of code and message at the top, or in the last nested object that has one.
+    fn find(json: &Value) -> Option<(Option<String>, Option<String>)> {
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        let object = json.as_object()?;
+        for (code, message) in [("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message")] {
+            if let (Some(code), Some(message)) = (object.get(code), object.get(message)) {
+                return Some((text(code), text(message)));
+            }
+        }
+        object.values().filter_map(Self::find).next_back()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(code: &str, message: &str) -> ErrorBody {
+        ErrorBody { code: Some(code.to_owned()), message: message.to_owned(), request_id: None }
+    }
+
+    #[test]
+    fn error_bodies_in_every_spelling() {
+        let parse = |text: &str| ErrorBody::parse(text.as_bytes());
+        assert_eq!(parse(r#"{"error_code":"MSS.00000003","error_msg":"Invalid"}"#), body("MSS.00000003", "Invalid"));
+        assert_eq!(parse(r#"{"errorCode":"E","errorMsg":"M"}"#), body("E", "M"));
+        assert_eq!(parse(r#"{"error":{"code":401,"message":"M","title":"T"}}"#), body("401", "M"));
+        let gateway = parse(r#"{"error_msg":"M","error_code":"APIGW.0301","request_id":"r"}"#);
+        assert_eq!(gateway.request_id.as_deref(), Some("r"));
+        let html = parse("<html>no</html>");
+        assert_eq!((html.code, html.message.as_str()), (None, "<html>no</html>"));
+        let half = parse(r#"{"error_code":"E"}"#);
+        assert_eq!((half.code, half.message.as_str()), (None, r#"{"error_code":"E"}"#));
+        assert_eq!(parse("[1]").message, "[1]");
+    }
+
+    #[test]
+    fn texts_from_outside_are_one_short_line() {
+        assert_eq!(excerpt(" a\nb\u{1b}[31m ", 80), "a b [31m");
+        assert_eq!(excerpt("abc", 2), "ab…");
+    }
+
+    #[test]
+    fn retry_after_in_both_forms_and_clock_skew() {
+        let now = DateTime::parse_from_rfc3339("2025-11-08T09:30:00Z").unwrap().to_utc();
+        let headers = |name: &'static str, value: &str| {
+            HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())])
+        };
+        let retry = |value: &str| retry_after(&headers("retry-after", value), now).map(|wait| wait.as_secs());
+        assert_eq!(retry("7"), Some(7));
+        assert_eq!(retry("Sat, 08 Nov 2025 09:30:30 GMT"), Some(30));
+        assert_eq!(retry("Sat, 08 Nov 2025 09:29:30 GMT"), None, "in the past");
+        assert_eq!(retry("soon"), None);
+        let ahead = |value: &str| clock_ahead(&headers("date", value), now);
+        assert_eq!(ahead("Sat, 08 Nov 2025 09:00:00 GMT"), Some(1800));
+        assert_eq!(ahead("Sat, 08 Nov 2025 09:31:00 GMT"), None);
+    }
+}

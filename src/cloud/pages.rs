@@ -1,0 +1,391 @@
+//! Pages become one answer: complete, or an error.
+//!
+//! The API does not say what `limit`, `offset` and `count` count, nor what lies past the end (contract, 1.5). So the
+//! offset advances by the limit that was sent, which is right whether buckets or rows are counted; a row met again
+//! on a later page is the same row; and an answer whose end cannot be told apart from a server that ignores offsets
+//! is an error, because too small a number is worse than an old one.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+
+use super::{error::Error, wire::Page};
+use crate::usage::{Row, row::RowKey};
+
+/// More pages than this are taken for pages without end: at 1000 entries a page, 11 years of hours.
+pub const MAX_PAGES: usize = 100;
+
+/// Something that is not an error, but that the operator may want to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Doubt {
+    /// `count` speaks of more than came.
+    CountExceedsAnswer,
+    /// A bucket begins at or after the end of the range that was asked for.
+    BucketBeyondEnd,
+    /// A usage or number is negative.
+    Negative,
+}
+
+impl Doubt {
+    /// What it means.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Doubt::CountExceedsAnswer => {
+                "the service counts more entries than it sent; if it lowers the page size in silence, usage is too low: \
+                 compare with the console, and lower api.page_size"
+            }
+            Doubt::BucketBeyondEnd => {
+                "the service sent usage of a bucket that begins after the end of the window: neighbouring windows may \
+                 both count it"
+            }
+            Doubt::Negative => "the service sent a negative usage or number; it is summed as it came",
+        }
+    }
+}
+
+/// What to do after a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Ask for the page at this offset.
+    Offset(usize),
+    /// The answer is complete.
+    Complete,
+}
+
+/// A complete answer.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// The rows to be summed.
+    pub rows: Vec<Row>,
+    /// Rows of a bundle's parts, which their parents already hold.
+    pub sub_resource_rows: u64,
+    /// Rows that an earlier page had already brought.
+    pub duplicate_rows: u64,
+    /// Values that could not be read.
+    pub dropped_values: u64,
+    /// What the operator may want to know.
+    pub doubts: Vec<Doubt>,
+}
+
+/// Collects the pages of one query.
+#[derive(Debug)]
+pub struct Pages {
+    limit: usize,
+    /// The end of the range asked for.
+    end: DateTime<Utc>,
+    pages: usize,
+    buckets: HashSet<Option<String>>,
+    keys: HashSet<RowKey>,
+    /// The largest `count` any page named; some APIs send it with the first page only.
+    count: Option<i64>,
+    /// What the pages so far amount to.
+    pub answer: Answer,
+}
+
+impl Pages {
+    /// Of a query for `limit` entries a page over a range that ends at `end`.
+    pub fn new(limit: usize, end: DateTime<Utc>) -> Self {
+        Pages {
+            limit,
+            end,
+            pages: 0,
+            buckets: HashSet::new(),
+            keys: HashSet::new(),
+            count: None,
+            answer: Answer::default(),
+        }
+    }
+
+    /// Takes the next page in.
+    ///
+    /// # Errors
+    /// [`Error::Inconsistent`] where the server seems to ignore offsets, or pages do not end.
+    pub fn add(&mut self, page: Page) -> Result<Next, Error> {
+        self.pages += 1;
+        self.count = self.count.max(page.count);
+        self.answer.dropped_values += page.dropped_values;
+        let (bucket_count, row_count) = (page.buckets.len(), page.rows.len());
+        let news = self.take(page);
+
+        if bucket_count == 0 && row_count == 0 {
+            return Ok(self.complete());
+        }
+        if !news {
+            return match (self.pages, self.count) {
+                // The second page repeats the first: either there was nothing more, or the offset is ignored.
+                (2, Some(count)) if self.covers(count) => Ok(self.complete()),
+                (2, count) => Err(Error::Inconsistent(format!(
+                    "the page at offset {} repeats the first one, and count ({}) does not say that it was the last: \
+                     the service seems to ignore the offset",
+                    self.limit,
+                    count.map_or("absent".to_owned(), |count| count.to_string()),
+                ))),
+                // The offset has worked before: this is how the end looks.
+                _ => Ok(self.complete()),
+            };
+        }
+        // If rows outnumber the limit, rows are not what it counts.
+        if bucket_count < self.limit && row_count != self.limit {
+            return Ok(self.complete());
+        }
+        if self.pages == MAX_PAGES {
+            return Err(Error::Inconsistent(format!("still new rows after {MAX_PAGES} pages of {}", self.limit)));
+        }
+        Ok(Next::Offset(self.pages * self.limit))
+    }
+
+    /// Keeps what is new and says whether anything was.
+    fn take(&mut self, page: Page) -> bool {
+        let mut news = false;
+        for bucket in page.buckets {
+            if begins_at_or_after(bucket.as_deref(), self.end) {
+                self.doubt(Doubt::BucketBeyondEnd);
+            }
+            news |= self.buckets.insert(bucket);
+        }
+        let mut keys = HashSet::new();
+        for row in page.rows {
+            if self.keys.contains(&row.key) {
+                self.answer.duplicate_rows += 1;
+                continue;
+            }
+            news = true;
+            // The same key twice on one page is a row in two parts: both count.
+            keys.insert(row.key.clone());
+            if row.usage.is_some_and(|usage| usage.is_sign_negative() && !usage.is_zero())
+                || row.number.is_some_and(i64::is_negative)
+            {
+                self.doubt(Doubt::Negative);
+            }
+            if row.is_sub_resource {
+                self.answer.sub_resource_rows += 1;
+            } else {
+                self.answer.rows.push(row);
+            }
+        }
+        self.keys.extend(keys);
+        news
+    }
+
+    fn complete(&mut self) -> Next {
+        if self.count.is_some_and(|count| !self.covers(count)) {
+            self.doubt(Doubt::CountExceedsAnswer);
+        }
+        Next::Complete
+    }
+
+    /// Whether what was seen is all that `count` speaks of, whether it counts buckets or rows.
+    fn covers(&self, count: i64) -> bool {
+        let seen = self
+            .buckets
+            .len()
+            .max(self.answer.rows.len() + usize::try_from(self.answer.sub_resource_rows).unwrap_or(usize::MAX));
+        usize::try_from(count).is_ok_and(|count| count <= seen)
+    }
+
+    fn doubt(&mut self, doubt: Doubt) {
+        if !self.answer.doubts.contains(&doubt) {
+            self.answer.doubts.push(doubt);
+        }
+    }
+}
+
+/// Only where the bucket's time names its offset: of other forms the zone is not known.
+fn begins_at_or_after(time: Option<&str>, end: DateTime<Utc>) -> bool {
+    time.and_then(|time| DateTime::parse_from_rfc3339(time).ok()).is_some_and(|time| time >= end)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rust_decimal::Decimal;
+
+    use super::*;
+    use crate::usage::{Tally, Unit};
+
+    fn end() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_000_000_000, 0).unwrap()
+    }
+
+    fn row(bucket: usize, kind: usize, usage: i64) -> Row {
+        Row {
+            key: RowKey {
+                time: Some(format!("t{bucket}")),
+                resource_type: format!("r{kind}"),
+                business_type: "b".into(),
+                unit: Unit::Minutes,
+                sub_resource_type: String::new(),
+                charging_mode: String::new(),
+                resource_source: String::new(),
+            },
+            usage: Some(Decimal::new(usage, 2)),
+            number: Some(1),
+            is_sub_resource: false,
+        }
+    }
+
+    fn page(count: Option<i64>, rows: &[Row]) -> Page {
+        let mut buckets: Vec<Option<String>> = rows.iter().map(|row| row.key.time.clone()).collect();
+        buckets.dedup();
+        Page { count, buckets, rows: rows.to_vec(), dropped_values: 0 }
+    }
+
+    /// Buckets `from` to `to`, one row each.
+    fn buckets(count: Option<i64>, from: usize, to: usize) -> Page {
+        page(count, &(from..to).map(|bucket| row(bucket, 0, 100)).collect::<Vec<_>>())
+    }
+
+    fn add_all(limit: usize, pages: Vec<Page>) -> (Pages, Result<Next, Error>) {
+        let mut collected = Pages::new(limit, end());
+        let mut next = Ok(Next::Offset(0));
+        for page in pages {
+            assert!(matches!(next, Ok(Next::Offset(_))), "no page is asked for after {next:?}");
+            next = collected.add(page);
+        }
+        (collected, next)
+    }
+
+    fn is_complete(result: (Pages, Result<Next, Error>), rows: usize) -> bool {
+        matches!(result.1, Ok(Next::Complete)) && result.0.answer.rows.len() == rows
+    }
+
+    #[test]
+    fn the_offset_advances_by_the_limit_and_a_short_page_is_the_last() {
+        let mut pages = Pages::new(2, end());
+        assert_eq!(pages.add(buckets(Some(5), 0, 2)).unwrap(), Next::Offset(2));
+        assert_eq!(pages.add(buckets(None, 2, 4)).unwrap(), Next::Offset(4));
+        assert_eq!(pages.add(buckets(None, 4, 5)).unwrap(), Next::Complete);
+        assert_eq!((pages.answer.rows.len(), &pages.answer.doubts[..]), (5, &[][..]));
+    }
+
+    #[test]
+    fn more_rows_than_the_limit_means_that_buckets_are_counted() {
+        let rows = [row(0, 0, 1), row(0, 1, 1), row(0, 2, 1)];
+        assert!(is_complete(add_all(2, vec![page(None, &rows)]), 3));
+        let exactly = [row(0, 0, 1), row(0, 1, 1)];
+        let (_, next) = add_all(2, vec![page(None, &exactly)]);
+        assert_eq!(next.unwrap(), Next::Offset(2), "as many rows as the limit: there may be more");
+    }
+
+    #[test]
+    fn past_the_end_may_come_nothing_or_the_last_page_again() {
+        assert!(is_complete(add_all(2, vec![buckets(None, 0, 2), page(None, &[])]), 2));
+        assert!(is_complete(add_all(2, vec![buckets(None, 0, 2), buckets(None, 2, 4), buckets(None, 2, 4)]), 4));
+        assert!(is_complete(add_all(2, vec![buckets(Some(2), 0, 2), buckets(None, 0, 2)]), 2));
+    }
+
+    #[test]
+    fn a_server_that_ignores_offsets_is_an_error_and_never_too_small_a_number() {
+        for count in [Some(3), None] {
+            let (_, result) = add_all(2, vec![buckets(count, 0, 2), buckets(count, 0, 2)]);
+            assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
+        }
+    }
+
+    #[test]
+    fn endless_pages_are_an_error() {
+        let endless = (0..MAX_PAGES).map(|n| buckets(None, 2 * n, 2 * n + 2)).collect();
+        let (_, result) = add_all(2, endless);
+        assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
+    }
+
+    #[test]
+    fn empty_buckets_are_news_too() {
+        let idle = |from: usize| Page {
+            buckets: (from..from + 2).map(|bucket| Some(format!("t{bucket}"))).collect(),
+            ..Page::default()
+        };
+        let (pages, next) = add_all(2, vec![idle(0), idle(2), buckets(None, 4, 5)]);
+        assert_eq!((next.unwrap(), pages.answer.rows.len()), (Next::Complete, 1));
+    }
+
+    #[test]
+    fn a_count_beyond_the_answer_is_doubted_but_believed() {
+        let (pages, next) = add_all(10, vec![buckets(Some(11), 0, 4)]);
+        assert_eq!(next.unwrap(), Next::Complete);
+        assert_eq!(pages.answer.doubts, [Doubt::CountExceedsAnswer]);
+    }
+
+    #[test]
+    fn the_same_row_counts_twice_on_one_page_and_once_on_two() {
+        let (pages, _) =
+            add_all(2, vec![page(None, &[row(0, 0, 1), row(0, 0, 1)]), page(None, &[row(0, 0, 1), row(1, 0, 1)])]);
+        assert_eq!((pages.answer.rows.len(), pages.answer.duplicate_rows), (3, 1));
+    }
+
+    #[test]
+    fn parts_of_bundles_are_counted_and_not_summed() {
+        let part = Row { is_sub_resource: true, ..row(0, 1, 1) };
+        let (pages, _) = add_all(10, vec![page(Some(2), &[row(0, 0, 1), part])]);
+        assert_eq!((pages.answer.rows.len(), pages.answer.sub_resource_rows, pages.answer.doubts.len()), (1, 1, 0));
+    }
+
+    #[test]
+    fn odd_things_are_doubted_once() {
+        let mut beyond = page(None, &[row(0, 0, -1), row(0, 1, -1)]);
+        beyond.buckets = vec![Some("2001-09-09T01:46:40Z".into()), Some("2001-09-09T09:46:39+08:00".into())];
+        let (pages, _) = add_all(10, vec![beyond]);
+        assert_eq!(pages.answer.doubts, [Doubt::BucketBeyondEnd, Doubt::Negative]);
+    }
+
+    proptest! {
+        /// A server that counts rows and one that counts buckets, with any page size, with or without a count, with
+        /// nothing, or the last page again, past the end: the sums are those of the rows.
+        #[test]
+        fn rows_split_over_pages_in_any_way_give_the_same_sums(
+            usages in prop::collection::vec(prop::collection::vec(0_i64..1_000_000, 0..4), 0..24),
+            limit in 1_usize..9,
+            by_rows in any::<bool>(),
+            counted in any::<bool>(),
+            repeats in any::<bool>(),
+        ) {
+            let rows: Vec<Row> = usages
+                .iter()
+                .enumerate()
+                .flat_map(|(bucket, usages)| usages.iter().enumerate().map(move |(kind, &usage)| row(bucket, kind, usage)))
+                .collect();
+            // A page is a range of entries, each of them one row or one bucket of rows.
+            let entries: Vec<Vec<Row>> = if by_rows {
+                rows.iter().map(|row| vec![row.clone()]).collect()
+            } else {
+                usages
+                    .iter()
+                    .enumerate()
+                    .map(|(bucket, _)| {
+                        let time = Some(format!("t{bucket}"));
+                        rows.iter().filter(|row| row.key.time == time).cloned().collect()
+                    })
+                    .collect()
+            };
+            // Repeating the last page is only told apart from ignoring offsets where there is a count.
+            let repeats = repeats && counted && !entries.is_empty();
+            let count = counted.then_some(entries.len() as i64);
+            let serve = |offset: usize| {
+                let offset = if repeats { offset.min((entries.len() - 1) / limit * limit) } else { offset };
+                let slice: Vec<Vec<Row>> = entries.iter().skip(offset).take(limit).cloned().collect();
+                let buckets = if by_rows {
+                    page(count, &slice.concat()).buckets
+                } else {
+                    (offset..offset + slice.len()).map(|bucket| Some(format!("t{bucket}"))).collect()
+                };
+                Page { count, buckets, rows: slice.concat(), dropped_values: 0 }
+            };
+
+            let mut pages = Pages::new(limit, end());
+            let mut offset = 0;
+            loop {
+                match pages.add(serve(offset)) {
+                    Ok(Next::Offset(next)) => offset = next,
+                    Ok(Next::Complete) => break,
+                    Err(error) => prop_assert!(false, "{error}"),
+                }
+            }
+            let tally = |rows: &[Row]| {
+                let mut tally = Tally::default();
+                rows.iter().for_each(|row| tally.add(row, None).unwrap());
+                tally
+            };
+            prop_assert_eq!(tally(&pages.answer.rows), tally(&rows));
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! How long to wait before the next attempt, and when to give up.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::time::Instant;
+
+use super::error::Error;
+
+/// The longest `Retry-After` that is honoured; what lies beyond is left to the next poll.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// What one request may still spend on retries.
+#[derive(Debug)]
+pub struct Retries {
+    delays: ExponentialBackoff,
+    throttled: ExponentialBackoff,
+    deadline: Instant,
+}
+
+impl Retries {
+    /// At most `max` retries, all before `deadline`.
+    pub fn new(max: usize, deadline: Instant) -> Self {
+        let backoff = |first, last| {
+            ExponentialBuilder::default()
+                .with_min_delay(Duration::from_millis(first))
+                .with_max_delay(Duration::from_millis(last))
+                .with_max_times(max)
+                .with_jitter()
+                .build()
+        };
+        // Huawei's advice for APIGW.0308 is to wait 2 to 5 s (contract, 2.3); jitter adds up to as much again.
+        Retries { delays: backoff(250, 4_000), throttled: backoff(2_000, 2_500), deadline }
+    }
+
+    /// The wait before the next attempt after `error`; `None` where there shall be none.
+    pub fn after(&mut self, error: &Error) -> Option<Duration> {
+        if !error.is_transient() {
+            return None;
+        }
+        // Both run, so that together they allow `max` retries.
+        let (delay, throttled) = (self.delays.next()?, self.throttled.next()?);
+        let delay = match error {
+            Error::Refused(refusal) if refusal.retry_after.is_some() => {
+                refusal.retry_after.map(|wait| wait.min(LONGEST_RETRY_AFTER).max(delay))?
+            }
+            Error::Refused(refusal) if refusal.status == 429 && refusal.message.contains("1 minute") => {
+                LONGEST_RETRY_AFTER
+            }
+            Error::Refused(refusal) if refusal.status == 429 => throttled,
+            _ => delay,
+        };
+        // A wait that outlasts the poll would only hide this error behind a time-out.
+        (Instant::now() + delay < self.deadline).then_some(delay)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::error::Refusal;
+
+    fn refused(status: u16, retry_after: Option<u64>, message: &str) -> Error {
+        Error::Refused(Box::new(Refusal {
+            status,
+            code: status.to_string(),
+            message: message.to_owned(),
+            request_id: None,
+            retry_after: retry_after.map(Duration::from_secs),
+            clock_ahead: None,
+        }))
+    }
+
+    fn in_a_minute() -> Instant {
+        Instant::now() + Duration::from_secs(61)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_and_no_more() {
+        let mut retries = Retries::new(3, in_a_minute());
+        let waits: Vec<Duration> = (0..5).map_while(|_| retries.after(&refused(500, None, ""))).collect();
+        assert_eq!(waits.len(), 3);
+        for (wait, least) in waits.iter().zip([250, 500, 1_000]) {
+            let range = Duration::from_millis(least)..=Duration::from_millis(2 * least);
+            assert!(range.contains(wait), "{wait:?} is not in {range:?}");
+        }
+        assert_eq!(Retries::new(3, in_a_minute()).after(&refused(403, None, "")), None);
+        assert_eq!(Retries::new(0, in_a_minute()).after(&refused(500, None, "")), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_as_long_as_the_service_asks() {
+        let after = |error| Retries::new(3, in_a_minute()).after(&error);
+        assert_eq!(after(refused(429, Some(7), "")), Some(Duration::from_secs(7)));
+        assert_eq!(after(refused(503, Some(3600), "")), Some(LONGEST_RETRY_AFTER), "capped");
+        assert!(after(refused(429, None, "")).is_some_and(|wait| (2..=5).contains(&wait.as_secs())));
+        assert_eq!(after(refused(429, None, "limit:10,time:1 minute")), Some(LONGEST_RETRY_AFTER));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn never_past_the_deadline() {
+        let mut retries = Retries::new(3, Instant::now() + Duration::from_secs(5));
+        assert_eq!(retries.after(&refused(429, Some(6), "")), None);
+    }
+}

@@ -1,0 +1,67 @@
+//! ShowUsageData: a query over a range of time becomes a complete answer.
+//!
+//! `GET /v1/{project_id}/data-analysis` (contract, 1.1 to 1.5). Filters are not sent: whether `unit` filters or
+//! converts is undocumented, and what comes back unfiltered is complete.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use tokio::time::Instant;
+
+use super::{
+    client::{Client, RequestLog},
+    error::Error,
+    pages::{Next, Pages},
+    wire::Page,
+};
+use crate::usage::Bounds;
+
+pub use super::pages::{Answer, Doubt};
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct UsageQuery<'a> {
+    /// The project's id in its region.
+    pub project_id: &'a str,
+    /// The range of time; the API takes whole seconds.
+    pub range: Bounds,
+    /// Only this sub-account user.
+    pub user_id: Option<&'a str>,
+    /// The third-party user, header `X-App-UserId`.
+    pub app_user_id: Option<&'a str>,
+}
+
+/// Asks for page after page until the answer is complete.
+///
+/// # Errors
+/// Any [`Error`]: an answer is complete or it is none.
+pub async fn fetch(
+    client: &Client,
+    query: &UsageQuery<'_>,
+    deadline: Instant,
+    log: &mut RequestLog,
+) -> Result<Answer, Error> {
+    let path = format!("/v1/{}/data-analysis", query.project_id);
+    let limit = client.page_size();
+    let (start, end) = (timestamp(query.range.start), timestamp(query.range.end));
+    let mut headers = vec![("x-project-id", query.project_id)];
+    headers.extend(query.app_user_id.map(|id| ("x-app-userid", id)));
+
+    let mut pages = Pages::new(limit, query.range.end);
+    let mut offset = 0;
+    loop {
+        let (limit, start_at) = (limit.to_string(), offset.to_string());
+        let mut parameters =
+            vec![("start_time", &*start), ("end_time", &*end), ("limit", &*limit), ("offset", &*start_at)];
+        parameters.extend(query.user_id.map(|id| ("user_id", id)));
+        let response = client.get(&path, &parameters, &headers, deadline, log).await?;
+        let page = Page::parse(&response.body).map_err(|error| response.malformed(&error))?;
+        match pages.add(page)? {
+            Next::Offset(next) => offset = next,
+            Next::Complete => return Ok(pages.answer),
+        }
+    }
+}
+
+/// The only form that the API page shows.
+fn timestamp(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::Secs, true)
+}

@@ -1,0 +1,359 @@
+//! The JSON of ShowUsageData as it comes, and how it becomes rows.
+//!
+//! The shape is documented by the API page; what to tolerate is the contract's table in 1.4: numeric strings, nulls,
+//! a single object where a list is due. A value that cannot be read is dropped alone and counted, never taken for 0
+//! and never a reason to lose the rest. Numbers keep the cloud's own digits.
+
+use std::{borrow::Cow, fmt, marker::PhantomData};
+
+use rust_decimal::{Decimal, prelude::ToPrimitive};
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+};
+use serde_json::value::RawValue;
+
+use crate::usage::{Row, Unit, row::RowKey};
+
+/// One page of an answer.
+#[derive(Debug, Default, PartialEq)]
+pub struct Page {
+    /// The API's `count`, which it does not define further; absent or unreadable is `None`.
+    pub count: Option<i64>,
+    /// Entries of `time_list`: what `limit` counts under one reading.
+    pub buckets: Vec<Option<String>>,
+    /// All rows of all buckets: what `limit` counts under the other reading.
+    pub rows: Vec<Row>,
+    /// Values that were there but could not be read.
+    pub dropped_values: u64,
+}
+
+impl Page {
+    /// Reads the body of a 200.
+    ///
+    /// # Errors
+    /// If it is not JSON, or not an object of the documented shape: HTML, an empty body, `NaN`, a bare list.
+    pub fn parse(body: &[u8]) -> Result<Page, serde_json::Error> {
+        let Object(json): Object<PageJson> = serde_json::from_slice(body)?;
+        let mut page = Page::default();
+        page.count = integer(json.count, &mut page.dropped_values);
+        for Object(bucket) in json.time_list.0 {
+            let time = text(bucket.time, &mut page.dropped_values);
+            for Object(row) in bucket.resources_usage.0 {
+                let row = row.into_row(time.clone(), &mut page.dropped_values);
+                page.rows.push(row);
+            }
+            page.buckets.push(time);
+        }
+        Ok(page)
+    }
+}
+
+/// Any JSON value, as its own text. `null` is `None`.
+type Raw<'a> = Option<&'a RawValue>;
+
+#[derive(Deserialize)]
+struct PageJson<'a> {
+    #[serde(borrow, default)]
+    count: Raw<'a>,
+    #[serde(borrow, default)]
+    time_list: Many<BucketJson<'a>>,
+}
+
+#[derive(Deserialize)]
+struct BucketJson<'a> {
+    #[serde(borrow, default)]
+    time: Raw<'a>,
+    #[serde(borrow, default)]
+    resources_usage: Many<RowJson<'a>>,
+}
+
+#[derive(Deserialize)]
+struct RowJson<'a> {
+    #[serde(borrow, default)]
+    resource_type: Raw<'a>,
+    #[serde(borrow, default)]
+    business_type: Raw<'a>,
+    #[serde(borrow, default)]
+    number: Raw<'a>,
+    #[serde(borrow, default)]
+    usage: Raw<'a>,
+    #[serde(borrow, default)]
+    unit: Raw<'a>,
+    #[serde(borrow, default)]
+    sub_resource_type: Raw<'a>,
+    #[serde(borrow, default)]
+    is_sub_resource: Raw<'a>,
+    #[serde(borrow, default)]
+    charging_mode: Raw<'a>,
+    #[serde(borrow, default)]
+    resource_source: Raw<'a>,
+}
+
+impl RowJson<'_> {
+    fn into_row(self, time: Option<String>, dropped: &mut u64) -> Row {
+        let mut label = |raw| text(raw, dropped).unwrap_or_default();
+        let key = RowKey {
+            time,
+            resource_type: label(self.resource_type),
+            business_type: label(self.business_type),
+            unit: Unit::from_api(Some(&label(self.unit))),
+            sub_resource_type: label(self.sub_resource_type),
+            charging_mode: label(self.charging_mode),
+            resource_source: label(self.resource_source),
+        };
+        Row {
+            key,
+            usage: decimal(self.usage, dropped),
+            number: integer(self.number, dropped),
+            is_sub_resource: boolean(self.is_sub_resource, dropped),
+        }
+    }
+}
+
+fn text(raw: Raw<'_>, dropped: &mut u64) -> Option<String> {
+    read(raw, dropped, |raw| serde_json::from_str(raw).ok())
+}
+
+fn boolean(raw: Raw<'_>, dropped: &mut u64) -> bool {
+    let flag = read(raw, dropped, |raw| match raw.trim_matches('"') {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    });
+    flag.unwrap_or(false)
+}
+
+fn decimal(raw: Raw<'_>, dropped: &mut u64) -> Option<Decimal> {
+    read(raw, dropped, |raw| {
+        let text: Cow<'_, str> = if raw.starts_with('"') { serde_json::from_str(raw).ok()? } else { raw.into() };
+        parse_decimal(text.trim())
+    })
+}
+
+fn integer(raw: Raw<'_>, dropped: &mut u64) -> Option<i64> {
+    let before = *dropped;
+    let value = decimal(raw, dropped)?;
+    let integer = value.is_integer().then(|| value.to_i64()).flatten();
+    if integer.is_none() {
+        *dropped = before + 1;
+    }
+    integer
+}
+
+fn read<T>(raw: Raw<'_>, dropped: &mut u64, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    let raw = raw?;
+    let value = parse(raw.get());
+    *dropped += u64::from(value.is_none());
+    value
+}
+
+/// A decimal number as JSON writes it, exact to the 28th digit; `None` for all else, and beyond 7.9 × 10^28.
+fn parse_decimal(text: &str) -> Option<Decimal> {
+    let is_number = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
+    if !text.bytes().all(is_number) {
+        return None; // the library reads 1_000 too
+    }
+    if !text.contains(['e', 'E']) {
+        return text.parse().ok();
+    }
+    let is_tiny = || text.contains("e-") || text.contains("E-");
+    match Decimal::from_scientific_lossy(text) {
+        // Smaller than anything that could be seen in a sum.
+        Err(rust_decimal::Error::ScaleExceedsMaximumPrecision(_)) if is_tiny() => Some(Decimal::ZERO),
+        value => value.ok(),
+    }
+}
+
+/// An object, and nothing else: serde's own structs can be read from a list too.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+/// A list of objects; `null` is an empty one, a bare object a list of one, and `null` in a list is passed over.
+struct Many<T>(Vec<Object<T>>);
+
+impl<T> Default for Many<T> {
+    fn default() -> Self {
+        Many(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ManyVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ManyVisitor<T> {
+            type Value = Many<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of objects")
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Many::default())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(|one| Many(vec![Object(one)]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut many = Many::default();
+                while let Some(element) = list.next_element::<Option<Object<T>>>()? {
+                    many.0.extend(element);
+                }
+                Ok(many)
+            }
+        }
+
+        deserializer.deserialize_any(ManyVisitor(PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(body: &str) -> Page {
+        Page::parse(body.as_bytes()).unwrap()
+    }
+
+    fn row(fields: &str) -> (Row, u64) {
+        let page = parse(&format!(r#"{{"time_list":[{{"resources_usage":[{{{fields}}}]}}]}}"#));
+        assert_eq!(page.rows.len(), 1);
+        (page.rows[0].clone(), page.dropped_values)
+    }
+
+    fn usage(value: &str) -> (Option<String>, u64) {
+        let (row, dropped) = row(&format!(r#""usage":{value}"#));
+        (row.usage.map(|usage| usage.to_string()), dropped)
+    }
+
+    #[test]
+    fn reads_the_documented_shape() {
+        let page = parse(
+            r#"{"count":2,"time_list":[{"time":"2025-11-01T00:00:00Z","resources_usage":[
+                {"resource_type":"video_time_2d_model","business_type":"VIDEO_2D","number":4,"usage":12.50,"unit":"MIN"},
+                {"business_type":"LIVE_2D","number":1,"usage":3.25,"unit":"HOUR"}]}]}"#,
+        );
+        assert_eq!(page.count, Some(2));
+        assert_eq!(page.buckets, [Some("2025-11-01T00:00:00Z".to_owned())]);
+        assert_eq!(page.dropped_values, 0);
+        let [video, live] = &page.rows[..] else { panic!("{:?}", page.rows) };
+        assert_eq!(video.key.time.as_deref(), Some("2025-11-01T00:00:00Z"));
+        assert_eq!(video.key.resource_type, "video_time_2d_model");
+        assert_eq!((video.usage.unwrap().to_string().as_str(), video.number), ("12.50", Some(4)));
+        assert_eq!((live.key.resource_type.as_str(), &live.key.unit), ("", &Unit::Hours));
+        assert!(!live.is_sub_resource);
+    }
+
+    #[test]
+    fn numbers_are_read_as_the_contract_demands() {
+        let some = |text: &str| (Some(text.to_owned()), 0);
+        assert_eq!(usage("7.25"), some("7.25"));
+        assert_eq!(usage(r#"" 7.25 ""#), some("7.25"), "numeric strings, trimmed");
+        assert_eq!(usage("-3"), some("-3"), "negative values are kept");
+        assert_eq!(usage("0.1"), some("0.1"), "the cloud's own digits");
+        assert_eq!(usage("1.5E2"), some("150"));
+        assert_eq!(usage("1.0E-5"), some("0.000010"));
+        assert_eq!(usage("1e-400"), some("0"));
+        assert_eq!(usage("null"), (None, 0), "null is absent, never 0");
+        for dropped in ["true", "1E400", r#""n/a""#, r#""""#, r#""NaN""#, r#""1_000""#, "[]", "{}", "1e30"] {
+            assert_eq!(usage(dropped), (None, 1), "{dropped}");
+        }
+    }
+
+    #[test]
+    fn integers_may_be_strings_or_integral_floats() {
+        let count = |value: &str| {
+            let page = parse(&format!(r#"{{"count":{value}}}"#));
+            (page.count, page.dropped_values)
+        };
+        assert_eq!(count("12"), (Some(12), 0));
+        assert_eq!(count(r#""12""#), (Some(12), 0));
+        assert_eq!(count("12.0"), (Some(12), 0));
+        assert_eq!(count("12.7"), (None, 1));
+        assert_eq!(count(r#""abc""#), (None, 1));
+        assert_eq!(count("1e20"), (None, 1));
+        assert_eq!(parse("{}").count, None);
+    }
+
+    #[test]
+    fn one_bad_value_does_not_cost_the_others() {
+        let (row, dropped) =
+            row(r#""resource_type":5,"business_type":"VIDEO_2D","number":"many","usage":7,"unit":null"#);
+        assert_eq!(dropped, 2);
+        assert_eq!((row.key.resource_type.as_str(), row.key.business_type.as_str()), ("", "VIDEO_2D"));
+        assert_eq!((row.number, row.usage), (None, Some(Decimal::from(7))));
+        assert_eq!(row.key.unit, Unit::Other("unknown".into()));
+    }
+
+    #[test]
+    fn the_hostile_example_of_the_contract_is_accepted() {
+        let page = parse(
+            r#"{"count":"3","trace":"x","time_list":[{"time":"2025-11-01T00:00:00+08:00","resources_usage":[
+                {"resource_type":"hws.resource.type.metastudio.modeling.avatarlive.channel","business_type":"CHAT_2D",
+                 "amount":"10","usage":"2.5","unit":"CHANNEL","charging_mode":"PERIODIC"},
+                {"resource_type":null,"business_type":"VIDEO_2D","number":null,"usage":7,"unit":null},
+                {"business_type":"VIDEO_2D","number":"many","usage":true,"unit":"FURLONG"}]},
+                {"time":null,"resources_usage":null}]}"#,
+        );
+        assert_eq!((page.count, page.buckets.len(), page.rows.len(), page.dropped_values), (Some(3), 2, 3, 2));
+        assert_eq!(page.rows[0].number, None, "amount is not number");
+        assert_eq!(page.rows[0].key.charging_mode, "PERIODIC");
+    }
+
+    #[test]
+    fn lists_may_be_absent_null_or_a_single_object() {
+        for body in [r#"{"count":0}"#, r#"{"time_list":null}"#, r#"{"time_list":[]}"#, r#"{"time_list":[null]}"#] {
+            assert_eq!(parse(body).buckets.len(), 0, "{body}");
+        }
+        let page = parse(r#"{"time_list":{"time":"t","resources_usage":{"usage":1,"is_sub_resource":true}}}"#);
+        assert_eq!((page.buckets.len(), page.rows.len()), (1, 1));
+        assert!(page.rows[0].is_sub_resource);
+    }
+
+    #[test]
+    fn what_is_not_the_documented_shape_is_an_error() {
+        let bodies = [
+            "",
+            " ",
+            "[]",
+            "[3,[]]",
+            "null",
+            "<html></html>",
+            r#""text""#,
+            "7",
+            r#"{"count":NaN}"#,
+            r#"{"count":1"#,
+            r#"{"x":Infinity}"#,
+            r#"{"time_list":"none"}"#,
+            r#"{"time_list":[5]}"#,
+            r#"{"time_list":[[1,[]]]}"#,
+            r#"{"time_list":[{"resources_usage":[{"usage":1,"usage":2}]}]}"#,
+            "{} {}",
+        ];
+        for body in bodies {
+            assert!(Page::parse(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+}
