@@ -17,3 +17,5 @@ pub mod config;
 pub mod usage;
 
 pub mod cloud;
+pub mod polling;
+pub mod snapshot;

@@ -1,0 +1,146 @@
+//! One project's poll: all of its windows, or nothing.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
+use chrono::SubsecRound;
+use chrono_tz::Tz;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    cloud::{
+        Client, Error, UsageQuery,
+        client::RequestLog,
+        usage_api::{self, Doubt},
+    },
+    config::Project,
+    snapshot::{Attempt, Failure, Ignored, Target, WindowUsage},
+    usage::{Bounds, Clock, Tally},
+};
+
+/// Polls one project.
+#[derive(Debug)]
+pub struct Poller {
+    client: Client,
+    project: Project,
+    timezone: Tz,
+    timeout: std::time::Duration,
+    clock: Clock,
+    /// What has been warned of, so that it is said once. A plain mutex: held to compare, never across an await.
+    doubts: Mutex<BTreeSet<Doubt>>,
+}
+
+/// What a poll gathers on its way; kept where it fails.
+#[derive(Default)]
+struct Gathered {
+    log: RequestLog,
+    ignored: Ignored,
+    doubts: BTreeSet<Doubt>,
+}
+
+impl Poller {
+    /// A poller for `project`, with `timeout` for each poll.
+    pub fn new(client: Client, project: Project, timezone: Tz, timeout: std::time::Duration, clock: Clock) -> Self {
+        Poller { client, project, timezone, timeout, clock, doubts: Mutex::default() }
+    }
+
+    /// The project's configuration.
+    pub fn project(&self) -> &Project {
+        &self.project
+    }
+
+    /// What the snapshot says of the project before its first poll.
+    pub fn target(&self) -> Target {
+        let project = &self.project;
+        Target {
+            name: project.name.clone(),
+            project_id: project.project_id.clone(),
+            region: project.region.clone(),
+            endpoint: project.endpoint.to_string(),
+            labels: project.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            stale_after: project.stale_after,
+        }
+    }
+
+    /// Polls once. Takes no longer than the timeout, and never fails: a failure is an attempt's result.
+    pub async fn poll(&self) -> Attempt {
+        let at = (self.clock)();
+        let start = Instant::now();
+        let deadline = start + self.timeout;
+        let mut gathered = Gathered::default();
+        let result = timeout_at(deadline, self.windows(deadline, &mut gathered)).await;
+        let result = result.unwrap_or_else(|_| {
+            Err(Error::Timeout(format!(
+                "the poll was not complete after {:?} and {} requests; raise poll.timeout or api.requests_per_second, \
+                 or poll fewer windows and users",
+                self.timeout,
+                gathered.log.durations.len(),
+            )))
+        });
+        if result.is_ok() {
+            self.warn_of(gathered.doubts);
+        }
+        Attempt {
+            at,
+            duration: start.elapsed(),
+            result: result.map_err(|error| Failure { reason: error.reason(), message: error.to_string() }),
+            requests: gathered.log.codes,
+            request_durations: gathered.log.durations,
+            retries: gathered.log.retries,
+            ignored: gathered.ignored,
+        }
+    }
+
+    async fn windows(&self, deadline: Instant, gathered: &mut Gathered) -> Result<Vec<WindowUsage>, Error> {
+        // All windows are seen from the same instant, in the API's whole seconds.
+        let now = (self.clock)().trunc_subsecs(0);
+        let mut windows = Vec::with_capacity(self.project.windows.len());
+        for &window in &self.project.windows {
+            let bounds = window.bounds(now, self.timezone);
+            let tally = self.tally(bounds.elapsed(now), deadline, gathered).await?;
+            windows.push(WindowUsage { window, bounds, tally });
+        }
+        Ok(windows)
+    }
+
+    async fn tally(&self, range: Bounds, deadline: Instant, gathered: &mut Gathered) -> Result<Tally, Error> {
+        let everybody = [None];
+        let users: Vec<Option<&str>> = self.project.user_ids.iter().map(|id| Some(id.as_str())).collect();
+        let mut tally = Tally::default();
+        for &user_id in if users.is_empty() { &everybody[..] } else { &users } {
+            let query = UsageQuery {
+                project_id: &self.project.project_id,
+                range,
+                user_id,
+                app_user_id: self.project.app_user_id.as_deref(),
+            };
+            let answer = usage_api::fetch(&self.client, &query, deadline, &mut gathered.log).await?;
+            gathered.ignored.sub_resource += answer.sub_resource_rows;
+            gathered.ignored.duplicate += answer.duplicate_rows;
+            gathered.ignored.values += answer.dropped_values;
+            gathered.doubts.extend(answer.doubts);
+            for row in &answer.rows {
+                let wants = |list: &[String], value: &String| list.is_empty() || list.contains(value);
+                if wants(&self.project.resource_types, &row.key.resource_type)
+                    && wants(&self.project.business_types, &row.key.business_type)
+                {
+                    tally.add(row, user_id).map_err(|overflow| Error::Malformed(overflow.to_string()))?;
+                } else {
+                    gathered.ignored.filtered += 1;
+                }
+            }
+        }
+        Ok(tally)
+    }
+
+    /// Says what is new among the doubts; what lasts is not repeated at every poll.
+    fn warn_of(&self, doubts: BTreeSet<Doubt>) {
+        let mut known = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+        for doubt in doubts.difference(&known) {
+            tracing::warn!(project = self.project.name, "{}", doubt.explanation());
+        }
+        *known = doubts;
+    }
+}
