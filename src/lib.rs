@@ -19,3 +19,6 @@ pub mod usage;
 pub mod cloud;
 pub mod polling;
 pub mod snapshot;
+
+pub mod exposition;
+pub mod web;

@@ -1,0 +1,89 @@
+//! The metrics of the process, under the names that every Prometheus client library gives them.
+
+use std::fmt;
+
+use procfs::{
+    ProcResult, WithCurrentSystemInfo,
+    process::{LimitValue, Process},
+};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, NoLabelSet},
+    metrics::MetricType,
+    registry::Unit,
+};
+
+use super::family::Family;
+
+/// Reads `/proc/self` at each scrape.
+#[derive(Debug)]
+pub(super) struct ProcessCollector;
+
+struct Readings {
+    cpu_seconds: f64,
+    open_fds: f64,
+    max_fds: f64,
+    virtual_bytes: f64,
+    virtual_max_bytes: f64,
+    resident_bytes: f64,
+    start_seconds: f64,
+    threads: f64,
+}
+
+impl Collector for ProcessCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
+        // Without /proc there is nothing to say, and nobody to say it to.
+        let Ok(readings) = read() else { return Ok(()) };
+        let mut cpu = encoder.encode_descriptor(
+            "process_cpu",
+            "Total user and system CPU time spent.",
+            Some(&Unit::Seconds),
+            MetricType::Counter,
+        )?;
+        cpu.encode_counter::<NoLabelSet, _, f64>(&readings.cpu_seconds, None)?;
+        let gauges = [
+            ("process_open_fds", None, "Number of open file descriptors.", readings.open_fds),
+            ("process_max_fds", None, "Maximum number of open file descriptors.", readings.max_fds),
+            ("process_virtual_memory", Some(&Unit::Bytes), "Virtual memory size.", readings.virtual_bytes),
+            (
+                "process_virtual_memory_max",
+                Some(&Unit::Bytes),
+                "Maximum amount of virtual memory available.",
+                readings.virtual_max_bytes,
+            ),
+            ("process_resident_memory", Some(&Unit::Bytes), "Resident memory size.", readings.resident_bytes),
+            (
+                "process_start_time",
+                Some(&Unit::Seconds),
+                "Start time of the process since the Unix epoch.",
+                readings.start_seconds,
+            ),
+            ("process_threads", None, "Number of OS threads in the process.", readings.threads),
+        ];
+        gauges
+            .into_iter()
+            .try_for_each(|(name, unit, help, value)| Family { name, unit, help }.gauges(encoder, [(vec![], value)]))
+    }
+}
+
+fn read() -> ProcResult<Readings> {
+    let process = Process::myself()?;
+    let stat = process.stat()?;
+    let limits = process.limits()?;
+    let ticks = procfs::ticks_per_second() as f64;
+    let limit = |value| match value {
+        LimitValue::Value(value) => value as f64,
+        LimitValue::Unlimited => u64::MAX as f64,
+    };
+    Ok(Readings {
+        cpu_seconds: (stat.utime + stat.stime) as f64 / ticks,
+        open_fds: process.fd_count()? as f64,
+        max_fds: limit(limits.max_open_files.soft_limit),
+        virtual_bytes: stat.vsize as f64,
+        virtual_max_bytes: limit(limits.max_address_space.soft_limit),
+        resident_bytes: stat.rss_bytes().get() as f64,
+        start_seconds: procfs::boot_time_secs()? as f64 + stat.starttime as f64 / ticks,
+        threads: stat.num_threads as f64,
+    })
+}

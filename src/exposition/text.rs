@@ -1,0 +1,74 @@
+//! Prometheus' text format 0.0.4, made from OpenMetrics.
+//!
+//! The samples are the same to the byte; only the lines about them differ. A counter's family is named with its
+//! `_total`, an info is a gauge named with its `_info`, `unknown` is `untyped`, and UNIT and EOF do not exist.
+
+/// Rewrites an exposition that prometheus-client has encoded.
+pub(super) fn from_openmetrics(openmetrics: &str) -> String {
+    let mut text = String::with_capacity(openmetrics.len());
+    let mut lines = openmetrics.lines().peekable();
+    while let Some(line) = lines.next() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("EOF"), ..) | (Some("#"), Some("UNIT"), ..) => {}
+            // HELP comes first, and the type is in the line after it.
+            (Some("#"), Some(word @ ("HELP" | "TYPE")), Some(name), Some(rest)) => {
+                let kind = if word == "TYPE" {
+                    rest
+                } else {
+                    lines.peek().and_then(|next| next.rsplit(' ').next()).unwrap_or("")
+                };
+                let (suffix, kind_in_text) = match kind {
+                    "counter" => ("_total", "counter"),
+                    "info" => ("_info", "gauge"),
+                    "unknown" => ("", "untyped"),
+                    other => ("", other),
+                };
+                let rest = if word == "TYPE" { kind_in_text } else { rest };
+                text.extend(["# ", word, " ", name, suffix, " ", rest, "\n"]);
+            }
+            _ => text.extend([line, "\n"]),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_lines_about_the_samples_differ() {
+        let openmetrics = "\
+# HELP a_seconds How long.
+# TYPE a_seconds counter
+# UNIT a_seconds seconds
+a_seconds_total{x=\"# TYPE y info\"} 1
+# HELP b A thing.
+# TYPE b info
+b_info{v=\"1\"} 1
+# HELP c It is a counter
+# TYPE c gauge
+c 1.5
+# HELP d D.
+# TYPE d unknown
+d 1
+# EOF
+";
+        let text = "\
+# HELP a_seconds_total How long.
+# TYPE a_seconds_total counter
+a_seconds_total{x=\"# TYPE y info\"} 1
+# HELP b_info A thing.
+# TYPE b_info gauge
+b_info{v=\"1\"} 1
+# HELP c It is a counter
+# TYPE c gauge
+c 1.5
+# HELP d D.
+# TYPE d untyped
+d 1
+";
+        assert_eq!(from_openmetrics(openmetrics), text);
+    }
+}

@@ -1,0 +1,119 @@
+//! Which format and encoding a client prefers: `Accept` and `Accept-Encoding` with their q-values (RFC 9110, 12.5).
+
+use crate::exposition::Format;
+
+/// An element of such a list: its lower-case name, its parameters, its weight from 0 to 1.
+struct Element<'a> {
+    name: String,
+    parameters: Vec<(&'a str, &'a str)>,
+    weight: f64,
+}
+
+impl Element<'_> {
+    fn version(&self) -> Option<&str> {
+        self.parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case("version")).map(|(_, value)| *value)
+    }
+}
+
+/// The elements of a header's value; what does not parse has weight 0.
+fn elements(value: &str) -> impl Iterator<Item = Element<'_>> {
+    value.split(',').map(|element| {
+        let mut parts = element.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let (weights, parameters): (Vec<_>, Vec<_>) = parts
+            .filter_map(|part| part.split_once('='))
+            .map(|(name, value)| (name.trim(), value.trim().trim_matches('"')))
+            .partition(|(name, _)| name.eq_ignore_ascii_case("q"));
+        let weight = weights.first().map_or(Some(1.0), |(_, value)| value.parse::<f64>().ok());
+        let weight = weight.filter(|weight| (0.0..=1.0).contains(weight)).unwrap_or(0.0);
+        Element { name, parameters, weight }
+    })
+}
+
+/// OpenMetrics where the client names it and prefers it, or likes both the same; else the text format, which every
+/// Prometheus understands.
+pub(super) fn format(accept: Option<&str>) -> Format {
+    let (mut openmetrics, mut text, mut text_rank) = (0.0_f64, 0.0, 0);
+    for element in elements(accept.unwrap_or_default()) {
+        let rank = match (element.name.as_str(), element.version()) {
+            ("application/openmetrics-text", None | Some("1.0.0")) => {
+                openmetrics = openmetrics.max(element.weight);
+                continue;
+            }
+            ("text/plain", None | Some("0.0.4")) => 3,
+            ("text/*", _) => 2,
+            ("*/*", _) => 1,
+            _ => continue,
+        };
+        // The most specific element says how welcome the text format is.
+        if rank > text_rank || (rank == text_rank && element.weight > text) {
+            (text_rank, text) = (rank, element.weight);
+        }
+    }
+    if openmetrics > 0.0 && openmetrics >= text { Format::OpenMetrics } else { Format::Text }
+}
+
+/// Whether the answer may be compressed with gzip, and the client does not like it better as it is.
+pub(super) fn gzip(accept_encoding: Option<&str>) -> bool {
+    let weight = |names: &[&str]| {
+        elements(accept_encoding.unwrap_or_default())
+            .filter(|element| names.contains(&element.name.as_str()))
+            .map(|element| element.weight)
+            .last()
+    };
+    let gzip = weight(&["gzip", "x-gzip"]).or_else(|| weight(&["*"])).unwrap_or(0.0);
+    gzip > 0.0 && gzip >= weight(&["identity"]).unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_that_the_client_prefers() {
+        let openmetrics = [
+            "application/openmetrics-text;version=1.0.0",
+            "application/openmetrics-text",
+            "Application/OpenMetrics-Text; Version=\"1.0.0\"; charset=utf-8",
+            // Prometheus 2.42 and 3.5
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+             text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+             application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,\
+             text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+            "text/plain;q=0.5,application/openmetrics-text;q=0.5",
+            "text/plain;q=0.1, */*;q=0.9, application/openmetrics-text;q=0.5",
+        ];
+        for accept in openmetrics {
+            assert_eq!(format(Some(accept)), Format::OpenMetrics, "{accept}");
+        }
+        let text = [
+            "",
+            "*/*",
+            "text/html,application/xhtml+xml,*/*;q=0.8",
+            "text/plain",
+            "application/openmetrics-text;q=0.4,text/plain;version=0.0.4;q=0.5",
+            "application/openmetrics-text;q=0,text/plain;q=0.1",
+            "application/openmetrics-text;version=0.0.1",
+            "application/openmetrics-text;version=2.0.0",
+            "application/openmetrics-text;q=high",
+            "application/openmetrics-text;q=0.5,*/*",
+            ";;;,,,q=1",
+        ];
+        for accept in text {
+            assert_eq!(format(Some(accept)), Format::Text, "{accept}");
+        }
+        assert_eq!(format(None), Format::Text);
+    }
+
+    #[test]
+    fn gzip_only_where_it_is_welcome() {
+        for accept in ["gzip", "GZIP", "deflate, gzip;q=0.5", "*", "x-gzip", "identity;q=0.5, gzip"] {
+            assert!(gzip(Some(accept)), "{accept}");
+        }
+        for accept in ["", "identity", "gzip;q=0", "*, gzip;q=0", "deflate", "identity, gzip;q=0.5", "gzipped"] {
+            assert!(!gzip(Some(accept)), "{accept}");
+        }
+        assert!(!gzip(None));
+    }
+}

@@ -1,0 +1,162 @@
+//! Time limits of a connection: for a request's head, between requests, and for an answer as a whole.
+//!
+//! hyper's own limit covers the head and the time between requests alike, and nothing covers a client that does not
+//! read. So the phases are told apart here, by what passes through: the first byte begins a head, the service says
+//! when it has answered, and a flush after that ends the answer.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep},
+};
+
+/// How long each phase may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// From a connection's beginning, or a request's first byte, to the end of the request's head.
+    pub head: Duration,
+    /// Between two requests. Longer than the scrape intervals in use, so that connections are kept.
+    pub idle: Duration,
+    /// From the end of a request's head to the last byte of the answer.
+    pub total: Duration,
+}
+
+const HEAD: u8 = 0;
+const IDLE: u8 = 1;
+const HANDLING: u8 = 2;
+const ANSWERING: u8 = 3;
+
+/// The service's hold on its connection's phase.
+///
+/// Atomic, because hyper may run the service in another place than the connection's reads and writes; relaxed,
+/// because nothing else is published with it.
+#[derive(Clone, Debug)]
+pub(super) struct Phase(Arc<AtomicU8>);
+
+impl Phase {
+    /// A request's head is complete.
+    pub fn handling(&self) {
+        self.0.store(HANDLING, Ordering::Relaxed);
+    }
+
+    /// The answer is ready to be written.
+    pub fn answering(&self) {
+        self.0.store(ANSWERING, Ordering::Relaxed);
+    }
+
+    /// Whether no request is under way.
+    pub fn is_idle(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == IDLE
+    }
+}
+
+/// A connection that fails with `TimedOut` when a phase takes too long.
+#[derive(Debug)]
+pub(super) struct TimedIo {
+    stream: TcpStream,
+    phase: Arc<AtomicU8>,
+    /// The phase that `deadline` was set for.
+    timed: u8,
+    limits: Limits,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl TimedIo {
+    pub fn new(stream: TcpStream, limits: Limits) -> (Self, Phase) {
+        let phase = Arc::new(AtomicU8::new(HEAD));
+        let deadline = Box::pin(sleep(limits.head));
+        (TimedIo { stream, phase: Arc::clone(&phase), timed: HEAD, limits, deadline }, Phase(phase))
+    }
+
+    fn enter(&mut self, phase: u8) {
+        self.phase.store(phase, Ordering::Relaxed);
+        self.watch();
+    }
+
+    /// Sets the deadline anew where the phase has changed.
+    fn watch(&mut self) {
+        let phase = self.phase.load(Ordering::Relaxed);
+        if phase == self.timed {
+            return;
+        }
+        let limit = match phase {
+            HEAD => Some(self.limits.head),
+            IDLE => Some(self.limits.idle),
+            HANDLING => Some(self.limits.total),
+            // The rest of what handling has left.
+            _ if self.timed == HANDLING => None,
+            _ => Some(self.limits.total),
+        };
+        if let Some(limit) = limit {
+            self.deadline.as_mut().reset(Instant::now() + limit);
+        }
+        self.timed = phase;
+    }
+
+    fn check(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.watch();
+        ready!(self.deadline.as_mut().poll(cx));
+        Poll::Ready(io::ErrorKind::TimedOut.into())
+    }
+}
+
+impl AsyncRead for TimedIo {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            if buffer.filled().len() > before && self.phase.load(Ordering::Relaxed) == IDLE {
+                self.enter(HEAD);
+            }
+            return Poll::Ready(result);
+        }
+        self.check(cx).map(Err)
+    }
+}
+
+impl AsyncWrite for TimedIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_write(cx, data) {
+            return Poll::Ready(result);
+        }
+        self.check(cx).map(Err)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_write_vectored(cx, data) {
+            return Poll::Ready(result);
+        }
+        self.check(cx).map(Err)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes when it has written all it had, which is the whole answer: its body is of one piece.
+        let result = ready!(Pin::new(&mut self.stream).poll_flush(cx));
+        if self.phase.load(Ordering::Relaxed) == ANSWERING {
+            self.enter(IDLE);
+        }
+        Poll::Ready(result)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
