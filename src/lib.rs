@@ -22,3 +22,5 @@ pub mod snapshot;
 
 pub mod exposition;
 pub mod web;
+
+pub mod simulator;

@@ -1,0 +1,143 @@
+//! ShowUsageData: parameters, buckets, pages.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Days, NaiveTime, SecondsFormat, TimeZone, Utc};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+use super::{
+    Paging,
+    faults::Kind,
+    history::{self, Project, USERS},
+};
+
+/// The project id of the one path there is.
+pub(super) fn project_id(path: &str) -> Option<&str> {
+    path.strip_prefix("/v1/")?.strip_suffix("/data-analysis").filter(|id| !id.is_empty() && !id.contains('/'))
+}
+
+/// Answers a query, or says which parameter is wrong.
+pub(super) fn show_usage_data(
+    project: &Project,
+    query: &str,
+    paging: Paging,
+    fault: Option<Kind>,
+) -> Result<Value, String> {
+    let parameters: HashMap<String, String> = query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(key, value)| (decode(key), decode(value)))
+        .collect();
+    let number = |name: &str, default: usize, least: usize, most: usize| {
+        let value = parameters.get(name).map_or(Ok(default), |text| text.parse::<usize>());
+        value.ok().filter(|value| (least..=most).contains(value)).ok_or(name.to_owned())
+    };
+    let limit = number("limit", 10, 1, 1000)?;
+    let offset = number("offset", 0, 0, i32::MAX as usize)?;
+    let instant = |name: &str| {
+        let text = parameters.get(name).ok_or(name.to_owned())?;
+        DateTime::parse_from_rfc3339(text).map(|time| time.to_utc()).map_err(|_| name.to_owned())
+    };
+    let (start, end) = (instant("start_time")?, instant("end_time")?);
+    if start >= end || end - start > chrono::Duration::days(400) {
+        return Err("end_time".to_owned());
+    }
+
+    if fault == Some(Kind::EndlessPages) {
+        return Ok(endless_page(limit, offset, start));
+    }
+    let offset = if fault == Some(Kind::IgnoreOffset) { 0 } else { offset };
+    let buckets = buckets(project, &parameters, start, end);
+    Ok(page(buckets, paging, limit, offset))
+}
+
+type Bucket = (String, Vec<Value>);
+
+/// One bucket for each day in Beijing that has usage, cut off at the range's ends.
+fn buckets(
+    project: &Project,
+    parameters: &HashMap<String, String>,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+) -> Vec<Bucket> {
+    let wants = |name: &str, value: &str| parameters.get(name).is_none_or(|wanted| wanted == value);
+    let mut buckets: BTreeMap<DateTime<Utc>, Vec<Value>> = BTreeMap::new();
+    for habit in &project.habits {
+        let resource_type = habit.resource_type.unwrap_or_default();
+        if !wants("resource_type", resource_type)
+            || !wants("business_type", habit.business_type)
+            || !wants("unit", habit.unit)
+        {
+            continue;
+        }
+        let mut days: BTreeMap<DateTime<Utc>, (u64, i64)> = BTreeMap::new();
+        for event in history::events(&project.id, habit, start, end) {
+            let user = USERS.get(usize::try_from(event.user).unwrap_or_default());
+            if wants("user_id", user.unwrap_or(&"")) {
+                let (number, hundredths) = days.entry(day_of(event.at).max(start)).or_default();
+                *number += 1;
+                *hundredths += event.hundredths;
+            }
+        }
+        for (day, (number, hundredths)) in days {
+            let mut row = json!({
+                "business_type": habit.business_type,
+                "number": number,
+                "usage": hundredths as f64 / 100.0,
+                "unit": habit.unit,
+            });
+            if let (Some(resource_type), Some(row)) = (habit.resource_type, row.as_object_mut()) {
+                row.insert("resource_type".to_owned(), resource_type.into());
+            }
+            buckets.entry(day).or_default().push(row);
+        }
+    }
+    buckets.into_iter().map(|(day, rows)| (day.to_rfc3339_opts(SecondsFormat::Secs, true), rows)).collect()
+}
+
+fn day_of(instant: DateTime<Utc>) -> DateTime<Utc> {
+    let zone = history::beijing();
+    let midnight = instant.with_timezone(&zone).date_naive().and_time(NaiveTime::MIN);
+    // A fixed offset has every midnight once.
+    zone.from_local_datetime(&midnight).earliest().map_or(instant, |local| local.to_utc())
+}
+
+fn page(buckets: Vec<Bucket>, paging: Paging, limit: usize, offset: usize) -> Value {
+    let (count, page) = match paging {
+        Paging::Buckets => (buckets.len(), buckets.into_iter().skip(offset).take(limit).collect()),
+        Paging::Rows => {
+            let rows: Vec<(String, Value)> = buckets
+                .into_iter()
+                .flat_map(|(time, rows)| rows.into_iter().map(move |row| (time.clone(), row)))
+                .collect();
+            let count = rows.len();
+            let mut page: Vec<Bucket> = Vec::new();
+            for (time, row) in rows.into_iter().skip(offset).take(limit) {
+                match page.last_mut() {
+                    Some((last, rows)) if *last == time => rows.push(row),
+                    _ => page.push((time, vec![row])),
+                }
+            }
+            (count, page)
+        }
+    };
+    let list: Vec<Value> =
+        page.into_iter().map(|(time, rows)| json!({"time": time, "resources_usage": rows})).collect();
+    json!({"count": count, "time_list": list})
+}
+
+/// A page full of rows that were never there before.
+fn endless_page(limit: usize, offset: usize, start: DateTime<Utc>) -> Value {
+    let time = |index: usize| {
+        let time = start.checked_sub_days(Days::new((offset + index) as u64)).unwrap_or(start);
+        time.to_rfc3339_opts(SecondsFormat::Secs, true)
+    };
+    let row = json!([{"business_type": "VIDEO_2D", "number": 1, "usage": 1.0, "unit": "MIN"}]);
+    let list: Vec<Value> = (0..limit).map(|index| json!({"time": time(index), "resources_usage": row})).collect();
+    json!({"count": 1_000_000, "time_list": list})
+}
+
+fn decode(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
