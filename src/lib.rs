@@ -12,6 +12,8 @@
 //! A scrape only reads: `web` and `exposition` cannot reach the cloud. [`commands`] wires the rooms together for
 //! each subcommand of [`cli`], and [`simulator`] is a cloud to try them on.
 
+pub mod cli;
+pub mod commands;
 pub mod config;
 
 pub mod usage;

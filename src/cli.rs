@@ -1,0 +1,238 @@
+//! The command line, with the dotted flag names of the Prometheus world.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// What `--version` prints after the name.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\nrevision: ",
+    env!("BUILD_REVISION"),
+    "\nbuilt:    ",
+    env!("BUILD_DATE"),
+    "\nrustc:    ",
+    env!("BUILD_RUSTC"),
+);
+
+/// Prometheus exporter for the usage of Huawei Cloud MetaStudio.
+#[derive(Debug, Parser)]
+#[command(
+    name = "metastudio-exporter",
+    version,
+    long_version = LONG_VERSION,
+    args_conflicts_with_subcommands = true,
+    after_help = "Without a command: serve. Try `metastudio-exporter demo`: it needs no account and no configuration."
+)]
+pub struct Cli {
+    /// Flags of `serve`, where no command is named.
+    #[command(flatten)]
+    pub serve: Serve,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Poll the projects and serve their metrics (the default)
+    Serve(Serve),
+    /// Validate the configuration: print every problem, or what it will cost in API requests
+    Check(Check),
+    /// Poll every project once and print the metrics
+    Once(Once),
+    /// Run a simulated cloud to point an exporter at
+    Simulate(Simulate),
+    /// Run the exporter on a simulated cloud: no account, no configuration
+    Demo(Demo),
+}
+
+/// Flags of `serve`.
+#[derive(Args, Debug)]
+pub struct Serve {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags have their own")]
+    pub config: ConfigFile,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags have their own")]
+    pub web: Web,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags have their own")]
+    pub log: Log,
+    /// Validate the configuration and exit, as `check` does
+    #[arg(long = "config.check")]
+    pub check: bool,
+}
+
+/// Flags of `check`.
+#[derive(Args, Debug)]
+pub struct Check {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags have their own")]
+    pub config: ConfigFile,
+    /// Print the effective configuration, secrets redacted
+    #[arg(long)]
+    pub print: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags have their own")]
+    pub log: Log,
+}
+
+/// Flags of `once`.
+#[derive(Args, Debug)]
+pub struct Once {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags have their own")]
+    pub config: ConfigFile,
+    /// How to print the metrics; the textfile collector wants text
+    #[arg(id = "output_format", long = "format", value_enum, default_value_t = OutputFormat::Text)]
+    pub format: OutputFormat,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags have their own")]
+    pub log: Log,
+}
+
+/// Flags of `simulate`.
+#[derive(Args, Debug)]
+pub struct Simulate {
+    /// Where to listen: HOST:PORT, or :PORT for all interfaces
+    #[arg(long = "web.listen-address", value_name = "ADDR", default_value = "127.0.0.1:19678")]
+    pub listen_address: String,
+    /// What goes wrong, repeatable: KIND[:project=NAME][,times=N][,retry_after=SECONDS]; KIND is throttle,
+    /// server-error, forbidden, hang, disconnect, truncate, html, empty, redirect, endless-pages or ignore-offset
+    #[arg(long = "fault", value_name = "FAULT")]
+    pub faults: Vec<String>,
+    /// What limit and offset count
+    #[arg(long, value_enum, default_value_t = PagingArg::Buckets)]
+    pub paging: PagingArg,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags have their own")]
+    pub log: Log,
+}
+
+/// Flags of `demo`.
+#[derive(Args, Debug)]
+pub struct Demo {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags have their own")]
+    pub web: Web,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flags have their own")]
+    pub log: Log,
+}
+
+/// Where the configuration is.
+#[derive(Args, Debug)]
+pub struct ConfigFile {
+    /// The configuration file
+    #[arg(long = "config.file", value_name = "PATH", default_value = "config.yaml")]
+    pub file: PathBuf,
+}
+
+/// Where to serve.
+#[derive(Args, Debug)]
+pub struct Web {
+    /// Where to listen, repeatable: HOST:PORT, or :PORT for all interfaces, IPv6 included
+    #[arg(long = "web.listen-address", value_name = "ADDR", default_value = ":19677")]
+    pub listen_addresses: Vec<String>,
+    /// Where the metrics are
+    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
+    pub telemetry_path: String,
+}
+
+/// What to log, to standard error.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Log {
+    /// What is worth a line
+    #[arg(long = "log.level", value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
+    pub level: LogLevel,
+    /// How a line looks
+    #[arg(long = "log.format", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Logfmt)]
+    pub format: LogFormat,
+}
+
+/// `--log.level`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// `--log.format`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogFormat {
+    Logfmt,
+    Json,
+}
+
+/// `--format`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum OutputFormat {
+    /// OpenMetrics 1.0.0
+    Openmetrics,
+    /// Prometheus' text format 0.0.4
+    Text,
+}
+
+/// `--paging`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PagingArg {
+    /// Entries of time_list
+    Buckets,
+    /// Rows
+    Rows,
+}
+
+fn telemetry_path(text: &str) -> Result<String, String> {
+    let is_taken = text == "/" || text.starts_with("/-/");
+    if text.starts_with('/') && !is_taken && !text.contains(['?', '#', ' ']) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a path such as /metrics, other than / and what begins with /-/".to_owned())
+    }
+}
+
+impl Cli {
+    /// The flags of the log, whatever the command.
+    pub fn log(&self) -> Log {
+        match &self.command {
+            None => self.serve.log,
+            Some(Command::Serve(command)) => command.log,
+            Some(Command::Check(command)) => command.log,
+            Some(Command::Once(command)) => command.log,
+            Some(Command::Simulate(command)) => command.log,
+            Some(Command::Demo(command)) => command.log,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_of_serve_work_without_naming_it() {
+        let cli =
+            Cli::try_parse_from(["x", "--web.listen-address=:1", "--web.listen-address", "[::1]:2", "--config.check"]);
+        let cli = cli.unwrap();
+        assert!(cli.command.is_none() && cli.serve.check);
+        assert_eq!(cli.serve.web.listen_addresses, [":1", "[::1]:2"]);
+        let named = Cli::try_parse_from(["x", "serve", "--config.file", "a.yaml"]).unwrap();
+        assert!(matches!(named.command, Some(Command::Serve(serve)) if serve.config.file.as_os_str() == "a.yaml"));
+        for wrong in [&["x", "--web.telemetry-path=/"][..], &["x", "--nonsense"], &["x", "--log.level=loud"]] {
+            assert_eq!(Cli::try_parse_from(wrong).unwrap_err().exit_code(), 2);
+        }
+    }
+}

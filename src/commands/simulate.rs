@@ -1,0 +1,65 @@
+//! `simulate`: a cloud to point an exporter, or any other client, at.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cli::{PagingArg, Simulate},
+    simulator::{Options, Paging, Simulator, faults::Fault},
+    web::server,
+};
+
+/// Serves until a signal; says on standard output how to be its client.
+pub(super) async fn run(flags: &Simulate) -> anyhow::Result<ExitCode> {
+    let faults =
+        flags.faults.iter().map(|fault| fault.parse::<Fault>().map_err(|error| anyhow!("--fault {fault}: {error}")));
+    let options = Options {
+        faults: faults.collect::<Result<_, _>>()?,
+        paging: match flags.paging {
+            PagingArg::Buckets => Paging::Buckets,
+            PagingArg::Rows => Paging::Rows,
+        },
+        ..Options::default()
+    };
+    let bound = server::bind(std::slice::from_ref(&flags.listen_address)).await;
+    let listeners = bound.map_err(|(address, error)| anyhow!("cannot listen on {address}: {error}"))?;
+    let listener = listeners.into_iter().next().context("no listener")?;
+    let address = listener.local_addr()?;
+    let simulator = Simulator::new(options);
+    println!(
+        "A simulated MetaStudio is at http://{address}. A configuration for it:\n\n{}",
+        config(&simulator, &address)
+    );
+
+    let stop = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        served = simulator.serve(listener, stop) => served?,
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration of an exporter for all projects of a simulated cloud at `address`.
+pub(super) fn config(simulator: &Simulator, address: &std::net::SocketAddr) -> String {
+    let options = simulator.options();
+    let mut text = format!(
+        "poll: {{interval: 1m}}\n\
+         api: {{requests_per_second: 100}}\n\
+         credentials:\n\
+         \x20 simulated: {{access_key: {}, secret_key: {}}}\n\
+         projects:\n",
+        options.access_key, options.secret_key
+    );
+    for project in &options.projects {
+        text += &format!(
+            "  - {{name: {}, region: cn-north-4, endpoint: 'http://{address}', project_id: {}}}\n",
+            project.name, project.id
+        );
+    }
+    text
+}
