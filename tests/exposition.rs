@@ -1,0 +1,193 @@
+//! The exposition of a small world, in both formats, and that they say the same.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use metastudio_exporter::{
+    exposition::{BuildInfo, ExporterStatus, Exposition, Format, HttpRequests},
+    snapshot::{self, Attempt, Failure, Ignored, Reader, Target, WindowUsage, Writer},
+    usage::{Reason, Row, Tally, Unit, Window, row::RowKey},
+};
+use proptest::prelude::*;
+
+/// Saturday, 2025-11-08, 17:30 in Shanghai.
+fn now() -> DateTime<Utc> {
+    DateTime::parse_from_rfc3339("2025-11-08T09:30:00Z").unwrap().to_utc()
+}
+
+fn target(name: &str, labels: &[(&str, &str)]) -> Target {
+    Target {
+        name: name.to_owned(),
+        project_id: "0123456789abcdef0123456789abcdef".to_owned(),
+        region: "cn-north-4".to_owned(),
+        endpoint: "https://metastudio.cn-north-4.myhuaweicloud.com".to_owned(),
+        labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        stale_after: Duration::from_secs(900),
+    }
+}
+
+fn row(resource_type: &str, business_type: &str, unit: &str, usage: Option<&str>, number: Option<i64>) -> Row {
+    let key = RowKey {
+        time: None,
+        resource_type: resource_type.to_owned(),
+        business_type: business_type.to_owned(),
+        unit: Unit::from_api(Some(unit)),
+        sub_resource_type: String::new(),
+        charging_mode: String::new(),
+        resource_source: String::new(),
+    };
+    Row { key, usage: usage.map(|usage| usage.parse().unwrap()), number, is_sub_resource: false }
+}
+
+fn window(window: Window, rows: &[(Option<&str>, Row)]) -> WindowUsage {
+    let mut tally = Tally::default();
+    rows.iter().for_each(|(user, row)| tally.add(row, *user).unwrap());
+    WindowUsage { window, bounds: window.bounds(now(), chrono_tz::Asia::Shanghai), tally }
+}
+
+fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> Attempt {
+    Attempt {
+        at,
+        duration: Duration::from_millis(1250),
+        result,
+        requests: BTreeMap::from([(Some(200), 2), (Some(429), 1), (None, 1)]),
+        request_durations: [40, 40, 300, 10_001].map(Duration::from_millis).to_vec(),
+        retries: 2,
+        ignored: Ignored { sub_resource: 1, duplicate: 2, filtered: 3, values: 4 },
+    }
+}
+
+fn failure() -> Failure {
+    Failure { reason: Reason::Throttled, message: "HTTP 429".to_owned() }
+}
+
+/// One project in the best of health; one whose usage is old but not stale; one whose usage is stale; one that has
+/// never succeeded; one that was never tried.
+fn small_world() -> (Writer, Reader) {
+    let names = ["studio", "hostile \"name\"\\\n", "stale", "failing", "new"];
+    let (mut writer, reader) = snapshot::channel(
+        names.iter().map(|name| target(name, if *name == "studio" { &[("team", "marketing")] } else { &[] })).collect(),
+    );
+    let video = |usage, number| row("video_time_2d_model", "VIDEO_2D", "MIN", Some(usage), Some(number));
+    let everything = vec![
+        window(
+            Window::Today,
+            &[
+                (None, video("0.1", 1)),
+                (None, video("0.2", 2)),
+                (None, row("", "LIVE_2D", "HOUR", Some("3.25"), Some(1))),
+            ],
+        ),
+        window(
+            Window::Days(30),
+            &[
+                (None, video("123456.789", 4)),
+                (None, row("channel", "CHAT_2D", "CHANNEL", Some("2.5"), None)),
+                (None, row("", "", "", Some("-1"), None)),
+            ],
+        ),
+    ];
+    writer.record(0, attempt(now(), Ok(everything)));
+    let of_users = vec![window(Window::Today, &[(Some("a"), video("1", 1)), (Some("b"), video("2", 1))])];
+    writer.record(1, attempt(now() - chrono::Duration::seconds(900), Ok(of_users.clone())));
+    writer.record(1, attempt(now(), Err(failure())));
+    writer.record(2, attempt(now() - chrono::Duration::seconds(901), Ok(of_users)));
+    writer.record(3, attempt(now(), Err(failure())));
+    (writer, reader)
+}
+
+fn render(reader: Reader, format: Format) -> String {
+    let requests = Arc::new(HttpRequests::default());
+    requests.count("metrics", 200);
+    let build = BuildInfo { version: "1.2.3", revision: "abc", date: "today", rustc: "rustc 1" };
+    let status = ExporterStatus { build, config_hash: 42, config_loaded: now(), requests };
+    let exposition = Exposition::of_projects(reader, now).and_exporter(status);
+    let text = exposition.render(format);
+    // What the process itself reads from /proc is not the same twice.
+    let mut stable = String::new();
+    for line in text.lines().filter(|line| !line.contains("process_")) {
+        stable += line;
+        stable += "\n";
+    }
+    stable
+}
+
+#[test]
+fn a_small_world_in_openmetrics() {
+    let (_writer, reader) = small_world();
+    insta::assert_snapshot!(render(reader, Format::OpenMetrics));
+}
+
+#[test]
+fn a_small_world_in_text() {
+    let (_writer, reader) = small_world();
+    insta::assert_snapshot!(render(reader, Format::Text));
+}
+
+#[test]
+fn scrapes_do_not_reorder_anything() {
+    let (_writer, reader) = small_world();
+    let first = render(reader.clone(), Format::OpenMetrics);
+    assert!((0..10).all(|_| render(reader.clone(), Format::OpenMetrics) == first));
+}
+
+#[test]
+fn no_help_has_a_character_that_would_need_escaping() {
+    let (_writer, reader) = small_world();
+    let text = render(reader, Format::OpenMetrics);
+    for help in text.lines().filter(|line| line.starts_with("# HELP")) {
+        assert!(!help.contains(['"', '\\']), "{help}");
+    }
+}
+
+fn samples(text: &str) -> BTreeSet<&str> {
+    text.lines().filter(|line| !line.starts_with('#')).collect()
+}
+
+/// What the lines about samples say of each family: its type, by the names of its samples in both formats.
+fn types(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).map(|line| line.split_once(' ').unwrap());
+    lines.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect()
+}
+
+proptest! {
+    #[test]
+    fn both_formats_carry_the_same_samples(
+        names in prop::collection::vec("\\PC{1,12}|[\"\\\\\n#{}]{1,4}", 1..4),
+        values in prop::collection::vec((-1_000_000_i64..1_000_000_000, 0_u32..9, "MIN|HOUR|GB", any::<bool>()), 0..6),
+        fails in any::<bool>(),
+    ) {
+        let (mut writer, reader) = snapshot::channel(names.iter().map(|name| target(name, &[("l", name)])).collect());
+        for index in 0..names.len() {
+            let rows: Vec<(Option<&str>, Row)> = values
+                .iter()
+                .map(|(value, scale, unit, counted)| {
+                    let mut row = row(&names[index], "b", unit, None, counted.then_some(1));
+                    row.usage = Some(rust_decimal::Decimal::new(*value, *scale));
+                    (None, row)
+                })
+                .collect();
+            writer.record(index, attempt(now(), Ok(vec![window(Window::Today, &rows)])));
+            if fails {
+                writer.record(index, attempt(now(), Err(failure())));
+            }
+        }
+        let (openmetrics, text) = (render(reader.clone(), Format::OpenMetrics), render(reader, Format::Text));
+        prop_assert_eq!(samples(&openmetrics), samples(&text));
+        prop_assert!(openmetrics.ends_with("# EOF\n") && !text.contains("# EOF") && !text.contains("# UNIT"));
+        let in_text: BTreeMap<String, String> = types(&openmetrics)
+            .into_iter()
+            .map(|(name, kind)| match kind.as_str() {
+                "counter" => (format!("{name}_total"), kind),
+                "info" => (format!("{name}_info"), "gauge".to_owned()),
+                _ => (name, kind),
+            })
+            .collect();
+        prop_assert_eq!(in_text, types(&text));
+    }
+}

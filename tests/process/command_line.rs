@@ -1,0 +1,112 @@
+//! Commands, flags and exit codes.
+
+use std::process::Command;
+
+use crate::support::{Cloud, FAST, run};
+
+fn binary(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_metastudio-exporter")).args(arguments).env_clear().output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn version_and_help() {
+    let (code, stdout, _) = binary(&["--version"]);
+    assert_eq!(code, Some(0));
+    for part in ["metastudio-exporter ", "revision: ", "built: ", "rustc: "] {
+        assert!(stdout.contains(part), "{stdout}");
+    }
+    let (code, stdout, _) = binary(&["--help"]);
+    assert_eq!(code, Some(0));
+    for part in ["serve", "check", "once", "simulate", "demo", "--config.file", "--web.listen-address", "--log.level"] {
+        assert!(stdout.contains(part), "{stdout}");
+    }
+}
+
+#[test]
+fn a_command_line_that_does_not_parse_is_2() {
+    for arguments in [&["--nonsense"][..], &["explode"], &["once", "--format=xml"], &["--log.format=xml"]] {
+        assert_eq!(binary(arguments).0, Some(2), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_configuration_is_1_and_every_problem_is_said() {
+    let config = "poll: {interval: 1s}\nprojects: [{name: a}]\nzzz: 1";
+    for arguments in [&["check"][..], &["--config.check"]] {
+        let ended = run(config, arguments).await;
+        assert_eq!(ended.code, Some(1));
+        for path in ["poll.interval: found \"1s\"", "projects[0].project_id: is missing", "zzz: found 1"] {
+            assert!(ended.stdout.contains(path), "{}", ended.stdout);
+        }
+    }
+    for arguments in [&["serve"][..], &[], &["once"]] {
+        let ended = run(config, arguments).await;
+        assert_eq!(ended.code, Some(1));
+        assert!(ended.stderr.contains("zzz: found 1") && ended.stderr.contains("level=error"), "{}", ended.stderr);
+    }
+    let (code, stdout, _) = binary(&["check", "--config.file=/nowhere.yaml"]);
+    assert_eq!(code, Some(1));
+    assert!(stdout.contains("/nowhere.yaml: cannot be read"), "{stdout}");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_1() {
+    let cloud = Cloud::new(&[]).await;
+    let taken = format!("--web.listen-address={}", cloud.address);
+    let ended = run(&cloud.config(FAST), &["serve", &taken]).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains(&format!("cannot listen on {}", cloud.address)), "{}", ended.stderr);
+    assert!(cloud.simulator.seen().is_empty(), "nothing is started before the port is ours");
+}
+
+#[tokio::test]
+async fn check_says_what_it_will_cost() {
+    let cloud = Cloud::new(&[]).await;
+    let config = cloud.config("poll: {interval: 10m}").replace("name: campaign,", "name: campaign, user_ids: [a, b],");
+    let ended = run(&config, &["check"]).await;
+    assert_eq!(ended.code, Some(0));
+    let words: Vec<Vec<&str>> = ended.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    let of = |name: &str| words.iter().find(|words| words.first() == Some(&name)).map(|words| words[1]);
+    assert_eq!(of("studio-prod"), Some("432"), "{}", ended.stdout);
+    assert_eq!((of("campaign"), of("total")), (Some("864"), Some("1728")));
+    assert!(cloud.simulator.seen().is_empty());
+}
+
+#[tokio::test]
+async fn check_prints_the_effective_configuration_without_secrets() {
+    let cloud = Cloud::new(&[]).await;
+    let ended = run(&cloud.config(FAST), &["check", "--print"]).await;
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.stdout.contains("secret_key: \"<secret>\"") && ended.stdout.contains("page_size: 1000"));
+    assert!(!ended.stdout.contains(&cloud.simulator.options().secret_key));
+}
+
+#[tokio::test]
+async fn once_prints_either_format_and_nothing_of_the_process() {
+    let cloud = Cloud::new(&[]).await;
+    let text = run(&cloud.config(FAST), &["once"]).await;
+    assert!(text.stdout.contains("# TYPE metastudio_polls_total counter\n"));
+    assert!(!text.stdout.contains("# EOF") && !text.stdout.contains("process_"), "the node exporter has its own");
+    assert!(text.stderr.is_empty(), "quiet when all is well: {}", text.stderr);
+    let openmetrics = run(&cloud.config(FAST), &["once", "--format=openmetrics"]).await;
+    assert!(openmetrics.stdout.contains("# TYPE metastudio_polls counter\n"));
+    assert!(openmetrics.stdout.ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn logs_are_logfmt_or_json() {
+    let cloud = Cloud::new(&["forbidden"]).await;
+    let config = cloud.config_of(&["campaign"], "token: t", FAST);
+    let logfmt = run(&config, &["once"]).await;
+    assert!(logfmt.stderr.contains("level=warn") && logfmt.stderr.contains("project=campaign reason=forbidden"));
+    let json = run(&config, &["once", "--log.format=json"]).await;
+    let line: serde_json::Value = serde_json::from_str(json.stderr.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&line["project"], &line["reason"], &line["level"]),
+        (&"campaign".into(), &"forbidden".into(), &"WARN".into())
+    );
+    let quiet = run(&config, &["once", "--log.level=error"]).await;
+    assert_eq!(quiet.stderr, "");
+}

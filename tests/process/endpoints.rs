@@ -1,0 +1,185 @@
+//! What is at which path, in which format and encoding, and the limits of a connection.
+
+use std::{
+    io::Read,
+    sync::{Arc, atomic::AtomicBool},
+    time::{Duration, Instant},
+};
+
+use chrono::Utc;
+use flate2::read::GzDecoder;
+use metastudio_exporter::{
+    exposition::{Exposition, HttpRequests},
+    snapshot,
+    web::{
+        Site,
+        server::{self, Limits},
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{Cloud, Daemon, FAST, PATIENCE, client, sample};
+
+#[tokio::test]
+async fn every_path_has_its_answer() {
+    let cloud = Cloud::new(&["hang:times=1"]).await;
+    let daemon = Daemon::start(&cloud.config(FAST), &["--web.telemetry-path=/m"]);
+    assert_eq!(daemon.get("/-/healthy").await.0, 200);
+    let (status, text) = daemon.get("/-/ready").await;
+    assert_eq!((status, text.as_str()), (503, "Not ready: 0 of 3 projects have been polled.\n"));
+    assert_eq!(daemon.get("/m").await.0, 200, "scrapes are answered from the start");
+    daemon.ready().await;
+    let (status, page) = daemon.get("/").await;
+    assert!(status == 200 && page.contains("campaign") && page.contains("href=\"/m\""), "{page}");
+    for path in ["/metrics", "/m/", "/-/", "/favicon.ico"] {
+        assert_eq!(daemon.get(path).await.0, 404, "{path}");
+    }
+    for path in ["/m", "/", "/-/healthy", "/-/ready"] {
+        let response = client().post(daemon.url(path)).body("x").send().await.unwrap();
+        assert_eq!((response.status().as_u16(), &response.headers()["allow"]), (405, &"GET, HEAD".parse().unwrap()));
+        let get = client().get(daemon.url(path)).send().await.unwrap();
+        let head = client().head(daemon.url(path)).send().await.unwrap();
+        assert_eq!(head.status(), get.status());
+        assert_eq!(head.headers()["content-type"], get.headers()["content-type"]);
+        assert!(head.headers().contains_key("content-length"));
+        assert!(head.bytes().await.unwrap().is_empty());
+    }
+    let metrics = daemon.get("/m").await.1;
+    assert_eq!(sample(&metrics, "metastudio_exporter_http_requests_total{handler=\"other\",code=\"404\"}"), Some(4.0));
+    for series in ["process_resident_memory_bytes", "process_cpu_seconds_total", "process_start_time_seconds"] {
+        assert!(sample(&metrics, series) > Some(0.0), "{series}");
+    }
+}
+
+#[tokio::test]
+async fn format_and_encoding_are_negotiated() {
+    let cloud = Cloud::new(&[]).await;
+    let daemon = Daemon::start(&cloud.config(FAST), &[]);
+    daemon.ready().await;
+    let get = async |accept: &str, encoding: &str| {
+        let request = client().get(daemon.url("/metrics")).header("accept", accept).header("accept-encoding", encoding);
+        let response = request.send().await.unwrap();
+        let headers = response.headers().clone();
+        (headers, response.bytes().await.unwrap())
+    };
+    let (headers, plain) = get("*/*", "identity").await;
+    assert_eq!(headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert!(!headers.contains_key("content-encoding"));
+    assert!(plain.starts_with(b"# HELP metastudio_usage_minutes "));
+
+    let (headers, body) = get("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", "gzip").await;
+    assert_eq!(headers["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert_eq!(headers["content-encoding"], "gzip");
+    assert_eq!(headers["vary"], "Accept, Accept-Encoding");
+    let mut text = String::new();
+    GzDecoder::new(&body[..]).read_to_string(&mut text).unwrap();
+    assert!(text.ends_with("# EOF\n"), "{text}");
+}
+
+/// A site with nothing to tell, on a port of its own, with limits that a test can wait for.
+async fn site(limits: Limits, connections: usize) -> (std::net::SocketAddr, CancellationToken) {
+    let (_, reader) = snapshot::channel(vec![]);
+    let site = Site {
+        exposition: Exposition::of_projects(reader.clone(), Utc::now),
+        reader,
+        telemetry_path: "/metrics".to_owned(),
+        requests: Arc::new(HttpRequests::default()),
+        stopping: AtomicBool::new(false),
+        clock: Utc::now,
+    };
+    let listeners = server::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
+    let address = listeners[0].local_addr().unwrap();
+    let stop = CancellationToken::new();
+    tokio::spawn(server::serve(listeners, Arc::new(site), limits, connections, stop.clone()));
+    (address, stop)
+}
+
+const PATIENT: Limits = Limits { head: PATIENCE, idle: PATIENCE, total: PATIENCE };
+const SHORT: Duration = Duration::from_millis(300);
+const REQUEST: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// Reads until the peer closes, and says how long that took.
+async fn until_closed(stream: &mut TcpStream) -> (String, Duration) {
+    let start = Instant::now();
+    let mut bytes = Vec::new();
+    let _ = tokio::time::timeout(PATIENCE / 2, stream.read_to_end(&mut bytes)).await.expect("never closed");
+    (String::from_utf8(bytes).unwrap(), start.elapsed())
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_closes_the_connection() {
+    let (address, _stop) = site(Limits { head: SHORT, ..PATIENT }, 8).await;
+    for begun in [&b""[..], b"GET / HT"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(begun).await.unwrap();
+        let (_, took) = until_closed(&mut stream).await;
+        assert!(took >= SHORT / 2, "{took:?}");
+    }
+    // After a first request, too.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(REQUEST).await.unwrap();
+    stream.read_exact(&mut [0; 15]).await.unwrap();
+    tokio::time::sleep(2 * SHORT).await;
+    stream.write_all(b"GET / HT").await.unwrap();
+    let (_, took) = until_closed(&mut stream).await;
+    assert!(took >= SHORT / 2, "{took:?}");
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_kept_and_then_closed() {
+    let (address, _stop) = site(Limits { head: SHORT, idle: 3 * SHORT, ..PATIENT }, 8).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(REQUEST).await.unwrap();
+    let mut answer = [0; 15];
+    stream.read_exact(&mut answer).await.unwrap();
+    // Longer than a head may take, shorter than idleness: the connection is still good.
+    tokio::time::sleep(2 * SHORT).await;
+    stream.write_all(REQUEST).await.unwrap();
+    let (rest, took) = until_closed(&mut stream).await;
+    assert!(rest.contains("HTTP/1.1 200 OK"), "the second request is answered: {rest}");
+    assert!(took >= 2 * SHORT, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off() {
+    // More than the buffers of both sockets hold, asked for again and again on one connection.
+    let (address, _stop) = site(Limits { total: SHORT, ..PATIENT }, 8).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let pipelined = REQUEST.repeat(200_000);
+    let result = tokio::time::timeout(PATIENCE / 2, stream.write_all(&pipelined)).await;
+    assert!(result.expect("it neither read nor closed").is_err(), "the connection was not cut off");
+}
+
+#[tokio::test]
+async fn no_more_connections_than_allowed() {
+    let (address, _stop) = site(PATIENT, 1).await;
+    let mut first = TcpStream::connect(address).await.unwrap();
+    first.write_all(REQUEST).await.unwrap();
+    first.read_exact(&mut [0; 15]).await.unwrap();
+    let mut second = TcpStream::connect(address).await.unwrap();
+    second.write_all(REQUEST).await.unwrap();
+    let mut answer = [0; 15];
+    let early = tokio::time::timeout(SHORT, second.read_exact(&mut answer)).await;
+    assert!(early.is_err(), "the second waits");
+    drop(first);
+    tokio::time::timeout(PATIENCE, second.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+}
+
+#[tokio::test]
+async fn a_port_alone_means_all_interfaces_ipv6_included() {
+    let listeners = server::bind(&[":0".to_owned()]).await.unwrap();
+    let address = listeners[0].local_addr().unwrap();
+    assert!(address.ip().is_unspecified());
+    TcpStream::connect(("127.0.0.1", address.port())).await.unwrap();
+    if address.is_ipv6() {
+        TcpStream::connect(("::1", address.port())).await.unwrap();
+    }
+    let taken = server::bind(&[format!("127.0.0.1:{}", address.port())]).await;
+    let again = server::bind(&[format!(":{}", address.port())]).await;
+    assert!(taken.is_err() || again.is_err(), "a port that is taken is an error");
+}

@@ -1,0 +1,258 @@
+//! Everything that can go wrong between the exporter and the cloud, and what becomes of the numbers.
+
+use std::time::Duration;
+
+use metastudio_exporter::simulator::Options;
+use tokio::io::AsyncReadExt;
+
+use crate::support::{Cloud, Daemon, Ended, FAST, once, sample, wait_for};
+
+const MINUTES: &str = "metastudio_usage_minutes{project=\"campaign\",window=\"this_month\",\
+    resource_type=\"video_time_2d_model\",business_type=\"VIDEO_2D\"}";
+
+/// Polls the project `campaign` once through faults.
+async fn poll_through(faults: &[&str], extra: &str) -> (Ended, Cloud) {
+    let cloud = Cloud::new(faults).await;
+    let keys = keys(&cloud);
+    let ended = once(&cloud.config_of(&["campaign"], &keys, extra)).await;
+    (ended, cloud)
+}
+
+fn keys(cloud: &Cloud) -> String {
+    let options = cloud.simulator.options();
+    format!("access_key: {}, secret_key: {}", options.access_key, options.secret_key)
+}
+
+fn assert_succeeded(ended: &Ended, retries: f64) {
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(ended.sample("metastudio_up{project=\"campaign\"}"), Some(1.0));
+    assert!(ended.sample(MINUTES).is_some(), "{}", ended.stdout);
+    assert_eq!(ended.sample("metastudio_api_retries_total{project=\"campaign\"}"), Some(retries));
+}
+
+fn assert_failed(ended: &Ended, reason: &str, saying: &str) {
+    assert_eq!(ended.code, Some(1), "{}", ended.stdout);
+    assert_eq!(ended.sample("metastudio_up{project=\"campaign\"}"), Some(0.0));
+    let series = format!("metastudio_poll_failures_total{{project=\"campaign\",reason=\"{reason}\"}}");
+    assert_eq!(ended.sample(&series), Some(1.0), "{}", ended.stderr);
+    assert!(!ended.stdout.contains("metastudio_usage"), "no numbers from a failed poll: {}", ended.stdout);
+    assert!(ended.stderr.contains("project=campaign") && ended.stderr.contains(saying), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn throttled_without_retry_after_waits_two_seconds_and_more() {
+    let (ended, cloud) = poll_through(&["throttle:times=1"], FAST).await;
+    assert_succeeded(&ended, 1.0);
+    let seen = cloud.simulator.seen();
+    assert_eq!((seen[0].status, seen[1].status), (Some(429), Some(200)));
+    assert!(seen[1].at - seen[0].at >= Duration::from_secs(2), "{:?}", seen[1].at - seen[0].at);
+    assert_eq!(ended.sample("metastudio_api_requests_total{project=\"campaign\",code=\"429\"}"), Some(1.0));
+}
+
+#[tokio::test]
+async fn throttled_with_retry_after_waits_that_long() {
+    let (ended, cloud) = poll_through(&["throttle:times=1,retry_after=3"], FAST).await;
+    assert_succeeded(&ended, 1.0);
+    let seen = cloud.simulator.seen();
+    assert!(seen[1].at - seen[0].at >= Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn throttled_for_good_is_a_failure_with_its_reason() {
+    let (ended, cloud) = poll_through(&["throttle:retry_after=0"], FAST).await;
+    assert_failed(&ended, "throttled", "HTTP 429 APIGW.0308");
+    assert_eq!(cloud.simulator.seen().len(), 2, "the first attempt and one retry");
+}
+
+#[tokio::test]
+async fn a_wait_longer_than_the_poll_is_not_begun() {
+    let (ended, cloud) = poll_through(&["throttle:retry_after=50"], &format!("{FAST}\npoll: {{timeout: 20s}}")).await;
+    assert_failed(&ended, "throttled", "HTTP 429 APIGW.0308");
+    assert_eq!(cloud.simulator.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn a_server_error_is_tried_again_and_signed_afresh() {
+    let (ended, cloud) = poll_through(&["server-error:times=1"], FAST).await;
+    assert_succeeded(&ended, 1.0);
+    assert_eq!(cloud.simulator.seen().len(), 4, "three windows and a retry");
+    let (ended, _) = poll_through(&["server-error"], FAST).await;
+    assert_failed(&ended, "server", "HTTP 500 MSS.00000004: Internal Error (request id ");
+}
+
+#[tokio::test]
+async fn no_answer_is_a_timeout() {
+    let (ended, _) = poll_through(&["hang:times=1"], FAST).await;
+    assert_succeeded(&ended, 1.0);
+    let (ended, _) = poll_through(&["hang"], "api: {max_retries: 0, request_timeout: 1s}").await;
+    assert_failed(&ended, "timeout", "no answer came from 127.0.0.1:");
+    assert_eq!(ended.sample("metastudio_api_requests_total{project=\"campaign\",code=\"none\"}"), Some(1.0));
+}
+
+#[tokio::test]
+async fn the_whole_poll_has_a_deadline() {
+    let extra = "api: {max_retries: 10, request_timeout: 1s}\npoll: {timeout: 3s}";
+    let (ended, cloud) = poll_through(&["hang"], extra).await;
+    assert_failed(&ended, "timeout", "within");
+    assert!(cloud.simulator.seen().len() <= 3);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_tried_again() {
+    for fault in ["disconnect:times=1", "truncate:times=1"] {
+        let (ended, _) = poll_through(&[fault], FAST).await;
+        assert_succeeded(&ended, 1.0);
+    }
+    for fault in ["disconnect", "truncate"] {
+        let (ended, _) = poll_through(&[fault], FAST).await;
+        assert_failed(&ended, "network", "Check name resolution, routes, firewalls");
+    }
+}
+
+#[tokio::test]
+async fn a_reset_connection_and_a_closed_port_are_network_failures() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = format!(
+        "{FAST}\ncredentials: {{main: {{token: t}}}}\nprojects: [{{name: campaign, endpoint: 'http://{address}', \
+         project_id: 0123456789abcdef0123456789abcdef}}]"
+    );
+    let resetting = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 10]).await;
+            stream.set_zero_linger().unwrap(); // closing sends RST
+        }
+    });
+    assert_failed(&once(&config).await, "network", "reset by peer");
+    resetting.abort();
+    let _ = resetting.await;
+    assert_failed(&once(&config).await, "network", "refused");
+}
+
+#[tokio::test]
+async fn what_is_not_usage_data_is_malformed_and_not_tried_again() {
+    for (fault, saying) in [
+        ("html", "it begins with \\\"<html><title>Sign in</title></html>\\\""),
+        ("empty", "it is empty"),
+        ("redirect", "HTTP 302 Found where 200 was due"),
+    ] {
+        let (ended, cloud) = poll_through(&[fault], FAST).await;
+        assert_failed(&ended, "malformed", saying);
+        assert_eq!(cloud.simulator.seen().len(), 1, "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn forbidden_says_what_to_do() {
+    let (ended, cloud) = poll_through(&["forbidden"], FAST).await;
+    assert_failed(&ended, "forbidden", "HTTP 403 MSS.00000005: Forbidden (request id ");
+    assert_eq!(cloud.simulator.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn pages_that_do_not_end_are_inconsistent() {
+    let (ended, cloud) = poll_through(&["endless-pages"], "api: {requests_per_second: 1000, page_size: 3}").await;
+    assert_failed(&ended, "inconsistent", "still new rows after 100 pages of 3");
+    assert_eq!(cloud.simulator.seen().len(), 100);
+}
+
+#[tokio::test]
+async fn a_server_that_ignores_offsets_is_inconsistent() {
+    let extra = "windows: [7d]\napi: {requests_per_second: 1000, page_size: 3}";
+    let (ended, _) = poll_through(&["ignore-offset"], extra).await;
+    assert_failed(&ended, "inconsistent", "the service seems to ignore the offset");
+    let (ended, cloud) = poll_through(&[], extra).await;
+    assert_eq!(ended.code, Some(0), "the same without the fault: {}", ended.stderr);
+    assert_eq!(cloud.simulator.seen().len(), 3, "seven or eight days, three a page");
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_tried_once_by_all_its_projects_together() {
+    let cloud = Cloud::new(&[]).await;
+    let projects = ["campaign", "studio-prod", "live-commerce"];
+    let wrong = "access_key: SIMULATEDACCESSKEY01, secret_key: wrong";
+    let daemon = Daemon::start(&cloud.config_of(&projects, wrong, FAST), &[]);
+    daemon.ready().await;
+    let metrics = daemon.metrics().await;
+    for project in projects {
+        let series = format!("metastudio_poll_failures_total{{project=\"{project}\",reason=\"auth\"}}");
+        assert_eq!(sample(&metrics, &series), Some(1.0), "{metrics}");
+    }
+    assert_eq!(cloud.simulator.seen().len(), 1, "one request in all: {:?}", cloud.simulator.seen());
+    let log = daemon.log_text();
+    assert!(log.contains("HTTP 401 APIGW.0301") && log.contains("verify aksk signature fail"), "{log}");
+    assert!(log.contains("not asked: the service refused this key"), "{log}");
+}
+
+#[tokio::test]
+async fn a_secret_that_changes_is_tried_at_once() {
+    let cloud = Cloud::new(&[]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("sk");
+    std::fs::write(&file, "wrong").unwrap();
+    let keys = format!("access_key: SIMULATEDACCESSKEY01, secret_key: {{file: {}}}", file.display());
+    let config = cloud.config_of(&["campaign"], &keys, FAST);
+    assert_failed(&once(&config).await, "auth", "HTTP 401");
+    std::fs::write(&file, &cloud.simulator.options().secret_key).unwrap();
+    assert_succeeded(&once(&config).await, 0.0);
+}
+
+#[tokio::test]
+async fn another_accounts_project_says_so() {
+    let cloud = Cloud::new(&[]).await;
+    let config = cloud.config_of(&["campaign"], &keys(&cloud), FAST);
+    let foreign = config.replace("5f0d1e2c3b4a59687786a5b4c3d2e103", "ffffffffffffffffffffffffffffffff");
+    assert_failed(&once(&foreign).await, "auth", "The project id belongs to another account than the key");
+}
+
+#[tokio::test]
+async fn temporary_keys_and_tokens_are_accepted_where_they_are_right() {
+    let temporary = || Options { security_token: Some("temporary+token==".to_owned()), ..Options::default() };
+    let cloud = Cloud::with(temporary()).await;
+    let with_token = format!("{}, security_token: temporary+token==", keys(&cloud));
+    assert_succeeded(&once(&cloud.config_of(&["campaign"], &with_token, FAST)).await, 0.0);
+    assert_failed(
+        &once(&cloud.config_of(&["campaign"], &keys(&cloud), FAST)).await,
+        "auth",
+        "the security token is wrong",
+    );
+
+    let cloud = Cloud::with(Options { token: Some("given".to_owned()), ..Options::default() }).await;
+    assert_succeeded(&once(&cloud.config_of(&["campaign"], "token: given", FAST)).await, 0.0);
+    assert_failed(&once(&cloud.config_of(&["campaign"], "token: stale", FAST)).await, "auth", "decrypt token fail");
+}
+
+#[tokio::test]
+async fn one_bad_project_does_not_touch_the_good_ones() {
+    for fault in ["server-error", "hang", "html", "endless-pages", "truncate"] {
+        let cloud = Cloud::new(&[&format!("{fault}:project=live-commerce")]).await;
+        let extra = "api: {requests_per_second: 1000, max_retries: 0, request_timeout: 2s, page_size: 5}";
+        let ended = once(&cloud.config(extra)).await;
+        assert_eq!(ended.code, Some(1));
+        for (project, up) in [("studio-prod", 1.0), ("live-commerce", 0.0), ("campaign", 1.0)] {
+            let series = format!("metastudio_up{{project=\"{project}\"}}");
+            assert_eq!(ended.sample(&series), Some(up), "{fault} {}", ended.stderr);
+        }
+        assert!(ended.sample(MINUTES).is_some());
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_ever_shown() {
+    let secrets = ["CANARYACCESSKEY", "canary+secret/key", "canary-security-token"];
+    let keys = format!("access_key: {}, secret_key: {}, security_token: {}", secrets[0], secrets[1], secrets[2]);
+    for faults in [&[][..], &["server-error"], &["html"], &["hang"], &["redirect"]] {
+        let cloud = Cloud::new(faults).await;
+        let config = cloud.config_of(&["campaign"], &keys, "api: {request_timeout: 1s, max_retries: 1}");
+        let daemon = Daemon::start(&config, &["--log.level=debug"]);
+        daemon.ready().await;
+        wait_for("the log", || daemon.log_text().contains("poll failed").then_some(()));
+        let page = daemon.get("/").await.1;
+        let printed = crate::support::run(&config, &["check", "--print"]).await;
+        let everything = [daemon.log_text(), daemon.metrics().await, page, printed.stdout, printed.stderr].concat();
+        for secret in secrets {
+            assert!(!everything.contains(secret), "{secret} in {everything}");
+        }
+    }
+}

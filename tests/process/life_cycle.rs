@@ -1,0 +1,125 @@
+//! From the first poll to the last scrape.
+
+use std::time::{Duration, Instant};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::support::{Cloud, Daemon, FAST, wait_for};
+
+/// A promise to operators, not a measure of speed.
+const FIVE_SECONDS: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_during_a_poll_ends_the_daemon_in_time() {
+    for signal in ["TERM", "INT"] {
+        let cloud = Cloud::new(&["hang"]).await;
+        let mut daemon = Daemon::start(&cloud.config("api: {request_timeout: 60s}"), &[]);
+        wait_for("a poll", || (!cloud.simulator.seen().is_empty()).then_some(()));
+        daemon.signal(signal);
+        let (status, took) = daemon.wait();
+        assert_eq!(status.code(), Some(0), "SIG{signal}: {}", daemon.log_text());
+        assert!(took < FIVE_SECONDS, "{took:?}");
+        assert!(TcpStream::connect(daemon.address).await.is_err(), "the port is free again");
+    }
+}
+
+/// A daemon with so many projects that its metrics fill the buffers of both sockets, and a scrape of it that has
+/// begun and is not read.
+async fn slow_scrape() -> (Daemon, TcpStream) {
+    let mut config = "credentials: {main: {token: t}}\nprojects:\n".to_owned();
+    for number in 0..4000 {
+        config += &format!(
+            "  - {{name: a-project-with-a-long-name-{number}, endpoint: 'http://127.0.0.1:9', project_id: '{number:032x}'}}\n"
+        );
+    }
+    let daemon = Daemon::start(&config, &[]);
+    let mut stream = TcpStream::connect(daemon.address).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    stream.peek(&mut [0; 1]).await.unwrap();
+    (daemon, stream)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrape_in_flight_is_answered_to_the_end() {
+    let (mut daemon, mut stream) = slow_scrape().await;
+    daemon.signal("TERM");
+    wait_for("the port to close", || std::net::TcpStream::connect(daemon.address).is_err().then_some(()));
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    assert_eq!(body.len(), length.parse::<usize>().unwrap());
+    assert!(body.len() > 4_000_000, "large enough to have been under way: {}", body.len());
+    assert_eq!(daemon.wait().0.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrape_that_is_never_read_is_cut_off_in_time() {
+    let (mut daemon, _stream) = slow_scrape().await;
+    let start = Instant::now();
+    daemon.signal("TERM");
+    let (status, _) = daemon.wait();
+    assert_eq!(status.code(), Some(0));
+    assert!(start.elapsed() > FIVE_SECONDS / 2, "it was waited for");
+    assert!(start.elapsed() < FIVE_SECONDS, "{:?}", start.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_at_once() {
+    let (mut daemon, _stream) = slow_scrape().await;
+    daemon.signal("TERM");
+    wait_for("the port to close", || std::net::TcpStream::connect(daemon.address).is_err().then_some(()));
+    let start = Instant::now();
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().0.code(), Some(0));
+    assert!(start.elapsed() < FIVE_SECONDS / 2, "{:?}", start.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_is_quiet_when_all_is_well() {
+    let cloud = Cloud::new(&[]).await;
+    let daemon = Daemon::start(&cloud.config(FAST), &[]);
+    daemon.ready().await;
+    daemon.metrics().await;
+    let log = wait_for("the log", || Some(daemon.log_text()).filter(|log| log.contains("polled once")));
+    assert_eq!(log.lines().count(), 3, "starting, listening, ready: {log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_needs_nothing() {
+    use std::{
+        io::{BufRead, BufReader},
+        process::{Command, Stdio},
+    };
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_metastudio-exporter"))
+        .args(["demo", "--web.listen-address=127.0.0.1:0"])
+        .env_clear()
+        .env("http_proxy", "http://127.0.0.1:9") // must not come between the demo and its cloud
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let stdout = BufReader::new(demo.stdout.take().unwrap());
+    let url = stdout
+        .lines()
+        .map(Result::unwrap)
+        .find_map(|line| Some(line.trim().strip_prefix("metrics")?.trim().to_owned()));
+    let url = url.expect("it says where the metrics are");
+    let deadline = Instant::now() + crate::support::PATIENCE;
+    loop {
+        let metrics = crate::support::client().get(&url).send().await.unwrap().text().await.unwrap();
+        if ["studio-prod", "live-commerce", "campaign"]
+            .iter()
+            .all(|name| metrics.contains(&format!("metastudio_up{{project=\"{name}\"}} 1")))
+        {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{metrics}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    demo.kill().unwrap();
+    demo.wait().unwrap();
+}

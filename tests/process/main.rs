@@ -1,0 +1,9 @@
+//! The whole process against the simulated cloud.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod command_line;
+mod endpoints;
+mod failures;
+mod life_cycle;
+mod numbers;
+mod support;

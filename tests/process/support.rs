@@ -1,0 +1,195 @@
+//! Runs the binary: once to its end, or as a daemon that is killed when the test ends.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use metastudio_exporter::simulator::{Options, Simulator, faults::Fault};
+use tempfile::TempDir;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Longer than anything here takes; only a test that fails waits so long.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A simulated cloud with faults, and the configuration for it.
+pub struct Cloud {
+    pub simulator: Arc<Simulator>,
+    pub address: SocketAddr,
+    _stop: DropGuard,
+}
+
+impl Cloud {
+    pub async fn new(faults: &[&str]) -> Self {
+        let faults = faults.iter().map(|fault| fault.parse::<Fault>().unwrap()).collect();
+        Self::with(Options { faults, ..Options::default() }).await
+    }
+
+    pub async fn with(options: Options) -> Self {
+        let simulator = Simulator::new(options);
+        let stop = CancellationToken::new();
+        let address = simulator.spawn(stop.clone()).await.unwrap();
+        Cloud { simulator, address, _stop: stop.drop_guard() }
+    }
+
+    /// A configuration with the right keys for all of its projects, and `extra` at the top.
+    pub fn config(&self, extra: &str) -> String {
+        let options = self.simulator.options();
+        let keys = format!("access_key: {}, secret_key: {}", options.access_key, options.secret_key);
+        let projects: Vec<&str> = options.projects.iter().map(|project| project.name).collect();
+        self.config_of(&projects, &keys, extra)
+    }
+
+    /// A configuration for some of its projects.
+    pub fn config_of(&self, projects: &[&str], credentials: &str, extra: &str) -> String {
+        let mut text = format!("{extra}\ncredentials: {{main: {{{credentials}}}}}\nprojects:\n");
+        for name in projects {
+            let project = self.simulator.options().projects.iter().find(|project| project.name == *name).unwrap();
+            text += &format!("  - {{name: {name}, endpoint: 'http://{}', project_id: {}}}\n", self.address, project.id);
+        }
+        text
+    }
+}
+
+/// A rate that slows no test down, and few retries.
+pub const FAST: &str = "api: {requests_per_second: 1000, max_retries: 1, request_timeout: 2s}";
+
+/// The binary with a configuration, and nothing of this process' environment.
+pub fn command(directory: &TempDir, config: &str, arguments: &[&str]) -> Command {
+    let path = directory.path().join("config.yaml");
+    std::fs::write(&path, config).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_metastudio-exporter"));
+    command.args(arguments).env_clear().arg("--config.file").arg(path);
+    command
+}
+
+/// What a run to the end came to.
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs the binary to its end.
+pub async fn run(config: &str, arguments: &[&str]) -> Ended {
+    let directory = TempDir::new().unwrap();
+    let mut command = command(&directory, config, arguments);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// `once` with a configuration.
+pub async fn once(config: &str) -> Ended {
+    run(config, &["once"]).await
+}
+
+impl Ended {
+    /// The value of a sample, by its name and labels as printed.
+    pub fn sample(&self, series: &str) -> Option<f64> {
+        sample(&self.stdout, series)
+    }
+}
+
+/// The value of a sample in an exposition, by its name and labels as printed.
+pub fn sample(exposition: &str, series: &str) -> Option<f64> {
+    exposition.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+}
+
+/// A running daemon.
+pub struct Daemon {
+    child: Child,
+    pub address: SocketAddr,
+    pub log: Arc<Mutex<Vec<String>>>,
+    _directory: TempDir,
+}
+
+impl Daemon {
+    /// Starts `serve` on a port that the system chooses, and waits until it listens.
+    pub fn start(config: &str, arguments: &[&str]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let mut command = command(&directory, config, arguments);
+        command.arg("--web.listen-address=127.0.0.1:0").stderr(Stdio::piped()).stdout(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let log: Arc<Mutex<Vec<String>>> = Arc::default();
+        std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || stderr.lines().for_each(|line| log.lock().unwrap().push(line.unwrap()))
+        });
+        let address = wait_for("the daemon to listen", || {
+            let log = log.lock().unwrap();
+            let line = log.iter().find(|line| line.contains("listening"))?;
+            let address = line.split_once("address=")?.1.split(' ').next()?;
+            Some(address.parse().unwrap())
+        });
+        Daemon { child, address, log, _directory: directory }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        let response = client().get(self.url(path)).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    pub async fn metrics(&self) -> String {
+        self.get("/metrics").await.1
+    }
+
+    /// Waits until every project has been polled.
+    pub async fn ready(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.get("/-/ready").await.0 != 200 {
+            assert!(Instant::now() < deadline, "never ready: {:?}", self.log.lock().unwrap());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits for the process to end, and says how long that took.
+    pub fn wait(&mut self) -> (ExitStatus, Duration) {
+        let start = Instant::now();
+        let status = wait_for("the daemon to end", || self.child.try_wait().unwrap());
+        (status, start.elapsed())
+    }
+
+    pub fn log_text(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A client that goes straight to loopback and decodes nothing.
+pub fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()
+}
+
+pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
