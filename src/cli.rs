@@ -99,8 +99,8 @@ pub struct Simulate {
     /// Where to listen: HOST:PORT, or :PORT for all interfaces
     #[arg(long = "web.listen-address", value_name = "ADDR", default_value = "127.0.0.1:19678")]
     pub listen_address: String,
-    /// What goes wrong, repeatable: KIND[:project=NAME][,times=N][,retry_after=SECONDS]; KIND is throttle,
-    /// server-error, forbidden, hang, disconnect, truncate, html, empty, redirect, endless-pages or ignore-offset
+    /// What goes wrong, repeatable: KIND or KIND:OPTION=VALUE,…; KIND is throttle,
+    /// server-error, forbidden, hang, disconnect, truncate, html, empty, redirect, endless-pages or ignore-offset; OPTION is project, times or retry_after
     #[arg(long = "fault", value_name = "FAULT")]
     pub faults: Vec<String>,
     /// What limit and offset count

@@ -1,4 +1,4 @@
-//! The configuration: what it holds, with defaults. [`load`] reads it from a file and the environment, [`effective`]
+//! The configuration: what it holds, with defaults. [`mod@load`] reads it from a file and the environment, [`effective`]
 //! prints it.
 //!
 //! Loading reports every problem at once; what comes out of it needs no further checks.

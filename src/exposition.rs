@@ -1,7 +1,7 @@
 //! From what is known to the bytes on the wire.
 //!
-//! [`projects`] and [`exporter`] describe the metrics to prometheus-client, whose registry encodes them as
-//! OpenMetrics; [`text`] turns that into the text format. Nothing here waits or asks anybody: a scrape only reads.
+//! `projects` and [`exporter`] describe the metrics to prometheus-client, whose registry encodes them as
+//! OpenMetrics; `text` turns that into the text format. Nothing here waits or asks anybody: a scrape only reads.
 
 pub mod exporter;
 mod family;

@@ -1,7 +1,7 @@
 //! The cloud seen from the other side: ShowUsageData as the contract describes it, with faults on demand.
 //!
 //! It shares no code with the client. In particular it checks signatures with its own reading of the signing guide
-//! ([`signature`]): a verifier that used the signer's code would hide the signer's mistakes.
+//! (`signature`): a verifier that used the signer's code would hide the signer's mistakes.
 
 mod api;
 pub mod faults;

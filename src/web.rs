@@ -1,4 +1,4 @@
-//! The HTTP server: what is known, for Prometheus ([`routes`]) and for people ([`page`]).
+//! The HTTP server: what is known, for Prometheus ([`routes`]) and for people (`page`).
 //!
 //! Nothing here can cause a call to the cloud.
 

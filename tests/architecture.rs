@@ -1,5 +1,5 @@
 //! The rooms of the code and who may import whom, checked against the `crate::` paths of every file.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, missing_docs)]
 
 use std::{
     collections::BTreeSet,

@@ -19,11 +19,7 @@ pub async fn fetch(environment: &Environment) -> Result<Identity, SecretError> {
     let [official, samples] = NAMES;
     let is_set = |name: &&str| environment.get(name).is_some();
     let [access_key, secret_key, security_token] =
-        if !official.iter().any(is_set) && samples.iter().any(is_set) {
-            samples
-        } else {
-            official
-        };
+        if !official.iter().any(is_set) && samples.iter().any(is_set) { samples } else { official };
     let variable = |name: &str| Secret::Env(name.to_owned());
     let keys = Keys {
         access_key: variable(access_key),

@@ -1,0 +1,117 @@
+"""Debian's Prometheus and promtool: do they take what we expose, and do they get the right numbers?"""
+
+import subprocess
+from datetime import datetime, time, timedelta, timezone
+
+import pytest
+import requests
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+import sdk
+from conftest import ENVIRONMENT, Running, free_port, wait_for
+
+
+@pytest.fixture(scope="module")
+def prometheus(demo, tmp_path_factory):
+    """The address of a Prometheus that has scraped the demo."""
+    exporter, _ = demo
+    directory = tmp_path_factory.mktemp("prometheus")
+    with open("deploy/prometheus/prometheus.yml") as example:
+        config = example.read()
+    # The example as it is shipped, but for the port and the patience of a test.
+    assert "127.0.0.1:19677" in config and "scrape_interval: 30s" in config
+    config = config.replace("127.0.0.1:19677", exporter.removeprefix("http://")).replace("30s", "1s")
+    (directory / "prometheus.yml").write_text(config)
+    subprocess.run(["promtool", "check", "config", directory / "prometheus.yml"], check=True, env=ENVIRONMENT)
+    port = free_port()
+    running = Running(
+        directory,
+        "prometheus",
+        f"--config.file={directory / 'prometheus.yml'}",
+        f"--storage.tsdb.path={directory / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    )
+    url = f"http://127.0.0.1:{port}"
+
+    def has_scraped():
+        assert running.process.poll() is None, running.text()
+        try:
+            return query(url, "up{job='metastudio'} == 1 and on (job, instance) metastudio_exporter_build_info")
+        except requests.ConnectionError:
+            return False
+
+    wait_for(has_scraped, "Prometheus to scrape")
+    yield url
+    running.stop()
+
+
+def query(url, promql):
+    response = requests.get(f"{url}/api/v1/query", params={"query": promql})
+    answer = response.json()
+    assert answer["status"] == "success", answer
+    return [(sample["metric"], float(sample["value"][1])) for sample in answer["data"]["result"]]
+
+
+def test_promql_gives_the_numbers_of_the_cloud(demo, prometheus):
+    _, cloud = demo
+
+    def bound(name, project):
+        [(_, seconds)] = query(prometheus, f"metastudio_window_{name}_timestamp_seconds{{{project}, window='yesterday'}}")
+        return datetime.fromtimestamp(seconds, timezone.utc)
+
+    total = 0
+    for name in sdk.PROJECTS:
+        project = f"project='{name}'"
+        start, end = bound("start", project), bound("end", project)
+        assert end - start == timedelta(days=1)
+        assert start.astimezone(timezone(timedelta(hours=8))).time() == time(0), "a day of Shanghai"
+        samples = query(prometheus, f"metastudio_usage_minutes{{{project}, window='yesterday'}}")
+        actual = {(labels.get("resource_type", ""), labels["business_type"]): value for labels, value in samples}
+        expected = sdk.minutes(cloud, name, start, end)
+        assert set(expected) <= set(actual)
+        assert actual == {key: expected.get(key, 0.0) for key in actual}
+        total += sum(actual.values())
+    assert total > 0
+
+
+def test_the_forecast_that_the_demo_suggests_works(prometheus):
+    forecast = """
+        sum by (project, window) (metastudio_usage_minutes{window="this_month"})
+          * on (project, window) (metastudio_window_end_timestamp_seconds - metastudio_window_start_timestamp_seconds)
+          / on (project, window) (time() - metastudio_window_start_timestamp_seconds)
+    """
+    projects = {labels["project"] for labels, _ in query(prometheus, forecast)}
+    assert projects == set(sdk.PROJECTS)
+
+
+def test_nothing_is_lost_between_exposition_and_prometheus(demo, prometheus):
+    exporter, _ = demo
+    text = requests.get(f"{exporter}/metrics").text
+    exposed = {line.split("{")[0].split(" ")[0] for line in text.splitlines() if not line.startswith("#")}
+    stored = requests.get(f"{prometheus}/api/v1/label/__name__/values").json()["data"]
+    assert exposed <= set(stored)
+
+
+def test_prometheus_reads_types_units_and_help(demo, prometheus):
+    metadata = requests.get(f"{prometheus}/api/v1/metadata").json()["data"]
+    minutes = metadata["metastudio_usage_minutes"][0]
+    assert (minutes["type"], minutes["unit"]) == ("gauge", "minutes")
+    assert "Polled and cached" in minutes["help"]
+
+
+def test_promtool_accepts_the_text_format(demo):
+    exporter, _ = demo
+    text = requests.get(f"{exporter}/metrics", headers={"Accept": "text/plain"}).text
+    result = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
+    # Minutes are what the service meters, bills and sells: a deliberate exception from base units.
+    assert result.stderr.splitlines() == ['metastudio_usage_minutes use base unit "seconds" instead of "minutes"']
+
+
+def test_the_reference_parser_accepts_openmetrics(demo):
+    exporter, _ = demo
+    response = requests.get(f"{exporter}/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0"})
+    assert response.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    families = {family.name: family for family in text_string_to_metric_families(response.text)}
+    assert families["metastudio_usage_minutes"].unit == "minutes"
+    assert families["metastudio_polls"].type == "counter"
+    assert families["metastudio_project"].type == "info"

@@ -1,0 +1,137 @@
+"""The official SDK: as a client that the simulator must satisfy, and as the judge of our signatures."""
+
+import http.server
+import json
+import subprocess
+import threading
+from datetime import datetime, timezone
+
+import pytest
+from huaweicloudsdkcore.auth.credentials import BasicCredentials
+from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
+from huaweicloudsdkcore.sdk_request import SdkRequest
+from huaweicloudsdkcore.signer.signer import Signer
+from huaweicloudsdkmetastudio.v1 import ShowUsageDataRequest
+from urllib.parse import parse_qsl, urlsplit
+
+import sdk
+from conftest import ACCESS_KEY, BINARY, ENVIRONMENT
+
+START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+END = datetime(2026, 2, 1, tzinfo=timezone.utc)
+
+
+def test_the_sdk_signs_and_reads(simulator):
+    for project in sdk.PROJECTS:
+        sums = sdk.minutes(simulator, project, START, END)
+        assert sums and all(value > 0 for value in sums.values()), sums
+    live = sdk.minutes(simulator, "live-commerce", START, END)
+    assert set(live) == {("", "LIVE_2D"), ("video_time_2d_model", "VIDEO_2D")}
+
+
+def test_the_sdk_sends_every_parameter(simulator):
+    request = ShowUsageDataRequest(
+        limit=2,
+        offset=1,
+        start_time="2026-01-01T00:00:00+08:00",
+        end_time="2026-01-08T00:00:00Z",
+        user_id="user-a",
+        resource_type="video_time_2d_model",
+        business_type="VIDEO_2D",
+        unit="MIN",
+        x_app_user_id="someone",
+    )
+    response = sdk.client(simulator, "studio-prod").show_usage_data(request)
+    assert len(response.time_list) == 2
+    rows = [row for bucket in response.time_list for row in bucket.resources_usage]
+    assert {(row.resource_type, row.business_type, row.unit) for row in rows} == {
+        ("video_time_2d_model", "VIDEO_2D", "MIN")
+    }
+
+
+def test_the_sdk_is_refused_as_the_contract_says(simulator):
+    def status_of(request=None, **keys):
+        request = request or ShowUsageDataRequest(start_time="2026-01-01T00:00:00Z", end_time="2026-01-02T00:00:00Z")
+        with pytest.raises(ClientRequestException) as caught:
+            sdk.client(simulator, "campaign", **keys).show_usage_data(request)
+        assert caught.value.request_id
+        return caught.value.status_code, caught.value.error_code
+
+    assert status_of(ShowUsageDataRequest()) == (400, "MSS.00000003")
+    assert status_of(access_key="SOMEBODYELSE") == (401, "APIGW.0301")
+
+
+def test_a_wrong_key_is_locked_after_five_failures(simulator):
+    messages = []
+    for _ in range(6):
+        with pytest.raises(ClientRequestException) as caught:
+            request = ShowUsageDataRequest(start_time="2026-01-01T00:00:00Z", end_time="2026-01-02T00:00:00Z")
+            sdk.client(simulator, "campaign", access_key="LOCKME").show_usage_data(request)
+        messages.append(caught.value.error_msg)
+    assert "reach the limit" not in messages[4]
+    assert "reach the limit" in messages[5]
+
+
+class Recorder(http.server.BaseHTTPRequestHandler):
+    """Writes requests down, and answers that nothing was used."""
+
+    seen = []
+
+    def do_GET(self):
+        self.seen.append((self.path, list(self.headers.items())))
+        body = json.dumps({"count": 0, "time_list": []}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_the_sdks_signer_agrees_with_what_we_send(tmp_path):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    host = f"127.0.0.1:{server.server_port}"
+    secret_key = "a+secret/key==with$signs"
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"""
+credentials:
+  permanent: {{access_key: {ACCESS_KEY}, secret_key: {secret_key}}}
+  temporary: {{access_key: {ACCESS_KEY}, secret_key: {secret_key}, security_token: a/token+of==many.parts}}
+api: {{requests_per_second: 1000, page_size: 7}}
+windows: [today, 30d]
+projects:
+  - {{name: a, project_id: 0123456789abcdef0123456789abcdef, endpoint: "http://{host}", credentials: permanent,
+     user_ids: ["u 1&=/+~*'", "用户"], app_user_id: app-user-1}}
+  - {{name: b, project_id: fedcba9876543210fedcba9876543210, endpoint: "http://{host}", credentials: temporary}}
+"""
+    )
+    subprocess.run([BINARY, "once", "--config.file", config], check=True, capture_output=True, env=ENVIRONMENT)
+    server.shutdown()
+
+    assert len(Recorder.seen) == 2 * 2 + 2
+    for target, headers in Recorder.seen:
+        headers = dict(headers)
+        authorization = headers.pop("authorization")
+        signed = authorization.split("SignedHeaders=")[1].split(",")[0].split(";")
+        expected = {"host", "x-project-id", "x-sdk-date"}
+        expected |= {name for name in ("x-app-userid", "x-security-token") if name in headers}
+        assert set(signed) == expected
+        url = urlsplit(target)
+        request = SdkRequest(
+            method="GET",
+            schema="http",
+            host=host,
+            resource_path=url.path,
+            query_params=parse_qsl(url.query, strict_parsing=True),
+            header_params={name: value for name, value in headers.items() if name in signed},
+            body="",
+        )
+        again = Signer(BasicCredentials(ACCESS_KEY, secret_key)).sign(request)
+        assert again.header_params["Authorization"] == authorization
+        assert again.uri == target, "the query on the wire is the canonical one"
+    tokens = [dict(headers).get("x-security-token") for _, headers in Recorder.seen]
+    assert tokens.count("a/token+of==many.parts") == 2
