@@ -163,11 +163,11 @@ proptest! {
         fails in any::<bool>(),
     ) {
         let (mut writer, reader) = snapshot::channel(names.iter().map(|name| target(name, &[("l", name)])).collect());
-        for index in 0..names.len() {
+        for (index, name) in names.iter().enumerate() {
             let rows: Vec<(Option<&str>, Row)> = values
                 .iter()
                 .map(|(value, scale, unit, counted)| {
-                    let mut row = row(&names[index], "b", unit, None, counted.then_some(1));
+                    let mut row = row(name, "b", unit, None, counted.then_some(1));
                     row.usage = Some(rust_decimal::Decimal::new(*value, *scale));
                     (None, row)
                 })
