@@ -27,6 +27,8 @@ pub struct Refusal {
 }
 
 /// A request, or the whole query it belongs to, failed.
+///
+/// The texts have no apostrophes: logfmt would show them escaped.
 #[derive(Debug, Error)]
 pub enum Error {
     /// The credentials could not be read.
@@ -50,7 +52,7 @@ pub enum Error {
     Network(String),
     /// An answer that is not what the API documents.
     #[error(
-        "unexpected answer: {0}. Check that the endpoint is MetaStudio's and that no proxy or portal answers for it"
+        "unexpected answer: {0}. Check that the endpoint is that of MetaStudio and that no proxy or portal answers for it"
     )]
     Malformed(String),
     /// Pages that contradict each other.
@@ -119,7 +121,9 @@ fn remedy(refusal: &Refusal) -> String {
     if let Some(seconds) = refusal.clock_ahead {
         let way = if seconds > 0 { "ahead of" } else { "behind" };
         let off = seconds.unsigned_abs();
-        return format!("This machine's clock is {off}s {way} the service's; more than 900s is refused: set the clock");
+        return format!(
+            "The clock of this machine is {off}s {way} that of the service, which refuses more than 900s: set the clock"
+        );
     }
     let text = match refusal.reason() {
         Reason::Auth if refusal.has_code("00010009") => {
@@ -129,13 +133,15 @@ fn remedy(refusal: &Refusal) -> String {
             "The account has locked this key for 5 minutes after repeated failures: find out who else uses it"
         }
         Reason::Auth if refusal.has_code("0307") => "The token has expired or belongs to another region: renew it",
-        Reason::Auth => "Check the access key, secret key or token, and that they belong to this project's account",
-        Reason::Forbidden => "The user lacks permission: grant it MetaStudio's access policy in this project",
+        Reason::Auth => {
+            "Check the access key, secret key or token, and that they belong to the account of this project"
+        }
+        Reason::Forbidden => "The user lacks permission: grant it the access policy of MetaStudio in this project",
         Reason::Throttled => "Lower api.requests_per_second or raise poll.interval if this goes on",
         Reason::Server => "The service has a fault: if it lasts, report it with the request id",
         Reason::BadRequest if refusal.status == 404 => "Check the region or endpoint, and the project id",
         Reason::BadRequest => "Check the windows (the service may limit how far back they reach) and the project id",
-        _ => "Check that the endpoint is MetaStudio's",
+        _ => "Check that the endpoint is that of MetaStudio",
     };
     text.to_owned()
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use metastudio_exporter::simulator::Options;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Cloud, Daemon, Ended, FAST, once, sample, wait_for};
 
@@ -128,6 +128,50 @@ async fn a_reset_connection_and_a_closed_port_are_network_failures() {
     resetting.abort();
     let _ = resetting.await;
     assert_failed(&once(&config).await, "network", "refused");
+}
+
+/// What becomes of a poll of a server that answers with `head` and then `body`, over and over; or once, and no more.
+async fn poll_of_raw(head: &'static str, body: &'static [u8], over_and_over: bool) -> Ended {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let mut sent = stream.write_all(head.as_bytes()).await;
+                while sent.is_ok() {
+                    sent = stream.write_all(body).await;
+                    if !over_and_over {
+                        let _ = stream.read(&mut [0; 1]).await; // until the peer gives up
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let ended = once(&format!(
+        "api: {{requests_per_second: 1000, max_retries: 0, request_timeout: 3s}}\ncredentials: {{main: {{token: t}}}}\n\
+         projects: [{{name: campaign, endpoint: 'http://{address}', project_id: 0123456789abcdef0123456789abcdef}}]"
+    ))
+    .await;
+    serving.abort();
+    ended
+}
+
+#[tokio::test]
+async fn answers_are_limited_in_size_and_time() {
+    let ended = poll_of_raw("HTTP/1.1 200 OK\r\n\r\n{", &[b' '; 1 << 16], true).await;
+    assert_failed(&ended, "malformed", "a body of more than 32 MiB");
+    let ended = poll_of_raw("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", b"{", false).await;
+    assert_failed(&ended, "timeout", "the whole answer did not come from");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_named_as_the_cause() {
+    let head = "HTTP/1.1 401 Unauthorized\r\ndate: Sat, 08 Nov 2025 09:30:00 GMT\r\ncontent-length: 2\r\n\r\n";
+    let ended = poll_of_raw(head, b"{}", false).await;
+    assert_failed(&ended, "auth", "s ahead of that of the service, which refuses more than 900s");
 }
 
 #[tokio::test]
