@@ -13,7 +13,7 @@ mod secret;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use chrono_tz::Tz;
-use reqwest::Url;
+use secrecy::SecretString;
 
 pub use endpoint::Endpoint;
 pub use load::{Loaded, load, load_text};
@@ -79,8 +79,8 @@ pub struct Api {
     pub page_size: usize,
     /// Certificates to trust besides the system's.
     pub ca_file: Option<PathBuf>,
-    /// Proxy for all requests; otherwise `HTTPS_PROXY` and `NO_PROXY` count. May hold a password.
-    pub proxy: Option<Url>,
+    /// URL of a proxy for all requests; otherwise `HTTPS_PROXY` and `NO_PROXY` count. Secret, as it may hold a password.
+    pub proxy: Option<SecretString>,
 }
 
 impl Default for Api {
@@ -103,8 +103,6 @@ pub enum CredentialsSource {
     Keys(Keys),
     /// A token that somebody else renews.
     Token(Secret),
-    /// The environment variables of the official SDK: what applies where no credentials are configured.
-    Environment,
 }
 
 /// A key pair.
@@ -116,6 +114,30 @@ pub struct Keys {
     pub secret_key: Secret,
     /// The token that belongs to temporary keys.
     pub security_token: Option<Secret>,
+}
+
+impl Keys {
+    /// Access key, secret key and security token in the environment: as the official SDK names them, and as its
+    /// documentation's sample programs do (contract, 7.5).
+    const VARIABLES: [[&str; 3]; 2] = [
+        ["HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"],
+        ["CLOUD_SDK_AK", "CLOUD_SDK_SK", "CLOUD_SDK_SECURITY_TOKEN"],
+    ];
+
+    /// The keys that apply where no credentials are configured: the first set of variables of which any is there.
+    /// Half a pair is not made up from the other set.
+    pub fn of_environment(environment: &Environment) -> Self {
+        let is_set = |name: &&str| environment.get(name).is_some();
+        let [official, _] = Self::VARIABLES;
+        let set = Self::VARIABLES.into_iter().find(|set| set.iter().any(is_set));
+        let [access_key, secret_key, security_token] = set.unwrap_or(official);
+        let variable = |name: &str| Secret::Env(name.to_owned());
+        Keys {
+            access_key: variable(access_key),
+            secret_key: variable(secret_key),
+            security_token: is_set(&security_token).then(|| variable(security_token)),
+        }
+    }
 }
 
 /// A project to poll, with everything it inherits.

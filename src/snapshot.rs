@@ -273,8 +273,9 @@ mod tests {
             sub_resource_type: String::new(),
             charging_mode: String::new(),
             resource_source: String::new(),
+            is_sub_resource: false,
         };
-        Row { key, usage: Some(minutes.into()), number: None, is_sub_resource: false }
+        Row { key, usage: Some(minutes.into()), number: None }
     }
 
     fn attempt(second: i64, result: Result<&[Row], Reason>) -> Attempt {

@@ -40,8 +40,9 @@ fn row(resource_type: &str, business_type: &str, unit: &str, usage: Option<&str>
         sub_resource_type: String::new(),
         charging_mode: String::new(),
         resource_source: String::new(),
+        is_sub_resource: false,
     };
-    Row { key, usage: usage.map(|usage| usage.parse().unwrap()), number, is_sub_resource: false }
+    Row { key, usage: usage.map(|usage| usage.parse().unwrap()), number }
 }
 
 fn window(window: Window, rows: &[(Option<&str>, Row)]) -> WindowUsage {

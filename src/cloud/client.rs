@@ -17,7 +17,8 @@ use reqwest::{
 };
 use secrecy::ExposeSecret;
 use serde_json::Value;
-use tokio::time::{Instant, sleep, timeout_at};
+use thiserror::Error;
+use tokio::time::{Instant, error::Elapsed, sleep, timeout_at};
 
 use super::{
     credentials::{Credentials, Identity},
@@ -26,6 +27,7 @@ use super::{
     retry::Retries,
     signing::{self, Payload},
     throttle::Throttle,
+    wire::Unreadable,
 };
 use crate::{
     config::{Api, endpoint::Endpoint},
@@ -88,48 +90,52 @@ pub struct Response {
 
 impl Response {
     /// The error for a body that is not what it should be.
-    pub fn malformed(&self, cause: &serde_json::Error) -> Error {
-        let id = self.request_id.as_ref().map_or_else(String::new, |id| format!(" (request id {id})"));
+    pub fn malformed(&self, cause: &Unreadable) -> Error {
         let excerpt =
             if self.excerpt.is_empty() { "it is empty" } else { &format!("it begins with {:?}", self.excerpt) };
+        let id = in_parentheses(self.request_id.as_deref());
         Error::Malformed(format!("HTTP 200 with a body that is not usage data: {cause}; {excerpt}{id}"))
     }
+}
+
+/// The connections to the cloud cannot be set up as configured.
+#[derive(Debug, Error)]
+pub enum SetupError {
+    /// The CA file cannot be read.
+    #[error("api.ca_file: {0}")]
+    CaFile(#[from] std::io::Error),
+    /// The certificates in it or the proxy cannot be used.
+    #[error("api.ca_file or api.proxy: {}", chain(.0))]
+    Client(#[from] reqwest::Error),
 }
 
 impl Connector {
     /// Builds the connections' common part.
     ///
     /// # Errors
-    /// [`Error::Network`] where the CA file or the proxy of the configuration cannot be used.
-    pub fn new(api: Api, clock: Clock) -> Result<Self, Error> {
+    /// If the CA file or the proxy of the configuration cannot be used.
+    pub fn new(api: Api, clock: Clock) -> Result<Self, SetupError> {
+        let certificates = match &api.ca_file {
+            Some(path) => {
+                let pem = std::fs::read(path)?;
+                Certificate::from_pem_bundle(&pem)?
+            }
+            None => Vec::new(),
+        };
         let builder = || {
-            let mut builder = reqwest::Client::builder()
+            reqwest::Client::builder()
                 .user_agent(concat!("metastudio-exporter/", env!("CARGO_PKG_VERSION")))
                 .redirect(redirect::Policy::none())
                 // The signature covers the Host header as HTTP/1.1 sends it (contract, 3.7).
                 .http1_only()
                 .tls_version_min(tls::Version::TLS_1_2)
-                .connect_timeout(api.request_timeout);
-            if let Some(path) = &api.ca_file {
-                let certificates = std::fs::read(path)
-                    .map_err(|error| error.to_string())
-                    .and_then(|pem| Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()))
-                    .map_err(|error| Error::Network(format!("api.ca_file {}: {error}", path.display())))?;
-                builder = builder.tls_certs_merge(certificates);
-            }
-            Ok(builder)
+                .tls_certs_merge(certificates.clone())
+                .connect_timeout(api.request_timeout)
         };
-        let build = |builder: reqwest::ClientBuilder| {
-            builder.build().map_err(|error| Error::Network(format!("cannot set up the HTTP client: {}", chain(&error))))
-        };
-        let direct = build(builder()?.no_proxy())?;
+        let direct = builder().no_proxy().build()?;
         let http = match &api.proxy {
-            Some(url) => {
-                let proxy =
-                    Proxy::all(url.clone()).map_err(|error| Error::Network(format!("api.proxy: {}", chain(&error))))?;
-                build(builder()?.proxy(proxy))?
-            }
-            None => build(builder()?)?,
+            Some(url) => builder().proxy(Proxy::all(url.expose_secret())?).build()?,
+            None => builder().build()?,
         };
         Ok(Connector { http, direct, api, clock, keys: Arc::default(), throttles: Mutex::default() })
     }
@@ -227,17 +233,17 @@ impl Client {
         let url = format!("{}{path}?{query}", self.endpoint);
         let start = Instant::now();
         let last = (start + self.api.request_timeout).min(deadline);
-        let mut status = None;
-        let result = timeout_at(last, async {
-            let response = self.http.get(url).headers(headers).send().await.map_err(network)?;
-            status = Some(response.status().as_u16());
-            self.answer(response, identity).await
-        })
-        .await
-        .unwrap_or_else(|_| {
-            let after = if status.is_some() { "the whole answer did not come" } else { "no answer came" };
-            Err(Error::Timeout(format!("{after} from {} within {:?}", self.endpoint.host, last - start)))
-        });
+        let late = |what: &str| Error::Timeout(format!("{what} from {} within {:?}", self.endpoint.host, last - start));
+        let sent = timeout_at(last, self.http.get(url).headers(headers).send()).await;
+        let sent = sent.map_err(|_| late("no answer came")).and_then(|sent| sent.map_err(network));
+        let status = sent.as_ref().ok().map(|response| response.status().as_u16());
+        let result = match sent {
+            Ok(response) => {
+                let body_is_late = || late("the whole answer did not come");
+                self.answer(response, identity, last).await.unwrap_or_else(|_| Err(body_is_late()))
+            }
+            Err(error) => Err(error),
+        };
         *log.codes.entry(status).or_default() += 1;
         log.durations.push(start.elapsed());
         match &result {
@@ -284,41 +290,55 @@ impl Client {
         Ok(map)
     }
 
-    async fn answer(&self, response: HttpResponse, identity: &Identity) -> Result<Response, Error> {
+    /// Judges an answer, its status first: a refusal is one even if its body breaks off.
+    async fn answer(
+        &self,
+        response: HttpResponse,
+        identity: &Identity,
+        last: Instant,
+    ) -> Result<Result<Response, Error>, Elapsed> {
         let status = response.status();
         let request_id = header(response.headers(), "x-request-id").map(|id| excerpt(id, 80));
+        let shown = |text: &str, length| excerpt(&identity.redact(text), length);
+        if status == StatusCode::OK {
+            return Ok(timeout_at(last, read_body(response, request_id.as_deref())).await?.map(|body| {
+                let beginning = String::from_utf8_lossy(body.get(..4096).unwrap_or(&body)).into_owned();
+                Response { excerpt: shown(&beginning, 80), body, request_id }
+            }));
+        }
+        if !status.is_client_error() && !status.is_server_error() {
+            let id = in_parentheses(request_id.as_deref());
+            return Ok(Err(Error::Malformed(format!("HTTP {status} where 200 was due{id}"))));
+        }
         let retry_after = retry_after(response.headers(), (self.clock)());
         let clock_ahead = clock_ahead(response.headers(), (self.clock)());
-        if status != StatusCode::OK && !status.is_client_error() && !status.is_server_error() {
-            return Err(Error::Malformed(format!("HTTP {status} where 200 was due")));
-        }
-        let body = read_body(response).await?;
-        let shown = |text: &str| excerpt(&identity.redact(text), MAX_MESSAGE);
-        if status == StatusCode::OK {
-            let excerpt = excerpt(&identity.redact(&String::from_utf8_lossy(body.get(..4096).unwrap_or(&body))), 80);
-            return Ok(Response { body, request_id, excerpt });
-        }
+        let body = timeout_at(last, read_body(response, None)).await.ok().and_then(Result::ok).unwrap_or_default();
         let report = ErrorBody::parse(&body);
-        Err(Error::Refused(Box::new(Refusal {
+        Ok(Err(Error::Refused(Box::new(Refusal {
             status: status.as_u16(),
-            code: report.code.map_or_else(|| status.as_u16().to_string(), |code| shown(&code)),
-            message: shown(&report.message),
-            request_id: request_id.or(report.request_id.map(|id| excerpt(&id, 80))),
+            code: report.code.map_or_else(|| status.as_u16().to_string(), |code| shown(&code, MAX_MESSAGE)),
+            message: shown(&report.message, MAX_MESSAGE),
+            request_id: request_id.or(report.request_id.map(|id| shown(&id, 80))),
             retry_after,
             clock_ahead: clock_ahead.filter(|_| status == StatusCode::UNAUTHORIZED),
-        })))
+        }))))
     }
 }
 
-async fn read_body(mut response: HttpResponse) -> Result<Vec<u8>, Error> {
+async fn read_body(mut response: HttpResponse, request_id: Option<&str>) -> Result<Vec<u8>, Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(network)? {
         if body.len() + chunk.len() > MAX_BODY {
-            return Err(Error::Malformed(format!("a body of more than {} MiB", MAX_BODY >> 20)));
+            let id = in_parentheses(request_id);
+            return Err(Error::Malformed(format!("a body of more than {} MiB{id}", MAX_BODY >> 20)));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+fn in_parentheses(request_id: Option<&str>) -> String {
+    request_id.map_or_else(String::new, |id| format!(" (request id {id})"))
 }
 
 fn network(error: reqwest::Error) -> Error {

@@ -1,7 +1,6 @@
 //! Who the exporter is to the cloud. A source only fetches an [`Identity`]; whether it may be used is up to
 //! [`lockout`](super::lockout).
 
-mod environment;
 mod keys;
 mod token;
 
@@ -86,7 +85,6 @@ impl Credentials {
         let identity = match &self.source {
             CredentialsSource::Keys(keys) => keys::fetch(keys, &self.environment).await,
             CredentialsSource::Token(token) => token::fetch(token, &self.environment).await,
-            CredentialsSource::Environment => environment::fetch(&self.environment).await,
         };
         identity.map_err(|error| Error::Credentials(error.to_string()))
     }

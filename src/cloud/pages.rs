@@ -74,6 +74,12 @@ pub struct Pages {
     /// The end of the range asked for.
     end: DateTime<Utc>,
     pages: usize,
+    /// Whether the limit may count buckets: all pages but the last were full of them.
+    may_count_buckets: bool,
+    /// Whether it may count rows.
+    may_count_rows: bool,
+    last_full_of_buckets: bool,
+    last_full_of_rows: bool,
     buckets: HashSet<Option<String>>,
     keys: HashSet<RowKey>,
     /// The largest `count` any page named; some APIs send it with the first page only.
@@ -89,6 +95,10 @@ impl Pages {
             limit,
             end,
             pages: 0,
+            may_count_buckets: true,
+            may_count_rows: true,
+            last_full_of_buckets: true,
+            last_full_of_rows: true,
             buckets: HashSet::new(),
             keys: HashSet::new(),
             count: None,
@@ -105,28 +115,29 @@ impl Pages {
         self.count = self.count.max(page.count);
         self.answer.dropped_values += page.dropped_values;
         let (bucket_count, row_count) = (page.buckets.len(), page.rows.len());
-        let news = self.take(page);
+        let is_empty = bucket_count == 0 && row_count == 0;
+        let has_news = self.take(page);
 
-        if bucket_count == 0 && row_count == 0 {
-            return Ok(self.complete());
-        }
-        if !news {
-            return match (self.pages, self.count) {
-                // The second page repeats the first: either there was nothing more, or the offset is ignored.
-                (2, Some(count)) if self.covers(count) => Ok(self.complete()),
-                (2, count) => Err(Error::Inconsistent(format!(
-                    "the page at offset {} repeats the first one, and count ({}) does not say that it was the last: \
+        if self.pages > 1 && !has_news {
+            return match self.count {
+                Some(count) if self.covers(count) => self.complete(),
+                // The end may look like this, and so does a server that ignores the offset.
+                None if is_empty || self.pages > 2 => self.complete(),
+                count => Err(Error::Inconsistent(format!(
+                    "the page at offset {} brings nothing new, and count ({}) does not say that all has been seen: \
                      the service seems to ignore the offset",
-                    self.limit,
+                    (self.pages - 1) * self.limit,
                     count.map_or("absent".to_owned(), |count| count.to_string()),
                 ))),
-                // The offset has worked before: this is how the end looks.
-                _ => Ok(self.complete()),
             };
         }
-        // If rows outnumber the limit, rows are not what it counts.
-        if bucket_count < self.limit && row_count != self.limit {
-            return Ok(self.complete());
+        // A page may be full of buckets or full of rows; if rows outnumber the limit, they are not what it counts.
+        let (full_of_buckets, full_of_rows) = (bucket_count >= self.limit, row_count == self.limit);
+        self.may_count_buckets &= self.last_full_of_buckets;
+        self.may_count_rows &= self.last_full_of_rows && row_count <= self.limit;
+        (self.last_full_of_buckets, self.last_full_of_rows) = (full_of_buckets, full_of_rows);
+        if !full_of_buckets && !full_of_rows {
+            return self.complete();
         }
         if self.pages == MAX_PAGES {
             return Err(Error::Inconsistent(format!("still new rows after {MAX_PAGES} pages of {}", self.limit)));
@@ -157,7 +168,7 @@ impl Pages {
             {
                 self.doubt(Doubt::Negative);
             }
-            if row.is_sub_resource {
+            if row.key.is_sub_resource {
                 self.answer.sub_resource_rows += 1;
             } else {
                 self.answer.rows.push(row);
@@ -167,20 +178,33 @@ impl Pages {
         news
     }
 
-    fn complete(&mut self) -> Next {
-        if self.count.is_some_and(|count| !self.covers(count)) {
-            self.doubt(Doubt::CountExceedsAnswer);
+    /// The pages end here. If `count` speaks of more, what was taken for duplicates may not have been any; else it is
+    /// a doubt, because nobody knows what `count` counts.
+    fn complete(&mut self) -> Result<Next, Error> {
+        let rows = self.row_count();
+        match self.count.and_then(|count| usize::try_from(count).ok()) {
+            Some(count) if count > rows.max(self.buckets.len()) && self.answer.duplicate_rows > 0 => {
+                let duplicates = self.answer.duplicate_rows;
+                Err(Error::Inconsistent(format!(
+                    "count says {count}, but only {rows} rows came that differ; {duplicates} came more than once",
+                )))
+            }
+            Some(count) if count > rows.max(self.buckets.len()) => {
+                self.doubt(Doubt::CountExceedsAnswer);
+                Ok(Next::Complete)
+            }
+            _ => Ok(Next::Complete),
         }
-        Next::Complete
     }
 
-    /// Whether what was seen is all that `count` speaks of, whether it counts buckets or rows.
+    /// Whether what was seen is all that `count` speaks of, if it counts what the limit counts.
     fn covers(&self, count: i64) -> bool {
-        let seen = self
-            .buckets
-            .len()
-            .max(self.answer.rows.len() + usize::try_from(self.answer.sub_resource_rows).unwrap_or(usize::MAX));
-        usize::try_from(count).is_ok_and(|count| count <= seen)
+        let Ok(count) = usize::try_from(count) else { return false };
+        (self.may_count_buckets && count <= self.buckets.len()) || (self.may_count_rows && count <= self.row_count())
+    }
+
+    fn row_count(&self) -> usize {
+        self.answer.rows.len() + usize::try_from(self.answer.sub_resource_rows).unwrap_or(usize::MAX)
     }
 
     fn doubt(&mut self, doubt: Doubt) {
@@ -217,10 +241,10 @@ mod tests {
                 sub_resource_type: String::new(),
                 charging_mode: String::new(),
                 resource_source: String::new(),
+                is_sub_resource: false,
             },
             usage: Some(Decimal::new(usage, 2)),
             number: Some(1),
-            is_sub_resource: false,
         }
     }
 
@@ -280,6 +304,41 @@ mod tests {
             let (_, result) = add_all(2, vec![buckets(count, 0, 2), buckets(count, 0, 2)]);
             assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
         }
+        // Six days are counted; their two first have as many rows.
+        let three_rows_a_day = || page(Some(6), &[0, 1].map(|day| [0, 1, 2].map(|kind| row(day, kind, 1))).concat());
+        let (_, result) = add_all(2, vec![three_rows_a_day(), three_rows_a_day()]);
+        assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
+        // Somebody makes a video between the first two requests.
+        let grown = || page(Some(3), &[row(0, 0, 100), row(1, 0, 100), row(1, 1, 100)]);
+        let (_, result) = add_all(2, vec![buckets(Some(3), 0, 2), grown(), grown()]);
+        assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
+    }
+
+    #[test]
+    fn nothing_after_a_full_page_is_not_enough_if_more_are_counted() {
+        let (_, result) = add_all(2, vec![buckets(Some(3), 0, 2), page(None, &[])]);
+        assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
+    }
+
+    #[test]
+    fn rows_that_were_taken_for_duplicates_are_missed_where_more_are_counted() {
+        let same_time = |from: usize, to: usize| {
+            let rows: Vec<Row> = (from..to).map(|kind| row(0, kind, 1)).collect();
+            page(Some(4), &rows)
+        };
+        // Every bucket has the time of the query's start: the second day's rows look like the first day's.
+        let (_, result) = add_all(2, vec![same_time(0, 2), same_time(1, 3), same_time(3, 3)]);
+        assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
+        let (_, result) = add_all(3, vec![same_time(0, 3), same_time(2, 3)]);
+        assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
+    }
+
+    #[test]
+    fn a_part_of_a_bundle_does_not_hide_its_parent() {
+        let mut part = row(0, 0, 1);
+        part.key.is_sub_resource = true;
+        let (pages, _) = add_all(1, vec![page(None, &[part]), page(None, &[row(0, 0, 1)]), page(None, &[])]);
+        assert_eq!((pages.answer.rows.len(), pages.answer.sub_resource_rows), (1, 1));
     }
 
     #[test]
@@ -315,7 +374,8 @@ mod tests {
 
     #[test]
     fn parts_of_bundles_are_counted_and_not_summed() {
-        let part = Row { is_sub_resource: true, ..row(0, 1, 1) };
+        let mut part = row(0, 1, 1);
+        part.key.is_sub_resource = true;
         let (pages, _) = add_all(10, vec![page(Some(2), &[row(0, 0, 1), part])]);
         assert_eq!((pages.answer.rows.len(), pages.answer.sub_resource_rows, pages.answer.doubts.len()), (1, 1, 0));
     }

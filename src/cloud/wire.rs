@@ -11,7 +11,8 @@ use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
-use serde_json::value::RawValue;
+use serde_json::{error::Category, value::RawValue};
+use thiserror::Error;
 
 use crate::usage::{Row, Unit, row::RowKey};
 
@@ -32,12 +33,19 @@ impl Page {
     /// Reads the body of a 200.
     ///
     /// # Errors
-    /// If it is not JSON, or not an object of the documented shape: HTML, an empty body, `NaN`, a bare list.
-    pub fn parse(body: &[u8]) -> Result<Page, serde_json::Error> {
+    /// If it is not JSON, or not an object of the documented shape: HTML, an empty body, `NaN`, a bare list, an object
+    /// that knows neither `count` nor `time_list`, or one that counts entries and has no list.
+    pub fn parse(body: &[u8]) -> Result<Page, Unreadable> {
         let Object(json): Object<PageJson> = serde_json::from_slice(body)?;
         let mut page = Page::default();
         page.count = integer(json.count, &mut page.dropped_values);
-        for Object(bucket) in json.time_list.0 {
+        let list = match (json.time_list, page.count) {
+            (Some(list), _) => list.0,
+            (None, Some(0)) => Vec::new(),
+            (None, Some(_)) => return Err(Unreadable("it counts entries and lists none".to_owned())),
+            (None, None) => return Err(Unreadable("it has neither count nor time_list".to_owned())),
+        };
+        for Object(bucket) in list {
             let time = text(bucket.time, &mut page.dropped_values);
             for Object(row) in bucket.resources_usage.0 {
                 let row = row.into_row(time.clone(), &mut page.dropped_values);
@@ -49,6 +57,23 @@ impl Page {
     }
 }
 
+/// Why a body is not usage data, in words that quote nothing of it.
+#[derive(Debug, PartialEq, Error)]
+#[error("{0}")]
+pub struct Unreadable(String);
+
+impl From<serde_json::Error> for Unreadable {
+    fn from(error: serde_json::Error) -> Self {
+        let what = match error.classify() {
+            Category::Syntax => "not JSON",
+            Category::Eof => "JSON that breaks off",
+            Category::Data => "JSON of another shape",
+            Category::Io => "unreadable",
+        };
+        Unreadable(format!("{what} at line {} column {}", error.line(), error.column()))
+    }
+}
+
 /// Any JSON value, as its own text. `null` is `None`.
 type Raw<'a> = Option<&'a RawValue>;
 
@@ -57,7 +82,7 @@ struct PageJson<'a> {
     #[serde(borrow, default)]
     count: Raw<'a>,
     #[serde(borrow, default)]
-    time_list: Many<BucketJson<'a>>,
+    time_list: Option<Many<BucketJson<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -101,13 +126,9 @@ impl RowJson<'_> {
             sub_resource_type: label(self.sub_resource_type),
             charging_mode: label(self.charging_mode),
             resource_source: label(self.resource_source),
-        };
-        Row {
-            key,
-            usage: decimal(self.usage, dropped),
-            number: integer(self.number, dropped),
             is_sub_resource: boolean(self.is_sub_resource, dropped),
-        }
+        };
+        Row { key, usage: decimal(self.usage, dropped), number: integer(self.number, dropped) }
     }
 }
 
@@ -263,7 +284,7 @@ mod tests {
         assert_eq!(video.key.resource_type, "video_time_2d_model");
         assert_eq!((video.usage.unwrap().to_string().as_str(), video.number), ("12.50", Some(4)));
         assert_eq!((live.key.resource_type.as_str(), &live.key.unit), ("", &Unit::Hours));
-        assert!(!live.is_sub_resource);
+        assert!(!live.key.is_sub_resource);
     }
 
     #[test]
@@ -285,7 +306,7 @@ mod tests {
     #[test]
     fn integers_may_be_strings_or_integral_floats() {
         let count = |value: &str| {
-            let page = parse(&format!(r#"{{"count":{value}}}"#));
+            let page = parse(&format!(r#"{{"count":{value},"time_list":[]}}"#));
             (page.count, page.dropped_values)
         };
         assert_eq!(count("12"), (Some(12), 0));
@@ -294,7 +315,7 @@ mod tests {
         assert_eq!(count("12.7"), (None, 1));
         assert_eq!(count(r#""abc""#), (None, 1));
         assert_eq!(count("1e20"), (None, 1));
-        assert_eq!(parse("{}").count, None);
+        assert_eq!(parse(r#"{"time_list":[]}"#).count, None);
     }
 
     #[test]
@@ -324,12 +345,14 @@ mod tests {
 
     #[test]
     fn lists_may_be_absent_null_or_a_single_object() {
-        for body in [r#"{"count":0}"#, r#"{"time_list":null}"#, r#"{"time_list":[]}"#, r#"{"time_list":[null]}"#] {
+        for body in
+            [r#"{"count":0}"#, r#"{"count":"0","time_list":null}"#, r#"{"time_list":[]}"#, r#"{"time_list":[null]}"#]
+        {
             assert_eq!(parse(body).buckets.len(), 0, "{body}");
         }
         let page = parse(r#"{"time_list":{"time":"t","resources_usage":{"usage":1,"is_sub_resource":true}}}"#);
         assert_eq!((page.buckets.len(), page.rows.len()), (1, 1));
-        assert!(page.rows[0].is_sub_resource);
+        assert!(page.rows[0].key.is_sub_resource);
     }
 
     #[test]
@@ -350,10 +373,22 @@ mod tests {
             r#"{"time_list":[5]}"#,
             r#"{"time_list":[[1,[]]]}"#,
             r#"{"time_list":[{"resources_usage":[{"usage":1,"usage":2}]}]}"#,
-            "{} {}",
+            r#"{"time_list":[]} {}"#,
+            "{}",
+            r#"{"time_list":null}"#,
+            r#"{"count":744}"#,
+            r#"{"error_code":"MSS.00000004","error_msg":"Internal Error"}"#,
         ];
         for body in bodies {
             assert!(Page::parse(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_reason_quotes_nothing_of_the_body() {
+        for body in [r#""secret""#, r#"{"time_list":"secret"}"#, r#"{"secret"}"#, "secret"] {
+            let error = Page::parse(body.as_bytes()).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The effective configuration as YAML: every default filled in, every secret redacted. It loads again, once the
 //! secrets that were written down are put back.
 
+use reqwest::Url;
+use secrecy::ExposeSecret;
 use yaml_rust2::{Yaml, YamlEmitter, yaml::Hash};
 
 use super::{Config, CredentialsSource, Project, Secret};
@@ -20,9 +22,9 @@ pub fn to_yaml(config: &Config) -> String {
         ("requests_per_second", Yaml::Real(api.requests_per_second.to_string())),
         ("page_size", integer(api.page_size)),
         ("ca_file", api.ca_file.as_ref().map_or(Yaml::Null, |path| text(path.display()))),
-        ("proxy", api.proxy.as_ref().map_or(Yaml::Null, |url| text(without_user(url)))),
+        ("proxy", api.proxy.as_ref().map_or(Yaml::Null, |url| text(without_user(url.expose_secret())))),
     ]);
-    let sources = credentials.iter().filter_map(|(name, credentials)| Some((name.as_str(), source(credentials)?)));
+    let sources = credentials.iter().map(|(name, credentials)| (name.as_str(), source(credentials)));
     let tree = map([
         ("poll", poll),
         ("windows", list(windows)),
@@ -57,15 +59,14 @@ fn project(project: &Project) -> Yaml {
     ])
 }
 
-fn source(source: &CredentialsSource) -> Option<Yaml> {
+fn source(source: &CredentialsSource) -> Yaml {
     match source {
         CredentialsSource::Keys(keys) => {
             let token = keys.security_token.as_ref().map(|token| ("security_token", secret(token)));
             let pair = [("access_key", secret(&keys.access_key)), ("secret_key", secret(&keys.secret_key))];
-            Some(map(pair.into_iter().chain(token)))
+            map(pair.into_iter().chain(token))
         }
-        CredentialsSource::Token(token) => Some(map([("token", secret(token))])),
-        CredentialsSource::Environment => None,
+        CredentialsSource::Token(token) => map([("token", secret(token))]),
     }
 }
 
@@ -77,8 +78,8 @@ fn secret(secret: &Secret) -> Yaml {
     }
 }
 
-fn without_user(url: &reqwest::Url) -> String {
-    let mut url = url.clone();
+fn without_user(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else { return "<secret>".to_owned() };
     if url.password().is_some() || !url.username().is_empty() {
         // Only URLs without a host have no user to set.
         let _ = url.set_password(None);

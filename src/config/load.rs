@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use config::{File, FileFormat};
-use reqwest::Url;
+use reqwest::{Certificate, Url};
 use serde_json::Value;
 
 use super::{
@@ -105,7 +105,7 @@ fn parse(
         }
     }
     let tree: Value = builder.build()?.try_deserialize()?;
-    let config = root(reader.root(&tree), directory);
+    let config = root(reader.root(&tree), directory, environment);
     let mut problems = reader.into_problems();
     problems.append(&mut warnings);
     Ok((config, problems))
@@ -120,7 +120,6 @@ async fn finish(config: Config, mut problems: Vec<Problem>, text: String, enviro
                 ("security_token", keys.security_token.as_ref()),
             ],
             CredentialsSource::Token(token) => vec![("token", Some(token))],
-            CredentialsSource::Environment => vec![],
         };
         for (key, secret) in secrets {
             if let Some(secret) = secret
@@ -130,29 +129,32 @@ async fn finish(config: Config, mut problems: Vec<Problem>, text: String, enviro
                 problems.push(Problem { path, found: None, expected: error.to_string(), is_warning: false });
             }
         }
-        if matches!(source, CredentialsSource::Environment) && !has_keys_in(environment) {
-            let expected = "is missing, and so are the variables that stand in for it: name the keys here, or set \
-                HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK";
-            problems.push(Problem {
-                path: "credentials".to_owned(),
-                found: None,
-                expected: expected.to_owned(),
-                is_warning: false,
-            });
-        }
     }
+    check_connections(&config.api, &mut problems);
     problems.sort_by_key(|problem| problem.is_warning);
     let is_valid = problems.iter().all(|problem| problem.is_warning);
     Loaded { config: is_valid.then_some(config), problems, text }
 }
 
-fn has_keys_in(environment: &Environment) -> bool {
-    ["HUAWEICLOUD_SDK", "CLOUD_SDK"].iter().any(|prefix| {
-        environment.get(&format!("{prefix}_AK")).is_some() && environment.get(&format!("{prefix}_SK")).is_some()
-    })
+/// Whether the CA file and the proxy can be used, as far as can be told without connecting.
+fn check_connections(api: &Api, problems: &mut Vec<Problem>) {
+    let mut problem = |path: &str, expected: String| {
+        problems.push(Problem { path: path.to_owned(), found: None, expected, is_warning: false });
+    };
+    if let Some(path) = &api.ca_file {
+        let read = std::fs::read(path).map_err(|error| error.to_string());
+        let parsed = read.and_then(|pem| Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()));
+        match parsed {
+            Ok(certificates) if certificates.is_empty() => {
+                problem("api.ca_file", format!("{} holds no PEM certificate", path.display()));
+            }
+            Ok(_) => {}
+            Err(error) => problem("api.ca_file", format!("cannot use {}: {error}", path.display())),
+        }
+    }
 }
 
-fn root(mut section: Section<'_>, directory: &Path) -> Config {
+fn root(mut section: Section<'_>, directory: &Path, environment: &Environment) -> Config {
     let poll = poll(section.section("poll"));
     let windows = section
         .get("windows")
@@ -163,12 +165,14 @@ fn root(mut section: Section<'_>, directory: &Path) -> Config {
     let api = api(section.section("api"), directory);
     let mut credentials: BTreeMap<String, CredentialsSource> = section
         .get("credentials")
+        .map(Node::hide)
         .iter()
         .flat_map(Node::entries)
-        .map(|(name, node)| (name.to_owned(), credentials_source(node.hide().section(), directory)))
+        .map(|(name, node)| (name.to_owned(), credentials_source(node.section(), directory)))
         .collect();
     if credentials.is_empty() {
-        credentials.insert(ENVIRONMENT.to_owned(), CredentialsSource::Environment);
+        let keys = Keys::of_environment(environment);
+        credentials.insert(ENVIRONMENT.to_owned(), CredentialsSource::Keys(keys));
     }
     let mut config = Config {
         poll,
@@ -198,14 +202,26 @@ fn poll(mut section: Section<'_>) -> Poll {
     let timeout = duration("timeout", SECOND..=DAY).unwrap_or(default.timeout);
     let stale_after = duration("stale_after", MINUTE..=30 * DAY);
     let concurrency = section.get("concurrency").and_then(|node| node.integer(1..=1024));
-    if timeout > interval {
-        section.problem("the timeout must not be longer than the interval");
-    }
-    if stale_after.is_some_and(|stale_after| stale_after < interval) {
-        section.problem("stale_after must not be shorter than the interval, or usage vanishes between two polls");
-    }
+    check_times(&section, interval, timeout, stale_after);
     section.finish();
     Poll { interval, timeout, concurrency: concurrency.unwrap_or(default.concurrency), stale_after }
+}
+
+/// Whether the times of a section go together.
+fn check_times(section: &Section<'_>, interval: Duration, timeout: Duration, stale_after: Option<Duration>) {
+    let show = humantime::format_duration;
+    if timeout > interval {
+        let (timeout, interval) = (show(timeout), show(interval));
+        section.problem(format!("the timeout ({timeout}) must not be longer than the interval ({interval})"));
+    }
+    // The second poll comes up to one and a half intervals after the first.
+    if let Some(stale_after) = stale_after.filter(|stale_after| *stale_after < 2 * interval) {
+        let (stale_after, interval) = (show(stale_after), show(interval));
+        section.problem(format!(
+            "stale_after ({stale_after}) must be at least twice the interval ({interval}), or usage vanishes between \
+             two polls"
+        ));
+    }
 }
 
 fn windows(node: &Node<'_>) -> Vec<Window> {
@@ -231,8 +247,11 @@ fn api(mut section: Section<'_>, directory: &Path) -> Api {
         page_size: section.get("page_size").and_then(|node| node.integer(1..=1000)).unwrap_or(default.page_size),
         ca_file: section.get("ca_file").and_then(|node| node.text()).map(|path| directory.join(path)),
         proxy: section.get("proxy").and_then(|node| {
-            let expected = "the URL of a proxy, such as http://proxy.example:3128";
-            node.hide().parse(expected, |text| Url::parse(text).ok().filter(|url| url.has_host()))
+            let expected = "the URL of an HTTP proxy, such as http://proxy.example:3128";
+            node.hide().parse(expected, |text| {
+                let is_proxy = |url: Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+                Url::parse(text).is_ok_and(is_proxy).then(|| text.into())
+            })
         }),
     };
     section.finish();
@@ -304,13 +323,10 @@ fn project(node: &Node<'_>, config: &Config, names: &mut Vec<String>) -> Option<
 
     let interval = section.get("interval").and_then(|node| node.duration(MINUTE..=DAY));
     let interval = interval.unwrap_or(config.poll.interval);
-    if config.poll.timeout > interval {
-        section.problem("the interval must not be shorter than poll.timeout");
+    if interval != config.poll.interval {
+        check_times(&section, interval, config.poll.timeout, config.poll.stale_after);
     }
     let stale_after = config.poll.stale_after.unwrap_or(3 * interval);
-    if stale_after < interval {
-        section.problem("the interval must not be longer than poll.stale_after, or usage vanishes between two polls");
-    }
     let texts = |node: Option<Node<'_>>| node.map_or_else(Vec::new, |node| node.set(Node::text));
     let project = Project {
         name,
@@ -344,6 +360,8 @@ fn region_and_endpoint(section: &mut Section<'_>) -> (String, Endpoint) {
         })
     });
     let endpoint_node = section.get("endpoint");
+    // A URL with a user in it may hold a password.
+    let endpoint_node = endpoint_node.map(|node| if node.contains('@') { node.hide() } else { node });
     let endpoint = endpoint_node.as_ref().and_then(|node| node.parse(Endpoint::EXPECTED, Endpoint::parse));
     if let (Some(node), Some(region), None) = (&region_node, &region, &endpoint_node)
         && !REGIONS.contains(&region.as_str())
@@ -412,18 +430,31 @@ fn labels(node: Option<Node<'_>>) -> BTreeMap<String, String> {
     labels
 }
 
-/// Warns where the projects of one account and region together want more requests than the rate allows.
+/// Warns where the projects of one account and region together want more requests than the rate allows: on average,
+/// or while as many are polled as may be at a time.
 fn check_rate(node: &Node<'_>, config: &Config) {
-    let mut rates: BTreeMap<(&str, &str), f64> = BTreeMap::new();
+    let allowed = config.api.requests_per_second;
+    let mut groups: BTreeMap<(&str, &str), Vec<&Project>> = BTreeMap::new();
     for project in &config.projects {
-        *rates.entry((&project.credentials, &project.endpoint.host)).or_default() += project.requests_a_second();
+        groups.entry((&project.credentials, &project.endpoint.host)).or_default().push(project);
     }
-    for ((credentials, host), rate) in rates.into_iter().filter(|(_, rate)| *rate > config.api.requests_per_second) {
-        node.warning(format!(
-            "the projects with credentials {credentials} at {host} need {rate:.1} requests a second, \
-             api.requests_per_second allows {}: raise the interval, or poll fewer windows and users",
-            config.api.requests_per_second
-        ));
+    for ((credentials, host), projects) in groups {
+        let rate: f64 = projects.iter().map(|project| project.requests_a_second()).sum();
+        let at_a_time = projects.len().min(config.poll.concurrency);
+        let queries = projects.iter().map(|project| project.queries()).max().unwrap_or_default();
+        let takes = (at_a_time * queries) as f64 / allowed;
+        let timeout = config.poll.timeout.as_secs_f64();
+        if rate > allowed {
+            node.warning(format!(
+                "the projects with credentials {credentials} at {host} need {rate:.1} requests a second, \
+                 api.requests_per_second allows {allowed}: raise the interval, or poll fewer windows and users"
+            ));
+        } else if takes > timeout {
+            node.warning(format!(
+                "{at_a_time} polls at a time with credentials {credentials} at {host} share {allowed} requests a \
+                 second and take {takes:.0}s, poll.timeout allows {timeout}s: lower poll.concurrency or raise the timeout"
+            ));
+        }
     }
 }
 
@@ -468,7 +499,7 @@ mod tests {
 poll: {interval: 30s, concurrency: many, intervall: 5m}
 windows: [today, tomorrow, today]
 timezone: Beijing
-api: {page_size: 5000, requests_per_second: 0, proxy: 'http://u:hunter2@'}
+api: {page_size: 5000, requests_per_second: 0, proxy: 'http://u:hunter2@', secret_key: hunter2}
 credentials:
   main: {access_key: AKAK, secret_key: {file: /nowhere/sk}}
   both: {access_key: {env: A, file: b}, token: hunter2}
@@ -478,6 +509,8 @@ projects:
   - {name: a, region: CN North, project_id: p, credentials: nobody, labels: {window: x, 1st: y, team: 7}}
   - {region: cn-north-9, endpoint: 'http://example.com/v1', app_user_id: 用户, windows: [], user_ids: [u, u]}
   - nonsense
+  - {name: b, endpoint: 'https://u:hunter2@example.com', project_id: q, secret_key: hunter2, credentials: main}
+secret_key: hunter2
 zzz: 1
 ";
         let (config, problems) = load_with(text, &[]).await;
@@ -553,5 +586,45 @@ zzz: 1
         let (config, problems) = load_with(&text, &[]).await;
         assert!(config.is_some());
         assert!(problems[0].contains("need 0.1 requests a second"), "{problems:?}");
+        let users: Vec<String> = (0..200).map(|user| format!("u{user}")).collect();
+        let text = minimal().replace("name: a", &format!("name: a, user_ids: [{}]", users.join(", ")));
+        let (config, problems) = load_with(&text, &[]).await;
+        assert!(config.is_some());
+        assert!(problems[0].contains("take 120s, poll.timeout allows 60s"), "{problems:?}");
+    }
+
+    #[tokio::test]
+    async fn half_a_pair_of_variables_is_not_made_up_from_the_other() {
+        let text = format!("projects: [{{name: a, region: cn-north-4, project_id: {ID}}}]\n");
+        let both = [("HUAWEICLOUD_SDK_AK", "a"), ("CLOUD_SDK_AK", "a"), ("CLOUD_SDK_SK", "s")];
+        let (config, problems) = load_with(&text, &both).await;
+        assert!(config.is_none() && problems[0].contains("HUAWEICLOUD_SDK_SK"), "{problems:?}");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_used_to_connect_is_a_problem() {
+        let not_pem = tempfile::NamedTempFile::new().unwrap();
+        for (api, problem) in [
+            ("ca_file: /nowhere.pem".to_owned(), "cannot use /nowhere.pem"),
+            (format!("ca_file: {}", not_pem.path().display()), "holds no PEM certificate"),
+            ("proxy: 'socks5://127.0.0.1:1'".to_owned(), "the URL of an HTTP proxy"),
+        ] {
+            let (config, problems) = load_with(&format!("{}api: {{{api}}}", minimal()), &[]).await;
+            assert!(config.is_none() && problems[0].contains(problem), "{problems:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn times_that_do_not_go_together_are_problems() {
+        for (poll, project, problem) in [
+            ("interval: 1m, timeout: 2m", "", "poll: the timeout (2m) must not be longer than the interval (1m)"),
+            ("interval: 5m, stale_after: 9m", "", "poll: stale_after (9m) must be at least twice the interval (5m)"),
+            ("stale_after: 15m", "interval: 10m, ", "projects[0]: stale_after (15m) must be at least twice"),
+        ] {
+            let text = minimal().replace("name: a", &format!("{project}name: a"));
+            let (config, problems) = load_with(&format!("{text}poll: {{{poll}}}"), &[]).await;
+            assert!(config.is_none() && problems.len() == 1, "{problems:?}");
+            assert!(problems[0].starts_with(problem), "{problems:?}");
+        }
     }
 }

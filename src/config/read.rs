@@ -89,11 +89,11 @@ impl<'a> Section<'a> {
 
     /// Every key that was not asked for is a problem.
     pub fn finish(self) {
-        for (key, value) in self.fields.into_iter().flatten() {
+        for key in self.fields.into_iter().flat_map(Map::keys) {
             if !self.known.iter().any(|known| known == key) {
-                let found = (!self.hidden).then(|| show(value));
-                let expected = format!("no such key here; expected one of {}", self.known.join(", "));
-                self.reader.note(&self.path_of(key), found, expected, false);
+                // Its value is not shown: it may be a secret in the wrong place.
+                let expected = format!("there is no such key; expected one of {}", self.known.join(", "));
+                self.reader.note(&self.path_of(key), None, expected, false);
             }
         }
     }
@@ -209,6 +209,10 @@ impl<'a> Node<'a> {
             hidden: self.hidden,
             known: Vec::new(),
         }
+    }
+
+    pub fn contains(&self, character: char) -> bool {
+        self.value.as_str().is_some_and(|text| text.contains(character))
     }
 
     pub fn is_mapping(&self) -> bool {

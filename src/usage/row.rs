@@ -45,6 +45,8 @@ pub struct RowKey {
     pub charging_mode: String,
     /// See `sub_resource_type`.
     pub resource_source: String,
+    /// Whether the row describes a part of a bundle, whose usage its parent row already holds.
+    pub is_sub_resource: bool,
 }
 
 /// One row of usage: of one bucket of time, one resource type and one business type.
@@ -56,6 +58,4 @@ pub struct Row {
     pub usage: Option<Decimal>,
     /// The API's `number`: videos produced, live sessions held. `None` where absent or unreadable.
     pub number: Option<i64>,
-    /// Whether the row describes a part of a bundle, whose usage its parent row already holds.
-    pub is_sub_resource: bool,
 }

@@ -109,10 +109,10 @@ mod tests {
                 sub_resource_type: String::new(),
                 charging_mode: String::new(),
                 resource_source: String::new(),
+                is_sub_resource: false,
             },
             usage,
             number,
-            is_sub_resource: false,
         }
     }
 
