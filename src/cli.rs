@@ -40,7 +40,7 @@ pub enum Command {
     Serve(Serve),
     /// Validate the configuration: print every problem, or what it will cost in API requests
     Check(Check),
-    /// Poll every project once and print the metrics
+    /// Poll every project once and print the metrics; not more often than every 5 minutes, lest a refused key be locked
     Once(Once),
     /// Run a simulated cloud to point an exporter at
     Simulate(Simulate),
@@ -100,7 +100,8 @@ pub struct Simulate {
     #[arg(long = "web.listen-address", value_name = "ADDR", default_value = "127.0.0.1:19678")]
     pub listen_address: String,
     /// What goes wrong, repeatable: KIND or KIND:OPTION=VALUE,…; KIND is throttle,
-    /// server-error, forbidden, hang, disconnect, truncate, html, empty, redirect, endless-pages or ignore-offset; OPTION is project, times or retry_after
+    /// server-error, forbidden, hang, disconnect, truncate, html, empty, redirect, endless-pages, ignore-offset, odd-rows or echo; OPTION is project, times, after or
+    /// retry_after
     #[arg(long = "fault", value_name = "FAULT")]
     pub faults: Vec<String>,
     /// What limit and offset count

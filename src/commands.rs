@@ -6,7 +6,7 @@ mod once;
 mod serve;
 mod simulate;
 
-use std::{path::Path, process::ExitCode};
+use std::{io::Write, path::Path, process::ExitCode};
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
@@ -37,7 +37,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         None => serve_or_check(&cli.serve, environment).await,
         Some(Command::Serve(flags)) => serve_or_check(&flags, environment).await,
-        Some(Command::Check(flags)) => Ok(check::run(&flags.config.file, flags.print, &environment).await),
+        Some(Command::Check(flags)) => check::run(&flags.config.file, flags.print, &environment).await,
         Some(Command::Once(flags)) => once::run(&flags, environment).await,
         Some(Command::Simulate(flags)) => simulate::run(&flags).await,
         Some(Command::Demo(flags)) => demo::run(&flags, environment).await,
@@ -46,10 +46,15 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 async fn serve_or_check(flags: &crate::cli::Serve, environment: Environment) -> anyhow::Result<ExitCode> {
     if flags.check {
-        Ok(check::run(&flags.config.file, false, &environment).await)
+        check::run(&flags.config.file, false, &environment).await
     } else {
         serve::run(flags, environment).await
     }
+}
+
+/// Writes to standard output; a reader that has gone is an error, not a panic.
+fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
 }
 
 /// A configuration in force.

@@ -10,19 +10,26 @@ use metastudio_exporter::{
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
     set_up_logging(cli.log());
     // A panic is a line of the log like any other.
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
-    match commands::run(cli).await {
+    match run(cli) {
         Ok(code) => code,
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let result = runtime.block_on(commands::run(cli));
+    // A name that is being looked up, or a file on a dead mount, must not hold up the end.
+    runtime.shutdown_background();
+    result
 }
 
 fn set_up_logging(log: Log) {

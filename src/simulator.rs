@@ -96,6 +96,8 @@ pub struct Seen {
     pub target: String,
     /// The project's id.
     pub project_id: String,
+    /// When it was signed: the header `X-Sdk-Date`.
+    pub signed: Option<String>,
     /// The status it was answered with; `None` where the fault gives none.
     pub status: Option<u16>,
 }
@@ -111,7 +113,7 @@ pub struct Simulator {
 #[derive(Debug, Default)]
 struct State {
     seen: Vec<Seen>,
-    /// How often each fault has struck, in the order of the options.
+    /// How often each fault could have struck, in the order of the options.
     struck: Vec<u64>,
     /// Failures in a row and the end of the lock, by access key.
     failures: HashMap<String, (u32, Option<Instant>)>,
@@ -190,6 +192,7 @@ impl Simulator {
     ) -> Result<Response<UnsyncBoxBody<Bytes, io::Error>>, io::Error> {
         let target = request.uri().path_and_query().map_or("", |target| target.as_str()).to_owned();
         let project_id = api::project_id(request.uri().path()).unwrap_or_default().to_owned();
+        let signed = request.headers().get("x-sdk-date").and_then(|date| Some(date.to_str().ok()?.to_owned()));
         let outcome = self.outcome(&request, &project_id);
         let request_id = {
             let mut state = self.lock();
@@ -200,7 +203,7 @@ impl Simulator {
                 Outcome::Redirect => Some(302),
                 Outcome::Disconnect | Outcome::Hang => None,
             };
-            state.seen.push(Seen { at: Instant::now(), target, project_id, status });
+            state.seen.push(Seen { at: Instant::now(), target, project_id, signed, status });
             format!("{:032x}", state.seen.len())
         };
         let json = "application/json";
@@ -247,6 +250,12 @@ impl Simulator {
             Some(Kind::Forbidden) => {
                 return Outcome::Json(StatusCode::FORBIDDEN, error("MSS.00000005", "Forbidden"));
             }
+            Some(Kind::Echo) => {
+                let headers: String =
+                    request.headers().iter().map(|(name, value)| format!("{name}:{value:?} ")).collect();
+                let message = format!("verify aksk signature fail, canonical request: {headers}");
+                return Outcome::Json(StatusCode::UNAUTHORIZED, error("APIGW.0301", &message));
+            }
             Some(Kind::Hang) => return Outcome::Hang,
             Some(Kind::Disconnect) => return Outcome::Disconnect,
             Some(Kind::Redirect) => return Outcome::Redirect,
@@ -288,9 +297,12 @@ impl Simulator {
         let mut state = self.lock();
         for (fault, struck) in self.options.faults.iter().zip(&mut state.struck) {
             let is_meant = fault.project.as_deref().is_none_or(|meant| meant == project_id || Some(meant) == name);
-            if is_meant && fault.times.is_none_or(|times| *struck < times) {
+            if is_meant {
+                let nth = *struck;
                 *struck += 1;
-                return Some(fault.kind);
+                if nth >= fault.after && fault.times.is_none_or(|times| nth < fault.after + times) {
+                    return Some(fault.kind);
+                }
             }
         }
         None

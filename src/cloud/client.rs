@@ -313,7 +313,7 @@ impl Client {
         let retry_after = retry_after(response.headers(), (self.clock)());
         let clock_ahead = clock_ahead(response.headers(), (self.clock)());
         let body = timeout_at(last, read_body(response, None)).await.ok().and_then(Result::ok).unwrap_or_default();
-        let report = ErrorBody::parse(&body);
+        let report = ErrorBody::parse(if body.is_empty() { b"no message" } else { &body });
         Ok(Err(Error::Refused(Box::new(Refusal {
             status: status.as_u16(),
             code: report.code.map_or_else(|| status.as_u16().to_string(), |code| shown(&code, MAX_MESSAGE)),

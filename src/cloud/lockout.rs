@@ -2,8 +2,9 @@
 //!
 //! The gateway locks a key for 5 minutes after five failures in a row (contract, 2.3), for everybody who uses it. So
 //! a key that has not worked yet is tried by one request at a time; one that has is used by fewer requests at once
-//! than would lock it if all of them failed; and after a refusal no request with that key goes out for 5 minutes. A
-//! changed secret is another key.
+//! than would lock it if all of them failed; and after a refusal no request with that key goes out for 5 minutes, for
+//! 10 after the next one in a row, and so on up to an hour: nobody says how far apart failures must be to count as in
+//! a row. A changed secret is another key.
 
 use std::{
     collections::HashMap,
@@ -19,11 +20,14 @@ use tokio::{
 
 use super::error::Error;
 
-/// How long a refused key rests.
+/// How long a key rests after its first refusal.
 pub const HOLD: Duration = Duration::from_secs(5 * 60);
+/// How long it rests at the most.
+const LONGEST_HOLD: Duration = Duration::from_secs(60 * 60);
 
-/// How many requests may be under way with a key that has worked: one less than the gateway's limit.
-const IN_FLIGHT: usize = 4;
+/// How many requests may be under way with a key that has worked: if it is revoked and all of them fail, the first
+/// try after the hold still is not the gateway's limit.
+const IN_FLIGHT: usize = 3;
 
 /// Which key a request uses, without saying it: a digest of everything secret in it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,12 +60,15 @@ struct Key {
 struct State {
     accepted: bool,
     hold: Option<Hold>,
+    /// How long the next hold will last, less than [`HOLD`] standing for it.
+    next_hold: Duration,
 }
 
 /// After a refusal.
 #[derive(Debug)]
 struct Hold {
     until: Instant,
+    length: Duration,
     /// The project whose request was refused, and whether others asked since. They go first when the hold ends, lest
     /// a key that only fails for one project is spoilt for all of them over and over.
     project: String,
@@ -120,7 +127,7 @@ impl Key {
     }
 
     fn rests(&self) -> bool {
-        self.lock().hold.as_ref().is_some_and(|hold| Instant::now() < hold.until + HOLD)
+        self.lock().hold.as_ref().is_some_and(|hold| Instant::now() < hold.until + hold.length)
     }
 
     fn check(&self, project: &str) -> Result<(), Error> {
@@ -128,7 +135,7 @@ impl Key {
         let mut state = self.lock();
         let Some(hold) = &mut state.hold else { return Ok(()) };
         let until = if hold.project == project {
-            if hold.others_wait { hold.until + HOLD } else { hold.until }
+            if hold.others_wait { hold.until + hold.length } else { hold.until }
         } else {
             hold.others_wait = true;
             hold.until
@@ -154,15 +161,22 @@ impl Pass {
         let mut state = self.key.lock();
         // A refusal since this request went out is the newer news.
         if state.hold.as_ref().is_none_or(|hold| hold.until <= Instant::now()) {
-            *state = State { accepted: true, hold: None };
+            *state = State { accepted: true, ..State::default() };
         }
     }
 
     /// The service refused the key.
     pub fn refused(self) {
-        let until = Instant::now() + HOLD;
-        let hold = Hold { until, project: self.project.clone(), others_wait: false };
-        *self.key.lock() = State { accepted: false, hold: Some(hold) };
+        let now = Instant::now();
+        let mut state = self.key.lock();
+        state.accepted = false;
+        if state.hold.as_ref().is_some_and(|hold| now < hold.until) {
+            return; // of the requests that were under way together, the first one's refusal counts
+        }
+        let length = state.next_hold.max(HOLD);
+        state.next_hold = (length * 2).min(LONGEST_HOLD);
+        let project = self.project.clone();
+        state.hold = Some(Hold { until: now + length, length, project, others_wait: false });
     }
 }
 
@@ -189,11 +203,26 @@ mod tests {
         let keys = Keys::default();
         keys.admit(KEY, "a").await.unwrap().refused();
         assert!(is_held(keys.admit(KEY, "a").await));
-        advance(HOLD.as_secs() - 1).await;
+        advance(299).await;
         assert!(is_held(keys.admit(KEY, "b").await));
         assert!(keys.admit(Fingerprint([2; 32]), "a").await.is_ok(), "a new secret is another key");
         advance(1).await;
         assert!(keys.admit(KEY, "b").await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_in_a_row_make_the_hold_longer_and_success_ends_that() {
+        let keys = Keys::default();
+        for minutes in [5, 10, 20, 40, 60, 60] {
+            keys.admit(KEY, "a").await.unwrap().refused();
+            advance(minutes * 60 - 1).await;
+            assert!(is_held(keys.admit(KEY, "a").await), "{minutes}");
+            advance(1).await;
+        }
+        keys.admit(KEY, "a").await.unwrap().accepted();
+        keys.admit(KEY, "a").await.unwrap().refused();
+        advance(300).await;
+        assert!(keys.admit(KEY, "a").await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -218,8 +247,8 @@ mod tests {
         for _ in 0..IN_FLIGHT {
             passes.push(keys.admit(KEY, "a").await.unwrap());
         }
-        let fifth = tokio::time::timeout(Duration::from_secs(60), keys.admit(KEY, "a"));
-        assert!(fifth.await.is_err(), "it waits");
+        let another = tokio::time::timeout(Duration::from_secs(60), keys.admit(KEY, "a"));
+        assert!(another.await.is_err(), "it waits");
         let last = passes.pop().unwrap();
         last.check().unwrap();
         passes.pop().unwrap().refused();

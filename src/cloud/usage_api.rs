@@ -61,7 +61,7 @@ pub async fn fetch(
     }
 }
 
-/// The only form that the API page shows.
-fn timestamp(instant: DateTime<Utc>) -> String {
+/// An instant in the only form that the API page shows.
+pub fn timestamp(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -5,22 +5,24 @@ use std::{path::Path, process::ExitCode};
 use crate::config::{self, Config, Environment, effective};
 
 /// Prints to standard output, and gives exit code 0 where the configuration is valid, else 1.
-pub(super) async fn run(path: &Path, print: bool, environment: &Environment) -> ExitCode {
+pub(super) async fn run(path: &Path, print: bool, environment: &Environment) -> anyhow::Result<ExitCode> {
     let loaded = config::load(path, environment).await;
+    // What is printed as a configuration stays one.
+    let comment = if print && loaded.config.is_some() { "# " } else { "" };
+    let mut text = String::new();
     for problem in &loaded.problems {
-        println!("{}: {problem}", if problem.is_warning { "warning" } else { "error" });
+        text += &format!("{comment}{}: {problem}\n", if problem.is_warning { "warning" } else { "error" });
     }
-    let Some(config) = loaded.config else {
-        let errors = loaded.problems.iter().filter(|problem| !problem.is_warning).count();
-        println!("{}: not valid, errors: {errors}", path.display());
-        return ExitCode::FAILURE;
+    text += &match &loaded.config {
+        Some(config) if print => effective::to_yaml(config),
+        Some(config) => summary(path, config),
+        None => {
+            let errors = loaded.problems.iter().filter(|problem| !problem.is_warning).count();
+            format!("{}: not valid, errors: {errors}\n", path.display())
+        }
     };
-    if print {
-        print!("{}", effective::to_yaml(&config));
-    } else {
-        print!("{}", summary(path, &config));
-    }
-    ExitCode::SUCCESS
+    super::print(&text)?;
+    Ok(if loaded.config.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn summary(path: &Path, config: &Config) -> String {

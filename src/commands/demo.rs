@@ -1,7 +1,6 @@
 //! `demo`: the exporter on a simulated cloud, in one process.
 
 use std::{
-    io::Write,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     process::ExitCode,
@@ -10,7 +9,7 @@ use std::{
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
-use super::{in_force, serve, simulate};
+use super::{in_force, print, serve, simulate};
 use crate::{
     cli::Demo,
     config::{self, Environment},
@@ -29,7 +28,7 @@ pub(super) async fn run(flags: &Demo, environment: Environment) -> anyhow::Resul
     let in_force = in_force(config::load_text(text, Path::new("demo.yaml"), &Environment::default()).await)?;
     let address = listeners.first().context("no listener")?.local_addr()?;
     // Nobody reading along is no reason not to serve.
-    let _ = std::io::stdout().write_all(welcome(address, &flags.web.telemetry_path, cloud).as_bytes());
+    let _ = print(&welcome(address, &flags.web.telemetry_path, cloud));
     let result = serve::until_signal(in_force, &flags.web, listeners, environment).await;
     stop.cancel();
     result

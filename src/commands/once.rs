@@ -1,11 +1,10 @@
 //! `once`: poll every project once and print the metrics.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
-use anyhow::Context;
 use chrono::Utc;
 
-use super::{load, pollers};
+use super::{load, pollers, print};
 use crate::{
     cli::{Once, OutputFormat},
     config::Environment,
@@ -26,6 +25,6 @@ pub(super) async fn run(flags: &Once, environment: Environment) -> anyhow::Resul
         OutputFormat::Text => Format::Text,
     };
     let text = Exposition::of_projects(reader, Utc::now).render(format);
-    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
+    print(&text)?;
     Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, anyhow};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::print;
 use crate::{
     cli::{PagingArg, Simulate},
     simulator::{Options, Paging, Simulator, faults::Fault},
@@ -29,10 +30,8 @@ pub(super) async fn run(flags: &Simulate) -> anyhow::Result<ExitCode> {
     let listener = listeners.into_iter().next().context("no listener")?;
     let address = listener.local_addr()?;
     let simulator = Simulator::new(options);
-    println!(
-        "A simulated MetaStudio is at http://{address}. A configuration for it:\n\n{}",
-        config(&simulator, &address)
-    );
+    let config = config(&simulator, &address);
+    print(&format!("A simulated MetaStudio is at http://{address}. A configuration for it:\n\n{config}"))?;
 
     let stop = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -126,7 +126,8 @@ async fn finish(config: Config, mut problems: Vec<Problem>, text: String, enviro
                 && let Err(error) = secret.read(environment).await
             {
                 let path = format!("credentials.{name}.{key}");
-                problems.push(Problem { path, found: None, expected: error.to_string(), is_warning: false });
+                let hint = if name == ENVIRONMENT { "; or name the keys in a section credentials" } else { "" };
+                problems.push(Problem { path, found: None, expected: format!("{error}{hint}"), is_warning: false });
             }
         }
     }

@@ -13,11 +13,11 @@ use crate::{
     cloud::{
         Client, Error, UsageQuery,
         client::RequestLog,
-        usage_api::{self, Doubt},
+        usage_api::{self, Doubt, timestamp},
     },
     config::Project,
     snapshot::{Attempt, Failure, Ignored, Target, WindowUsage},
-    usage::{Bounds, Clock, Tally},
+    usage::{Bounds, Clock, Tally, Window},
 };
 
 /// Polls one project.
@@ -38,6 +38,8 @@ struct Gathered {
     log: RequestLog,
     ignored: Ignored,
     doubts: BTreeSet<Doubt>,
+    /// What is being asked, to be said with an error.
+    query: String,
 }
 
 impl Poller {
@@ -82,10 +84,12 @@ impl Poller {
         if result.is_ok() {
             self.warn_of(gathered.doubts);
         }
+        let failure =
+            |error: Error| Failure { reason: error.reason(), message: format!("{}: {error}", gathered.query) };
         Attempt {
             at,
             duration: start.elapsed(),
-            result: result.map_err(|error| Failure { reason: error.reason(), message: error.to_string() }),
+            result: result.map_err(failure),
             requests: gathered.log.codes,
             request_durations: gathered.log.durations,
             retries: gathered.log.retries,
@@ -99,17 +103,27 @@ impl Poller {
         let mut windows = Vec::with_capacity(self.project.windows.len());
         for &window in &self.project.windows {
             let bounds = window.bounds(now, self.timezone);
-            let tally = self.tally(bounds.elapsed(now), deadline, gathered).await?;
+            let range = bounds.elapsed(now);
+            let tally = self.tally(window, range, deadline, gathered).await?;
             windows.push(WindowUsage { window, bounds, tally });
         }
         Ok(windows)
     }
 
-    async fn tally(&self, range: Bounds, deadline: Instant, gathered: &mut Gathered) -> Result<Tally, Error> {
+    async fn tally(
+        &self,
+        window: Window,
+        range: Bounds,
+        deadline: Instant,
+        gathered: &mut Gathered,
+    ) -> Result<Tally, Error> {
         let everybody = [None];
         let users: Vec<Option<&str>> = self.project.user_ids.iter().map(|id| Some(id.as_str())).collect();
         let mut tally = Tally::default();
         for &user_id in if users.is_empty() { &everybody[..] } else { &users } {
+            let of_user = user_id.map_or_else(String::new, |id| format!(" of user {id}"));
+            gathered.query =
+                format!("window {window} ({} to {}){of_user}", timestamp(range.start), timestamp(range.end));
             let query = UsageQuery {
                 project_id: &self.project.project_id,
                 range,

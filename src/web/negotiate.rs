@@ -32,9 +32,9 @@ fn elements(value: &str) -> impl Iterator<Item = Element<'_>> {
 
 /// OpenMetrics where the client names it and prefers it, or likes both the same; else the text format, which every
 /// Prometheus understands.
-pub(super) fn format(accept: Option<&str>) -> Format {
+pub(super) fn format(accept: &str) -> Format {
     let (mut openmetrics, mut text, mut text_rank) = (0.0_f64, 0.0, 0);
-    for element in elements(accept.unwrap_or_default()) {
+    for element in elements(accept) {
         let rank = match (element.name.as_str(), element.version()) {
             ("application/openmetrics-text", None | Some("1.0.0")) => {
                 openmetrics = openmetrics.max(element.weight);
@@ -54,9 +54,9 @@ pub(super) fn format(accept: Option<&str>) -> Format {
 }
 
 /// Whether the answer may be compressed with gzip, and the client does not like it better as it is.
-pub(super) fn gzip(accept_encoding: Option<&str>) -> bool {
+pub(super) fn gzip(accept_encoding: &str) -> bool {
     let weight = |names: &[&str]| {
-        elements(accept_encoding.unwrap_or_default())
+        elements(accept_encoding)
             .filter(|element| names.contains(&element.name.as_str()))
             .map(|element| element.weight)
             .last()
@@ -85,7 +85,7 @@ mod tests {
             "text/plain;q=0.1, */*;q=0.9, application/openmetrics-text;q=0.5",
         ];
         for accept in openmetrics {
-            assert_eq!(format(Some(accept)), Format::OpenMetrics, "{accept}");
+            assert_eq!(format(accept), Format::OpenMetrics, "{accept}");
         }
         let text = [
             "",
@@ -101,19 +101,17 @@ mod tests {
             ";;;,,,q=1",
         ];
         for accept in text {
-            assert_eq!(format(Some(accept)), Format::Text, "{accept}");
+            assert_eq!(format(accept), Format::Text, "{accept}");
         }
-        assert_eq!(format(None), Format::Text);
     }
 
     #[test]
     fn gzip_only_where_it_is_welcome() {
         for accept in ["gzip", "GZIP", "deflate, gzip;q=0.5", "*", "x-gzip", "identity;q=0.5, gzip"] {
-            assert!(gzip(Some(accept)), "{accept}");
+            assert!(gzip(accept), "{accept}");
         }
         for accept in ["", "identity", "gzip;q=0", "*, gzip;q=0", "deflate", "identity, gzip;q=0.5", "gzipped"] {
-            assert!(!gzip(Some(accept)), "{accept}");
+            assert!(!gzip(accept), "{accept}");
         }
-        assert!(!gzip(None));
     }
 }

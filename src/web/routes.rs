@@ -82,11 +82,15 @@ impl Site {
     }
 
     fn metrics<B>(&self, request: &Request<B>) -> Answer {
-        let header = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let format = negotiate::format(header(ACCEPT));
+        // Several lines of one name are one list (RFC 9110, 5.3).
+        let header = |name| {
+            let values = request.headers().get_all(name).iter();
+            values.filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",")
+        };
+        let format = negotiate::format(&header(ACCEPT));
         let text = self.exposition.render(format).into_bytes();
         let vary = (VARY, "Accept, Accept-Encoding");
-        let (body, headers) = match negotiate::gzip(header(ACCEPT_ENCODING)).then(|| gzip(&text)).flatten() {
+        let (body, headers) = match negotiate::gzip(&header(ACCEPT_ENCODING)).then(|| gzip(&text)).flatten() {
             Some(compressed) => (compressed, vec![vary, (CONTENT_ENCODING, "gzip")]),
             None => (text, vec![vary]),
         };

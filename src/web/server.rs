@@ -22,7 +22,7 @@ use super::{routes::Site, timed_io::TimedIo};
 pub const LIMITS: Limits =
     Limits { head: Duration::from_secs(10), idle: Duration::from_secs(180), total: Duration::from_secs(60) };
 
-/// Connections at a time; more wait in the kernel's queue.
+/// Connections at a time, of each listener; more wait in the kernel's queue.
 pub const CONNECTIONS: usize = 512;
 
 /// How long answers under way are waited for at the end.
@@ -61,10 +61,9 @@ pub async fn serve(
     connections: usize,
     stop: CancellationToken,
 ) {
-    let permits = Arc::new(Semaphore::new(connections));
     let mut tasks = JoinSet::new();
     for listener in listeners {
-        tasks.spawn(listen(listener, Arc::clone(&site), limits, Arc::clone(&permits), stop.clone()));
+        tasks.spawn(listen(listener, Arc::clone(&site), limits, connections, stop.clone()));
     }
     // A listener that panics must not leave a daemon that nobody can scrape.
     while let Some(ended) = tasks.join_next().await {
@@ -76,13 +75,8 @@ pub async fn serve(
     }
 }
 
-async fn listen(
-    listener: TcpListener,
-    site: Arc<Site>,
-    limits: Limits,
-    permits: Arc<Semaphore>,
-    stop: CancellationToken,
-) {
+async fn listen(listener: TcpListener, site: Arc<Site>, limits: Limits, connections: usize, stop: CancellationToken) {
+    let permits = Arc::new(Semaphore::new(connections));
     let graceful = GracefulShutdown::new();
     loop {
         // The permit first, so that what cannot be served is not accepted either.

@@ -37,14 +37,18 @@ async fn a_bad_configuration_is_1_and_every_problem_is_said() {
     for arguments in [&["check"][..], &["--config.check"]] {
         let ended = run(config, arguments).await;
         assert_eq!(ended.code, Some(1));
-        for path in ["poll.interval: found \"1s\"", "projects[0].project_id: is missing", "zzz: found 1"] {
+        for path in ["poll.interval: found \"1s\"", "projects[0].project_id: is missing", "zzz: there is no such key"] {
             assert!(ended.stdout.contains(path), "{}", ended.stdout);
         }
     }
     for arguments in [&["serve"][..], &[], &["once"]] {
         let ended = run(config, arguments).await;
         assert_eq!(ended.code, Some(1));
-        assert!(ended.stderr.contains("zzz: found 1") && ended.stderr.contains("level=error"), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains("zzz: there is no such key") && ended.stderr.contains("level=error"),
+            "{}",
+            ended.stderr
+        );
     }
     let (code, stdout, _) = binary(&["check", "--config.file=/nowhere.yaml"]);
     assert_eq!(code, Some(1));

@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Cloud, Daemon, FAST, PATIENCE, client, sample};
+use crate::support::{Cloud, Daemon, FAST, PATIENCE, client, sample, wait_for};
 
 #[tokio::test]
 async fn every_path_has_its_answer() {
@@ -78,6 +78,10 @@ async fn format_and_encoding_are_negotiated() {
     let mut text = String::new();
     GzDecoder::new(&body[..]).read_to_string(&mut text).unwrap();
     assert!(text.ends_with("# EOF\n"), "{text}");
+
+    let lines = client().get(daemon.url("/metrics")).header("accept", "text/plain;q=0.5");
+    let response = lines.header("accept", "application/openmetrics-text").send().await.unwrap();
+    assert!(response.text().await.unwrap().ends_with("# EOF\n"), "several lines are one list");
 }
 
 /// A site with nothing to tell, on a port of its own, with limits that a test can wait for.
@@ -96,6 +100,39 @@ async fn site(limits: Limits, connections: usize) -> (std::net::SocketAddr, Canc
     let stop = CancellationToken::new();
     tokio::spawn(server::serve(listeners, Arc::new(site), limits, connections, stop.clone()));
     (address, stop)
+}
+
+#[tokio::test]
+async fn it_is_not_ready_while_it_shuts_down() {
+    let (_, reader) = snapshot::channel(vec![]);
+    let site = Site {
+        exposition: Exposition::of_projects(reader.clone(), Utc::now),
+        reader,
+        telemetry_path: "/metrics".to_owned(),
+        requests: Arc::new(HttpRequests::default()),
+        stopping: AtomicBool::new(false),
+        clock: Utc::now,
+    };
+    let ready = || site.answer(&hyper::Request::get("/-/ready").body(()).unwrap()).status().as_u16();
+    assert_eq!(ready(), 200);
+    site.stopping.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(ready(), 503);
+}
+
+#[tokio::test]
+async fn running_out_of_descriptors_is_survived() {
+    let cloud = Cloud::new(&[]).await;
+    let daemon = Daemon::start_limited(&cloud.config(FAST), 40);
+    daemon.ready().await;
+    let mut connections = Vec::new();
+    for _ in 0..60 {
+        connections.push(TcpStream::connect(daemon.address).await.unwrap());
+    }
+    wait_for("the log", || daemon.log_text().contains("cannot accept connections").then_some(()));
+    drop(connections);
+    assert_eq!(daemon.get("/-/healthy").await.0, 200);
+    let warnings = daemon.log_text().matches("cannot accept connections").count();
+    assert!(warnings < 10, "it waits in between: {warnings}");
 }
 
 const PATIENT: Limits = Limits { head: PATIENCE, idle: PATIENCE, total: PATIENCE };

@@ -26,6 +26,27 @@ async fn a_signal_during_a_poll_ends_the_daemon_in_time() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_read_to_its_end_does_not_hold_up_the_end() {
+    let cloud = Cloud::new(&[]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("token");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // It can be read once, when the configuration is loaded; who reads it again waits for ever.
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::write(pipe, "token").unwrap()
+    });
+    let config = cloud.config_of(&["campaign"], &format!("token: {{file: {}}}", pipe.display()), FAST);
+    let mut daemon = Daemon::start(&config, &[]);
+    writer.join().unwrap();
+    daemon.signal("TERM");
+    let (status, took) = daemon.wait();
+    assert_eq!(status.code(), Some(0));
+    assert!(took < FIVE_SECONDS, "{took:?}");
+    assert!(cloud.simulator.seen().is_empty());
+}
+
 /// A daemon with so many projects that its metrics fill the buffers of both sockets, and a scrape of it that has
 /// begun and is not read.
 async fn slow_scrape() -> (Daemon, TcpStream) {

@@ -114,7 +114,21 @@ impl Daemon {
     /// Starts `serve` on a port that the system chooses, and waits until it listens.
     pub fn start(config: &str, arguments: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
-        let mut command = command(&directory, config, arguments);
+        let command = command(&directory, config, arguments);
+        Self::spawn(command, directory)
+    }
+
+    /// As `start`, with so many file descriptors at the most.
+    pub fn start_limited(config: &str, descriptors: u32) -> Self {
+        let directory = TempDir::new().unwrap();
+        let inner = command(&directory, config, &[]);
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")]);
+        limited.arg(inner.get_program()).args(inner.get_args()).env_clear();
+        Self::spawn(limited, directory)
+    }
+
+    fn spawn(mut command: Command, directory: TempDir) -> Self {
         command.arg("--web.listen-address=127.0.0.1:0").stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());

@@ -1,0 +1,187 @@
+//! Poll after poll of one project, in one process: what is kept, what is not asked again, what is counted.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use chrono::Utc;
+use metastudio_exporter::{
+    cloud::{Connector, credentials::Credentials},
+    config::{Environment, load_text},
+    polling::Poller,
+    simulator::{Options, Simulator},
+    snapshot::{self, Attempt, Ignored},
+    usage::{Measure, Reason},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// A simulated cloud with faults.
+async fn cloud(faults: &[&str]) -> (Arc<Simulator>, SocketAddr, DropGuard) {
+    let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
+    let simulator = Simulator::new(Options { faults, ..Options::default() });
+    let stop = CancellationToken::new();
+    let address = simulator.spawn(stop.clone()).await.unwrap();
+    (simulator, address, stop.drop_guard())
+}
+
+/// A poller of the project `campaign` at `address`.
+async fn poller(address: SocketAddr, credentials: &str, page_size: usize) -> Poller {
+    let text = format!(
+        "api: {{requests_per_second: 1000, max_retries: 0, page_size: {page_size}}}\n\
+         credentials: {{main: {{{credentials}}}}}\n\
+         projects: [{{name: campaign, endpoint: 'http://{address}', project_id: 5f0d1e2c3b4a59687786a5b4c3d2e103}}]"
+    );
+    let loaded = load_text(text, Path::new("config.yaml"), &Environment::default()).await;
+    let config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.problems));
+    let connector = Connector::new(config.api.clone(), Utc::now).unwrap();
+    let project = config.projects[0].clone();
+    let credentials = Credentials::new(config.credentials["main"].clone(), Environment::default());
+    let client = connector.client(&project.name, &project.endpoint, "main", credentials);
+    Poller::new(client, project, config.timezone, config.poll.timeout, Utc::now)
+}
+
+fn keys(simulator: &Simulator) -> String {
+    let options = simulator.options();
+    format!("access_key: {}, secret_key: {}", options.access_key, options.secret_key)
+}
+
+fn reason(attempt: &Attempt) -> Option<Reason> {
+    attempt.result.as_ref().err().map(|failure| failure.reason)
+}
+
+#[tokio::test]
+async fn a_poll_that_fails_in_its_last_window_changes_nothing() {
+    let (simulator, address, _stop) = cloud(&["server-error:after=5"]).await;
+    let poller = poller(address, &keys(&simulator), 1000).await;
+    let (mut writer, reader) = snapshot::channel(vec![poller.target()]);
+    writer.record(0, poller.poll().await);
+    let before = reader.load();
+    let usage = before.projects[0].usage.as_ref().unwrap();
+    assert_eq!(usage.windows.len(), 3);
+
+    writer.record(0, poller.poll().await);
+    assert_eq!(simulator.seen().len(), 6, "two windows of the second poll were answered");
+    let after = reader.load();
+    let last = after.projects[0].health.last.as_ref().unwrap();
+    let failure = last.failure.as_ref().unwrap();
+    assert_eq!(failure.reason, Reason::Server);
+    assert!(failure.message.starts_with("window this_month ("), "{}", failure.message);
+    assert_eq!(after.projects[0].usage.as_ref().unwrap().at, usage.at, "all windows are those of the first poll");
+}
+
+#[tokio::test]
+async fn a_refused_key_is_not_used_again_for_five_minutes() {
+    let (simulator, address, _stop) = cloud(&[]).await;
+    let poller = poller(address, "access_key: SIMULATEDACCESSKEY01, secret_key: wrong", 1000).await;
+    let poll = async || reason(&poller.poll().await);
+    assert_eq!((poll().await, simulator.seen().len()), (Some(Reason::Auth), 1));
+    assert_eq!((poll().await, simulator.seen().len()), (Some(Reason::Auth), 1), "not asked again");
+    advance(298).await;
+    assert_eq!((poll().await, simulator.seen().len()), (Some(Reason::Auth), 1));
+    advance(2).await;
+    assert_eq!((poll().await, simulator.seen().len()), (Some(Reason::Auth), 2), "now it is");
+}
+
+/// Moves tokio's clock, and lets it run on with the real one: requests over sockets need it to.
+async fn advance(seconds: u64) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(seconds)).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_secret_that_changes_is_used_at_once() {
+    let (simulator, address, _stop) = cloud(&[]).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "wrong").unwrap();
+    let credentials = format!("access_key: SIMULATEDACCESSKEY01, secret_key: {{file: {}}}", file.path().display());
+    let poller = poller(address, &credentials, 1000).await;
+    assert_eq!(reason(&poller.poll().await), Some(Reason::Auth));
+    std::fs::write(file.path(), &simulator.options().secret_key).unwrap();
+    assert_eq!(reason(&poller.poll().await), None);
+    std::fs::remove_file(file.path()).unwrap();
+    let attempt = poller.poll().await;
+    let failure = attempt.result.unwrap_err();
+    assert_eq!(failure.reason, Reason::Auth);
+    assert!(failure.message.contains("cannot read"), "never an empty secret: {}", failure.message);
+}
+
+/// A server that answers with the given heads and bodies, one a request, and calls `before` each.
+async fn scripted(answers: Vec<(&'static str, String)>, before: impl Fn(usize) + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for (index, (status, body)) in answers.into_iter().enumerate() {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 8192]).await.unwrap();
+            before(index);
+            let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+            stream.write_all((head + &body).as_bytes()).await.unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_secret_that_changes_while_it_is_refused_gets_one_try() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "old").unwrap();
+    let nothing = || ("200 OK", r#"{"count":0,"time_list":[]}"#.to_owned());
+    let refused = || ("401 Unauthorized", "{}".to_owned());
+    let path = file.path().to_owned();
+    let rotate = move |index| {
+        if index == 0 {
+            std::fs::write(&path, "new").unwrap();
+        }
+    };
+    let address = scripted(vec![refused(), nothing(), nothing(), nothing()], rotate).await;
+    let credentials = format!("token: {{file: {}}}", file.path().display());
+    let attempt = poller(address, &credentials, 1000).await.poll().await;
+    assert_eq!(reason(&attempt), None);
+    assert_eq!((attempt.retries, attempt.requests[&Some(401)]), (1, 1));
+
+    let address = scripted(vec![refused()], |_| {}).await;
+    let attempt = poller(address, &credentials, 1000).await.poll().await;
+    assert_eq!((reason(&attempt), attempt.retries), (Some(Reason::Auth), 0), "an unchanged one gets none");
+}
+
+#[tokio::test]
+async fn what_is_not_added_up_is_counted() {
+    let (simulator, address, _stop) = cloud(&["odd-rows"]).await;
+    let attempt = poller(address, &keys(&simulator), 1000).await.poll().await;
+    // In each of three windows: a bundle's part; `n/a` and `true`.
+    assert_eq!(attempt.ignored, Ignored { sub_resource: 3, values: 6, ..Ignored::default() });
+    let windows = attempt.result.unwrap();
+    let series: Vec<_> = windows[0].tally.series().collect();
+    let channels = series.iter().find(|series| series.measure == Measure::Other("CHANNEL".to_owned())).unwrap();
+    assert_eq!(windows[0].tally.value(channels), 2.5);
+    assert!(series.iter().all(|series| series.business_type != "FLEXUS_2D"), "{series:?}");
+}
+
+#[tokio::test]
+async fn rows_that_come_twice_are_counted_once() {
+    let bucket =
+        |time: &str| format!(r#"{{"time":"{time}","resources_usage":{{"business_type":"B","usage":1,"unit":"MIN"}}}}"#);
+    let page = |times: &[&str]| {
+        let buckets: Vec<String> = times.iter().map(|time| bucket(time)).collect();
+        ("200 OK", format!(r#"{{"count":3,"time_list":[{}]}}"#, buckets.join(",")))
+    };
+    let window = || [page(&["a", "b"]), page(&["b", "c"]), page(&[])];
+    let address = scripted([window(), window(), window()].concat(), |_| {}).await;
+    let attempt = poller(address, "token: t", 2).await.poll().await;
+    assert_eq!(attempt.ignored.duplicate, 3);
+    let windows = attempt.result.unwrap();
+    let series = windows[0].tally.series().next().unwrap();
+    assert_eq!(windows[0].tally.value(series), 3.0);
+}
+
+#[tokio::test]
+async fn a_pollers_debug_output_shows_no_secret() {
+    let (_, address, _stop) = cloud(&[]).await;
+    let poller = poller(address, "access_key: canary-ak, secret_key: canary-sk", 1000).await;
+    let shown = format!("{poller:?}");
+    assert!(shown.contains("campaign") && !shown.contains("canary"), "{shown}");
+}
