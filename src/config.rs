@@ -9,6 +9,7 @@ pub mod load;
 mod problem;
 mod read;
 mod secret;
+mod sections;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 

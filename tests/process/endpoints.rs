@@ -84,17 +84,22 @@ async fn format_and_encoding_are_negotiated() {
     assert!(response.text().await.unwrap().ends_with("# EOF\n"), "several lines are one list");
 }
 
-/// A site with nothing to tell, on a port of its own, with limits that a test can wait for.
-async fn site(limits: Limits, connections: usize) -> (std::net::SocketAddr, CancellationToken) {
+/// A site with nothing to tell.
+fn empty_site() -> Site {
     let (_, reader) = snapshot::channel(vec![]);
-    let site = Site {
+    Site {
         exposition: Exposition::of_projects(reader.clone(), Utc::now),
         reader,
         telemetry_path: "/metrics".to_owned(),
         requests: Arc::new(HttpRequests::default()),
         stopping: AtomicBool::new(false),
         clock: Utc::now,
-    };
+    }
+}
+
+/// An empty site, on a port of its own, with limits that a test can wait for.
+async fn site(limits: Limits, connections: usize) -> (std::net::SocketAddr, CancellationToken) {
+    let site = empty_site();
     let listeners = server::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
     let address = listeners[0].local_addr().unwrap();
     let stop = CancellationToken::new();
@@ -104,15 +109,7 @@ async fn site(limits: Limits, connections: usize) -> (std::net::SocketAddr, Canc
 
 #[tokio::test]
 async fn it_is_not_ready_while_it_shuts_down() {
-    let (_, reader) = snapshot::channel(vec![]);
-    let site = Site {
-        exposition: Exposition::of_projects(reader.clone(), Utc::now),
-        reader,
-        telemetry_path: "/metrics".to_owned(),
-        requests: Arc::new(HttpRequests::default()),
-        stopping: AtomicBool::new(false),
-        clock: Utc::now,
-    };
+    let site = empty_site();
     let ready = || site.answer(&hyper::Request::get("/-/ready").body(()).unwrap()).status().as_u16();
     assert_eq!(ready(), 200);
     site.stopping.store(true, std::sync::atomic::Ordering::Relaxed);

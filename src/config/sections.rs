@@ -1,0 +1,324 @@
+//! The sections of the file: what each key may be, and what goes together.
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use reqwest::Url;
+
+use super::{
+    Api, Config, CredentialsSource, ENVIRONMENT, Environment, Keys, Poll, Project, Secret,
+    endpoint::{Endpoint, REGIONS},
+    read::{Node, Section},
+};
+use crate::usage::Window;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Labels that the usage series have already, or that Prometheus keeps for itself.
+const RESERVED_LABELS: [&str; 7] = ["project", "window", "resource_type", "business_type", "user_id", "unit", "le"];
+
+/// Reads the whole document; what is wrong is noted, and defaults stand in its place.
+pub(super) fn root(mut section: Section<'_>, directory: &Path, environment: &Environment) -> Config {
+    let poll = poll(section.section("poll"));
+    let windows = section
+        .get("windows")
+        .map_or_else(|| vec![Window::Today, Window::Yesterday, Window::ThisMonth], |node| windows(&node));
+    let timezone = section.get("timezone").and_then(|node| {
+        node.parse("a time zone by its IANA name, such as Asia/Shanghai or UTC", |text| text.parse().ok())
+    });
+    let api = api(section.section("api"), directory);
+    let mut credentials: BTreeMap<String, CredentialsSource> = section
+        .get("credentials")
+        .map(Node::hide)
+        .iter()
+        .flat_map(Node::entries)
+        .map(|(name, node)| (name.to_owned(), credentials_source(node.section(), directory)))
+        .collect();
+    if credentials.is_empty() {
+        let keys = Keys::of_environment(environment);
+        credentials.insert(ENVIRONMENT.to_owned(), CredentialsSource::Keys(keys));
+    }
+    let mut config = Config {
+        poll,
+        windows,
+        timezone: timezone.unwrap_or(chrono_tz::Asia::Shanghai),
+        api,
+        credentials,
+        projects: Vec::new(),
+    };
+    let nodes = section.require("projects", "a list of the projects to poll");
+    if let Some(nodes) = nodes {
+        let mut names = Vec::new();
+        config.projects = nodes.list(|node| project(&node, &config, &mut names));
+        if config.projects.is_empty() {
+            nodes.problem("at least one project");
+        }
+        check_rate(&nodes, &config);
+    }
+    section.finish();
+    config
+}
+
+fn poll(mut section: Section<'_>) -> Poll {
+    let default = Poll::default();
+    let mut duration = |key, range| section.get(key).and_then(|node| node.duration(range));
+    let interval = duration("interval", MINUTE..=DAY).unwrap_or(default.interval);
+    let timeout = duration("timeout", SECOND..=DAY).unwrap_or(default.timeout);
+    let stale_after = duration("stale_after", MINUTE..=30 * DAY);
+    let concurrency = section.get("concurrency").and_then(|node| node.integer(1..=1024));
+    check_times(&section, interval, timeout, stale_after);
+    section.finish();
+    Poll { interval, timeout, concurrency: concurrency.unwrap_or(default.concurrency), stale_after }
+}
+
+/// Whether the times of a section go together.
+fn check_times(section: &Section<'_>, interval: Duration, timeout: Duration, stale_after: Option<Duration>) {
+    let show = humantime::format_duration;
+    if timeout > interval {
+        let (timeout, interval) = (show(timeout), show(interval));
+        section.problem(format!("the timeout ({timeout}) must not be longer than the interval ({interval})"));
+    }
+    // The second poll comes up to one and a half intervals after the first.
+    if let Some(stale_after) = stale_after.filter(|stale_after| *stale_after < 2 * interval) {
+        let (stale_after, interval) = (show(stale_after), show(interval));
+        section.problem(format!(
+            "stale_after ({stale_after}) must be at least twice the interval ({interval}), or usage vanishes between \
+             two polls"
+        ));
+    }
+}
+
+fn windows(node: &Node<'_>) -> Vec<Window> {
+    let windows = node.set(|node| node.parse(Window::EXPECTED, |text| text.parse().ok()));
+    if windows.is_empty() {
+        node.problem("at least one window");
+    }
+    windows
+}
+
+fn api(mut section: Section<'_>, directory: &Path) -> Api {
+    let default = Api::default();
+    let api = Api {
+        request_timeout: section
+            .get("request_timeout")
+            .and_then(|node| node.duration(SECOND..=5 * MINUTE))
+            .unwrap_or(default.request_timeout),
+        max_retries: section.get("max_retries").and_then(|node| node.integer(0..=10)).unwrap_or(default.max_retries),
+        requests_per_second: section
+            .get("requests_per_second")
+            .and_then(|node| node.number(0.01..=1000.0))
+            .unwrap_or(default.requests_per_second),
+        page_size: section.get("page_size").and_then(|node| node.integer(1..=1000)).unwrap_or(default.page_size),
+        ca_file: section.get("ca_file").and_then(|node| node.text()).map(|path| directory.join(path)),
+        proxy: section.get("proxy").and_then(|node| {
+            let expected = "the URL of an HTTP proxy, such as http://proxy.example:3128";
+            node.hide().parse(expected, |text| {
+                let is_proxy = |url: Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+                Url::parse(text).is_ok_and(is_proxy).then(|| text.into())
+            })
+        }),
+    };
+    section.finish();
+    api
+}
+
+fn credentials_source(mut section: Section<'_>, directory: &Path) -> CredentialsSource {
+    let mut read = |key| section.get(key).map(|node| secret(&node, directory));
+    let [access_key, secret_key, security_token, token] =
+        ["access_key", "secret_key", "security_token", "token"].map(&mut read);
+    let source = match (access_key, secret_key, token) {
+        (Some(access_key), Some(secret_key), None) => {
+            CredentialsSource::Keys(Keys { access_key, secret_key, security_token })
+        }
+        (None, None, Some(token)) if security_token.is_none() => CredentialsSource::Token(token),
+        _ => {
+            section.problem(
+                "expected either access_key and secret_key, with security_token if they are temporary, or token alone",
+            );
+            // Stands in, so that the checks of the projects that refer to it still run.
+            CredentialsSource::Token(Secret::Inline("wrong".into()))
+        }
+    };
+    section.finish();
+    source
+}
+
+fn secret(node: &Node<'_>, directory: &Path) -> Secret {
+    let wrong = Secret::Inline("wrong".into());
+    if !node.is_mapping() {
+        let expected = "a text, {env: NAME} or {file: PATH}";
+        return node.parse(expected, |text| Some(Secret::Inline(text.into()))).unwrap_or(wrong);
+    }
+    let mut section = node.section();
+    let env = section.get("env").and_then(|node| node.text());
+    let file = section.get("file").and_then(|node| node.text());
+    section.finish();
+    match (env, file) {
+        (Some(name), None) => Secret::Env(name),
+        (None, Some(path)) => Secret::File(directory.join(path)),
+        _ => {
+            node.problem("a text, {env: NAME} or {file: PATH}");
+            wrong
+        }
+    }
+}
+
+/// Reads a project; what is wrong in it is noted and replaced, so that the checks across projects still run.
+fn project(node: &Node<'_>, config: &Config, names: &mut Vec<String>) -> Option<Project> {
+    if !node.is_mapping() {
+        node.problem("a mapping with name, region and project_id");
+        return None;
+    }
+    let mut section = node.section();
+    let name_node = section.require("name", "a name, which becomes the label `project`");
+    let name = name_node.as_ref().and_then(Node::text).unwrap_or_default();
+    if let Some(node) = name_node
+        && !name.is_empty()
+    {
+        if names.contains(&name) {
+            node.problem("a name that no other project has");
+        }
+        names.push(name.clone());
+    }
+
+    let (region, endpoint) = region_and_endpoint(&mut section);
+    let project_id = project_id(&mut section);
+    let credentials = credentials_name(&mut section, config);
+
+    let interval = section.get("interval").and_then(|node| node.duration(MINUTE..=DAY));
+    let interval = interval.unwrap_or(config.poll.interval);
+    if interval != config.poll.interval {
+        check_times(&section, interval, config.poll.timeout, config.poll.stale_after);
+    }
+    let stale_after = config.poll.stale_after.unwrap_or(3 * interval);
+    let texts = |node: Option<Node<'_>>| node.map_or_else(Vec::new, |node| node.set(Node::text));
+    let project = Project {
+        name,
+        region,
+        endpoint,
+        project_id,
+        credentials,
+        labels: labels(section.get("labels")),
+        user_ids: texts(section.get("user_ids")),
+        app_user_id: section.get("app_user_id").and_then(|node| {
+            node.parse("a text of ASCII characters (the API allows no Chinese ones)", |text| {
+                (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| text.to_owned())
+            })
+        }),
+        resource_types: texts(section.get("resource_types")),
+        business_types: texts(section.get("business_types")),
+        interval,
+        stale_after,
+        windows: section.get("windows").map_or_else(|| config.windows.clone(), |node| windows(&node)),
+    };
+    section.finish();
+    Some(project)
+}
+
+fn region_and_endpoint(section: &mut Section<'_>) -> (String, Endpoint) {
+    let region_node = section.get("region");
+    let region = region_node.as_ref().and_then(|node| {
+        node.parse("a region, such as cn-north-4", |text| {
+            let is_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            (!text.is_empty() && text.bytes().all(is_region)).then(|| text.to_owned())
+        })
+    });
+    let endpoint_node = section.get("endpoint");
+    // A URL with a user in it may hold a password.
+    let endpoint_node = endpoint_node.map(|node| if node.contains('@') { node.hide() } else { node });
+    let endpoint = endpoint_node.as_ref().and_then(|node| node.parse(Endpoint::EXPECTED, Endpoint::parse));
+    if let (Some(node), Some(region), None) = (&region_node, &region, &endpoint_node)
+        && !REGIONS.contains(&region.as_str())
+    {
+        node.warning(format!(
+            "MetaStudio is documented in {} only; will try {}",
+            REGIONS.join(", "),
+            Endpoint::of_region(region)
+        ));
+    }
+    if region_node.is_none() && endpoint_node.is_none() {
+        section.problem("region is missing; expected a region such as cn-north-4, or an endpoint");
+    }
+    let region = region.unwrap_or_default();
+    let endpoint = endpoint.unwrap_or_else(|| Endpoint::of_region(&region));
+    (region, endpoint)
+}
+
+fn project_id(section: &mut Section<'_>) -> String {
+    let expected = "a text of letters, digits, - and _: the project's id in that region (console, My Credentials)";
+    let Some(node) = section.require("project_id", expected) else { return String::new() };
+    let id = node.parse(expected, |text| {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (!text.is_empty() && text.bytes().all(is_allowed)).then(|| text.to_owned())
+    });
+    let id = id.unwrap_or_default();
+    if !id.is_empty() && (id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        node.warning("project ids are 32 hexadecimal digits; the project's name is not its id");
+    }
+    id
+}
+
+fn credentials_name(section: &mut Section<'_>, config: &Config) -> String {
+    let names = || config.credentials.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    if let Some(node) = section.get("credentials") {
+        let expected = format!("the name of one of the credentials: {}", names());
+        let name = node.parse(&expected, |text| config.credentials.contains_key(text).then(|| text.to_owned()));
+        return name.unwrap_or_default();
+    }
+    let mut all = config.credentials.keys();
+    match (all.next(), all.next()) {
+        (Some(only), None) => only.clone(),
+        _ => {
+            section.problem(format!("credentials is missing; expected one of {}", names()));
+            String::new()
+        }
+    }
+}
+
+fn labels(node: Option<Node<'_>>) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
+    for (name, node) in node.iter().flat_map(Node::entries) {
+        let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            && !name.starts_with(|first: char| first.is_ascii_digit())
+            && !name.starts_with("__")
+            && !name.is_empty();
+        if !is_name || RESERVED_LABELS.contains(&name) {
+            node.problem(format!(
+                "a label name of letters, digits and _ that does not begin with __ or a digit, other than {}",
+                RESERVED_LABELS.join(", ")
+            ));
+        }
+        let value = node.parse("a text", |text| Some(text.to_owned()));
+        labels.insert(name.to_owned(), value.unwrap_or_default());
+    }
+    labels
+}
+
+/// Warns where the projects of one account and region together want more requests than the rate allows: on average,
+/// or while as many are polled as may be at a time.
+fn check_rate(node: &Node<'_>, config: &Config) {
+    let allowed = config.api.requests_per_second;
+    let mut groups: BTreeMap<(&str, &str), Vec<&Project>> = BTreeMap::new();
+    for project in &config.projects {
+        groups.entry((&project.credentials, &project.endpoint.host)).or_default().push(project);
+    }
+    for ((credentials, host), projects) in groups {
+        let rate: f64 = projects.iter().map(|project| project.requests_a_second()).sum();
+        let at_a_time = projects.len().min(config.poll.concurrency);
+        let queries = projects.iter().map(|project| project.queries()).max().unwrap_or_default();
+        let takes = (at_a_time * queries) as f64 / allowed;
+        let timeout = config.poll.timeout.as_secs_f64();
+        if rate > allowed {
+            node.warning(format!(
+                "the projects with credentials {credentials} at {host} need {rate:.1} requests a second, \
+                 api.requests_per_second allows {allowed}: raise the interval, or poll fewer windows and users"
+            ));
+        } else if takes > timeout {
+            node.warning(format!(
+                "{at_a_time} polls at a time with credentials {credentials} at {host} share {allowed} requests a \
+                 second and take {takes:.0}s, poll.timeout allows {timeout}s: lower poll.concurrency or raise the timeout"
+            ));
+        }
+    }
+}
