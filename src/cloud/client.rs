@@ -16,7 +16,7 @@ use reqwest::{
 };
 use secrecy::ExposeSecret;
 use thiserror::Error;
-use tokio::time::{Instant, error::Elapsed, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     answer::{ErrorBody, clock_ahead, excerpt, header, retry_after},
@@ -230,15 +230,11 @@ impl Client {
         let url = format!("{}{path}?{query}", self.endpoint);
         let start = Instant::now();
         let last = (start + self.api.request_timeout).min(deadline);
-        let late = |what: &str| Error::Timeout(format!("{what} from {} within {:?}", self.endpoint.host, last - start));
         let sent = timeout_at(last, self.http.get(url).headers(headers).send()).await;
-        let sent = sent.map_err(|_| late("no answer came")).and_then(|sent| sent.map_err(network));
+        let sent = sent.map_err(|_| self.late("no answer came")).and_then(|sent| sent.map_err(network));
         let status = sent.as_ref().ok().map(|response| response.status().as_u16());
         let result = match sent {
-            Ok(response) => {
-                let body_is_late = || late("the whole answer did not come");
-                self.answer(response, identity, last).await.unwrap_or_else(|_| Err(body_is_late()))
-            }
+            Ok(response) => self.answer(response, identity, last).await,
             Err(error) => Err(error),
         };
         *log.codes.entry(status).or_default() += 1;
@@ -288,37 +284,39 @@ impl Client {
     }
 
     /// Judges an answer, its status first: a refusal is one even if its body breaks off.
-    async fn answer(
-        &self,
-        response: HttpResponse,
-        identity: &Identity,
-        last: Instant,
-    ) -> Result<Result<Response, Error>, Elapsed> {
+    async fn answer(&self, response: HttpResponse, identity: &Identity, last: Instant) -> Result<Response, Error> {
         let status = response.status();
         let request_id = header(response.headers(), "x-request-id").map(|id| excerpt(id, 80));
         let shown = |text: &str, length| excerpt(&identity.redact(text), length);
         if status == StatusCode::OK {
-            return Ok(timeout_at(last, read_body(response, request_id.as_deref())).await?.map(|body| {
-                let beginning = String::from_utf8_lossy(body.get(..4096).unwrap_or(&body)).into_owned();
-                Response { excerpt: shown(&beginning, 80), body, request_id }
-            }));
+            let body = timeout_at(last, read_body(response, request_id.as_deref())).await;
+            let body = body.map_err(|_| self.late("the whole answer did not come"))??;
+            let beginning = String::from_utf8_lossy(body.get(..4096).unwrap_or(&body)).into_owned();
+            return Ok(Response { excerpt: shown(&beginning, 80), body, request_id });
         }
         if !status.is_client_error() && !status.is_server_error() {
             let id = in_parentheses(request_id.as_deref());
-            return Ok(Err(Error::Malformed(format!("HTTP {status} where 200 was due{id}"))));
+            return Err(Error::Malformed(format!("HTTP {status} where 200 was due{id}")));
         }
         let retry_after = retry_after(response.headers(), (self.clock)());
         let clock_ahead = clock_ahead(response.headers(), (self.clock)());
         let body = timeout_at(last, read_body(response, None)).await.ok().and_then(Result::ok).unwrap_or_default();
         let report = ErrorBody::parse(if body.is_empty() { b"no message" } else { &body });
-        Ok(Err(Error::Refused(Box::new(Refusal {
+        Err(Error::Refused(Box::new(Refusal {
             status: status.as_u16(),
             code: report.code.map_or_else(|| status.as_u16().to_string(), |code| shown(&code, MAX_MESSAGE)),
             message: shown(&report.message, MAX_MESSAGE),
             request_id: request_id.or(report.request_id.map(|id| shown(&id, 80))),
             retry_after,
             clock_ahead: clock_ahead.filter(|_| status == StatusCode::UNAUTHORIZED),
-        }))))
+        })))
+    }
+
+    fn late(&self, what: &str) -> Error {
+        Error::Timeout(format!(
+            "{what} from {} within {:?} (api.request_timeout) or what the poll had left",
+            self.endpoint.host, self.api.request_timeout
+        ))
     }
 }
 
