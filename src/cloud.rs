@@ -4,10 +4,10 @@
 //! ([`signing`]), retries what is worth it ([`retry`]), keeps to a rate ([`throttle`]) and never lets a refused key
 //! be tried until the account locks it ([`lockout`]). [`wire`] is the JSON as it comes.
 
-mod answer;
 pub mod client;
 pub mod credentials;
 pub mod error;
+mod exchange;
 pub mod lockout;
 pub mod pages;
 pub mod retry;

@@ -10,18 +10,18 @@ use std::{
 };
 
 use reqwest::{
-    Certificate, Proxy, Response as HttpResponse, StatusCode,
+    Certificate, Proxy, StatusCode,
     header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue},
     redirect, tls,
 };
 use secrecy::ExposeSecret;
 use thiserror::Error;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use super::{
-    answer::{ErrorBody, clock_ahead, excerpt, header, retry_after},
     credentials::{Credentials, Identity},
-    error::{Error, Refusal},
+    error::Error,
+    exchange::{Answer, chain, excerpt, exchange, in_parentheses},
     lockout::Keys,
     retry::Retries,
     signing::{self, Payload},
@@ -32,10 +32,6 @@ use crate::{
     config::{Api, endpoint::Endpoint},
     usage::Clock,
 };
-
-/// A page of 1000 entries is a fraction of this; what is larger is not an answer of this API.
-const MAX_BODY: usize = 32 << 20;
-const MAX_MESSAGE: usize = 240;
 
 /// What all clients share: connections, the state of the keys, and the pace of each account and region.
 #[derive(Debug)]
@@ -230,13 +226,9 @@ impl Client {
         let url = format!("{}{path}?{query}", self.endpoint);
         let start = Instant::now();
         let last = (start + self.api.request_timeout).min(deadline);
-        let sent = timeout_at(last, self.http.get(url).headers(headers).send()).await;
-        let sent = sent.map_err(|_| self.late("no answer came")).and_then(|sent| sent.map_err(network));
-        let status = sent.as_ref().ok().map(|response| response.status().as_u16());
-        let result = match sent {
-            Ok(response) => self.answer(response, identity, last).await,
-            Err(error) => Err(error),
-        };
+        let answer = exchange(self.http.get(url).headers(headers), &self.endpoint.host, last).await;
+        let status = answer.as_ref().ok().map(|answer| answer.status.as_u16());
+        let result = answer.and_then(|answer| self.judge(answer, identity));
         *log.codes.entry(status).or_default() += 1;
         log.durations.push(start.elapsed());
         match &result {
@@ -283,74 +275,14 @@ impl Client {
         Ok(map)
     }
 
-    /// Judges an answer, its status first: a refusal is one even if its body breaks off.
-    async fn answer(&self, response: HttpResponse, identity: &Identity, last: Instant) -> Result<Response, Error> {
-        let status = response.status();
-        let request_id = header(response.headers(), "x-request-id").map(|id| excerpt(id, 80));
-        let shown = |text: &str, length| excerpt(&identity.redact(text), length);
-        if status == StatusCode::OK {
-            let body = timeout_at(last, read_body(response, request_id.as_deref())).await;
-            let body = body.map_err(|_| self.late("the whole answer did not come"))??;
-            let beginning = String::from_utf8_lossy(body.get(..4096).unwrap_or(&body)).into_owned();
-            return Ok(Response { excerpt: shown(&beginning, 80), body, request_id });
+    /// Judges an answer, its status first.
+    fn judge(&self, answer: Answer, identity: &Identity) -> Result<Response, Error> {
+        if answer.status != StatusCode::OK {
+            return Err(answer.error(StatusCode::OK, (self.clock)(), |text| identity.redact(text)));
         }
-        if !status.is_client_error() && !status.is_server_error() {
-            let id = in_parentheses(request_id.as_deref());
-            return Err(Error::Malformed(format!("HTTP {status} where 200 was due{id}")));
-        }
-        let retry_after = retry_after(response.headers(), (self.clock)());
-        let clock_ahead = clock_ahead(response.headers(), (self.clock)());
-        let body = timeout_at(last, read_body(response, None)).await.ok().and_then(Result::ok).unwrap_or_default();
-        let report = ErrorBody::parse(if body.is_empty() { b"no message" } else { &body });
-        Err(Error::Refused(Box::new(Refusal {
-            status: status.as_u16(),
-            code: report.code.map_or_else(|| status.as_u16().to_string(), |code| shown(&code, MAX_MESSAGE)),
-            message: shown(&report.message, MAX_MESSAGE),
-            request_id: request_id.or(report.request_id.map(|id| shown(&id, 80))),
-            retry_after,
-            clock_ahead: clock_ahead.filter(|_| status == StatusCode::UNAUTHORIZED),
-        })))
+        let request_id = answer.request_id();
+        let body = answer.body?;
+        let beginning = String::from_utf8_lossy(body.get(..4096).unwrap_or(&body)).into_owned();
+        Ok(Response { excerpt: excerpt(&identity.redact(&beginning), 80), body, request_id })
     }
-
-    fn late(&self, what: &str) -> Error {
-        Error::Timeout(format!(
-            "{what} from {} within {:?} (api.request_timeout) or what the poll had left",
-            self.endpoint.host, self.api.request_timeout
-        ))
-    }
-}
-
-async fn read_body(mut response: HttpResponse, request_id: Option<&str>) -> Result<Vec<u8>, Error> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(network)? {
-        if body.len() + chunk.len() > MAX_BODY {
-            let id = in_parentheses(request_id);
-            return Err(Error::Malformed(format!("a body of more than {} MiB{id}", MAX_BODY >> 20)));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-fn in_parentheses(request_id: Option<&str>) -> String {
-    request_id.map_or_else(String::new, |id| format!(" (request id {id})"))
-}
-
-fn network(error: reqwest::Error) -> Error {
-    let error = error.without_url();
-    if error.is_timeout() { Error::Timeout(chain(&error)) } else { Error::Network(chain(&error)) }
-}
-
-/// An error and all its causes, each said once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text
 }

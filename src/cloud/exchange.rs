@@ -1,13 +1,109 @@
-//! What an answer says besides its data: why it refuses, when to ask again, what time it is.
+//! One request and its answer, bounded in time and size; and what an answer says besides its data: why it refuses, when
+//! to ask again, what time it is.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::{
+    RequestBuilder, StatusCode,
+    header::{DATE, HeaderMap, RETRY_AFTER},
+};
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
+use super::error::{Error, Refusal};
+
+/// A page of 1000 entries is a fraction of this; what is larger is not an answer of any API used here.
+const MAX_BODY: usize = 32 << 20;
 /// The gateway refuses 15 minutes of difference between the clocks.
 const CLOCK_TOLERANCE_SECONDS: i64 = 14 * 60;
+const MAX_MESSAGE: usize = 240;
+
+/// An answer whose head has come.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    /// Its body, or why that did not come whole.
+    pub body: Result<Vec<u8>, Error>,
+}
+
+/// Sends a request, and waits for the whole answer until `deadline`.
+///
+/// # Errors
+/// [`Error::Timeout`] or [`Error::Network`] where no head came. The URL is in no message: it may hold a secret.
+pub(super) async fn exchange(request: RequestBuilder, host: &str, deadline: Instant) -> Result<Answer, Error> {
+    let start = Instant::now();
+    let late = |what: &str| Error::Timeout(format!("{what} from {host} within {:?}", deadline - start));
+    let sent = timeout_at(deadline, request.send()).await.map_err(|_| late("no answer came"))?;
+    let mut response = sent.map_err(network)?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let read = timeout_at(deadline, async {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(network)? {
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(Error::Malformed(format!("a body of more than {} MiB", MAX_BODY >> 20)));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    });
+    let body = read.await.unwrap_or_else(|_| Err(late("the whole answer did not come")));
+    Ok(Answer { status, headers, body })
+}
+
+impl Answer {
+    /// The request's id, as MetaStudio and the gateway name it, or as IAM does (contract, 2.1).
+    pub fn request_id(&self) -> Option<String> {
+        let id = header(&self.headers, "x-request-id").or_else(|| header(&self.headers, "x-iam-trace-id"));
+        id.map(|id| excerpt(id, 80))
+    }
+
+    /// The error that an answer with another status than the one that is due stands for. It is a refusal even if its
+    /// body broke off. `redact` takes what is secret out of what the cloud says.
+    pub fn error(&self, due: StatusCode, now: DateTime<Utc>, redact: impl Fn(&str) -> String) -> Error {
+        let status = self.status;
+        if !status.is_client_error() && !status.is_server_error() {
+            let id = in_parentheses(self.request_id().as_deref());
+            return Error::Malformed(format!("HTTP {status} where {} was due{id}", due.as_u16()));
+        }
+        let shown = |text: &str, length| excerpt(&redact(text), length);
+        let body = self.body.as_deref().unwrap_or_default();
+        let report = ErrorBody::parse(if body.is_empty() { b"no message" } else { body });
+        Error::Refused(Box::new(Refusal {
+            status: status.as_u16(),
+            code: report.code.map_or_else(|| status.as_u16().to_string(), |code| shown(&code, MAX_MESSAGE)),
+            message: shown(&report.message, MAX_MESSAGE),
+            request_id: self.request_id().or(report.request_id.map(|id| shown(&id, 80))),
+            retry_after: retry_after(&self.headers, now),
+            clock_ahead: clock_ahead(&self.headers, now).filter(|_| status == StatusCode::UNAUTHORIZED),
+        }))
+    }
+}
+
+/// As it stands behind a message.
+pub(super) fn in_parentheses(request_id: Option<&str>) -> String {
+    request_id.map_or_else(String::new, |id| format!(" (request id {id})"))
+}
+
+fn network(error: reqwest::Error) -> Error {
+    let error = error.without_url();
+    if error.is_timeout() { Error::Timeout(chain(&error)) } else { Error::Network(chain(&error)) }
+}
+
+/// An error and all its causes, each said once.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
 
 /// A header's value, unless it is empty.
 pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -15,7 +111,7 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 }
 
 /// Seconds or an HTTP date (RFC 9110, 10.2.3).
-pub(super) fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let value = header(headers, RETRY_AFTER.as_str())?;
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
@@ -25,7 +121,7 @@ pub(super) fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Dur
 }
 
 /// How far the local clock is ahead of the answer's `Date`, where that is far enough to be refused.
-pub(super) fn clock_ahead(headers: &HeaderMap, now: DateTime<Utc>) -> Option<i64> {
+fn clock_ahead(headers: &HeaderMap, now: DateTime<Utc>) -> Option<i64> {
     let date: DateTime<Utc> = httpdate::parse_http_date(header(headers, DATE.as_str())?).ok()?.into();
     let ahead = (now - date).num_seconds();
     (ahead.abs() > CLOCK_TOLERANCE_SECONDS).then_some(ahead)
@@ -39,17 +135,17 @@ pub(super) fn excerpt(text: &str, length: usize) -> String {
 
 /// What an error's body says (contract, 2.1).
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct ErrorBody {
+struct ErrorBody {
     /// The cloud's code.
-    pub code: Option<String>,
+    code: Option<String>,
     /// The cloud's message, or the raw body.
-    pub message: String,
+    message: String,
     /// The request's id, where the body has it.
-    pub request_id: Option<String>,
+    request_id: Option<String>,
 }
 
 impl ErrorBody {
-    pub fn parse(body: &[u8]) -> Self {
+    fn parse(body: &[u8]) -> Self {
         let raw = || String::from_utf8_lossy(body).into_owned();
         let Ok(json @ Value::Object(_)) = serde_json::from_slice::<Value>(body) else {
             return ErrorBody { message: raw(), ..ErrorBody::default() };
