@@ -6,7 +6,7 @@ mod once;
 mod serve;
 mod simulate;
 
-use std::{io::Write, path::Path, process::ExitCode};
+use std::{collections::BTreeMap, io::Write, path::Path, process::ExitCode, sync::Arc};
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
@@ -86,13 +86,17 @@ fn in_force(loaded: Loaded) -> anyhow::Result<InForce> {
 /// A poller for each project, all over one connector.
 fn pollers(config: &Config, environment: &Environment) -> anyhow::Result<Vec<Poller>> {
     let connector = Connector::new(config.api.clone(), Utc::now)?;
+    let credentials: BTreeMap<&str, Arc<Credentials>> = config
+        .credentials
+        .iter()
+        .map(|(name, source)| (name.as_str(), connector.credentials(name, source.clone(), environment.clone())))
+        .collect();
     config
         .projects
         .iter()
         .map(|project| {
-            let source = config.credentials.get(&project.credentials).context("no such credentials")?;
-            let credentials = Credentials::new(source.clone(), environment.clone());
-            let client = connector.client(&project.name, &project.endpoint, &project.credentials, credentials);
+            let credentials = credentials.get(project.credentials.as_str()).context("no such credentials")?;
+            let client = connector.client(project, Arc::clone(credentials));
             Ok(Poller::new(client, project.clone(), config.timezone, config.poll.timeout, Utc::now))
         })
         .collect()

@@ -104,6 +104,10 @@ pub enum CredentialsSource {
     Keys(Keys),
     /// A token that somebody else renews.
     Token(Secret),
+    /// An IAM user, whose tokens the exporter obtains and renews.
+    IamUser(IamUser),
+    /// Temporary keys of the agency of the ECS instance that this runs on.
+    EcsAgency(EcsAgency),
 }
 
 /// A key pair.
@@ -115,6 +119,26 @@ pub struct Keys {
     pub secret_key: Secret,
     /// The token that belongs to temporary keys.
     pub security_token: Option<Secret>,
+}
+
+/// An IAM user with a password. A HUAWEI ID cannot get a token, and login MFA must be off (contract, 5).
+#[derive(Clone, Debug)]
+pub struct IamUser {
+    /// The account's name.
+    pub domain: String,
+    /// The user's name.
+    pub user: String,
+    /// The user's password.
+    pub password: Secret,
+    /// Where IAM is asked; `None` is the IAM of the project's region.
+    pub endpoint: Option<Endpoint>,
+}
+
+/// The agency of an ECS instance.
+#[derive(Clone, Debug)]
+pub struct EcsAgency {
+    /// Where the metadata service is asked.
+    pub endpoint: Endpoint,
 }
 
 impl Keys {

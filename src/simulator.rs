@@ -6,6 +6,7 @@
 mod api;
 pub mod faults;
 pub mod history;
+pub mod identity;
 mod signature;
 
 use std::{
@@ -24,7 +25,7 @@ use chrono::{DateTime, Utc};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::{Body, Frame},
+    body::{Body, Frame, Incoming},
     header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER},
     server::conn::http1,
     service::service_fn,
@@ -36,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use faults::{Fault, Kind};
 use history::Project;
+use identity::{Issued, User};
 
 /// Consecutive failures after which a key is locked, and for how long (contract, 2.3, the stricter reading).
 const FAILURES_TO_LOCK: u32 = 5;
@@ -60,8 +62,12 @@ pub struct Options {
     pub secret_key: String,
     /// A security token that must come with the keys, if they are to be temporary.
     pub security_token: Option<String>,
-    /// An IAM token that is accepted in place of a signature.
+    /// An IAM token that is accepted in place of a signature, for every project.
     pub token: Option<String>,
+    /// The IAM user that exists.
+    pub user: User,
+    /// How long the tokens and temporary keys live that it issues.
+    pub lifetime: Duration,
     /// The projects that exist.
     pub projects: Vec<Project>,
     /// What goes wrong.
@@ -79,6 +85,12 @@ impl Default for Options {
             secret_key: "simulated/Secret+Key000000000000000000001".to_owned(),
             security_token: None,
             token: None,
+            user: User {
+                domain: "simulated".to_owned(),
+                name: "robot".to_owned(),
+                password: "simulated-password".to_owned(),
+            },
+            lifetime: Duration::from_secs(24 * 60 * 60),
             projects: history::projects(),
             faults: Vec::new(),
             paging: Paging::default(),
@@ -94,7 +106,7 @@ pub struct Seen {
     pub at: Instant,
     /// Path and query.
     pub target: String,
-    /// The project's id.
+    /// The project's id; `iam` or `metadata` for those services.
     pub project_id: String,
     /// When it was signed: the header `X-Sdk-Date`.
     pub signed: Option<String>,
@@ -117,11 +129,13 @@ struct State {
     struck: Vec<u64>,
     /// Failures in a row and the end of the lock, by access key.
     failures: HashMap<String, (u32, Option<Instant>)>,
+    issued: Issued,
 }
 
 /// An answer: JSON or some other text, or none at all.
 enum Outcome {
     Json(StatusCode, Value),
+    Token(StatusCode, Option<String>, Value),
     Raw(StatusCode, &'static str, String),
     Throttled(Option<u64>),
     Truncated(String),
@@ -186,18 +200,23 @@ impl Simulator {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn answer<B>(
+    async fn answer(
         self: Arc<Self>,
-        request: Request<B>,
+        request: Request<Incoming>,
     ) -> Result<Response<UnsyncBoxBody<Bytes, io::Error>>, io::Error> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        let request = Request::from_parts(parts, body);
         let target = request.uri().path_and_query().map_or("", |target| target.as_str()).to_owned();
-        let project_id = api::project_id(request.uri().path()).unwrap_or_default().to_owned();
+        let project_id = place(request.uri().path()).to_owned();
         let signed = request.headers().get("x-sdk-date").and_then(|date| Some(date.to_str().ok()?.to_owned()));
         let outcome = self.outcome(&request, &project_id);
         let request_id = {
             let mut state = self.lock();
             let status = match &outcome {
-                Outcome::Json(status, _) | Outcome::Raw(status, ..) => Some(status.as_u16()),
+                Outcome::Json(status, _) | Outcome::Token(status, ..) | Outcome::Raw(status, ..) => {
+                    Some(status.as_u16())
+                }
                 Outcome::Throttled(_) => Some(429),
                 Outcome::Truncated(_) => Some(200),
                 Outcome::Redirect => Some(302),
@@ -209,6 +228,13 @@ impl Simulator {
         let json = "application/json";
         let (status, content_type, body) = match outcome {
             Outcome::Json(status, value) => (status, json, value.to_string()),
+            Outcome::Token(status, token, value) => {
+                let mut response = response(status, json, full(value.to_string()), &request_id);
+                if let Some(token) = token.and_then(|token| HeaderValue::from_str(&token).ok()) {
+                    response.headers_mut().insert("x-subject-token", token);
+                }
+                return Ok(response);
+            }
             Outcome::Raw(status, content_type, text) => (status, content_type, text),
             Outcome::Throttled(retry_after) => {
                 let body = error(
@@ -240,7 +266,7 @@ impl Simulator {
         Ok(response(status, content_type, full(body), &request_id))
     }
 
-    fn outcome<B>(&self, request: &Request<B>, project_id: &str) -> Outcome {
+    fn outcome(&self, request: &Request<Bytes>, project_id: &str) -> Outcome {
         let fault = self.strike(project_id);
         match fault {
             Some(Kind::Throttle { retry_after }) => return Outcome::Throttled(retry_after),
@@ -265,6 +291,9 @@ impl Simulator {
             Some(Kind::Empty) => return Outcome::Raw(StatusCode::OK, "application/json", String::new()),
             _ => {}
         }
+        if let Some(outcome) = self.credentials(request) {
+            return outcome;
+        }
         if request.method() != Method::GET || api::project_id(request.uri().path()).is_none() {
             return Outcome::Json(
                 StatusCode::NOT_FOUND,
@@ -274,7 +303,11 @@ impl Simulator {
         if let Err(reason) = self.authenticate(request) {
             return Outcome::Json(StatusCode::UNAUTHORIZED, error("APIGW.0301", &reason));
         }
-        let Some(project) = self.options.projects.iter().find(|project| project.id == project_id) else {
+        let token = request.headers().get("x-auth-token").and_then(|token| token.to_str().ok());
+        let is_foreign = token.is_some_and(|token| {
+            self.lock().issued.project_of(token).is_some_and(|issued_for| issued_for != project_id)
+        });
+        let Some(project) = self.options.projects.iter().find(|project| project.id == project_id && !is_foreign) else {
             return Outcome::Json(
                 StatusCode::BAD_REQUEST,
                 error("MSS.00010009", "urlTenantId is not equal tokenTenantId"),
@@ -288,6 +321,30 @@ impl Simulator {
                 let message = format!("Invalid parameter: {what}");
                 Outcome::Json(StatusCode::BAD_REQUEST, error("MSS.00000003", &message))
             }
+        }
+    }
+
+    /// Answers for IAM and the metadata service.
+    fn credentials(&self, request: &Request<Bytes>) -> Option<Outcome> {
+        let now = (self.options.clock)();
+        let lifetime = chrono::Duration::from_std(self.options.lifetime).unwrap_or_default();
+        match (request.method(), request.uri().path()) {
+            (&Method::POST, "/v3/auth/tokens") => {
+                let mut state = self.lock();
+                let (status, token, body) = state.issued.token(&self.options.user, request.body(), now, lifetime);
+                Some(Outcome::Token(status, token, body))
+            }
+            (&Method::PUT, "/meta-data/latest/api/token") => {
+                Some(Outcome::Raw(StatusCode::OK, "text/plain", identity::METADATA_TOKEN.to_owned()))
+            }
+            (&Method::GET, "/openstack/latest/securitykey") => {
+                let token = request.headers().get("x-metadata-token").map(HeaderValue::as_bytes);
+                if token != Some(identity::METADATA_TOKEN.as_bytes()) {
+                    return Some(Outcome::Json(StatusCode::UNAUTHORIZED, error("401", "The token is missing.")));
+                }
+                Some(Outcome::Json(StatusCode::OK, self.lock().issued.security_key(now, lifetime)))
+            }
+            _ => None,
         }
     }
 
@@ -311,7 +368,9 @@ impl Simulator {
     /// Checks the token or the signature, and locks a key that fails too often.
     fn authenticate<B>(&self, request: &Request<B>) -> Result<(), String> {
         if let Some(token) = request.headers().get("x-auth-token") {
-            let is_right = self.options.token.as_deref().is_some_and(|right| right.as_bytes() == token.as_bytes());
+            let given = token.to_str().unwrap_or_default();
+            let is_right =
+                self.options.token.as_deref() == Some(given) || self.lock().issued.project_of(given).is_some();
             return is_right
                 .then_some(())
                 .ok_or_else(|| "Incorrect IAM authentication information: decrypt token fail".to_owned());
@@ -324,7 +383,10 @@ impl Simulator {
         if self.lock().failures.get(&access_key).is_some_and(|(_, until)| locked(*until)) {
             return Err(message("AK access failed to reach the limit,forbidden."));
         }
-        let verdict = if access_key == self.options.access_key {
+        let temporary = self.lock().issued.keys_of(&access_key).cloned();
+        let verdict = if let Some((secret_key, token)) = temporary {
+            signature::verify(request, &secret_key, Some(&token), (self.options.clock)())
+        } else if access_key == self.options.access_key {
             let token = self.options.security_token.as_deref();
             signature::verify(request, &self.options.secret_key, token, (self.options.clock)())
         } else {
@@ -345,6 +407,15 @@ impl Simulator {
                 Err(message(&what))
             }
         }
+    }
+}
+
+/// Whom a request is about, for faults and for those who watch: a project's id, `iam` or `metadata`.
+fn place(path: &str) -> &str {
+    match path {
+        "/v3/auth/tokens" => "iam",
+        "/meta-data/latest/api/token" | "/openstack/latest/securitykey" => "metadata",
+        _ => api::project_id(path).unwrap_or_default(),
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Target {
     pub labels: Vec<(String, String)>,
     /// After this long without a success, usage is withdrawn.
     pub stale_after: Duration,
+    /// Name of its credentials.
+    pub credentials: String,
 }
 
 /// The sums of one window.
@@ -69,6 +71,8 @@ pub struct Attempt {
     pub retries: u64,
     /// What came and was not added up; counted for complete polls.
     pub ignored: Ignored,
+    /// When the credentials in force after the poll expire, if that is known.
+    pub credentials_expiry: Option<DateTime<Utc>>,
 }
 
 /// What came and was not added up.
@@ -93,6 +97,8 @@ pub struct LastPoll {
     pub duration: Duration,
     /// Why it failed, if it did.
     pub failure: Option<Failure>,
+    /// When the credentials then in force expire, if that is known.
+    pub credentials_expiry: Option<DateTime<Utc>>,
 }
 
 /// How a project has fared since the start.
@@ -172,7 +178,8 @@ impl Project {
                 Some(failure)
             }
         };
-        health.last = Some(LastPoll { at: attempt.at, duration: attempt.duration, failure });
+        let (at, duration, credentials_expiry) = (attempt.at, attempt.duration, attempt.credentials_expiry);
+        health.last = Some(LastPoll { at, duration, failure, credentials_expiry });
     }
 }
 
@@ -292,6 +299,7 @@ mod tests {
             request_durations: vec![Duration::from_millis(50), Duration::from_secs(60)],
             retries: 1,
             ignored: Ignored { duplicate: 1, ..Ignored::default() },
+            credentials_expiry: None,
         }
     }
 
@@ -303,6 +311,7 @@ mod tests {
             endpoint: String::new(),
             labels: vec![],
             stale_after: Duration::from_secs(100),
+            credentials: String::new(),
         };
         channel(vec![target])
     }

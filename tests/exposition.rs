@@ -28,6 +28,7 @@ fn target(name: &str, labels: &[(&str, &str)]) -> Target {
         endpoint: "https://metastudio.cn-north-4.myhuaweicloud.com".to_owned(),
         labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         stale_after: Duration::from_secs(900),
+        credentials: "main".to_owned(),
     }
 }
 
@@ -60,6 +61,7 @@ fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> Atte
         request_durations: [40, 40, 300, 10_001].map(Duration::from_millis).to_vec(),
         retries: 2,
         ignored: Ignored { sub_resource: 1, duplicate: 2, filtered: 3, values: 4 },
+        credentials_expiry: Some(at + chrono::Duration::hours(1)),
     }
 }
 

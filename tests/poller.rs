@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use chrono::Utc;
 use metastudio_exporter::{
-    cloud::{Connector, credentials::Credentials},
+    cloud::Connector,
     config::{Environment, load_text},
     polling::Poller,
     simulator::{Options, Simulator},
@@ -38,8 +38,8 @@ async fn poller(address: SocketAddr, credentials: &str, page_size: usize) -> Pol
     let config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.problems));
     let connector = Connector::new(config.api.clone(), Utc::now).unwrap();
     let project = config.projects[0].clone();
-    let credentials = Credentials::new(config.credentials["main"].clone(), Environment::default());
-    let client = connector.client(&project.name, &project.endpoint, "main", credentials);
+    let credentials = connector.credentials("main", config.credentials["main"].clone(), Environment::default());
+    let client = connector.client(&project, credentials);
     Poller::new(client, project, config.timezone, config.poll.timeout, Utc::now)
 }
 

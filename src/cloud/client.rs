@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use reqwest::{
     Certificate, Proxy, StatusCode,
     header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue},
@@ -19,7 +20,7 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    credentials::{Credentials, Identity},
+    credentials::{Credentials, Identity, Scope},
     error::Error,
     exchange::{Answer, chain, excerpt, exchange, in_parentheses},
     lockout::Keys,
@@ -29,7 +30,7 @@ use super::{
     wire::Unreadable,
 };
 use crate::{
-    config::{Api, endpoint::Endpoint},
+    config::{Api, CredentialsSource, Endpoint, Environment, Project},
     usage::Clock,
 };
 
@@ -53,7 +54,9 @@ pub struct Client {
     endpoint: Endpoint,
     /// Whose name stands in the logs and in the lock-out's books.
     project: String,
-    credentials: Credentials,
+    credentials: Arc<Credentials>,
+    project_id: String,
+    region: String,
     keys: Arc<Keys>,
     throttle: Arc<Throttle>,
     api: Api,
@@ -133,26 +136,29 @@ impl Connector {
         Ok(Connector { http, direct, api, clock, keys: Arc::default(), throttles: Mutex::default() })
     }
 
+    /// Credentials that several projects may share.
+    pub fn credentials(&self, name: &str, source: CredentialsSource, environment: Environment) -> Arc<Credentials> {
+        let (http, direct) = (self.http.clone(), self.direct.clone());
+        Arc::new(Credentials::new(name, source, environment, self.clock, http, direct))
+    }
+
     /// The client of a project. Projects with the same credentials and host share a pace.
-    pub fn client(
-        &self,
-        project: &str,
-        endpoint: &Endpoint,
-        credentials_name: &str,
-        credentials: Credentials,
-    ) -> Client {
+    pub fn client(&self, project: &Project, credentials: Arc<Credentials>) -> Client {
+        let endpoint = &project.endpoint;
         let throttle = {
             let mut throttles = self.throttles.lock().unwrap_or_else(PoisonError::into_inner);
             let throttle = throttles
-                .entry((credentials_name.to_owned(), endpoint.host.clone()))
+                .entry((credentials.name.clone(), endpoint.host.clone()))
                 .or_insert_with(|| Arc::new(Throttle::new(self.api.requests_per_second)));
             Arc::clone(throttle)
         };
         Client {
             http: if endpoint.is_loopback { self.direct.clone() } else { self.http.clone() },
             endpoint: endpoint.clone(),
-            project: project.to_owned(),
+            project: project.name.clone(),
             credentials,
+            project_id: project.project_id.clone(),
+            region: project.region.clone(),
             keys: Arc::clone(&self.keys),
             throttle,
             api: self.api.clone(),
@@ -165,6 +171,15 @@ impl Client {
     /// Entries a page, for the API's `limit`.
     pub fn page_size(&self) -> usize {
         self.api.page_size
+    }
+
+    /// When the identity of this client's project expires, if that is known.
+    pub fn credentials_expiry(&self) -> Option<DateTime<Utc>> {
+        self.credentials.expiry(self.scope())
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        Scope { project_id: &self.project_id, region: &self.region }
     }
 
     /// Gets `path` with a query, retrying what is worth it until `deadline`.
@@ -181,7 +196,7 @@ impl Client {
     ) -> Result<Response, Error> {
         let query = signing::canonical_query(query);
         let mut retries = Retries::new(self.api.max_retries, deadline);
-        let mut identity = self.credentials.identity().await?;
+        let mut identity = self.credentials.identity(self.scope()).await?;
         let mut renewed = false;
         loop {
             let error = match self.attempt(path, &query, headers, &identity, deadline, log).await {
@@ -189,15 +204,12 @@ impl Client {
                 Err(error) => error,
             };
             if error.is_key_refused() && !renewed {
-                // The secret may have been rotated a moment ago: a changed one gets its own, single try.
-                let current = self.credentials.identity().await?;
+                // A secret may have been rotated a moment ago, a token may have ended early: another one gets its
+                // own, single try.
                 renewed = true;
-                if current.fingerprint(&self.endpoint.host) != identity.fingerprint(&self.endpoint.host) {
-                    tracing::info!(
-                        project = self.project,
-                        "the key was refused, but has changed since: trying the new one"
-                    );
-                    identity = current;
+                if let Some(another) = self.credentials.another(&identity, &self.endpoint.host, self.scope()).await {
+                    tracing::info!(project = self.project, "the key or token was refused: trying the one in force now");
+                    identity = another;
                     log.retries += 1;
                     continue;
                 }

@@ -1,14 +1,28 @@
-//! Who the exporter is to the cloud. A source only fetches an [`Identity`]; whether it may be used is up to
-//! [`lockout`](super::lockout).
+//! Who the exporter is to the cloud. A source only fetches an [`Identity`]; how long it is kept and who renews it is up
+//! to the cache alone, and whether it may be used up to [`lockout`](super::lockout).
 
+mod cache;
+mod ecs_agency;
+mod iam_user;
 mod keys;
 mod token;
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
+use self::{cache::Cache, iam_user::TokenIssuer};
 use super::{error::Error, lockout::Fingerprint};
-use crate::config::{CredentialsSource, Environment};
+use crate::{
+    config::{CredentialsSource, EcsAgency, Environment, Keys, Secret, SecretError},
+    usage::Clock,
+};
 
 /// What a request is signed or marked with. `Debug` shows nothing of it.
 #[derive(Clone, Debug)]
@@ -64,30 +78,117 @@ impl Identity {
     }
 }
 
-/// One entry of the section `credentials`.
-#[derive(Clone, Debug)]
+/// Which project an identity is for: a token is issued for one.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// The project's id.
+    pub project_id: &'a str,
+    /// Its region; empty where only an endpoint is configured.
+    pub region: &'a str,
+}
+
+/// One entry of the section `credentials`, shared by the projects that name it.
+#[derive(Debug)]
 pub struct Credentials {
-    source: CredentialsSource,
+    /// Its name.
+    pub name: String,
+    source: Source,
     environment: Environment,
+    clock: Clock,
+}
+
+/// A source and what it keeps.
+#[derive(Debug)]
+enum Source {
+    /// Read anew each time: whoever rotates it writes it.
+    Keys(Keys),
+    /// Read anew each time.
+    Token(Secret),
+    EcsAgency {
+        agency: EcsAgency,
+        http: reqwest::Client,
+        cache: Cache,
+    },
+    /// A token for each project. A plain mutex: held to look a cache up, never across an await.
+    IamUser {
+        issuer: TokenIssuer,
+        http: reqwest::Client,
+        caches: Mutex<HashMap<String, Arc<Cache>>>,
+    },
 }
 
 impl Credentials {
-    /// Credentials that are fetched from `source` whenever they are needed.
-    pub fn new(source: CredentialsSource, environment: Environment) -> Self {
-        Credentials { source, environment }
+    /// Credentials from `source`. `http` is how IAM is asked; `direct` goes through no proxy.
+    pub fn new(
+        name: &str,
+        source: CredentialsSource,
+        environment: Environment,
+        clock: Clock,
+        http: reqwest::Client,
+        direct: reqwest::Client,
+    ) -> Self {
+        let source = match source {
+            CredentialsSource::Keys(keys) => Source::Keys(keys),
+            CredentialsSource::Token(token) => Source::Token(token),
+            CredentialsSource::EcsAgency(agency) => {
+                Source::EcsAgency { agency, http: direct, cache: Cache::new(ecs_agency::MARGIN) }
+            }
+            CredentialsSource::IamUser(user) => {
+                let is_local = user.endpoint.as_ref().is_some_and(|endpoint| endpoint.is_loopback);
+                let http = if is_local { direct } else { http };
+                Source::IamUser { issuer: TokenIssuer::new(user), http, caches: Mutex::default() }
+            }
+        };
+        Credentials { name: name.to_owned(), source, environment, clock }
     }
 
-    /// Fetches the identity in force now.
+    /// The identity in force now, fetched or renewed if need be.
     ///
     /// # Errors
-    /// [`Error::Credentials`] where a variable, a file or a value is missing.
-    pub async fn identity(&self) -> Result<Identity, Error> {
-        let identity = match &self.source {
-            CredentialsSource::Keys(keys) => keys::fetch(keys, &self.environment).await,
-            CredentialsSource::Token(token) => token::fetch(token, &self.environment).await,
-        };
-        identity.map_err(|error| Error::Credentials(error.to_string()))
+    /// [`Error::Credentials`] where a variable, a file or a value is missing; [`Error::Source`] where the source
+    /// gives nothing.
+    pub async fn identity(&self, scope: Scope<'_>) -> Result<Identity, Error> {
+        let unreadable = |error: SecretError| Error::Credentials(error.to_string());
+        match &self.source {
+            Source::Keys(keys) => keys::fetch(keys, &self.environment).await.map_err(unreadable),
+            Source::Token(token) => token::fetch(token, &self.environment).await.map_err(unreadable),
+            Source::EcsAgency { agency, http, cache } => {
+                cache.get(async || ecs_agency::fetch(agency, http, self.clock).await).await
+            }
+            Source::IamUser { issuer, http, caches } => {
+                let fetch = async || issuer.fetch(scope, &self.environment, http, self.clock).await;
+                cache_of(caches, scope).get(fetch).await
+            }
+        }
     }
+
+    /// Another identity than the one that the service has just refused, if the source has one.
+    pub async fn another(&self, refused: &Identity, host: &str, scope: Scope<'_>) -> Option<Identity> {
+        match &self.source {
+            Source::Keys(_) | Source::Token(_) => {}
+            Source::EcsAgency { cache, .. } => cache.reject(),
+            Source::IamUser { caches, .. } => cache_of(caches, scope).reject(),
+        }
+        let identity = self.identity(scope).await.ok()?;
+        (identity.fingerprint(host) != refused.fingerprint(host)).then_some(identity)
+    }
+
+    /// When the identity of this scope expires, if that is known.
+    pub fn expiry(&self, scope: Scope<'_>) -> Option<DateTime<Utc>> {
+        let end = match &self.source {
+            Source::Keys(_) | Source::Token(_) => None,
+            Source::EcsAgency { cache, .. } => cache.end(),
+            Source::IamUser { caches, .. } => cache_of(caches, scope).end(),
+        }?;
+        let left = end.saturating_duration_since(Instant::now());
+        chrono::Duration::from_std(left).ok().map(|left| (self.clock)() + left)
+    }
+}
+
+fn cache_of(caches: &Mutex<HashMap<String, Arc<Cache>>>, scope: Scope<'_>) -> Arc<Cache> {
+    let mut caches = caches.lock().unwrap_or_else(PoisonError::into_inner);
+    let cache = caches.entry(scope.project_id.to_owned()).or_insert_with(|| Arc::new(Cache::new(iam_user::MARGIN)));
+    Arc::clone(cache)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Why a request failed, for the person on call: what, with which status, code and request id, and what to do.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use thiserror::Error;
 
@@ -34,6 +34,9 @@ pub enum Error {
     /// The credentials could not be read.
     #[error("credentials: {0}")]
     Credentials(String),
+    /// The source of the credentials gave none.
+    #[error("credentials: {0}")]
+    Source(Arc<Error>),
     /// A request was not sent, because the service refused this key a short while ago.
     #[error(
         "not asked: the service refused this key, and more failures would lock it for 5 minutes; \
@@ -65,6 +68,7 @@ impl Error {
     pub fn reason(&self) -> Reason {
         match self {
             Error::Credentials(_) | Error::KeyHeld(_) => Reason::Auth,
+            Error::Source(error) => error.reason(),
             Error::Refused(refusal) => refusal.reason(),
             Error::Timeout(_) => Reason::Timeout,
             Error::Network(_) => Reason::Network,
@@ -78,7 +82,11 @@ impl Error {
         match self {
             Error::Refused(refusal) => matches!(refusal.status, 408 | 429 | 500 | 502 | 503 | 504),
             Error::Timeout(_) | Error::Network(_) => true,
-            Error::Credentials(_) | Error::KeyHeld(_) | Error::Malformed(_) | Error::Inconsistent(_) => false,
+            Error::Credentials(_)
+            | Error::Source(_)
+            | Error::KeyHeld(_)
+            | Error::Malformed(_)
+            | Error::Inconsistent(_) => false,
         }
     }
 

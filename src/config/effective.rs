@@ -5,7 +5,7 @@ use reqwest::Url;
 use secrecy::ExposeSecret;
 use yaml_rust2::{Yaml, YamlEmitter, yaml::Hash};
 
-use super::{Config, CredentialsSource, Project, Secret};
+use super::{Config, CredentialsSource, Endpoint, Project, Secret};
 
 /// Prints a configuration.
 pub fn to_yaml(config: &Config) -> String {
@@ -67,6 +67,20 @@ fn source(source: &CredentialsSource) -> Yaml {
             map(pair.into_iter().chain(token))
         }
         CredentialsSource::Token(token) => map([("token", secret(token))]),
+        CredentialsSource::IamUser(user) => {
+            let fields = [
+                ("domain", text(&user.domain)),
+                ("user", text(&user.user)),
+                ("password", secret(&user.password)),
+                ("endpoint", user.endpoint.as_ref().map_or(Yaml::Null, text)),
+            ];
+            map([("iam_user", map(fields))])
+        }
+        // The default is no URL that could be written in a configuration: it has no TLS.
+        CredentialsSource::EcsAgency(agency) if agency.endpoint == Endpoint::of_metadata() => {
+            map([("ecs_agency", map([]))])
+        }
+        CredentialsSource::EcsAgency(agency) => map([("ecs_agency", map([("endpoint", text(&agency.endpoint))]))]),
     }
 }
 

@@ -10,6 +10,36 @@ use reqwest::Url;
 /// The regions in which MetaStudio is documented to exist.
 pub const REGIONS: [&str; 3] = ["cn-north-4", "cn-east-3", "ap-southeast-3"];
 
+/// The regions that have an IAM endpoint of their own (contract, 5).
+const IAM_REGIONS: [&str; 26] = [
+    "af-south-1",
+    "ae-ad-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "cn-east-2",
+    "cn-east-3",
+    "cn-east-4",
+    "cn-east-5",
+    "cn-north-1",
+    "cn-north-12",
+    "cn-north-2",
+    "cn-north-4",
+    "cn-north-9",
+    "cn-south-1",
+    "cn-south-2",
+    "cn-southwest-2",
+    "eu-west-0",
+    "la-north-2",
+    "la-south-2",
+    "me-east-1",
+    "my-kualalumpur-1",
+    "na-mexico-1",
+    "ru-moscow-1",
+    "sa-brazil-1",
+];
+
 /// Scheme, host and port of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -28,6 +58,20 @@ impl Endpoint {
     /// The endpoint of a region.
     pub fn of_region(region: &str) -> Self {
         Endpoint { scheme: "https", host: format!("metastudio.{region}.myhuaweicloud.com"), is_loopback: false }
+    }
+
+    /// The endpoint of IAM for a region; the global one where the region has none of its own.
+    pub fn of_iam(region: &str) -> Self {
+        let host = match IAM_REGIONS.contains(&region) {
+            true => format!("iam.{region}.myhuaweicloud.com"),
+            false => "iam.myhuaweicloud.com".to_owned(),
+        };
+        Endpoint { scheme: "https", host, is_loopback: false }
+    }
+
+    /// The metadata service of an ECS instance (contract, 7.1): a link-local address without TLS.
+    pub fn of_metadata() -> Self {
+        Endpoint { scheme: "http", host: "169.254.169.254".to_owned(), is_loopback: false }
     }
 
     /// Reads a URL that is nothing but an endpoint. Without TLS it must be this machine: a token would go out in clear.
@@ -84,6 +128,8 @@ mod tests {
         ] {
             assert_eq!(parsed(wrong), None, "{wrong}");
         }
+        assert_eq!(Endpoint::of_iam("cn-east-3").to_string(), "https://iam.cn-east-3.myhuaweicloud.com");
+        assert_eq!(Endpoint::of_iam("").to_string(), "https://iam.myhuaweicloud.com");
         let of_region = Endpoint::of_region("cn-north-4").to_string();
         assert_eq!(parsed(&of_region), some("https://metastudio.cn-north-4.myhuaweicloud.com", false));
     }

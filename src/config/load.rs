@@ -108,6 +108,8 @@ async fn finish(config: Config, mut problems: Vec<Problem>, text: String, enviro
                 ("security_token", keys.security_token.as_ref()),
             ],
             CredentialsSource::Token(token) => vec![("token", Some(token))],
+            CredentialsSource::IamUser(user) => vec![("iam_user.password", Some(&user.password))],
+            CredentialsSource::EcsAgency(_) => vec![],
         };
         for (key, secret) in secrets {
             if let Some(secret) = secret

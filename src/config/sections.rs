@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use reqwest::Url;
 
 use super::{
-    Api, Config, CredentialsSource, ENVIRONMENT, Environment, Keys, Poll, Project, Secret,
+    Api, Config, CredentialsSource, ENVIRONMENT, EcsAgency, Environment, IamUser, Keys, Poll, Project, Secret,
     endpoint::{Endpoint, REGIONS},
     read::{Node, Section},
 };
@@ -127,21 +127,46 @@ fn credentials_source(mut section: Section<'_>, directory: &Path) -> Credentials
     let mut read = |key| section.get(key).map(|node| secret(&node, directory));
     let [access_key, secret_key, security_token, token] =
         ["access_key", "secret_key", "security_token", "token"].map(&mut read);
-    let source = match (access_key, secret_key, token) {
-        (Some(access_key), Some(secret_key), None) => {
-            CredentialsSource::Keys(Keys { access_key, secret_key, security_token })
+    let keys = match (access_key, secret_key) {
+        (Some(access_key), Some(secret_key)) => {
+            Some(CredentialsSource::Keys(Keys { access_key, secret_key, security_token }))
         }
-        (None, None, Some(token)) if security_token.is_none() => CredentialsSource::Token(token),
+        (None, None) if security_token.is_none() => None,
         _ => {
-            section.problem(
-                "expected either access_key and secret_key, with security_token if they are temporary, or token alone",
-            );
-            // Stands in, so that the checks of the projects that refer to it still run.
-            CredentialsSource::Token(Secret::Inline("wrong".into()))
+            section.problem("expected both access_key and secret_key, with security_token if they are temporary");
+            None
         }
     };
+    let iam_user = section.get("iam_user").map(|node| iam_user(node.section(), directory));
+    let ecs_agency = section.get("ecs_agency").map(|node| ecs_agency(node.section()));
+    let mut sources = [keys, token.map(CredentialsSource::Token), iam_user, ecs_agency].into_iter().flatten();
+    let (source, another) = (sources.next(), sources.next());
+    if another.is_some() || source.is_none() {
+        section.problem("expected exactly one of access_key with secret_key, token, iam_user and ecs_agency");
+    }
     section.finish();
-    source
+    // Something stands in for what is wrong, so that the checks of the projects that refer to it still run.
+    source.unwrap_or_else(|| CredentialsSource::Token(Secret::Inline("wrong".into())))
+}
+
+fn iam_user(mut section: Section<'_>, directory: &Path) -> CredentialsSource {
+    let mut text = |key, expected| section.require(key, expected).and_then(|node| node.text()).unwrap_or_default();
+    let (domain, user) = (text("domain", "the name of the account"), text("user", "the name of the IAM user"));
+    let password = section.require("password", "the password of the IAM user").map(|node| secret(&node, directory));
+    let endpoint = service_endpoint(&mut section);
+    section.finish();
+    let password = password.unwrap_or_else(|| Secret::Inline("wrong".into()));
+    CredentialsSource::IamUser(IamUser { domain, user, password, endpoint })
+}
+
+fn ecs_agency(mut section: Section<'_>) -> CredentialsSource {
+    let endpoint = service_endpoint(&mut section).unwrap_or_else(Endpoint::of_metadata);
+    section.finish();
+    CredentialsSource::EcsAgency(EcsAgency { endpoint })
+}
+
+fn service_endpoint(section: &mut Section<'_>) -> Option<Endpoint> {
+    section.get("endpoint").and_then(|node| node.parse(Endpoint::EXPECTED, Endpoint::parse))
 }
 
 fn secret(node: &Node<'_>, directory: &Path) -> Secret {

@@ -1,6 +1,6 @@
 //! The metrics of the projects: usage and health.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use chrono::{DateTime, Utc};
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, registry::Unit};
@@ -170,6 +170,23 @@ fn encode_health(encoder: &mut DescriptorEncoder<'_>, projects: &[&Project]) -> 
             ];
             counts.map(|(reason, count)| (with(name(project), "reason", reason), count))
         }),
+    )?;
+    // Several projects may share credentials, and have tokens of their own: the first to expire counts.
+    let mut expiries: BTreeMap<&str, DateTime<Utc>> = BTreeMap::new();
+    for project in projects {
+        if let Some(expiry) = project.health.last.as_ref().and_then(|last| last.credentials_expiry) {
+            let earliest = expiries.entry(&project.target.credentials).or_insert(expiry);
+            *earliest = expiry.min(*earliest);
+        }
+    }
+    Family::new(
+        "metastudio_exporter_credentials_expiry_timestamp",
+        "Unix time at which the token or the temporary keys in force at the last poll expire.",
+    )
+    .unit(&Unit::Seconds)
+    .gauges(
+        encoder,
+        expiries.into_iter().map(|(name, expiry)| (vec![("credentials", name.to_owned())], seconds(expiry))),
     )?;
     Family::new("metastudio_values_dropped", "Single values of answers that could not be read and count as absent.")
         .counters(encoder, counters(|h| h.ignored.values))

@@ -63,6 +63,7 @@ impl Poller {
             endpoint: project.endpoint.to_string(),
             labels: project.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             stale_after: project.stale_after,
+            credentials: project.credentials.clone(),
         }
     }
 
@@ -94,6 +95,7 @@ impl Poller {
             request_durations: gathered.log.durations,
             retries: gathered.log.retries,
             ignored: gathered.ignored,
+            credentials_expiry: self.client.credentials_expiry(),
         }
     }
 

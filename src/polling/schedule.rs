@@ -134,6 +134,7 @@ fn internal_failure(at: DateTime<Utc>, duration: Duration, error: &str) -> Attem
         request_durations: Vec::new(),
         retries: 0,
         ignored: Ignored::default(),
+        credentials_expiry: None,
     }
 }
 
@@ -258,6 +259,7 @@ mod tests {
             endpoint: String::new(),
             labels: vec![],
             stale_after: Duration::MAX,
+            credentials: String::new(),
         };
         let (writer, reader) = snapshot::channel(fakes.iter().map(target).collect());
         let polling = run(fakes.clone(), concurrency, writer, Utc::now);

@@ -59,7 +59,7 @@ pub(super) fn render(snapshot: &Snapshot, telemetry_path: &str, now: DateTime<Ut
 }
 
 fn last_poll(project: &Project, now: DateTime<Utc>) -> String {
-    let Some(LastPoll { at, duration, failure }) = &project.health.last else { return "not yet".to_owned() };
+    let Some(LastPoll { at, duration, failure, .. }) = &project.health.last else { return "not yet".to_owned() };
     let at_text = at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let age = (now - at).num_seconds().max(0);
     let result = match failure {
@@ -114,6 +114,7 @@ mod tests {
             endpoint: String::new(),
             labels: vec![],
             stale_after: Duration::ZERO,
+            credentials: String::new(),
         };
         let (_writer, reader) = snapshot::channel(vec![target]);
         let html = render(&reader.load(), "/metrics", DateTime::UNIX_EPOCH);

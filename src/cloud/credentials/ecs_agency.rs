@@ -1,0 +1,104 @@
+//! Source: the metadata service of an ECS instance with an agency, which gives temporary keys.
+//!
+//! Source of the facts: contract, 7.1. Keys live an hour and are replaced ten minutes before they expire.
+
+use std::time::Duration;
+
+use chrono::DateTime;
+use reqwest::StatusCode;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::{Identity, cache::Fetched};
+use crate::{
+    cloud::{
+        error::Error,
+        exchange::{Answer, exchange},
+    },
+    config::EcsAgency,
+    usage::Clock,
+};
+
+/// How long before their end keys are renewed.
+pub(super) const MARGIN: Duration = Duration::from_secs(10 * 60);
+
+/// The service is a hop away or not there at all.
+const PATIENCE: Duration = Duration::from_secs(3);
+const TOKEN_PATH: &str = "/meta-data/latest/api/token";
+const KEY_PATH: &str = "/openstack/latest/securitykey";
+
+#[derive(Deserialize)]
+struct Document {
+    credential: Keys,
+}
+
+#[derive(Deserialize)]
+struct Keys {
+    access: String,
+    secret: String,
+    securitytoken: String,
+    expires_at: DateTime<chrono::FixedOffset>,
+}
+
+/// Fetches keys. `http` must not go through a proxy: the address is link-local.
+///
+/// # Errors
+/// What the service answered, if not keys.
+pub(super) async fn fetch(agency: &EcsAgency, http: &reqwest::Client, clock: Clock) -> Result<Fetched, Error> {
+    let host = &agency.endpoint.host;
+    let ask = async |request: reqwest::RequestBuilder| exchange(request, host, Instant::now() + PATIENCE).await;
+    let new_token = async || {
+        let request =
+            http.put(format!("{}{TOKEN_PATH}", agency.endpoint)).header("X-Metadata-Token-Ttl-Seconds", "21600");
+        ask(request).await
+    };
+    let keys = async |token: Option<&str>| {
+        let mut request = http.get(format!("{}{KEY_PATH}", agency.endpoint));
+        if let Some(token) = token {
+            request = request.header("X-Metadata-Token", token);
+        }
+        ask(request).await
+    };
+
+    let answer = new_token().await?;
+    let token = match answer.status.as_u16() {
+        200 => Some(text(answer)?),
+        // No token service here.
+        404 | 405 | 503 => None,
+        _ => return Err(error(&answer, clock)),
+    };
+    let mut answer = keys(token.as_deref()).await?;
+    if answer.status == StatusCode::UNAUTHORIZED && !speaks_of_agency(&answer) {
+        let token = new_token().await?;
+        if token.status != StatusCode::OK {
+            return Err(error(&token, clock));
+        }
+        answer = keys(Some(&text(token)?)).await?;
+    }
+    if answer.status != StatusCode::OK {
+        return Err(error(&answer, clock));
+    }
+    let Document { credential: keys } = serde_json::from_slice(&answer.body?)
+        .map_err(|_| Error::Malformed("the metadata service sent no keys that can be read".to_owned()))?;
+    let lifetime = (keys.expires_at.to_utc() - clock()).to_std().unwrap_or_default();
+    let identity = Identity::Keys {
+        access_key: keys.access.into(),
+        secret_key: keys.secret.into(),
+        security_token: Some(keys.securitytoken.into()),
+    };
+    Ok(Fetched { identity, lifetime })
+}
+
+fn text(answer: Answer) -> Result<String, Error> {
+    let text = String::from_utf8(answer.body?).unwrap_or_default();
+    Ok(text.trim().to_owned())
+}
+
+fn speaks_of_agency(answer: &Answer) -> bool {
+    let body = answer.body.as_deref().unwrap_or_default();
+    String::from_utf8_lossy(body).contains("Please configure Cloud Service Agency first")
+}
+
+fn error(answer: &Answer, clock: Clock) -> Error {
+    answer.error(StatusCode::OK, clock(), str::to_owned)
+}
