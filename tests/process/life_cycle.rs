@@ -40,6 +40,8 @@ async fn a_file_that_cannot_be_read_to_its_end_does_not_hold_up_the_end() {
     let config = cloud.config_of(&["campaign"], &format!("token: {{file: {}}}", pipe.display()), FAST);
     let mut daemon = Daemon::start(&config, &[]);
     writer.join().unwrap();
+    // Time for the first poll to begin, and to wait for the pipe.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     daemon.signal("TERM");
     let (status, took) = daemon.wait();
     assert_eq!(status.code(), Some(0));
