@@ -31,7 +31,7 @@ pub(super) async fn run(flags: &Simulate) -> anyhow::Result<ExitCode> {
     let address = listener.local_addr()?;
     let simulator = Simulator::new(options);
     let config = config(&simulator, &address);
-    print(&format!("A simulated MetaStudio is at http://{address}. A configuration for it:\n\n{config}"))?;
+    print(&format!("A simulated MetaStudio is at http://{address}\n\nA configuration for it:\n\n{config}"))?;
 
     let stop = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

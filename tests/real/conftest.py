@@ -63,7 +63,7 @@ def free_port():
 def simulator(tmp_path_factory):
     """The address of a simulated cloud."""
     running = Running(tmp_path_factory.mktemp("simulator"), BINARY, "simulate", "--web.listen-address=127.0.0.1:0")
-    yield running.find(r"is at (http://[0-9.:]+)\.")
+    yield running.find(r"is at (http://[0-9.:]+)")
     running.stop()
 
 
