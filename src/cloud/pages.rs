@@ -116,6 +116,9 @@ impl Pages {
         self.answer.dropped_values += page.dropped_values;
         let (bucket_count, row_count) = (page.buckets.len(), page.rows.len());
         let is_empty = bucket_count == 0 && row_count == 0;
+        if self.pages == 1 && !page.has_list && self.count.is_some_and(|count| count > 0) {
+            return Err(Error::Malformed("the answer counts entries and has no list of them".to_owned()));
+        }
         let has_news = self.take(page);
 
         if self.pages > 1 && !has_news {
@@ -181,20 +184,18 @@ impl Pages {
     /// The pages end here. If `count` speaks of more, what was taken for duplicates may not have been any; else it is
     /// a doubt, because nobody knows what `count` counts.
     fn complete(&mut self) -> Result<Next, Error> {
-        let rows = self.row_count();
-        match self.count.and_then(|count| usize::try_from(count).ok()) {
-            Some(count) if count > rows.max(self.buckets.len()) && self.answer.duplicate_rows > 0 => {
-                let duplicates = self.answer.duplicate_rows;
-                Err(Error::Inconsistent(format!(
-                    "count says {count}, but only {rows} rows came that differ; {duplicates} came more than once",
-                )))
-            }
-            Some(count) if count > rows.max(self.buckets.len()) => {
-                self.doubt(Doubt::CountExceedsAnswer);
-                Ok(Next::Complete)
-            }
-            _ => Ok(Next::Complete),
+        let (buckets, rows, duplicates) = (self.buckets.len(), self.row_count(), self.answer.duplicate_rows);
+        let Some(count) = self.count else { return Ok(Next::Complete) };
+        if duplicates > 0 && !self.covers(count) {
+            return Err(Error::Inconsistent(format!(
+                "count says {count}, but {buckets} buckets and {rows} rows came that differ; {duplicates} came more \
+                 than once"
+            )));
         }
+        if usize::try_from(count).is_ok_and(|count| count > rows.max(buckets)) {
+            self.doubt(Doubt::CountExceedsAnswer);
+        }
+        Ok(Next::Complete)
     }
 
     /// Whether what was seen is all that `count` speaks of, if it counts what the limit counts.
@@ -251,7 +252,7 @@ mod tests {
     fn page(count: Option<i64>, rows: &[Row]) -> Page {
         let mut buckets: Vec<Option<String>> = rows.iter().map(|row| row.key.time.clone()).collect();
         buckets.dedup();
-        Page { count, buckets, rows: rows.to_vec(), dropped_values: 0 }
+        Page { count, has_list: true, buckets, rows: rows.to_vec(), dropped_values: 0 }
     }
 
     /// Buckets `from` to `to`, one row each.
@@ -331,6 +332,25 @@ mod tests {
         assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
         let (_, result) = add_all(3, vec![same_time(0, 3), same_time(2, 3)]);
         assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
+    }
+
+    #[test]
+    fn duplicates_among_more_rows_than_the_limit_are_held_against_the_days_counted() {
+        // Three days are counted, and every bucket has the time of the query's start.
+        let first = page(Some(3), &[row(0, 0, 1), row(0, 1, 1), row(0, 2, 1)]);
+        let first = Page { buckets: vec![Some("t0".into()), Some("t0".into())], ..first };
+        let second = page(None, &[row(0, 0, 1), row(0, 3, 1), row(0, 4, 1)]);
+        let (_, result) = add_all(2, vec![first, second]);
+        assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
+    }
+
+    #[test]
+    fn no_list_is_an_empty_one_unless_entries_are_counted_on_the_first_page() {
+        let no_list = |count| Page { count, ..Page::default() };
+        assert!(is_complete(add_all(2, vec![no_list(Some(0))]), 0));
+        assert!(is_complete(add_all(2, vec![no_list(None)]), 0));
+        assert!(matches!(add_all(2, vec![no_list(Some(7))]).1, Err(Error::Malformed(_))));
+        assert!(is_complete(add_all(2, vec![buckets(Some(2), 0, 2), no_list(Some(2))]), 2), "past the end");
     }
 
     #[test]
@@ -428,7 +448,7 @@ mod tests {
                 } else {
                     (offset..offset + slice.len()).map(|bucket| Some(format!("t{bucket}"))).collect()
                 };
-                Page { count, buckets, rows: slice.concat(), dropped_values: 0 }
+                Page { count, has_list: true, buckets, rows: slice.concat(), dropped_values: 0 }
             };
 
             let mut pages = Pages::new(limit, end());

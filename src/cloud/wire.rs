@@ -21,6 +21,8 @@ use crate::usage::{Row, Unit, row::RowKey};
 pub struct Page {
     /// The API's `count`, which it does not define further; absent or unreadable is `None`.
     pub count: Option<i64>,
+    /// Whether there was a list at all.
+    pub has_list: bool,
     /// Entries of `time_list`: what `limit` counts under one reading.
     pub buckets: Vec<Option<String>>,
     /// All rows of all buckets: what `limit` counts under the other reading.
@@ -34,18 +36,17 @@ impl Page {
     ///
     /// # Errors
     /// If it is not JSON, or not an object of the documented shape: HTML, an empty body, `NaN`, a bare list, an object
-    /// that knows neither `count` nor `time_list`, or one that counts entries and has no list.
+    /// that knows neither `count` nor `time_list`.
     pub fn parse(body: &[u8]) -> Result<Page, Unreadable> {
         let Object(json): Object<PageJson> = serde_json::from_slice(body)?;
         let mut page = Page::default();
         page.count = integer(json.count, &mut page.dropped_values);
-        let list = match (json.time_list, page.count) {
-            (Some(list), _) => list.0,
-            (None, Some(0)) => Vec::new(),
-            (None, Some(_)) => return Err(Unreadable("it counts entries and lists none".to_owned())),
-            (None, None) => return Err(Unreadable("it has neither count nor time_list".to_owned())),
-        };
-        for Object(bucket) in list {
+        if json.count.is_none() && json.time_list.is_none() {
+            return Err(Unreadable("it has neither count nor time_list".to_owned()));
+        }
+        let list = json.time_list.flatten();
+        page.has_list = list.is_some();
+        for Object(bucket) in list.unwrap_or_default().0 {
             let time = text(bucket.time, &mut page.dropped_values);
             for Object(row) in bucket.resources_usage.0 {
                 let row = row.into_row(time.clone(), &mut page.dropped_values);
@@ -81,11 +82,16 @@ type Raw<'a> = Option<&'a RawValue>;
 struct PageJson<'a> {
     #[serde(borrow, default)]
     count: Raw<'a>,
-    #[serde(borrow, default)]
-    time_list: Option<Many<BucketJson<'a>>>,
+    /// `Some(None)` is `null`.
+    #[serde(borrow, default, deserialize_with = "present")]
+    time_list: Option<Option<Many<BucketJson<'a>>>>,
 }
 
-#[derive(Deserialize)]
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+#[derive(Default, Deserialize)]
 struct BucketJson<'a> {
     #[serde(borrow, default)]
     time: Raw<'a>,
@@ -93,7 +99,7 @@ struct BucketJson<'a> {
     resources_usage: Many<RowJson<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct RowJson<'a> {
     #[serde(borrow, default)]
     resource_type: Raw<'a>,
@@ -209,7 +215,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// A list of objects; `null` is an empty one, a bare object a list of one, and `null` in a list is passed over.
+/// A list of objects; `null` is an empty one, a bare object a list of one. `null` in a list is an entry without values:
+/// it says nothing, but it counts where entries are counted.
 struct Many<T>(Vec<Object<T>>);
 
 impl<T> Default for Many<T> {
@@ -218,11 +225,11 @@ impl<T> Default for Many<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
+impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Many<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ManyVisitor<T>(PhantomData<T>);
 
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for ManyVisitor<T> {
+        impl<'de, T: Deserialize<'de> + Default> Visitor<'de> for ManyVisitor<T> {
             type Value = Many<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -240,7 +247,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
                 let mut many = Many::default();
                 while let Some(element) = list.next_element::<Option<Object<T>>>()? {
-                    many.0.extend(element);
+                    many.0.push(element.unwrap_or(Object(T::default())));
                 }
                 Ok(many)
             }
@@ -345,14 +352,20 @@ mod tests {
 
     #[test]
     fn lists_may_be_absent_null_or_a_single_object() {
-        for body in
-            [r#"{"count":0}"#, r#"{"count":"0","time_list":null}"#, r#"{"time_list":[]}"#, r#"{"time_list":[null]}"#]
-        {
-            assert_eq!(parse(body).buckets.len(), 0, "{body}");
+        for (body, has_list) in [
+            (r#"{"count":0}"#, false),
+            (r#"{"count":"0","time_list":null}"#, false),
+            (r#"{"time_list":null}"#, false),
+            (r#"{"time_list":[]}"#, true),
+        ] {
+            let page = parse(body);
+            assert_eq!((page.buckets.len(), page.has_list), (0, has_list), "{body}");
         }
         let page = parse(r#"{"time_list":{"time":"t","resources_usage":{"usage":1,"is_sub_resource":true}}}"#);
         assert_eq!((page.buckets.len(), page.rows.len()), (1, 1));
         assert!(page.rows[0].key.is_sub_resource);
+        let page = parse(r#"{"time_list":[null,{"resources_usage":[null,{"usage":1}]}]}"#);
+        assert_eq!((page.buckets.len(), page.rows.len()), (2, 2), "null is an entry, if an empty one");
     }
 
     #[test]
@@ -375,8 +388,6 @@ mod tests {
             r#"{"time_list":[{"resources_usage":[{"usage":1,"usage":2}]}]}"#,
             r#"{"time_list":[]} {}"#,
             "{}",
-            r#"{"time_list":null}"#,
-            r#"{"count":744}"#,
             r#"{"error_code":"MSS.00000004","error_msg":"Internal Error"}"#,
         ];
         for body in bodies {

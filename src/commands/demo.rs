@@ -9,7 +9,11 @@ use std::{
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
-use super::{in_force, print, serve, simulate};
+use super::{
+    in_force, print,
+    serve::{self, Signals},
+    simulate,
+};
 use crate::{
     cli::Demo,
     config::{self, Environment},
@@ -18,6 +22,7 @@ use crate::{
 
 /// Runs until a signal; says on standard output where to look and what to try.
 pub(super) async fn run(flags: &Demo, environment: Environment) -> anyhow::Result<ExitCode> {
+    let signals = Signals::new()?;
     let listeners = serve::listen(&flags.web).await?;
     let simulator = Simulator::new(Options::default());
     let stop = CancellationToken::new();
@@ -29,7 +34,7 @@ pub(super) async fn run(flags: &Demo, environment: Environment) -> anyhow::Resul
     let address = listeners.first().context("no listener")?.local_addr()?;
     // Nobody reading along is no reason not to serve.
     let _ = print(&welcome(address, &flags.web.telemetry_path, cloud));
-    let result = serve::until_signal(in_force, &flags.web, listeners, environment).await;
+    let result = serve::until_signal(in_force, &flags.web, listeners, environment, signals).await;
     stop.cancel();
     result
 }

@@ -12,7 +12,7 @@ use anyhow::{anyhow, bail};
 use chrono::Utc;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -30,10 +30,35 @@ use crate::{
 };
 
 pub(super) async fn run(flags: &Serve, environment: Environment) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::new()?;
     tracing::info!(version = BUILD.version, revision = BUILD.revision, "starting metastudio-exporter");
-    let in_force = load(&flags.config.file, &environment).await?;
+    let in_force = tokio::select! {
+        in_force = load(&flags.config.file, &environment) => in_force?,
+        // A secret may lie on a mount that does not answer.
+        () = signals.next() => return Ok(ExitCode::SUCCESS),
+    };
     let listeners = listen(&flags.web).await?;
-    until_signal(in_force, &flags.web, listeners, environment).await
+    until_signal(in_force, &flags.web, listeners, environment, signals).await
+}
+
+/// What ends the daemon. Set up first, so that from the start a signal is an orderly end.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> std::io::Result<Self> {
+        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The next SIGTERM or SIGINT.
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Binds all addresses, before anything is started.
@@ -52,8 +77,8 @@ pub(super) async fn until_signal(
     web: &Web,
     listeners: Vec<TcpListener>,
     environment: Environment,
+    mut signals: Signals,
 ) -> anyhow::Result<ExitCode> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let pollers = pollers(&in_force.config, &environment)?;
     let (writer, reader) = snapshot::channel(pollers.iter().map(Poller::target).collect());
     let requests = Arc::new(HttpRequests::default());
@@ -77,8 +102,7 @@ pub(super) async fn until_signal(
     let polling = tokio::spawn(schedule::run(pollers, in_force.config.poll.concurrency, writer, Utc::now));
     let abort_polling = polling.abort_handle();
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = signals.next() => {}
         // Neither ends by itself unless it is broken; a daemon that only half works must not go on.
         ended = &mut serving => bail!("the server ended by itself: {ended:?}"),
         ended = polling => bail!("polling ended by itself: {ended:?}"),
@@ -90,8 +114,7 @@ pub(super) async fn until_signal(
     stop.cancel();
     tokio::select! {
         _ = serving => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = signals.next() => {}
     }
     Ok(ExitCode::SUCCESS)
 }

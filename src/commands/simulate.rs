@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::print;
+use super::{print, serve::Signals};
 use crate::{
     cli::{PagingArg, Simulate},
     simulator::{Options, Paging, Simulator, faults::Fault},
@@ -34,11 +33,10 @@ pub(super) async fn run(flags: &Simulate) -> anyhow::Result<ExitCode> {
     print(&format!("A simulated MetaStudio is at http://{address}\n\nA configuration for it:\n\n{config}"))?;
 
     let stop = CancellationToken::new();
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut signals = Signals::new()?;
     tokio::select! {
         served = simulator.serve(listener, stop) => served?,
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = signals.next() => {}
     }
     Ok(ExitCode::SUCCESS)
 }

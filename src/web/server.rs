@@ -26,7 +26,7 @@ pub const LIMITS: Limits =
 pub const CONNECTIONS: usize = 512;
 
 /// How long answers under way are waited for at the end.
-const GRACE: Duration = Duration::from_secs(4);
+const GRACE: Duration = Duration::from_secs(3);
 
 /// After this many bytes a request's head is refused.
 const MAX_HEAD: usize = 16 << 10;
@@ -53,7 +53,7 @@ pub async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, (String, io:
     Ok(listeners)
 }
 
-/// Serves `site` on all listeners until `stop`; then answers what is under way, for 4 s at most.
+/// Serves `site` on all listeners until `stop`; then answers what is under way, for 3 s at most.
 pub async fn serve(
     listeners: Vec<TcpListener>,
     site: Arc<Site>,

@@ -148,24 +148,26 @@ async fn until_closed(stream: &mut TcpStream) -> (String, Duration) {
 async fn a_head_that_does_not_come_closes_the_connection() {
     let (address, _stop) = site(Limits { head: SHORT, ..PATIENT }, 8).await;
     for begun in [&b""[..], b"GET / HT"] {
+        let start = Instant::now();
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(begun).await.unwrap();
-        let (_, took) = until_closed(&mut stream).await;
-        assert!(took >= SHORT / 2, "{took:?}");
+        until_closed(&mut stream).await;
+        assert!(start.elapsed() >= SHORT);
     }
     // After a first request, too.
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(REQUEST).await.unwrap();
     stream.read_exact(&mut [0; 15]).await.unwrap();
     tokio::time::sleep(2 * SHORT).await;
+    let start = Instant::now();
     stream.write_all(b"GET / HT").await.unwrap();
-    let (_, took) = until_closed(&mut stream).await;
-    assert!(took >= SHORT / 2, "{took:?}");
+    until_closed(&mut stream).await;
+    assert!(start.elapsed() >= SHORT);
 }
 
 #[tokio::test]
 async fn an_idle_connection_is_kept_and_then_closed() {
-    let (address, _stop) = site(Limits { head: SHORT, idle: 3 * SHORT, ..PATIENT }, 8).await;
+    let (address, _stop) = site(Limits { head: SHORT, idle: 8 * SHORT, ..PATIENT }, 8).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(REQUEST).await.unwrap();
     let mut answer = [0; 15];

@@ -133,6 +133,7 @@ async fn a_reset_connection_and_a_closed_port_are_network_failures() {
 
 /// What becomes of a poll of a server that answers with `head` and then `body`, over and over; or once, and no more.
 async fn poll_of_raw(head: &'static str, body: &'static [u8], over_and_over: bool) -> Ended {
+    let seconds = if over_and_over { 60 } else { 3 };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let serving = tokio::spawn(async move {
@@ -152,7 +153,7 @@ async fn poll_of_raw(head: &'static str, body: &'static [u8], over_and_over: boo
         }
     });
     let ended = once(&format!(
-        "api: {{requests_per_second: 1000, max_retries: 0, request_timeout: 3s}}\ncredentials: {{main: {{token: t}}}}\n\
+        "api: {{requests_per_second: 1000, max_retries: 0, request_timeout: {seconds}s}}\ncredentials: {{main: {{token: t}}}}\n\
          projects: [{{name: campaign, endpoint: 'http://{address}', project_id: 0123456789abcdef0123456789abcdef}}]"
     ))
     .await;
