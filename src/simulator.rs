@@ -279,7 +279,8 @@ impl Simulator {
             Some(Kind::Echo) => {
                 let headers: String =
                     request.headers().iter().map(|(name, value)| format!("{name}:{value:?} ")).collect();
-                let message = format!("verify aksk signature fail, canonical request: {headers}");
+                let body = String::from_utf8_lossy(request.body());
+                let message = format!("verify aksk signature fail, canonical request: {headers}{body}");
                 return Outcome::Json(StatusCode::UNAUTHORIZED, error("APIGW.0301", &message));
             }
             Some(Kind::Hang) => return Outcome::Hang,

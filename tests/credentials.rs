@@ -61,6 +61,19 @@ impl World {
         [first, second].iter().map(reason).collect()
     }
 
+    /// Waits until so many requests have been made to `iam` or `metadata`: renewals go on beside the polls.
+    async fn asked_in_all(&self, place: &str, times: usize) {
+        for _ in 0..1000 {
+            if self.asked(place) >= times {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Time for what comes of the last one.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(self.asked(place), times);
+    }
+
     /// How many requests there were to `iam` or `metadata`.
     fn asked(&self, place: &str) -> usize {
         self.simulator.seen().iter().filter(|seen| seen.project_id == place).count()
@@ -101,7 +114,23 @@ async fn a_user_gets_one_token_a_project_and_renews_it_in_time() {
     assert_eq!(world.asked("iam"), 2);
     advance(61).await;
     assert_eq!(world.poll().await, GOOD);
-    assert_eq!(world.asked("iam"), 4, "an hour before their end");
+    world.asked_in_all("iam", 4).await; // an hour before their end
+    assert_eq!(world.poll().await, GOOD);
+    assert_eq!(world.asked("iam"), 4);
+}
+
+#[tokio::test]
+async fn a_password_that_has_worked_survives_a_refusal() {
+    let world = world(ROBOT, 24, &["echo:project=iam,after=2,times=1"]).await;
+    assert_eq!(world.poll().await, GOOD);
+    advance(23 * 60 + 1).await;
+    for _ in 0..5 {
+        assert_eq!(world.poll().await, GOOD, "with the old token of the one that was refused");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        advance(6).await;
+    }
+    advance(60).await;
+    assert_eq!(world.poll().await, GOOD, "the old tokens have ended, and both have been renewed");
 }
 
 #[tokio::test]
@@ -131,18 +160,21 @@ async fn iam_may_fail_while_the_token_is_good() {
     assert_eq!(world.poll().await, GOOD);
     advance(61).await;
     assert_eq!(world.poll().await, GOOD, "with the old tokens");
-    assert_eq!(world.asked("iam"), 4);
+    world.asked_in_all("iam", 4).await;
     advance(2).await;
     assert_eq!(world.poll().await, GOOD);
-    assert_eq!(world.asked("iam"), 6, "renewed when IAM was back");
+    world.asked_in_all("iam", 6).await; // IAM is back
+    advance(58).await;
+    assert_eq!(world.poll().await, GOOD, "with the new tokens");
 }
 
 #[tokio::test]
 async fn what_iam_says_is_said_with_its_reason() {
     for (fault, reason, saying) in [
-        ("server-error:project=iam", Reason::Server, "credentials: HTTP 500 MSS.00000004"),
-        ("hang:project=iam", Reason::Timeout, "credentials: no answer came from 127.0.0.1"),
-        ("html:project=iam", Reason::Malformed, "credentials: unexpected answer: HTTP 200 OK where 201 was due"),
+        ("server-error:project=iam", Reason::Server, "credentials main: HTTP 500 MSS.00000004"),
+        ("hang:project=iam", Reason::Timeout, "credentials main: no answer came from 127.0.0.1"),
+        ("html:project=iam", Reason::Malformed, "credentials main: unexpected answer: HTTP 200 OK where 201 was due"),
+        ("echo:project=iam", Reason::Auth, "Check the domain, user and password"),
     ] {
         let world = world(ROBOT, 24, &[fault]).await;
         let attempt = world.pollers[0].poll().await;
@@ -150,6 +182,7 @@ async fn what_iam_says_is_said_with_its_reason() {
         let message = message(attempt);
         assert!(message.contains(saying), "{message}");
         assert!(!message.contains("simulated-password"), "{message}");
+        assert!(!format!("{:?}", world.pollers[0]).contains("simulated-password"));
     }
 }
 
@@ -174,7 +207,9 @@ async fn an_agency_gives_keys_to_all_projects_and_renews_them_in_time() {
     assert_eq!(world.asked("metadata"), 2);
     advance(2).await;
     assert_eq!(world.poll().await, GOOD);
-    assert_eq!(world.asked("metadata"), 4, "ten minutes before their end");
+    world.asked_in_all("metadata", 4).await; // ten minutes before their end
+    assert_eq!(world.poll().await, GOOD);
+    assert_eq!(world.asked("metadata"), 4);
 }
 
 #[tokio::test]
@@ -186,7 +221,7 @@ async fn the_metadata_service_may_fail_while_the_keys_are_good() {
     advance(10).await;
     let attempt = world.pollers[0].poll().await;
     assert_eq!(reason(&attempt), Some(Reason::Timeout));
-    assert!(message(attempt).contains("credentials: no answer came from"), "the keys have ended");
+    assert!(message(attempt).contains("credentials main: no answer came from"), "the keys have ended");
 }
 
 #[tokio::test]

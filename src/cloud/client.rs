@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     credentials::{Credentials, Identity, Scope},
-    error::Error,
+    error::{Error, Service},
     exchange::{Answer, chain, excerpt, exchange, in_parentheses},
     lockout::Keys,
     retry::Retries,
@@ -291,7 +291,7 @@ impl Client {
     /// Judges an answer, its status first.
     fn judge(&self, answer: Answer, identity: &Identity) -> Result<Response, Error> {
         if answer.status != StatusCode::OK {
-            return Err(answer.error(StatusCode::OK, (self.clock)(), |text| identity.redact(text)));
+            return Err(answer.error(Service::MetaStudio, StatusCode::OK, (self.clock)(), |text| identity.redact(text)));
         }
         let request_id = answer.request_id();
         Ok(Response { body: answer.body?, request_id, identity: identity.clone() })

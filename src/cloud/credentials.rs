@@ -14,8 +14,6 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
-use tokio::time::Instant;
 
 use self::{cache::Cache, iam_user::TokenIssuer};
 use super::{error::Error, lockout::Fingerprint};
@@ -44,23 +42,14 @@ impl Identity {
     /// Which key this is. A token is the token of one project in one region, so the host is a part of it; a key is
     /// locked wherever it is used.
     pub fn fingerprint(&self, host: &str) -> Fingerprint {
-        let mut digest = Sha256::new();
-        let mut add = |part: &str| {
-            digest.update(part.len().to_be_bytes());
-            digest.update(part);
-        };
         match self {
-            Identity::Keys { access_key, secret_key, security_token } => {
-                add(access_key.expose_secret());
-                add(secret_key.expose_secret());
-                add(security_token.as_ref().map_or("", |token| token.expose_secret()));
-            }
-            Identity::Token(token) => {
-                add(token.expose_secret());
-                add(host);
-            }
+            Identity::Keys { access_key, secret_key, security_token } => Fingerprint::of([
+                access_key.expose_secret(),
+                secret_key.expose_secret(),
+                security_token.as_ref().map_or("", |token| token.expose_secret()),
+            ]),
+            Identity::Token(token) => Fingerprint::of([token.expose_secret(), host]),
         }
-        Fingerprint(digest.finalize().into())
     }
 
     /// Takes everything secret out of a text that somebody else wrote.
@@ -71,10 +60,8 @@ impl Identity {
             }
             Identity::Token(token) => [Some(token), None, None],
         };
-        secrets
-            .into_iter()
-            .flatten()
-            .fold(text.to_owned(), |text, secret| text.replace(secret.expose_secret(), "<secret>"))
+        let secrets = secrets.into_iter().flatten();
+        secrets.fold(text.to_owned(), |text, secret| redact(&text, Some(secret.expose_secret())))
     }
 }
 
@@ -107,12 +94,11 @@ enum Source {
     EcsAgency {
         agency: EcsAgency,
         http: reqwest::Client,
-        cache: Cache,
+        cache: Arc<Cache>,
     },
     /// A token for each project. A plain mutex: held to look a cache up, never across an await.
     IamUser {
-        issuer: TokenIssuer,
-        http: reqwest::Client,
+        issuer: Arc<TokenIssuer>,
         caches: Mutex<HashMap<String, Arc<Cache>>>,
     },
 }
@@ -136,7 +122,10 @@ impl Credentials {
             CredentialsSource::IamUser(user) => {
                 let is_local = user.endpoint.as_ref().is_some_and(|endpoint| endpoint.is_loopback);
                 let http = if is_local { direct } else { http };
-                Source::IamUser { issuer: TokenIssuer::new(user), http, caches: Mutex::default() }
+                Source::IamUser {
+                    issuer: TokenIssuer::new(user, environment.clone(), http, clock),
+                    caches: Mutex::default(),
+                }
             }
         };
         Credentials { name: name.to_owned(), source, environment, clock }
@@ -145,21 +134,22 @@ impl Credentials {
     /// The identity in force now, fetched or renewed if need be.
     ///
     /// # Errors
-    /// [`Error::Credentials`] where a variable, a file or a value is missing; [`Error::Source`] where the source
-    /// gives nothing.
+    /// [`Error::Source`], with these credentials' name, where a variable or file is missing or the source gives
+    /// nothing.
     pub async fn identity(&self, scope: Scope<'_>) -> Result<Identity, Error> {
-        let unreadable = |error: SecretError| Error::Credentials(error.to_string());
-        match &self.source {
+        let unreadable = |error: SecretError| Arc::new(Error::Credentials(error.to_string()));
+        let identity = match &self.source {
             Source::Keys(keys) => keys::fetch(keys, &self.environment).await.map_err(unreadable),
             Source::Token(token) => token::fetch(token, &self.environment).await.map_err(unreadable),
             Source::EcsAgency { agency, http, cache } => {
-                cache.get(async || ecs_agency::fetch(agency, http, self.clock).await).await
+                cache.get(ecs_agency::fetch(agency.clone(), http.clone(), self.clock)).await
             }
-            Source::IamUser { issuer, http, caches } => {
-                let fetch = async || issuer.fetch(scope, &self.environment, http, self.clock).await;
-                cache_of(caches, scope).get(fetch).await
+            Source::IamUser { issuer, caches } => {
+                let (project_id, region) = (scope.project_id.to_owned(), scope.region.to_owned());
+                cache_of(caches, scope).get(Arc::clone(issuer).fetch(project_id, region)).await
             }
-        }
+        };
+        identity.map_err(|error| Error::Unavailable { name: self.name.clone(), error })
     }
 
     /// Another identity than the one that the service has just refused, if the source has one.
@@ -169,26 +159,36 @@ impl Credentials {
             Source::EcsAgency { cache, .. } => cache.reject(),
             Source::IamUser { caches, .. } => cache_of(caches, scope).reject(),
         }
-        let identity = self.identity(scope).await.ok()?;
-        (identity.fingerprint(host) != refused.fingerprint(host)).then_some(identity)
+        match self.identity(scope).await {
+            Ok(identity) => (identity.fingerprint(host) != refused.fingerprint(host)).then_some(identity),
+            Err(error) => {
+                tracing::warn!(%error, "the service refused the credentials, and there are no others");
+                None
+            }
+        }
     }
 
     /// When the identity of this scope expires, if that is known.
     pub fn expiry(&self, scope: Scope<'_>) -> Option<DateTime<Utc>> {
-        let end = match &self.source {
+        match &self.source {
             Source::Keys(_) | Source::Token(_) => None,
-            Source::EcsAgency { cache, .. } => cache.end(),
-            Source::IamUser { caches, .. } => cache_of(caches, scope).end(),
-        }?;
-        let left = end.saturating_duration_since(Instant::now());
-        chrono::Duration::from_std(left).ok().map(|left| (self.clock)() + left)
+            Source::EcsAgency { cache, .. } => cache.expires(),
+            Source::IamUser { caches, .. } => cache_of(caches, scope).expires(),
+        }
     }
 }
 
 fn cache_of(caches: &Mutex<HashMap<String, Arc<Cache>>>, scope: Scope<'_>) -> Arc<Cache> {
     let mut caches = caches.lock().unwrap_or_else(PoisonError::into_inner);
-    let cache = caches.entry(scope.project_id.to_owned()).or_insert_with(|| Arc::new(Cache::new(iam_user::MARGIN)));
+    let cache = caches.entry(scope.project_id.to_owned()).or_insert_with(|| Cache::new(iam_user::MARGIN));
     Arc::clone(cache)
+}
+
+/// Takes a secret out of a text that somebody else wrote, as it is and as JSON writes it.
+fn redact(text: &str, secret: Option<&str>) -> String {
+    let Some(secret) = secret.filter(|secret| !secret.is_empty()) else { return text.to_owned() };
+    let quoted = serde_json::Value::from(secret).to_string();
+    text.replace(secret, "<secret>").replace(quoted.trim_matches('"'), "<secret>")
 }
 
 #[cfg(test)]

@@ -6,12 +6,25 @@ use thiserror::Error;
 
 use crate::usage::Reason;
 
+/// Who was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// MetaStudio.
+    MetaStudio,
+    /// IAM, for a token.
+    Iam,
+    /// The metadata service of an ECS instance, for keys.
+    Metadata,
+}
+
 /// An answer with an error status.
 ///
 /// Source: contract, 2.1 to 2.3. The status counts first, because the meaning of the service's codes differs between
 /// its API groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// Who refused.
+    pub service: Service,
     /// The HTTP status.
     pub status: u16,
     /// The cloud's `error_code`; the status where it sent none.
@@ -31,12 +44,20 @@ pub struct Refusal {
 /// The texts have no apostrophes: logfmt would show them escaped.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// The credentials could not be read.
-    #[error("credentials: {0}")]
+    /// Something that credentials are made of is missing or unusable.
+    #[error("{0}")]
     Credentials(String),
-    /// The source of the credentials gave none.
-    #[error("credentials: {0}")]
+    /// What went wrong when the source was last asked.
+    #[error("{0}")]
     Source(Arc<Error>),
+    /// There are no credentials to ask with.
+    #[error("credentials {name}: {error}")]
+    Unavailable {
+        /// Their name in the configuration.
+        name: String,
+        /// Why.
+        error: Arc<Error>,
+    },
     /// A request was not sent, because the service refused this key a short while ago.
     #[error(
         "not asked: the service refused this key, and more failures would lock it for 5 minutes; \
@@ -54,9 +75,7 @@ pub enum Error {
     #[error("{0}. Check name resolution, routes, firewalls and the proxy between here and the endpoint")]
     Network(String),
     /// An answer that is not what the API documents.
-    #[error(
-        "unexpected answer: {0}. Check that the endpoint is that of MetaStudio and that no proxy or portal answers for it"
-    )]
+    #[error("unexpected answer: {0}. Check the endpoint, and that no proxy or portal answers for it")]
     Malformed(String),
     /// Pages that contradict each other.
     #[error("inconsistent pages: {0}. The values of the last complete poll stay in force")]
@@ -68,7 +87,7 @@ impl Error {
     pub fn reason(&self) -> Reason {
         match self {
             Error::Credentials(_) | Error::KeyHeld(_) => Reason::Auth,
-            Error::Source(error) => error.reason(),
+            Error::Source(error) | Error::Unavailable { error, .. } => error.reason(),
             Error::Refused(refusal) => refusal.reason(),
             Error::Timeout(_) => Reason::Timeout,
             Error::Network(_) => Reason::Network,
@@ -84,6 +103,7 @@ impl Error {
             Error::Timeout(_) | Error::Network(_) => true,
             Error::Credentials(_)
             | Error::Source(_)
+            | Error::Unavailable { .. }
             | Error::KeyHeld(_)
             | Error::Malformed(_)
             | Error::Inconsistent(_) => false,
@@ -134,6 +154,10 @@ fn remedy(refusal: &Refusal) -> String {
         );
     }
     let text = match refusal.reason() {
+        _ if refusal.service == Service::Metadata => "Check that this is an ECS instance and has an agency",
+        Reason::Auth | Reason::BadRequest | Reason::Forbidden if refusal.service == Service::Iam => {
+            "Check the domain, user and password, that the user may log in without MFA, and the project id"
+        }
         Reason::Auth if refusal.has_code("00010009") => {
             "The project id belongs to another account than the key: check project_id and credentials"
         }
@@ -160,6 +184,7 @@ mod tests {
 
     fn refused(status: u16, code: &str, message: &str) -> Error {
         Error::Refused(Box::new(Refusal {
+            service: Service::MetaStudio,
             status,
             code: code.to_owned(),
             message: message.to_owned(),

@@ -11,7 +11,7 @@ use reqwest::{
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::error::{Error, Refusal};
+use super::error::{Error, Refusal, Service};
 
 /// A page of 1000 entries is a fraction of this; what is larger is not an answer of any API used here.
 const MAX_BODY: usize = 32 << 20;
@@ -19,8 +19,7 @@ const MAX_BODY: usize = 32 << 20;
 const CLOCK_TOLERANCE_SECONDS: i64 = 14 * 60;
 const MAX_MESSAGE: usize = 240;
 
-/// An answer whose head has come.
-#[derive(Debug)]
+/// An answer whose head has come. Not `Debug`: it may hold keys.
 pub(super) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -33,8 +32,8 @@ pub(super) struct Answer {
 /// # Errors
 /// [`Error::Timeout`] or [`Error::Network`] where no head came. The URL is in no message: it may hold a secret.
 pub(super) async fn exchange(request: RequestBuilder, host: &str, deadline: Instant) -> Result<Answer, Error> {
-    let start = Instant::now();
-    let late = |what: &str| Error::Timeout(format!("{what} from {host} within {:?}", deadline - start));
+    let patience = (deadline - Instant::now()).as_secs_f64();
+    let late = |what: &str| Error::Timeout(format!("{what} from {host} within {patience:.1}s"));
     let sent = timeout_at(deadline, request.send()).await.map_err(|_| late("no answer came"))?;
     let mut response = sent.map_err(network)?;
     let (status, headers) = (response.status(), response.headers().clone());
@@ -61,7 +60,13 @@ impl Answer {
 
     /// The error that an answer with another status than the one that is due stands for. It is a refusal even if its
     /// body broke off. `redact` takes what is secret out of what the cloud says.
-    pub fn error(&self, due: StatusCode, now: DateTime<Utc>, redact: impl Fn(&str) -> String) -> Error {
+    pub fn error(
+        &self,
+        service: Service,
+        due: StatusCode,
+        now: DateTime<Utc>,
+        redact: impl Fn(&str) -> String,
+    ) -> Error {
         let status = self.status;
         if !status.is_client_error() && !status.is_server_error() {
             let id = in_parentheses(self.request_id().as_deref());
@@ -71,6 +76,7 @@ impl Answer {
         let body = self.body.as_deref().unwrap_or_default();
         let report = ErrorBody::parse(if body.is_empty() { b"no message" } else { body });
         Error::Refused(Box::new(Refusal {
+            service,
             status: status.as_u16(),
             code: report.code.map_or_else(|| status.as_u16().to_string(), |code| shown(&code, MAX_MESSAGE)),
             message: shown(&report.message, MAX_MESSAGE),

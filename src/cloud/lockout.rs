@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use sha2::{Digest, Sha256};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -31,7 +32,19 @@ const IN_FLIGHT: usize = 3;
 
 /// Which key a request uses, without saying it: a digest of everything secret in it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint(pub [u8; 32]);
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The digest of some texts, in this order.
+    pub fn of<'a>(parts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut digest = Sha256::new();
+        for part in parts {
+            digest.update(part.len().to_be_bytes());
+            digest.update(part);
+        }
+        Fingerprint(digest.finalize().into())
+    }
+}
 
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

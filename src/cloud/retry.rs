@@ -62,6 +62,7 @@ mod tests {
 
     fn refused(status: u16, retry_after: Option<u64>, message: &str) -> Error {
         Error::Refused(Box::new(Refusal {
+            service: crate::cloud::error::Service::MetaStudio,
             status,
             code: status.to_string(),
             message: message.to_owned(),

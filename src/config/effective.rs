@@ -5,7 +5,7 @@ use reqwest::Url;
 use secrecy::ExposeSecret;
 use yaml_rust2::{Yaml, YamlEmitter, yaml::Hash};
 
-use super::{Config, CredentialsSource, Endpoint, Project, Secret};
+use super::{Config, CredentialsSource, Project, Secret};
 
 /// Prints a configuration.
 pub fn to_yaml(config: &Config) -> String {
@@ -76,10 +76,6 @@ fn source(source: &CredentialsSource) -> Yaml {
             ];
             map([("iam_user", map(fields))])
         }
-        // The default is no URL that could be written in a configuration: it has no TLS.
-        CredentialsSource::EcsAgency(agency) if agency.endpoint == Endpoint::of_metadata() => {
-            map([("ecs_agency", map([]))])
-        }
         CredentialsSource::EcsAgency(agency) => map([("ecs_agency", map([("endpoint", text(&agency.endpoint))]))]),
     }
 }
@@ -136,6 +132,8 @@ poll: {interval: 90s}
 api: {proxy: 'http://user:hunter2@proxy.example:3128'}
 credentials:
   main: {access_key: {env: AK}, secret_key: hunter2hunter2}
+  vm: {ecs_agency: {}}
+  robot: {iam_user: {domain: d, user: u, password: 'hunter2 ok'}}
   temporary: {access_key: {env: AK}, secret_key: {env: AK}, security_token: {env: AK}}
 projects:
   - {name: '0123', project_id: 0123456789abcdef0123456789abcdef, region: cn-north-4, credentials: main, labels: {team: 'yes'}}

@@ -11,7 +11,7 @@ use reqwest::Url;
 pub const REGIONS: [&str; 3] = ["cn-north-4", "cn-east-3", "ap-southeast-3"];
 
 /// The regions that have an IAM endpoint of their own (contract, 5).
-const IAM_REGIONS: [&str; 26] = [
+const IAM_REGIONS: [&str; 27] = [
     "af-south-1",
     "ae-ad-1",
     "ap-southeast-1",
@@ -38,6 +38,7 @@ const IAM_REGIONS: [&str; 26] = [
     "na-mexico-1",
     "ru-moscow-1",
     "sa-brazil-1",
+    "tr-west-1",
 ];
 
 /// Scheme, host and port of the service.
@@ -53,7 +54,7 @@ pub struct Endpoint {
 impl Endpoint {
     /// What an endpoint may look like, for messages.
     pub const EXPECTED: &'static str =
-        "https://HOST or https://HOST:PORT without path or user (http only for this machine)";
+        "https://HOST or https://HOST:PORT without path or user (http only for this machine or a link-local address)";
 
     /// The endpoint of a region.
     pub fn of_region(region: &str) -> Self {
@@ -83,11 +84,15 @@ impl Endpoint {
             && url.username().is_empty()
             && url.password().is_none();
         let name = url.host_str().filter(|name| is_bare && !name.is_empty())?;
-        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        let is_loopback = name == "localhost" || address.is_ok_and(|address| address.is_loopback());
+        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+        let is_loopback = name == "localhost" || address.is_some_and(|address| address.is_loopback());
+        let is_link_local = address.is_some_and(|address| match address {
+            IpAddr::V4(address) => address.is_link_local(),
+            IpAddr::V6(address) => address.is_unicast_link_local(),
+        });
         let scheme = match url.scheme() {
             "https" => "https",
-            "http" if is_loopback => "http",
+            "http" if is_loopback || is_link_local => "http",
             _ => return None,
         };
         let host = url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"));
@@ -130,6 +135,7 @@ mod tests {
         }
         assert_eq!(Endpoint::of_iam("cn-east-3").to_string(), "https://iam.cn-east-3.myhuaweicloud.com");
         assert_eq!(Endpoint::of_iam("").to_string(), "https://iam.myhuaweicloud.com");
+        assert_eq!(Endpoint::parse("http://169.254.169.254"), Some(Endpoint::of_metadata()));
         let of_region = Endpoint::of_region("cn-north-4").to_string();
         assert_eq!(parsed(&of_region), some("https://metastudio.cn-north-4.myhuaweicloud.com", false));
     }

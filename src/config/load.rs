@@ -108,9 +108,14 @@ async fn finish(config: Config, mut problems: Vec<Problem>, text: String, enviro
                 ("security_token", keys.security_token.as_ref()),
             ],
             CredentialsSource::Token(token) => vec![("token", Some(token))],
-            CredentialsSource::IamUser(user) => vec![("iam_user.password", Some(&user.password))],
-            CredentialsSource::EcsAgency(_) => vec![],
+            CredentialsSource::IamUser(_) | CredentialsSource::EcsAgency(_) => vec![],
         };
+        if let CredentialsSource::IamUser(user) = source
+            && let Err(error) = user.password.read_password(environment).await
+        {
+            let path = format!("credentials.{name}.iam_user.password");
+            problems.push(Problem { path, found: None, expected: error.to_string(), is_warning: false });
+        }
         for (key, secret) in secrets {
             if let Some(secret) = secret
                 && let Err(error) = secret.read(environment).await

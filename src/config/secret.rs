@@ -70,7 +70,7 @@ pub enum SecretError {
     #[error("{0} is empty")]
     Empty(String),
     /// The value could never be a key or token.
-    #[error("{0} holds a line break or another character that no key or token has")]
+    #[error("{0} holds a line break or another character that cannot be part of it")]
     NotPrintable(String),
 }
 
@@ -80,7 +80,35 @@ impl Secret {
     /// # Errors
     /// [`SecretError`] says which variable or file is at fault, and nothing of the value.
     pub async fn read(&self, environment: &Environment) -> Result<SecretString, SecretError> {
-        let value: SecretString = match self {
+        let value = self.value(environment).await?;
+        let trimmed = value.expose_secret().trim();
+        if trimmed.is_empty() {
+            return Err(SecretError::Empty(self.place()));
+        }
+        if !trimmed.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(SecretError::NotPrintable(self.place()));
+        }
+        Ok(trimmed.into())
+    }
+
+    /// Reads a password: any text, spaces included, but for the line break at the end of a file.
+    ///
+    /// # Errors
+    /// As [`Secret::read`].
+    pub async fn read_password(&self, environment: &Environment) -> Result<SecretString, SecretError> {
+        let value = self.value(environment).await?;
+        let line = value.expose_secret().trim_end_matches(['\r', '\n']);
+        if line.is_empty() {
+            return Err(SecretError::Empty(self.place()));
+        }
+        if line.chars().any(char::is_control) {
+            return Err(SecretError::NotPrintable(self.place()));
+        }
+        Ok(line.into())
+    }
+
+    async fn value(&self, environment: &Environment) -> Result<SecretString, SecretError> {
+        Ok(match self {
             Secret::Inline(value) => value.clone(),
             Secret::Env(name) => {
                 let value = environment.get(name).ok_or_else(|| SecretError::NoVariable(name.clone()))?;
@@ -90,15 +118,7 @@ impl Secret {
                 let content = tokio::fs::read_to_string(path).await;
                 content.map_err(|source| SecretError::NoFile { path: path.clone(), source })?.into()
             }
-        };
-        let trimmed = value.expose_secret().trim();
-        if trimmed.is_empty() {
-            return Err(SecretError::Empty(self.place()));
-        }
-        if !trimmed.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(SecretError::NotPrintable(self.place()));
-        }
-        Ok(trimmed.into())
+        })
     }
 
     fn place(&self) -> String {
@@ -144,6 +164,15 @@ mod tests {
         assert!(read(Secret::Env("LINES".into())).await.unwrap_err().contains("line break"));
         assert!(read(Secret::Inline("".into())).await.unwrap_err().contains("is empty"));
         assert!(read(Secret::File("/nowhere/key".into())).await.unwrap_err().contains("/nowhere/key"));
+    }
+
+    #[tokio::test]
+    async fn passwords_may_hold_spaces_and_any_script() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), " a b 密码 \n").unwrap();
+        let secret = Secret::File(file.path().into());
+        assert_eq!(secret.read_password(&environment(&[])).await.unwrap().expose_secret(), " a b 密码 ");
+        assert!(secret.read(&environment(&[])).await.is_err());
     }
 
     #[test]

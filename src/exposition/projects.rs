@@ -20,8 +20,9 @@ impl Collector for ProjectsCollector {
         // One snapshot for all families, so that they agree with each other.
         let snapshot = self.reader.load();
         let projects: Vec<&Project> = snapshot.projects.iter().map(AsRef::as_ref).collect();
-        encode_usage(&mut encoder, &projects, (self.clock)())?;
-        encode_health(&mut encoder, &projects)
+        let now = (self.clock)();
+        encode_usage(&mut encoder, &projects, now)?;
+        encode_health(&mut encoder, &projects, now)
     }
 }
 
@@ -99,7 +100,7 @@ fn usage_labels<'a>(project: &'a Project, window: &WindowUsage, series: &Series)
     labels
 }
 
-fn encode_health(encoder: &mut DescriptorEncoder<'_>, projects: &[&Project]) -> fmt::Result {
+fn encode_health(encoder: &mut DescriptorEncoder<'_>, projects: &[&Project], now: DateTime<Utc>) -> fmt::Result {
     let name = |project: &Project| vec![("project", project.target.name.clone())];
     let last = |value: fn(&LastPoll) -> f64| {
         projects.iter().filter_map(move |project| Some((name(project), value(project.health.last.as_ref()?))))
@@ -171,12 +172,13 @@ fn encode_health(encoder: &mut DescriptorEncoder<'_>, projects: &[&Project]) -> 
             counts.map(|(reason, count)| (with(name(project), "reason", reason), count))
         }),
     )?;
-    // Several projects may share credentials, and have tokens of their own: the first to expire counts.
+    // Projects that share credentials may have tokens of their own: the first to expire counts. But a project that is
+    // polled rarely may have seen one that others have renewed since: what lies in the past counts last.
     let mut expiries: BTreeMap<&str, DateTime<Utc>> = BTreeMap::new();
     for project in projects {
         if let Some(expiry) = project.health.last.as_ref().and_then(|last| last.credentials_expiry) {
-            let earliest = expiries.entry(&project.target.credentials).or_insert(expiry);
-            *earliest = expiry.min(*earliest);
+            let shown = expiries.entry(&project.target.credentials).or_insert(expiry);
+            *shown = if (*shown > now) == (expiry > now) { expiry.min(*shown) } else { expiry.max(*shown) };
         }
     }
     Family::new(

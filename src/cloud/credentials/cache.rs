@@ -1,26 +1,30 @@
 //! Keeps what a source has given until it is about to expire, and renews it once for everybody.
 //!
-//! "About to expire" and "still good" are told apart: while one caller renews, the others go on with the old one, and
-//! if renewing fails, so does everybody, as long as it is good. A source is asked once a minute at the most.
+//! "About to expire" and "still good" are told apart: what is still good is used while it is renewed, and if that
+//! fails, for as long as it lasts. A source is asked once a minute at the most, in a task of its own: what comes of it
+//! is known even if the poll that asked has run out of time.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::Identity;
 use crate::cloud::error::Error;
 
 /// The least time between two times a source is asked.
-const PAUSE: Duration = Duration::from_secs(60);
+pub(super) const PAUSE: Duration = Duration::from_secs(60);
 
 /// What a source gives.
 #[derive(Clone, Debug)]
 pub(super) struct Fetched {
     pub identity: Identity,
-    /// How long it is good from now on.
+    /// When it expires, by the source's clock.
+    pub expires: DateTime<Utc>,
+    /// How long that is from now on, by ours.
     pub lifetime: Duration,
 }
 
@@ -31,79 +35,100 @@ pub(super) struct Cache {
     margin: Duration,
     /// A plain mutex: held to read or change these few words, never across an await.
     state: Mutex<State>,
-    /// Held by the one who asks the source.
-    renewing: Semaphore,
+    /// Held by the task that asks the source.
+    renewing: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     current: Option<Current>,
-    /// When the source was last asked, and what went wrong, if anything.
-    asked: Option<(Instant, Option<Arc<Error>>)>,
+    /// When the source was last asked.
+    asked: Option<Instant>,
+    /// What went wrong then, if anything.
+    failure: Option<Arc<Error>>,
 }
 
 #[derive(Debug)]
 struct Current {
     identity: Identity,
     end: Instant,
+    expires: DateTime<Utc>,
 }
 
 impl Cache {
-    pub fn new(margin: Duration) -> Self {
-        Cache { margin, state: Mutex::default(), renewing: Semaphore::new(1) }
+    pub fn new(margin: Duration) -> Arc<Self> {
+        Arc::new(Cache { margin, state: Mutex::default(), renewing: Arc::new(Semaphore::new(1)) })
     }
 
-    /// The identity in force, fetched if there is none or it is about to expire.
+    /// The identity in force, fetched if there is none; if it is about to expire, it is renewed meanwhile.
     ///
     /// # Errors
     /// Why the source gave none, if what it gave before is no longer good.
-    pub async fn get(&self, fetch: impl AsyncFnOnce() -> Result<Fetched, Error>) -> Result<Identity, Error> {
+    pub async fn get(
+        self: &Arc<Self>,
+        fetch: impl Future<Output = Result<Fetched, Error>> + Send + 'static,
+    ) -> Result<Identity, Arc<Error>> {
         if let Some(identity) = self.good_for(self.margin) {
             return Ok(identity);
         }
-        let _renewing = match (self.renewing.try_acquire(), self.good_for(Duration::ZERO)) {
-            (Ok(permit), _) => permit,
-            (Err(_), Some(identity)) => return Ok(identity),
-            // The semaphore is never closed.
-            (Err(_), None) => {
-                self.renewing.acquire().await.map_err(|_| Error::Credentials("the cache is closed".to_owned()))?
-            }
-        };
-        // Somebody else may have asked meanwhile.
-        if let Some(identity) = self.good_for(self.margin) {
+        let renewal = Arc::clone(&self.renewing).try_acquire_owned().ok().filter(|_| self.may_ask()).map(|permit| {
+            let cache = Arc::clone(self);
+            self.lock().asked = Some(Instant::now());
+            tokio::spawn(async move {
+                let result = fetch.await;
+                cache.record(result);
+                drop(permit);
+            })
+        });
+        if let Some(identity) = self.good_for(Duration::ZERO) {
             return Ok(identity);
         }
-        if let Some(failure) = self.recent_failure() {
-            return self.good_for(Duration::ZERO).ok_or(Error::Source(failure));
+        match renewal {
+            // A panic there leaves what was known before.
+            Some(renewal) => drop(renewal.await),
+            // Somebody else asks.
+            None => drop(self.renewing.acquire().await),
         }
-        let start = Instant::now();
-        match fetch().await {
-            Ok(fetched) => {
-                let current = Current { identity: fetched.identity.clone(), end: start + fetched.lifetime };
-                *self.lock() = State { current: Some(current), asked: Some((start, None)) };
-                Ok(fetched.identity)
-            }
-            Err(error) => {
-                let failure = Arc::new(error);
-                self.lock().asked = Some((start, Some(Arc::clone(&failure))));
-                let identity = self.good_for(Duration::ZERO).ok_or(Error::Source(Arc::clone(&failure)))?;
-                tracing::warn!(error = %failure, "credentials could not be renewed; the old ones are still good");
-                Ok(identity)
-            }
-        }
+        self.good_for(Duration::ZERO).ok_or_else(|| {
+            let failure = self.lock().failure.clone();
+            failure.unwrap_or_else(|| Arc::new(Error::Credentials("the source gave nothing".to_owned())))
+        })
     }
 
     /// Forgets the identity, because the service refused it; unless the source gave it a moment ago.
     pub fn reject(&self) {
-        let mut state = self.lock();
-        if state.asked.as_ref().is_none_or(|(at, _)| at.elapsed() >= PAUSE) {
-            state.current = None;
+        if self.may_ask() {
+            self.lock().current = None;
         }
     }
 
-    /// When the identity in force ends.
-    pub fn end(&self) -> Option<Instant> {
-        self.lock().current.as_ref().map(|current| current.end)
+    /// When the identity in force expires.
+    pub fn expires(&self) -> Option<DateTime<Utc>> {
+        self.lock().current.as_ref().map(|current| current.expires)
+    }
+
+    fn record(&self, result: Result<Fetched, Error>) {
+        let result = result.and_then(|fetched| match fetched.lifetime {
+            Duration::ZERO => Err(Error::Credentials(format!(
+                "what the source gave expired at {} already: is the clock of this machine right?",
+                fetched.expires
+            ))),
+            _ => Ok(fetched),
+        });
+        let is_good = self.good_for(Duration::ZERO).is_some();
+        let mut state = self.lock();
+        match result {
+            Ok(Fetched { identity, expires, lifetime }) => {
+                state.current = Some(Current { identity, end: Instant::now() + lifetime, expires });
+                state.failure = None;
+            }
+            Err(error) => {
+                if is_good {
+                    tracing::warn!(%error, "credentials could not be renewed; the old ones are still good");
+                }
+                state.failure = Some(Arc::new(error));
+            }
+        }
     }
 
     fn good_for(&self, margin: Duration) -> Option<Identity> {
@@ -112,10 +137,8 @@ impl Cache {
         Some(current.identity.clone())
     }
 
-    fn recent_failure(&self) -> Option<Arc<Error>> {
-        let state = self.lock();
-        let (at, failure) = state.asked.as_ref()?;
-        failure.clone().filter(|_| at.elapsed() < PAUSE)
+    fn may_ask(&self) -> bool {
+        self.lock().asked.is_none_or(|asked| asked.elapsed() >= PAUSE)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -128,14 +151,15 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use secrecy::ExposeSecret;
-    use tokio::time::{advance, sleep};
+    use tokio::time::{advance, sleep, timeout};
 
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
     const MARGIN: Duration = Duration::from_secs(600);
+    const SECOND: Duration = Duration::from_secs(1);
 
-    /// A source whose n-th answer is the token `n`, good for an hour; or an error.
+    /// A source whose n-th answer, a second after it is asked, is the token `n`, good for an hour; or an error.
     #[derive(Default)]
     struct Source {
         asked: AtomicUsize,
@@ -143,13 +167,14 @@ mod tests {
     }
 
     impl Source {
-        async fn fetch(&self) -> Result<Fetched, Error> {
+        async fn fetch(self: Arc<Self>, lifetime: Duration) -> Result<Fetched, Error> {
             let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
-            sleep(Duration::from_secs(1)).await;
+            sleep(SECOND).await;
             if self.fails.load(Ordering::Relaxed) {
                 return Err(Error::Network("down".to_owned()));
             }
-            Ok(Fetched { identity: Identity::Token(number.to_string().into()), lifetime: HOUR })
+            let identity = Identity::Token(number.to_string().into());
+            Ok(Fetched { identity, expires: DateTime::UNIX_EPOCH, lifetime })
         }
 
         fn asked(&self) -> usize {
@@ -157,28 +182,41 @@ mod tests {
         }
     }
 
-    async fn token(cache: &Cache, source: &Source) -> Result<String, String> {
-        match cache.get(|| source.fetch()).await {
+    async fn token_for(cache: &Arc<Cache>, source: &Arc<Source>, lifetime: Duration) -> Result<String, String> {
+        match cache.get(Arc::clone(source).fetch(lifetime)).await {
             Ok(Identity::Token(token)) => Ok(token.expose_secret().to_owned()),
             Ok(Identity::Keys { .. }) => Err("keys".to_owned()),
             Err(error) => Err(error.to_string()),
         }
     }
 
+    async fn token(cache: &Arc<Cache>, source: &Arc<Source>) -> Result<String, String> {
+        token_for(cache, source, HOUR).await
+    }
+
+    fn world() -> (Arc<Cache>, Arc<Source>) {
+        (Cache::new(MARGIN), Arc::default())
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn it_is_kept_until_it_is_about_to_expire() {
-        let (cache, source) = (Cache::new(MARGIN), Source::default());
+    async fn it_is_kept_until_it_is_about_to_expire_and_used_while_it_is_renewed() {
+        let (cache, source) = world();
         assert_eq!(token(&cache, &source).await.unwrap(), "1");
-        advance(HOUR - MARGIN - Duration::from_secs(3)).await;
+        advance(HOUR - MARGIN - SECOND).await;
         assert_eq!(token(&cache, &source).await.unwrap(), "1");
-        advance(Duration::from_secs(3)).await;
+        assert_eq!(source.asked(), 1);
+        advance(SECOND).await;
+        let start = Instant::now();
+        assert_eq!(token(&cache, &source).await.unwrap(), "1", "renewed meanwhile");
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        sleep(2 * SECOND).await;
         assert_eq!(token(&cache, &source).await.unwrap(), "2");
         assert_eq!(source.asked(), 2);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_hundred_callers_cause_one_renewal() {
-        let (cache, source) = (Arc::new(Cache::new(MARGIN)), Arc::new(Source::default()));
+    async fn a_hundred_callers_cause_one_request() {
+        let (cache, source) = world();
         for expected in ["1", "2"] {
             let callers: Vec<_> = (0..100)
                 .map(|_| {
@@ -187,42 +225,33 @@ mod tests {
                 })
                 .collect();
             for caller in callers {
-                caller.await.unwrap();
+                assert_eq!(caller.await.unwrap(), expected);
             }
-            assert_eq!(token(&cache, &source).await.unwrap(), expected);
-            advance(HOUR).await;
+            advance(2 * HOUR).await;
         }
         assert_eq!(source.asked(), 2);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn while_one_renews_the_others_go_on_with_the_old_one() {
-        let (cache, source) = (Arc::new(Cache::new(MARGIN)), Arc::new(Source::default()));
-        token(&cache, &source).await.unwrap();
-        advance(HOUR - MARGIN).await;
-        let renewing = tokio::spawn({
-            let (cache, source) = (Arc::clone(&cache), Arc::clone(&source));
-            async move { token(&cache, &source).await.unwrap() }
-        });
-        tokio::task::yield_now().await;
-        let start = Instant::now();
+    async fn a_caller_that_gives_up_does_not_lose_the_answer() {
+        let (cache, source) = world();
+        assert!(timeout(SECOND / 2, token(&cache, &source)).await.is_err());
         assert_eq!(token(&cache, &source).await.unwrap(), "1");
-        assert_eq!(start.elapsed(), Duration::ZERO);
-        assert_eq!(renewing.await.unwrap(), "2");
+        assert_eq!(source.asked(), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_old_one_is_used_while_renewing_fails_and_it_is_good() {
-        let (cache, source) = (Cache::new(MARGIN), Source::default());
+        let (cache, source) = world();
         token(&cache, &source).await.unwrap();
         source.fails.store(true, Ordering::Relaxed);
         advance(HOUR - MARGIN).await;
-        assert_eq!(token(&cache, &source).await.unwrap(), "1");
-        assert_eq!(token(&cache, &source).await.unwrap(), "1");
-        assert_eq!(source.asked(), 2, "and the source is left alone for a minute");
-        advance(PAUSE).await;
-        assert_eq!(token(&cache, &source).await.unwrap(), "1");
-        assert_eq!(source.asked(), 3);
+        for asked in [2, 2, 3] {
+            assert_eq!(token(&cache, &source).await.unwrap(), "1");
+            sleep(2 * SECOND).await;
+            assert_eq!(source.asked(), asked, "once a minute at the most");
+            advance(PAUSE / 2).await;
+        }
         advance(MARGIN).await;
         assert!(token(&cache, &source).await.unwrap_err().contains("down"), "it is no longer good");
         assert!(token(&cache, &source).await.unwrap_err().contains("down"));
@@ -233,8 +262,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_hardly_lives_is_not_asked_for_over_and_over() {
+        let (cache, source) = world();
+        for _ in 0..10 {
+            assert_eq!(token_for(&cache, &source, MARGIN).await.unwrap(), "1");
+        }
+        assert_eq!(source.asked(), 1);
+        let (cache, source) = world();
+        for _ in 0..3 {
+            let error = token_for(&cache, &source, Duration::ZERO).await.unwrap_err();
+            assert!(error.contains("is the clock of this machine right?"), "{error}");
+        }
+        assert_eq!(source.asked(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_is_refused_is_fetched_anew_but_not_at_once() {
-        let (cache, source) = (Cache::new(MARGIN), Source::default());
+        let (cache, source) = world();
         token(&cache, &source).await.unwrap();
         cache.reject();
         assert_eq!(token(&cache, &source).await.unwrap(), "1");

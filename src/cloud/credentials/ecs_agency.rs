@@ -5,14 +5,14 @@
 use std::time::Duration;
 
 use chrono::DateTime;
-use reqwest::StatusCode;
+use reqwest::{RequestBuilder, StatusCode};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{Identity, cache::Fetched};
+use super::{Identity, cache::Fetched, redact};
 use crate::{
     cloud::{
-        error::Error,
+        error::{Error, Service},
         exchange::{Answer, exchange},
     },
     config::EcsAgency,
@@ -44,13 +44,12 @@ struct Keys {
 ///
 /// # Errors
 /// What the service answered, if not keys.
-pub(super) async fn fetch(agency: &EcsAgency, http: &reqwest::Client, clock: Clock) -> Result<Fetched, Error> {
+pub(super) async fn fetch(agency: EcsAgency, http: reqwest::Client, clock: Clock) -> Result<Fetched, Error> {
     let host = &agency.endpoint.host;
-    let ask = async |request: reqwest::RequestBuilder| exchange(request, host, Instant::now() + PATIENCE).await;
+    let ask = async |request: RequestBuilder| exchange(request, host, Instant::now() + PATIENCE).await;
     let new_token = async || {
-        let request =
-            http.put(format!("{}{TOKEN_PATH}", agency.endpoint)).header("X-Metadata-Token-Ttl-Seconds", "21600");
-        ask(request).await
+        let request = http.put(format!("{}{TOKEN_PATH}", agency.endpoint));
+        ask(request.header("X-Metadata-Token-Ttl-Seconds", "21600")).await
     };
     let keys = async |token: Option<&str>| {
         let mut request = http.get(format!("{}{KEY_PATH}", agency.endpoint));
@@ -61,32 +60,36 @@ pub(super) async fn fetch(agency: &EcsAgency, http: &reqwest::Client, clock: Clo
     };
 
     let answer = new_token().await?;
-    let token = match answer.status.as_u16() {
+    let mut token = match answer.status.as_u16() {
         200 => Some(text(answer)?),
         // No token service here.
         404 | 405 | 503 => None,
-        _ => return Err(error(&answer, clock)),
+        _ => return Err(error(&answer, None, clock)),
     };
     let mut answer = keys(token.as_deref()).await?;
     if answer.status == StatusCode::UNAUTHORIZED && !speaks_of_agency(&answer) {
-        let token = new_token().await?;
-        if token.status != StatusCode::OK {
-            return Err(error(&token, clock));
+        let renewed = new_token().await?;
+        if renewed.status != StatusCode::OK {
+            return Err(error(&renewed, None, clock));
         }
-        answer = keys(Some(&text(token)?)).await?;
+        token = Some(text(renewed)?);
+        answer = keys(token.as_deref()).await?;
     }
     if answer.status != StatusCode::OK {
-        return Err(error(&answer, clock));
+        return Err(error(&answer, token.as_deref(), clock));
     }
-    let Document { credential: keys } = serde_json::from_slice(&answer.body?)
-        .map_err(|_| Error::Malformed("the metadata service sent no keys that can be read".to_owned()))?;
-    let lifetime = (keys.expires_at.to_utc() - clock()).to_std().unwrap_or_default();
+    let unreadable = || Error::Malformed("the metadata service sent no keys that can be read".to_owned());
+    let Document { credential: keys } = serde_json::from_slice(&answer.body?).map_err(|_| unreadable())?;
+    if keys.access.is_empty() || keys.secret.is_empty() || keys.securitytoken.is_empty() {
+        return Err(unreadable());
+    }
+    let expires = keys.expires_at.to_utc();
     let identity = Identity::Keys {
         access_key: keys.access.into(),
         secret_key: keys.secret.into(),
         security_token: Some(keys.securitytoken.into()),
     };
-    Ok(Fetched { identity, lifetime })
+    Ok(Fetched { identity, expires, lifetime: (expires - clock()).to_std().unwrap_or_default() })
 }
 
 fn text(answer: Answer) -> Result<String, Error> {
@@ -99,6 +102,6 @@ fn speaks_of_agency(answer: &Answer) -> bool {
     String::from_utf8_lossy(body).contains("Please configure Cloud Service Agency first")
 }
 
-fn error(answer: &Answer, clock: Clock) -> Error {
-    answer.error(StatusCode::OK, clock(), str::to_owned)
+fn error(answer: &Answer, token: Option<&str>, clock: Clock) -> Error {
+    answer.error(Service::Metadata, StatusCode::OK, clock(), |text| redact(text, token))
 }

@@ -1,23 +1,32 @@
 //! Source: an IAM user with a password, for whom IAM issues tokens of one project each.
 //!
-//! Source of the facts: contract, section 5. A token lives 24 hours; a new one does not end the old ones.
+//! Source of the facts: contract, section 5. A token lives 24 hours; a new one does not end the old ones. IAM locks a
+//! user after wrong passwords, so one that never worked is tried once, by one project; one that has worked rests
+//! after a refusal as a key does ([`Keys`]).
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use chrono::DateTime;
 use reqwest::{StatusCode, header::CONTENT_TYPE};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
-use sha2::{Digest, Sha256};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 
-use super::{Identity, Scope, cache::Fetched};
+use super::{
+    Identity,
+    cache::{Fetched, PAUSE},
+    redact,
+};
 use crate::{
-    cloud::{error::Error, exchange::exchange},
+    cloud::{
+        error::{Error, Service},
+        exchange::exchange,
+        lockout::{Fingerprint, Keys},
+    },
     config::{Endpoint, Environment, IamUser},
     usage::Clock,
 };
@@ -29,12 +38,24 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// One user, for all of its projects.
 #[derive(Debug)]
 pub(super) struct TokenIssuer {
-    user: IamUser,
-    /// One request at a time, so that a wrong password is found out by one of them.
-    turn: Semaphore,
-    /// A digest of the password that IAM refused. It is not tried again, since failures lock the user. A plain mutex:
-    /// held to compare, never across an await.
-    refused: Mutex<Option<[u8; 32]>>,
+    pub user: IamUser,
+    pub environment: Environment,
+    pub http: reqwest::Client,
+    pub clock: Clock,
+    /// Passwords are kept from being locked as keys are.
+    passwords: Keys,
+    /// A plain mutex: held to read or change these few words, never across an await.
+    known: Mutex<Known>,
+}
+
+/// What is known of the user's passwords, by their fingerprints.
+#[derive(Debug, Default)]
+struct Known {
+    worked: Option<Fingerprint>,
+    /// Refused, and it never worked: not tried again.
+    wrong: Option<Fingerprint>,
+    /// When IAM last gave no verdict on a password, and why.
+    failed: Option<(Instant, Arc<Error>)>,
 }
 
 #[derive(Deserialize)]
@@ -48,33 +69,59 @@ struct Token {
 }
 
 impl TokenIssuer {
-    pub fn new(user: IamUser) -> Self {
-        TokenIssuer { user, turn: Semaphore::new(1), refused: Mutex::default() }
+    pub fn new(user: IamUser, environment: Environment, http: reqwest::Client, clock: Clock) -> Arc<Self> {
+        let (passwords, known) = (Keys::default(), Mutex::default());
+        Arc::new(TokenIssuer { user, environment, http, clock, passwords, known })
     }
 
     /// Obtains a token for a project.
     ///
     /// # Errors
-    /// What IAM answered; or that it is not asked, because it has refused this password.
-    pub async fn fetch(
-        &self,
-        scope: Scope<'_>,
-        environment: &Environment,
-        http: &reqwest::Client,
-        clock: Clock,
-    ) -> Result<Fetched, Error> {
-        let _turn = self.turn.acquire().await;
-        let password =
-            self.user.password.read(environment).await.map_err(|error| Error::Credentials(error.to_string()))?;
-        let digest: [u8; 32] = Sha256::digest(password.expose_secret()).into();
-        if *self.refused.lock().unwrap_or_else(PoisonError::into_inner) == Some(digest) {
+    /// What IAM answered; or that it is not asked, because it has refused this password, or failed a moment ago.
+    pub async fn fetch(self: Arc<Self>, project_id: String, region: String) -> Result<Fetched, Error> {
+        let password = self.user.password.read_password(&self.environment).await;
+        let password = password.map_err(|error| Error::Credentials(error.to_string()))?;
+        let fingerprint = Fingerprint::of([&self.user.domain, &self.user.user, password.expose_secret()]);
+        let pass = self.passwords.admit(fingerprint, &project_id).await?;
+        self.check(fingerprint)?;
+
+        let result = self.ask(&password, &project_id, &region).await;
+        let mut known = self.lock();
+        match &result {
+            Ok(_) => {
+                pass.accepted();
+                *known = Known { worked: Some(fingerprint), ..Known::default() };
+            }
+            Err(Error::Refused(refusal)) if refusal.status == 401 => {
+                pass.refused();
+                if known.worked != Some(fingerprint) {
+                    known.wrong = Some(fingerprint);
+                }
+            }
+            Err(error) => known.failed = Some((Instant::now(), Arc::new(Error::Credentials(error.to_string())))),
+        }
+        result
+    }
+
+    fn check(&self, fingerprint: Fingerprint) -> Result<(), Error> {
+        let known = self.lock();
+        if known.wrong == Some(fingerprint) {
             return Err(Error::Credentials(format!(
                 "not asked: IAM refused this password of user {}, and more failures would lock the user; \
                  it is tried again when it changes, or after a restart",
                 self.user.user
             )));
         }
-        let endpoint = self.user.endpoint.clone().unwrap_or_else(|| Endpoint::of_iam(scope.region));
+        match &known.failed {
+            Some((at, error)) if at.elapsed() < PAUSE && known.worked != Some(fingerprint) => {
+                Err(Error::Source(Arc::clone(error)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn ask(&self, password: &SecretString, project_id: &str, region: &str) -> Result<Fetched, Error> {
+        let endpoint = self.user.endpoint.clone().unwrap_or_else(|| Endpoint::of_iam(region));
         let body = json!({"auth": {
             "identity": {
                 "methods": ["password"],
@@ -84,26 +131,30 @@ impl TokenIssuer {
                     "domain": {"name": self.user.domain},
                 }},
             },
-            "scope": {"project": {"id": scope.project_id}},
+            "scope": {"project": {"id": project_id}},
         }});
-        let request = http
+        let request = self
+            .http
             .post(format!("{endpoint}/v3/auth/tokens?nocatalog=true"))
             .header(CONTENT_TYPE, "application/json;charset=utf8")
             .body(body.to_string());
         let answer = exchange(request, &endpoint.host, Instant::now() + PATIENCE).await?;
-        if answer.status == StatusCode::UNAUTHORIZED {
-            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(digest);
-        }
+        let now = (self.clock)();
         if answer.status != StatusCode::CREATED {
-            let redact = |text: &str| text.replace(password.expose_secret(), "<secret>");
-            return Err(answer.error(StatusCode::CREATED, clock(), redact));
+            let redact = |text: &str| redact(text, Some(password.expose_secret()));
+            return Err(answer.error(Service::Iam, StatusCode::CREATED, now, redact));
         }
+        let unreadable = |what: &str| Error::Malformed(format!("IAM sent no {what}"));
         let token = answer.headers.get("x-subject-token").and_then(|token| token.to_str().ok());
-        let unreadable = |what: &str| Error::Malformed(format!("IAM sent {what}"));
-        let token = token.ok_or_else(|| unreadable("no token"))?.into();
-        let document: Document = serde_json::from_slice(&answer.body?)
-            .map_err(|_| unreadable("no time at which the token expires that can be read"))?;
-        let lifetime = (document.token.expires_at.to_utc() - clock()).to_std().unwrap_or_default();
-        Ok(Fetched { identity: Identity::Token(token), lifetime })
+        let token = token.filter(|token| !token.is_empty()).ok_or_else(|| unreadable("token"))?.into();
+        let document: Result<Document, _> = serde_json::from_slice(&answer.body?);
+        let document = document.map_err(|_| unreadable("time at which the token expires that can be read"))?;
+        let expires = document.token.expires_at.to_utc();
+        let lifetime = (expires - now).to_std().unwrap_or_default();
+        Ok(Fetched { identity: Identity::Token(token), expires, lifetime })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
