@@ -134,7 +134,7 @@ impl Credentials {
     /// The identity in force now, fetched or renewed if need be.
     ///
     /// # Errors
-    /// [`Error::Source`], with these credentials' name, where a variable or file is missing or the source gives
+    /// [`Error::Unavailable`], with the name of these credentials, where a variable or file is missing or the source gives
     /// nothing.
     pub async fn identity(&self, scope: Scope<'_>) -> Result<Identity, Error> {
         let unreadable = |error: SecretError| Arc::new(Error::Credentials(error.to_string()));
