@@ -35,6 +35,7 @@ pub(super) async fn exchange(request: RequestBuilder, host: &str, deadline: Inst
     let patience = (deadline - Instant::now()).as_secs_f64();
     let late = |what: &str| Error::Timeout(format!("{what} from {host} within {patience:.1}s"));
     let sent = timeout_at(deadline, request.send()).await.map_err(|_| late("no answer came"))?;
+    let network = |error| network(host, error);
     let mut response = sent.map_err(network)?;
     let (status, headers) = (response.status(), response.headers().clone());
     let read = timeout_at(deadline, async {
@@ -92,9 +93,10 @@ pub(super) fn in_parentheses(request_id: Option<&str>) -> String {
     request_id.map_or_else(String::new, |id| format!(" (request id {id})"))
 }
 
-fn network(error: reqwest::Error) -> Error {
-    let error = error.without_url();
-    if error.is_timeout() { Error::Timeout(chain(&error)) } else { Error::Network(chain(&error)) }
+fn network(host: &str, error: reqwest::Error) -> Error {
+    let is_timeout = error.is_timeout();
+    let text = format!("{host}: {}", chain(&error.without_url()));
+    if is_timeout { Error::Timeout(text) } else { Error::Network(text) }
 }
 
 /// An error and all its causes, each said once.

@@ -29,12 +29,15 @@ fn summary(path: &Path, config: &Config) -> String {
     let mut text = format!("{}: valid. API requests a day, where each answer fits on one page:\n", path.display());
     let width = config.projects.iter().map(|project| project.name.chars().count()).max().unwrap_or_default();
     for project in &config.projects {
+        let users = match project.user_ids.len() {
+            0 => String::new(),
+            users => format!(" x {users} users"),
+        };
         text += &format!(
-            "  {:width$}  {:>8.0} = {} windows x {} queries each, every {}\n",
+            "  {:width$}  {:>8.0}: {} windows{users} every {}\n",
             project.name,
             project.requests_a_day(),
             project.windows.len(),
-            project.user_ids.len().max(1),
             humantime::format_duration(project.interval),
         );
     }

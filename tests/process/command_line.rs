@@ -72,7 +72,9 @@ async fn check_says_what_it_will_cost() {
     let ended = run(&config, &["check"]).await;
     assert_eq!(ended.code, Some(0));
     let words: Vec<Vec<&str>> = ended.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
-    let of = |name: &str| words.iter().find(|words| words.first() == Some(&name)).map(|words| words[1]);
+    let of = |name: &str| {
+        words.iter().find(|words| words.first() == Some(&name)).map(|words| words[1].trim_end_matches(':'))
+    };
     assert_eq!(of("studio-prod"), Some("432"), "{}", ended.stdout);
     assert_eq!((of("campaign"), of("total")), (Some("864"), Some("1728")));
     assert!(cloud.simulator.seen().is_empty());
