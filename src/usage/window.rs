@@ -197,6 +197,15 @@ mod tests {
     }
 
     #[test]
+    fn of_a_midnight_that_comes_twice_the_first_counts() {
+        let havana = chrono_tz::America::Havana; // clocks go from 01:00 back to 00:00 on the first Sunday of November
+        assert_eq!(
+            at("today", "2025-11-02T12:00:00Z", havana),
+            pair("2025-11-02T00:00:00-04:00", "2025-11-03T00:00:00-05:00")
+        );
+    }
+
+    #[test]
     fn month_ends_and_leap_years() {
         let zone = chrono_tz::UTC;
         let month = |now| at("last_month", now, zone);
