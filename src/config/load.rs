@@ -6,7 +6,7 @@ use config::{File, FileFormat};
 use reqwest::Certificate;
 use serde_json::Value;
 
-use super::{Api, Config, CredentialsSource, ENVIRONMENT, Environment, Problem, read::Reader, sections};
+use super::{Api, Config, CredentialsSource, ENVIRONMENT, Environment, Keys, Problem, read::Reader, sections};
 
 /// The scalars that a variable `METASTUDIO_<SECTION>__<KEY>` may set. Secrets are not among them.
 const SCALARS: [&str; 11] = [
@@ -59,8 +59,7 @@ pub async fn load_text(text: String, path: &Path, environment: &Environment) -> 
 
 impl Loaded {
     fn failed(path: &Path, expected: String, text: String) -> Self {
-        let problem = Problem { path: path.display().to_string(), found: None, expected, is_warning: false };
-        Loaded { config: None, problems: vec![problem], text }
+        Loaded { config: None, problems: vec![Problem::error(path.display().to_string(), expected)], text }
     }
 }
 
@@ -101,53 +100,42 @@ fn parse(
 
 async fn finish(config: Config, mut problems: Vec<Problem>, text: String, environment: &Environment) -> Loaded {
     for (name, source) in &config.credentials {
-        let secrets = match source {
+        let mut secrets = match source {
             CredentialsSource::Keys(keys) => vec![
-                ("access_key", Some(&keys.access_key)),
-                ("secret_key", Some(&keys.secret_key)),
-                ("security_token", keys.security_token.as_ref()),
+                ("access_key", keys.access_key.read(environment).await),
+                ("secret_key", keys.secret_key.read(environment).await),
             ],
-            CredentialsSource::Token(token) => vec![("token", Some(token))],
-            CredentialsSource::IamUser(_) | CredentialsSource::EcsAgency(_) => vec![],
-        };
-        if let CredentialsSource::IamUser(user) = source
-            && let Err(error) = user.password.read_password(environment).await
-        {
-            let path = format!("credentials.{name}.iam_user.password");
-            problems.push(Problem { path, found: None, expected: error.to_string(), is_warning: false });
-        }
-        for (key, secret) in secrets {
-            if let Some(secret) = secret
-                && let Err(error) = secret.read(environment).await
-            {
-                let path = format!("credentials.{name}.{key}");
-                let hint = if name == ENVIRONMENT { "; or name the keys in a section credentials" } else { "" };
-                problems.push(Problem { path, found: None, expected: format!("{error}{hint}"), is_warning: false });
+            CredentialsSource::Token(token) => vec![("token", token.read(environment).await)],
+            CredentialsSource::IamUser(user) => {
+                vec![("iam_user.password", user.password.read_password(environment).await)]
             }
+            CredentialsSource::EcsAgency(_) => vec![],
+        };
+        if let CredentialsSource::Keys(Keys { security_token: Some(token), .. }) = source {
+            secrets.push(("security_token", token.read(environment).await));
+        }
+        let hint = if name == ENVIRONMENT { "; or name the keys in a section credentials" } else { "" };
+        for (key, error) in secrets.into_iter().filter_map(|(key, read)| Some((key, read.err()?))) {
+            problems.push(Problem::error(format!("credentials.{name}.{key}"), format!("{error}{hint}")));
         }
     }
-    check_connections(&config.api, &mut problems);
+    problems.extend(check_ca_file(&config.api));
     problems.sort_by_key(|problem| problem.is_warning);
     let is_valid = problems.iter().all(|problem| problem.is_warning);
     Loaded { config: is_valid.then_some(config), problems, text }
 }
 
-/// Whether the CA file and the proxy can be used, as far as can be told without connecting.
-fn check_connections(api: &Api, problems: &mut Vec<Problem>) {
-    let mut problem = |path: &str, expected: String| {
-        problems.push(Problem { path: path.to_owned(), found: None, expected, is_warning: false });
+/// Whether the CA file can be used, as far as can be told without connecting.
+fn check_ca_file(api: &Api) -> Option<Problem> {
+    let path = api.ca_file.as_ref()?;
+    let read = std::fs::read(path).map_err(|error| error.to_string());
+    let parsed = read.and_then(|pem| Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()));
+    let expected = match parsed {
+        Ok(certificates) if certificates.is_empty() => format!("{} holds no PEM certificate", path.display()),
+        Ok(_) => return None,
+        Err(error) => format!("cannot use {}: {error}", path.display()),
     };
-    if let Some(path) = &api.ca_file {
-        let read = std::fs::read(path).map_err(|error| error.to_string());
-        let parsed = read.and_then(|pem| Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()));
-        match parsed {
-            Ok(certificates) if certificates.is_empty() => {
-                problem("api.ca_file", format!("{} holds no PEM certificate", path.display()));
-            }
-            Ok(_) => {}
-            Err(error) => problem("api.ca_file", format!("cannot use {}: {error}", path.display())),
-        }
-    }
+    Some(Problem::error("api.ca_file", expected))
 }
 
 #[cfg(test)]

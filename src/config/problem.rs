@@ -15,6 +15,13 @@ pub struct Problem {
     pub is_warning: bool,
 }
 
+impl Problem {
+    /// Something that is missing or cannot be used, without a value to show.
+    pub fn error(path: impl Into<String>, expected: impl Into<String>) -> Self {
+        Problem { path: path.into(), found: None, expected: expected.into(), is_warning: false }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.found {

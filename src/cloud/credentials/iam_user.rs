@@ -38,10 +38,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// One user, for all of its projects.
 #[derive(Debug)]
 pub(super) struct TokenIssuer {
-    pub user: IamUser,
-    pub environment: Environment,
-    pub http: reqwest::Client,
-    pub clock: Clock,
+    user: IamUser,
+    environment: Environment,
+    http: reqwest::Client,
+    clock: Clock,
     /// Passwords are kept from being locked as keys are.
     passwords: Keys,
     /// A plain mutex: held to read or change these few words, never across an await.
