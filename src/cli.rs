@@ -100,9 +100,8 @@ pub struct Simulate {
     #[arg(long = "web.listen-address", value_name = "ADDR", default_value = "127.0.0.1:19678")]
     pub listen_address: String,
     /// What goes wrong, repeatable: KIND or KIND:OPTION=VALUE,…; KIND is throttle,
-    /// server-error, forbidden, hang, disconnect, truncate, html, empty, redirect, endless-pages, ignore-offset, odd-rows or echo; OPTION is project (a name, iam or
-    /// metadata), times, after or
-    /// retry_after
+    /// server-error, forbidden, hang, disconnect, truncate, html, empty, redirect, endless-pages, ignore-offset, odd-rows or echo; OPTION is project (a name, iam, sts,
+    /// metadata or pod-identity), times, after or retry_after
     #[arg(long = "fault", value_name = "FAULT")]
     pub faults: Vec<String>,
     /// What limit and offset count

@@ -10,6 +10,7 @@ pub mod error;
 mod exchange;
 pub mod lockout;
 pub mod pages;
+mod project_id;
 pub mod retry;
 pub mod signing;
 pub mod throttle;

@@ -3,17 +3,21 @@
 //!
 //! Loading reports every problem at once; what comes out of it needs no further checks.
 
+mod chain;
+mod credentials;
 pub mod effective;
 pub mod endpoint;
 pub mod load;
 mod problem;
+pub mod profile;
 mod read;
 mod secret;
 mod sections;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use chrono_tz::Tz;
+use reqwest::Url;
 use secrecy::SecretString;
 
 pub use endpoint::Endpoint;
@@ -23,8 +27,8 @@ pub use secret::{Environment, Secret, SecretError};
 
 use crate::usage::Window;
 
-/// The name under which the environment's credentials stand where none are configured.
-pub const ENVIRONMENT: &str = "environment";
+/// The name under which those credentials stand that are found where none are configured.
+pub const DEFAULT_CREDENTIALS: &str = "default";
 
 /// A whole configuration, valid.
 #[derive(Clone, Debug)]
@@ -78,6 +82,8 @@ pub struct Api {
     pub requests_per_second: f64,
     /// Entries a page, 1 to 1000.
     pub page_size: usize,
+    /// Where IAM is asked, for tokens and for ids of projects; `None` is the IAM of each project's region.
+    pub iam_endpoint: Option<Endpoint>,
     /// Certificates to trust besides the system's.
     pub ca_file: Option<PathBuf>,
     /// URL of a proxy for all requests; otherwise `HTTPS_PROXY` and `NO_PROXY` count. Secret, as it may hold a password.
@@ -91,6 +97,7 @@ impl Default for Api {
             max_retries: 3,
             requests_per_second: 5.0,
             page_size: 1000,
+            iam_endpoint: None,
             ca_file: None,
             proxy: None,
         }
@@ -108,6 +115,12 @@ pub enum CredentialsSource {
     IamUser(IamUser),
     /// Temporary keys of the agency of the ECS instance that this runs on.
     EcsAgency(EcsAgency),
+    /// Temporary keys of an agency that trusts an OpenID Connect provider.
+    Oidc(Oidc),
+    /// Temporary keys of the agency of the CCE pod that this runs in.
+    PodIdentity(PodIdentity),
+    /// Keys in the official SDK's credentials file.
+    Profile(Profile),
 }
 
 /// A key pair.
@@ -130,7 +143,7 @@ pub struct IamUser {
     pub user: String,
     /// The user's password.
     pub password: Secret,
-    /// Where IAM is asked; `None` is the IAM of the project's region.
+    /// Where IAM is asked; `None` is where [`Api::iam_endpoint`] says.
     pub endpoint: Option<Endpoint>,
 }
 
@@ -141,28 +154,66 @@ pub struct EcsAgency {
     pub endpoint: Endpoint,
 }
 
-impl Keys {
-    /// Access key, secret key and security token in the environment: as the official SDK names them, and as its
-    /// documentation's sample programs do (contract, 7.5).
-    const VARIABLES: [[&str; 3]; 2] = [
-        ["HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"],
-        ["CLOUD_SDK_AK", "CLOUD_SDK_SK", "CLOUD_SDK_SECURITY_TOKEN"],
-    ];
+/// An agency that is assumed with the token of an OpenID Connect provider (contract, 7.3).
+#[derive(Clone, Debug)]
+pub struct Oidc {
+    /// URN of the provider in IAM.
+    pub provider_urn: String,
+    /// URN of the agency.
+    pub agency_urn: String,
+    /// The provider's token; a file is read again at each renewal, because such tokens live shortly.
+    pub id_token: Secret,
+    /// What the session is called in the cloud's audit trail.
+    pub session_name: String,
+    /// How long the keys shall live: 15 minutes to 12 hours, and no longer than the agency allows.
+    pub duration: Duration,
+    /// A policy that narrows what the keys may do, as JSON.
+    pub policy: Option<String>,
+    /// Ids of policies that narrow what the keys may do.
+    pub policy_ids: Vec<String>,
+    /// Where STS is asked; `None` is the STS of the project's region.
+    pub endpoint: Option<Endpoint>,
+}
 
-    /// The keys that apply where no credentials are configured: the first set of variables of which any is there.
-    /// Half a pair is not made up from the other set.
-    pub fn of_environment(environment: &Environment) -> Self {
-        let is_set = |name: &&str| environment.get(name).is_some();
-        let [official, _] = Self::VARIABLES;
-        let set = Self::VARIABLES.into_iter().find(|set| set.iter().any(is_set));
-        let [access_key, secret_key, security_token] = set.unwrap_or(official);
-        let variable = |name: &str| Secret::Env(name.to_owned());
-        Keys {
-            access_key: variable(access_key),
-            secret_key: variable(secret_key),
-            security_token: is_set(&security_token).then(|| variable(security_token)),
-        }
+impl Oidc {
+    /// What the session is called if nobody says otherwise.
+    pub const SESSION_NAME: &str = "oidc-sts-session";
+    /// How long the keys live if nobody says otherwise.
+    pub const DURATION: Duration = Duration::from_secs(3600);
+    /// What STS accepts as duration.
+    pub const DURATIONS: RangeInclusive<Duration> = Duration::from_secs(900)..=Duration::from_secs(43_200);
+}
+
+/// The agency of a pod's service account (contract, 7.4).
+#[derive(Clone, Debug)]
+pub struct PodIdentity {
+    /// Where the node's agent is asked, path included.
+    pub url: String,
+    /// The service account's token.
+    pub token: Secret,
+}
+
+impl PodIdentity {
+    /// The variable in which the platform says where the node's agent is.
+    pub const URL_VARIABLE: &str = "HC_CONTAINER_CREDENTIALS_FULL_URI";
+    /// The variable in which the platform says where the service account's token is.
+    pub const TOKEN_VARIABLE: &str = "HC_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+
+    /// Whether the node's agent may be asked there. Without TLS, too: the platform says where, and it is the cluster's
+    /// own network.
+    pub fn is_url(text: &str) -> bool {
+        Url::parse(text).is_ok_and(|url| {
+            let is_anonymous = url.username().is_empty() && url.password().is_none();
+            matches!(url.scheme(), "http" | "https") && url.has_host() && is_anonymous
+        })
     }
+}
+
+/// The official SDK's credentials file (contract, 7.6).
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// The file, read again whenever the keys are needed.
+    pub path: PathBuf,
 }
 
 /// A project to poll, with everything it inherits.
@@ -174,8 +225,8 @@ pub struct Project {
     pub region: String,
     /// Where the service is asked.
     pub endpoint: Endpoint,
-    /// The project's id in its region.
-    pub project_id: String,
+    /// The project's id in its region; `None` is the id of the project that bears the region's name.
+    pub project_id: Option<String>,
     /// Name of its credentials.
     pub credentials: String,
     /// Labels added to every usage series.

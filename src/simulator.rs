@@ -43,6 +43,9 @@ use identity::{Issued, User};
 const FAILURES_TO_LOCK: u32 = 5;
 const LOCKED_FOR: Duration = Duration::from_secs(5 * 60);
 
+/// Where a node's agent answers; the platform tells its pods.
+pub const POD_IDENTITY_PATH: &str = "/v1/pod-identity";
+
 /// What `limit` and `offset` count; the contract does not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Paging {
@@ -106,7 +109,7 @@ pub struct Seen {
     pub at: Instant,
     /// Path and query.
     pub target: String,
-    /// The project's id; `iam` or `metadata` for those services.
+    /// The project's id; `iam`, `sts`, `metadata` or `pod-identity` for those services.
     pub project_id: String,
     /// When it was signed: the header `X-Sdk-Date`.
     pub signed: Option<String>,
@@ -325,15 +328,33 @@ impl Simulator {
         }
     }
 
-    /// Answers for IAM and the metadata service.
+    /// Answers for IAM, STS, the metadata service and the agent of a node.
     fn credentials(&self, request: &Request<Bytes>) -> Option<Outcome> {
         let now = (self.options.clock)();
         let lifetime = chrono::Duration::from_std(self.options.lifetime).unwrap_or_default();
         match (request.method(), request.uri().path()) {
             (&Method::POST, "/v3/auth/tokens") => {
-                let mut state = self.lock();
-                let (status, token, body) = state.issued.token(&self.options.user, request.body(), now, lifetime);
+                let default_project = self.options.projects.first().map_or("", |project| &project.id);
+                let user = &self.options.user;
+                let answer = self.lock().issued.token(user, default_project, request.body(), now, lifetime);
+                let (status, token, body) = answer;
                 Some(Outcome::Token(status, token, body))
+            }
+            (&Method::GET, "/v3/projects") => {
+                if let Err(reason) = self.authenticate(request) {
+                    return Some(Outcome::Json(StatusCode::UNAUTHORIZED, error("APIGW.0301", &reason)));
+                }
+                let name = request.uri().query().and_then(|query| query.strip_prefix("name="));
+                Some(Outcome::Json(StatusCode::OK, identity::projects(&self.options.projects, name)))
+            }
+            (&Method::POST, "/v5/agencies/assume-with-oidc") => {
+                let (status, body) = self.lock().issued.assume_with_oidc(request.body(), now, lifetime);
+                Some(Outcome::Json(status, body))
+            }
+            (&Method::POST, POD_IDENTITY_PATH) => {
+                let token = request.headers().get("authorization").map(HeaderValue::as_bytes);
+                let (status, body) = self.lock().issued.pod_identity(token, now, lifetime);
+                Some(Outcome::Json(status, body))
             }
             (&Method::PUT, "/meta-data/latest/api/token") => {
                 Some(Outcome::Raw(StatusCode::OK, "text/plain", identity::METADATA_TOKEN.to_owned()))
@@ -411,10 +432,12 @@ impl Simulator {
     }
 }
 
-/// Whom a request is about, for faults and for those who watch: a project's id, `iam` or `metadata`.
+/// Whom a request is about, for faults and for those who watch: a project's id, or the name of a service.
 fn place(path: &str) -> &str {
     match path {
-        "/v3/auth/tokens" => "iam",
+        "/v3/auth/tokens" | "/v3/projects" => "iam",
+        "/v5/agencies/assume-with-oidc" => "sts",
+        POD_IDENTITY_PATH => "pod-identity",
         "/meta-data/latest/api/token" | "/openstack/latest/securitykey" => "metadata",
         _ => api::project_id(path).unwrap_or_default(),
     }

@@ -20,8 +20,8 @@ pub use crate::usage::{Bounds, Clock, Measure, Reason, Series, Tally, Window};
 pub struct Target {
     /// The label `project`.
     pub name: String,
-    /// The project's id in its region.
-    pub project_id: String,
+    /// The project's id in its region, if it is configured.
+    pub project_id: Option<String>,
     /// The region; empty where only an endpoint is configured.
     pub region: String,
     /// Scheme and host of the service.
@@ -71,6 +71,8 @@ pub struct Attempt {
     pub retries: u64,
     /// What came and was not added up; counted for complete polls.
     pub ignored: Ignored,
+    /// The project's id, configured or looked up, if it is known.
+    pub project_id: Option<Arc<str>>,
     /// When the credentials in force after the poll expire, if that is known.
     pub credentials_expiry: Option<DateTime<Utc>>,
 }
@@ -97,6 +99,8 @@ pub struct LastPoll {
     pub duration: Duration,
     /// Why it failed, if it did.
     pub failure: Option<Failure>,
+    /// The project's id, configured or looked up, if it was known.
+    pub project_id: Option<Arc<str>>,
     /// When the credentials then in force expire, if that is known.
     pub credentials_expiry: Option<DateTime<Utc>>,
 }
@@ -144,6 +148,12 @@ pub struct Project {
 }
 
 impl Project {
+    /// The project's id, configured or looked up; `None` until it is.
+    pub fn project_id(&self) -> Option<&str> {
+        let looked_up = || self.health.last.as_ref()?.project_id.as_deref();
+        self.target.project_id.as_deref().or_else(looked_up)
+    }
+
     /// The usage, unless it is too old to be shown at `now`.
     pub fn usage_at(&self, now: DateTime<Utc>) -> Option<&Usage> {
         self.usage.as_ref().filter(|usage| {
@@ -178,8 +188,13 @@ impl Project {
                 Some(failure)
             }
         };
-        let (at, duration, credentials_expiry) = (attempt.at, attempt.duration, attempt.credentials_expiry);
-        health.last = Some(LastPoll { at, duration, failure, credentials_expiry });
+        health.last = Some(LastPoll {
+            at: attempt.at,
+            duration: attempt.duration,
+            failure,
+            project_id: attempt.project_id,
+            credentials_expiry: attempt.credentials_expiry,
+        });
     }
 }
 
@@ -299,6 +314,7 @@ mod tests {
             request_durations: vec![Duration::from_millis(50), Duration::from_secs(60)],
             retries: 1,
             ignored: Ignored { duplicate: 1, ..Ignored::default() },
+            project_id: None,
             credentials_expiry: None,
         }
     }
@@ -306,7 +322,7 @@ mod tests {
     fn world() -> (Writer, Reader) {
         let target = Target {
             name: "a".into(),
-            project_id: String::new(),
+            project_id: None,
             region: String::new(),
             endpoint: String::new(),
             labels: vec![],

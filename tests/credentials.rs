@@ -1,4 +1,5 @@
-//! Each source of credentials against the simulated IAM and metadata service: first use, renewal, failure, recovery.
+//! Each source of credentials against the simulated services: first use, renewal, failure, recovery, rotation; and ids of
+//! projects that are looked up.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
@@ -16,6 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 struct World {
     simulator: Arc<Simulator>,
+    address: SocketAddr,
     pollers: Vec<Poller>,
     _stop: DropGuard,
 }
@@ -25,24 +27,38 @@ struct World {
 async fn world(credentials: &str, hours: u64, faults: &[&str]) -> World {
     let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
     let lifetime = Duration::from_secs(hours * 3600);
-    let simulator = Simulator::new(Options { faults, lifetime, ..Options::default() });
+    let simulator = Simulator::new(Options { faults, lifetime, token: Some("given".to_owned()), ..Options::default() });
     let stop = CancellationToken::new();
     let address = simulator.spawn(stop.clone()).await.unwrap();
     let pollers = pollers(address, credentials).await;
-    World { simulator, pollers, _stop: stop.drop_guard() }
+    World { simulator, address, pollers, _stop: stop.drop_guard() }
+}
+
+/// A cloud without faults and pollers of projects that are told apart by what `projects` say.
+async fn world_of(credentials: &str, projects: &[String]) -> World {
+    let mut world = world(KEYS, 1, &[]).await;
+    world.pollers = pollers_of(projects, world.address, credentials).await;
+    world
 }
 
 async fn pollers(address: SocketAddr, credentials: &str) -> Vec<Poller> {
-    let credentials = credentials.replace("ADDRESS", &format!("'http://{address}'"));
-    let text = format!(
-        "api: {{requests_per_second: 1000, max_retries: 0}}
+    let ids = ["5f0d1e2c3b4a59687786a5b4c3d2e101", "5f0d1e2c3b4a59687786a5b4c3d2e103"];
+    pollers_of(&ids.map(|id| format!("project_id: {id}")), address, credentials).await
+}
+
+/// Pollers of projects that are told apart by what `projects` say.
+async fn pollers_of(projects: &[String], address: SocketAddr, credentials: &str) -> Vec<Poller> {
+    let credentials = credentials.replace("ADDRESS", &format!("http://{address}"));
+    let mut text = format!(
+        "api: {{requests_per_second: 1000, max_retries: 0, iam_endpoint: 'http://{address}'}}
 windows: [yesterday]
 credentials: {{main: {{{credentials}}}}}
 projects:
-  - {{name: studio-prod, endpoint: 'http://{address}', project_id: 5f0d1e2c3b4a59687786a5b4c3d2e101}}
-  - {{name: campaign, endpoint: 'http://{address}', project_id: 5f0d1e2c3b4a59687786a5b4c3d2e103}}
 "
     );
+    for (number, project) in projects.iter().enumerate() {
+        text += &format!("  - {{name: project-{number}, endpoint: 'http://{address}', {project}}}\n");
+    }
     let loaded = load_text(text, Path::new("config.yaml"), &Environment::default()).await;
     let config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.problems));
     let connector = Connector::new(config.api.clone(), Utc::now).unwrap();
@@ -97,8 +113,12 @@ async fn advance(minutes: u64) {
     tokio::time::resume();
 }
 
-const ROBOT: &str = "iam_user: {domain: simulated, user: robot, password: simulated-password, endpoint: ADDRESS}";
-const AGENCY: &str = "ecs_agency: {endpoint: ADDRESS}";
+const ROBOT: &str = "iam_user: {domain: simulated, user: robot, password: simulated-password}";
+const AGENCY: &str = "ecs_agency: {endpoint: 'ADDRESS'}";
+const OIDC: &str =
+    "oidc: {provider_urn: p, agency_urn: a, id_token: simulated-id-token, duration: 1h, endpoint: 'ADDRESS'}";
+const POD: &str = "pod_identity: {url: 'ADDRESS/v1/pod-identity', token: simulated-pod-token}";
+const KEYS: &str = "access_key: SIMULATEDACCESSKEY01, secret_key: simulated/Secret+Key000000000000000000001";
 
 #[tokio::test]
 async fn a_user_gets_one_token_a_project_and_renews_it_in_time() {
@@ -147,7 +167,7 @@ async fn a_wrong_password_is_tried_once_until_it_changes() {
         assert_eq!(world.poll().await, auth);
     }
     assert_eq!(world.asked("iam"), 1, "and never again");
-    assert!(message(world.pollers[0].poll().await).contains("IAM refused this password of user robot"));
+    assert!(message(world.pollers[0].poll().await).contains("IAM refused this password"));
 
     std::fs::write(file.path(), "simulated-password").unwrap();
     advance(2).await;
@@ -196,32 +216,196 @@ async fn a_token_that_ends_early_is_renewed_once() {
     assert_eq!(world.asked("iam"), 3);
 }
 
+/// The sources of temporary keys: configuration, where they are asked, and in how many requests.
+const TEMPORARY: [(&str, &str, usize); 3] = [(AGENCY, "metadata", 2), (OIDC, "sts", 1), (POD, "pod-identity", 1)];
+
 #[tokio::test]
-async fn an_agency_gives_keys_to_all_projects_and_renews_them_in_time() {
-    let world = world(AGENCY, 1, &[]).await;
-    assert_eq!(world.poll().await, GOOD);
-    assert_eq!(world.poll().await, GOOD);
-    assert_eq!(world.asked("metadata"), 2, "a token and the keys, once for both");
-    advance(49).await;
-    assert_eq!(world.poll().await, GOOD);
-    assert_eq!(world.asked("metadata"), 2);
-    advance(2).await;
-    assert_eq!(world.poll().await, GOOD);
-    world.asked_in_all("metadata", 4).await; // ten minutes before their end
-    assert_eq!(world.poll().await, GOOD);
-    assert_eq!(world.asked("metadata"), 4);
+async fn temporary_keys_are_given_to_all_projects_and_renewed_in_time() {
+    for (source, place, requests) in TEMPORARY {
+        let world = world(source, 1, &[]).await;
+        assert_eq!(world.poll().await, GOOD, "{source}");
+        assert_eq!(world.poll().await, GOOD);
+        assert_eq!(world.asked(place), requests, "once for both");
+        let left = world.pollers[0].poll().await.credentials_expiry.unwrap() - Utc::now();
+        assert!((59..=60).contains(&left.num_minutes()), "{left}");
+        advance(49).await;
+        assert_eq!(world.poll().await, GOOD);
+        assert_eq!(world.asked(place), requests);
+        advance(2).await;
+        assert_eq!(world.poll().await, GOOD);
+        world.asked_in_all(place, 2 * requests).await; // ten minutes before their end
+        assert_eq!(world.poll().await, GOOD);
+        assert_eq!(world.asked(place), 2 * requests);
+    }
 }
 
 #[tokio::test]
-async fn the_metadata_service_may_fail_while_the_keys_are_good() {
-    let world = world(AGENCY, 1, &["hang:project=metadata,after=2"]).await;
+async fn a_hundred_projects_cause_one_renewal() {
+    for (source, place, requests) in TEMPORARY {
+        let world = world(source, 1, &[]).await;
+        let address = world.address;
+        let ids = vec!["project_id: 5f0d1e2c3b4a59687786a5b4c3d2e101".to_owned(); 100];
+        let pollers = Arc::new(pollers_of(&ids, address, source).await);
+        for renewals in [1, 2] {
+            let polls: Vec<_> = (0..100)
+                .map(|index| {
+                    let pollers = Arc::clone(&pollers);
+                    tokio::spawn(async move { reason(&pollers[index].poll().await) })
+                })
+                .collect();
+            for poll in polls {
+                assert_eq!(poll.await.unwrap(), None);
+            }
+            world.asked_in_all(place, renewals * requests).await;
+            advance(55).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_gives_keys_may_fail_while_they_are_good() {
+    for (source, place, requests) in TEMPORARY {
+        let world = world(source, 1, &[&format!("hang:project={place},after={requests},times=1")]).await;
+        assert_eq!(world.poll().await, GOOD, "{source}");
+        advance(51).await;
+        assert_eq!(world.poll().await, GOOD, "with the old keys");
+        advance(10).await;
+        let attempt = world.pollers[0].poll().await;
+        assert_eq!(reason(&attempt), Some(Reason::Timeout), "the keys have ended");
+        assert!(message(attempt).contains("credentials main: no answer came from"));
+        advance(2).await;
+        assert_eq!(world.poll().await, GOOD, "recovered");
+    }
+}
+
+#[tokio::test]
+async fn who_refuses_keys_is_named_and_nothing_secret_is_shown() {
+    for (source, place) in [(OIDC, "sts"), (POD, "pod-identity")] {
+        let wrong = source.replace("simulated-id-token", "hunter2").replace("simulated-pod-token", "hunter2");
+        let world = world(&wrong, 1, &[]).await;
+        let attempt = world.pollers[0].poll().await;
+        let (expected, saying) = match place {
+            "sts" => (Reason::Forbidden, "HTTP 403 SIM.0001: the id token is not trusted"),
+            _ => (Reason::Auth, "HTTP 401 SIM.0001: the service account is not associated"),
+        };
+        assert_eq!(reason(&attempt), Some(expected));
+        assert!(message(attempt).contains(saying));
+        let world = self::world(&wrong, 1, &[&format!("echo:project={place}")]).await;
+        let message = message(world.pollers[0].poll().await);
+        assert!(message.contains("credentials main: HTTP 401") && !message.contains("hunter2"), "{message}");
+        assert!(!format!("{:?}", world.pollers[0]).contains("hunter2"));
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_a_file_is_read_again_at_each_renewal() {
+    for (source, place) in [(OIDC, "sts"), (POD, "pod-identity")] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        std::fs::write(&path, "simulated-id-token").unwrap();
+        let right = if place == "sts" { "simulated-id-token" } else { "simulated-pod-token" };
+        std::fs::write(&path, right).unwrap();
+        let world = world(&source.replace(right, &format!("{{file: {}}}", path.display())), 1, &[]).await;
+        assert_eq!(world.poll().await, GOOD, "{source}");
+        std::fs::write(&path, "expired").unwrap();
+        advance(61).await;
+        assert!(message(world.pollers[0].poll().await).contains("SIM.0001"));
+        // Replaced as a whole, as programs that rotate tokens do.
+        let next = directory.path().join("next");
+        std::fs::write(&next, format!("{right}\n")).unwrap();
+        std::fs::rename(&next, &path).unwrap();
+        advance(2).await;
+        assert_eq!(world.poll().await, GOOD);
+        std::fs::remove_file(&path).unwrap();
+        advance(61).await;
+        assert!(message(world.pollers[0].poll().await).contains("cannot read"));
+    }
+}
+
+/// Kubernetes mounts a secret as links into a directory that is itself a link, and swaps that link.
+#[tokio::test]
+async fn keys_rotate_as_kubernetes_swaps_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    for (version, secret) in [("..1", "wrong"), ("..2", "simulated/Secret+Key000000000000000000001")] {
+        std::fs::create_dir(path(version)).unwrap();
+        std::fs::write(path(version).join("ak"), "SIMULATEDACCESSKEY01").unwrap();
+        std::fs::write(path(version).join("sk"), secret).unwrap();
+    }
+    std::os::unix::fs::symlink("..1", path("..data")).unwrap();
+    for key in ["ak", "sk"] {
+        std::os::unix::fs::symlink(format!("..data/{key}"), path(key)).unwrap();
+    }
+    let (access_key, secret_key) = (path("ak"), path("sk"));
+    let source =
+        format!("access_key: {{file: {}}}, secret_key: {{file: {}}}", access_key.display(), secret_key.display());
+    let world = world(&source, 1, &[]).await;
+    assert_eq!(world.poll().await, [Some(Reason::Auth), Some(Reason::Auth)]);
+    std::os::unix::fs::symlink("..2", path("..data_tmp")).unwrap();
+    std::fs::rename(path("..data_tmp"), path("..data")).unwrap();
+    assert_eq!(world.poll().await, GOOD, "at once: a changed key is another key");
+}
+
+#[tokio::test]
+async fn a_profile_is_read_again_whenever_it_is_needed() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let write = |secret: &str| {
+        let text = format!("[basic]\nak = SIMULATEDACCESSKEY01\nsk = {secret}\n");
+        std::fs::write(file.path(), text).unwrap();
+    };
+    write("wrong%(x)s");
+    let world = world(&format!("profile: {{file: {}}}", file.path().display()), 1, &[]).await;
+    assert_eq!(world.poll().await, [Some(Reason::Auth), Some(Reason::Auth)]);
+    write("simulated/Secret+Key000000000000000000001");
     assert_eq!(world.poll().await, GOOD);
-    advance(51).await;
-    assert_eq!(world.poll().await, GOOD, "with the old keys");
-    advance(10).await;
-    let attempt = world.pollers[0].poll().await;
-    assert_eq!(reason(&attempt), Some(Reason::Timeout));
-    assert!(message(attempt).contains("credentials main: no answer came from"), "the keys have ended");
+    std::fs::write(file.path(), "[basic]\n").unwrap();
+    assert!(message(world.pollers[0].poll().await).contains("ak is missing in [basic]"));
+}
+
+#[tokio::test]
+async fn an_id_that_is_not_configured_is_looked_up_once() {
+    let by_region = ["region: cn-north-4".to_owned(), "region: cn-north-4, windows: [today]".to_owned()];
+    for (source, asked) in [(KEYS, 1), (AGENCY, 1), (OIDC, 1), (ROBOT, 1), ("token: given", 1)] {
+        let world = world_of(source, &by_region).await;
+        for _ in 0..3 {
+            assert_eq!(world.poll().await, GOOD, "{source}");
+        }
+        assert_eq!(world.asked("iam"), asked, "{source}");
+        let attempt = world.pollers[0].poll().await;
+        assert_eq!(attempt.project_id.as_deref(), Some("5f0d1e2c3b4a59687786a5b4c3d2e101"), "{source}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_cannot_be_looked_up_is_a_failure_that_says_so() {
+    let world = world_of(KEYS, &["region: cn-east-3".to_owned(), "region: cn-north-4".to_owned()]).await;
+    assert_eq!(world.poll().await, [Some(Reason::BadRequest), None], "one region has nothing to do with another");
+    let message = message(world.pollers[0].poll().await);
+    let saying = "id of the project in region cn-east-3: IAM knows no enabled project named cn-east-3";
+    assert!(message.starts_with(saying) && message.contains("Set project_id"), "{message}");
+
+    for (fault, reason, saying) in [
+        ("forbidden:project=iam", Reason::Forbidden, "set project_id, or grant it iam:projects:listProjects"),
+        ("html:project=iam", Reason::Malformed, "no list of projects"),
+        ("echo:project=iam", Reason::Auth, "Check the access key"),
+    ] {
+        let world = self::world(KEYS, 1, &[fault]).await;
+        let pollers = pollers_of(&["region: cn-north-4".to_owned()], world.address, KEYS).await;
+        let attempt = pollers[0].poll().await;
+        assert_eq!(self::reason(&attempt), Some(reason), "{fault}");
+        let message = self::message(attempt);
+        assert!(message.contains(saying) && !message.contains("Secret+Key"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_key_is_not_tried_at_iam_and_at_the_service() {
+    let wrong = "access_key: SIMULATEDACCESSKEY01, secret_key: wrong";
+    let world = world_of(wrong, &["region: cn-north-4".to_owned(), "region: cn-north-4".to_owned()]).await;
+    for _ in 0..5 {
+        assert_eq!(world.poll().await, [Some(Reason::Auth), Some(Reason::Auth)]);
+    }
+    assert_eq!(world.simulator.seen().len(), 1, "one request in all");
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ fn now() -> DateTime<Utc> {
 fn target(name: &str, labels: &[(&str, &str)]) -> Target {
     Target {
         name: name.to_owned(),
-        project_id: "0123456789abcdef0123456789abcdef".to_owned(),
+        project_id: Some("0123456789abcdef0123456789abcdef".to_owned()),
         region: "cn-north-4".to_owned(),
         endpoint: "https://metastudio.cn-north-4.myhuaweicloud.com".to_owned(),
         labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
@@ -61,6 +61,7 @@ fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> Atte
         request_durations: [40, 40, 300, 10_001].map(Duration::from_millis).to_vec(),
         retries: 2,
         ignored: Ignored { sub_resource: 1, duplicate: 2, filtered: 3, values: 4 },
+        project_id: None,
         credentials_expiry: Some(at + chrono::Duration::hours(1)),
     }
 }

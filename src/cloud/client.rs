@@ -24,6 +24,7 @@ use super::{
     error::{Error, Service},
     exchange::{Answer, chain, excerpt, exchange, in_parentheses},
     lockout::Keys,
+    project_id::{self, ProjectId},
     retry::Retries,
     signing::{self, Payload},
     throttle::Throttle,
@@ -45,22 +46,40 @@ pub struct Connector {
     keys: Arc<Keys>,
     /// By name of credentials and host. A plain mutex: held to look up, never across an await.
     throttles: Mutex<HashMap<(String, String), Arc<Throttle>>>,
+    /// By name of credentials and region. A plain mutex: held to look up, never across an await.
+    project_ids: Mutex<HashMap<(String, String), Arc<ProjectId>>>,
 }
 
 /// The client of one project.
 #[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
+    direct: reqwest::Client,
     endpoint: Endpoint,
+    /// Where ids of projects are looked up.
+    iam: Endpoint,
     /// Whose name stands in the logs and in the lock-out's books.
     project: String,
     credentials: Arc<Credentials>,
-    project_id: String,
+    /// The configured id.
+    project_id: Option<Arc<str>>,
+    /// The id of the project that bears the region's name, shared with all who need it.
+    of_region: Arc<ProjectId>,
     region: String,
     keys: Arc<Keys>,
     throttle: Arc<Throttle>,
     api: Api,
     clock: Clock,
+}
+
+/// What is asked, by as many attempts as it takes.
+struct Call<'a> {
+    service: Service,
+    endpoint: &'a Endpoint,
+    path: &'a str,
+    /// As it is signed.
+    query: String,
+    headers: &'a [(&'a str, &'a str)],
 }
 
 /// What a poll's requests cost, for the metrics.
@@ -134,31 +153,35 @@ impl Connector {
             Some(url) => builder().proxy(Proxy::all(url.expose_secret())?).build()?,
             None => builder().build()?,
         };
-        Ok(Connector { http, direct, api, clock, keys: Arc::default(), throttles: Mutex::default() })
+        let (throttles, project_ids) = Default::default();
+        Ok(Connector { http, direct, api, clock, keys: Arc::default(), throttles, project_ids })
     }
 
     /// Credentials that several projects may share.
-    pub fn credentials(&self, name: &str, source: CredentialsSource, environment: Environment) -> Arc<Credentials> {
-        let (http, direct) = (self.http.clone(), self.direct.clone());
-        Arc::new(Credentials::new(name, source, environment, self.clock, http, direct))
+    pub fn credentials(&self, name: &str, mut source: CredentialsSource, environment: Environment) -> Arc<Credentials> {
+        let (http, direct, keys) = (self.http.clone(), self.direct.clone(), Arc::clone(&self.keys));
+        if let CredentialsSource::IamUser(user) = &mut source {
+            user.endpoint = user.endpoint.take().or_else(|| self.api.iam_endpoint.clone());
+        }
+        Arc::new(Credentials::new(name, source, environment, self.clock, http, direct, keys))
     }
 
     /// The client of a project. Projects with the same credentials and host share a pace.
     pub fn client(&self, project: &Project, credentials: Arc<Credentials>) -> Client {
-        let endpoint = &project.endpoint;
-        let throttle = {
-            let mut throttles = self.throttles.lock().unwrap_or_else(PoisonError::into_inner);
-            let throttle = throttles
-                .entry((credentials.name.clone(), endpoint.host.clone()))
-                .or_insert_with(|| Arc::new(Throttle::new(self.api.requests_per_second)));
-            Arc::clone(throttle)
-        };
+        let name = &credentials.name;
+        let throttle = entry(&self.throttles, (name.clone(), project.endpoint.host.clone()), || {
+            Arc::new(Throttle::new(self.api.requests_per_second))
+        });
+        let of_region = entry(&self.project_ids, (name.clone(), project.region.clone()), ProjectId::new);
         Client {
-            http: if endpoint.is_loopback { self.direct.clone() } else { self.http.clone() },
-            endpoint: endpoint.clone(),
+            http: self.http.clone(),
+            direct: self.direct.clone(),
+            endpoint: project.endpoint.clone(),
+            iam: self.api.iam_endpoint.clone().unwrap_or_else(|| Endpoint::of_iam(&project.region)),
             project: project.name.clone(),
             credentials,
-            project_id: project.project_id.clone(),
+            project_id: project.project_id.as_deref().map(Arc::from),
+            of_region,
             region: project.region.clone(),
             keys: Arc::clone(&self.keys),
             throttle,
@@ -166,6 +189,15 @@ impl Connector {
             clock: self.clock,
         }
     }
+}
+
+/// The value of a key, made if it is not there.
+fn entry<V>(
+    map: &Mutex<HashMap<(String, String), Arc<V>>>,
+    key: (String, String),
+    make: impl FnOnce() -> Arc<V>,
+) -> Arc<V> {
+    Arc::clone(map.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert_with(make))
 }
 
 impl Client {
@@ -180,27 +212,59 @@ impl Client {
     }
 
     fn scope(&self) -> Scope<'_> {
-        Scope { project_id: &self.project_id, region: &self.region }
+        Scope { project_id: self.project_id.as_deref(), region: &self.region }
     }
 
-    /// Gets `path` with a query, retrying what is worth it until `deadline`.
+    /// The project's id, as far as it is known.
+    pub fn known_project_id(&self) -> Option<Arc<str>> {
+        self.project_id.clone().or_else(|| self.credentials.project_id(self.scope())).or_else(|| self.of_region.known())
+    }
+
+    /// The project's id: the configured one, or else that of the project that bears the region's name. That one
+    /// comes with the token where there is one for the project, and is looked up once where there is not.
+    ///
+    /// # Errors
+    /// Why it could not be looked up.
+    pub async fn project_id(&self, deadline: Instant, log: &mut RequestLog) -> Result<Arc<str>, Error> {
+        if let Some(id) = self.project_id.clone().or_else(|| self.of_region.known()) {
+            return Ok(id);
+        }
+        self.credentials.identity(self.scope()).await?;
+        if let Some(id) = self.credentials.project_id(self.scope()) {
+            return Ok(id);
+        }
+        let look_up = async {
+            let query = [("name", &*self.region)];
+            let response = self.get(Service::Projects, "/v3/projects", &query, &[], deadline, log).await?;
+            project_id::of_region(&response.body, &self.region)
+        };
+        self.of_region.get(look_up).await
+    }
+
+    fn endpoint(&self, service: Service) -> &Endpoint {
+        if service == Service::MetaStudio { &self.endpoint } else { &self.iam }
+    }
+
+    /// Gets `path` of MetaStudio, or of IAM, with a query, retrying what is worth it until `deadline`.
     ///
     /// # Errors
     /// The last attempt's error.
     pub async fn get(
         &self,
+        service: Service,
         path: &str,
         query: &[(&str, &str)],
         headers: &[(&str, &str)],
         deadline: Instant,
         log: &mut RequestLog,
     ) -> Result<Response, Error> {
-        let query = signing::canonical_query(query);
+        let call =
+            Call { endpoint: self.endpoint(service), service, path, query: signing::canonical_query(query), headers };
         let mut retries = Retries::new(self.api.max_retries, deadline);
         let mut identity = self.credentials.identity(self.scope()).await?;
         let mut renewed = false;
         loop {
-            let error = match self.attempt(path, &query, headers, &identity, deadline, log).await {
+            let error = match self.attempt(&call, &identity, deadline, log).await {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
@@ -208,12 +272,15 @@ impl Client {
                 // A secret may have been rotated a moment ago, a token may have ended early: another one gets its
                 // own, single try.
                 renewed = true;
-                if let Some(another) = self.credentials.another(&identity, &self.endpoint.host, self.scope()).await {
+                if let Some(another) = self.credentials.another(&identity, &call.endpoint.host, self.scope()).await {
                     tracing::info!(project = self.project, "the key or token was refused: trying the one in force now");
                     identity = another;
                     log.retries += 1;
                     continue;
                 }
+            }
+            if error.is_foreign_project() {
+                self.of_region.forget();
             }
             let Some(wait) = retries.after(&error) else { return Err(error) };
             tracing::debug!(project = self.project, %error, wait = ?wait, "request failed, will retry");
@@ -224,24 +291,25 @@ impl Client {
 
     async fn attempt(
         &self,
-        path: &str,
-        query: &str,
-        headers: &[(&str, &str)],
+        call: &Call<'_>,
         identity: &Identity,
         deadline: Instant,
         log: &mut RequestLog,
     ) -> Result<Response, Error> {
-        let pass = self.keys.admit(identity.fingerprint(&self.endpoint.host), &self.project).await?;
+        let Call { endpoint, path, query, .. } = call;
+        let pass = self.keys.admit(identity.fingerprint(&endpoint.host), &self.project).await?;
         self.throttle.turn().await;
         pass.check()?;
 
-        let headers = self.headers(path, query, headers, identity)?;
-        let url = format!("{}{path}?{query}", self.endpoint);
+        let headers = self.headers(call, identity)?;
+        let url = format!("{endpoint}{path}?{query}");
+        // No proxy could reach this machine.
+        let http = if endpoint.is_loopback { &self.direct } else { &self.http };
         let start = Instant::now();
         let last = (start + self.api.request_timeout).min(deadline);
-        let answer = exchange(self.http.get(url).headers(headers), &self.endpoint.host, last).await;
+        let answer = exchange(http.get(url).headers(headers), &endpoint.host, last).await;
         let status = answer.as_ref().ok().map(|answer| answer.status.as_u16());
-        let result = answer.and_then(|answer| self.judge(answer, identity));
+        let result = answer.and_then(|answer| self.judge(call.service, answer, identity));
         *log.codes.entry(status).or_default() += 1;
         log.durations.push(start.elapsed());
         match &result {
@@ -254,22 +322,17 @@ impl Client {
         result
     }
 
-    fn headers(
-        &self,
-        path: &str,
-        query: &str,
-        given: &[(&str, &str)],
-        identity: &Identity,
-    ) -> Result<HeaderMap, Error> {
+    fn headers(&self, call: &Call<'_>, identity: &Identity) -> Result<HeaderMap, Error> {
         let date = (self.clock)().format("%Y%m%dT%H%M%SZ").to_string();
-        let mut headers = given.to_vec();
-        headers.push(("host", &self.endpoint.host));
+        let mut headers = call.headers.to_vec();
+        headers.push(("host", &call.endpoint.host));
         let authorization;
         match identity {
             Identity::Token(token) => headers.push(("x-auth-token", token.expose_secret())),
             Identity::Keys { access_key, secret_key, security_token } => {
                 headers.push(("x-sdk-date", &date));
                 headers.extend(security_token.iter().map(|token| ("x-security-token", token.expose_secret())));
+                let Call { path, query, .. } = call;
                 let request =
                     signing::Request { method: "GET", path, query, headers: &headers, payload: Payload::Signed(b"") };
                 authorization =
@@ -289,9 +352,9 @@ impl Client {
     }
 
     /// Judges an answer, its status first.
-    fn judge(&self, answer: Answer, identity: &Identity) -> Result<Response, Error> {
+    fn judge(&self, service: Service, answer: Answer, identity: &Identity) -> Result<Response, Error> {
         if answer.status != StatusCode::OK {
-            return Err(answer.error(Service::MetaStudio, StatusCode::OK, (self.clock)(), |text| identity.redact(text)));
+            return Err(answer.error(service, StatusCode::OK, (self.clock)(), |text| identity.redact(text)));
         }
         let request_id = answer.request_id();
         Ok(Response { body: answer.body?, request_id, identity: identity.clone() })

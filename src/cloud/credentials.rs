@@ -5,20 +5,31 @@ mod cache;
 mod ecs_agency;
 mod iam_user;
 mod keys;
+mod oidc;
+mod pod_identity;
+mod profile;
+mod temporary;
 mod token;
 
 use std::{
     collections::HashMap,
+    fmt::Display,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 
-use self::{cache::Cache, iam_user::TokenIssuer};
-use super::{error::Error, lockout::Fingerprint};
+use self::{
+    cache::{Cache, Fetched},
+    iam_user::TokenIssuer,
+};
+use super::{
+    error::Error,
+    lockout::{self, Fingerprint},
+};
 use crate::{
-    config::{CredentialsSource, EcsAgency, Environment, Keys, Secret, SecretError},
+    config::{CredentialsSource, EcsAgency, Endpoint, Environment, Keys, Oidc, PodIdentity, Profile, Secret},
     usage::Clock,
 };
 
@@ -68,8 +79,8 @@ impl Identity {
 /// Which project an identity is for: a token is issued for one.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
-    /// The project's id.
-    pub project_id: &'a str,
+    /// The project's id; `None` is the project that bears the region's name.
+    pub project_id: Option<&'a str>,
     /// Its region; empty where only an endpoint is configured.
     pub region: &'a str,
 }
@@ -91,20 +102,24 @@ enum Source {
     Keys(Keys),
     /// Read anew each time.
     Token(Secret),
-    EcsAgency {
-        agency: EcsAgency,
-        http: reqwest::Client,
-        cache: Arc<Cache>,
-    },
+    /// Read anew each time.
+    Profile(Profile),
+    /// Keys that are the same for all projects.
+    Temporary { issuer: KeyIssuer, http: reqwest::Client, cache: Arc<Cache> },
     /// A token for each project. A plain mutex: held to look a cache up, never across an await.
-    IamUser {
-        issuer: Arc<TokenIssuer>,
-        caches: Mutex<HashMap<String, Arc<Cache>>>,
-    },
+    IamUser { issuer: Arc<TokenIssuer>, caches: Mutex<HashMap<String, Arc<Cache>>> },
+}
+
+/// Who gives temporary keys.
+#[derive(Clone, Debug)]
+enum KeyIssuer {
+    EcsAgency(EcsAgency),
+    Oidc(Oidc),
+    PodIdentity(PodIdentity),
 }
 
 impl Credentials {
-    /// Credentials from `source`. `http` is how IAM is asked; `direct` goes through no proxy.
+    /// Credentials from `source`. `http` is how IAM and STS are asked; `direct` goes through no proxy.
     pub fn new(
         name: &str,
         source: CredentialsSource,
@@ -112,20 +127,26 @@ impl Credentials {
         clock: Clock,
         http: reqwest::Client,
         direct: reqwest::Client,
+        keys: Arc<lockout::Keys>,
     ) -> Self {
+        let is_local = |endpoint: Option<&Endpoint>| endpoint.is_some_and(|endpoint| endpoint.is_loopback);
+        let temporary = |issuer, http| Source::Temporary { issuer, http, cache: Cache::new(temporary::MARGIN) };
         let source = match source {
             CredentialsSource::Keys(keys) => Source::Keys(keys),
             CredentialsSource::Token(token) => Source::Token(token),
-            CredentialsSource::EcsAgency(agency) => {
-                Source::EcsAgency { agency, http: direct, cache: Cache::new(ecs_agency::MARGIN) }
+            CredentialsSource::Profile(profile) => Source::Profile(profile),
+            // A link-local address: no proxy could reach it.
+            CredentialsSource::EcsAgency(agency) => temporary(KeyIssuer::EcsAgency(agency), direct),
+            CredentialsSource::Oidc(oidc) => {
+                let http = if is_local(oidc.endpoint.as_ref()) { direct } else { http };
+                temporary(KeyIssuer::Oidc(oidc), http)
             }
+            // On the same node, or within the cluster.
+            CredentialsSource::PodIdentity(pod) => temporary(KeyIssuer::PodIdentity(pod), direct),
             CredentialsSource::IamUser(user) => {
-                let is_local = user.endpoint.as_ref().is_some_and(|endpoint| endpoint.is_loopback);
-                let http = if is_local { direct } else { http };
-                Source::IamUser {
-                    issuer: TokenIssuer::new(user, environment.clone(), http, clock),
-                    caches: Mutex::default(),
-                }
+                let http = if is_local(user.endpoint.as_ref()) { direct } else { http };
+                let issuer = TokenIssuer::new(user, environment.clone(), http, clock, keys);
+                Source::IamUser { issuer, caches: Mutex::default() }
             }
         };
         Credentials { name: name.to_owned(), source, environment, clock }
@@ -137,27 +158,31 @@ impl Credentials {
     /// [`Error::Unavailable`], with the name of these credentials, where a variable or file is missing or the source gives
     /// nothing.
     pub async fn identity(&self, scope: Scope<'_>) -> Result<Identity, Error> {
-        let unreadable = |error: SecretError| Arc::new(Error::Credentials(error.to_string()));
         let identity = match &self.source {
             Source::Keys(keys) => keys::fetch(keys, &self.environment).await.map_err(unreadable),
             Source::Token(token) => token::fetch(token, &self.environment).await.map_err(unreadable),
-            Source::EcsAgency { agency, http, cache } => {
-                cache.get(ecs_agency::fetch(agency.clone(), http.clone(), self.clock)).await
+            Source::Profile(profile) => profile::fetch(profile).await.map_err(unreadable),
+            Source::Temporary { issuer, http, cache } => {
+                let (environment, region) = (self.environment.clone(), scope.region.to_owned());
+                cache.get(issuer.clone().fetch(environment, http.clone(), region, self.clock)).await
             }
             Source::IamUser { issuer, caches } => {
-                let (project_id, region) = (scope.project_id.to_owned(), scope.region.to_owned());
+                let (project_id, region) = (scope.project_id.map(str::to_owned), scope.region.to_owned());
                 cache_of(caches, scope).get(Arc::clone(issuer).fetch(project_id, region)).await
             }
         };
         identity.map_err(|error| Error::Unavailable { name: self.name.clone(), error })
     }
 
+    /// The project that the identity in force of this scope is for, where the source says so.
+    pub fn project_id(&self, scope: Scope<'_>) -> Option<Arc<str>> {
+        self.cache(scope)?.project_id()
+    }
+
     /// Another identity than the one that the service has just refused, if the source has one.
     pub async fn another(&self, refused: &Identity, host: &str, scope: Scope<'_>) -> Option<Identity> {
-        match &self.source {
-            Source::Keys(_) | Source::Token(_) => {}
-            Source::EcsAgency { cache, .. } => cache.reject(),
-            Source::IamUser { caches, .. } => cache_of(caches, scope).reject(),
+        if let Some(cache) = self.cache(scope) {
+            cache.reject();
         }
         match self.identity(scope).await {
             Ok(identity) => (identity.fingerprint(host) != refused.fingerprint(host)).then_some(identity),
@@ -170,18 +195,42 @@ impl Credentials {
 
     /// When the identity of this scope expires, if that is known.
     pub fn expiry(&self, scope: Scope<'_>) -> Option<DateTime<Utc>> {
+        self.cache(scope)?.expires()
+    }
+
+    fn cache(&self, scope: Scope<'_>) -> Option<Arc<Cache>> {
         match &self.source {
-            Source::Keys(_) | Source::Token(_) => None,
-            Source::EcsAgency { cache, .. } => cache.expires(),
-            Source::IamUser { caches, .. } => cache_of(caches, scope).expires(),
+            Source::Keys(_) | Source::Token(_) | Source::Profile(_) => None,
+            Source::Temporary { cache, .. } => Some(Arc::clone(cache)),
+            Source::IamUser { caches, .. } => Some(cache_of(caches, scope)),
         }
     }
 }
 
+impl KeyIssuer {
+    async fn fetch(
+        self,
+        environment: Environment,
+        http: reqwest::Client,
+        region: String,
+        clock: Clock,
+    ) -> Result<Fetched, Error> {
+        match self {
+            KeyIssuer::EcsAgency(agency) => ecs_agency::fetch(agency, http, clock).await,
+            KeyIssuer::Oidc(oidc) => oidc::fetch(oidc, environment, http, region, clock).await,
+            KeyIssuer::PodIdentity(pod) => pod_identity::fetch(pod, environment, http, clock).await,
+        }
+    }
+}
+
+fn unreadable(error: impl Display) -> Arc<Error> {
+    Arc::new(Error::Credentials(error.to_string()))
+}
+
 fn cache_of(caches: &Mutex<HashMap<String, Arc<Cache>>>, scope: Scope<'_>) -> Arc<Cache> {
     let mut caches = caches.lock().unwrap_or_else(PoisonError::into_inner);
-    let cache = caches.entry(scope.project_id.to_owned()).or_insert_with(|| Cache::new(iam_user::MARGIN));
-    Arc::clone(cache)
+    let key = scope.project_id.unwrap_or(scope.region).to_owned();
+    Arc::clone(caches.entry(key).or_insert_with(|| Cache::new(iam_user::MARGIN)))
 }
 
 /// Takes a secret out of a text that somebody else wrote, as it is and as JSON writes it.

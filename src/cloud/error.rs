@@ -13,8 +13,14 @@ pub enum Service {
     MetaStudio,
     /// IAM, for a token.
     Iam,
+    /// IAM, for the id of a project.
+    Projects,
     /// The metadata service of an ECS instance, for keys.
     Metadata,
+    /// STS, for keys.
+    Sts,
+    /// The agent of a CCE node, for keys.
+    PodIdentity,
 }
 
 /// An answer with an error status.
@@ -65,6 +71,15 @@ pub enum Error {
         .0.as_secs()
     )]
     KeyHeld(Duration),
+    /// IAM was not asked, because it refused this password before.
+    #[error(
+        "not asked: IAM refused this password, which never worked, and more failures would lock the user; it is tried \
+         again when it changes, or after a restart. Check the domain, user and password"
+    )]
+    WrongPassword,
+    /// The project cannot be told by its region.
+    #[error("{0}. Set project_id (console: My Credentials)")]
+    NoProject(String),
     /// The service answered with an error status.
     #[error("HTTP {} {}: {}{}. {}", .0.status, .0.code, .0.message, request_id(.0), remedy(.0))]
     Refused(Box<Refusal>),
@@ -86,7 +101,8 @@ impl Error {
     /// The `reason` label.
     pub fn reason(&self) -> Reason {
         match self {
-            Error::Credentials(_) | Error::KeyHeld(_) => Reason::Auth,
+            Error::Credentials(_) | Error::KeyHeld(_) | Error::WrongPassword => Reason::Auth,
+            Error::NoProject(_) => Reason::BadRequest,
             Error::Source(error) | Error::Unavailable { error, .. } => error.reason(),
             Error::Refused(refusal) => refusal.reason(),
             Error::Timeout(_) => Reason::Timeout,
@@ -105,6 +121,8 @@ impl Error {
             | Error::Source(_)
             | Error::Unavailable { .. }
             | Error::KeyHeld(_)
+            | Error::WrongPassword
+            | Error::NoProject(_)
             | Error::Malformed(_)
             | Error::Inconsistent(_) => false,
         }
@@ -113,6 +131,11 @@ impl Error {
     /// Whether the service did not accept the key or token, which counts towards locking it.
     pub fn is_key_refused(&self) -> bool {
         matches!(self, Error::Refused(refusal) if refusal.is_key_refused())
+    }
+
+    /// Whether the project id belongs to another account than the key.
+    pub fn is_foreign_project(&self) -> bool {
+        matches!(self, Error::Refused(refusal) if refusal.has_code("00010009"))
     }
 }
 
@@ -155,6 +178,16 @@ fn remedy(refusal: &Refusal) -> String {
     }
     let text = match refusal.reason() {
         _ if refusal.service == Service::Metadata => "Check that this is an ECS instance and has an agency",
+        _ if refusal.service == Service::PodIdentity => {
+            "Check that the service account of this pod is associated with an agency, and that the cluster has the add-on"
+        }
+        Reason::Auth | Reason::BadRequest | Reason::Forbidden if refusal.service == Service::Sts => {
+            "Check the URNs of provider and agency, that the agency trusts this token, and that the token is fresh"
+        }
+        Reason::Forbidden if refusal.service == Service::Projects => {
+            "The user may not list projects: set project_id, or grant it iam:projects:listProjects"
+        }
+        Reason::BadRequest if refusal.service == Service::Projects => "Set project_id, or check api.iam_endpoint",
         Reason::Auth | Reason::BadRequest | Reason::Forbidden if refusal.service == Service::Iam => {
             "Check the domain, user and password, that the user may log in without MFA, and the project id"
         }

@@ -61,6 +61,7 @@ pub struct Keys {
 
 #[derive(Debug)]
 struct Key {
+    is_password: bool,
     /// A plain mutex: held to read or change these few words, never across an await.
     state: Mutex<State>,
     /// Taken while the key has not been accepted yet.
@@ -72,6 +73,10 @@ struct Key {
 #[derive(Debug, Default)]
 struct State {
     accepted: bool,
+    /// Whether it has ever been accepted.
+    worked: bool,
+    /// A password that IAM refused and that never worked.
+    wrong: bool,
     hold: Option<Hold>,
     /// How long the next hold will last, less than [`HOLD`] standing for it.
     next_hold: Duration,
@@ -102,29 +107,27 @@ impl Keys {
     /// # Errors
     /// [`Error::KeyHeld`] while the key rests after a refusal.
     pub async fn admit(&self, fingerprint: Fingerprint, project: &str) -> Result<Pass, Error> {
-        let key = self.key(fingerprint);
-        loop {
-            key.check(project)?;
-            let accepted = key.lock().accepted;
-            let gate = if accepted { &key.in_flight } else { &key.probe };
-            let permit = Arc::clone(gate).acquire_owned().await;
-            // The semaphores are never closed.
-            let permit = permit.map_err(|_| Error::Credentials("the key's gate is closed".to_owned()))?;
-            if key.lock().accepted == accepted {
-                key.check(project)?;
-                return Ok(Pass { key, project: project.to_owned(), _permit: permit });
-            }
-        }
+        self.key(fingerprint, false).admit(project).await
     }
 
-    fn key(&self, fingerprint: Fingerprint) -> Arc<Key> {
+    /// As [`Keys::admit`], for a password.
+    ///
+    /// # Errors
+    /// [`Error::WrongPassword`] for one that was refused and has never worked; else as [`Keys::admit`].
+    pub async fn admit_password(&self, fingerprint: Fingerprint, project: &str) -> Result<Pass, Error> {
+        self.key(fingerprint, true).admit(project).await
+    }
+
+    fn key(&self, fingerprint: Fingerprint, is_password: bool) -> Arc<Key> {
         let mut keys = lock(&self.keys);
         if !keys.contains_key(&fingerprint) {
-            // Rotated keys must not pile up: forget those that nobody uses and that do not rest.
-            keys.retain(|_, key| Arc::strong_count(key) > 1 || key.rests());
+            // Rotated keys must not pile up: forget those that nobody uses and that do not rest. Passwords are few, and
+            // it must be known which have worked.
+            keys.retain(|_, key| key.is_password || Arc::strong_count(key) > 1 || key.rests());
         }
         let key = keys.entry(fingerprint).or_insert_with(|| {
             Arc::new(Key {
+                is_password,
                 state: Mutex::default(),
                 probe: Arc::new(Semaphore::new(1)),
                 in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
@@ -135,6 +138,21 @@ impl Keys {
 }
 
 impl Key {
+    async fn admit(self: Arc<Self>, project: &str) -> Result<Pass, Error> {
+        loop {
+            self.check(project)?;
+            let accepted = self.lock().accepted;
+            let gate = if accepted { &self.in_flight } else { &self.probe };
+            let permit = Arc::clone(gate).acquire_owned().await;
+            // The semaphores are never closed.
+            let permit = permit.map_err(|_| Error::Credentials("the key's gate is closed".to_owned()))?;
+            if self.lock().accepted == accepted {
+                self.check(project)?;
+                return Ok(Pass { key: self, project: project.to_owned(), _permit: permit });
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
@@ -146,6 +164,9 @@ impl Key {
     fn check(&self, project: &str) -> Result<(), Error> {
         let now = Instant::now();
         let mut state = self.lock();
+        if state.wrong {
+            return Err(Error::WrongPassword);
+        }
         let Some(hold) = &mut state.hold else { return Ok(()) };
         let until = if hold.project == project {
             if hold.others_wait { hold.until + hold.length } else { hold.until }
@@ -174,8 +195,13 @@ impl Pass {
         let mut state = self.key.lock();
         // A refusal since this request went out is the newer news.
         if state.hold.as_ref().is_none_or(|hold| hold.until <= Instant::now()) {
-            *state = State { accepted: true, ..State::default() };
+            *state = State { accepted: true, worked: true, ..State::default() };
         }
+    }
+
+    /// Whether the key has ever been accepted.
+    pub fn has_worked(&self) -> bool {
+        self.key.lock().worked
     }
 
     /// The service refused the key.
@@ -183,6 +209,7 @@ impl Pass {
         let now = Instant::now();
         let mut state = self.key.lock();
         state.accepted = false;
+        state.wrong = self.key.is_password && !state.worked;
         if state.hold.as_ref().is_some_and(|hold| now < hold.until) {
             return; // of the requests that were under way together, the first one's refusal counts
         }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     client::{Client, RequestLog},
-    error::Error,
+    error::{Error, Service},
     pages::{Next, Pages},
     wire::Page,
 };
@@ -52,7 +52,7 @@ pub async fn fetch(
         let mut parameters =
             vec![("start_time", &*start), ("end_time", &*end), ("limit", &*limit), ("offset", &*start_at)];
         parameters.extend(query.user_id.map(|id| ("user_id", id)));
-        let response = client.get(&path, &parameters, &headers, deadline, log).await?;
+        let response = client.get(Service::MetaStudio, &path, &parameters, &headers, deadline, log).await?;
         let page = Page::parse(&response.body).map_err(|error| response.malformed(&error))?;
         match pages.add(page)? {
             Next::Offset(next) => offset = next,

@@ -21,6 +21,7 @@ pub fn to_yaml(config: &Config) -> String {
         ("max_retries", integer(api.max_retries)),
         ("requests_per_second", Yaml::Real(api.requests_per_second.to_string())),
         ("page_size", integer(api.page_size)),
+        ("iam_endpoint", api.iam_endpoint.as_ref().map_or(Yaml::Null, text)),
         ("ca_file", api.ca_file.as_ref().map_or(Yaml::Null, |path| text(path.display()))),
         ("proxy", api.proxy.as_ref().map_or(Yaml::Null, |url| text(without_user(url.expose_secret())))),
     ]);
@@ -44,11 +45,8 @@ fn project(project: &Project) -> Yaml {
         ("name", text(&project.name)),
         ("region", if project.region.is_empty() { Yaml::Null } else { text(&project.region) }),
         ("endpoint", text(&project.endpoint)),
-        ("project_id", text(&project.project_id)),
-        (
-            "credentials",
-            if project.credentials == super::ENVIRONMENT { Yaml::Null } else { text(&project.credentials) },
-        ),
+        ("project_id", project.project_id.as_ref().map_or(Yaml::Null, text)),
+        ("credentials", text(&project.credentials)),
         ("labels", map(project.labels.iter().map(|(name, value)| (name.as_str(), text(value))))),
         ("user_ids", list(&project.user_ids)),
         ("app_user_id", project.app_user_id.as_ref().map_or(Yaml::Null, text)),
@@ -77,6 +75,23 @@ fn source(source: &CredentialsSource) -> Yaml {
             map([("iam_user", map(fields))])
         }
         CredentialsSource::EcsAgency(agency) => map([("ecs_agency", map([("endpoint", text(&agency.endpoint))]))]),
+        CredentialsSource::Oidc(oidc) => {
+            let fields = [
+                ("provider_urn", text(&oidc.provider_urn)),
+                ("agency_urn", text(&oidc.agency_urn)),
+                ("id_token", secret(&oidc.id_token)),
+                ("session_name", text(&oidc.session_name)),
+                ("duration", duration(oidc.duration)),
+                ("policy", oidc.policy.as_ref().map_or(Yaml::Null, text)),
+                ("policy_ids", list(&oidc.policy_ids)),
+                ("endpoint", oidc.endpoint.as_ref().map_or(Yaml::Null, text)),
+            ];
+            map([("oidc", map(fields))])
+        }
+        CredentialsSource::PodIdentity(pod) => {
+            map([("pod_identity", map([("url", text(&pod.url)), ("token", secret(&pod.token))]))])
+        }
+        CredentialsSource::Profile(profile) => map([("profile", map([("file", text(profile.path.display()))]))]),
     }
 }
 
@@ -134,16 +149,22 @@ credentials:
   main: {access_key: {env: AK}, secret_key: hunter2hunter2}
   vm: {ecs_agency: {}}
   robot: {iam_user: {domain: d, user: u, password: 'hunter2 ok'}}
+  pod: {pod_identity: {url: 'http://10.0.0.1/x', token: hunter2}}
+  oidc: {oidc: {provider_urn: p, agency_urn: a, id_token: hunter2, policy_ids: [x]}}
+  profile: {profile: {file: PROFILE}}
   temporary: {access_key: {env: AK}, secret_key: {env: AK}, security_token: {env: AK}}
 projects:
   - {name: '0123', project_id: 0123456789abcdef0123456789abcdef, region: cn-north-4, credentials: main, labels: {team: 'yes'}}
 ";
+        let profile = directory.path().join("profile");
+        std::fs::write(&profile, "[basic]\nak = hunter2\nsk = hunter2\n").unwrap();
+        let text = text.replace("PROFILE", profile.to_str().unwrap());
         std::fs::write(&path, text).unwrap();
         let environment: Environment = [("AK".to_owned(), "ak".to_owned())].into_iter().collect();
         let config = load(&path, &environment).await.config.unwrap();
         let printed = to_yaml(&config);
         assert!(!printed.contains("hunter2") && !printed.contains("user@"), "{printed}");
-        insta::assert_snapshot!(printed);
+        insta::assert_snapshot!(printed.replace(profile.to_str().unwrap(), "PROFILE"));
 
         std::fs::write(&path, &printed).unwrap();
         let again = load(&path, &environment).await;

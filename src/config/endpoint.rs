@@ -41,6 +41,22 @@ const IAM_REGIONS: [&str; 27] = [
     "tr-west-1",
 ];
 
+/// The regions that have an STS endpoint; the others are served by the first (contract, 5).
+const STS_REGIONS: [&str; 12] = [
+    "cn-north-4",
+    "af-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "cn-east-3",
+    "cn-south-1",
+    "cn-southwest-2",
+    "la-south-2",
+    "sa-brazil-1",
+    "tr-west-1",
+];
+
 /// Scheme, host and port of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -68,6 +84,12 @@ impl Endpoint {
             false => "iam.myhuaweicloud.com".to_owned(),
         };
         Endpoint { scheme: "https", host, is_loopback: false }
+    }
+
+    /// The endpoint of STS for a region; that of cn-north-4 where the region has none of its own.
+    pub fn of_sts(region: &str) -> Self {
+        let region = if STS_REGIONS.contains(&region) { region } else { "cn-north-4" };
+        Endpoint { scheme: "https", host: format!("sts.{region}.myhuaweicloud.com"), is_loopback: false }
     }
 
     /// The metadata service of an ECS instance (contract, 7.1): a link-local address without TLS.
@@ -135,6 +157,8 @@ mod tests {
         }
         assert_eq!(Endpoint::of_iam("cn-east-3").to_string(), "https://iam.cn-east-3.myhuaweicloud.com");
         assert_eq!(Endpoint::of_iam("").to_string(), "https://iam.myhuaweicloud.com");
+        assert_eq!(Endpoint::of_sts("tr-west-1").to_string(), "https://sts.tr-west-1.myhuaweicloud.com");
+        assert_eq!(Endpoint::of_sts("cn-north-1").to_string(), "https://sts.cn-north-4.myhuaweicloud.com");
         assert_eq!(Endpoint::parse("http://169.254.169.254"), Some(Endpoint::of_metadata()));
         let of_region = Endpoint::of_region("cn-north-4").to_string();
         assert_eq!(parsed(&of_region), some("https://metastudio.cn-north-4.myhuaweicloud.com", false));

@@ -6,11 +6,15 @@ use config::{File, FileFormat};
 use reqwest::Certificate;
 use serde_json::Value;
 
-use super::{Api, Config, CredentialsSource, ENVIRONMENT, Environment, Keys, Problem, read::Reader, sections};
+use super::{
+    Api, Config, CredentialsSource, DEFAULT_CREDENTIALS, Endpoint, Environment, Problem, Secret, chain, read::Reader,
+    sections,
+};
 
 /// The scalars that a variable `METASTUDIO_<SECTION>__<KEY>` may set. Secrets are not among them.
-const SCALARS: [&str; 11] = [
+const SCALARS: [&str; 12] = [
     "api.ca_file",
+    "api.iam_endpoint",
     "api.max_retries",
     "api.page_size",
     "api.proxy",
@@ -98,31 +102,60 @@ fn parse(
     Ok((config, problems))
 }
 
-async fn finish(config: Config, mut problems: Vec<Problem>, text: String, environment: &Environment) -> Loaded {
+async fn finish(mut config: Config, mut problems: Vec<Problem>, text: String, environment: &Environment) -> Loaded {
+    if config.credentials.is_empty() {
+        let found = chain::find(environment).await;
+        problems.extend(found.problems);
+        config.credentials.insert(DEFAULT_CREDENTIALS.to_owned(), found.source);
+    }
+    let mut endpoint = |given: &mut Option<Endpoint>, variable| {
+        if given.is_none() {
+            *given = chain::endpoint(variable, environment, &mut problems);
+        }
+    };
+    endpoint(&mut config.api.iam_endpoint, chain::IAM_ENDPOINT);
+    for source in config.credentials.values_mut() {
+        if let CredentialsSource::Oidc(oidc) = source {
+            endpoint(&mut oidc.endpoint, chain::STS_ENDPOINT);
+        }
+    }
     for (name, source) in &config.credentials {
-        let mut secrets = match source {
-            CredentialsSource::Keys(keys) => vec![
-                ("access_key", keys.access_key.read(environment).await),
-                ("secret_key", keys.secret_key.read(environment).await),
-            ],
-            CredentialsSource::Token(token) => vec![("token", token.read(environment).await)],
-            CredentialsSource::IamUser(user) => {
-                vec![("iam_user.password", user.password.read_password(environment).await)]
-            }
-            CredentialsSource::EcsAgency(_) => vec![],
-        };
-        if let CredentialsSource::Keys(Keys { security_token: Some(token), .. }) = source {
-            secrets.push(("security_token", token.read(environment).await));
-        }
-        let hint = if name == ENVIRONMENT { "; or name the keys in a section credentials" } else { "" };
-        for (key, error) in secrets.into_iter().filter_map(|(key, read)| Some((key, read.err()?))) {
-            problems.push(Problem::error(format!("credentials.{name}.{key}"), format!("{error}{hint}")));
-        }
+        let unreadable = unreadable(source, environment).await;
+        let problem = |(key, error)| Problem::error(format!("credentials.{name}.{key}"), error);
+        problems.extend(unreadable.into_iter().map(problem));
     }
     problems.extend(check_ca_file(&config.api));
     problems.sort_by_key(|problem| problem.is_warning);
     let is_valid = problems.iter().all(|problem| problem.is_warning);
     Loaded { config: is_valid.then_some(config), problems, text }
+}
+
+/// The keys of a source whose secrets cannot be read, and why.
+async fn unreadable(source: &CredentialsSource, environment: &Environment) -> Vec<(&'static str, String)> {
+    let mut errors = Vec::new();
+    let mut note = |key, error: Option<String>| errors.extend(error.map(|error| (key, error)));
+    let error = async |secret: &Secret| secret.read(environment).await.err().map(|error| error.to_string());
+    match source {
+        CredentialsSource::Keys(keys) => {
+            note("access_key", error(&keys.access_key).await);
+            note("secret_key", error(&keys.secret_key).await);
+            if let Some(token) = &keys.security_token {
+                note("security_token", error(token).await);
+            }
+        }
+        CredentialsSource::Token(token) => note("token", error(token).await),
+        CredentialsSource::IamUser(user) => {
+            let read = user.password.read_password(environment).await;
+            note("iam_user.password", read.err().map(|error| error.to_string()));
+        }
+        CredentialsSource::EcsAgency(_) => {}
+        CredentialsSource::Oidc(oidc) => note("oidc.id_token", error(&oidc.id_token).await),
+        CredentialsSource::PodIdentity(pod) => note("pod_identity.token", error(&pod.token).await),
+        CredentialsSource::Profile(profile) => {
+            note("profile", profile.read().await.err().map(|error| error.to_string()));
+        }
+    }
+    errors
 }
 
 /// Whether the CA file can be used, as far as can be told without connecting.
@@ -231,16 +264,6 @@ zzz: 1
     }
 
     #[tokio::test]
-    async fn without_credentials_the_environment_counts() {
-        let text = format!("projects: [{{name: a, region: cn-north-4, project_id: {ID}}}]\n");
-        let (config, problems) = load_with(&text, &[]).await;
-        assert!(config.is_none());
-        assert!(problems[0].contains("HUAWEICLOUD_SDK_AK"), "{problems:?}");
-        let (config, problems) = load_with(&text, &[("CLOUD_SDK_AK", "a"), ("CLOUD_SDK_SK", "s")]).await;
-        assert!(config.is_some(), "{problems:?}");
-    }
-
-    #[tokio::test]
     async fn what_is_no_configuration_at_all() {
         for text in ["a: [", "- 1", "a: 1\na: 2", "a: 1\n---\nb: 2"] {
             let (config, problems) = load_with(text, &[]).await;
@@ -276,12 +299,110 @@ zzz: 1
         assert!(problems[0].contains("take 120s, poll.timeout allows 60s"), "{problems:?}");
     }
 
-    #[tokio::test]
-    async fn half_a_pair_of_variables_is_not_made_up_from_the_other() {
+    /// The source that applies without a section `credentials`, and the problems.
+    async fn found(pairs: &[(&str, &str)]) -> (Option<CredentialsSource>, String) {
         let text = format!("projects: [{{name: a, region: cn-north-4, project_id: {ID}}}]\n");
-        let both = [("HUAWEICLOUD_SDK_AK", "a"), ("CLOUD_SDK_AK", "a"), ("CLOUD_SDK_SK", "s")];
-        let (config, problems) = load_with(&text, &both).await;
-        assert!(config.is_none() && problems[0].contains("HUAWEICLOUD_SDK_SK"), "{problems:?}");
+        let (config, problems) = load_with(&text, pairs).await;
+        (config.map(|config| config.credentials[&config.projects[0].credentials].clone()), problems.join("\n"))
+    }
+
+    #[tokio::test]
+    async fn without_credentials_the_first_source_that_is_configured_counts() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join(".huaweicloud");
+        std::fs::create_dir(&directory).unwrap();
+        let profile = directory.join("credentials");
+        let empty = tempfile::tempdir().unwrap();
+        let token = empty.path().join("token");
+        std::fs::write(&token, "token").unwrap();
+        let token = token.to_str().unwrap();
+
+        let keys = [("CLOUD_SDK_AK", "a"), ("CLOUD_SDK_SK", "s")];
+        let home = [("HOME", home.path().to_str().unwrap())];
+        let oidc = [
+            ("HUAWEICLOUD_OIDC_PROVIDER_URN", "p"),
+            ("HUAWEICLOUD_OIDC_AGENCY_URN", "a"),
+            ("HUAWEICLOUD_OIDC_TOKEN_FILE", token),
+            ("HUAWEICLOUD_OIDC_DURATION_SECONDS", "900"),
+            ("HUAWEICLOUD_OIDC_POLICY_IDS", "x, y"),
+            ("HUAWEICLOUD_SDK_STS_ENDPOINT", "https://sts.example.com"),
+        ];
+        let pod = [
+            ("HC_CONTAINER_CREDENTIALS_FULL_URI", "http://10.0.0.1:8080/v1/credentials"),
+            ("HC_CONTAINER_AUTHORIZATION_TOKEN_FILE", token),
+        ];
+        let all = [&keys[..], &home, &oidc, &pod].concat();
+
+        for (text, is_there) in [("", false), ("[global]\nak = a\n", false), ("[basic]\nak = a\nsk = s\n", true)] {
+            std::fs::write(&profile, text).unwrap();
+            let (source, problems) = found(&all[2..]).await;
+            assert_eq!(matches!(source, Some(CredentialsSource::Profile(_))), is_there, "{text}: {problems}");
+        }
+        assert!(matches!(found(&all).await, (Some(CredentialsSource::Keys(_)), problems) if problems.is_empty()));
+        let (source, problems) = found(&all[3..]).await;
+        assert_eq!(problems, "");
+        let Some(CredentialsSource::Oidc(found_oidc)) = source else { panic!("{source:?}") };
+        assert_eq!((found_oidc.duration, found_oidc.policy_ids.len()), (Duration::from_secs(900), 2));
+        assert_eq!(found_oidc.endpoint.unwrap().to_string(), "https://sts.example.com");
+        let (source, problems) = found(&pod).await;
+        assert!(matches!(source, Some(CredentialsSource::PodIdentity(_))) && problems.is_empty(), "{problems}");
+        let (source, problems) = found(&[]).await;
+        assert!(matches!(source, Some(CredentialsSource::EcsAgency(_))), "{problems}");
+        assert!(problems.contains("HUAWEICLOUD_SDK_AK") && problems.contains("metadata service"), "{problems}");
+    }
+
+    #[tokio::test]
+    async fn a_source_that_is_half_configured_does_not_give_way_to_the_next() {
+        let complete = [("CLOUD_SDK_AK", "a"), ("CLOUD_SDK_SK", "s")];
+        for (variable, value, problem) in [
+            ("HUAWEICLOUD_SDK_AK", "a", "HUAWEICLOUD_SDK_SK is not set"),
+            ("HUAWEICLOUD_SDK_SECURITY_TOKEN", "t", "HUAWEICLOUD_SDK_AK is not set"),
+        ] {
+            let (source, problems) = found(&[&complete[..], &[(variable, value)]].concat()).await;
+            assert!(source.is_none() && problems.contains(problem), "{problems}");
+        }
+        for (variable, value, problem) in [
+            ("HUAWEICLOUD_SDK_CREDENTIALS_FILE", "/nowhere", "/nowhere: cannot be read"),
+            ("HUAWEICLOUD_OIDC_PROVIDER_URN", "p", "HUAWEICLOUD_OIDC_AGENCY_URN: is not set"),
+            (
+                "HC_CONTAINER_CREDENTIALS_FULL_URI",
+                "http://10.0.0.1/",
+                "HC_CONTAINER_AUTHORIZATION_TOKEN_FILE: is not set",
+            ),
+            ("HC_CONTAINER_CREDENTIALS_FULL_URI", "unix:/x", "must be an http or https URL"),
+            ("HUAWEICLOUD_SDK_IDP_ID", "i", "HUAWEICLOUD_SDK_IDP_ID: is not supported"),
+            ("HUAWEICLOUD_SDK_IAM_ENDPOINT", "http://iam.example.com", "HUAWEICLOUD_SDK_IAM_ENDPOINT: must be https"),
+        ] {
+            let (source, problems) = found(&[(variable, value)]).await;
+            assert!(source.is_none() && problems.contains(problem), "{variable}: {problems}");
+        }
+    }
+
+    #[tokio::test]
+    async fn each_source_has_its_own_section() {
+        let of = async |source: &str| load_with(&minimal().replace("{token: t}", source), &[]).await;
+        let (config, problems) = of("{oidc: {provider_urn: p, agency_urn: a, id_token: t, duration: 5m, session_name: x, roles: y}, pod_identity: {}, profile: {path: z}}").await;
+        assert!(config.is_none());
+        insta::assert_snapshot!(problems.join("\n"));
+        for source in [
+            "{oidc: {provider_urn: p, agency_urn: a, id_token: t, policy_ids: [x], endpoint: 'https://sts.example.com'}}",
+            "{pod_identity: {url: 'http://10.0.0.1:80/x', token: t}}",
+            "{ecs_agency: {}}",
+            "{iam_user: {domain: d, user: u, password: p, endpoint: 'https://iam.example.com'}}",
+        ] {
+            let (config, problems) = of(source).await;
+            assert!(config.is_some() && problems.is_empty(), "{source}: {problems:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_id_may_be_left_out_where_there_is_a_region_to_look_it_up_in() {
+        let without_id = minimal().replace(&format!(", project_id: {ID}"), "");
+        let (config, problems) = load_with(&without_id, &[]).await;
+        assert_eq!(config.unwrap_or_else(|| panic!("{problems:?}")).projects[0].project_id, None);
+        let text = without_id.replace("region: cn-north-4", "endpoint: 'https://example.com'");
+        let (config, problems) = load_with(&text, &[]).await;
+        assert!(config.is_none() && problems[0].contains("projects[0].project_id: is missing"), "{problems:?}");
     }
 
     #[tokio::test]

@@ -59,6 +59,11 @@ impl<'a> Section<'a> {
         Some(Node { path: self.path_of(key), value, reader: self.reader, hidden: self.hidden })
     }
 
+    /// Whether a key is there, and not null.
+    pub fn has(&self, key: &str) -> bool {
+        self.fields.and_then(|fields| fields.get(key)).is_some_and(|value| !value.is_null())
+    }
+
     /// As `get`; a missing key is a problem.
     pub fn require(&mut self, key: &'static str, expected: &str) -> Option<Node<'a>> {
         let node = self.get(key);

@@ -81,14 +81,10 @@ impl Secret {
     /// [`SecretError`] says which variable or file is at fault, and nothing of the value.
     pub async fn read(&self, environment: &Environment) -> Result<SecretString, SecretError> {
         let value = self.value(environment).await?;
-        let trimmed = value.expose_secret().trim();
-        if trimmed.is_empty() {
+        if value.expose_secret().trim().is_empty() {
             return Err(SecretError::Empty(self.place()));
         }
-        if !trimmed.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(SecretError::NotPrintable(self.place()));
-        }
-        Ok(trimmed.into())
+        printable(value.expose_secret()).ok_or_else(|| SecretError::NotPrintable(self.place()))
     }
 
     /// Reads a password: any text, spaces included, but for the line break at the end of a file.
@@ -128,6 +124,12 @@ impl Secret {
             Secret::File(path) => format!("the file {}", path.display()),
         }
     }
+}
+
+/// A key or token: without white space around it, not empty, printable ASCII.
+pub(super) fn printable(text: &str) -> Option<SecretString> {
+    let trimmed = text.trim();
+    (!trimmed.is_empty() && trimmed.bytes().all(|byte| byte.is_ascii_graphic())).then(|| trimmed.into())
 }
 
 #[cfg(test)]

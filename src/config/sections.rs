@@ -5,20 +5,22 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use reqwest::Url;
 
 use super::{
-    Api, Config, CredentialsSource, ENVIRONMENT, EcsAgency, Environment, IamUser, Keys, Poll, Project, Secret,
+    Api, Config, CredentialsSource, DEFAULT_CREDENTIALS, Environment, Poll, Project, credentials,
     endpoint::{Endpoint, REGIONS},
     read::{Node, Section},
 };
 use crate::usage::Window;
 
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Labels that the usage series have already, or that Prometheus keeps for itself.
 const RESERVED_LABELS: [&str; 7] = ["project", "window", "resource_type", "business_type", "user_id", "unit", "le"];
 
 /// Reads the whole document; what is wrong is noted, and defaults stand in its place.
+///
+/// Without a section `credentials` there are none in the result: where they come from then is for the caller to find.
 pub(super) fn root(mut section: Section<'_>, directory: &Path, environment: &Environment) -> Config {
     let poll = poll(section.section("poll"));
     let windows = section
@@ -28,17 +30,13 @@ pub(super) fn root(mut section: Section<'_>, directory: &Path, environment: &Env
         node.parse("a time zone by its IANA name, such as Asia/Shanghai or UTC", |text| text.parse().ok())
     });
     let api = api(section.section("api"), directory);
-    let mut credentials: BTreeMap<String, CredentialsSource> = section
+    let credentials: BTreeMap<String, CredentialsSource> = section
         .get("credentials")
         .map(Node::hide)
         .iter()
         .flat_map(Node::entries)
-        .map(|(name, node)| (name.to_owned(), credentials_source(node.section(), directory)))
+        .map(|(name, node)| (name.to_owned(), credentials::source(node.section(), directory, environment)))
         .collect();
-    if credentials.is_empty() {
-        let keys = Keys::of_environment(environment);
-        credentials.insert(ENVIRONMENT.to_owned(), CredentialsSource::Keys(keys));
-    }
     let mut config = Config {
         poll,
         windows,
@@ -110,6 +108,7 @@ fn api(mut section: Section<'_>, directory: &Path) -> Api {
             .and_then(|node| node.number(0.01..=1000.0))
             .unwrap_or(default.requests_per_second),
         page_size: section.get("page_size").and_then(|node| node.integer(1..=1000)).unwrap_or(default.page_size),
+        iam_endpoint: section.get("iam_endpoint").and_then(|node| endpoint(&node)),
         ca_file: section.get("ca_file").and_then(|node| node.text()).map(|path| directory.join(path)),
         proxy: section.get("proxy").and_then(|node| {
             let expected = "the URL of an HTTP proxy, such as http://proxy.example:3128";
@@ -123,76 +122,10 @@ fn api(mut section: Section<'_>, directory: &Path) -> Api {
     api
 }
 
-fn credentials_source(mut section: Section<'_>, directory: &Path) -> CredentialsSource {
-    let mut read = |key| section.get(key).map(|node| secret(&node, directory));
-    let [access_key, secret_key, security_token, token] =
-        ["access_key", "secret_key", "security_token", "token"].map(&mut read);
-    let keys = match (access_key, secret_key) {
-        (Some(access_key), Some(secret_key)) => {
-            Some(CredentialsSource::Keys(Keys { access_key, secret_key, security_token }))
-        }
-        (None, None) if security_token.is_none() => None,
-        _ => {
-            section.problem("expected both access_key and secret_key, with security_token if they are temporary");
-            None
-        }
-    };
-    let iam_user = section.get("iam_user").map(|node| iam_user(node.section(), directory));
-    let ecs_agency = section.get("ecs_agency").map(|node| ecs_agency(node.section()));
-    let mut sources = [keys, token.map(CredentialsSource::Token), iam_user, ecs_agency].into_iter().flatten();
-    let (source, another) = (sources.next(), sources.next());
-    if another.is_some() || source.is_none() {
-        section.problem("expected exactly one of access_key with secret_key, token, iam_user and ecs_agency");
-    }
-    section.finish();
-    // Something stands in for what is wrong, so that the checks of the projects that refer to it still run.
-    source.unwrap_or_else(|| CredentialsSource::Token(Secret::Inline("wrong".into())))
-}
-
-fn iam_user(mut section: Section<'_>, directory: &Path) -> CredentialsSource {
-    let mut text = |key, expected| section.require(key, expected).and_then(|node| node.text()).unwrap_or_default();
-    let (domain, user) = (text("domain", "the name of the account"), text("user", "the name of the IAM user"));
-    let password = section.require("password", "the password of the IAM user").map(|node| secret(&node, directory));
-    let endpoint = service_endpoint(&mut section);
-    section.finish();
-    let password = password.unwrap_or_else(|| Secret::Inline("wrong".into()));
-    CredentialsSource::IamUser(IamUser { domain, user, password, endpoint })
-}
-
-fn ecs_agency(mut section: Section<'_>) -> CredentialsSource {
-    let endpoint = service_endpoint(&mut section).unwrap_or_else(Endpoint::of_metadata);
-    section.finish();
-    CredentialsSource::EcsAgency(EcsAgency { endpoint })
-}
-
-fn service_endpoint(section: &mut Section<'_>) -> Option<Endpoint> {
-    section.get("endpoint").and_then(|node| node.parse(Endpoint::EXPECTED, Endpoint::parse))
-}
-
-fn secret(node: &Node<'_>, directory: &Path) -> Secret {
-    let wrong = Secret::Inline("wrong".into());
-    if !node.is_mapping() {
-        let expected = "a text, {env: NAME} or {file: PATH}";
-        return node.parse(expected, |text| Some(Secret::Inline(text.into()))).unwrap_or(wrong);
-    }
-    let mut section = node.section();
-    let env = section.get("env").and_then(|node| node.text());
-    let file = section.get("file").and_then(|node| node.text());
-    section.finish();
-    match (env, file) {
-        (Some(name), None) => Secret::Env(name),
-        (None, Some(path)) => Secret::File(directory.join(path)),
-        _ => {
-            node.problem("a text, {env: NAME} or {file: PATH}");
-            wrong
-        }
-    }
-}
-
 /// Reads a project; what is wrong in it is noted and replaced, so that the checks across projects still run.
 fn project(node: &Node<'_>, config: &Config, names: &mut Vec<String>) -> Option<Project> {
     if !node.is_mapping() {
-        node.problem("a mapping with name, region and project_id");
+        node.problem("a mapping with name and region");
         return None;
     }
     let mut section = node.section();
@@ -250,9 +183,7 @@ fn region_and_endpoint(section: &mut Section<'_>) -> (String, Endpoint) {
         })
     });
     let endpoint_node = section.get("endpoint");
-    // A URL with a user in it may hold a password.
-    let endpoint_node = endpoint_node.map(|node| if node.contains('@') { node.hide() } else { node });
-    let endpoint = endpoint_node.as_ref().and_then(|node| node.parse(Endpoint::EXPECTED, Endpoint::parse));
+    let given = endpoint_node.as_ref().and_then(endpoint);
     if let (Some(node), Some(region), None) = (&region_node, &region, &endpoint_node)
         && !REGIONS.contains(&region.as_str())
     {
@@ -266,26 +197,38 @@ fn region_and_endpoint(section: &mut Section<'_>) -> (String, Endpoint) {
         section.problem("region is missing; expected a region such as cn-north-4, or an endpoint");
     }
     let region = region.unwrap_or_default();
-    let endpoint = endpoint.unwrap_or_else(|| Endpoint::of_region(&region));
+    let endpoint = given.unwrap_or_else(|| Endpoint::of_region(&region));
     (region, endpoint)
 }
 
-fn project_id(section: &mut Section<'_>) -> String {
+/// Reads an endpoint. A URL with a user in it may hold a password.
+pub(super) fn endpoint(node: &Node<'_>) -> Option<Endpoint> {
+    let node = if node.contains('@') { node.clone().hide() } else { node.clone() };
+    node.parse(Endpoint::EXPECTED, Endpoint::parse)
+}
+
+fn project_id(section: &mut Section<'_>) -> Option<String> {
     let expected = "a text of letters, digits, - and _: the project's id in that region (console, My Credentials)";
-    let Some(node) = section.require("project_id", expected) else { return String::new() };
+    let node = if section.has("region") {
+        section.get("project_id")?
+    } else {
+        section.require("project_id", &format!("{expected}, or a region to look it up in"))?
+    };
     let id = node.parse(expected, |text| {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         (!text.is_empty() && text.bytes().all(is_allowed)).then(|| text.to_owned())
     });
-    let id = id.unwrap_or_default();
-    if !id.is_empty() && (id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+    if id.as_ref().is_some_and(|id| id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit())) {
         node.warning("project ids are 32 hexadecimal digits; the project's name is not its id");
     }
     id
 }
 
 fn credentials_name(section: &mut Section<'_>, config: &Config) -> String {
-    let names = || config.credentials.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let names = || match config.credentials.keys().map(String::as_str).collect::<Vec<_>>().join(", ") {
+        names if names.is_empty() => "none, for there is no section credentials".to_owned(),
+        names => names,
+    };
     if let Some(node) = section.get("credentials") {
         let expected = format!("the name of one of the credentials: {}", names());
         let name = node.parse(&expected, |text| config.credentials.contains_key(text).then(|| text.to_owned()));
@@ -293,6 +236,7 @@ fn credentials_name(section: &mut Section<'_>, config: &Config) -> String {
     }
     let mut all = config.credentials.keys();
     match (all.next(), all.next()) {
+        (None, _) => DEFAULT_CREDENTIALS.to_owned(),
         (Some(only), None) => only.clone(),
         _ => {
             section.problem(format!("credentials is missing; expected one of {}", names()));

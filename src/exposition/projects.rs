@@ -113,7 +113,7 @@ fn encode_health(encoder: &mut DescriptorEncoder<'_>, projects: &[&Project], now
             let target = &project.target;
             vec![
                 ("project", target.name.clone()),
-                ("project_id", target.project_id.clone()),
+                ("project_id", project.project_id().unwrap_or_default().to_owned()),
                 ("region", target.region.clone()),
                 ("endpoint", target.endpoint.clone()),
             ]

@@ -38,7 +38,7 @@ struct Gathered {
     log: RequestLog,
     ignored: Ignored,
     doubts: BTreeSet<Doubt>,
-    /// What is being asked, to be said with an error.
+    /// What is being asked, to be said with an error. The id comes first.
     query: String,
 }
 
@@ -72,7 +72,8 @@ impl Poller {
         let at = (self.clock)();
         let start = Instant::now();
         let deadline = start + self.timeout;
-        let mut gathered = Gathered::default();
+        let query = format!("id of the project in region {}", self.project.region);
+        let mut gathered = Gathered { query, ..Gathered::default() };
         let result = timeout_at(deadline, self.windows(deadline, &mut gathered)).await;
         let result = result.unwrap_or_else(|_| {
             Err(Error::Timeout(format!(
@@ -95,6 +96,7 @@ impl Poller {
             request_durations: gathered.log.durations,
             retries: gathered.log.retries,
             ignored: gathered.ignored,
+            project_id: self.client.known_project_id(),
             credentials_expiry: self.client.credentials_expiry(),
         }
     }
@@ -102,11 +104,12 @@ impl Poller {
     async fn windows(&self, deadline: Instant, gathered: &mut Gathered) -> Result<Vec<WindowUsage>, Error> {
         // All windows are seen from the same instant, in the API's whole seconds.
         let now = (self.clock)().trunc_subsecs(0);
+        let project_id = self.client.project_id(deadline, &mut gathered.log).await?;
         let mut windows = Vec::with_capacity(self.project.windows.len());
         for &window in &self.project.windows {
             let bounds = window.bounds(now, self.timezone);
             let range = bounds.elapsed(now);
-            let tally = self.tally(window, range, deadline, gathered).await?;
+            let tally = self.tally(&project_id, window, range, deadline, gathered).await?;
             windows.push(WindowUsage { window, bounds, tally });
         }
         Ok(windows)
@@ -114,6 +117,7 @@ impl Poller {
 
     async fn tally(
         &self,
+        project_id: &str,
         window: Window,
         range: Bounds,
         deadline: Instant,
@@ -126,12 +130,7 @@ impl Poller {
             let of_user = user_id.map_or_else(String::new, |id| format!(" of user {id}"));
             gathered.query =
                 format!("window {window} ({} to {}){of_user}", timestamp(range.start), timestamp(range.end));
-            let query = UsageQuery {
-                project_id: &self.project.project_id,
-                range,
-                user_id,
-                app_user_id: self.project.app_user_id.as_deref(),
-            };
+            let query = UsageQuery { project_id, range, user_id, app_user_id: self.project.app_user_id.as_deref() };
             let answer = usage_api::fetch(&self.client, &query, deadline, &mut gathered.log).await?;
             gathered.ignored.sub_resource += answer.sub_resource_rows;
             gathered.ignored.duplicate += answer.duplicate_rows;

@@ -134,6 +134,7 @@ fn internal_failure(at: DateTime<Utc>, duration: Duration, error: &str) -> Attem
         request_durations: Vec::new(),
         retries: 0,
         ignored: Ignored::default(),
+        project_id: None,
         credentials_expiry: None,
     }
 }
@@ -254,7 +255,7 @@ mod tests {
             .collect();
         let target = |fake: &Fake| Target {
             name: fake.name.to_owned(),
-            project_id: String::new(),
+            project_id: None,
             region: String::new(),
             endpoint: String::new(),
             labels: vec![],

@@ -1,12 +1,15 @@
-//! What gives credentials: IAM's tokens for users, and the metadata service's keys for instances.
+//! What gives credentials: IAM's tokens for users, and temporary keys: of the metadata service for instances, of STS for
+//! the tokens of a provider, of a node's agent for pods.
 //!
-//! Shapes as in the contract, sections 5 and 7.1.
+//! Shapes as in the contract, sections 5 to 7.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use hyper::StatusCode;
 use serde_json::{Value, json};
+
+use super::history::Project;
 
 /// The user that exists.
 #[derive(Clone, Debug)]
@@ -28,8 +31,25 @@ pub(super) struct Issued {
     keys: HashMap<String, (String, String)>,
 }
 
+/// The region of all projects, and so the name of the default one.
+pub const REGION: &str = "cn-north-4";
+/// The token of an OpenID Connect provider that STS trusts.
+pub const ID_TOKEN: &str = "simulated-id-token";
+/// The token of a service account that is associated with an agency.
+pub const POD_TOKEN: &str = "simulated-pod-token";
 /// The header that a metadata client must send back.
 pub(super) const METADATA_TOKEN: &str = "simulated-metadata-token";
+
+/// Temporary keys.
+struct Keys {
+    access: String,
+    secret: String,
+    token: String,
+    expires: String,
+}
+
+/// An answer: the status and the body.
+type Answer = (StatusCode, Value);
 
 impl Issued {
     /// The project that a token was issued for.
@@ -46,6 +66,7 @@ impl Issued {
     pub fn token(
         &mut self,
         user: &User,
+        default_project: &str,
         request: &[u8],
         now: DateTime<Utc>,
         lifetime: Duration,
@@ -61,7 +82,10 @@ impl Issued {
             let body = json!({"error": {"code": status.as_u16(), "message": message, "title": title}});
             (status, None, body)
         };
-        let project = text("/auth/scope/project/id");
+        let project = match text("/auth/scope/project/name").as_str() {
+            REGION => default_project.to_owned(),
+            _ => text("/auth/scope/project/id"),
+        };
         if text("/auth/identity/methods/0") != "password" || project.is_empty() {
             return error(StatusCode::BAD_REQUEST, "Bad Request", "Request body is invalid.");
         }
@@ -73,22 +97,81 @@ impl Issued {
         let body = json!({"token": {
             "expires_at": (now + lifetime).to_rfc3339_opts(SecondsFormat::Micros, true),
             "methods": ["password"],
-            "project": {"id": project, "name": "cn-north-4"},
+            "project": {"id": project, "name": REGION},
         }});
         (StatusCode::CREATED, Some(token), body)
     }
 
     /// `GET /openstack/latest/securitykey`.
     pub fn security_key(&mut self, now: DateTime<Utc>, lifetime: Duration) -> Value {
-        let number = self.keys.len() + 1;
-        let (access_key, secret_key) = (format!("HSTSIMULATED{number}"), format!("temporary-secret-{number}"));
-        let security_token = format!("temporary-token-{number}==");
-        self.keys.insert(access_key.clone(), (secret_key.clone(), security_token.clone()));
-        json!({"credential": {
-            "access": access_key,
-            "secret": secret_key,
-            "securitytoken": security_token,
-            "expires_at": (now + lifetime).to_rfc3339_opts(SecondsFormat::Micros, true),
-        }})
+        let Keys { access, secret, token, expires } = self.keys(now, lifetime);
+        json!({"credential": {"access": access, "secret": secret, "securitytoken": token, "expires_at": expires}})
     }
+
+    /// `POST /v5/agencies/assume-with-oidc`.
+    pub fn assume_with_oidc(&mut self, request: &[u8], now: DateTime<Utc>, lifetime: Duration) -> Answer {
+        let request: Value = serde_json::from_slice(request).unwrap_or_default();
+        let text = |key: &str| request.get(key).and_then(Value::as_str).unwrap_or_default();
+        let names = ["provider_urn", "agency_urn", "agency_session_name"];
+        if names.iter().any(|name| text(name).is_empty()) || !text("id_token").is_ascii() {
+            return refusal(StatusCode::BAD_REQUEST, "a parameter is missing or wrong");
+        }
+        if text("id_token") != ID_TOKEN {
+            return refusal(StatusCode::FORBIDDEN, "the id token is not trusted or has expired");
+        }
+        let asked = request.get("duration_seconds").and_then(Value::as_i64).map_or(lifetime, Duration::seconds);
+        let Keys { access, secret, token, expires } = self.keys(now, asked.min(lifetime));
+        let body = json!({
+            "credentials": {
+                "access_key_id": access,
+                "secret_access_key": secret,
+                "security_token": token,
+                "expiration": expires,
+            },
+            "assumed_agency": {"urn": text("agency_urn"), "id": "simulated"},
+            "provider": text("provider_urn"),
+        });
+        (StatusCode::OK, body)
+    }
+
+    /// What a node's agent answers, in CCE's spelling.
+    pub fn pod_identity(&mut self, authorization: Option<&[u8]>, now: DateTime<Utc>, lifetime: Duration) -> Answer {
+        if authorization != Some(POD_TOKEN.as_bytes()) {
+            return refusal(StatusCode::UNAUTHORIZED, "the service account is not associated with an agency");
+        }
+        let Keys { access, secret, token, expires } = self.keys(now, lifetime);
+        let body = json!({"credentials": {
+            "accessKeyId": access,
+            "secretAccessKey": secret,
+            "securityToken": token,
+            "expiration": expires,
+        }});
+        (StatusCode::OK, body)
+    }
+
+    fn keys(&mut self, now: DateTime<Utc>, lifetime: Duration) -> Keys {
+        let number = self.keys.len() + 1;
+        let (access, secret) = (format!("HSTSIMULATED{number}"), format!("temporary-secret-{number}"));
+        let token = format!("temporary-token-{number}==");
+        self.keys.insert(access.clone(), (secret.clone(), token.clone()));
+        // With a fraction: without one, the SDK fails.
+        let expires = (now + lifetime).to_rfc3339_opts(SecondsFormat::Micros, true);
+        Keys { access, secret, token, expires }
+    }
+}
+
+/// `GET /v3/projects`: the projects of this name; all are in one region, and the first is the default one there.
+pub(super) fn projects(projects: &[Project], name: Option<&str>) -> Value {
+    let named = projects.iter().enumerate().map(|(index, project)| {
+        let own = if index == 0 { REGION.to_owned() } else { format!("{REGION}_{}", project.name) };
+        (own, &project.id)
+    });
+    let found = named
+        .filter(|(own, _)| name.is_none_or(|name| name == own))
+        .map(|(own, id)| json!({"id": id, "name": own, "domain_id": "simulated", "enabled": true, "is_domain": false}));
+    json!({"projects": found.collect::<Vec<_>>(), "links": {}})
+}
+
+fn refusal(status: StatusCode, message: &str) -> Answer {
+    (status, json!({"error_code": "SIM.0001", "error_msg": message}))
 }

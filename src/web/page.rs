@@ -109,7 +109,7 @@ mod tests {
     fn what_comes_from_outside_is_escaped() {
         let target = Target {
             name: "<script>alert('&')</script>".into(),
-            project_id: String::new(),
+            project_id: None,
             region: "\"><img src=x>".into(),
             endpoint: String::new(),
             labels: vec![],

@@ -26,6 +26,8 @@ pub(super) struct Fetched {
     pub expires: DateTime<Utc>,
     /// How long that is from now on, by ours.
     pub lifetime: Duration,
+    /// The project it is for, where the source says so.
+    pub project_id: Option<Arc<str>>,
 }
 
 /// One identity, of one source and one scope.
@@ -53,6 +55,7 @@ struct Current {
     identity: Identity,
     end: Instant,
     expires: DateTime<Utc>,
+    project_id: Option<Arc<str>>,
 }
 
 impl Cache {
@@ -107,6 +110,11 @@ impl Cache {
         self.lock().current.as_ref().map(|current| current.expires)
     }
 
+    /// The project that the identity in force is for.
+    pub fn project_id(&self) -> Option<Arc<str>> {
+        self.lock().current.as_ref()?.project_id.clone()
+    }
+
     fn record(&self, result: Result<Fetched, Error>) {
         let result = result.and_then(|fetched| match fetched.lifetime {
             Duration::ZERO => Err(Error::Credentials(format!(
@@ -118,8 +126,8 @@ impl Cache {
         let is_good = self.good_for(Duration::ZERO).is_some();
         let mut state = self.lock();
         match result {
-            Ok(Fetched { identity, expires, lifetime }) => {
-                state.current = Some(Current { identity, end: Instant::now() + lifetime, expires });
+            Ok(Fetched { identity, expires, lifetime, project_id }) => {
+                state.current = Some(Current { identity, end: Instant::now() + lifetime, expires, project_id });
                 state.failure = None;
             }
             Err(error) => {
@@ -174,7 +182,7 @@ mod tests {
                 return Err(Error::Network("down".to_owned()));
             }
             let identity = Identity::Token(number.to_string().into());
-            Ok(Fetched { identity, expires: DateTime::UNIX_EPOCH, lifetime })
+            Ok(Fetched { identity, expires: DateTime::UNIX_EPOCH, lifetime, project_id: None })
         }
 
         fn asked(&self) -> usize {

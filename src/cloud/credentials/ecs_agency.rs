@@ -4,12 +4,10 @@
 
 use std::time::Duration;
 
-use chrono::DateTime;
 use reqwest::{RequestBuilder, StatusCode};
-use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{Identity, cache::Fetched, redact};
+use super::{cache::Fetched, redact, temporary};
 use crate::{
     cloud::{
         error::{Error, Service},
@@ -19,26 +17,10 @@ use crate::{
     usage::Clock,
 };
 
-/// How long before their end keys are renewed.
-pub(super) const MARGIN: Duration = Duration::from_secs(10 * 60);
-
 /// The service is a hop away or not there at all.
 const PATIENCE: Duration = Duration::from_secs(3);
 const TOKEN_PATH: &str = "/meta-data/latest/api/token";
 const KEY_PATH: &str = "/openstack/latest/securitykey";
-
-#[derive(Deserialize)]
-struct Document {
-    credential: Keys,
-}
-
-#[derive(Deserialize)]
-struct Keys {
-    access: String,
-    secret: String,
-    securitytoken: String,
-    expires_at: DateTime<chrono::FixedOffset>,
-}
 
 /// Fetches keys. `http` must not go through a proxy: the address is link-local.
 ///
@@ -78,18 +60,7 @@ pub(super) async fn fetch(agency: EcsAgency, http: reqwest::Client, clock: Clock
     if answer.status != StatusCode::OK {
         return Err(error(&answer, token.as_deref(), clock));
     }
-    let unreadable = || Error::Malformed("the metadata service sent no keys that can be read".to_owned());
-    let Document { credential: keys } = serde_json::from_slice(&answer.body?).map_err(|_| unreadable())?;
-    if keys.access.is_empty() || keys.secret.is_empty() || keys.securitytoken.is_empty() {
-        return Err(unreadable());
-    }
-    let expires = keys.expires_at.to_utc();
-    let identity = Identity::Keys {
-        access_key: keys.access.into(),
-        secret_key: keys.secret.into(),
-        security_token: Some(keys.securitytoken.into()),
-    };
-    Ok(Fetched { identity, expires, lifetime: (expires - clock()).to_std().unwrap_or_default() })
+    temporary::parse(&answer.body?, "the metadata service", clock)
 }
 
 fn text(answer: Answer) -> Result<String, Error> {

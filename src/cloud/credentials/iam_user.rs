@@ -43,19 +43,10 @@ pub(super) struct TokenIssuer {
     http: reqwest::Client,
     clock: Clock,
     /// Passwords are kept from being locked as keys are.
-    passwords: Keys,
-    /// A plain mutex: held to read or change these few words, never across an await.
-    known: Mutex<Known>,
-}
-
-/// What is known of the user's passwords, by their fingerprints.
-#[derive(Debug, Default)]
-struct Known {
-    worked: Option<Fingerprint>,
-    /// Refused, and it never worked: not tried again.
-    wrong: Option<Fingerprint>,
-    /// When IAM last gave no verdict on a password, and why.
-    failed: Option<(Instant, Arc<Error>)>,
+    keys: Arc<Keys>,
+    /// When IAM last gave no verdict on a password, and why. A plain mutex: held to read or change these few words,
+    /// never across an await.
+    failed: Mutex<Option<(Instant, Arc<Error>)>>,
 }
 
 #[derive(Deserialize)]
@@ -66,61 +57,64 @@ struct Document {
 #[derive(Deserialize)]
 struct Token {
     expires_at: DateTime<chrono::FixedOffset>,
+    #[serde(default)]
+    project: Option<Project>,
+}
+
+#[derive(Deserialize)]
+struct Project {
+    id: String,
 }
 
 impl TokenIssuer {
-    pub fn new(user: IamUser, environment: Environment, http: reqwest::Client, clock: Clock) -> Arc<Self> {
-        let (passwords, known) = (Keys::default(), Mutex::default());
-        Arc::new(TokenIssuer { user, environment, http, clock, passwords, known })
+    pub fn new(
+        user: IamUser,
+        environment: Environment,
+        http: reqwest::Client,
+        clock: Clock,
+        keys: Arc<Keys>,
+    ) -> Arc<Self> {
+        Arc::new(TokenIssuer { user, environment, http, clock, keys, failed: Mutex::default() })
     }
 
-    /// Obtains a token for a project.
+    /// Obtains a token for a project: the one with this id, or the one that bears the region's name.
     ///
     /// # Errors
     /// What IAM answered; or that it is not asked, because it has refused this password, or failed a moment ago.
-    pub async fn fetch(self: Arc<Self>, project_id: String, region: String) -> Result<Fetched, Error> {
+    pub async fn fetch(self: Arc<Self>, project_id: Option<String>, region: String) -> Result<Fetched, Error> {
         let password = self.user.password.read_password(&self.environment).await;
         let password = password.map_err(|error| Error::Credentials(error.to_string()))?;
         let fingerprint = Fingerprint::of([&self.user.domain, &self.user.user, password.expose_secret()]);
-        let pass = self.passwords.admit(fingerprint, &project_id).await?;
-        self.check(fingerprint)?;
-
-        let result = self.ask(&password, &project_id, &region).await;
-        let mut known = self.lock();
-        match &result {
-            Ok(_) => {
+        let pass = self.keys.admit_password(fingerprint, project_id.as_deref().unwrap_or(&region)).await?;
+        match &*self.lock() {
+            Some((at, error)) if at.elapsed() < PAUSE && !pass.has_worked() => {
+                return Err(Error::Source(Arc::clone(error)));
+            }
+            _ => {}
+        }
+        match self.ask(&password, project_id, &region).await {
+            Ok(fetched) => {
                 pass.accepted();
-                *known = Known { worked: Some(fingerprint), ..Known::default() };
+                *self.lock() = None;
+                Ok(fetched)
             }
             Err(Error::Refused(refusal)) if refusal.status == 401 => {
                 pass.refused();
-                if known.worked != Some(fingerprint) {
-                    known.wrong = Some(fingerprint);
-                }
+                Err(Error::Refused(refusal))
             }
-            Err(error) => known.failed = Some((Instant::now(), Arc::new(Error::Credentials(error.to_string())))),
-        }
-        result
-    }
-
-    fn check(&self, fingerprint: Fingerprint) -> Result<(), Error> {
-        let known = self.lock();
-        if known.wrong == Some(fingerprint) {
-            return Err(Error::Credentials(format!(
-                "not asked: IAM refused this password of user {}, and more failures would lock the user; \
-                 it is tried again when it changes, or after a restart",
-                self.user.user
-            )));
-        }
-        match &known.failed {
-            Some((at, error)) if at.elapsed() < PAUSE && known.worked != Some(fingerprint) => {
-                Err(Error::Source(Arc::clone(error)))
+            Err(error) => {
+                let error = Arc::new(error);
+                *self.lock() = Some((Instant::now(), Arc::clone(&error)));
+                Err(Error::Source(error))
             }
-            _ => Ok(()),
         }
     }
 
-    async fn ask(&self, password: &SecretString, project_id: &str, region: &str) -> Result<Fetched, Error> {
+    async fn ask(&self, password: &SecretString, project_id: Option<String>, region: &str) -> Result<Fetched, Error> {
+        let project = match &project_id {
+            Some(id) => json!({"id": id}),
+            None => json!({"name": region}),
+        };
         let endpoint = self.user.endpoint.clone().unwrap_or_else(|| Endpoint::of_iam(region));
         let body = json!({"auth": {
             "identity": {
@@ -131,7 +125,7 @@ impl TokenIssuer {
                     "domain": {"name": self.user.domain},
                 }},
             },
-            "scope": {"project": {"id": project_id}},
+            "scope": {"project": project},
         }});
         let request = self
             .http
@@ -151,10 +145,14 @@ impl TokenIssuer {
         let document = document.map_err(|_| unreadable("time at which the token expires that can be read"))?;
         let expires = document.token.expires_at.to_utc();
         let lifetime = (expires - now).to_std().unwrap_or_default();
-        Ok(Fetched { identity: Identity::Token(token), expires, lifetime })
+        let issued_for = document.token.project.map(|project| project.id.into());
+        if project_id.is_none() && issued_for.is_none() {
+            return Err(unreadable("id of the project that the token is for; set project_id"));
+        }
+        Ok(Fetched { identity: Identity::Token(token), expires, lifetime, project_id: issued_for })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<(Instant, Arc<Error>)>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,0 +1,135 @@
+//! The official SDK's credentials file, section `basic`.
+//!
+//! Source: contract, 7.6. The SDK's reader interpolates, so that a `%` breaks it; here a value is what is written.
+
+use std::path::PathBuf;
+
+use ini::{Ini, ParseOption};
+use secrecy::SecretString;
+use thiserror::Error;
+
+use super::{Environment, Profile, secret::printable};
+
+/// Names another file than the one in the home directory.
+pub(super) const VARIABLE: &str = "HUAWEICLOUD_SDK_CREDENTIALS_FILE";
+const SECTION: &str = "basic";
+
+/// The keys of a profile.
+#[derive(Debug)]
+pub struct ProfileKeys {
+    /// AK.
+    pub access_key: SecretString,
+    /// SK.
+    pub secret_key: SecretString,
+    /// The token that belongs to temporary keys.
+    pub security_token: Option<SecretString>,
+}
+
+/// A profile that cannot be used. Never holds any part of a value.
+#[derive(Debug, Error)]
+#[error("{}: {what}", path.display())]
+pub struct ProfileError {
+    path: PathBuf,
+    what: String,
+}
+
+impl Profile {
+    /// Where the file is by default: where the SDK's variable says, or in the home directory.
+    pub(super) fn of_environment(environment: &Environment) -> Option<Self> {
+        let named = environment.get(VARIABLE).map(PathBuf::from);
+        let path = named.or_else(|| Some(PathBuf::from(environment.get("HOME")?).join(".huaweicloud/credentials")));
+        path.map(|path| Profile { path })
+    }
+
+    /// Reads the keys.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is no INI file, or lacks a key.
+    pub async fn read(&self) -> Result<ProfileKeys, ProfileError> {
+        let section = self.section().await?.ok_or_else(|| self.error(format!("there is no section [{SECTION}]")))?;
+        let required = |key: &str| section.get(key).ok_or_else(|| self.error(self.missing(key, &section)));
+        let value = |key: &str, text: &str| {
+            printable(text)
+                .ok_or_else(|| self.error(format!("{key} in [{SECTION}] is empty or holds a space or break")))
+        };
+        // As in the environment, an empty token is none (contract, 3.11).
+        let security_token = section.get("security_token").filter(|token| !token.trim().is_empty());
+        Ok(ProfileKeys {
+            access_key: value("ak", required("ak")?)?,
+            secret_key: value("sk", required("sk")?)?,
+            security_token: security_token.map(|token| value("security_token", token)).transpose()?,
+        })
+    }
+
+    /// Whether the file is there and has keys of projects; a file that cannot be read is there.
+    pub(super) async fn is_there(&self) -> bool {
+        match self.section().await {
+            Ok(section) => section.is_some(),
+            Err(_) => tokio::fs::try_exists(&self.path).await.unwrap_or(true),
+        }
+    }
+
+    async fn section(&self) -> Result<Option<ini::Properties>, ProfileError> {
+        let text = tokio::fs::read_to_string(&self.path).await;
+        let text = text.map_err(|error| self.error(format!("cannot be read: {error}")))?;
+        let as_it_is = ParseOption { enabled_quote: false, enabled_escape: false, ..ParseOption::default() };
+        let ini = Ini::load_from_str_opt(&text, as_it_is);
+        // Where, but not what: the line may hold a key.
+        let ini = ini.map_err(|error| self.error(format!("is not an INI file: line {}", error.line)))?;
+        Ok(ini.section(Some(SECTION)).cloned())
+    }
+
+    fn missing(&self, key: &str, section: &ini::Properties) -> String {
+        if section.contains_key("idp_id") {
+            return format!(
+                "{key} is missing in [{SECTION}], and idp_id is not supported: configure credentials with oidc instead"
+            );
+        }
+        format!("{key} is missing in [{SECTION}]")
+    }
+
+    fn error(&self, what: String) -> ProfileError {
+        ProfileError { path: self.path.clone(), what }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    async fn read(text: &str) -> Result<[String; 3], String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let profile = Profile { path: file.path().to_owned() };
+        let keys = profile.read().await.map_err(|error| error.to_string())?;
+        let token = keys.security_token.map_or(String::new(), |token| token.expose_secret().to_owned());
+        Ok([keys.access_key.expose_secret().to_owned(), keys.secret_key.expose_secret().to_owned(), token])
+    }
+
+    #[tokio::test]
+    async fn values_are_what_is_written() {
+        let text = "# a comment\n[global]\nak = other\nsk = other\n\n[basic]\nak = AK%1\nsk: \"s\\k;#%(x)s=\nsecurity_token = \n";
+        assert_eq!(read(text).await.unwrap(), ["AK%1", "\"s\\k;#%(x)s=", ""]);
+        let text = "[basic]\r\nak=A\r\nsk=S\r\nsecurity_token=T==\r\nproject_id=p\r\niam_endpoint=https://e\r\n";
+        assert_eq!(read(text).await.unwrap(), ["A", "S", "T=="]);
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_is_said_and_nothing_is_shown() {
+        for (text, error) in [
+            ("[global]\nak = hunter2\n", "there is no section [basic]"),
+            ("[basic]\nak = hunter2\n", "sk is missing in [basic]"),
+            ("[basic]\nak =\nsk = hunter2\n", "ak in [basic] is empty"),
+            ("[basic]\nidp_id = i\nid_token_file = f\n", "idp_id is not supported"),
+            ("[basic]\nhunter2\n", "is not an INI file: line"),
+        ] {
+            let found = read(text).await.unwrap_err();
+            assert!(found.contains(error) && !found.contains("hunter2"), "{found}");
+        }
+        let nowhere = Profile { path: "/nowhere/credentials".into() };
+        assert!(nowhere.read().await.unwrap_err().to_string().starts_with("/nowhere/credentials: cannot be read"));
+        assert!(!nowhere.is_there().await);
+    }
+}
