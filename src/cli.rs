@@ -72,8 +72,12 @@ pub struct Check {
     #[expect(missing_docs, reason = "the flags have their own")]
     pub config: ConfigFile,
     /// Print the effective configuration, secrets redacted
-    #[arg(long)]
+    #[arg(long, conflicts_with = "online")]
     pub print: bool,
+    /// Try every endpoint, key and project for real, with one request each; not more often than every 5 minutes, lest a
+    /// refused key be locked
+    #[arg(long)]
+    pub online: bool,
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flags have their own")]
     pub log: Log,

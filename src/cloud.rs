@@ -11,6 +11,7 @@ mod exchange;
 pub mod lockout;
 pub mod pages;
 mod project_id;
+pub mod reach;
 pub mod retry;
 pub mod signing;
 pub mod throttle;

@@ -13,9 +13,9 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    cli::{Cli, Command},
-    cloud::{Connector, credentials::Credentials},
-    config::{self, Config, Environment, Loaded},
+    cli::{Check, Cli, Command, Serve},
+    cloud::{Client, Connector, credentials::Credentials},
+    config::{self, Config, Environment, Loaded, Project},
     exposition::BuildInfo,
     polling::Poller,
 };
@@ -35,20 +35,21 @@ pub const BUILD: BuildInfo = BuildInfo {
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let environment = Environment::of_process();
     match cli.command {
-        None => serve_or_check(&cli.serve, environment).await,
-        Some(Command::Serve(flags)) => serve_or_check(&flags, environment).await,
-        Some(Command::Check(flags)) => check::run(&flags.config.file, flags.print, &environment).await,
+        None => serve_or_check(cli.serve, environment).await,
+        Some(Command::Serve(flags)) => serve_or_check(flags, environment).await,
+        Some(Command::Check(flags)) => check::run(&flags, &environment).await,
         Some(Command::Once(flags)) => once::run(&flags, environment).await,
         Some(Command::Simulate(flags)) => simulate::run(&flags).await,
         Some(Command::Demo(flags)) => demo::run(&flags, environment).await,
     }
 }
 
-async fn serve_or_check(flags: &crate::cli::Serve, environment: Environment) -> anyhow::Result<ExitCode> {
+async fn serve_or_check(flags: Serve, environment: Environment) -> anyhow::Result<ExitCode> {
     if flags.check {
-        check::run(&flags.config.file, false, &environment).await
+        let flags = Check { config: flags.config, print: false, online: false, log: flags.log };
+        check::run(&flags, &environment).await
     } else {
-        serve::run(flags, environment).await
+        serve::run(&flags, environment).await
     }
 }
 
@@ -86,18 +87,26 @@ fn in_force(loaded: Loaded) -> anyhow::Result<InForce> {
 /// A poller for each project, all over one connector.
 fn pollers(config: &Config, environment: &Environment) -> anyhow::Result<Vec<Poller>> {
     let connector = Connector::new(config.api.clone(), Utc::now)?;
+    let poller = |(project, client): (&Project, _)| {
+        Poller::new(client, project.clone(), config.timezone, config.poll.timeout, Utc::now)
+    };
+    Ok(clients(&connector, config, environment)?.into_iter().map(poller).collect())
+}
+
+/// A client for each project; projects that name the same credentials share them.
+fn clients<'a>(
+    connector: &Connector,
+    config: &'a Config,
+    environment: &Environment,
+) -> anyhow::Result<Vec<(&'a Project, Client)>> {
     let credentials: BTreeMap<&str, Arc<Credentials>> = config
         .credentials
         .iter()
         .map(|(name, source)| (name.as_str(), connector.credentials(name, source.clone(), environment.clone())))
         .collect();
-    config
-        .projects
-        .iter()
-        .map(|project| {
-            let credentials = credentials.get(project.credentials.as_str()).context("no such credentials")?;
-            let client = connector.client(project, Arc::clone(credentials));
-            Ok(Poller::new(client, project.clone(), config.timezone, config.poll.timeout, Utc::now))
-        })
-        .collect()
+    let client = |project: &'a Project| {
+        let credentials = credentials.get(project.credentials.as_str()).context("no such credentials")?;
+        Ok((project, connector.client(project, Arc::clone(credentials))))
+    };
+    config.projects.iter().map(client).collect()
 }

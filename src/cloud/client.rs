@@ -157,6 +157,19 @@ impl Connector {
         Ok(Connector { http, direct, api, clock, keys: Arc::default(), throttles, project_ids })
     }
 
+    pub(super) fn api(&self) -> &Api {
+        &self.api
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// No proxy could reach this machine.
+    pub(super) fn http(&self, endpoint: &Endpoint) -> &reqwest::Client {
+        if endpoint.is_loopback { &self.direct } else { &self.http }
+    }
+
     /// Credentials that several projects may share.
     pub fn credentials(&self, name: &str, mut source: CredentialsSource, environment: Environment) -> Arc<Credentials> {
         let (http, direct, keys) = (self.http.clone(), self.direct.clone(), Arc::clone(&self.keys));

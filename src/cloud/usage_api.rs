@@ -39,26 +39,46 @@ pub async fn fetch(
     deadline: Instant,
     log: &mut RequestLog,
 ) -> Result<Answer, Error> {
-    let path = format!("/v1/{}/data-analysis", query.project_id);
-    let limit = client.page_size();
-    let (start, end) = (timestamp(query.range.start), timestamp(query.range.end));
-    let mut headers = vec![("x-project-id", query.project_id)];
-    headers.extend(query.app_user_id.map(|id| ("x-app-userid", id)));
-
-    let mut pages = Pages::new(limit, query.range.end);
+    let mut pages = Pages::new(client.page_size(), query.range.end);
     let mut offset = 0;
     loop {
-        let (limit, start_at) = (limit.to_string(), offset.to_string());
-        let mut parameters =
-            vec![("start_time", &*start), ("end_time", &*end), ("limit", &*limit), ("offset", &*start_at)];
-        parameters.extend(query.user_id.map(|id| ("user_id", id)));
-        let response = client.get(Service::MetaStudio, &path, &parameters, &headers, deadline, log).await?;
-        let page = Page::parse(&response.body).map_err(|error| response.malformed(&error))?;
+        let page = fetch_page(client, query, offset, deadline, log).await?;
         match pages.add(page)? {
             Next::Offset(next) => offset = next,
             Next::Complete => return Ok(pages.answer),
         }
     }
+}
+
+/// Asks for the first page alone, to see whether it comes; says how many rows it has.
+///
+/// # Errors
+/// As [`fetch`].
+pub async fn try_out(
+    client: &Client,
+    query: &UsageQuery<'_>,
+    deadline: Instant,
+    log: &mut RequestLog,
+) -> Result<usize, Error> {
+    Ok(fetch_page(client, query, 0, deadline, log).await?.rows.len())
+}
+
+async fn fetch_page(
+    client: &Client,
+    query: &UsageQuery<'_>,
+    offset: usize,
+    deadline: Instant,
+    log: &mut RequestLog,
+) -> Result<Page, Error> {
+    let path = format!("/v1/{}/data-analysis", query.project_id);
+    let (limit, offset) = (client.page_size().to_string(), offset.to_string());
+    let (start, end) = (timestamp(query.range.start), timestamp(query.range.end));
+    let mut parameters = vec![("start_time", &*start), ("end_time", &*end), ("limit", &*limit), ("offset", &*offset)];
+    parameters.extend(query.user_id.map(|id| ("user_id", id)));
+    let mut headers = vec![("x-project-id", query.project_id)];
+    headers.extend(query.app_user_id.map(|id| ("x-app-userid", id)));
+    let response = client.get(Service::MetaStudio, &path, &parameters, &headers, deadline, log).await?;
+    Page::parse(&response.body).map_err(|error| response.malformed(&error))
 }
 
 /// An instant in the only form that the API page shows.

@@ -1,20 +1,26 @@
-//! `check`: every problem of the configuration, or what it will cost.
+//! `check`: every problem of the configuration, or what it will cost; and whether it works.
+
+mod online;
 
 use std::{path::Path, process::ExitCode};
 
-use crate::config::{self, Config, Environment, effective};
+use crate::{
+    cli::Check,
+    config::{self, Config, Environment, effective},
+};
 
-/// Prints to standard output, and gives exit code 0 where the configuration is valid, else 1.
-pub(super) async fn run(path: &Path, print: bool, environment: &Environment) -> anyhow::Result<ExitCode> {
+/// Prints to standard output, and gives exit code 0 where the configuration is valid, and works if that is asked; else 1.
+pub(super) async fn run(flags: &Check, environment: &Environment) -> anyhow::Result<ExitCode> {
+    let path = &flags.config.file;
     let loaded = config::load(path, environment).await;
     // What is printed as a configuration stays one.
-    let comment = if print && loaded.config.is_some() { "# " } else { "" };
+    let comment = if flags.print && loaded.config.is_some() { "# " } else { "" };
     let mut text = String::new();
     for problem in &loaded.problems {
         text += &format!("{comment}{}: {problem}\n", if problem.is_warning { "warning" } else { "error" });
     }
     text += &match &loaded.config {
-        Some(config) if print => effective::to_yaml(config),
+        Some(config) if flags.print => effective::to_yaml(config),
         Some(config) => summary(path, config),
         None => {
             let errors = loaded.problems.iter().filter(|problem| !problem.is_warning).count();
@@ -22,7 +28,11 @@ pub(super) async fn run(path: &Path, print: bool, environment: &Environment) -> 
         }
     };
     super::print(&text)?;
-    Ok(if loaded.config.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let works = match &loaded.config {
+        Some(config) if flags.online => online::run(config, environment).await?,
+        loaded => loaded.is_some(),
+    };
+    Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn summary(path: &Path, config: &Config) -> String {

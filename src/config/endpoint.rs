@@ -97,6 +97,11 @@ impl Endpoint {
         Endpoint { scheme: "http", host: "169.254.169.254".to_owned(), is_loopback: false }
     }
 
+    /// Whether connections are encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.scheme == "https"
+    }
+
     /// Reads a URL that is nothing but an endpoint. Without TLS it must be this machine: a token would go out in clear.
     pub fn parse(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;

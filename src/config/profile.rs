@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use ini::{Ini, ParseOption};
+use configparser::ini::Ini;
 use secrecy::SecretString;
 use thiserror::Error;
 
@@ -46,51 +46,53 @@ impl Profile {
     /// # Errors
     /// If the file cannot be read, is no INI file, or lacks a key.
     pub async fn read(&self) -> Result<ProfileKeys, ProfileError> {
-        let section = self.section().await?.ok_or_else(|| self.error(format!("there is no section [{SECTION}]")))?;
-        let required = |key: &str| section.get(key).ok_or_else(|| self.error(self.missing(key, &section)));
+        let ini = self.load().await?;
+        if !ini.get_map_ref().contains_key(SECTION) {
+            return Err(self.error(format!("there is no section [{SECTION}]")));
+        }
+        let required = |key: &str| ini.get(SECTION, key).ok_or_else(|| self.error(missing(key, &ini)));
         let value = |key: &str, text: &str| {
             printable(text)
                 .ok_or_else(|| self.error(format!("{key} in [{SECTION}] is empty or holds a space or break")))
         };
         // As in the environment, an empty token is none (contract, 3.11).
-        let security_token = section.get("security_token").filter(|token| !token.trim().is_empty());
+        let security_token = ini.get(SECTION, "security_token").filter(|token| !token.trim().is_empty());
         Ok(ProfileKeys {
-            access_key: value("ak", required("ak")?)?,
-            secret_key: value("sk", required("sk")?)?,
-            security_token: security_token.map(|token| value("security_token", token)).transpose()?,
+            access_key: value("ak", &required("ak")?)?,
+            secret_key: value("sk", &required("sk")?)?,
+            security_token: security_token.map(|token| value("security_token", &token)).transpose()?,
         })
     }
 
     /// Whether the file is there and has keys of projects; a file that cannot be read is there.
     pub(super) async fn is_there(&self) -> bool {
-        match self.section().await {
-            Ok(section) => section.is_some(),
+        match self.load().await {
+            Ok(ini) => ini.get_map_ref().contains_key(SECTION),
             Err(_) => tokio::fs::try_exists(&self.path).await.unwrap_or(true),
         }
     }
 
-    async fn section(&self) -> Result<Option<ini::Properties>, ProfileError> {
+    async fn load(&self) -> Result<Ini, ProfileError> {
         let text = tokio::fs::read_to_string(&self.path).await;
         let text = text.map_err(|error| self.error(format!("cannot be read: {error}")))?;
-        let as_it_is = ParseOption { enabled_quote: false, enabled_escape: false, ..ParseOption::default() };
-        let ini = Ini::load_from_str_opt(&text, as_it_is);
-        // Where, but not what: the line may hold a key.
-        let ini = ini.map_err(|error| self.error(format!("is not an INI file: line {}", error.line)))?;
-        Ok(ini.section(Some(SECTION)).cloned())
-    }
-
-    fn missing(&self, key: &str, section: &ini::Properties) -> String {
-        if section.contains_key("idp_id") {
-            return format!(
-                "{key} is missing in [{SECTION}], and idp_id is not supported: configure credentials with oidc instead"
-            );
-        }
-        format!("{key} is missing in [{SECTION}]")
+        let mut ini = Ini::new();
+        ini.set_inline_comment_symbols(Some(&[]));
+        // The reader says which line, and nothing of what is there.
+        ini.read(text).map_err(|error| self.error(format!("is not an INI file: {error}")))?;
+        Ok(ini)
     }
 
     fn error(&self, what: String) -> ProfileError {
         ProfileError { path: self.path.clone(), what }
     }
+}
+
+fn missing(key: &str, ini: &Ini) -> String {
+    let hint = match ini.get(SECTION, "idp_id") {
+        Some(_) => ", and idp_id is not supported: configure credentials with oidc instead",
+        None => "",
+    };
+    format!("{key} is missing in [{SECTION}]{hint}")
 }
 
 #[cfg(test)]
@@ -123,7 +125,8 @@ mod tests {
             ("[basic]\nak = hunter2\n", "sk is missing in [basic]"),
             ("[basic]\nak =\nsk = hunter2\n", "ak in [basic] is empty"),
             ("[basic]\nidp_id = i\nid_token_file = f\n", "idp_id is not supported"),
-            ("[basic]\nhunter2\n", "is not an INI file: line"),
+            ("[basic]\nhunter2\n", "ak is missing in [basic]"),
+            ("[basic\nak = hunter2\n", "is not an INI file: line 1"),
         ] {
             let found = read(text).await.unwrap_err();
             assert!(found.contains(error) && !found.contains("hunter2"), "{found}");

@@ -6,4 +6,5 @@ mod endpoints;
 mod failures;
 mod life_cycle;
 mod numbers;
+mod outbound;
 mod support;

@@ -1,0 +1,107 @@
+//! `check --online`: tries every endpoint and every project for real.
+//!
+//! An endpoint is tried without a key, then each of its projects with one page of the last day. A key that is refused
+//! is not tried again by the projects that share it, and nothing is retried.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use chrono::{Duration, SubsecRound, Utc};
+use tokio::{sync::Semaphore, time::Instant};
+
+use crate::{
+    cloud::{Client, Connector, Error, UsageQuery, client::RequestLog, usage_api},
+    commands::{clients, print},
+    config::{Api, Config, Environment, Project},
+    usage::{Bounds, Reason},
+};
+
+/// Prints what was tried, and says whether all went well.
+pub(super) async fn run(config: &Config, environment: &Environment) -> anyhow::Result<bool> {
+    // The first answer counts, whatever it is.
+    let connector = Connector::new(Api { max_retries: 0, ..config.api.clone() }, Utc::now)?;
+    let mut by_endpoint: BTreeMap<String, Vec<(&Project, Client)>> = BTreeMap::new();
+    for (project, client) in clients(&connector, config, environment)? {
+        by_endpoint.entry(project.endpoint.to_string()).or_default().push((project, client));
+    }
+    let slots = Arc::new(Semaphore::new(config.poll.concurrency));
+    let width = config.projects.iter().map(|project| project.name.chars().count()).max().unwrap_or_default().max(4);
+    let mut all_well = true;
+    for (endpoint, projects) in by_endpoint {
+        print(&format!("\n{endpoint}\n"))?;
+        let Some((first, _)) = projects.first() else { continue };
+        let steps = connector.reach(&first.endpoint).await;
+        for step in &steps {
+            print(&line(step.name, width, &step.result))?;
+        }
+        if steps.iter().any(|step| step.result.is_err()) {
+            // Nothing would come of it but refused signatures.
+            print(&format!("  -     projects not tried: {}\n", projects.len()))?;
+            all_well = false;
+            continue;
+        }
+        let tries: Vec<_> = projects
+            .into_iter()
+            .map(|(project, client)| {
+                let (slots, owned, deadline) = (Arc::clone(&slots), project.clone(), config.poll.timeout);
+                let attempt = tokio::spawn(async move {
+                    // The semaphore is never closed.
+                    let _slot = slots.acquire().await;
+                    try_out(&client, &owned, Instant::now() + deadline).await
+                });
+                (project, attempt)
+            })
+            .collect();
+        for (project, attempt) in tries {
+            let result = attempt.await?;
+            print(&line(&project.name, width, &result))?;
+            all_well &= result.is_ok();
+        }
+    }
+    Ok(all_well)
+}
+
+/// Asks for one page; says how far that got.
+async fn try_out(client: &Client, project: &Project, deadline: Instant) -> Result<String, String> {
+    let start = Instant::now();
+    let now = Utc::now().trunc_subsecs(0);
+    let mut log = RequestLog::default();
+    let page = async {
+        let project_id = client.project_id(deadline, &mut log).await?;
+        let query = UsageQuery {
+            project_id: &project_id,
+            range: Bounds { start: now - Duration::days(1), end: now },
+            user_id: project.user_ids.first().map(String::as_str),
+            app_user_id: project.app_user_id.as_deref(),
+        };
+        let rows = usage_api::try_out(client, &query, deadline, &mut log).await?;
+        Ok((project_id, rows))
+    };
+    match page.await {
+        Ok((project_id, rows)) => Ok(format!(
+            "credentials {} accepted, project {project_id}, rows of the last day: {rows}, in {:.2?}",
+            project.credentials,
+            start.elapsed()
+        )),
+        Err(error) => Err(format!("{}: {error}", step(&error))),
+    }
+}
+
+/// Which step an error belongs to.
+fn step(error: &Error) -> &'static str {
+    match error {
+        Error::NoProject(_) => "project id",
+        Error::Unavailable { .. } => "credentials",
+        error => match error.reason() {
+            Reason::Auth => "credentials",
+            Reason::Forbidden => "permission",
+            _ => "one page",
+        },
+    }
+}
+
+fn line(name: &str, width: usize, result: &Result<String, String>) -> String {
+    match result {
+        Ok(text) => format!("  ok    {name:width$}  {text}\n"),
+        Err(text) => format!("  FAIL  {name:width$}  {text}\n"),
+    }
+}

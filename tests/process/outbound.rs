@@ -1,0 +1,300 @@
+//! The way to the cloud: TLS and whom it trusts, proxies, and `check --online`, which tells the steps apart.
+
+use std::{
+    io::Write,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::{TlsAcceptor, rustls};
+
+use crate::support::{Cloud, Ended, FAST, command};
+
+const NAME: &str = "metastudio.cn-north-4.example";
+
+/// A front with TLS before a cloud, and the file with its certificate.
+struct Front {
+    address: SocketAddr,
+    certificate: tempfile::NamedTempFile,
+}
+
+impl Front {
+    async fn new(cloud: &Cloud) -> Self {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed([NAME.to_owned(), "localhost".to_owned()]).unwrap();
+        let mut certificate = tempfile::NamedTempFile::new().unwrap();
+        certificate.write_all(cert.pem().as_bytes()).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
+        let config = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let behind = cloud.address;
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                    let mut cloud = TcpStream::connect(behind).await.unwrap();
+                    let _ = copy_bidirectional(&mut stream, &mut cloud).await;
+                });
+            }
+        });
+        Front { address, certificate }
+    }
+
+    fn trusted(&self) -> String {
+        format!("ca_file: {}", self.certificate.path().display())
+    }
+}
+
+/// A proxy that leads every `CONNECT` to one address, and keeps the heads of the requests.
+struct Proxy {
+    address: SocketAddr,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Proxy {
+    async fn to(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let heads: Arc<Mutex<Vec<String>>> = Arc::default();
+        let seen = Arc::clone(&heads);
+        tokio::spawn(async move {
+            loop {
+                let (mut client, _) = listener.accept().await.unwrap();
+                let seen = Arc::clone(&seen);
+                tokio::spawn(async move {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        let Ok(byte) = client.read_u8().await else { return };
+                        head.push(byte);
+                    }
+                    seen.lock().unwrap().push(String::from_utf8(head).unwrap());
+                    client.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").await.unwrap();
+                    let mut server = TcpStream::connect(target).await.unwrap();
+                    let _ = copy_bidirectional(&mut client, &mut server).await;
+                });
+            }
+        });
+        Proxy { address, heads }
+    }
+
+    fn heads(&self) -> Vec<String> {
+        std::mem::take(&mut self.heads.lock().unwrap())
+    }
+}
+
+/// A configuration for one project of the cloud at another endpoint than its own.
+fn config(cloud: &Cloud, endpoint: &str, api: &str) -> String {
+    let api = FAST.replace('}', &format!(", {api}}}"));
+    let own = format!("http://{}", cloud.address);
+    cloud
+        .config_of(
+            &["campaign"],
+            "access_key: SIMULATEDACCESSKEY01, secret_key: simulated/Secret+Key000000000000000000001",
+            &api,
+        )
+        .replace(&own, endpoint)
+}
+
+async fn run(config: &str, arguments: &[&str], variables: &[(&str, String)]) -> Ended {
+    let directory = TempDir::new().unwrap();
+    let mut command = command(&directory, config, arguments);
+    command.envs(variables.iter().cloned());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn only_a_certificate_that_is_trusted_will_do() {
+    let cloud = Cloud::new(&[]).await;
+    let front = Front::new(&cloud).await;
+    let endpoint = format!("https://localhost:{}", front.address.port());
+    let ended = run(&config(&cloud, &endpoint, "page_size: 1000"), &["once"], &[]).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.stderr.contains("reason=network") && ended.stderr.contains("invalid peer certificate"),
+        "{}",
+        ended.stderr
+    );
+    assert!(cloud.simulator.seen().is_empty(), "no request, and no key, went out");
+
+    let ended = run(&config(&cloud, &endpoint, &front.trusted()), &["once"], &[]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let wrong_name = format!("https://127.0.0.1:{}", front.address.port());
+    let ended = run(&config(&cloud, &wrong_name, &front.trusted()), &["once"], &[]).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("certificate not valid for name"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn proxies_are_those_of_the_environment_or_of_the_configuration() {
+    let cloud = Cloud::new(&[]).await;
+    let front = Front::new(&cloud).await;
+    let proxy = Proxy::to(front.address).await;
+    let endpoint = format!("https://{NAME}");
+    let config = |api: &str| config(&cloud, &endpoint, &format!("{}{api}", front.trusted()));
+    let url = format!("http://{}", proxy.address);
+    for name in ["HTTPS_PROXY", "https_proxy"] {
+        let ended = run(&config(""), &["once"], &[(name, url.clone())]).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(proxy.heads()[0].starts_with(&format!("CONNECT {NAME}:443 ")));
+    }
+    let without = [("HTTPS_PROXY", url.clone()), ("NO_PROXY", ".example".to_owned())];
+    let ended = run(&config(""), &["once"], &without).await;
+    assert_eq!((ended.code, proxy.heads().len()), (Some(1), 0), "there is no such name");
+    assert!(ended.stderr.contains("reason=network"), "{}", ended.stderr);
+
+    let with_user = config(&format!(", proxy: 'http://user:hunter2@{}'", proxy.address));
+    let elsewhere = [("HTTPS_PROXY", "http://127.0.0.1:1".to_owned())];
+    let ended = run(&with_user, &["once", "--log.level=debug"], &elsewhere).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let head = proxy.heads().remove(0).to_ascii_lowercase();
+    assert!(head.contains("proxy-authorization: basic dxnlcjpodw50zxiy"), "user:hunter2 in base64: {head}");
+    assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+
+    let ended = run(&with_user.replace(&proxy.address.to_string(), "127.0.0.1:1"), &["once"], &[]).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn this_machine_is_not_asked_through_a_proxy() {
+    let cloud = Cloud::new(&[]).await;
+    let proxy = Proxy::to(cloud.address).await;
+    let url = format!("http://{}", proxy.address);
+    let variables = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"].map(|name| (name, url.clone()));
+    let agency = format!("ecs_agency: {{endpoint: 'http://{}'}}", cloud.address);
+    let config = cloud.config_of(&["campaign"], &agency, &FAST.replace('}', &format!(", proxy: '{url}'}}")));
+    let ended = run(&config, &["once"], &variables).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(proxy.heads().is_empty());
+}
+
+#[tokio::test]
+async fn online_each_step_is_told_and_each_project_tried() {
+    let cloud = Cloud::new(&["forbidden:project=live-commerce"]).await;
+    let ended = run(&cloud.config(FAST), &["check", "--online"], &[]).await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), ""));
+    let lines: Vec<&str> = ended.stdout.lines().skip_while(|line| !line.starts_with("http://")).collect();
+    for (line, beginning) in lines[1..].iter().zip([
+        "  ok    name           127.0.0.1",
+        "  ok    TCP            127.0.0.1:",
+        "  ok    HTTP           status 404 in ",
+        "  ok    clock          in step with the service",
+        "  ok    studio-prod    credentials main accepted, project 5f0d1e2c3b4a59687786a5b4c3d2e101, rows of the last day: ",
+        "  FAIL  live-commerce  permission: HTTP 403 MSS.00000005: Forbidden (request id ",
+        "  ok    campaign       credentials main accepted, ",
+    ]) {
+        assert!(line.starts_with(beginning), "{line}");
+    }
+    assert_eq!(lines.len(), 8, "{lines:?}");
+    assert!(lines[6].contains("The user lacks permission"), "{}", lines[6]);
+    assert_eq!(cloud.simulator.seen().len(), 4, "one request without a key, and one for each project");
+
+    let cloud = Cloud::new(&[]).await;
+    assert_eq!(run(&cloud.config(FAST), &["check", "--online"], &[]).await.code, Some(0));
+}
+
+#[tokio::test]
+async fn online_no_key_is_tried_twice() {
+    let cloud = Cloud::new(&[]).await;
+    let all = ["studio-prod", "live-commerce", "campaign"];
+    let user = format!(
+        "iam_user: {{domain: simulated, user: robot, password: hunter2, endpoint: 'http://{}'}}",
+        cloud.address
+    );
+    for (credentials, place) in [("access_key: SIMULATEDACCESSKEY01, secret_key: hunter2", ""), (&user, "iam")] {
+        let before = cloud.simulator.seen().len();
+        let ended = run(&cloud.config_of(&all, credentials, FAST), &["check", "--online"], &[]).await;
+        assert_eq!(ended.code, Some(1));
+        assert_eq!(ended.stdout.matches("credentials: ").count(), 3, "{}", ended.stdout);
+        assert_eq!(ended.stdout.matches("not asked: ").count(), 2, "{}", ended.stdout);
+        assert!(!ended.stdout.contains("hunter2"), "{}", ended.stdout);
+        let seen = cloud.simulator.seen().split_off(before);
+        let refused: Vec<_> = seen.iter().filter(|seen| seen.status == Some(401)).collect();
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        assert!(place.is_empty() || refused[0].project_id == place, "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn online_the_step_that_fails_says_what_to_do() {
+    let cloud = Cloud::new(&[]).await;
+    let front = Front::new(&cloud).await;
+    let (tls, plain) = (front.address.port(), cloud.address.port());
+    for (endpoint, failure, advice) in [
+        (
+            "https://nowhere.example".to_owned(),
+            "  FAIL  name      nowhere.example cannot be resolved",
+            "Check the region or endpoint",
+        ),
+        ("http://127.0.0.1:1".to_owned(), "  FAIL  TCP       127.0.0.1:1: Connection refused", "security groups"),
+        (format!("https://localhost:{tls}"), "  FAIL  TLS       localhost:", "name its certificate in api.ca_file"),
+        (format!("https://localhost:{plain}"), "  FAIL  TLS       localhost:", "TLS 1.2 or later is spoken"),
+    ] {
+        let ended = run(&config(&cloud, &endpoint, "page_size: 1000"), &["check", "--online"], &[]).await;
+        assert_eq!(ended.code, Some(1));
+        let line = ended.stdout.lines().find(|line| line.contains("FAIL")).unwrap();
+        assert!(line.starts_with(failure) && line.contains(advice), "{line}");
+        assert!(ended.stdout.ends_with("  -     projects not tried: 1\n"), "{}", ended.stdout);
+    }
+    assert!(cloud.simulator.seen().is_empty());
+
+    let proxy = Proxy::to(front.address).await;
+    let url = format!("http://{}", proxy.address);
+    let ended = run(
+        &config(&cloud, &format!("https://{NAME}"), &front.trusted()),
+        &["check", "--online"],
+        &[("HTTPS_PROXY", url)],
+    )
+    .await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    assert!(ended.stdout.contains("  ok    name      proxy 127.0.0.1: 127.0.0.1\n"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("  ok    TLS       certificate trusted, status 404"), "{}", ended.stdout);
+}
+
+/// The gateway refuses signatures by a clock that is off, so there is no use in trying the key.
+#[tokio::test]
+async fn online_a_clock_that_is_off_is_found_before_a_key_is_used() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let requests: Arc<Mutex<u32>> = Arc::default();
+    let counter = Arc::clone(&requests);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = [0; 4096];
+            if stream.read(&mut head).await.unwrap() > 0 {
+                *counter.lock().unwrap() += 1;
+                let answer = "HTTP/1.1 404 Not Found\r\ndate: Sat, 08 Nov 2025 09:30:00 GMT\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    let cloud = Cloud::new(&[]).await;
+    let ended =
+        run(&config(&cloud, &format!("http://{address}"), "page_size: 1000"), &["check", "--online"], &[]).await;
+    assert_eq!(ended.code, Some(1));
+    let line = ended.stdout.lines().find(|line| line.contains("FAIL")).unwrap();
+    assert!(
+        line.contains("clock") && line.contains("ahead of the service") && line.contains("Set the clock"),
+        "{line}"
+    );
+    assert_eq!(*requests.lock().unwrap(), 1);
+}
