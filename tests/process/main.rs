@@ -1,6 +1,7 @@
 //! The whole process against the simulated cloud.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod canary;
 mod command_line;
 mod endpoints;
 mod failures;

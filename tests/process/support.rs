@@ -128,7 +128,7 @@ impl Daemon {
         Self::spawn(limited, directory)
     }
 
-    fn spawn(mut command: Command, directory: TempDir) -> Self {
+    pub fn spawn(mut command: Command, directory: TempDir) -> Self {
         command.arg("--web.listen-address=127.0.0.1:0").stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());

@@ -1,0 +1,177 @@
+//! Distinctive secrets go in everywhere, and must come out nowhere but at the cloud: at `debug`, in both formats of the
+//! log, from every command, page and metric, whether all is well or the cloud repeats what it was sent.
+
+use std::collections::BTreeMap;
+
+use metastudio_exporter::{
+    cloud::Connector,
+    config::{Environment, load},
+    polling::Poller,
+    simulator::{
+        Options,
+        identity::{ID_TOKEN, POD_TOKEN, User},
+    },
+};
+use tempfile::TempDir;
+
+use crate::support::{Cloud, Daemon, Ended, FAST, command};
+
+const ACCESS_KEY: &str = "CANARYACCESSKEY";
+const SECRET_KEY: &str = "canary/secret+key";
+const SECURITY_TOKEN: &str = "canary-security-token==";
+const TOKEN: &str = "canary-x-auth-token";
+const PASSWORD: &str = "canary password \"quoted\" 密码";
+/// What the simulated services give out.
+const ISSUED: [&str; 4] = ["HSTSIMULATED", "temporary-secret-", "temporary-token-", "simulated-token-"];
+/// `canary:hunter2` as it goes to a proxy.
+const PROXY_USER: [&str; 2] = ["hunter2", "Y2FuYXJ5Omh1bnRlcjI"];
+
+/// A way to give credentials.
+struct Source {
+    name: &'static str,
+    /// As in the configuration; ADDRESS is where the cloud is.
+    credentials: String,
+    variables: BTreeMap<&'static str, &'static str>,
+    is_right: bool,
+}
+
+fn sources(directory: &TempDir) -> Vec<Source> {
+    let file = |name: &str, content: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let (secret, wrong) = (file("sk", SECRET_KEY), file("wrong", "canary-wrong-secret"));
+    let profile =
+        file("profile", &format!("[basic]\nak = {ACCESS_KEY}\nsk = {SECRET_KEY}\nsecurity_token = {SECURITY_TOKEN}\n"));
+    let password = PASSWORD.replace('"', "\\\"");
+    let user = |password: &str| format!("iam_user: {{domain: d, user: u, password: {password}, endpoint: 'ADDRESS'}}");
+    let oidc =
+        |token: &str| format!("oidc: {{provider_urn: p, agency_urn: a, id_token: {token}, endpoint: 'ADDRESS'}}");
+    let pod = |token: &str| format!("pod_identity: {{url: 'ADDRESS/v1/pod-identity', token: {token}}}");
+    let token = format!("security_token: '{SECURITY_TOKEN}'");
+    let source =
+        |name, credentials: String, is_right| Source { name, credentials, variables: BTreeMap::new(), is_right };
+    let mut all = vec![
+        source("keys", format!("access_key: {ACCESS_KEY}, secret_key: '{SECRET_KEY}', {token}"), true),
+        source("keys in a file", format!("access_key: {ACCESS_KEY}, secret_key: {{file: {secret}}}, {token}"), true),
+        source("a wrong key", format!("access_key: {ACCESS_KEY}, secret_key: {{file: {wrong}}}"), false),
+        source("a token", format!("token: {TOKEN}"), true),
+        source("a wrong token", "token: canary-wrong-token".to_owned(), false),
+        source("a user", user(&format!("\"{password}\"")), true),
+        source("a wrong password", user("'canary wrong password'"), false),
+        source("an agency", "ecs_agency: {endpoint: 'ADDRESS'}".to_owned(), true),
+        source("oidc", oidc(ID_TOKEN), true),
+        source("a wrong id token", oidc("canary-wrong-token"), false),
+        source("a pod", pod(POD_TOKEN), true),
+        source("a wrong token of a pod", pod("canary-wrong-token"), false),
+        source("a profile", format!("profile: {{file: {profile}}}"), true),
+    ];
+    let variables = [("AK", ACCESS_KEY), ("SK", SECRET_KEY), ("ST", SECURITY_TOKEN)].into();
+    let credentials = "access_key: {env: AK}, secret_key: {env: SK}, security_token: {env: ST}".to_owned();
+    all.push(Source { name: "keys in the environment", credentials, variables, is_right: true });
+    all
+}
+
+async fn cloud(faults: &[&str]) -> Cloud {
+    Cloud::with(Options {
+        access_key: ACCESS_KEY.to_owned(),
+        secret_key: SECRET_KEY.to_owned(),
+        security_token: Some(SECURITY_TOKEN.to_owned()),
+        token: Some(TOKEN.to_owned()),
+        user: User { domain: "d".to_owned(), name: "u".to_owned(), password: PASSWORD.to_owned() },
+        faults: faults.iter().map(|fault| fault.parse().unwrap()).collect(),
+        ..Options::default()
+    })
+    .await
+}
+
+fn config(cloud: &Cloud, source: &Source) -> String {
+    let credentials = source.credentials.replace("ADDRESS", &format!("http://{}", cloud.address));
+    let api = FAST.replace('}', ", proxy: 'http://canary:hunter2@127.0.0.1:1'}");
+    cloud.config_of(&["campaign", "studio-prod"], &credentials, &api)
+}
+
+fn assert_silent(source: &Source, what: &str, text: &str) {
+    let secrets = ["canary", "CANARY", ID_TOKEN, POD_TOKEN, "密码"].into_iter().chain(ISSUED).chain(PROXY_USER);
+    for secret in secrets {
+        assert!(!text.contains(secret), "{}: {what} shows {secret}: {text}", source.name);
+    }
+}
+
+async fn run(source: &Source, config: &str, arguments: &[&str]) -> Ended {
+    let directory = TempDir::new().unwrap();
+    let mut command = command(&directory, config, arguments);
+    command.envs(&source.variables);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+#[tokio::test]
+async fn no_command_shows_a_secret() {
+    let directory = TempDir::new().unwrap();
+    let mut redacted = 0;
+    for source in sources(&directory) {
+        for faults in [&[][..], &["echo"], &["echo:after=1"]] {
+            let cloud = cloud(faults).await;
+            let config = config(&cloud, &source);
+            for arguments in [
+                &["check", "--print", "--log.level=debug"][..],
+                &["once", "--log.level=debug"],
+                &["once", "--log.level=debug", "--log.format=json"],
+                &["check", "--online", "--log.level=debug"],
+            ] {
+                let ended = run(&source, &config, arguments).await;
+                assert_silent(&source, &format!("{arguments:?}"), &format!("{}{}", ended.stdout, ended.stderr));
+                let is_right = arguments.contains(&"--print") || (source.is_right && faults.is_empty());
+                let all = format!("{}{}", ended.stdout, ended.stderr);
+                assert_eq!(ended.code == Some(0), is_right, "{} {arguments:?} {faults:?}: {all}", source.name);
+                redacted += all.matches("<secret>").count();
+            }
+        }
+    }
+    assert!(redacted > 0, "the cloud did repeat some, and they were taken out");
+}
+
+#[tokio::test]
+async fn no_page_metric_or_log_of_the_daemon_shows_a_secret() {
+    let directory = TempDir::new().unwrap();
+    for source in sources(&directory) {
+        for faults in [&[][..], &["echo:after=2"]] {
+            let cloud = cloud(faults).await;
+            let home = TempDir::new().unwrap();
+            let mut command = command(&home, &config(&cloud, &source), &["--log.level=debug"]);
+            command.envs(&source.variables);
+            let daemon = Daemon::spawn(command, home);
+            daemon.ready().await;
+            for path in ["/", "/metrics", "/-/ready", "/-/healthy", "/nowhere"] {
+                assert_silent(&source, path, &daemon.get(path).await.1);
+            }
+            assert_silent(&source, "the log", &daemon.log_text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn debug_output_shows_no_secret() {
+    let directory = TempDir::new().unwrap();
+    let cloud = cloud(&[]).await;
+    for source in sources(&directory) {
+        let path = directory.path().join("config.yaml");
+        std::fs::write(&path, config(&cloud, &source)).unwrap();
+        let environment: Environment =
+            source.variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let loaded = load(&path, &environment).await;
+        // The text of the file is what it is; it is kept for its hash alone.
+        let config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.problems));
+        let connector = Connector::new(config.api.clone(), chrono::Utc::now).unwrap();
+        let credentials = connector.credentials("main", config.credentials["main"].clone(), environment.clone());
+        let client = connector.client(&config.projects[0], credentials);
+        let timeout = config.poll.timeout;
+        let poller = Poller::new(client, config.projects[0].clone(), config.timezone, timeout, chrono::Utc::now);
+        let attempt = poller.poll().await;
+        let shown = format!("{config:?} {environment:?} {connector:?} {poller:?} {attempt:?}");
+        assert_silent(&source, "Debug", &shown);
+    }
+}
