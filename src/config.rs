@@ -104,8 +104,25 @@ impl Default for Api {
     }
 }
 
+/// By hand, because of the proxy's URL; every field is named, so that a new one cannot be forgotten.
+impl PartialEq for Api {
+    fn eq(&self, other: &Self) -> bool {
+        let Api { request_timeout, max_retries, requests_per_second, page_size, iam_endpoint, ca_file, proxy } = self;
+        *request_timeout == other.request_timeout
+            && *max_retries == other.max_retries
+            && *requests_per_second == other.requests_per_second
+            && *page_size == other.page_size
+            && *iam_endpoint == other.iam_endpoint
+            && *ca_file == other.ca_file
+            && match (proxy, &other.proxy) {
+                (Some(proxy), Some(other)) => secret::is_same(proxy, other),
+                (proxy, other) => proxy.is_none() && other.is_none(),
+            }
+    }
+}
+
 /// Where an identity comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum CredentialsSource {
     /// An access key and a secret key.
     Keys(Keys),
@@ -124,7 +141,7 @@ pub enum CredentialsSource {
 }
 
 /// A key pair.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Keys {
     /// AK.
     pub access_key: Secret,
@@ -135,7 +152,7 @@ pub struct Keys {
 }
 
 /// An IAM user with a password. A HUAWEI ID cannot get a token, and login MFA must be off (contract, 5).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct IamUser {
     /// The account's name.
     pub domain: String,
@@ -148,14 +165,14 @@ pub struct IamUser {
 }
 
 /// The agency of an ECS instance.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EcsAgency {
     /// Where the metadata service is asked.
     pub endpoint: Endpoint,
 }
 
 /// An agency that is assumed with the token of an OpenID Connect provider (contract, 7.3).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Oidc {
     /// URN of the provider in IAM.
     pub provider_urn: String,
@@ -185,7 +202,7 @@ impl Oidc {
 }
 
 /// The agency of a pod's service account (contract, 7.4).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PodIdentity {
     /// Where the node's agent is asked, path included.
     pub url: String,
@@ -210,7 +227,7 @@ impl PodIdentity {
 }
 
 /// The official SDK's credentials file (contract, 7.6).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
     /// The file, read again whenever the keys are needed.
     pub path: PathBuf,

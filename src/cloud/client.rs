@@ -42,13 +42,15 @@ pub struct Connector {
     /// For endpoints on this machine, which no proxy could reach.
     direct: reqwest::Client,
     api: Api,
+    /// What the CA file held.
+    ca: Option<Vec<u8>>,
     clock: Clock,
     keys: Arc<Keys>,
-    /// By name of credentials and host. A plain mutex: held to look up, never across an await.
-    throttles: Mutex<HashMap<(String, String), Arc<Throttle>>>,
-    /// By name of credentials and region. A plain mutex: held to look up, never across an await.
-    project_ids: Mutex<HashMap<(String, String), Arc<ProjectId>>>,
+    throttles: Arc<Throttles>,
 }
+
+/// The paces in use, by name of credentials and host. A plain mutex: held to look one up, never across an await.
+type Throttles = Mutex<HashMap<(String, String), Arc<Throttle>>>;
 
 /// The client of one project.
 #[derive(Debug)]
@@ -131,13 +133,34 @@ impl Connector {
     /// # Errors
     /// If the CA file or the proxy of the configuration cannot be used.
     pub fn new(api: Api, clock: Clock) -> Result<Self, SetupError> {
-        let certificates = match &api.ca_file {
-            Some(path) => {
-                let pem = std::fs::read(path)?;
-                Certificate::from_pem_bundle(&pem)?
-            }
-            None => Vec::new(),
-        };
+        let ca = api.ca_file.as_ref().map(std::fs::read).transpose()?;
+        Self::with(api, ca, clock, Arc::default(), Arc::default())
+    }
+
+    /// The connector for another `api`; `None` where this one will do, for the CA file holds what it held, too. They
+    /// share what must outlast a change: the state of the keys, lest one that rests be tried, and the paces where the
+    /// rate stays.
+    ///
+    /// # Errors
+    /// As [`Connector::new`].
+    pub fn renewed(&self, api: &Api) -> Result<Option<Self>, SetupError> {
+        let ca = api.ca_file.as_ref().map(std::fs::read).transpose()?;
+        if *api == self.api && ca == self.ca {
+            return Ok(None);
+        }
+        let is_same_rate = api.requests_per_second == self.api.requests_per_second;
+        let throttles = if is_same_rate { Arc::clone(&self.throttles) } else { Arc::default() };
+        Self::with(api.clone(), ca, self.clock, Arc::clone(&self.keys), throttles).map(Some)
+    }
+
+    fn with(
+        api: Api,
+        ca: Option<Vec<u8>>,
+        clock: Clock,
+        keys: Arc<Keys>,
+        throttles: Arc<Throttles>,
+    ) -> Result<Self, SetupError> {
+        let certificates = ca.as_deref().map_or(Ok(Vec::new()), Certificate::from_pem_bundle)?;
         let builder = || {
             reqwest::Client::builder()
                 .user_agent(concat!("metastudio-exporter/", env!("CARGO_PKG_VERSION")))
@@ -153,8 +176,7 @@ impl Connector {
             Some(url) => builder().proxy(Proxy::all(url.expose_secret())?).build()?,
             None => builder().build()?,
         };
-        let (throttles, project_ids) = Default::default();
-        Ok(Connector { http, direct, api, clock, keys: Arc::default(), throttles, project_ids })
+        Ok(Connector { http, direct, api, ca, clock, keys, throttles })
     }
 
     pub(super) fn api(&self) -> &Api {
@@ -181,11 +203,18 @@ impl Connector {
 
     /// The client of a project. Projects with the same credentials and host share a pace.
     pub fn client(&self, project: &Project, credentials: Arc<Credentials>) -> Client {
-        let name = &credentials.name;
-        let throttle = entry(&self.throttles, (name.clone(), project.endpoint.host.clone()), || {
-            Arc::new(Throttle::new(self.api.requests_per_second))
-        });
-        let of_region = entry(&self.project_ids, (name.clone(), project.region.clone()), ProjectId::new);
+        let throttle = {
+            let mut throttles = self.throttles.lock().unwrap_or_else(PoisonError::into_inner);
+            let group = (credentials.name.clone(), project.endpoint.host.clone());
+            if !throttles.contains_key(&group) {
+                // Those of projects that have gone must not pile up.
+                throttles.retain(|_, throttle| Arc::strong_count(throttle) > 1);
+            }
+            let throttle =
+                throttles.entry(group).or_insert_with(|| Arc::new(Throttle::new(self.api.requests_per_second)));
+            Arc::clone(throttle)
+        };
+        let of_region = credentials.project_of(&project.region);
         Client {
             http: self.http.clone(),
             direct: self.direct.clone(),
@@ -202,15 +231,6 @@ impl Connector {
             clock: self.clock,
         }
     }
-}
-
-/// The value of a key, made if it is not there.
-fn entry<V>(
-    map: &Mutex<HashMap<(String, String), Arc<V>>>,
-    key: (String, String),
-    make: impl FnOnce() -> Arc<V>,
-) -> Arc<V> {
-    Arc::clone(map.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert_with(make))
 }
 
 impl Client {
@@ -320,18 +340,30 @@ impl Client {
         let http = if endpoint.is_loopback { &self.direct } else { &self.http };
         let start = Instant::now();
         let last = (start + self.api.request_timeout).min(deadline);
-        let answer = exchange(http.get(url).headers(headers), &endpoint.host, last).await;
-        let status = answer.as_ref().ok().map(|answer| answer.status.as_u16());
-        let result = answer.and_then(|answer| self.judge(call.service, answer, identity));
+        let request = http.get(url).headers(headers);
+        let (service, host, identity, clock) = (call.service, endpoint.host.clone(), identity.clone(), self.clock);
+        // In a task of its own: what the service says of the key is known even if the poll is ended meanwhile, by a
+        // reload. Otherwise reload after reload could send a wrong key without ever learning that it is one.
+        let sent = tokio::spawn(async move {
+            let answer = exchange(request, &host, last).await;
+            let status = answer.as_ref().ok().map(|answer| answer.status.as_u16());
+            let result = answer.and_then(|answer| judge(service, answer, identity, clock));
+            match &result {
+                Ok(_) => pass.accepted(),
+                Err(error) if error.is_key_refused() => pass.refused(),
+                // Known, but not allowed.
+                Err(Error::Refused(refusal)) if refusal.status == 403 => pass.accepted(),
+                Err(_) => {}
+            }
+            (status, result)
+        });
+        let (status, result) = sent.await.unwrap_or_else(|error| match error.try_into_panic() {
+            // A defect: it is the poll's, as if there were no task.
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => (None, Err(Error::Timeout("the exporter is shutting down".to_owned()))),
+        });
         *log.codes.entry(status).or_default() += 1;
         log.durations.push(start.elapsed());
-        match &result {
-            Ok(_) => pass.accepted(),
-            Err(error) if error.is_key_refused() => pass.refused(),
-            // Known, but not allowed.
-            Err(Error::Refused(refusal)) if refusal.status == 403 => pass.accepted(),
-            Err(_) => {}
-        }
         result
     }
 
@@ -363,13 +395,13 @@ impl Client {
         }
         Ok(map)
     }
+}
 
-    /// Judges an answer, its status first.
-    fn judge(&self, service: Service, answer: Answer, identity: &Identity) -> Result<Response, Error> {
-        if answer.status != StatusCode::OK {
-            return Err(answer.error(service, StatusCode::OK, (self.clock)(), |text| identity.redact(text)));
-        }
-        let request_id = answer.request_id();
-        Ok(Response { body: answer.body?, request_id, identity: identity.clone() })
+/// Judges an answer, its status first.
+fn judge(service: Service, answer: Answer, identity: Identity, clock: Clock) -> Result<Response, Error> {
+    if answer.status != StatusCode::OK {
+        return Err(answer.error(service, StatusCode::OK, clock(), |text| identity.redact(text)));
     }
+    let request_id = answer.request_id();
+    Ok(Response { body: answer.body?, request_id, identity })
 }

@@ -27,6 +27,7 @@ use self::{
 use super::{
     error::Error,
     lockout::{self, Fingerprint},
+    project_id::ProjectId,
 };
 use crate::{
     config::{CredentialsSource, EcsAgency, Endpoint, Environment, Keys, Oidc, PodIdentity, Profile, Secret},
@@ -93,6 +94,9 @@ pub struct Credentials {
     source: Source,
     environment: Environment,
     clock: Clock,
+    /// The ids of the projects that bear their regions' names. A plain mutex: held to look one up, never across an
+    /// await.
+    projects: Mutex<HashMap<String, Arc<ProjectId>>>,
 }
 
 /// A source and what it keeps.
@@ -149,7 +153,13 @@ impl Credentials {
                 Source::IamUser { issuer, caches: Mutex::default() }
             }
         };
-        Credentials { name: name.to_owned(), source, environment, clock }
+        Credentials { name: name.to_owned(), source, environment, clock, projects: Mutex::default() }
+    }
+
+    /// The id of the project that bears the region's name, for all who need it.
+    pub(super) fn project_of(&self, region: &str) -> Arc<ProjectId> {
+        let mut projects = self.projects.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(projects.entry(region.to_owned()).or_insert_with(ProjectId::new))
     }
 
     /// The identity in force now, fetched or renewed if need be.

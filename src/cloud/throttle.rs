@@ -1,20 +1,26 @@
 //! A rate that all callers keep together: the service throttles a tenant, not a connection.
 //!
-//! Callers reserve slots on one evenly spaced line and sleep until theirs: first come, first served, however many
-//! wait. (The rate-limiting crate at hand wakes all waiters at once and has no order among them.)
+//! Callers stand in one line, and only its head waits for the next slot: first come, first served, however many wait,
+//! and who gives up leaves no gap. (The rate-limiting crate at hand wakes all waiters at once and has no order among
+//! them.)
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep_until},
+};
 
 /// The pace of one account in one region.
 #[derive(Debug)]
 pub struct Throttle {
     spacing: Duration,
-    /// When the next free slot begins. A plain mutex, because it is held for two additions and never across an await.
+    /// Held by the head of the line; tokio's semaphores are fair.
+    head: Semaphore,
+    /// When the next slot begins. A plain mutex, because it is held to read or set it and never across an await.
     next: Mutex<Option<Instant>>,
 }
 
@@ -22,24 +28,31 @@ impl Throttle {
     /// A throttle that lets through so many requests a second, at even distances.
     pub fn new(requests_per_second: f64) -> Self {
         let spacing = Duration::try_from_secs_f64(1.0 / requests_per_second).unwrap_or(Duration::ZERO);
-        Throttle { spacing, next: Mutex::new(None) }
+        Throttle { spacing, head: Semaphore::new(1), next: Mutex::new(None) }
     }
 
-    /// Waits for the caller's turn. A caller that gives up while waiting leaves its slot unused.
+    /// Waits for the caller's turn. A caller that gives up while waiting takes no slot: a reload that ends many polls
+    /// must not slow down those that follow.
     pub async fn turn(&self) {
-        let slot = {
-            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = Instant::now();
-            let slot = next.map_or(now, |next| next.max(now));
-            *next = Some(slot + self.spacing);
-            slot
-        };
+        // The semaphore is never closed.
+        let _head = self.head.acquire().await;
+        let now = Instant::now();
+        let slot = self.next().map_or(now, |next| next.max(now));
         sleep_until(slot).await;
+        *self.next() = Some(slot + self.spacing);
+    }
+
+    fn next(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::{task::JoinSet, time::timeout};
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -62,5 +75,19 @@ mod tests {
         assert_eq!(idle.elapsed(), Duration::ZERO, "an idle account does not wait");
         throttle.turn().await;
         assert_eq!(idle.elapsed(), Duration::from_millis(200), "nor has it saved up a burst");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_up_takes_no_turn() {
+        let throttle = Arc::new(Throttle::new(5.0));
+        let start = Instant::now();
+        throttle.turn().await;
+        let give_up = |throttle: Arc<Throttle>| async move {
+            timeout(Duration::from_millis(100), throttle.turn()).await.is_err()
+        };
+        let given_up: JoinSet<bool> = (0..100).map(|_| give_up(Arc::clone(&throttle))).collect();
+        assert!(!given_up.join_all().await.contains(&false));
+        throttle.turn().await;
+        assert_eq!(start.elapsed(), Duration::from_millis(200));
     }
 }

@@ -52,6 +52,24 @@ pub enum Secret {
     File(PathBuf),
 }
 
+/// Whether both come from the same place; what a variable or a file holds is not compared, as it is read at each use.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Secret::Inline(value), Secret::Inline(other)) => is_same(value, other),
+            (Secret::Env(name), Secret::Env(other)) => name == other,
+            (Secret::File(path), Secret::File(other)) => path == other,
+            _ => false,
+        }
+    }
+}
+
+/// Compares two values of the operator's own configuration files. Not in constant time: nobody who measures it gets to
+/// choose either of them.
+pub(super) fn is_same(value: &SecretString, other: &SecretString) -> bool {
+    value.expose_secret() == other.expose_secret()
+}
+
 /// A secret that cannot be had. Never holds any part of the value.
 #[derive(Debug, Error)]
 pub enum SecretError {
@@ -175,6 +193,18 @@ mod tests {
         let secret = Secret::File(file.path().into());
         assert_eq!(secret.read_password(&environment(&[])).await.unwrap().expose_secret(), " a b 密码 ");
         assert!(secret.read(&environment(&[])).await.is_err());
+    }
+
+    #[test]
+    fn it_is_the_same_where_it_comes_from_the_same_place() {
+        let places = || {
+            [Secret::Inline("a".into()), Secret::Inline("b".into()), Secret::Env("a".into()), Secret::File("a".into())]
+        };
+        for (number, secret) in places().iter().enumerate() {
+            for (other_number, other) in places().iter().enumerate() {
+                assert_eq!(secret == other, number == other_number, "{secret:?} {other:?}");
+            }
+        }
     }
 
     #[test]
