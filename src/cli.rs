@@ -144,6 +144,9 @@ pub struct Web {
     /// Where the metrics are
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     pub telemetry_path: String,
+    /// Allow POST and PUT of /-/reload; SIGHUP reloads in any case
+    #[arg(long = "web.enable-lifecycle")]
+    pub enable_lifecycle: bool,
 }
 
 /// What to log, to standard error.

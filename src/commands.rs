@@ -2,11 +2,12 @@
 
 mod check;
 mod demo;
+mod fleet;
 mod once;
 mod serve;
 mod simulate;
 
-use std::{collections::BTreeMap, io::Write, path::Path, process::ExitCode, sync::Arc};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
@@ -14,10 +15,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     cli::{Check, Cli, Command, Serve},
-    cloud::{Client, Connector, credentials::Credentials},
-    config::{self, Config, Environment, Loaded, Project},
+    config::{self, Config, Environment, Loaded},
     exposition::BuildInfo,
-    polling::Poller,
 };
 
 /// Which build this is.
@@ -40,7 +39,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Check(flags)) => check::run(&flags, &environment).await,
         Some(Command::Once(flags)) => once::run(&flags, environment).await,
         Some(Command::Simulate(flags)) => simulate::run(&flags).await,
-        Some(Command::Demo(flags)) => demo::run(&flags, environment).await,
+        Some(Command::Demo(flags)) => demo::run(&flags).await,
     }
 }
 
@@ -58,20 +57,38 @@ fn print(text: &str) -> anyhow::Result<()> {
     std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
 }
 
-/// A configuration in force.
-struct InForce {
+/// Where a configuration comes from, each time it is loaded.
+enum Origin {
+    File(PathBuf),
+    /// The text of a file that does not exist, of this name.
+    Text {
+        text: String,
+        name: PathBuf,
+    },
+}
+
+impl Origin {
+    async fn load(&self, environment: &Environment) -> Loaded {
+        match self {
+            Origin::File(path) => config::load(path, environment).await,
+            Origin::Text { text, name } => config::load_text(text.clone(), name, environment).await,
+        }
+    }
+}
+
+/// A configuration that can be put in force.
+struct Valid {
     config: Config,
     /// Changes with the file's text; 48 bits, so that a float holds it.
     hash: u64,
     loaded: DateTime<Utc>,
 }
 
-/// Loads the configuration file and logs what is wrong with it.
-async fn load(path: &Path, environment: &Environment) -> anyhow::Result<InForce> {
-    in_force(config::load(path, environment).await)
-}
-
-fn in_force(loaded: Loaded) -> anyhow::Result<InForce> {
+/// Logs what is wrong with a configuration.
+///
+/// # Errors
+/// If it cannot be put in force.
+fn valid(loaded: Loaded) -> anyhow::Result<Valid> {
     for problem in &loaded.problems {
         if problem.is_warning {
             tracing::warn!("{problem}");
@@ -81,32 +98,5 @@ fn in_force(loaded: Loaded) -> anyhow::Result<InForce> {
     }
     let Some(config) = loaded.config else { bail!("the configuration is not valid") };
     let hash = Sha256::digest(&loaded.text).iter().take(6).fold(0, |hash, byte| hash << 8 | u64::from(*byte));
-    Ok(InForce { config, hash, loaded: Utc::now() })
-}
-
-/// A poller for each project, all over one connector.
-fn pollers(config: &Config, environment: &Environment) -> anyhow::Result<Vec<Poller>> {
-    let connector = Connector::new(config.api.clone(), Utc::now)?;
-    let poller = |(project, client): (&Project, _)| {
-        Poller::new(client, project.clone(), config.timezone, config.poll.timeout, Utc::now)
-    };
-    Ok(clients(&connector, config, environment)?.into_iter().map(poller).collect())
-}
-
-/// A client for each project; projects that name the same credentials share them.
-fn clients<'a>(
-    connector: &Connector,
-    config: &'a Config,
-    environment: &Environment,
-) -> anyhow::Result<Vec<(&'a Project, Client)>> {
-    let credentials: BTreeMap<&str, Arc<Credentials>> = config
-        .credentials
-        .iter()
-        .map(|(name, source)| (name.as_str(), connector.credentials(name, source.clone(), environment.clone())))
-        .collect();
-    let client = |project: &'a Project| {
-        let credentials = credentials.get(project.credentials.as_str()).context("no such credentials")?;
-        Ok((project, connector.client(project, Arc::clone(credentials))))
-    };
-    config.projects.iter().map(client).collect()
+    Ok(Valid { config, hash, loaded: Utc::now() })
 }

@@ -12,7 +12,7 @@ mod text;
 
 use prometheus_client::{encoding, registry::Registry};
 
-pub use exporter::{BuildInfo, ExporterStatus, HttpRequests};
+pub use exporter::{BuildInfo, ConfigStatus, ExporterStatus, HttpRequests};
 
 use crate::snapshot::{Clock, Reader};
 

@@ -1,6 +1,9 @@
-//! Polls every project: [`schedule`] says when, [`poller`] how.
+//! Polls every project: [`schedule`] says when, [`poller`] how; [`change`] says what a new configuration means for it.
 
+pub mod change;
 pub mod poller;
 pub mod schedule;
 
+pub use change::Change;
 pub use poller::Poller;
+pub use schedule::{NewPlan, Plan, Planned};

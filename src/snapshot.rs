@@ -5,12 +5,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
+use tokio::time::Instant;
 
 // The words that snapshots are told in, for those who read them.
 pub use crate::usage::{Bounds, Clock, Measure, Reason, Series, Tally, Window};
@@ -225,55 +226,118 @@ impl Histogram {
 pub struct Snapshot {
     /// In the order of the configuration.
     pub projects: Vec<Arc<Project>>,
+    /// See [`Snapshot::is_ready`].
+    ready: bool,
 }
 
 impl Snapshot {
-    /// Whether every project has been tried.
+    /// Whether every project has been tried at some time. It stays so when a reload adds projects: a service that is
+    /// taken out of the load balancing for that could not be scraped for the others either.
     pub fn is_ready(&self) -> bool {
-        self.projects.iter().all(|project| project.health.last.is_some())
+        self.ready
+    }
+
+    /// How many projects have been tried.
+    pub fn tried(&self) -> usize {
+        self.projects.iter().filter(|project| project.health.last.is_some()).count()
+    }
+
+    fn note_readiness(&mut self) {
+        self.ready |= self.tried() == self.projects.len();
     }
 }
 
 /// A new snapshot of projects of which nothing is known yet.
 pub fn channel(targets: Vec<Target>) -> (Writer, Reader) {
     let project = |target| Project { target: Arc::new(target), health: Health::default(), usage: None };
-    let projects = targets.into_iter().map(project).map(Arc::new).collect();
-    let current = Arc::new(ArcSwap::from_pointee(Snapshot { projects }));
-    (Writer { current: Arc::clone(&current) }, Reader { current })
+    let projects: Vec<_> = targets.into_iter().map(project).map(Arc::new).collect();
+    let ready = projects.is_empty();
+    let current = ArcSwap::from_pointee(Snapshot { projects, ready });
+    let shared = Arc::new(Shared { current, next_by: Mutex::new(None) });
+    (Writer { shared: Arc::clone(&shared) }, Reader { shared })
 }
 
-/// The only one who changes what is known. Not `Clone`, and `record` takes `&mut self`: no two updates race.
+/// What writer and readers share.
+#[derive(Debug)]
+struct Shared {
+    current: ArcSwap<Snapshot>,
+    /// By when another poll must have been recorded; `None` where nobody has said. A plain mutex: held to read or set
+    /// this one word, never across an await.
+    next_by: Mutex<Option<Instant>>,
+}
+
+impl Shared {
+    fn next_by(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.next_by.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The only one who changes what is known. Not `Clone`, and updates take `&mut self`: no two of them race.
 #[derive(Debug)]
 pub struct Writer {
-    current: Arc<ArcSwap<Snapshot>>,
+    shared: Arc<Shared>,
 }
 
 impl Writer {
     /// Records a poll of the project at `index`.
     pub fn record(&mut self, index: usize, attempt: Attempt) {
-        let mut snapshot = Snapshot::clone(&self.current.load());
+        let mut snapshot = Snapshot::clone(&self.shared.current.load());
         if let Some(project) = snapshot.projects.get_mut(index) {
             Arc::make_mut(project).record(attempt);
-            self.current.store(Arc::new(snapshot));
+            snapshot.note_readiness();
+            self.shared.current.store(Arc::new(snapshot));
         }
+    }
+
+    /// Replaces all projects at once, each with whether the usage that is known under its name is its own still. How
+    /// the project of a name has fared is kept in any case.
+    pub fn replace(&mut self, projects: impl IntoIterator<Item = (Target, bool)>) {
+        let mut snapshot = Snapshot::clone(&self.shared.current.load());
+        let known: BTreeMap<&str, &Arc<Project>> =
+            snapshot.projects.iter().map(|project| (project.target.name.as_str(), project)).collect();
+        let project = |(target, keeps_usage): (Target, bool)| {
+            let old = known.get(target.name.as_str());
+            let mut health = old.map(|old| old.health.clone()).unwrap_or_default();
+            if let (Some(last), Some(old)) = (&mut health.last, old)
+                && old.target.credentials != target.credentials
+            {
+                // It is exposed under the credentials' name.
+                last.credentials_expiry = None;
+            }
+            let usage = old.and_then(|old| old.usage.clone()).filter(|_| keeps_usage);
+            Arc::new(Project { target: Arc::new(target), health, usage })
+        };
+        snapshot.projects = projects.into_iter().map(project).collect();
+        snapshot.note_readiness();
+        self.shared.current.store(Arc::new(snapshot));
+    }
+
+    /// Says by when another poll will have been recorded, unless polling is stuck.
+    pub fn expect_next_by(&mut self, by: Instant) {
+        *self.shared.next_by() = Some(by);
     }
 
     /// See [`Snapshot::is_ready`].
     pub fn is_ready(&self) -> bool {
-        self.current.load().is_ready()
+        self.shared.current.load().is_ready()
     }
 }
 
 /// Sees what is known.
 #[derive(Clone, Debug)]
 pub struct Reader {
-    current: Arc<ArcSwap<Snapshot>>,
+    shared: Arc<Shared>,
 }
 
 impl Reader {
     /// The latest snapshot. It does not change while it is held.
     pub fn load(&self) -> Arc<Snapshot> {
-        self.current.load_full()
+        self.shared.current.load_full()
+    }
+
+    /// Whether no poll has been recorded for longer than is possible while polling works.
+    pub fn is_stuck(&self, now: Instant) -> bool {
+        self.shared.next_by().is_some_and(|by| now > by)
     }
 }
 
@@ -319,17 +383,20 @@ mod tests {
         }
     }
 
-    fn world() -> (Writer, Reader) {
-        let target = Target {
-            name: "a".into(),
+    fn target(name: &str) -> Target {
+        Target {
+            name: name.into(),
             project_id: None,
             region: String::new(),
             endpoint: String::new(),
             labels: vec![],
             stale_after: Duration::from_secs(100),
             credentials: String::new(),
-        };
-        channel(vec![target])
+        }
+    }
+
+    fn world() -> (Writer, Reader) {
+        channel(vec![target("a")])
     }
 
     fn minutes(project: &Project, resource_type: &str) -> Option<f64> {
@@ -379,6 +446,59 @@ mod tests {
         assert!(project.usage_at(at(1100)).is_some());
         assert!(project.usage_at(at(1101)).is_none());
         assert!(project.usage_at(at(900)).is_some(), "a clock set back makes nothing stale");
+    }
+
+    #[test]
+    fn a_reload_keeps_what_is_still_true_of_a_name() {
+        let (mut writer, reader) = channel(vec![target("kept"), target("changed"), target("gone")]);
+        for index in 0..3 {
+            writer.record(index, attempt(1, Ok(&[row("x", 5)])));
+        }
+        let before = reader.load();
+        let relabelled = Target { stale_after: Duration::from_secs(10), ..target("kept") };
+        writer.replace([(target("new"), true), (relabelled, true), (target("changed"), false)]);
+        let after = reader.load();
+        let names: Vec<&str> = after.projects.iter().map(|project| project.target.name.as_str()).collect();
+        assert_eq!(names, ["new", "kept", "changed"], "in the new order");
+        let [new, kept, changed] = &after.projects[..] else { panic!("{names:?}") };
+        assert_eq!((new.health.polls, minutes(new, "x")), (0, None));
+        assert_eq!((kept.health.polls, minutes(kept, "x")), (1, Some(5.0)));
+        assert!(kept.usage_at(at(12)).is_none(), "what is fixed about it is new");
+        assert_eq!((changed.health.polls, minutes(changed, "x")), (1, None), "its counters go on");
+        assert_eq!(before.projects.len(), 3, "the old one is immutable");
+    }
+
+    #[test]
+    fn a_series_that_was_seen_outlasts_a_reload() {
+        let (mut writer, reader) = world();
+        writer.record(0, attempt(1, Ok(&[row("x", 5)])));
+        writer.replace([(target("a"), true)]);
+        writer.record(0, attempt(2, Ok(&[row("y", 7)])));
+        assert_eq!(minutes(&reader.load().projects[0], "x"), Some(0.0));
+    }
+
+    #[test]
+    fn an_expiry_is_of_the_credentials_that_it_was_found_with() {
+        let (mut writer, reader) = channel(vec![target("kept"), target("changed")]);
+        let attempt = Attempt { credentials_expiry: Some(at(50)), ..attempt(1, Ok(&[])) };
+        writer.record(0, attempt.clone());
+        writer.record(1, attempt);
+        let other = Target { credentials: "other".into(), ..target("changed") };
+        writer.replace([(target("kept"), true), (other, true)]);
+        let expiry = |project: &Arc<Project>| project.health.last.as_ref().unwrap().credentials_expiry;
+        assert_eq!(reader.load().projects.iter().map(expiry).collect::<Vec<_>>(), [Some(at(50)), None]);
+    }
+
+    #[test]
+    fn readiness_stays_and_may_come_with_a_reload() {
+        let (mut writer, reader) = channel(vec![target("a"), target("never")]);
+        writer.record(0, attempt(1, Ok(&[])));
+        assert!(!reader.load().is_ready());
+        writer.replace([(target("a"), true)]);
+        assert!(reader.load().is_ready(), "the one that was missing has gone");
+        writer.replace([(target("a"), true), (target("new"), true)]);
+        let snapshot = reader.load();
+        assert_eq!((snapshot.is_ready(), snapshot.tried()), (true, 1));
     }
 
     #[test]

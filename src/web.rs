@@ -1,6 +1,6 @@
 //! The HTTP server: what is known, for Prometheus ([`routes`]) and for people (`page`).
 //!
-//! Nothing here can cause a call to the cloud.
+//! No scrape can cause a call to the cloud; all that goes out of here is a request to load the configuration again.
 
 mod negotiate;
 mod page;
@@ -8,4 +8,4 @@ pub mod routes;
 pub mod server;
 mod timed_io;
 
-pub use routes::Site;
+pub use routes::{ReloadRequest, Site};

@@ -9,7 +9,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use metastudio_exporter::{
-    exposition::{BuildInfo, ExporterStatus, Exposition, Format, HttpRequests},
+    exposition::{BuildInfo, ConfigStatus, ExporterStatus, Exposition, Format, HttpRequests},
     snapshot::{self, Attempt, Failure, Ignored, Reader, Target, WindowUsage, Writer},
     usage::{Reason, Row, Tally, Unit, Window, row::RowKey},
 };
@@ -109,7 +109,7 @@ fn render(reader: Reader, format: Format) -> String {
     let requests = Arc::new(HttpRequests::default());
     requests.count("metrics", 200);
     let build = BuildInfo { version: "1.2.3", revision: "abc", date: "today", rustc: "rustc 1" };
-    let status = ExporterStatus { build, config_hash: 42, config_loaded: now(), requests };
+    let status = ExporterStatus { build, config: Arc::new(ConfigStatus::new(42, now())), requests };
     let exposition = Exposition::of_projects(reader, now).and_exporter(status);
     let text = exposition.render(format);
     // What the process itself reads from /proc is not the same twice.

@@ -9,7 +9,7 @@ use metastudio_exporter::{
     config::{Environment, load_text},
     polling::Poller,
     simulator::{Options, Simulator},
-    snapshot::{self, Attempt, Ignored},
+    snapshot::{self, Attempt, Ignored, Target},
     usage::{Measure, Reason},
 };
 use tokio::{
@@ -56,7 +56,7 @@ fn reason(attempt: &Attempt) -> Option<Reason> {
 async fn a_poll_that_fails_in_its_last_window_changes_nothing() {
     let (simulator, address, _stop) = cloud(&["server-error:after=5"]).await;
     let poller = poller(address, &keys(&simulator), 1000).await;
-    let (mut writer, reader) = snapshot::channel(vec![poller.target()]);
+    let (mut writer, reader) = snapshot::channel(vec![Target::from(poller.project())]);
     writer.record(0, poller.poll().await);
     let before = reader.load();
     let usage = before.projects[0].usage.as_ref().unwrap();

@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::Path,
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -10,18 +10,18 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    in_force, print,
+    Origin, print,
     serve::{self, Signals},
-    simulate,
+    simulate, valid,
 };
 use crate::{
     cli::Demo,
-    config::{self, Environment},
+    config::Environment,
     simulator::{Options, Simulator},
 };
 
 /// Runs until a signal; says on standard output where to look and what to try.
-pub(super) async fn run(flags: &Demo, environment: Environment) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(flags: &Demo) -> anyhow::Result<ExitCode> {
     let signals = Signals::new()?;
     let listeners = serve::listen(&flags.web).await?;
     let simulator = Simulator::new(Options::default());
@@ -29,12 +29,14 @@ pub(super) async fn run(flags: &Demo, environment: Environment) -> anyhow::Resul
     let cloud = simulator.spawn(stop.clone()).await.context("cannot start the simulated cloud")?;
 
     // The same way in as every configuration, and so the same checks; but nothing from outside changes the demo.
-    let text = simulate::config(&simulator, &cloud);
-    let in_force = in_force(config::load_text(text, Path::new("demo.yaml"), &Environment::default()).await)?;
+    let origin = Origin::Text { text: simulate::config(&simulator, &cloud), name: PathBuf::from("demo.yaml") };
+    let environment = Environment::default();
+    let valid = valid(origin.load(&environment).await)?;
     let address = listeners.first().context("no listener")?.local_addr()?;
     // Nobody reading along is no reason not to serve.
     let _ = print(&welcome(address, &flags.web.telemetry_path, cloud));
-    let result = serve::until_signal(in_force, &flags.web, listeners, environment, signals).await;
+    // SIGHUP ends it, as it ends other programs whose terminal is closed.
+    let result = serve::until_signal(origin, valid, &flags.web, listeners, environment, signals, None).await;
     stop.cancel();
     result
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use chrono::{DateTime, Utc};
@@ -29,12 +29,45 @@ pub struct BuildInfo {
 pub struct ExporterStatus {
     /// Which build this is.
     pub build: BuildInfo,
-    /// A number that changes with the configuration file's text.
-    pub config_hash: u64,
-    /// When the configuration in force was loaded.
-    pub config_loaded: DateTime<Utc>,
+    /// The configuration in force.
+    pub config: Arc<ConfigStatus>,
     /// Requests answered so far.
     pub requests: Arc<HttpRequests>,
+}
+
+/// Which configuration is in force, and whether the last attempt to load one succeeded.
+#[derive(Debug)]
+pub struct ConfigStatus {
+    /// A plain mutex: held to copy or change these few words together, never across an await.
+    state: Mutex<ConfigState>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ConfigState {
+    hash: u64,
+    loaded: DateTime<Utc>,
+    succeeded: bool,
+}
+
+impl ConfigStatus {
+    /// A configuration has been loaded. `hash` changes with the text of its file.
+    pub fn new(hash: u64, loaded: DateTime<Utc>) -> Self {
+        ConfigStatus { state: Mutex::new(ConfigState { hash, loaded, succeeded: true }) }
+    }
+
+    /// Another one is in force.
+    pub fn succeeded(&self, hash: u64, loaded: DateTime<Utc>) {
+        *self.lock() = ConfigState { hash, loaded, succeeded: true };
+    }
+
+    /// Another one could not be loaded; the old one is still in force.
+    pub fn failed(&self) {
+        self.lock().succeeded = false;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ConfigState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Requests answered, by handler and status.
@@ -58,22 +91,23 @@ impl Collector for ExporterStatus {
         let build = [("version", self.build.version), ("revision", self.build.revision), ("rustc", self.build.rustc)];
         Family::new("metastudio_exporter_build", "The build of this exporter.")
             .infos(encoder, [build.map(|(name, value)| (name, value.to_owned())).to_vec()])?;
+        let config = *self.config.lock();
         Family::new(
             "metastudio_exporter_config_last_reload_successful",
             "Whether the last attempt to load the configuration succeeded.",
         )
-        .gauges(encoder, [(vec![], 1.0)])?;
+        .gauges(encoder, [(vec![], f64::from(u8::from(config.succeeded)))])?;
         Family::new(
             "metastudio_exporter_config_last_reload_success_timestamp",
             "Unix time at which the configuration in force was loaded.",
         )
         .unit(&Unit::Seconds)
-        .gauges(encoder, [(vec![], self.config_loaded.timestamp_millis() as f64 / 1e3)])?;
+        .gauges(encoder, [(vec![], config.loaded.timestamp_millis() as f64 / 1e3)])?;
         Family::new(
             "metastudio_exporter_config_hash",
             "A number that changes with the text of the configuration file.",
         )
-        .gauges(encoder, [(vec![], self.config_hash as f64)])?;
+        .gauges(encoder, [(vec![], config.hash as f64)])?;
         let counts = self.counts();
         Family::new("metastudio_exporter_http_requests", "HTTP requests answered by this exporter.").counters(
             encoder,

@@ -32,6 +32,20 @@ pub struct Poller {
     doubts: Mutex<BTreeSet<Doubt>>,
 }
 
+impl From<&Project> for Target {
+    fn from(project: &Project) -> Self {
+        Target {
+            name: project.name.clone(),
+            project_id: project.project_id.clone(),
+            region: project.region.clone(),
+            endpoint: project.endpoint.to_string(),
+            labels: project.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            stale_after: project.stale_after,
+            credentials: project.credentials.clone(),
+        }
+    }
+}
+
 /// What a poll gathers on its way; kept where it fails.
 #[derive(Default)]
 struct Gathered {
@@ -48,23 +62,9 @@ impl Poller {
         Poller { client, project, timezone, timeout, clock, doubts: Mutex::default() }
     }
 
-    /// The project's configuration.
+    /// The project's configuration; after a reload, how it looks may be out of date.
     pub fn project(&self) -> &Project {
         &self.project
-    }
-
-    /// What the snapshot says of the project before its first poll.
-    pub fn target(&self) -> Target {
-        let project = &self.project;
-        Target {
-            name: project.name.clone(),
-            project_id: project.project_id.clone(),
-            region: project.region.clone(),
-            endpoint: project.endpoint.to_string(),
-            labels: project.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-            stale_after: project.stale_after,
-            credentials: project.credentials.clone(),
-        }
     }
 
     /// Polls once. Takes no longer than the timeout, and never fails: a failure is an attempt's result.

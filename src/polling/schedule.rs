@@ -2,24 +2,36 @@
 //!
 //! Every project at once when the program starts, as far as concurrency and the rate allow; then every project at
 //! its own place in the interval, so that projects that share an account are spread over it. Places do not drift:
-//! they are multiples of the interval from the start. A poll that outlasts its interval skips a place, so polls of a
-//! project never overlap.
+//! they are multiples of the interval from the first poll. A poll that outlasts its interval skips a place, so polls of
+//! a project never overlap.
+//!
+//! A new [`Plan`] may come at any time. A project whose poller is the same in it goes on as if nothing had happened,
+//! the poll under way included. The others end; what is new or has another poller is polled at once.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use tokio::{
-    sync::{Semaphore, mpsc},
-    task::JoinSet,
+    sync::{Semaphore, mpsc, oneshot},
+    task::{AbortHandle, JoinSet},
     time::{Instant, sleep_until},
 };
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Poller;
 use crate::{
-    snapshot::{Attempt, Failure, Ignored, Writer},
+    snapshot::{Attempt, Failure, Ignored, Target, Writer},
     usage::{Clock, Reason},
 };
+
+/// How much longer than its time limit a poll may take to be recorded on a busy machine, before polling counts as
+/// stuck.
+const MARGIN: Duration = Duration::from_secs(30);
 
 /// Something that can be polled: a [`Poller`], or a test's stand-in.
 pub trait Poll: Send + Sync + 'static {
@@ -51,56 +63,203 @@ impl Poll for Poller {
     }
 }
 
-/// Polls for ever, `concurrency` projects at a time, and writes down what comes of it. Dropping the future cancels
-/// the polls under way; it only ends by itself if the schedule has a defect, which must not go unseen.
-pub async fn run<P: Poll>(pollers: Vec<P>, concurrency: usize, mut writer: Writer, clock: Clock) {
-    let start = Instant::now();
-    let slots = Arc::new(Semaphore::new(concurrency));
-    let (sender, mut receiver) = mpsc::channel(concurrency);
-    let places = places(&pollers);
-    let pollers: Vec<Arc<P>> = pollers.into_iter().map(Arc::new).collect();
-    let mut projects = JoinSet::new();
-    for ((index, poller), place) in pollers.iter().enumerate().zip(places) {
-        let (poller, slots, sender) = (Arc::clone(poller), Arc::clone(&slots), sender.clone());
-        projects.spawn(async move {
-            let interval = poller.interval();
-            let first = start + first_place(place, interval);
-            loop {
-                // The semaphore is never closed; the receiver only together with this task.
-                let Ok(slot) = slots.acquire().await else { return };
-                let attempt = poll_isolated(Arc::clone(&poller), clock).await;
-                drop(slot);
-                if sender.send((index, attempt)).await.is_err() {
+/// What is to be polled.
+#[derive(Debug)]
+pub struct Plan<P> {
+    /// The projects, in the order in which they are shown; no two of one name.
+    pub projects: Vec<Planned<P>>,
+    /// How many are polled at the same time, at least 1.
+    pub concurrency: usize,
+    /// No poll takes longer.
+    pub timeout: Duration,
+}
+
+/// A project in a plan.
+#[derive(Debug)]
+pub struct Planned<P> {
+    /// Polls it. The same one as in the plan before: the project goes on as it does.
+    pub poller: Arc<P>,
+    /// What the snapshot says of it.
+    pub target: Target,
+    /// Whether the usage that is known under its name is its own still.
+    pub keeps_usage: bool,
+}
+
+/// A plan for a schedule that runs already.
+#[derive(Debug)]
+pub struct NewPlan<P> {
+    /// The plan.
+    pub plan: Plan<P>,
+    /// Told when the plan is followed, and the snapshot shows its projects and no others.
+    pub followed: oneshot::Sender<()>,
+}
+
+/// Polls for ever, as planned, and writes down what comes of it. Dropping the future cancels the polls under way; it
+/// only ends by itself if the schedule has a defect, which must not go unseen.
+pub async fn run<P: Poll>(plan: Plan<P>, mut plans: mpsc::Receiver<NewPlan<P>>, writer: Writer, clock: Clock) {
+    let (sender, mut results) = mpsc::channel(plan.concurrency);
+    let mut schedule = Schedule {
+        clock,
+        writer,
+        sender,
+        slots: Arc::new(Semaphore::new(plan.concurrency)),
+        concurrency: plan.concurrency,
+        timeout: plan.timeout,
+        tasks: JoinSet::new(),
+        running: Vec::new(),
+        was_ready: false,
+    };
+    schedule.follow(plan);
+    loop {
+        tokio::select! {
+            Some(polled) = results.recv() => schedule.record(polled),
+            Some(NewPlan { plan, followed }) = plans.recv() => {
+                schedule.follow(plan);
+                // Whoever asked may have gone.
+                let _ = followed.send(());
+            }
+            Some(ended) = schedule.tasks.join_next() => {
+                let was_told_to = ended.is_err_and(|error| error.is_cancelled());
+                if !was_told_to {
                     return;
                 }
-                sleep_until(next_place(first, interval, Instant::now())).await;
             }
-        });
-    }
-    let mut failing = vec![false; pollers.len()];
-    let mut ready = false;
-    loop {
-        let (index, attempt) = tokio::select! {
-            Some(received) = receiver.recv() => received,
-            _ = projects.join_next() => return,
-        };
-        if let (Some(poller), Some(failing)) = (pollers.get(index), failing.get_mut(index)) {
-            report(poller.name(), &attempt, failing);
-        }
-        writer.record(index, attempt);
-        if !ready && writer.is_ready() {
-            ready = true;
-            let failed = failing.iter().filter(|failing| **failing).count();
-            tracing::info!(projects = pollers.len(), failed, "every project has been polled once");
         }
     }
 }
 
+/// The state of [`run`].
+struct Schedule<P> {
+    clock: Clock,
+    writer: Writer,
+    sender: mpsc::Sender<Polled<P>>,
+    slots: Arc<Semaphore>,
+    concurrency: usize,
+    timeout: Duration,
+    tasks: JoinSet<()>,
+    /// In the order of the snapshot's projects.
+    running: Vec<Running<P>>,
+    was_ready: bool,
+}
+
+/// A project that is polled over and over.
+struct Running<P> {
+    poller: Arc<P>,
+    task: AbortHandle,
+    /// When its next poll is due; in the past while that is under way or waits for a slot.
+    due: Instant,
+    failing: bool,
+}
+
+/// One poll that has ended.
+struct Polled<P> {
+    poller: Arc<P>,
+    attempt: Attempt,
+    /// When the next one is due.
+    due: Instant,
+}
+
+impl<P: Poll> Schedule<P> {
+    /// Takes a plan up: from now on it is the only one, for the snapshot and for the polls.
+    fn follow(&mut self, plan: Plan<P>) {
+        self.timeout = plan.timeout;
+        self.resize(plan.concurrency);
+        let places = places(plan.projects.iter().map(|planned| &*planned.poller));
+        let mut before: HashMap<String, Running<P>> =
+            self.running.drain(..).map(|running| (running.poller.name().to_owned(), running)).collect();
+        let mut targets = Vec::with_capacity(plan.projects.len());
+        for (Planned { poller, target, keeps_usage }, place) in plan.projects.into_iter().zip(places) {
+            targets.push((target, keeps_usage));
+            let running = match before.remove(poller.name()) {
+                Some(running) if Arc::ptr_eq(&running.poller, &poller) => running,
+                other => {
+                    let failing = other.is_some_and(|other| {
+                        other.task.abort();
+                        other.failing
+                    });
+                    self.start(poller, place, failing)
+                }
+            };
+            self.running.push(running);
+        }
+        for gone in before.into_values() {
+            gone.task.abort();
+        }
+        self.writer.replace(targets);
+        self.expect_progress();
+    }
+
+    /// Polls a project now, and then at its place in the interval.
+    fn start(&mut self, poller: Arc<P>, place: Duration, failing: bool) -> Running<P> {
+        let (slots, sender, clock) = (Arc::clone(&self.slots), self.sender.clone(), self.clock);
+        let now = Instant::now();
+        let task = self.tasks.spawn({
+            let poller = Arc::clone(&poller);
+            async move {
+                let interval = poller.interval();
+                let first = now + first_place(place, interval);
+                loop {
+                    // The semaphore is never closed; the receiver only together with this task.
+                    let Ok(slot) = slots.acquire().await else { return };
+                    let attempt = poll_isolated(Arc::clone(&poller), clock).await;
+                    drop(slot);
+                    let due = next_place(first, interval, Instant::now());
+                    if sender.send(Polled { poller: Arc::clone(&poller), attempt, due }).await.is_err() {
+                        return;
+                    }
+                    sleep_until(due).await;
+                }
+            }
+        });
+        Running { poller, task, due: now, failing }
+    }
+
+    /// More slots are there at once, fewer once the polls that hold them have ended.
+    fn resize(&mut self, concurrency: usize) {
+        if let Some(more) = concurrency.checked_sub(self.concurrency) {
+            self.slots.add_permits(more);
+        } else {
+            let slots = Arc::clone(&self.slots);
+            let fewer = u32::try_from(self.concurrency - concurrency).unwrap_or(u32::MAX);
+            tokio::spawn(async move {
+                // The semaphore is never closed.
+                if let Ok(permits) = slots.acquire_many_owned(fewer).await {
+                    permits.forget();
+                }
+            });
+        }
+        self.concurrency = concurrency;
+    }
+
+    /// Writes a poll down, unless its project has been removed or changed meanwhile.
+    fn record(&mut self, Polled { poller, attempt, due }: Polled<P>) {
+        let known = self.running.iter_mut().enumerate().find(|(_, running)| Arc::ptr_eq(&running.poller, &poller));
+        let Some((index, running)) = known else { return };
+        report(poller.name(), &attempt, &mut running.failing);
+        running.due = due;
+        self.writer.record(index, attempt);
+        self.expect_progress();
+        if !self.was_ready && self.writer.is_ready() {
+            self.was_ready = true;
+            let failed = self.running.iter().filter(|running| running.failing).count();
+            tracing::info!(projects = self.running.len(), failed, "every project has been polled once");
+        }
+    }
+
+    /// Says by when the next poll must have been written down. If one is due already it is under way, or others hold
+    /// all slots; whichever it is, one of those that are under way ends within the time limit.
+    fn expect_progress(&mut self) {
+        let now = Instant::now();
+        let due = self.running.iter().map(|running| running.due).min().unwrap_or(now);
+        self.writer.expect_next_by(due.max(now) + self.timeout + MARGIN);
+    }
+}
+
 /// Polls every project once, `concurrency` at a time, and says whether all succeeded.
-pub async fn run_once<P: Poll>(pollers: Vec<P>, concurrency: usize, mut writer: Writer, clock: Clock) -> bool {
+pub async fn run_once<P: Poll>(pollers: Vec<Arc<P>>, concurrency: usize, mut writer: Writer, clock: Clock) -> bool {
     let slots = Arc::new(Semaphore::new(concurrency));
     let mut polls = JoinSet::new();
-    for (index, poller) in pollers.into_iter().map(Arc::new).enumerate() {
+    for (index, poller) in pollers.into_iter().enumerate() {
         let slots = Arc::clone(&slots);
         polls.spawn(async move {
             let _slot = slots.acquire().await;
@@ -160,10 +319,10 @@ fn report(project: &str, attempt: &Attempt, failing: &mut bool) {
 }
 
 /// Each poller's place within its interval: evenly among those of its group.
-fn places<P: Poll>(pollers: &[P]) -> Vec<Duration> {
+fn places<'a, P: Poll>(pollers: impl Iterator<Item = &'a P> + Clone) -> Vec<Duration> {
     let mut sizes: BTreeMap<String, u32> = BTreeMap::new();
     let positions: Vec<u32> = pollers
-        .iter()
+        .clone()
         .map(|poller| {
             let size = sizes.entry(poller.group()).or_default();
             *size += 1;
@@ -174,7 +333,7 @@ fn places<P: Poll>(pollers: &[P]) -> Vec<Duration> {
         let size = sizes.get(&poller.group()).copied().unwrap_or(1);
         poller.interval() * position / size
     };
-    pollers.iter().zip(positions).map(place).collect()
+    pollers.zip(positions).map(place).collect()
 }
 
 /// The first place after the poll at the start that is not so near that it would be a waste: half an interval on, at
@@ -233,26 +392,17 @@ mod tests {
     }
 
     struct World {
-        fakes: Vec<Fake>,
         reader: Reader,
         log: Arc<Mutex<Vec<(&'static str, u64)>>>,
+        plans: mpsc::Sender<NewPlan<Fake>>,
+        _running: AbortOnDropHandle<()>,
+        start: Instant,
     }
 
-    /// Runs projects of (name, group, interval, duration, panics), in seconds.
-    async fn run_for(
-        seconds: u64,
-        concurrency: usize,
-        specs: &[(&'static str, &'static str, u64, u64, bool)],
-    ) -> World {
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let start = Instant::now();
-        let fakes: Vec<Fake> = specs
-            .iter()
-            .map(|&(name, group, interval, takes, panics)| {
-                let log = Arc::clone(&log);
-                Fake { name, group, interval, takes, panics, log, start }
-            })
-            .collect();
+    /// A project's name, group, interval, duration of polls, and whether they panic; in seconds.
+    type Spec = (&'static str, &'static str, u64, u64, bool);
+
+    fn planned(fakes: &[Arc<Fake>], concurrency: usize) -> Plan<Fake> {
         let target = |fake: &Fake| Target {
             name: fake.name.to_owned(),
             project_id: None,
@@ -262,10 +412,35 @@ mod tests {
             stale_after: Duration::MAX,
             credentials: String::new(),
         };
-        let (writer, reader) = snapshot::channel(fakes.iter().map(target).collect());
-        let polling = run(fakes.clone(), concurrency, writer, Utc::now);
-        let _ = tokio::time::timeout(Duration::from_secs(seconds), polling).await;
-        World { fakes, reader, log }
+        let projects = fakes
+            .iter()
+            .map(|fake| Planned { poller: Arc::clone(fake), target: target(fake), keeps_usage: true })
+            .collect();
+        Plan { projects, concurrency, timeout: Duration::from_secs(60) }
+    }
+
+    /// Starts a schedule, and lets it run.
+    async fn run_for(seconds: u64, concurrency: usize, specs: &[Spec]) -> World {
+        let (world, _) = world(concurrency, specs);
+        world.go_on_until(seconds).await;
+        world
+    }
+
+    fn world(concurrency: usize, specs: &[Spec]) -> (World, Vec<Arc<Fake>>) {
+        let (writer, reader) = snapshot::channel(vec![]);
+        let (plans, receiver) = mpsc::channel(1);
+        let (log, start) = (Arc::default(), Instant::now());
+        let fakes = fakes(&log, start, specs);
+        let running = tokio::spawn(run(planned(&fakes, concurrency), receiver, writer, Utc::now));
+        (World { reader, log, plans, _running: AbortOnDropHandle::new(running), start }, fakes)
+    }
+
+    fn fakes(log: &Arc<Mutex<Vec<(&'static str, u64)>>>, start: Instant, specs: &[Spec]) -> Vec<Arc<Fake>> {
+        let fake = |&(name, group, interval, takes, panics)| {
+            let log = Arc::clone(log);
+            Arc::new(Fake { name, group, interval, takes, panics, log, start })
+        };
+        specs.iter().map(fake).collect()
     }
 
     impl World {
@@ -274,9 +449,24 @@ mod tests {
             log.iter().filter(|(other, _)| *other == name).map(|(_, time)| *time).collect()
         }
 
-        fn polls(&self, name: &str) -> u64 {
-            let index = self.fakes.iter().position(|fake| fake.name == name).unwrap();
-            self.reader.load().projects[index].health.polls
+        fn polls(&self, name: &str) -> Option<u64> {
+            let snapshot = self.reader.load();
+            snapshot.projects.iter().find(|project| project.target.name == name).map(|project| project.health.polls)
+        }
+
+        /// Lets time pass, until just after so many seconds since the start.
+        async fn go_on_until(&self, seconds: u64) {
+            sleep_until(self.start + Duration::from_secs(seconds) + Duration::from_millis(1)).await;
+        }
+
+        fn new_fakes(&self, specs: &[Spec]) -> Vec<Arc<Fake>> {
+            fakes(&self.log, self.start, specs)
+        }
+
+        async fn follow(&self, fakes: &[Arc<Fake>], concurrency: usize) {
+            let (followed, following) = oneshot::channel();
+            self.plans.send(NewPlan { plan: planned(fakes, concurrency), followed }).await.unwrap();
+            following.await.unwrap();
         }
     }
 
@@ -312,10 +502,82 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_panic_is_one_failed_poll_of_one_project() {
         let world = run_for(250, 8, &[("bad", "g", 100, 1, true), ("good", "g", 100, 1, false)]).await;
-        assert_eq!(world.polls("bad"), 3, "it is polled again");
-        assert_eq!(world.polls("good"), 3);
+        assert_eq!(world.polls("bad"), Some(3), "it is polled again");
+        assert_eq!(world.polls("good"), Some(3));
         let snapshot = world.reader.load();
         assert_eq!(snapshot.projects[0].health.failures, BTreeMap::from([(Reason::Internal, 3)]));
         assert!(snapshot.projects[1].health.failures.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_plan_leaves_alone_what_is_the_same_in_it() {
+        let (world, fakes) =
+            world(8, &[("kept", "g", 100, 7, false), ("slow", "g", 100, 60, false), ("gone", "g", 100, 7, false)]);
+        world.go_on_until(50).await;
+        let new = world.new_fakes(&[("added", "g", 100, 7, false)]);
+        world.follow(&[Arc::clone(&new[0]), Arc::clone(&fakes[1]), Arc::clone(&fakes[0])], 8).await;
+        assert_eq!(world.polls("gone"), None, "it vanishes with the plan");
+        world.go_on_until(320).await;
+        assert_eq!(world.times("kept"), [0, 100, 200, 300]);
+        assert_eq!(world.times("slow"), [0, 133, 233], "nor was its poll under way ended");
+        assert_eq!(world.times("gone"), [0]);
+        assert_eq!(world.times("added"), [50, 150, 250]);
+        assert_eq!([world.polls("kept"), world.polls("slow"), world.polls("added")], [Some(4), Some(3), Some(3)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_changed_is_polled_at_once_and_the_poll_under_way_is_forgotten() {
+        let (world, _) = world(1, &[("a", "g", 100, 20, false), ("b", "g", 100, 20, false)]);
+        world.go_on_until(10).await;
+        let new = world.new_fakes(&[("b", "g", 50, 5, false), ("a", "g", 100, 20, false)]);
+        world.follow(&new, 1).await;
+        world.go_on_until(34).await;
+        assert_eq!(world.times("b"), [10], "the one slot is free at once");
+        assert_eq!(world.times("a"), [0, 15]);
+        assert_eq!([world.polls("a"), world.polls("b")], [Some(0), Some(1)]);
+        world.go_on_until(36).await;
+        assert_eq!(world.polls("a"), Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_result_that_comes_too_late_is_nobody_elses() {
+        let (world, fakes) = world(8, &[("a", "g", 100, 10, false), ("b", "g", 100, 10, false)]);
+        // Both polls end at the moment of the change: their results wait while the plan is taken up.
+        sleep_until(world.start + Duration::from_secs(10)).await;
+        world.follow(&[Arc::clone(&fakes[1])], 8).await;
+        world.go_on_until(11).await;
+        assert_eq!([world.polls("a"), world.polls("b")], [None, Some(1)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn concurrency_changes_without_anything_being_polled_for_it() {
+        let specs = ["a", "b", "c", "d"].map(|name| (name, name, 100, 10, false));
+        let (world, fakes) = world(1, &specs);
+        world.go_on_until(15).await;
+        world.follow(&fakes, 3).await;
+        world.go_on_until(16).await;
+        assert_eq!(["a", "b", "c", "d"].map(|name| world.times(name)), [vec![0], vec![10], vec![15], vec![15]]);
+        world.follow(&fakes, 1).await;
+        world.go_on_until(140).await;
+        let times = ["a", "b", "c", "d"].map(|name| world.times(name)[1]);
+        assert_eq!(times, [100, 110, 120, 130], "one after the other again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn polling_is_stuck_when_nothing_ends_that_should() {
+        let is_stuck = |world: &World| world.reader.is_stuck(Instant::now());
+        // The time limit is 60 s, the margin 30 s; this fake does not keep to it.
+        let world = run_for(89, 1, &[("a", "g", 1000, 300, false), ("b", "h", 1000, 10, false)]).await;
+        assert!(!is_stuck(&world));
+        world.go_on_until(91).await;
+        assert!(is_stuck(&world));
+        world.go_on_until(300).await;
+        assert!(!is_stuck(&world), "the first has ended, the second is under way");
+        world.go_on_until(1000).await;
+        assert!(!is_stuck(&world), "nothing is due");
+        world.go_on_until(1089).await;
+        assert!(!is_stuck(&world));
+        world.go_on_until(1091).await;
+        assert!(is_stuck(&world));
     }
 }

@@ -18,6 +18,10 @@ use hyper::{
         HeaderName, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
     },
 };
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use super::{negotiate, page};
 use crate::{
@@ -38,6 +42,8 @@ pub struct Site {
     pub telemetry_path: String,
     /// Counts what is answered.
     pub requests: Arc<HttpRequests>,
+    /// Where requests to reload go; `None` where that is not allowed.
+    pub reload: Option<mpsc::Sender<ReloadRequest>>,
     /// Whether the exporter is shutting down. Relaxed: a flag that nothing else hangs on.
     pub stopping: AtomicBool,
     /// Tells the page the time.
@@ -58,24 +64,37 @@ impl Answer {
     }
 }
 
+/// Somebody wants the configuration to be loaded again.
+#[derive(Debug)]
+pub struct ReloadRequest {
+    /// Told when that is done, or why not: then the old configuration is still in force.
+    pub answer: oneshot::Sender<Result<(), String>>,
+}
+
 impl Site {
     /// Answers a request. Its body is not read.
-    pub fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        let path = request.uri().path();
-        let (handler, answer) = match path {
-            _ if path == self.telemetry_path => ("metrics", Some(Self::metrics as fn(&Self, &Request<B>) -> Answer)),
-            "/" => ("/", Some(Self::page as _)),
-            "/-/healthy" => ("/-/healthy", Some(Self::healthy as _)),
-            "/-/ready" => ("/-/ready", Some(Self::ready as _)),
-            _ => ("other", None),
+    pub async fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        const READ: (&[Method], &str) = (&[Method::GET, Method::HEAD], "GET, HEAD");
+        const RELOAD: (&[Method], &str) = (&[Method::POST, Method::PUT], "POST, PUT");
+        let (handler, (methods, allow)) = match request.uri().path() {
+            path if path == self.telemetry_path => ("metrics", READ),
+            "/" => ("/", READ),
+            "/-/healthy" => ("/-/healthy", READ),
+            "/-/ready" => ("/-/ready", READ),
+            "/-/reload" => ("/-/reload", RELOAD),
+            _ => ("other", READ),
         };
-        let answer = match answer {
-            None => Answer::plain(StatusCode::NOT_FOUND, "Not found. The metrics are at the path that / names.\n"),
-            Some(_) if request.method() != Method::GET && request.method() != Method::HEAD => Answer {
-                headers: vec![(ALLOW, "GET, HEAD")],
-                ..Answer::plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD.\n")
+        let answer = match handler {
+            "other" => Answer::plain(StatusCode::NOT_FOUND, "Not found. The metrics are at the path that / names.\n"),
+            _ if !methods.contains(request.method()) => Answer {
+                headers: vec![(ALLOW, allow)],
+                ..Answer::plain(StatusCode::METHOD_NOT_ALLOWED, &format!("Only {allow}.\n"))
             },
-            Some(answer) => answer(self, request),
+            "metrics" => self.metrics(request),
+            "/" => self.page(),
+            "/-/healthy" => self.healthy(),
+            "/-/ready" => self.ready(),
+            _ => self.reload().await,
         };
         self.requests.count(handler, answer.status.as_u16());
         respond(answer)
@@ -97,7 +116,7 @@ impl Site {
         Answer { status: StatusCode::OK, content_type: format.content_type(), body, headers }
     }
 
-    fn page<B>(&self, _: &Request<B>) -> Answer {
+    fn page(&self) -> Answer {
         let html = page::render(&self.reader.load(), &self.telemetry_path, (self.clock)());
         Answer {
             status: StatusCode::OK,
@@ -107,21 +126,45 @@ impl Site {
         }
     }
 
-    fn healthy<B>(&self, _: &Request<B>) -> Answer {
+    fn healthy(&self) -> Answer {
+        if self.reader.is_stuck(Instant::now()) {
+            let text = "Polling is stuck: no poll has ended for longer than poll.timeout allows.\n";
+            return Answer::plain(StatusCode::SERVICE_UNAVAILABLE, text);
+        }
         Answer::plain(StatusCode::OK, "Healthy.\n")
     }
 
-    fn ready<B>(&self, _: &Request<B>) -> Answer {
+    fn ready(&self) -> Answer {
         if self.stopping.load(Ordering::Relaxed) {
             return Answer::plain(StatusCode::SERVICE_UNAVAILABLE, "Shutting down.\n");
         }
         let snapshot = self.reader.load();
-        let tried = snapshot.projects.iter().filter(|project| project.health.last.is_some()).count();
         if snapshot.is_ready() {
-            Answer::plain(StatusCode::OK, "Ready.\n")
-        } else {
-            let text = format!("Not ready: {tried} of {} projects have been polled.\n", snapshot.projects.len());
-            Answer::plain(StatusCode::SERVICE_UNAVAILABLE, &text)
+            return Answer::plain(StatusCode::OK, "Ready.\n");
+        }
+        let (tried, all) = (snapshot.tried(), snapshot.projects.len());
+        Answer::plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &format!("Not ready: {tried} of {all} projects have been polled.\n"),
+        )
+    }
+
+    async fn reload(&self) -> Answer {
+        let Some(reload) = &self.reload else {
+            return Answer::plain(
+                StatusCode::FORBIDDEN,
+                "Start the exporter with --web.enable-lifecycle to allow this.\n",
+            );
+        };
+        let (answer, answered) = oneshot::channel();
+        let result = match reload.send(ReloadRequest { answer }).await {
+            Ok(()) => answered.await.map_err(|_| ()),
+            Err(_) => Err(()),
+        };
+        match result {
+            Ok(Ok(())) => Answer::plain(StatusCode::OK, "Reloaded.\n"),
+            Ok(Err(problems)) => Answer::plain(StatusCode::INTERNAL_SERVER_ERROR, &problems),
+            Err(()) => Answer::plain(StatusCode::SERVICE_UNAVAILABLE, "Shutting down.\n"),
         }
     }
 }

@@ -128,7 +128,7 @@ async fn serve_connection(
             let (site, phase) = (Arc::clone(&site), phase.clone());
             phase.handling();
             async move {
-                let response = site.answer(&request);
+                let response = site.answer(&request).await;
                 phase.answering();
                 Ok::<_, Infallible>(response)
             }

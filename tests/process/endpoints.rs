@@ -92,6 +92,7 @@ fn empty_site() -> Site {
         reader,
         telemetry_path: "/metrics".to_owned(),
         requests: Arc::new(HttpRequests::default()),
+        reload: None,
         stopping: AtomicBool::new(false),
         clock: Utc::now,
     }
@@ -110,10 +111,10 @@ async fn site(limits: Limits, connections: usize) -> (std::net::SocketAddr, Canc
 #[tokio::test]
 async fn it_is_not_ready_while_it_shuts_down() {
     let site = empty_site();
-    let ready = || site.answer(&hyper::Request::get("/-/ready").body(()).unwrap()).status().as_u16();
-    assert_eq!(ready(), 200);
+    let ready = async || site.answer(&hyper::Request::get("/-/ready").body(()).unwrap()).await.status().as_u16();
+    assert_eq!(ready().await, 200);
     site.stopping.store(true, std::sync::atomic::Ordering::Relaxed);
-    assert_eq!(ready(), 503);
+    assert_eq!(ready().await, 503);
 }
 
 #[tokio::test]

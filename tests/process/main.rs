@@ -8,4 +8,6 @@ mod failures;
 mod life_cycle;
 mod numbers;
 mod outbound;
+mod reload;
 mod support;
+mod systemd;

@@ -107,7 +107,7 @@ pub struct Daemon {
     child: Child,
     pub address: SocketAddr,
     pub log: Arc<Mutex<Vec<String>>>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Daemon {
@@ -143,7 +143,7 @@ impl Daemon {
             let address = line.split_once("address=")?.1.split(' ').next()?;
             Some(address.parse().unwrap())
         });
-        Daemon { child, address, log, _directory: directory }
+        Daemon { child, address, log, directory }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -153,6 +153,22 @@ impl Daemon {
     pub async fn get(&self, path: &str) -> (u16, String) {
         let response = client().get(self.url(path)).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    /// Replaces its configuration file.
+    pub fn rewrite(&self, config: &str) {
+        std::fs::write(self.directory.path().join("config.yaml"), config).unwrap();
+    }
+
+    /// Has it load its configuration again: status and answer.
+    pub async fn reload(&self) -> (u16, String) {
+        let response = client().post(self.url("/-/reload")).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    /// Waits for a line of its log.
+    pub fn wait_for_log(&self, text: &str) {
+        wait_for(&format!("{text} in the log"), || self.log_text().contains(text).then_some(()));
     }
 
     pub async fn metrics(&self) -> String {

@@ -10,7 +10,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     cloud::{Client, Connector, Error, UsageQuery, client::RequestLog, usage_api},
-    commands::{clients, print},
+    commands::{fleet::clients, print},
     config::{Api, Config, Environment, Project},
     usage::{Bounds, Reason},
 };

@@ -1,0 +1,151 @@
+//! The pollers of a configuration and what they share; and the step from one configuration to the next.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use anyhow::Context;
+use chrono::Utc;
+
+use crate::{
+    cloud::{Client, Connector, credentials::Credentials},
+    config::{Config, Environment, Project},
+    polling::{Change, Plan, Planned, Poller},
+    snapshot::Target,
+};
+
+/// Everything that polls under one configuration.
+pub(super) struct Fleet {
+    config: Config,
+    connector: Arc<Connector>,
+    credentials: BTreeMap<String, Arc<Credentials>>,
+    /// In the order of the configuration.
+    pollers: Vec<Arc<Poller>>,
+}
+
+/// How many projects a new configuration leaves alone, and how many it does not.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    pub added: usize,
+    pub removed: usize,
+    pub changed: usize,
+    pub unchanged: usize,
+}
+
+impl Fleet {
+    /// Builds everything anew.
+    pub fn new(config: Config, environment: &Environment) -> anyhow::Result<Self> {
+        let connector = Arc::new(Connector::new(config.api.clone(), Utc::now)?);
+        let credentials = credentials(&connector, &config, environment);
+        let build = |project| poller(&connector, &credentials, &config, project);
+        let pollers = config.projects.iter().map(build).collect::<anyhow::Result<_>>()?;
+        Ok(Fleet { config, connector, credentials, pollers })
+    }
+
+    /// Builds what is new in `config` and keeps the rest: nothing of what polls now is touched, so that an error leaves
+    /// everything as it is.
+    pub fn renewed(&self, config: Config, environment: &Environment) -> anyhow::Result<(Self, Plan<Poller>, Changes)> {
+        let renewed = self.connector.renewed(&config.api)?.map(Arc::new);
+        let keeps_connections = renewed.is_none();
+        let connector = renewed.unwrap_or_else(|| Arc::clone(&self.connector));
+        let mut credentials = credentials(&connector, &config, environment);
+        for (name, credentials) in &mut credentials {
+            let is_same = config.credentials.get(name) == self.config.credentials.get(name);
+            if let Some(old) = self.credentials.get(name).filter(|_| keeps_connections && is_same) {
+                *credentials = Arc::clone(old);
+            }
+        }
+        let before: BTreeMap<&str, &Arc<Poller>> =
+            self.pollers.iter().map(|poller| (poller.project().name.as_str(), poller)).collect();
+        let mut changes = Changes::default();
+        let mut pollers = Vec::with_capacity(config.projects.len());
+        let mut keep_usage = Vec::with_capacity(config.projects.len());
+        for project in &config.projects {
+            let old = before.get(project.name.as_str()).copied();
+            let old_project = self.config.projects.iter().find(|old| old.name == project.name);
+            let change = old_project.map(|old| Change::between((&self.config, old), (&config, project)));
+            let kept = old.filter(|_| keeps_connections && change.is_some_and(Change::keeps_poller));
+            match (change, kept) {
+                (None, _) => changes.added += 1,
+                (Some(_), None) => changes.changed += 1,
+                (Some(_), Some(_)) => changes.unchanged += 1,
+            }
+            pollers.push(match kept {
+                Some(kept) => Arc::clone(kept),
+                None => poller(&connector, &credentials, &config, project)?,
+            });
+            keep_usage.push(change.is_some_and(Change::keeps_usage));
+        }
+        changes.removed = self.pollers.len() - changes.changed - changes.unchanged;
+        let fleet = Fleet { config, connector, credentials, pollers };
+        let plan = fleet.plan_keeping(&keep_usage);
+        Ok((fleet, plan, changes))
+    }
+
+    /// The first plan, when nothing is known yet.
+    pub fn plan(&self) -> Plan<Poller> {
+        self.plan_keeping(&[])
+    }
+
+    /// What a snapshot says of the projects before their first poll.
+    pub fn targets(&self) -> Vec<Target> {
+        self.config.projects.iter().map(Target::from).collect()
+    }
+
+    /// The pollers, for those who poll but once.
+    pub fn into_pollers(self) -> Vec<Arc<Poller>> {
+        self.pollers
+    }
+
+    fn plan_keeping(&self, keep_usage: &[bool]) -> Plan<Poller> {
+        let keep_usage = keep_usage.iter().copied().chain(std::iter::repeat(false));
+        let planned = |((poller, target), keeps_usage): ((&Arc<Poller>, Target), bool)| Planned {
+            poller: Arc::clone(poller),
+            target,
+            keeps_usage,
+        };
+        Plan {
+            projects: self.pollers.iter().zip(self.targets()).zip(keep_usage).map(planned).collect(),
+            concurrency: self.config.poll.concurrency,
+            timeout: self.config.poll.timeout,
+        }
+    }
+}
+
+/// A client for each project; projects that name the same credentials share them.
+pub(super) fn clients<'a>(
+    connector: &Connector,
+    config: &'a Config,
+    environment: &Environment,
+) -> anyhow::Result<Vec<(&'a Project, Client)>> {
+    let credentials = credentials(connector, config, environment);
+    config.projects.iter().map(|project| Ok((project, client(connector, &credentials, project)?))).collect()
+}
+
+fn credentials(
+    connector: &Connector,
+    config: &Config,
+    environment: &Environment,
+) -> BTreeMap<String, Arc<Credentials>> {
+    let sources = config.credentials.iter();
+    sources
+        .map(|(name, source)| (name.clone(), connector.credentials(name, source.clone(), environment.clone())))
+        .collect()
+}
+
+fn client(
+    connector: &Connector,
+    credentials: &BTreeMap<String, Arc<Credentials>>,
+    project: &Project,
+) -> anyhow::Result<Client> {
+    let credentials = credentials.get(&project.credentials).context("no such credentials")?;
+    Ok(connector.client(project, Arc::clone(credentials)))
+}
+
+fn poller(
+    connector: &Connector,
+    credentials: &BTreeMap<String, Arc<Credentials>>,
+    config: &Config,
+    project: &Project,
+) -> anyhow::Result<Arc<Poller>> {
+    let client = client(connector, credentials, project)?;
+    Ok(Arc::new(Poller::new(client, project.clone(), config.timezone, config.poll.timeout, Utc::now)))
+}

@@ -1,0 +1,79 @@
+//! Tells systemd how the daemon fares, where systemd has started it (sd_notify(3)).
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::time::{Instant, sleep};
+
+use crate::snapshot::Reader;
+
+/// How often a start is looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How much longer systemd is to wait while the first polls go on: a slow cloud is no reason to be killed.
+const EXTENSION: Duration = Duration::from_secs(30);
+
+/// Says that the daemon is ready, once it is; then keeps the watchdog quiet for as long as polling makes progress.
+pub(super) async fn run(reader: Reader) {
+    loop {
+        let snapshot = reader.load();
+        if snapshot.is_ready() {
+            break;
+        }
+        let status = format!("{} of {} projects have been polled", snapshot.tried(), snapshot.projects.len());
+        drop(snapshot);
+        let mut states = vec![NotifyState::Status(&status)];
+        if !reader.is_stuck(Instant::now()) {
+            states.push(NotifyState::ExtendTimeoutUsec(microseconds(EXTENSION)));
+        }
+        notify(&states);
+        sleep(TICK).await;
+    }
+    notify(&[NotifyState::Ready, NotifyState::Status("Polling")]);
+    // Without a watchdog there is nothing more to say.
+    let Some(limit) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
+    loop {
+        if !reader.is_stuck(Instant::now()) {
+            notify(&[NotifyState::Watchdog]);
+        }
+        sleep(limit / 2).await;
+    }
+}
+
+/// Says that the daemon ends.
+pub(super) fn stopping() {
+    notify(&[NotifyState::Stopping, NotifyState::Status("Shutting down")]);
+}
+
+/// While it lives, systemd knows that the configuration is being loaded.
+pub(super) struct Reloading(());
+
+impl Reloading {
+    /// `None` before the daemon is ready: systemd takes the end of a reload for readiness.
+    pub fn begin(reader: &Reader) -> Option<Self> {
+        if !reader.load().is_ready() {
+            return None;
+        }
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(error) => tracing::warn!(%error, "cannot tell systemd that the configuration is being loaded"),
+        }
+        Some(Reloading(()))
+    }
+}
+
+impl Drop for Reloading {
+    fn drop(&mut self) {
+        notify(&[NotifyState::Ready]);
+    }
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    // Does nothing where systemd has not started us.
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "cannot notify systemd");
+    }
+}
+
+fn microseconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+}

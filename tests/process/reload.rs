@@ -1,0 +1,268 @@
+//! Reloading: all or nothing, and only what changed.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+};
+
+use crate::support::{Cloud, Daemon, FAST, client, sample};
+
+const LIFECYCLE: [&str; 1] = ["--web.enable-lifecycle"];
+const KEYS: &str = "access_key: SIMULATEDACCESSKEY01, secret_key: simulated/Secret+Key000000000000000000001";
+const SUCCESSFUL: &str = "metastudio_exporter_config_last_reload_successful";
+const HASH: &str = "metastudio_exporter_config_hash";
+
+/// How many requests there were for a project.
+fn requests(cloud: &Cloud, name: &str) -> usize {
+    let projects = &cloud.simulator.options().projects;
+    let id = &projects.iter().find(|project| project.name == name).unwrap().id;
+    cloud.simulator.seen().iter().filter(|seen| seen.project_id == *id).count()
+}
+
+fn polls(metrics: &str, project: &str) -> Option<f64> {
+    sample(metrics, &format!("metastudio_polls_total{{project=\"{project}\"}}"))
+}
+
+fn has_usage(metrics: &str, project: &str) -> bool {
+    metrics.contains(&format!("\nmetastudio_usage_minutes{{project=\"{project}\","))
+}
+
+#[tokio::test]
+async fn it_must_be_allowed_over_http_and_never_needs_to_be_by_signal() {
+    let cloud = Cloud::new(&[]).await;
+    let daemon = Daemon::start(&cloud.config(FAST), &[]);
+    let (status, text) = daemon.reload().await;
+    assert_eq!(status, 403);
+    assert!(text.contains("--web.enable-lifecycle"), "{text}");
+    daemon.signal("HUP");
+    daemon.wait_for_log("configuration reloaded\" added=0 removed=0 changed=0 unchanged=3");
+
+    let daemon = Daemon::start(&cloud.config(FAST), &LIFECYCLE);
+    assert_eq!(daemon.reload().await, (200, "Reloaded.\n".to_owned()));
+    let put = client().put(daemon.url("/-/reload")).send().await.unwrap();
+    assert_eq!(put.status(), 200);
+    let get = client().get(daemon.url("/-/reload")).send().await.unwrap();
+    assert_eq!((get.status().as_u16(), get.headers()["allow"].to_str().unwrap()), (405, "POST, PUT"));
+    let metrics = daemon.metrics().await;
+    let handled = "metastudio_exporter_http_requests_total{handler=\"/-/reload\",code=\"200\"}";
+    assert_eq!(sample(&metrics, handled), Some(2.0), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_reload_that_fails_leaves_everything_as_it_is_and_says_so() {
+    let cloud = Cloud::new(&[]).await;
+    let good = cloud.config(FAST);
+    let daemon = Daemon::start(&good, &LIFECYCLE);
+    daemon.ready().await;
+    let before = daemon.metrics().await;
+    assert_eq!(sample(&before, SUCCESSFUL), Some(1.0));
+    for (bad, problem) in [
+        ("projects: [", "is not YAML"),
+        (&*good.replace("name: campaign", "name: campaign, windows: [tomorrow]"), "projects[2].windows[0]: found"),
+        (&good.replace("secret_key: ", "secret_key: {file: /nowhere/sk}, x: "), "cannot read /nowhere/sk"),
+    ] {
+        daemon.rewrite(bad);
+        let (status, text) = daemon.reload().await;
+        assert_eq!(status, 500);
+        assert!(text.starts_with("Reload failed, the old configuration stays in force:\n"), "{text}");
+        assert!(text.contains(problem) && !text.contains("Secret+Key"), "{text}");
+        let metrics = daemon.metrics().await;
+        assert_eq!((sample(&metrics, SUCCESSFUL), sample(&metrics, HASH)), (Some(0.0), sample(&before, HASH)));
+        assert!(has_usage(&metrics, "campaign"));
+        assert_eq!(polls(&metrics, "campaign"), Some(1.0));
+    }
+    assert!(daemon.log_text().contains("reload failed, the old configuration stays in force"));
+    daemon.rewrite(&format!("{good}# a comment\n"));
+    assert_eq!(daemon.reload().await.0, 200);
+    let metrics = daemon.metrics().await;
+    assert_eq!(sample(&metrics, SUCCESSFUL), Some(1.0));
+    assert_ne!(sample(&metrics, HASH), sample(&before, HASH));
+}
+
+#[tokio::test]
+async fn only_what_changed_is_polled_and_what_is_gone_vanishes() {
+    let cloud = Cloud::new(&[]).await;
+    let both = cloud.config_of(&["studio-prod", "live-commerce"], KEYS, FAST);
+    let daemon = Daemon::start(&both, &LIFECYCLE);
+    daemon.ready().await;
+    let seen = |name| requests(&cloud, name);
+    assert_eq!([seen("studio-prod"), seen("live-commerce"), seen("campaign")], [3, 3, 0]);
+
+    daemon.rewrite(&cloud.config_of(&["campaign", "studio-prod"], KEYS, FAST));
+    assert_eq!(daemon.reload().await.0, 200);
+    let metrics = daemon.metrics().await;
+    assert!(!metrics.contains("live-commerce"), "{metrics}");
+    assert!(has_usage(&metrics, "studio-prod"));
+    assert_eq!(daemon.get("/-/ready").await.0, 200, "readiness is not lost to a new project");
+    while !has_usage(&daemon.metrics().await, "campaign") {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!([seen("studio-prod"), seen("live-commerce"), seen("campaign")], [3, 3, 3]);
+
+    // Asked in another manner, for the same thing: at once, and without a gap.
+    let slower = cloud
+        .config_of(&["campaign", "studio-prod"], KEYS, FAST)
+        .replace("name: campaign", "name: campaign, interval: 7m");
+    daemon.rewrite(&slower);
+    assert_eq!(daemon.reload().await.0, 200);
+    assert!(has_usage(&daemon.metrics().await, "campaign"));
+    while polls(&daemon.metrics().await, "campaign") != Some(2.0) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // New labels need no poll at all.
+    let labelled = slower.replace("name: campaign", "name: campaign, labels: {team: red}");
+    daemon.rewrite(&labelled);
+    assert_eq!(daemon.reload().await.0, 200);
+    let metrics = daemon.metrics().await;
+    assert!(has_usage(&metrics, "campaign") && metrics.contains("team=\"red\""), "{metrics}");
+    assert_eq!([seen("studio-prod"), seen("campaign")], [3, 6]);
+}
+
+/// Numbers that answer another question than the one now asked must not be shown for a moment.
+#[tokio::test]
+async fn usage_of_another_question_goes_at_once() {
+    let cloud = Cloud::new(&["hang:after=3"]).await;
+    let config = cloud.config_of(&["campaign"], KEYS, FAST);
+    let daemon = Daemon::start(&config, &LIFECYCLE);
+    daemon.ready().await;
+    assert!(has_usage(&daemon.metrics().await, "campaign"));
+    daemon.rewrite(&config.replace("name: campaign", "name: campaign, windows: [today]"));
+    assert_eq!(daemon.reload().await.0, 200);
+    let metrics = daemon.metrics().await;
+    assert!(!has_usage(&metrics, "campaign"), "{metrics}");
+    assert_eq!(polls(&metrics, "campaign"), Some(1.0), "its counters go on");
+}
+
+#[tokio::test]
+async fn connections_to_the_cloud_outlast_a_reload() {
+    let cloud = Cloud::new(&[]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (front, behind) = (listener.local_addr().unwrap(), cloud.address);
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&accepted);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            counter.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let mut cloud = TcpStream::connect(behind).await.unwrap();
+                let _ = copy_bidirectional(&mut stream, &mut cloud).await;
+            });
+        }
+    });
+    let config = |interval: u32| {
+        let config = cloud.config_of(&["campaign"], KEYS, FAST).replace(&behind.to_string(), &front.to_string());
+        config.replace("name: campaign", &format!("name: campaign, interval: {interval}m"))
+    };
+    let daemon = Daemon::start(&config(5), &LIFECYCLE);
+    daemon.ready().await;
+    let before = accepted.load(Ordering::Relaxed);
+    for round in 1..=5 {
+        daemon.rewrite(&config(5 + round));
+        assert_eq!(daemon.reload().await.0, 200);
+        while polls(&daemon.metrics().await, "campaign") != Some(f64::from(round) + 1.0) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    assert_eq!(accepted.load(Ordering::Relaxed), before);
+}
+
+#[tokio::test]
+async fn no_reload_gets_a_key_or_a_user_locked() {
+    let cloud = Cloud::new(&[]).await;
+    let user =
+        format!("iam_user: {{domain: simulated, user: robot, password: wrong, endpoint: 'http://{}'}}", cloud.address);
+    for credentials in ["access_key: SIMULATEDACCESSKEY01, secret_key: wrong", &user] {
+        let before = cloud.simulator.seen().len();
+        let all = ["studio-prod", "live-commerce", "campaign"];
+        let config =
+            |size: u32| cloud.config_of(&all, credentials, &FAST.replace('}', &format!(", page_size: {size}}}")));
+        let daemon = Daemon::start(&config(1000), &LIFECYCLE);
+        daemon.ready().await;
+        for round in 1..20 {
+            daemon.rewrite(&config(1000 - round));
+            assert_eq!(daemon.reload().await.0, 200);
+            while polls(&daemon.metrics().await, "campaign") < Some(f64::from(round) + 1.0) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+        let refused = cloud.simulator.seen().iter().skip(before).filter(|seen| seen.status == Some(401)).count();
+        assert_eq!(refused, 1, "{credentials}");
+    }
+}
+
+#[tokio::test]
+async fn no_scrape_suffers_from_reloads() {
+    let cloud = Cloud::new(&[]).await;
+    let config = |projects: &[&str], labels: &str| {
+        cloud.config_of(projects, KEYS, FAST).replace("name: live-commerce", &format!("name: live-commerce, {labels}"))
+    };
+    let some = config(&["campaign", "live-commerce"], "interval: 5m");
+    let all = config(&["studio-prod", "live-commerce", "campaign"], "windows: [7d]");
+    let daemon = Arc::new(Daemon::start(&some, &LIFECYCLE));
+    daemon.ready().await;
+    let done = Arc::new(AtomicBool::new(false));
+    let scrapers: Vec<_> = (0..4)
+        .map(|_| {
+            let (daemon, done) = (Arc::clone(&daemon), Arc::clone(&done));
+            tokio::spawn(async move {
+                let client = client();
+                let mut scrapes = 0;
+                while !done.load(Ordering::Relaxed) {
+                    let response = client.get(daemon.url("/metrics")).send().await.unwrap();
+                    assert_eq!(response.status(), 200);
+                    let text = response.text().await.unwrap();
+                    assert!(has_usage(&text, "campaign"), "{text}");
+                    assert_eq!(polls(&text, "campaign"), Some(1.0), "it did not change, so it is not polled");
+                    scrapes += 1;
+                }
+                scrapes
+            })
+        })
+        .collect();
+    for round in 0..60 {
+        daemon.rewrite(if round % 2 == 0 { &all } else { &some });
+        assert_eq!(daemon.reload().await.0, 200);
+    }
+    done.store(true, Ordering::Relaxed);
+    for scraper in scrapers {
+        assert!(scraper.await.unwrap() > 60);
+    }
+}
+
+/// A secret may lie on a mount that does not answer.
+#[tokio::test]
+async fn a_reload_that_hangs_holds_up_nothing_else() {
+    let cloud = Cloud::new(&[]).await;
+    let config = cloud.config(FAST);
+    let mut daemon = Daemon::start(&config, &LIFECYCLE);
+    daemon.ready().await;
+    let directory = TempDir::new().unwrap();
+    let fifo = directory.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    daemon.rewrite(
+        &config.replace("access_key: SIMULATEDACCESSKEY01", &format!("access_key: {{file: {}}}", fifo.display())),
+    );
+    let url = daemon.url("/-/reload");
+    let hanging =
+        tokio::spawn(async move { client().post(url).send().await.map(|response| response.status().as_u16()) });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for _ in 0..20 {
+        assert!(has_usage(&daemon.metrics().await, "campaign"));
+    }
+    assert!(!hanging.is_finished());
+    daemon.signal("TERM");
+    let (status, took) = daemon.wait();
+    assert!(status.success());
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    hanging.abort();
+}

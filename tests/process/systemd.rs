@@ -1,0 +1,90 @@
+//! What systemd is told.
+
+use std::{
+    os::unix::net::UnixDatagram,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::support::{Cloud, Daemon, FAST, PATIENCE, command};
+
+struct Systemd {
+    socket: UnixDatagram,
+    directory: TempDir,
+}
+
+impl Systemd {
+    fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let socket = UnixDatagram::bind(directory.path().join("notify")).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Systemd { socket, directory }
+    }
+
+    fn start(&self, config: &str, variables: &[(&str, &str)]) -> Daemon {
+        let home = TempDir::new().unwrap();
+        let mut command = command(&home, config, &[]);
+        command.env("NOTIFY_SOCKET", self.directory.path().join("notify")).envs(variables.iter().copied());
+        Daemon::spawn(command, home)
+    }
+
+    fn next(&self) -> String {
+        let mut buffer = [0; 4096];
+        let length = self.socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap().trim_end().replace('\n', " ")
+    }
+
+    /// The next message that begins like this; those that come before it.
+    fn wait_for(&self, beginning: &str) -> (String, Vec<String>) {
+        let mut before = Vec::new();
+        loop {
+            let message = self.next();
+            if message.starts_with(beginning) {
+                return (message, before);
+            }
+            before.push(message);
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_is_told_of_start_reload_and_end() {
+    let cloud = Cloud::new(&["hang:project=campaign,times=1"]).await;
+    let systemd = Systemd::new();
+    let mut daemon = systemd.start(&cloud.config(FAST), &[]);
+    let (ready, before) = systemd.wait_for("READY=1");
+    assert_eq!(ready, "READY=1 STATUS=Polling");
+    assert!(before.iter().all(|message| message.contains("EXTEND_TIMEOUT_USEC=30000000")), "{before:?}");
+    assert!(
+        before.contains(&"STATUS=2 of 3 projects have been polled EXTEND_TIMEOUT_USEC=30000000".to_owned()),
+        "{before:?}"
+    );
+
+    daemon.signal("HUP");
+    let reloading = systemd.next();
+    let monotonic = reloading.strip_prefix("RELOADING=1 MONOTONIC_USEC=").unwrap();
+    assert!(monotonic.parse::<u64>().unwrap() > 0);
+    assert_eq!(systemd.next(), "READY=1");
+    daemon.rewrite("nonsense");
+    daemon.signal("HUP");
+    assert!(systemd.next().starts_with("RELOADING=1"));
+    assert_eq!(systemd.next(), "READY=1", "also when it fails");
+    daemon.signal("TERM");
+    assert_eq!(systemd.next(), "STOPPING=1 STATUS=Shutting down");
+    assert!(daemon.wait().0.success());
+}
+
+#[tokio::test]
+async fn the_watchdog_is_kept_quiet() {
+    let cloud = Cloud::new(&[]).await;
+    let systemd = Systemd::new();
+    let _daemon = systemd.start(&cloud.config(FAST), &[("WATCHDOG_USEC", "400000")]);
+    systemd.wait_for("READY=1");
+    let start = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(systemd.next(), "WATCHDOG=1");
+    }
+    // Five of them, half the limit apart.
+    assert!(start.elapsed() >= Duration::from_millis(700), "{:?}", start.elapsed());
+}
