@@ -71,6 +71,9 @@ pub struct Check {
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flags have their own")]
     pub config: ConfigFile,
+    /// Validate this web configuration, too
+    #[arg(long = "web.config.file", value_name = "PATH")]
+    pub web_config_file: Option<PathBuf>,
     /// Print the effective configuration, secrets redacted
     #[arg(long, conflicts_with = "online")]
     pub print: bool,
@@ -144,6 +147,15 @@ pub struct Web {
     /// Where the metrics are
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     pub telemetry_path: String,
+    /// TLS, users, headers and a rate limit, in the format of the exporter-toolkit
+    #[arg(long = "web.config.file", value_name = "PATH")]
+    pub config_file: Option<PathBuf>,
+    /// Answer /-/healthy and /-/ready without a user, for probes; a client certificate is asked for all the same
+    #[arg(long = "web.health-without-auth")]
+    pub health_without_auth: bool,
+    /// Listen on the sockets that systemd passes instead of the addresses
+    #[arg(long = "web.systemd-socket")]
+    pub systemd_socket: bool,
     /// Allow POST and PUT of /-/reload; SIGHUP reloads in any case
     #[arg(long = "web.enable-lifecycle")]
     pub enable_lifecycle: bool,

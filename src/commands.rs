@@ -45,7 +45,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 async fn serve_or_check(flags: Serve, environment: Environment) -> anyhow::Result<ExitCode> {
     if flags.check {
-        let flags = Check { config: flags.config, print: false, online: false, log: flags.log };
+        let (config, web_config_file) = (flags.config, flags.web.config_file);
+        let flags = Check { config, web_config_file, print: false, online: false, log: flags.log };
         check::run(&flags, &environment).await
     } else {
         serve::run(&flags, environment).await

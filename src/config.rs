@@ -13,6 +13,7 @@ pub mod profile;
 mod read;
 mod secret;
 mod sections;
+pub mod web;
 
 use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, time::Duration};
 

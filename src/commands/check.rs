@@ -7,6 +7,7 @@ use std::{path::Path, process::ExitCode};
 use crate::{
     cli::Check,
     config::{self, Config, Environment, effective},
+    web::Guard,
 };
 
 /// Prints to standard output, and gives exit code 0 where the configuration is valid, and works if that is asked; else 1.
@@ -28,11 +29,21 @@ pub(super) async fn run(flags: &Check, environment: &Environment) -> anyhow::Res
         }
     };
     super::print(&text)?;
+    let mut web_is_valid = true;
+    if let Some(path) = &flags.web_config_file
+        && let Err(problems) = Guard::new(Some(path.clone()), false).await
+    {
+        for problem in &problems {
+            super::print(&format!("error: web configuration: {problem}\n"))?;
+        }
+        super::print(&format!("{}: not valid, errors: {}\n", path.display(), problems.len()))?;
+        web_is_valid = false;
+    }
     let works = match &loaded.config {
         Some(config) if flags.online => online::run(config, environment).await?,
         loaded => loaded.is_some(),
     };
-    Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if works && web_is_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn summary(path: &Path, config: &Config) -> String {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Origin, print,
-    serve::{self, Signals},
+    serve::{self, Entrance, Signals},
     simulate, valid,
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
 /// Runs until a signal; says on standard output where to look and what to try.
 pub(super) async fn run(flags: &Demo) -> anyhow::Result<ExitCode> {
     let signals = Signals::new()?;
-    let listeners = serve::listen(&flags.web).await?;
+    let entrance = Entrance::new(&flags.web).await?;
     let simulator = Simulator::new(Options::default());
     let stop = CancellationToken::new();
     let cloud = simulator.spawn(stop.clone()).await.context("cannot start the simulated cloud")?;
@@ -32,11 +32,11 @@ pub(super) async fn run(flags: &Demo) -> anyhow::Result<ExitCode> {
     let origin = Origin::Text { text: simulate::config(&simulator, &cloud), name: PathBuf::from("demo.yaml") };
     let environment = Environment::default();
     let valid = valid(origin.load(&environment).await)?;
-    let address = listeners.first().context("no listener")?.local_addr()?;
+    let address = entrance.listeners.first().context("no listener")?.local_addr()?;
     // Nobody reading along is no reason not to serve.
     let _ = print(&welcome(address, &flags.web.telemetry_path, cloud));
     // SIGHUP ends it, as it ends other programs whose terminal is closed.
-    let result = serve::until_signal(origin, valid, &flags.web, listeners, environment, signals, None).await;
+    let result = serve::until_signal(origin, valid, &flags.web, entrance, environment, signals, None).await;
     stop.cancel();
     result
 }

@@ -29,8 +29,8 @@ use crate::{
     polling::schedule,
     snapshot,
     web::{
-        Site,
-        server::{self, CONNECTIONS, LIMITS},
+        Guard, Site,
+        server::{self, CONNECTIONS, LIMITS, Server},
     },
 };
 
@@ -46,8 +46,8 @@ pub(super) async fn run(flags: &Serve, environment: Environment) -> anyhow::Resu
         () = signals.next() => return Ok(ExitCode::SUCCESS),
     };
     let valid = valid(loaded)?;
-    let listeners = listen(&flags.web).await?;
-    until_signal(origin, valid, &flags.web, listeners, environment, signals, Some(hangup)).await
+    let entrance = Entrance::new(&flags.web).await?;
+    until_signal(origin, valid, &flags.web, entrance, environment, signals, Some(hangup)).await
 }
 
 /// What ends the daemon. Set up first, so that from the start a signal is an orderly end.
@@ -70,14 +70,34 @@ impl Signals {
     }
 }
 
-/// Binds all addresses, before anything is started.
-pub(super) async fn listen(web: &Web) -> anyhow::Result<Vec<TcpListener>> {
-    let bound = server::bind(&web.listen_addresses).await;
-    let listeners = bound.map_err(|(address, error)| anyhow!("cannot listen on {address}: {error}"))?;
-    for listener in &listeners {
-        tracing::info!(address = %listener.local_addr()?, path = web.telemetry_path, "listening");
+/// Where clients come in, and who may.
+pub(super) struct Entrance {
+    pub listeners: Vec<TcpListener>,
+    guard: Arc<Guard>,
+}
+
+impl Entrance {
+    /// Reads the web configuration, and binds all addresses or takes them from systemd, before anything is started.
+    pub async fn new(web: &Web) -> anyhow::Result<Self> {
+        let guard = Guard::new(web.config_file.clone(), web.health_without_auth).await;
+        let guard = guard.map_err(|problems| {
+            for problem in problems {
+                tracing::error!("web configuration: {problem}");
+            }
+            anyhow!("the web configuration is not valid")
+        })?;
+        let listeners = if web.systemd_socket {
+            systemd::sockets()?
+        } else {
+            let bound = server::bind(&web.listen_addresses).await;
+            bound.map_err(|(address, error)| anyhow!("cannot listen on {address}: {error}"))?
+        };
+        for listener in &listeners {
+            let (address, tls) = (listener.local_addr()?, guard.speaks_tls());
+            tracing::info!(%address, path = web.telemetry_path, tls, "listening");
+        }
+        Ok(Entrance { listeners, guard })
     }
-    Ok(listeners)
 }
 
 /// Polls and serves until SIGTERM or SIGINT; a second one ends the process at once. `hangup` has the configuration
@@ -86,7 +106,7 @@ pub(super) async fn until_signal(
     origin: Origin,
     valid: Valid,
     web: &Web,
-    listeners: Vec<TcpListener>,
+    entrance: Entrance,
     environment: Environment,
     mut signals: Signals,
     hangup: Option<Signal>,
@@ -110,7 +130,9 @@ pub(super) async fn until_signal(
 
     let stop = CancellationToken::new();
     let (plans, new_plans) = mpsc::channel(1);
-    let mut serving = tokio::spawn(server::serve(listeners, Arc::clone(&site), LIMITS, CONNECTIONS, stop.clone()));
+    let Entrance { listeners, guard } = entrance;
+    let server = Server { site: Arc::clone(&site), guard, limits: LIMITS, connections: CONNECTIONS };
+    let mut serving = tokio::spawn(server.serve(listeners, stop.clone()));
     let mut polling = AbortOnDropHandle::new(tokio::spawn(schedule::run(plan, new_plans, writer, Utc::now)));
     let reloader = Reloader { origin, environment, fleet, plans, config, reader: reader.clone() };
     let mut reloading = AbortOnDropHandle::new(tokio::spawn(reloader.run(hangup, reload_requests)));

@@ -15,7 +15,7 @@ use hyper::{
     Method, Request, Response, StatusCode,
     header::{
         ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-        HeaderName, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
+        HeaderName, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
     },
 };
 use tokio::{
@@ -23,7 +23,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{negotiate, page};
+use super::{guard::Denied, negotiate, page};
 use crate::{
     exposition::{Exposition, HttpRequests},
     snapshot::{Clock, Reader},
@@ -74,15 +74,10 @@ pub struct ReloadRequest {
 impl Site {
     /// Answers a request. Its body is not read.
     pub async fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        const READ: (&[Method], &str) = (&[Method::GET, Method::HEAD], "GET, HEAD");
-        const RELOAD: (&[Method], &str) = (&[Method::POST, Method::PUT], "POST, PUT");
-        let (handler, (methods, allow)) = match request.uri().path() {
-            path if path == self.telemetry_path => ("metrics", READ),
-            "/" => ("/", READ),
-            "/-/healthy" => ("/-/healthy", READ),
-            "/-/ready" => ("/-/ready", READ),
-            "/-/reload" => ("/-/reload", RELOAD),
-            _ => ("other", READ),
+        let handler = self.handler(request.uri().path());
+        let (methods, allow) = match handler {
+            "/-/reload" => (&[Method::POST, Method::PUT], "POST, PUT"),
+            _ => (&[Method::GET, Method::HEAD], "GET, HEAD"),
         };
         let answer = match handler {
             "other" => Answer::plain(StatusCode::NOT_FOUND, "Not found. The metrics are at the path that / names.\n"),
@@ -98,6 +93,33 @@ impl Site {
         };
         self.requests.count(handler, answer.status.as_u16());
         respond(answer)
+    }
+
+    /// Answers a request that the guard does not let in.
+    pub(super) fn deny(&self, path: &str, denied: Denied) -> Response<Full<Bytes>> {
+        let (answer, name, value) = match denied {
+            Denied::Unauthorized => {
+                let realm = HeaderValue::from_static("Basic realm=\"metastudio-exporter\", charset=\"UTF-8\"");
+                (Answer::plain(StatusCode::UNAUTHORIZED, "Unauthorized.\n"), WWW_AUTHENTICATE, realm)
+            }
+            Denied::TooMany(wait) => {
+                let seconds = HeaderValue::from(wait.as_secs().saturating_add(1));
+                (Answer::plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n"), RETRY_AFTER, seconds)
+            }
+        };
+        self.requests.count(self.handler(path), answer.status.as_u16());
+        let mut response = respond(answer);
+        response.headers_mut().insert(name, value);
+        response
+    }
+
+    /// What stands for a path, in the metrics too.
+    fn handler(&self, path: &str) -> &'static str {
+        const OTHERS: [&str; 4] = ["/", "/-/healthy", "/-/ready", "/-/reload"];
+        if path == self.telemetry_path {
+            return "metrics";
+        }
+        OTHERS.into_iter().find(|other| *other == path).unwrap_or("other")
     }
 
     fn metrics<B>(&self, request: &Request<B>) -> Answer {

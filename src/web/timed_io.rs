@@ -17,7 +17,6 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Instant, Sleep, sleep},
 };
 
@@ -63,8 +62,8 @@ impl Phase {
 
 /// A connection that fails with `TimedOut` when a phase takes too long.
 #[derive(Debug)]
-pub(super) struct TimedIo {
-    stream: TcpStream,
+pub(super) struct TimedIo<S> {
+    stream: S,
     phase: Arc<AtomicU8>,
     /// The phase that `deadline` was set for.
     timed: u8,
@@ -72,8 +71,8 @@ pub(super) struct TimedIo {
     deadline: Pin<Box<Sleep>>,
 }
 
-impl TimedIo {
-    pub fn new(stream: TcpStream, limits: Limits) -> (Self, Phase) {
+impl<S> TimedIo<S> {
+    pub fn new(stream: S, limits: Limits) -> (Self, Phase) {
         let phase = Arc::new(AtomicU8::new(HEAD));
         let deadline = Box::pin(sleep(limits.head));
         (TimedIo { stream, phase: Arc::clone(&phase), timed: HEAD, limits, deadline }, Phase(phase))
@@ -111,7 +110,7 @@ impl TimedIo {
     }
 }
 
-impl AsyncRead for TimedIo {
+impl<S: AsyncRead + Unpin> AsyncRead for TimedIo<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_read(cx, buffer) {
@@ -124,7 +123,7 @@ impl AsyncRead for TimedIo {
     }
 }
 
-impl AsyncWrite for TimedIo {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_write(cx, data) {
             return Poll::Ready(result);

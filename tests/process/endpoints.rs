@@ -12,8 +12,8 @@ use metastudio_exporter::{
     exposition::{Exposition, HttpRequests},
     snapshot,
     web::{
-        Site,
-        server::{self, Limits},
+        Guard, Site,
+        server::{self, Limits, Server},
     },
 };
 use tokio::{
@@ -104,7 +104,9 @@ async fn site(limits: Limits, connections: usize) -> (std::net::SocketAddr, Canc
     let listeners = server::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
     let address = listeners[0].local_addr().unwrap();
     let stop = CancellationToken::new();
-    tokio::spawn(server::serve(listeners, Arc::new(site), limits, connections, stop.clone()));
+    let guard = Guard::new(None, false).await.unwrap();
+    let server = Server { site: Arc::new(site), guard, limits, connections };
+    tokio::spawn(server.serve(listeners, stop.clone()));
     (address, stop)
 }
 

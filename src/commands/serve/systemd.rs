@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use anyhow::{Context, bail};
+use listenfd::ListenFd;
 use sd_notify::NotifyState;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    net::TcpListener,
+    time::{Instant, sleep},
+};
 
 use crate::snapshot::Reader;
 
@@ -37,6 +42,26 @@ pub(super) async fn run(reader: Reader) {
         }
         sleep(limit / 2).await;
     }
+}
+
+/// The sockets that systemd passes (sd_listen_fds(3)).
+///
+/// # Errors
+/// If there are none, or one of them is not of TCP.
+pub(super) fn sockets() -> anyhow::Result<Vec<TcpListener>> {
+    let mut passed = ListenFd::from_env();
+    if passed.len() == 0 {
+        bail!("--web.systemd-socket: systemd has passed no socket; start the exporter by its socket unit");
+    }
+    let count = passed.len();
+    let socket = |index| {
+        let listener = passed.take_tcp_listener(index).ok().flatten();
+        let listener =
+            listener.with_context(|| format!("socket {index} of systemd is not a TCP socket that listens"))?;
+        listener.set_nonblocking(true)?;
+        Ok(TcpListener::from_std(listener)?)
+    };
+    (0..count).map(socket).collect()
 }
 
 /// Says that the daemon ends.

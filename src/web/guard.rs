@@ -1,0 +1,202 @@
+//! Who may come in, and how: the web configuration in force.
+//!
+//! The files are looked at again when somebody comes, at most once a second, so that new certificates, keys and users
+//! count from then on. What is wrong, or half written, is said once and the old state stays. Two things cannot change
+//! while the exporter runs: whether there is TLS at all, because clients would be met by something else than they
+//! speak; and the path of the file.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use hyper::{
+    HeaderMap,
+    header::{AUTHORIZATION, HeaderName, HeaderValue},
+};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{auth::Gate, rate_limit::Bucket, tls};
+use crate::config::{
+    Problem,
+    web::{LoadedWeb, WebConfig, load_web},
+};
+
+/// How often the files are looked at, at the most.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long somebody who comes waits for that.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Paths that probes ask for.
+const HEALTH: [&str; 2] = ["/-/healthy", "/-/ready"];
+
+/// Stands before the site.
+#[derive(Debug)]
+pub struct Guard {
+    path: Option<PathBuf>,
+    /// Whether the paths of [`HEALTH`] are for everybody.
+    health_for_all: bool,
+    gate: Gate,
+    state: ArcSwap<State>,
+    /// What the files held when last looked at, and when that was. A plain mutex: held to compare, never across an
+    /// await.
+    looked: Mutex<Looked>,
+    /// Held by the one who looks.
+    looking: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Looked {
+    at: Instant,
+    fingerprint: [u8; 32],
+}
+
+/// What is in force.
+struct State {
+    config: WebConfig,
+    acceptor: Option<TlsAcceptor>,
+    headers: HeaderMap,
+    bucket: Option<Bucket>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Why somebody is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// No user, or a wrong password.
+    Unauthorized,
+    /// Too many requests; how long to wait.
+    TooMany(Duration),
+}
+
+impl Guard {
+    /// Reads the web configuration; without a file everybody comes in.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file.
+    pub async fn new(path: Option<PathBuf>, health_for_all: bool) -> Result<Arc<Self>, Vec<Problem>> {
+        let gate = Gate::new().map_err(|error| vec![Problem::error("basic_auth_users", error.to_string())])?;
+        let loaded = match &path {
+            Some(path) => load_web(path).await,
+            None => LoadedWeb { config: Some(WebConfig::default()), problems: Vec::new(), fingerprint: [0; 32] },
+        };
+        let fingerprint = loaded.fingerprint;
+        let state = ArcSwap::from_pointee(State::of(loaded)?);
+        let looked = Mutex::new(Looked { at: Instant::now(), fingerprint });
+        Ok(Arc::new(Guard { path, health_for_all, gate, state, looked, looking: Arc::new(Semaphore::new(1)) }))
+    }
+
+    /// Whether TLS is spoken.
+    pub fn speaks_tls(&self) -> bool {
+        self.state.load().acceptor.is_some()
+    }
+
+    /// What a new connection is met with: TLS, or nothing of the kind.
+    pub(super) async fn acceptor(self: &Arc<Self>) -> Option<TlsAcceptor> {
+        self.look().await;
+        self.state.load().acceptor.clone()
+    }
+
+    /// Whether a request may go on.
+    pub(super) async fn admit(self: &Arc<Self>, path: &str, headers: &HeaderMap) -> Result<(), Denied> {
+        if self.health_for_all && HEALTH.contains(&path) {
+            return Ok(());
+        }
+        self.look().await;
+        let state = self.state.load_full();
+        if let Some(bucket) = &state.bucket {
+            bucket.take(Instant::now()).map_err(Denied::TooMany)?;
+        }
+        let users = &state.config.users;
+        let authorization = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        if users.is_empty() || self.gate.admits(users, authorization).await {
+            Ok(())
+        } else {
+            Err(Denied::Unauthorized)
+        }
+    }
+
+    /// The headers of every answer.
+    pub(super) fn headers(&self) -> HeaderMap {
+        self.state.load().headers.clone()
+    }
+
+    /// Looks at the files, unless somebody does or has a moment ago.
+    async fn look(self: &Arc<Self>) {
+        let Some(path) = self.path.clone() else { return };
+        let is_due = || self.looked().at.elapsed() >= PAUSE;
+        let Some(permit) = is_due().then(|| Arc::clone(&self.looking).try_acquire_owned().ok()).flatten() else {
+            return;
+        };
+        let guard = Arc::clone(self);
+        let look = tokio::spawn(async move {
+            let loaded = load_web(&path).await;
+            let is_news = {
+                let mut looked = guard.looked();
+                looked.at = Instant::now();
+                std::mem::replace(&mut looked.fingerprint, loaded.fingerprint) != loaded.fingerprint
+            };
+            if is_news {
+                guard.take(loaded);
+            }
+            drop(permit);
+        });
+        // It goes on all the same; a file on a dead mount holds nobody up for longer.
+        let _ = timeout(PATIENCE, look).await;
+    }
+
+    fn take(&self, loaded: LoadedWeb) {
+        let state = State::of(loaded).and_then(|state| {
+            if state.acceptor.is_some() == self.speaks_tls() {
+                return Ok(state);
+            }
+            Err(vec![Problem::error("tls_server_config", "TLS is switched on or off by a restart only")])
+        });
+        match state {
+            Ok(state) => {
+                self.state.store(Arc::new(state));
+                tracing::info!("the web configuration, or a file that it names, has changed and is in force");
+            }
+            Err(problems) => {
+                for problem in problems {
+                    tracing::warn!("web configuration, the old one stays in force: {problem}");
+                }
+            }
+        }
+    }
+
+    fn looked(&self) -> std::sync::MutexGuard<'_, Looked> {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn of(loaded: LoadedWeb) -> Result<Self, Vec<Problem>> {
+        let config = loaded.config.ok_or(loaded.problems)?;
+        let acceptor = match &config.tls {
+            Some(tls) => {
+                let server_config = tls::server_config(tls, config.http2).map_err(|problem| vec![problem])?;
+                Some(TlsAcceptor::from(Arc::new(server_config)))
+            }
+            None => None,
+        };
+        let header = |(name, value): &(&'static str, String)| {
+            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+            Some((name, HeaderValue::from_str(value).ok()?))
+        };
+        let headers = config.headers.iter().filter_map(header).collect();
+        let bucket = config.rate_limit.map(Bucket::new);
+        Ok(State { config, acceptor, headers, bucket })
+    }
+}

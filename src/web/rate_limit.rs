@@ -1,0 +1,60 @@
+//! A bucket that each request takes one from, and that time fills.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::config::web::RateLimit;
+
+/// Lets `burst` requests through at once, and then one every interval.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    limit: RateLimit,
+    /// When the bucket would be full again. A plain mutex: held for an addition, never across an await.
+    full_at: Mutex<Option<Instant>>,
+}
+
+impl Bucket {
+    pub fn new(limit: RateLimit) -> Self {
+        Bucket { limit, full_at: Mutex::new(None) }
+    }
+
+    /// Takes one; or says how long it takes until there is one again.
+    pub fn take(&self, now: Instant) -> Result<(), Duration> {
+        let RateLimit { interval, burst } = self.limit;
+        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing = full_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        let room = interval.saturating_mul(burst - 1);
+        match missing.checked_sub(room) {
+            Some(wait) if !wait.is_zero() => Err(wait),
+            _ => {
+                *full_at = now.checked_add(missing + interval);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_and_then_one_every_interval() {
+        let second = Duration::from_secs(1);
+        let bucket = Bucket::new(RateLimit { interval: second, burst: 3 });
+        let start = Instant::now();
+        let taken = |after: Duration| bucket.take(start + after).is_ok();
+        assert_eq!([0, 0, 0, 0].map(|_| taken(Duration::ZERO)), [true, true, true, false]);
+        assert_eq!(bucket.take(start + second / 4), Err(second * 3 / 4));
+        assert_eq!([taken(second), taken(second)], [true, false]);
+        assert_eq!(
+            [9, 9, 9, 9].map(|after| taken(second * after)),
+            [true, true, true, false],
+            "no more than the burst"
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! TLS for the server, as the web configuration wants it.
+
+use std::sync::Arc;
+
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::{CryptoProvider, aws_lc_rs},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    version,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use secrecy::ExposeSecret;
+
+use super::client_certificate::{AnyCertificate, NamedCertificate};
+use crate::config::{
+    Problem,
+    web::{CIPHER_SUITES, ClientAuth, TlsConfig, TlsVersion},
+};
+
+/// Builds what the server needs to speak TLS.
+///
+/// # Errors
+/// Which key of the web configuration holds something that cannot be used. Nothing of a key is shown.
+pub(super) fn server_config(tls: &TlsConfig, http2: bool) -> Result<ServerConfig, Problem> {
+    let problem = |key: &str, error: String| Problem::error(format!("tls_server_config.{key}"), error);
+    let chain = certificates(&tls.cert).map_err(|error| problem(tls.cert_path, error))?;
+    let key_path = if tls.cert_path == "cert" { "key or key_file" } else { "key_file or key" };
+    let key = PrivateKeyDer::from_pem_slice(tls.key.expose_secret())
+        .map_err(|_| problem(key_path, "holds no private key in PEM that can be read".to_owned()))?;
+    let provider = Arc::new(provider(tls));
+    let versions: Vec<_> = tls
+        .versions
+        .iter()
+        .map(|version| match version {
+            TlsVersion::Tls12 => &version::TLS12,
+            TlsVersion::Tls13 => &version::TLS13,
+        })
+        .collect();
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&versions)
+        .map_err(|error| problem("cipher_suites", format!("do not go with the versions and curves: {error}")))?;
+    let builder = match verifier(tls, &provider).map_err(|error| problem("client_ca_file or client_ca", error))? {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder
+        .with_single_cert(chain, key)
+        .map_err(|error| problem(key_path, format!("cannot be used with the certificate: {error}")))?;
+    config.ignore_client_order = tls.prefer_server_cipher_suites;
+    config.alpn_protocols = if http2 { vec![b"h2".into(), b"http/1.1".into()] } else { vec![b"http/1.1".into()] };
+    Ok(config)
+}
+
+/// The suites and key exchanges that are wanted, in the order in which they are.
+fn provider(tls: &TlsConfig) -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    let chosen: Vec<&str> =
+        tls.cipher_suites.iter().map(String::as_str).filter(|name| CIPHER_SUITES.contains(name)).collect();
+    if !chosen.is_empty() {
+        let place = |name: &str| chosen.iter().position(|chosen| *chosen == name);
+        // Those of TLS 1.3 are not chosen among, as in Go; their names are not in the list.
+        provider.cipher_suites.retain(|suite| suite.tls13().is_some() || place(&name_of(suite)).is_some());
+        provider.cipher_suites.sort_by_key(|suite| (suite.tls13().is_none(), place(&name_of(suite))));
+    }
+    if !tls.curve_preferences.is_empty() {
+        let group = |name: &String| match name.as_str() {
+            "CurveP256" => aws_lc_rs::kx_group::SECP256R1,
+            "CurveP384" => aws_lc_rs::kx_group::SECP384R1,
+            "X25519MLKEM768" => aws_lc_rs::kx_group::X25519MLKEM768,
+            _ => aws_lc_rs::kx_group::X25519,
+        };
+        provider.kx_groups = tls.curve_preferences.iter().map(group).collect();
+    }
+    provider
+}
+
+fn name_of(suite: &rustls::SupportedCipherSuite) -> String {
+    format!("{:?}", suite.suite())
+}
+
+fn verifier(tls: &TlsConfig, provider: &Arc<CryptoProvider>) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
+    let algorithms = provider.signature_verification_algorithms;
+    let verified = || {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(tls.client_ca.as_deref().unwrap_or_default())? {
+            roots.add(certificate).map_err(|error| format!("holds a certificate that cannot be used: {error}"))?;
+        }
+        Ok::<_, String>(WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)))
+    };
+    let unusable = |error: rustls::server::VerifierBuilderError| format!("cannot be used: {error}");
+    let verifier: Arc<dyn ClientCertVerifier> = match tls.client_auth {
+        ClientAuth::No => return Ok(None),
+        ClientAuth::Request => Arc::new(AnyCertificate { is_required: false, algorithms }),
+        ClientAuth::RequireAny => Arc::new(AnyCertificate { is_required: true, algorithms }),
+        ClientAuth::VerifyIfGiven => verified()?.allow_unauthenticated().build().map_err(unusable)?,
+        ClientAuth::RequireAndVerify => verified()?.build().map_err(unusable)?,
+    };
+    if tls.client_allowed_sans.is_empty() {
+        return Ok(Some(verifier));
+    }
+    Ok(Some(Arc::new(NamedCertificate { verifier, allowed: tls.client_allowed_sans.clone() })))
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let certificates = read.map_err(|error| format!("holds no certificate in PEM that can be read: {error}"))?;
+    if certificates.is_empty() {
+        return Err("holds no certificate in PEM".to_owned());
+    }
+    Ok(certificates)
+}

@@ -1,0 +1,71 @@
+//! A corpus of web configurations, after the exporter-toolkit's: good ones, and bad ones each with the errors it gives.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use metastudio_exporter::web::Guard;
+use rcgen::{CertificateParams, CertifiedKey, KeyPair, generate_simple_self_signed};
+use tempfile::TempDir;
+
+/// The files of a directory of the corpus, in a place where the certificates and keys are that they name.
+fn corpus(name: &str) -> (TempDir, Vec<PathBuf>) {
+    let directory = TempDir::new().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let mut authority = CertificateParams::new([]).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = authority.self_signed(&KeyPair::generate().unwrap()).unwrap();
+    write("server.crt", &cert.pem());
+    write("server.key", &signing_key.serialize_pem());
+    write("other.key", &KeyPair::generate().unwrap().serialize_pem());
+    write("ca.crt", &authority.pem());
+    let indented = |text: &str| text.trim_end().replace("\r\n", "\n").replace('\n', "\n    ");
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/web").join(name);
+    let copy = |entry: std::io::Result<fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let text =
+            text.replace("CERTIFICATE", &indented(&cert.pem())).replace("AUTHORITY", &indented(&authority.pem()));
+        let text = text.replace("    KEY", &format!("    {}", indented(&signing_key.serialize_pem())));
+        let to = directory.path().join(path.file_name().unwrap());
+        fs::write(&to, text).unwrap();
+        to
+    };
+    let mut files: Vec<PathBuf> = fs::read_dir(from).unwrap().map(copy).collect();
+    files.sort();
+    assert!(files.len() > 15, "{files:?}");
+    (directory, files)
+}
+
+#[tokio::test]
+async fn good_ones() {
+    let (_directory, files) = corpus("good");
+    for file in files {
+        let guard = Guard::new(Some(file.clone()), false).await;
+        let guard = guard.unwrap_or_else(|problems| panic!("{}: {problems:?}", file.display()));
+        let names_tls = fs::read_to_string(&file).unwrap().contains("tls_server_config");
+        assert_eq!(guard.speaks_tls(), names_tls, "{}", file.display());
+        assert!(!format!("{guard:?}").contains("$2"), "{}", file.display());
+    }
+}
+
+#[tokio::test]
+async fn bad_ones_and_what_is_wrong_with_them() {
+    let (_directory, files) = corpus("bad");
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let expected: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# error: ")).collect();
+        let Err(problems) = Guard::new(Some(file.clone()), false).await else { panic!("{} is good", file.display()) };
+        let found: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        for problem in &expected {
+            assert!(found.iter().any(|found| found.contains(problem)), "{}: {problem} in {found:?}", file.display());
+        }
+        assert_eq!(found.len(), expected.len(), "{}: {found:?}", file.display());
+        assert!(!found.concat().contains("hunter2"), "{found:?}");
+    }
+    let nowhere = Guard::new(Some("/nowhere/web.yaml".into()), false).await.unwrap_err();
+    assert!(nowhere[0].to_string().starts_with("/nowhere/web.yaml: cannot be read"), "{nowhere:?}");
+}
