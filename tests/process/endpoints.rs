@@ -85,7 +85,7 @@ async fn format_and_encoding_are_negotiated() {
 }
 
 /// A site with nothing to tell.
-fn empty_site() -> Site {
+pub fn empty_site() -> Site {
     let (_, reader) = snapshot::channel(vec![]);
     Site {
         exposition: Exposition::of_projects(reader.clone(), Utc::now),

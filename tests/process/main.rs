@@ -11,3 +11,4 @@ mod outbound;
 mod reload;
 mod support;
 mod systemd;
+mod web_config;

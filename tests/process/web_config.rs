@@ -1,0 +1,418 @@
+//! TLS, users and rates, and their rotation while the exporter runs.
+
+use std::{path::Path, process::Command, sync::Arc, time::Duration};
+
+use metastudio_exporter::web::{
+    Guard,
+    server::{self, Limits, Server},
+};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Version, tls};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::endpoints::empty_site;
+use crate::support::{Cloud, Daemon, FAST, PATIENCE, run, sample};
+
+/// An authority that issues certificates.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Authority { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A certificate with these names, and its key.
+    fn issue(&self, names: &[&str]) -> (String, String) {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        if let Some(SanType::DnsName(name)) = params.subject_alt_names.first() {
+            let name = name.to_string();
+            if name.contains('@') {
+                params.subject_alt_names = vec![SanType::Rfc822Name(name.try_into().unwrap())];
+            }
+        }
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn trusted(&self) -> ClientBuilder {
+        let certificate = Certificate::from_pem(self.pem.as_bytes()).unwrap();
+        Client::builder().no_proxy().timeout(PATIENCE).tls_certs_only([certificate])
+    }
+}
+
+/// A daemon with a web configuration, beside which its files are.
+struct World {
+    daemon: Daemon,
+    authority: Authority,
+    directory: TempDir,
+    _cloud: Cloud,
+}
+
+fn users(pairs: &[(&str, &str)]) -> String {
+    let pairs = pairs.iter().map(|(user, password)| format!("{user}: {}", bcrypt::hash(password, 4).unwrap()));
+    format!("basic_auth_users: {{{}}}", pairs.collect::<Vec<_>>().join(", "))
+}
+
+const TLS: &str = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n";
+
+impl World {
+    async fn new(web: &str, arguments: &[&str]) -> Self {
+        let (cloud, authority, directory) = (Cloud::new(&[]).await, Authority::new(), TempDir::new().unwrap());
+        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        let (certificate, key) = authority.issue(&["localhost"]);
+        write("server.crt", &certificate);
+        write("server.key", &key);
+        write("ca.crt", &authority.pem);
+        write("web.yaml", web);
+        let path = directory.path().join("web.yaml").display().to_string();
+        let daemon = Daemon::start(&cloud.config(FAST), &[&["--web.config.file", &path], arguments].concat());
+        World { daemon, authority, directory, _cloud: cloud }
+    }
+
+    /// Replaces a file as a whole.
+    fn replace(&self, name: &str, text: &str) {
+        let new = self.directory.path().join("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, self.directory.path().join(name)).unwrap();
+    }
+
+    fn url(&self, path: &str) -> String {
+        let scheme = if self.daemon.log_text().contains("tls=true") { "https" } else { "http" };
+        format!("{scheme}://localhost:{}{path}", self.daemon.address.port())
+    }
+
+    async fn status(&self, client: &Client, path: &str) -> Option<u16> {
+        Some(client.get(self.url(path)).send().await.ok()?.status().as_u16())
+    }
+
+    async fn status_of(&self, user: &str, password: &str) -> Option<u16> {
+        let client = self.authority.trusted().build().unwrap();
+        let request = client.get(self.url("/metrics")).basic_auth(user, Some(password));
+        Some(request.send().await.ok()?.status().as_u16())
+    }
+
+    /// Waits until what was written down a moment ago is in force.
+    async fn pass_a_second() {
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+    }
+}
+
+#[tokio::test]
+async fn tls_with_both_versions_of_http() {
+    let world = World::new(TLS, &[]).await;
+    for (builder, version) in [
+        (world.authority.trusted(), Version::HTTP_2),
+        (world.authority.trusted().http1_only(), Version::HTTP_11),
+        (world.authority.trusted().tls_version_max(tls::Version::TLS_1_2), Version::HTTP_2),
+    ] {
+        let client = builder.build().unwrap();
+        for _ in 0..3 {
+            let response = client.get(world.url("/metrics")).send().await.unwrap();
+            assert_eq!((response.status().as_u16(), response.version()), (200, version));
+            assert!(response.text().await.unwrap().contains("metastudio_exporter_build_info"));
+        }
+    }
+    let stranger = Client::builder().no_proxy().build().unwrap();
+    assert_eq!(world.status(&stranger, "/metrics").await, None, "its authority is not known");
+
+    let world = World::new(&format!("{TLS}http_server_config: {{http2: false}}"), &[]).await;
+    let client = world.authority.trusted().build().unwrap();
+    assert_eq!(client.get(world.url("/")).send().await.unwrap().version(), Version::HTTP_11);
+}
+
+#[tokio::test]
+async fn who_speaks_http_is_told() {
+    let world = World::new(TLS, &[]).await;
+    let mut stream = TcpStream::connect(world.daemon.address).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.0 400 Bad Request\r\n") && answer.contains("speaks HTTPS"), "{answer}");
+}
+
+#[tokio::test]
+async fn only_users_come_in_wherever_they_ask() {
+    let web = format!("{TLS}{}", users(&[("alice", "one"), ("john.doe", "two: 密码")]));
+    let world = World::new(&web, &["--web.enable-lifecycle"]).await;
+    let client = world.authority.trusted().build().unwrap();
+    for path in ["/metrics", "/", "/-/healthy", "/-/ready", "/-/reload", "/nowhere", "/metrics/", "//metrics"] {
+        let response = client.get(world.url(path)).send().await.unwrap();
+        assert_eq!(response.status(), 401, "{path}");
+        assert!(response.headers()["www-authenticate"].to_str().unwrap().starts_with("Basic realm="));
+        assert!(!response.text().await.unwrap().contains("metastudio_"), "{path}");
+    }
+    assert_eq!(client.post(world.url("/-/reload")).send().await.unwrap().status(), 401);
+    for _ in 0..2 {
+        assert_eq!(world.status_of("alice", "one").await, Some(200));
+        assert_eq!(world.status_of("john.doe", "two: 密码").await, Some(200));
+        assert_eq!(world.status_of("alice", "two: 密码").await, Some(401));
+        assert_eq!(world.status_of("carol", "one").await, Some(401));
+        assert_eq!(world.status_of("alice", "").await, Some(401));
+    }
+    let log = world.daemon.log_text();
+    assert!(!log.contains("$2") && !log.contains("one") && !log.contains("密码"), "{log}");
+    let metrics = client.get(world.url("/metrics")).basic_auth("alice", Some("one")).send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    let denied = "metastudio_exporter_http_requests_total{handler=\"metrics\",code=\"401\"}";
+    assert_eq!(sample(&metrics, denied), Some(7.0), "{metrics}");
+}
+
+#[tokio::test]
+async fn probes_come_in_where_that_is_allowed() {
+    let web = format!("{}\nrate_limit: {{interval: 1h, burst: 1}}", users(&[("alice", "one")]));
+    let world = World::new(&web, &["--web.health-without-auth"]).await;
+    let client = world.authority.trusted().build().unwrap();
+    world.daemon.ready().await;
+    for _ in 0..5 {
+        assert_eq!(world.status(&client, "/-/healthy").await, Some(200));
+        assert_eq!(world.status(&client, "/-/ready").await, Some(200));
+    }
+    assert_eq!(world.status(&client, "/metrics").await, Some(401));
+}
+
+#[tokio::test]
+async fn a_flood_of_wrong_passwords_holds_up_no_scrape() {
+    let hash = bcrypt::hash("one", 12).unwrap();
+    let world = World::new(&format!("basic_auth_users: {{alice: {hash}}}"), &[]).await;
+    assert_eq!(world.status_of("alice", "one").await, Some(200));
+    let url = world.url("/metrics");
+    let flood: Vec<_> = (0..50)
+        .map(|number| {
+            let url = url.clone();
+            tokio::spawn(async move {
+                let client = Client::builder().no_proxy().build().unwrap();
+                client.get(url).basic_auth("alice", Some(number)).send().await.unwrap().status().as_u16()
+            })
+        })
+        .collect();
+    for _ in 0..20 {
+        assert_eq!(world.status_of("alice", "one").await, Some(200));
+    }
+    assert!(flood.iter().any(|request| !request.is_finished()), "the flood is worked off one by one");
+    for request in flood {
+        request.abort();
+    }
+}
+
+#[tokio::test]
+async fn too_many_requests_are_told_to_wait() {
+    let headers =
+        "http_server_config: {headers: {X-Frame-Options: deny, Content-Security-Policy: \"default-src 'self'\"}}";
+    let world = World::new(&format!("rate_limit: {{interval: 1h, burst: 2}}\n{headers}"), &[]).await;
+    let client = world.authority.trusted().build().unwrap();
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        let response = client.get(world.url("/")).send().await.unwrap();
+        assert_eq!(response.headers()["x-frame-options"], "deny");
+        let policies: Vec<_> = response.headers().get_all("content-security-policy").iter().collect();
+        assert_eq!(policies, ["default-src 'self'"], "it replaces that of the page");
+        statuses.push(response.status().as_u16());
+        let wait = response.headers().get("retry-after").map(|wait| wait.to_str().unwrap().parse::<u64>().unwrap());
+        assert_eq!(wait.is_some_and(|wait| wait > 3500), response.status() == 429);
+    }
+    assert_eq!(statuses, [200, 200, 429, 429]);
+}
+
+#[tokio::test]
+async fn certificates_of_clients() {
+    let verified = "client_ca_file: ca.crt, client_auth_type: RequireAndVerifyClientCert";
+    let web = |keys: &str| TLS.replace('}', &format!(", {keys}}}"));
+    let identity = |authority: &Authority, names: &[&str]| {
+        let (certificate, key) = authority.issue(names);
+        Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap()
+    };
+    let stranger = Authority::new();
+    let none = [None, Some(200)];
+    for (keys, without, with_right, with_strange) in [
+        (verified, None, Some(200), None),
+        ("client_ca_file: ca.crt, client_auth_type: VerifyClientCertIfGiven", none[1], Some(200), None),
+        ("client_auth_type: RequireAnyClientCert", None, Some(200), Some(200)),
+        ("client_auth_type: RequestClientCert", none[1], Some(200), Some(200)),
+        ("client_auth_type: NoClientCert", none[1], Some(200), Some(200)),
+    ] {
+        let world = World::new(&web(keys), &[]).await;
+        for versions in [tls::Version::TLS_1_2, tls::Version::TLS_1_3] {
+            let builder = || world.authority.trusted().tls_version_max(versions);
+            let anonymous = builder().build().unwrap();
+            let right = builder().identity(identity(&world.authority, &["prometheus.example"])).build().unwrap();
+            let strange = builder().identity(identity(&stranger, &["prometheus.example"])).build().unwrap();
+            assert_eq!(world.status(&anonymous, "/metrics").await, without, "{keys}");
+            assert_eq!(world.status(&right, "/metrics").await, with_right, "{keys}");
+            assert_eq!(world.status(&strange, "/metrics").await, with_strange, "{keys}");
+            assert_eq!(world.status(&strange, "/-/healthy").await, with_strange, "{keys}");
+        }
+    }
+    let names = "client_allowed_sans: [prometheus.example, 10.0.0.1, 'fd00::1']";
+    let world = World::new(&web(&format!("{verified}, {names}")), &["--web.health-without-auth"]).await;
+    for (name, expected) in [
+        ("prometheus.example", Some(200)),
+        ("10.0.0.1", Some(200)),
+        ("fd00::1", Some(200)),
+        ("other.example", None),
+        ("10.0.0.2", None),
+        ("sub.prometheus.example", None),
+    ] {
+        let client = world.authority.trusted().identity(identity(&world.authority, &[name])).build().unwrap();
+        assert_eq!(world.status(&client, "/metrics").await, expected, "{name}");
+        assert_eq!(world.status(&client, "/-/healthy").await, expected, "{name}: the connection is not there");
+    }
+}
+
+#[tokio::test]
+async fn what_is_new_counts_without_a_restart_and_what_is_wrong_does_not() {
+    let world = World::new(&format!("{TLS}{}", users(&[("alice", "one")])), &[]).await;
+    assert_eq!(world.status_of("alice", "one").await, Some(200));
+
+    world.replace("web.yaml", &format!("{TLS}{}", users(&[("alice", "two"), ("bob", "three")])));
+    World::pass_a_second().await;
+    assert_eq!(world.status_of("alice", "one").await, Some(401), "nor is it remembered");
+    assert_eq!(world.status_of("alice", "two").await, Some(200));
+    world.daemon.wait_for_log("web configuration, or a file that it names, has changed");
+
+    for wrong in ["nonsense", &format!("{TLS}basic_auth_users: {{alice: hunter2}}"), "basic_auth_users: {}"] {
+        world.replace("web.yaml", wrong);
+        World::pass_a_second().await;
+        for _ in 0..3 {
+            assert_eq!(world.status_of("alice", "two").await, Some(200), "{wrong}");
+            assert_eq!(world.status_of("carol", "two").await, Some(401), "{wrong}");
+        }
+    }
+    let log = world.daemon.log_text();
+    assert_eq!(log.matches("the old one stays in force").count(), 3, "each is said once: {log}");
+    assert!(log.contains("TLS is switched on or off by a restart only") && !log.contains("hunter2"), "{log}");
+    world.replace("web.yaml", &format!("{TLS}{}", users(&[("alice", "two")])));
+    World::pass_a_second().await;
+    assert_eq!(world.status_of("bob", "three").await, Some(401));
+}
+
+#[tokio::test]
+async fn certificates_and_keys_rotate() {
+    let verified = ", client_ca_file: ca.crt, client_auth_type: RequireAndVerifyClientCert}";
+    let world = World::new(&TLS.replace('}', verified), &[]).await;
+    let next = Authority::new();
+    let client = |server: &Authority, own: &Authority| {
+        let (certificate, key) = own.issue(&["prometheus.example"]);
+        let identity = Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap();
+        server.trusted().identity(identity).build().unwrap()
+    };
+    let (before, after) = (client(&world.authority, &world.authority), client(&next, &next));
+    assert_eq!(world.status(&before, "/metrics").await, Some(200));
+    assert_eq!(world.status(&after, "/metrics").await, None);
+
+    let (certificate, key) = next.issue(&["localhost"]);
+    world.replace("server.crt", &certificate);
+    World::pass_a_second().await;
+    assert_eq!(world.status(&client(&world.authority, &world.authority), "/metrics").await, Some(200), "half of it");
+    world.replace("server.key", &key);
+    world.replace("ca.crt", &next.pem);
+    World::pass_a_second().await;
+    assert_eq!(world.status(&after, "/metrics").await, Some(200));
+    let old = client(&next, &world.authority);
+    assert_eq!(world.status(&old, "/metrics").await, None, "the old authority vouches for nobody");
+}
+
+#[tokio::test]
+async fn a_wrong_file_is_an_error_at_the_start_and_of_check() {
+    let cloud = Cloud::new(&[]).await;
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("web.yaml");
+    std::fs::write(&path, "rate_limit: {}").unwrap();
+    let flag = format!("--web.config.file={}", path.display());
+    let ended = run(&cloud.config(FAST), &["serve", "--web.listen-address=127.0.0.1:0", &flag]).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("web configuration: rate_limit.interval: is missing"), "{}", ended.stderr);
+    for arguments in [&["check", &flag][..], &["--config.check", &flag]] {
+        let ended = run(&cloud.config(FAST), arguments).await;
+        assert_eq!(ended.code, Some(1));
+        assert!(ended.stdout.contains("error: web configuration: rate_limit.burst: is missing"), "{}", ended.stdout);
+    }
+    std::fs::write(&path, "rate_limit: {interval: 1s, burst: 1}").unwrap();
+    assert_eq!(run(&cloud.config(FAST), &["check", &flag]).await.code, Some(0));
+}
+
+#[tokio::test]
+async fn sockets_come_from_systemd() {
+    let cloud = Cloud::new(&[]).await;
+    let ended = run(&cloud.config(FAST), &["serve", "--web.systemd-socket"]).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("systemd has passed no socket"), "{}", ended.stderr);
+
+    // What systemd does: descriptor 3 is the socket, and the variables say so to this very process.
+    let directory = TempDir::new().unwrap();
+    let config = directory.path().join("config.yaml");
+    std::fs::write(&config, cloud.config(FAST)).unwrap();
+    let script = "import os, socket, sys; s = socket.create_server(('127.0.0.1', 0)); os.dup2(s.fileno(), 3); os.set_inheritable(3, True); \
+                  os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); os.execv(sys.argv[1], sys.argv[1:])";
+    let mut command = Command::new("python3");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_metastudio-exporter"), "serve", "--web.systemd-socket"]);
+    command.args([Path::new("--config.file"), &config]);
+    let daemon = Daemon::spawn(command, directory);
+    daemon.ready().await;
+    assert!(daemon.metrics().await.contains("metastudio_up"));
+}
+
+/// Whoever takes a connection and then does nothing loses it, whatever they pretend to speak.
+#[tokio::test]
+async fn silent_clients_are_not_waited_for() {
+    use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+    let (authority, directory) = (Authority::new(), TempDir::new().unwrap());
+    let (certificate, key) = authority.issue(&["localhost"]);
+    std::fs::write(directory.path().join("server.crt"), certificate).unwrap();
+    std::fs::write(directory.path().join("server.key"), key).unwrap();
+    std::fs::write(directory.path().join("web.yaml"), TLS).unwrap();
+    let guard = Guard::new(Some(directory.path().join("web.yaml")), false).await.unwrap();
+    let limits = Limits {
+        head: Duration::from_millis(300),
+        idle: Duration::from_millis(600),
+        total: Duration::from_millis(600),
+    };
+    let listeners = server::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
+    let address = listeners[0].local_addr().unwrap();
+    let server = Server { site: Arc::new(empty_site()), guard, limits, connections: 1 };
+    tokio::spawn(server.serve(listeners, CancellationToken::new()));
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()).unwrap();
+    for protocol in [None, Some("h2"), Some("http/1.1")] {
+        // There is room for one connection: each must be closed before the next is served.
+        let stream = TcpStream::connect(address).await.unwrap();
+        let Some(protocol) = protocol else {
+            assert_closed(stream).await;
+            continue;
+        };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let mut config = builder.with_root_certificates(roots.clone()).with_no_client_auth();
+        config.alpn_protocols = vec![protocol.into()];
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+        assert_closed(stream).await;
+    }
+    let client = authority.trusted().pool_max_idle_per_host(1).build().unwrap();
+    let url = format!("https://localhost:{}/metrics", address.port());
+    let response = client.get(&url).send().await.unwrap();
+    assert_eq!((response.status().as_u16(), response.version()), (200, Version::HTTP_2));
+    drop(response);
+    // The client keeps its connection, silently; so it must be given up for the next one to be served.
+    assert_eq!(authority.trusted().build().unwrap().get(&url).send().await.unwrap().status(), 200);
+}
+
+async fn assert_closed(mut stream: impl AsyncReadExt + Unpin) {
+    let mut buffer = Vec::new();
+    let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut buffer)).await;
+    assert!(end.is_ok(), "the connection is still open");
+}
