@@ -175,3 +175,54 @@ async fn debug_output_shows_no_secret() {
         assert_silent(&source, "Debug", &shown);
     }
 }
+
+#[tokio::test]
+async fn nothing_of_the_web_configuration_is_shown() {
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = signing_key.serialize_pem();
+    let hash = bcrypt::hash("canary-password", 4).unwrap();
+    let indented = |text: &str| text.trim_end().replace("\r\n", "\n").replace('\n', "\n    ");
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("web.yaml");
+    let web = format!(
+        "tls_server_config:\n  cert: |\n    {}\n  key: |\n    {}\nbasic_auth_users: {{alice: {hash}}}\n",
+        indented(&cert.pem()),
+        indented(&key)
+    );
+    std::fs::write(&path, &web).unwrap();
+    let cloud = cloud(&[]).await;
+    let source = &sources(&directory)[0];
+    let flag = format!("--web.config.file={}", path.display());
+    let daemon = Daemon::start(&config(&cloud, source), &[&flag, "--log.level=debug"]);
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([reqwest::Certificate::from_pem(cert.pem().as_bytes()).unwrap()])
+        .build()
+        .unwrap();
+    let url = format!("https://localhost:{}/", daemon.address.port());
+    let mut said = String::new();
+    for password in ["canary-password", "canary-wrong"] {
+        let response = client.get(&url).basic_auth("alice", Some(password)).send().await.unwrap();
+        said += &format!("{:?}{}", response.headers().clone(), response.text().await.unwrap());
+    }
+    for wrong in ["nonsense", "private", "alice: canary-hash"] {
+        let wrong = match wrong {
+            "private" => web.replace("PRIVATE", "PUBLIC"),
+            "nonsense" => wrong.to_owned(),
+            _ => web.replace(&format!("alice: {hash}"), wrong),
+        };
+        std::fs::write(&path, wrong).unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+        assert!(client.get(&url).basic_auth("alice", Some("canary-password")).send().await.unwrap().status() == 200);
+        let checked = run(source, &config(&cloud, source), &["check", &flag]).await;
+        assert_eq!(checked.code, Some(1));
+        said += &checked.stdout;
+    }
+    said += &daemon.log_text();
+    assert_eq!(said.matches("the old one stays in force").count(), 3, "{said}");
+    let key_line = key.lines().nth(1).unwrap().trim();
+    for secret in ["canary", &hash, key_line] {
+        assert!(!said.contains(secret), "{secret} is in {said}");
+    }
+}
