@@ -26,7 +26,7 @@ pub use load::{Loaded, load, load_text};
 pub use problem::Problem;
 pub use secret::{Environment, Secret, SecretError};
 
-use crate::usage::Window;
+use crate::usage::{Budget, Window};
 
 /// The name under which those credentials stand that are found where none are configured.
 pub const DEFAULT_CREDENTIALS: &str = "default";
@@ -263,6 +263,8 @@ pub struct Project {
     pub stale_after: Duration,
     /// Its own windows or the section's.
     pub windows: Vec<Window>,
+    /// How much may be used; no two for the same usage.
+    pub budgets: Vec<Budget>,
 }
 
 impl Project {

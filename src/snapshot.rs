@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 // The words that snapshots are told in, for those who read them.
-pub use crate::usage::{Bounds, Clock, Measure, Reason, Series, Tally, Window};
+pub use crate::usage::{Bounds, Budget, Clock, Measure, Reason, Series, Tally, Window};
 
 /// What is fixed about a project.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct Target {
     pub stale_after: Duration,
     /// Name of its credentials.
     pub credentials: String,
+    /// How much may be used.
+    pub budgets: Vec<Budget>,
 }
 
 /// The sums of one window.
@@ -392,6 +394,7 @@ mod tests {
             labels: vec![],
             stale_after: Duration::from_secs(100),
             credentials: String::new(),
+            budgets: vec![],
         }
     }
 

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use metastudio_exporter::{
     exposition::{BuildInfo, ConfigStatus, ExporterStatus, Exposition, Format, HttpRequests},
     snapshot::{self, Attempt, Failure, Ignored, Reader, Target, WindowUsage, Writer},
-    usage::{Reason, Row, Tally, Unit, Window, row::RowKey},
+    usage::{Budget, Reason, Row, Tally, Unit, Window, row::RowKey},
 };
 use proptest::prelude::*;
 
@@ -29,6 +29,7 @@ fn target(name: &str, labels: &[(&str, &str)]) -> Target {
         labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         stale_after: Duration::from_secs(900),
         credentials: "main".to_owned(),
+        budgets: Vec::new(),
     }
 }
 
@@ -74,9 +75,13 @@ fn failure() -> Failure {
 /// never succeeded; one that was never tried.
 fn small_world() -> (Writer, Reader) {
     let names = ["studio", "hostile \"name\"\\\n", "stale", "failing", "new"];
-    let (mut writer, reader) = snapshot::channel(
-        names.iter().map(|name| target(name, if *name == "studio" { &[("team", "marketing")] } else { &[] })).collect(),
-    );
+    let mut targets: Vec<Target> =
+        names.iter().map(|name| target(name, if *name == "studio" { &[("team", "marketing")] } else { &[] })).collect();
+    let whole =
+        Budget { window: Window::Today, minutes: 6000.0, resource_type: None, business_type: None, user_id: None };
+    let part = Budget { business_type: Some("VIDEO_2D".to_owned()), minutes: 0.5, ..whole.clone() };
+    targets[0].budgets = vec![whole, part];
+    let (mut writer, reader) = snapshot::channel(targets);
     let video = |usage, number| row("video_time_2d_model", "VIDEO_2D", "MIN", Some(usage), Some(number));
     let everything = vec![
         window(

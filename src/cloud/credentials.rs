@@ -1,5 +1,5 @@
 //! Who the exporter is to the cloud. A source only fetches an [`Identity`]; how long it is kept and who renews it is up
-//! to the cache alone, and whether it may be used up to [`lockout`](super::lockout).
+//! to the cache alone, and whether it may be used up to [`lockout`].
 
 mod cache;
 mod ecs_agency;

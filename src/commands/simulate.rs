@@ -54,9 +54,21 @@ pub(super) fn config(simulator: &Simulator, address: &std::net::SocketAddr) -> S
     );
     for project in &options.projects {
         text += &format!(
-            "  - {{name: {}, region: cn-north-4, endpoint: 'http://{address}', project_id: {}}}\n",
-            project.name, project.id
+            "  - {{name: {}, region: cn-north-4, endpoint: 'http://{address}', project_id: {}{}}}\n",
+            project.name,
+            project.id,
+            budgets(project.name)
         );
     }
     text
+}
+
+/// Budgets for the projects of the demo: of the three, the campaign exceeds its own before every month's end.
+fn budgets(project: &str) -> &'static str {
+    match project {
+        "studio-prod" => ", budgets: [{window: this_month, minutes: 6000, business_type: VIDEO_2D}]",
+        "live-commerce" => ", budgets: [{window: this_month, minutes: 30000}]",
+        "campaign" => ", budgets: [{window: this_month, minutes: 6000}]",
+        _ => "",
+    }
 }

@@ -6,6 +6,7 @@ use secrecy::ExposeSecret;
 use yaml_rust2::{Yaml, YamlEmitter, yaml::Hash};
 
 use super::{Config, CredentialsSource, Project, Secret};
+use crate::usage::Budget;
 
 /// Prints a configuration.
 pub fn to_yaml(config: &Config) -> String {
@@ -54,7 +55,15 @@ fn project(project: &Project) -> Yaml {
         ("business_types", list(&project.business_types)),
         ("interval", duration(project.interval)),
         ("windows", list(&project.windows)),
+        ("budgets", Yaml::Array(project.budgets.iter().map(budget).collect())),
     ])
+}
+
+fn budget(budget: &Budget) -> Yaml {
+    let Budget { window, minutes, resource_type, business_type, user_id } = budget;
+    let selectors = [("resource_type", resource_type), ("business_type", business_type), ("user_id", user_id)];
+    let selectors = selectors.into_iter().filter_map(|(key, value)| Some((key, text(value.as_ref()?))));
+    map([("window", text(window)), ("minutes", Yaml::Real(minutes.to_string()))].into_iter().chain(selectors))
 }
 
 fn source(source: &CredentialsSource) -> Yaml {
@@ -154,7 +163,8 @@ credentials:
   profile: {profile: {file: PROFILE}}
   temporary: {access_key: {env: AK}, secret_key: {env: AK}, security_token: {env: AK}}
 projects:
-  - {name: '0123', project_id: 0123456789abcdef0123456789abcdef, region: cn-north-4, credentials: main, labels: {team: 'yes'}}
+  - {name: '0123', project_id: 0123456789abcdef0123456789abcdef, region: cn-north-4, credentials: main, labels: {team: 'yes'},
+     budgets: [{window: today, minutes: 100, business_type: VIDEO_2D}, {window: this_month, minutes: 6000.5}]}
 ";
         let profile = directory.path().join("profile");
         std::fs::write(&profile, "[basic]\nak = hunter2\nsk = hunter2\n").unwrap();

@@ -396,6 +396,50 @@ zzz: 1
     }
 
     #[tokio::test]
+    async fn budgets_are_for_what_is_polled() {
+        let of = async |project: &str| {
+            let text = minimal().replace("name: a", &format!("name: a, windows: [today, this_month], {project}"));
+            load_with(&text, &[]).await
+        };
+        let (config, problems) = of(
+            "user_ids: [u], budgets: [{window: this_month, minutes: 6000}, {window: this_month, minutes: 0.5, business_type: V}, \
+             {window: today, minutes: 100, resource_type: r, user_id: u}]",
+        )
+        .await;
+        let budgets = config.unwrap_or_else(|| panic!("{problems:?}")).projects.remove(0).budgets;
+        let minutes: Vec<f64> = budgets.iter().map(|budget| budget.minutes).collect();
+        assert_eq!(minutes, [6000.0, 0.5, 100.0]);
+        for (project, problem) in [
+            (
+                "budgets: [{window: last_month, minutes: 1}]",
+                "[0].window: found \"last_month\"; expected one of the windows",
+            ),
+            (
+                "budgets: [{window: today, minutes: 0}]",
+                "[0].minutes: found 0; expected a number from 0.01 to 1000000000000",
+            ),
+            ("budgets: [{window: today}]", "[0].minutes: is missing"),
+            ("budgets: [{window: today, minutes: 1, unit: MIN}]", "[0].unit: there is no such key"),
+            (
+                "business_types: [x], budgets: [{window: today, minutes: 1, business_type: y}]",
+                "[0].business_type: found \"y\"; expected one that this project keeps: x",
+            ),
+            (
+                "budgets: [{window: today, minutes: 1, user_id: u}]",
+                "[0].user_id: found \"u\"; expected one of the user_ids",
+            ),
+            (
+                "budgets: [{window: today, minutes: 1}, {window: today, minutes: 2}]",
+                "[1]: found a mapping of minutes, window; expected one budget for the same usage",
+            ),
+        ] {
+            let (config, problems) = of(project).await;
+            assert!(config.is_none() && problems.len() == 1, "{problems:?}");
+            assert!(problems[0].contains(&format!("projects[0].budgets{problem}")), "{problems:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn an_id_may_be_left_out_where_there_is_a_region_to_look_it_up_in() {
         let without_id = minimal().replace(&format!(", project_id: {ID}"), "");
         let (config, problems) = load_with(&without_id, &[]).await;

@@ -1,6 +1,6 @@
 //! The sections of the file: what each key may be, and what goes together.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::Path, time::Duration};
 
 use reqwest::Url;
 
@@ -9,11 +9,14 @@ use super::{
     endpoint::{Endpoint, REGIONS},
     read::{Node, Section},
 };
-use crate::usage::Window;
+use crate::usage::{Budget, Window};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// From a second to more than anybody has used: what lies beyond is a slip of the pen.
+const MINUTES_OF_A_BUDGET: RangeInclusive<f64> = 0.01..=1e12;
 
 /// Labels that the usage series have already, or that Prometheus keeps for itself.
 const RESERVED_LABELS: [&str; 7] = ["project", "window", "resource_type", "business_type", "user_id", "unit", "le"];
@@ -151,7 +154,7 @@ fn project(node: &Node<'_>, config: &Config, names: &mut Vec<String>) -> Option<
     }
     let stale_after = config.poll.stale_after.unwrap_or(3 * interval);
     let texts = |node: Option<Node<'_>>| node.map_or_else(Vec::new, |node| node.set(Node::text));
-    let project = Project {
+    let mut project = Project {
         name,
         region,
         endpoint,
@@ -169,9 +172,54 @@ fn project(node: &Node<'_>, config: &Config, names: &mut Vec<String>) -> Option<
         interval,
         stale_after,
         windows: section.get("windows").map_or_else(|| config.windows.clone(), |node| windows(&node)),
+        budgets: Vec::new(),
     };
+    project.budgets = section.get("budgets").map_or_else(Vec::new, |node| budgets(&node, &project));
     section.finish();
     Some(project)
+}
+
+/// Reads the budgets of a project. One that nothing could ever be counted against is a problem: nobody would be warned.
+fn budgets(node: &Node<'_>, project: &Project) -> Vec<Budget> {
+    let mut budgets: Vec<Budget> = Vec::new();
+    node.list(|node| {
+        let mut section = node.section();
+        let polled: Vec<String> = project.windows.iter().map(Window::to_string).collect();
+        let expected = format!("one of the windows of this project: {}", polled.join(", "));
+        let window = section.require("window", &expected).and_then(|node| {
+            node.parse(&expected, |text| text.parse().ok().filter(|window| project.windows.contains(window)))
+        });
+        let minutes = section
+            .require("minutes", "how many minutes may be used")
+            .and_then(|node| node.number(MINUTES_OF_A_BUDGET));
+        let mut selector = |key, kept: &[String]| {
+            section.get(key).and_then(|node| {
+                let expected = format!("one that this project keeps: {}", kept.join(", "));
+                let text = node.text()?;
+                if !kept.is_empty() && !kept.contains(&text) {
+                    node.problem(expected);
+                }
+                Some(text)
+            })
+        };
+        let resource_type = selector("resource_type", &project.resource_types);
+        let business_type = selector("business_type", &project.business_types);
+        let user_node = section.get("user_id");
+        let user_id = user_node.as_ref().and_then(Node::text);
+        if let (Some(node), Some(user)) = (&user_node, &user_id)
+            && !project.user_ids.contains(user)
+        {
+            node.problem("one of the user_ids of this project, which are asked for one by one");
+        }
+        section.finish();
+        let budget = Budget { window: window?, minutes: minutes?, resource_type, business_type, user_id };
+        if budgets.iter().any(|other| other.is_for_the_same(&budget)) {
+            node.problem("one budget for the same usage");
+        }
+        budgets.push(budget);
+        Some(())
+    });
+    budgets
 }
 
 fn region_and_endpoint(section: &mut Section<'_>) -> (String, Endpoint) {

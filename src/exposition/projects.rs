@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, registry::Unit};
 
 use super::family::{Family, Labels};
-use crate::snapshot::{Clock, Health, LastPoll, Measure, Project, Reader, Reason, Series, Usage, WindowUsage};
+use crate::snapshot::{Budget, Clock, Health, LastPoll, Measure, Project, Reader, Reason, Series, Usage, WindowUsage};
 
 /// Encodes the latest snapshot.
 #[derive(Debug)]
@@ -70,7 +70,24 @@ fn encode_usage(encoder: &mut DescriptorEncoder<'_>, projects: &[&Project], now:
          ends, a rolling one at the poll.",
     )
     .unit(&Unit::Seconds)
-    .gauges(encoder, bounds(|window| window.bounds.end))
+    .gauges(encoder, bounds(|window| window.bounds.end))?;
+    Family::new(
+        "metastudio_budget",
+        "Configured budget in minutes for the usage in the window that has the same labels.",
+    )
+    .unit(&minutes)
+    .gauges(encoder, projects.iter().flat_map(|project| project.target.budgets.iter().map(budget_sample(project))))
+}
+
+/// A budget has exactly its own selectors as labels: what it does not select it does not name.
+fn budget_sample<'a>(project: &'a Project) -> impl Fn(&'a Budget) -> (Labels<'a>, f64) {
+    |budget| {
+        let mut labels = vec![("project", project.target.name.clone()), ("window", budget.window.to_string())];
+        let Budget { resource_type, business_type, user_id, .. } = budget;
+        let selectors = [("resource_type", resource_type), ("business_type", business_type), ("user_id", user_id)];
+        labels.extend(selectors.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
+        (labels, budget.minutes)
+    }
 }
 
 /// Every series of a project in every window.

@@ -36,6 +36,7 @@ impl Change {
             interval,
             stale_after,
             windows,
+            budgets,
         } = new;
         let is_same_source = *credentials == old.credentials
             && after.credentials.get(credentials) == before.credentials.get(credentials);
@@ -55,7 +56,7 @@ impl Change {
             && *interval == old.interval
             && after.poll.timeout == before.poll.timeout
             && after.api == before.api;
-        let is_same_look = *labels == old.labels && *stale_after == old.stale_after;
+        let is_same_look = *labels == old.labels && *stale_after == old.stale_after && *budgets == old.budgets;
         match (is_same_question, is_same_manner, is_same_look) {
             (false, ..) => Change::Question,
             (true, false, _) => Change::Manner,
@@ -114,6 +115,7 @@ projects:
             ("interval: 5m", "interval: 300s", Change::Nothing),
             ("labels: {team: one}", "labels: {team: two}", Change::Looks),
             ("stale_after: 15m", "stale_after: 20m", Change::Looks),
+            ("project_id: a1", "project_id: a1, budgets: [{window: today, minutes: 5}]", Change::Looks),
             ("interval: 5m", "interval: 6m", Change::Manner),
             ("timeout: 60s", "timeout: 50s", Change::Manner),
             ("page_size: 1000", "page_size: 100", Change::Manner),

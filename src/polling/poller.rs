@@ -42,6 +42,7 @@ impl From<&Project> for Target {
             labels: project.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             stale_after: project.stale_after,
             credentials: project.credentials.clone(),
+            budgets: project.budgets.clone(),
         }
     }
 }

@@ -411,6 +411,7 @@ mod tests {
             labels: vec![],
             stale_after: Duration::MAX,
             credentials: String::new(),
+            budgets: vec![],
         };
         let projects = fakes
             .iter()

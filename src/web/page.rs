@@ -115,6 +115,7 @@ mod tests {
             labels: vec![],
             stale_after: Duration::ZERO,
             credentials: String::new(),
+            budgets: vec![],
         };
         let (_writer, reader) = snapshot::channel(vec![target]);
         let html = render(&reader.load(), "/metrics", DateTime::UNIX_EPOCH);
