@@ -53,16 +53,21 @@ impl Fleet {
                 *credentials = Arc::clone(old);
             }
         }
-        let before: BTreeMap<&str, &Arc<Poller>> =
-            self.pollers.iter().map(|poller| (poller.project().name.as_str(), poller)).collect();
+        let before: BTreeMap<&str, (&Project, &Arc<Poller>)> = self
+            .config
+            .projects
+            .iter()
+            .zip(&self.pollers)
+            .map(|(old, poller)| (old.name.as_str(), (old, poller)))
+            .collect();
         let mut changes = Changes::default();
         let mut pollers = Vec::with_capacity(config.projects.len());
         let mut keep_usage = Vec::with_capacity(config.projects.len());
         for project in &config.projects {
-            let old = before.get(project.name.as_str()).copied();
-            let old_project = self.config.projects.iter().find(|old| old.name == project.name);
-            let change = old_project.map(|old| Change::between((&self.config, old), (&config, project)));
-            let kept = old.filter(|_| keeps_connections && change.is_some_and(Change::keeps_poller));
+            let old = before.get(project.name.as_str());
+            let change = old.map(|(old, _)| Change::between((&self.config, old), (&config, project)));
+            let kept = old.map(|(_, poller)| *poller);
+            let kept = kept.filter(|_| keeps_connections && change.is_some_and(Change::keeps_poller));
             match (change, kept) {
                 (None, _) => changes.added += 1,
                 (Some(_), None) => changes.changed += 1,

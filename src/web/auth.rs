@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -24,8 +24,8 @@ pub(super) struct Gate {
     right: Mutex<HashSet<[u8; 32]>>,
     /// What the digests are keyed with, so that nothing can be learnt from them.
     key: [u8; 32],
-    /// One hash at a time, as in the exporter-toolkit.
-    working: Semaphore,
+    /// One hash at a time, as in the exporter-toolkit. Held by the work itself, which goes on when the client has gone.
+    working: Arc<Semaphore>,
 }
 
 /// What a request gives of itself.
@@ -43,7 +43,7 @@ impl Gate {
         let mut key = [0; 32];
         let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
         random.fill(&mut key).map_err(|_| rustls::Error::FailedToGetRandomBytes)?;
-        Ok(Gate { right: Mutex::default(), key, working: Semaphore::new(1) })
+        Ok(Gate { right: Mutex::default(), key, working: Arc::new(Semaphore::new(1)) })
     }
 
     /// Whether a header `Authorization` names one of the users with the right password.
@@ -58,8 +58,12 @@ impl Gate {
             return true;
         }
         // The semaphore is never closed.
-        let Ok(_working) = self.working.acquire().await else { return false };
-        let verify = move || bcrypt::verify(password.expose_secret(), hash.expose_secret()).unwrap_or(false);
+        let Ok(working) = Arc::clone(&self.working).acquire_owned().await else { return false };
+        let verify = move || {
+            let is_right = bcrypt::verify(password.expose_secret(), hash.expose_secret()).unwrap_or(false);
+            drop(working);
+            is_right
+        };
         let is_right = tokio::task::spawn_blocking(verify).await.unwrap_or(false) && known.is_some();
         if is_right {
             let mut right = self.remembered();
@@ -71,7 +75,7 @@ impl Gate {
         is_right
     }
 
-    fn remembered(&self) -> std::sync::MutexGuard<'_, HashSet<[u8; 32]>> {
+    fn remembered(&self) -> MutexGuard<'_, HashSet<[u8; 32]>> {
         self.right.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -151,6 +155,18 @@ mod tests {
         assert!(admits(&gate, &users, &format!("alice:{long}")).await);
         assert!(!admits(&gate, &users, &format!("alice:{}", "x".repeat(71))).await);
         assert!(!admits(&gate, &users, "alice:\0").await);
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_leaves_the_next_one_to_wait() {
+        let gate = Gate::new().unwrap();
+        let users: BTreeMap<String, SecretString> =
+            [("alice".to_owned(), bcrypt::hash("one", 12).unwrap().into())].into();
+        let patience = std::time::Duration::from_millis(1);
+        for _ in 0..3 {
+            assert!(tokio::time::timeout(patience, admits(&gate, &users, "alice:two")).await.is_err());
+            assert_eq!(gate.working.available_permits(), 0, "the work goes on");
+        }
     }
 
     #[tokio::test]
