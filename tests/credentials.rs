@@ -408,30 +408,77 @@ async fn a_refused_key_is_not_tried_at_iam_and_at_the_service() {
     assert_eq!(world.simulator.seen().len(), 1, "one request in all");
 }
 
-#[tokio::test]
-async fn an_instance_without_token_service_is_asked_without() {
+/// Answers requests one by one, each on a connection of its own; what came in is there at the end.
+async fn scripted(answers: Vec<(&'static str, &'static str)>) -> (SocketAddr, tokio::task::JoinHandle<Vec<String>>) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let served = tokio::spawn(async move {
-        let keys =
-            r#"{"credential":{"access":"a","secret":"s","securitytoken":"t","expires_at":"2999-01-01T00:00:00Z"}}"#;
-        let mut heads = Vec::new();
-        for (status, body) in [("404 Not Found", ""), ("200 OK", keys), ("200 OK", r#"{"count":0}"#)] {
+        let mut requests = Vec::new();
+        for (status, body) in answers {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let mut head = [0; 4096];
-            let length = stream.read(&mut head).await.unwrap();
-            heads.push(String::from_utf8(head[..length].to_vec()).unwrap());
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).await.unwrap();
+            requests.push(String::from_utf8(request[..length].to_vec()).unwrap());
             let length = body.len();
             let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
-        heads
+        requests
     });
+    (address, served)
+}
+
+#[tokio::test]
+async fn an_instance_without_token_service_is_asked_without() {
+    let keys = r#"{"credential":{"access":"a","secret":"s","securitytoken":"t","expires_at":"2999-01-01T00:00:00Z"}}"#;
+    let (address, served) = scripted(vec![("404 Not Found", ""), ("200 OK", keys), ("200 OK", r#"{"count":0}"#)]).await;
     let pollers = pollers(address, AGENCY).await;
     assert_eq!(reason(&pollers[0].poll().await), None);
     let heads = served.await.unwrap();
     assert!(heads[0].starts_with("PUT /meta-data/latest/api/token ") && heads[0].contains("21600"), "{heads:?}");
     assert!(heads[1].starts_with("GET /openstack/latest/securitykey "), "{heads:?}");
     assert!(heads[2].contains("x-security-token: t") && heads[2].contains("Access=a,"), "{heads:?}");
+}
+
+#[tokio::test]
+async fn an_id_that_turns_out_to_be_another_accounts_is_looked_up_again() {
+    let first = r#"{"projects":[{"id":"first","name":"cn-north-4","enabled":true}]}"#;
+    let second = r#"{"projects":[{"id":"second","name":"cn-north-4","enabled":true}]}"#;
+    let foreign = r#"{"error_code":"MSS.00010009","error_msg":"urlTenantId is not equal tokenTenantId"}"#;
+    let answers = vec![
+        ("200 OK", first),
+        ("200 OK", r#"{"count":0}"#),
+        ("400 Bad Request", foreign),
+        ("200 OK", second),
+        ("200 OK", r#"{"count":0}"#),
+    ];
+    let (address, served) = scripted(answers).await;
+    let pollers = pollers_of(&["region: cn-north-4".to_owned()], address, KEYS).await;
+    let mut reasons = Vec::new();
+    for _ in 0..3 {
+        reasons.push(reason(&pollers[0].poll().await));
+    }
+    assert_eq!(reasons, [None, Some(Reason::Auth), None]);
+    let paths: Vec<String> =
+        served.await.unwrap().iter().map(|head| head.split(['?', ' ']).nth(1).unwrap().to_owned()).collect();
+    let [lookup, first, second] = ["/v3/projects", "/v1/first/data-analysis", "/v1/second/data-analysis"];
+    assert_eq!(paths, [lookup, first, first, lookup, second]);
+}
+
+#[tokio::test]
+async fn sts_is_asked_for_what_is_configured() {
+    let keys = r#"{"credentials":{"access_key_id":"a","secret_access_key":"s","security_token":"t","expiration":"2999-01-01T00:00:00Z"}}"#;
+    let (address, served) = scripted(vec![("200 OK", keys), ("200 OK", r#"{"count":0}"#)]).await;
+    let source = OIDC.replace("duration: 1h", "session_name: robot, duration: 2h, policy: '{}', policy_ids: [x, y]");
+    let pollers = pollers(address, &source).await;
+    assert_eq!(reason(&pollers[0].poll().await), None);
+    let request = served.await.unwrap().remove(0);
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("POST /v5/agencies/assume-with-oidc ") && !head.contains("authorization"), "{head}");
+    let expected = serde_json::json!({
+        "provider_urn": "p", "agency_urn": "a", "agency_session_name": "robot", "id_token": "simulated-id-token",
+        "duration_seconds": 7200, "policy": "{}", "policy_ids": ["x", "y"],
+    });
+    assert_eq!(serde_json::from_str::<serde_json::Value>(body).unwrap(), expected);
 }
