@@ -7,6 +7,7 @@ mod chain;
 mod credentials;
 pub mod effective;
 pub mod endpoint;
+mod file;
 pub mod load;
 mod problem;
 pub mod profile;
@@ -87,6 +88,8 @@ pub struct Api {
     pub iam_endpoint: Option<Endpoint>,
     /// Certificates to trust besides the system's.
     pub ca_file: Option<PathBuf>,
+    /// What the CA file holds.
+    pub ca: Vec<u8>,
     /// URL of a proxy for all requests; otherwise `HTTPS_PROXY` and `NO_PROXY` count. Secret, as it may hold a password.
     pub proxy: Option<SecretString>,
 }
@@ -100,6 +103,7 @@ impl Default for Api {
             page_size: 1000,
             iam_endpoint: None,
             ca_file: None,
+            ca: Vec::new(),
             proxy: None,
         }
     }
@@ -108,13 +112,15 @@ impl Default for Api {
 /// By hand, because of the proxy's URL; every field is named, so that a new one cannot be forgotten.
 impl PartialEq for Api {
     fn eq(&self, other: &Self) -> bool {
-        let Api { request_timeout, max_retries, requests_per_second, page_size, iam_endpoint, ca_file, proxy } = self;
+        let Api { request_timeout, max_retries, requests_per_second, page_size, iam_endpoint, ca_file, ca, proxy } =
+            self;
         *request_timeout == other.request_timeout
             && *max_retries == other.max_retries
             && *requests_per_second == other.requests_per_second
             && *page_size == other.page_size
             && *iam_endpoint == other.iam_endpoint
             && *ca_file == other.ca_file
+            && *ca == other.ca
             && match (proxy, &other.proxy) {
                 (Some(proxy), Some(other)) => secret::is_same(proxy, other),
                 (proxy, other) => proxy.is_none() && other.is_none(),

@@ -166,6 +166,12 @@ impl Project {
     }
 
     fn record(&mut self, attempt: Attempt) {
+        if let (Some(known), Some(now)) = (self.project_id(), attempt.project_id.as_deref())
+            && known != now
+        {
+            // What was looked up has changed: what is known is of another project.
+            self.usage = None;
+        }
         let health = &mut self.health;
         health.polls += 1;
         health.retries += attempt.retries;
@@ -300,11 +306,12 @@ impl Writer {
         let project = |(target, keeps_usage): (Target, bool)| {
             let old = known.get(target.name.as_str());
             let mut health = old.map(|old| old.health.clone()).unwrap_or_default();
-            if let (Some(last), Some(old)) = (&mut health.last, old)
-                && old.target.credentials != target.credentials
+            let is_same_identity = old.is_some_and(|old| old.target.credentials == target.credentials);
+            if let Some(last) = &mut health.last
+                && !(keeps_usage && is_same_identity)
             {
-                // It is exposed under the credentials' name.
-                last.credentials_expiry = None;
+                // Exposed under what is fixed about the project now, which they may not be true of.
+                (last.project_id, last.credentials_expiry) = (None, None);
             }
             let usage = old.and_then(|old| old.usage.clone()).filter(|_| keeps_usage);
             Arc::new(Project { target: Arc::new(target), health, usage })

@@ -50,7 +50,7 @@ async fn pollers(address: SocketAddr, credentials: &str) -> Vec<Poller> {
 async fn pollers_of(projects: &[String], address: SocketAddr, credentials: &str) -> Vec<Poller> {
     let credentials = credentials.replace("ADDRESS", &format!("http://{address}"));
     let mut text = format!(
-        "api: {{requests_per_second: 1000, max_retries: 0, iam_endpoint: 'http://{address}'}}
+        "api: {{requests_per_second: 1000, max_retries: 0, request_timeout: 1s, iam_endpoint: 'http://{address}'}}
 windows: [yesterday]
 credentials: {{main: {{{credentials}}}}}
 projects:
@@ -162,16 +162,43 @@ async fn a_wrong_password_is_tried_once_until_it_changes() {
     let auth = [Some(Reason::Auth), Some(Reason::Auth)];
     assert_eq!(world.poll().await, auth);
     assert_eq!(world.asked("iam"), 1, "one request, for all projects");
-    for _ in 0..3 {
+    for _ in 0..5 {
         advance(60).await;
         assert_eq!(world.poll().await, auth);
     }
-    assert_eq!(world.asked("iam"), 1, "and never again");
+    assert_eq!(world.asked("iam"), 2, "one for each project, long after each other, and never again");
     assert!(message(world.pollers[0].poll().await).contains("IAM refused this password"));
 
     std::fs::write(file.path(), "simulated-password").unwrap();
     advance(2).await;
     assert_eq!(world.poll().await, GOOD);
+}
+
+/// IAM says 401, too, where a user has no role in a project; that must not cost the others their tokens.
+#[tokio::test]
+async fn a_refusal_for_one_project_is_not_for_the_others() {
+    let world = world(ROBOT, 24, &["echo:project=iam,times=1"]).await;
+    assert_eq!(world.poll().await, [Some(Reason::Auth), Some(Reason::Auth)]);
+    advance(6).await;
+    let reasons = world.poll().await;
+    assert_eq!(reasons.iter().filter(|reason| reason.is_none()).count(), 1, "{reasons:?}");
+    assert_eq!(world.asked("iam"), 2);
+
+    let world = self::world(ROBOT, 24, &["forbidden:project=iam,times=1"]).await;
+    let reasons = world.poll().await;
+    assert_eq!(reasons.iter().filter(|reason| reason.is_none()).count(), 1, "at once: {reasons:?}");
+}
+
+/// A gateway that is late may have refused all the same.
+#[tokio::test]
+async fn a_key_that_gets_no_answer_rests_before_it_could_be_locked() {
+    let world = world(KEYS, 1, &["hang"]).await;
+    for _ in 0..3 {
+        world.poll().await;
+    }
+    assert_eq!(world.simulator.seen().len(), 3);
+    let message = message(world.pollers[0].poll().await);
+    assert!(message.contains("not asked") && message.contains("got no answer"), "{message}");
 }
 
 #[tokio::test]

@@ -42,8 +42,6 @@ pub struct Connector {
     /// For endpoints on this machine, which no proxy could reach.
     direct: reqwest::Client,
     api: Api,
-    /// What the CA file held.
-    ca: Option<Vec<u8>>,
     clock: Clock,
     keys: Arc<Keys>,
     throttles: Arc<Throttles>,
@@ -118,14 +116,8 @@ impl Response {
 
 /// The connections to the cloud cannot be set up as configured.
 #[derive(Debug, Error)]
-pub enum SetupError {
-    /// The CA file cannot be read.
-    #[error("api.ca_file: {0}")]
-    CaFile(#[from] std::io::Error),
-    /// The certificates in it or the proxy cannot be used.
-    #[error("api.ca_file or api.proxy: {}", chain(.0))]
-    Client(#[from] reqwest::Error),
-}
+#[error("api.ca_file or api.proxy: {}", chain(.0))]
+pub struct SetupError(#[from] reqwest::Error);
 
 impl Connector {
     /// Builds the connections' common part.
@@ -133,34 +125,25 @@ impl Connector {
     /// # Errors
     /// If the CA file or the proxy of the configuration cannot be used.
     pub fn new(api: Api, clock: Clock) -> Result<Self, SetupError> {
-        let ca = api.ca_file.as_ref().map(std::fs::read).transpose()?;
-        Self::with(api, ca, clock, Arc::default(), Arc::default())
+        Self::with(api, clock, Arc::default(), Arc::default())
     }
 
-    /// The connector for another `api`; `None` where this one will do, for the CA file holds what it held, too. They
-    /// share what must outlast a change: the state of the keys, lest one that rests be tried, and the paces where the
+    /// The connector for another `api`; `None` where this one will do. They share what must outlast a change: the state of the keys, lest one that rests be tried, and the paces where the
     /// rate stays.
     ///
     /// # Errors
     /// As [`Connector::new`].
     pub fn renewed(&self, api: &Api) -> Result<Option<Self>, SetupError> {
-        let ca = api.ca_file.as_ref().map(std::fs::read).transpose()?;
-        if *api == self.api && ca == self.ca {
+        if *api == self.api {
             return Ok(None);
         }
         let is_same_rate = api.requests_per_second == self.api.requests_per_second;
         let throttles = if is_same_rate { Arc::clone(&self.throttles) } else { Arc::default() };
-        Self::with(api.clone(), ca, self.clock, Arc::clone(&self.keys), throttles).map(Some)
+        Self::with(api.clone(), self.clock, Arc::clone(&self.keys), throttles).map(Some)
     }
 
-    fn with(
-        api: Api,
-        ca: Option<Vec<u8>>,
-        clock: Clock,
-        keys: Arc<Keys>,
-        throttles: Arc<Throttles>,
-    ) -> Result<Self, SetupError> {
-        let certificates = ca.as_deref().map_or(Ok(Vec::new()), Certificate::from_pem_bundle)?;
+    fn with(api: Api, clock: Clock, keys: Arc<Keys>, throttles: Arc<Throttles>) -> Result<Self, SetupError> {
+        let certificates = Certificate::from_pem_bundle(&api.ca)?;
         let builder = || {
             reqwest::Client::builder()
                 .user_agent(concat!("metastudio-exporter/", env!("CARGO_PKG_VERSION")))
@@ -176,7 +159,7 @@ impl Connector {
             Some(url) => builder().proxy(Proxy::all(url.expose_secret())?).build()?,
             None => builder().build()?,
         };
-        Ok(Connector { http, direct, api, ca, clock, keys, throttles })
+        Ok(Connector { http, direct, api, clock, keys, throttles })
     }
 
     pub(super) fn api(&self) -> &Api {
@@ -353,6 +336,7 @@ impl Client {
                 Err(error) if error.is_key_refused() => pass.refused(),
                 // Known, but not allowed.
                 Err(Error::Refused(refusal)) if refusal.status == 403 => pass.accepted(),
+                Err(Error::Timeout(_)) => pass.unanswered(),
                 Err(_) => {}
             }
             (status, result)

@@ -72,8 +72,10 @@ impl Identity {
             }
             Identity::Token(token) => [Some(token), None, None],
         };
-        let secrets = secrets.into_iter().flatten();
-        secrets.fold(text.to_owned(), |text, secret| redact(&text, Some(secret.expose_secret())))
+        let mut secrets: Vec<&SecretString> = secrets.into_iter().flatten().collect();
+        // One may be a part of another.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose_secret().len()));
+        secrets.into_iter().fold(text.to_owned(), |text, secret| redact(&text, Some(secret.expose_secret())))
     }
 }
 
@@ -280,5 +282,7 @@ mod tests {
         for secret in ["AKAK", "SKSK", "TOKEN"] {
             assert!(!shown.contains(secret), "{shown}");
         }
+        let nested = keys("AKAK", "AKAKSKSK", None).redact("AKAK AKAKSKSK");
+        assert_eq!(nested, "<secret> <secret>");
     }
 }

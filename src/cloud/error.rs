@@ -66,15 +66,16 @@ pub enum Error {
     },
     /// A request was not sent, because the service refused this key a short while ago.
     #[error(
-        "not asked: the service refused this key, and more failures would lock it for 5 minutes; \
-         next try in {}s, or as soon as the key changes. Check the key of these credentials",
+        "not asked: the key or password was refused a short while ago, or got no answer, and more failures would lock it \
+         for 5 minutes; next try in {}s, or as soon as it changes. Check the key of these credentials",
         .0.as_secs()
     )]
     KeyHeld(Duration),
     /// IAM was not asked, because it refused this password before.
     #[error(
-        "not asked: IAM refused this password, which never worked, and more failures would lock the user; it is tried \
-         again when it changes, or after a restart. Check the domain, user and password"
+        "not asked: IAM refused this password for this project, it never worked, and more failures would lock the user; \
+         it is tried again when the password or the project changes, or after a restart. Check the domain, user and \
+         password, and that the user has a role in the project"
     )]
     WrongPassword,
     /// The project cannot be told by its region.
@@ -144,6 +145,7 @@ impl Refusal {
         match self.status {
             401 => Reason::Auth,
             400 if self.has_code("00010008") || self.has_code("00010009") => Reason::Auth,
+            403 if self.has_code("000000004") => Reason::Auth,
             403 => Reason::Forbidden,
             408 => Reason::Timeout,
             429 => Reason::Throttled,
@@ -154,8 +156,10 @@ impl Refusal {
     }
 
     fn is_key_refused(&self) -> bool {
-        // 00010009 (another tenant's project id) says nothing against the key.
-        self.status == 401 || (self.status == 400 && self.has_code("00010008"))
+        // 00010009 (another tenant's project id) says nothing against the key. The nine digits are no slip (contract, 2.2).
+        self.status == 401
+            || (self.status == 403 && self.has_code("000000004"))
+            || (self.status == 400 && self.has_code("00010008"))
     }
 
     /// Products with a gateway of their own say `APIG.` for `APIGW.`: the digits count.
@@ -236,6 +240,7 @@ mod tests {
             (400, "MSS.00010008", Reason::Auth, false, true),
             (400, "MSS.00010009", Reason::Auth, false, false),
             (403, "MSS.00000001", Reason::Forbidden, false, false),
+            (403, "MSS.000000004", Reason::Auth, false, true),
             (404, "APIGW.0101", Reason::BadRequest, false, false),
             (405, "APIG.0501", Reason::BadRequest, false, false),
             (429, "APIGW.0308", Reason::Throttled, true, false),

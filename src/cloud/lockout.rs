@@ -7,7 +7,7 @@
 //! a row. A changed secret is another key.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -29,6 +29,9 @@ const LONGEST_HOLD: Duration = Duration::from_secs(60 * 60);
 /// How many requests may be under way with a key that has worked: if it is revoked and all of them fail, the first
 /// try after the hold still is not the gateway's limit.
 const IN_FLIGHT: usize = 3;
+
+/// How many requests with a key that has not worked yet may remain without an answer before it rests.
+const UNANSWERED: u32 = 3;
 
 /// Which key a request uses, without saying it: a digest of everything secret in it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,8 +78,10 @@ struct State {
     accepted: bool,
     /// Whether it has ever been accepted.
     worked: bool,
-    /// A password that IAM refused and that never worked.
-    wrong: bool,
+    /// For whom a password was refused that has never worked.
+    wrong_for: BTreeSet<String>,
+    /// Requests without an answer while it has not worked.
+    unanswered: u32,
     hold: Option<Hold>,
     /// How long the next hold will last, less than [`HOLD`] standing for it.
     next_hold: Duration,
@@ -113,7 +118,7 @@ impl Keys {
     /// As [`Keys::admit`], for a password.
     ///
     /// # Errors
-    /// [`Error::WrongPassword`] for one that was refused and has never worked; else as [`Keys::admit`].
+    /// [`Error::WrongPassword`] for one that was refused for this scope and has never worked; else as [`Keys::admit`].
     pub async fn admit_password(&self, fingerprint: Fingerprint, project: &str) -> Result<Pass, Error> {
         self.key(fingerprint, true).admit(project).await
     }
@@ -164,7 +169,7 @@ impl Key {
     fn check(&self, project: &str) -> Result<(), Error> {
         let now = Instant::now();
         let mut state = self.lock();
-        if state.wrong {
+        if state.wrong_for.contains(project) {
             return Err(Error::WrongPassword);
         }
         let Some(hold) = &mut state.hold else { return Ok(()) };
@@ -199,6 +204,18 @@ impl Pass {
         }
     }
 
+    /// No answer came, though the request may have.
+    pub fn unanswered(self) {
+        let is_too_often = {
+            let mut state = self.key.lock();
+            state.unanswered += u32::from(!state.accepted);
+            !state.accepted && state.unanswered >= UNANSWERED
+        };
+        if is_too_often {
+            self.rest();
+        }
+    }
+
     /// Whether the key has ever been accepted.
     pub fn has_worked(&self) -> bool {
         self.key.lock().worked
@@ -206,10 +223,19 @@ impl Pass {
 
     /// The service refused the key.
     pub fn refused(self) {
+        {
+            let mut state = self.key.lock();
+            state.accepted = false;
+            if self.key.is_password && !state.worked {
+                state.wrong_for.insert(self.project.clone());
+            }
+        }
+        self.rest();
+    }
+
+    fn rest(self) {
         let now = Instant::now();
         let mut state = self.key.lock();
-        state.accepted = false;
-        state.wrong = self.key.is_password && !state.worked;
         if state.hold.as_ref().is_some_and(|hold| now < hold.until) {
             return; // of the requests that were under way together, the first one's refusal counts
         }

@@ -3,20 +3,33 @@
 //! Source of the facts: contract, section 6. Unlike the SDK, which takes whatever single project comes, only one that
 //! is enabled and really has that name will do.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use serde::Deserialize;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::error::Error;
+use crate::usage::Reason;
+
+/// How long a failure stands for everybody who asks.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// An id that is looked up once, by whoever needs it first.
 #[derive(Debug)]
 pub(super) struct ProjectId {
-    /// A plain mutex: held to read or change this one word, never across an await.
-    known: Mutex<Option<Arc<str>>>,
+    /// A plain mutex: held to read or change these few words, never across an await.
+    state: Mutex<State>,
     /// Held by the one who looks it up.
     looking: Semaphore,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    known: Option<Arc<str>>,
+    failed: Option<(Instant, Arc<Error>)>,
 }
 
 #[derive(Deserialize)]
@@ -38,36 +51,51 @@ fn yes() -> bool {
 
 impl ProjectId {
     pub fn new() -> Arc<Self> {
-        Arc::new(ProjectId { known: Mutex::default(), looking: Semaphore::new(1) })
+        Arc::new(ProjectId { state: Mutex::default(), looking: Semaphore::new(1) })
     }
 
     /// The id, if it is known.
     pub fn known(&self) -> Option<Arc<str>> {
-        self.lock().clone()
+        self.lock().known.clone()
     }
 
     /// The id, looked up if it is not known.
     ///
     /// # Errors
-    /// Why it could not be found.
+    /// Why it could not be found, by whoever looked last.
     pub async fn get(&self, look_up: impl Future<Output = Result<Arc<str>, Error>>) -> Result<Arc<str>, Error> {
         // The semaphore is never closed.
         let _looking = self.looking.acquire().await;
-        if let Some(id) = self.known() {
-            return Ok(id);
+        {
+            let state = self.lock();
+            match (&state.known, &state.failed) {
+                (Some(id), _) => return Ok(Arc::clone(id)),
+                (None, Some((at, error))) if at.elapsed() < PAUSE => return Err(Error::Source(Arc::clone(error))),
+                _ => {}
+            }
         }
-        let id = look_up.await?;
-        *self.lock() = Some(Arc::clone(&id));
-        Ok(id)
+        match look_up.await {
+            Ok(id) => {
+                *self.lock() = State { known: Some(Arc::clone(&id)), failed: None };
+                Ok(id)
+            }
+            // Of one key, which may be another one the next time.
+            Err(error) if error.reason() == Reason::Auth => Err(error),
+            Err(error) => {
+                let error = Arc::new(error);
+                self.lock().failed = Some((Instant::now(), Arc::clone(&error)));
+                Err(Error::Source(error))
+            }
+        }
     }
 
     /// Forgets the id, because the service says that it is another account's: the keys may be another account's now.
     pub fn forget(&self) {
-        *self.lock() = None;
+        self.lock().known = None;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<str>>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,11 +144,14 @@ mod tests {
         assert!(found("{}").unwrap_err().contains("no list of projects"));
     }
 
-    #[tokio::test]
-    async fn it_is_looked_up_once_and_again_after_a_failure() {
+    #[tokio::test(start_paused = true)]
+    async fn it_is_looked_up_once_and_again_a_while_after_a_failure() {
         let id = ProjectId::new();
         let fails = id.get(async { Err(Error::NoProject("none".to_owned())) });
         assert!(fails.await.is_err() && id.known().is_none());
+        let shared = id.get(async { panic!("not at once") }).await.unwrap_err();
+        assert!(shared.to_string().starts_with("none") && shared.reason() == Reason::BadRequest, "{shared}");
+        tokio::time::advance(PAUSE).await;
         assert_eq!(&*id.get(async { Ok("right".into()) }).await.unwrap(), "right");
         assert_eq!(&*id.get(async { panic!("not again") }).await.unwrap(), "right");
         id.forget();

@@ -22,6 +22,8 @@ const ID_TOKEN: &str = "HUAWEICLOUD_OIDC_ID_TOKEN";
 const TOKEN_FILE: &str = "HUAWEICLOUD_OIDC_TOKEN_FILE";
 const DURATION: &str = "HUAWEICLOUD_OIDC_DURATION_SECONDS";
 
+/// Names one project for everything the SDK does.
+pub(super) const PROJECT_ID: &str = "HUAWEICLOUD_SDK_PROJECT_ID";
 /// Where IAM is asked.
 pub(super) const IAM_ENDPOINT: &str = "HUAWEICLOUD_SDK_IAM_ENDPOINT";
 /// Where STS is asked.

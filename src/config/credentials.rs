@@ -90,13 +90,14 @@ fn pod_identity(mut section: Section<'_>, directory: &Path, environment: &Enviro
     let url = section.get("url").and_then(|node| {
         node.parse("an http or https URL without a user", |text| PodIdentity::is_url(text).then(|| text.to_owned()))
     });
-    let url = url.or_else(|| Some(environment.get(PodIdentity::URL_VARIABLE)?.to_owned()));
+    let given = || environment.get(PodIdentity::URL_VARIABLE).filter(|url| PodIdentity::is_url(url));
+    let url = url.or_else(|| given().map(str::to_owned));
     let token = section.get("token").map(|node| secret(&node, directory));
     let token = token.or_else(|| Some(Secret::File(environment.get(PodIdentity::TOKEN_VARIABLE)?.into())));
     if url.is_none() || token.is_none() {
         let [url, token] = [PodIdentity::URL_VARIABLE, PodIdentity::TOKEN_VARIABLE];
         section.problem(format!(
-            "expected url and token, or the environment variables {url} and {token}, which CCE sets in pods whose \
+            "expected url and token, or the environment variables {url} (an http or https URL without a user) and {token}, which CCE sets in pods whose \
              service account is associated with an agency"
         ));
     }

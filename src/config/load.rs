@@ -7,8 +7,8 @@ use reqwest::Certificate;
 use serde_json::Value;
 
 use super::{
-    Api, Config, CredentialsSource, DEFAULT_CREDENTIALS, Endpoint, Environment, Problem, Secret, chain, read::Reader,
-    sections,
+    Api, Config, CredentialsSource, DEFAULT_CREDENTIALS, Endpoint, Environment, Problem, Secret, chain, file,
+    read::Reader, sections,
 };
 
 /// The scalars that a variable `METASTUDIO_<SECTION>__<KEY>` may set. Secrets are not among them.
@@ -42,7 +42,7 @@ pub struct Loaded {
 /// Loads and validates the configuration file, with the scalars that the environment overrides. Secrets named in it
 /// must be there: a missing one is a problem.
 pub async fn load(path: &Path, environment: &Environment) -> Loaded {
-    let text = match tokio::fs::read_to_string(path).await {
+    let text = match file::read_to_string(path).await {
         Ok(text) => text,
         Err(error) => {
             let expected = format!("cannot be read: {error}; name the file with --config.file");
@@ -80,7 +80,7 @@ fn parse(
     let mut warnings = Vec::new();
     let mut builder = config::Config::builder().add_source(File::from_str(text, FileFormat::Yaml));
     for name in environment.names().filter(|name| name.starts_with(PREFIX)) {
-        let key = name.trim_start_matches(PREFIX).to_ascii_lowercase().replace("__", ".");
+        let key = name.strip_prefix(PREFIX).unwrap_or_default().to_ascii_lowercase().replace("__", ".");
         match (SCALARS.contains(&key.as_str()), environment.get(name)) {
             (true, Some(value)) => {
                 builder = builder.set_override(&key, value)?;
@@ -124,7 +124,8 @@ async fn finish(mut config: Config, mut problems: Vec<Problem>, text: String, en
         let problem = |(key, error)| Problem::error(format!("credentials.{name}.{key}"), error);
         problems.extend(unreadable.into_iter().map(problem));
     }
-    problems.extend(check_ca_file(&config.api));
+    problems.extend(unused_project_ids(&config, environment).await);
+    problems.extend(read_ca_file(&mut config.api).await);
     problems.sort_by_key(|problem| problem.is_warning);
     let is_valid = problems.iter().all(|problem| problem.is_warning);
     Loaded { config: is_valid.then_some(config), problems, text }
@@ -158,17 +159,48 @@ async fn unreadable(source: &CredentialsSource, environment: &Environment) -> Ve
     errors
 }
 
-/// Whether the CA file can be used, as far as can be told without connecting.
-fn check_ca_file(api: &Api) -> Option<Problem> {
-    let path = api.ca_file.as_ref()?;
-    let read = std::fs::read(path).map_err(|error| error.to_string());
-    let parsed = read.and_then(|pem| Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()));
-    let expected = match parsed {
-        Ok(certificates) if certificates.is_empty() => format!("{} holds no PEM certificate", path.display()),
-        Ok(_) => return None,
-        Err(error) => format!("cannot use {}: {error}", path.display()),
+/// Warns where the SDK would take the id of a project from elsewhere: here it is that of the region's own project, and
+/// one id for all projects would be wrong as soon as there are two.
+async fn unused_project_ids(config: &Config, environment: &Environment) -> Vec<Problem> {
+    let warning = |path: String, what: &str| Problem {
+        path,
+        found: None,
+        expected: format!(
+            "{what} is not used for projects without project_id: they are the ones named like their region"
+        ),
+        is_warning: true,
     };
-    Some(Problem::error("api.ca_file", expected))
+    let mut warnings = Vec::new();
+    for project in config.projects.iter().filter(|project| project.project_id.is_none()) {
+        let path = format!("projects.{}.project_id", project.name);
+        if environment.get(chain::PROJECT_ID).is_some() {
+            warnings.push(warning(path.clone(), chain::PROJECT_ID));
+        }
+        if let Some(CredentialsSource::Profile(profile)) = config.credentials.get(&project.credentials)
+            && profile.names_a_project().await
+        {
+            warnings.push(warning(path, &format!("project_id in {}", profile.path.display())));
+        }
+    }
+    warnings
+}
+
+/// Reads the CA file; a problem if it cannot be used.
+async fn read_ca_file(api: &mut Api) -> Option<Problem> {
+    let path = api.ca_file.as_ref()?;
+    let read = file::read(path).await.map_err(|error| error.to_string());
+    let parsed = read.and_then(|pem| match Certificate::from_pem_bundle(&pem) {
+        Ok(certificates) if certificates.is_empty() => Err("it holds no PEM certificate".to_owned()),
+        Ok(_) => Ok(pem),
+        Err(error) => Err(error.to_string()),
+    });
+    match parsed {
+        Ok(pem) => {
+            api.ca = pem;
+            None
+        }
+        Err(error) => Some(Problem::error("api.ca_file", format!("cannot use {}: {error}", path.display()))),
+    }
 }
 
 #[cfg(test)]
@@ -444,6 +476,9 @@ zzz: 1
         let without_id = minimal().replace(&format!(", project_id: {ID}"), "");
         let (config, problems) = load_with(&without_id, &[]).await;
         assert_eq!(config.unwrap_or_else(|| panic!("{problems:?}")).projects[0].project_id, None);
+        let (config, problems) = load_with(&without_id, &[("HUAWEICLOUD_SDK_PROJECT_ID", ID)]).await;
+        assert!(config.is_some() && problems.len() == 1, "{problems:?}");
+        assert!(problems[0].contains("HUAWEICLOUD_SDK_PROJECT_ID is not used"), "{problems:?}");
         let text = without_id.replace("region: cn-north-4", "endpoint: 'https://example.com'");
         let (config, problems) = load_with(&text, &[]).await;
         assert!(config.is_none() && problems[0].contains("projects[0].project_id: is missing"), "{problems:?}");
@@ -454,7 +489,7 @@ zzz: 1
         let not_pem = tempfile::NamedTempFile::new().unwrap();
         for (api, problem) in [
             ("ca_file: /nowhere.pem".to_owned(), "cannot use /nowhere.pem"),
-            (format!("ca_file: {}", not_pem.path().display()), "holds no PEM certificate"),
+            (format!("ca_file: {}", not_pem.path().display()), "it holds no PEM certificate"),
             ("proxy: 'socks5://127.0.0.1:1'".to_owned(), "the URL of an HTTP proxy"),
         ] {
             let (config, problems) = load_with(&format!("{}api: {{{api}}}", minimal()), &[]).await;

@@ -2,13 +2,13 @@
 //!
 //! Source: contract, 7.6. The SDK's reader interpolates, so that a `%` breaks it; here a value is what is written.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use configparser::ini::Ini;
 use secrecy::SecretString;
 use thiserror::Error;
 
-use super::{Environment, Profile, secret::printable};
+use super::{Environment, Profile, file, secret::printable};
 
 /// Names another file than the one in the home directory.
 pub(super) const VARIABLE: &str = "HUAWEICLOUD_SDK_CREDENTIALS_FILE";
@@ -31,6 +31,7 @@ pub struct ProfileKeys {
 pub struct ProfileError {
     path: PathBuf,
     what: String,
+    is_missing: bool,
 }
 
 impl Profile {
@@ -64,17 +65,25 @@ impl Profile {
         })
     }
 
+    /// Whether the file names a project, which would be the SDK's.
+    pub(super) async fn names_a_project(&self) -> bool {
+        self.load().await.is_ok_and(|ini| ini.get(SECTION, "project_id").is_some_and(|id| !id.trim().is_empty()))
+    }
+
     /// Whether the file is there and has keys of projects; a file that cannot be read is there.
     pub(super) async fn is_there(&self) -> bool {
         match self.load().await {
             Ok(ini) => ini.get_map_ref().contains_key(SECTION),
-            Err(_) => tokio::fs::try_exists(&self.path).await.unwrap_or(true),
+            Err(error) => !error.is_missing,
         }
     }
 
     async fn load(&self) -> Result<Ini, ProfileError> {
-        let text = tokio::fs::read_to_string(&self.path).await;
-        let text = text.map_err(|error| self.error(format!("cannot be read: {error}")))?;
+        let text = file::read_to_string(&self.path).await;
+        let text = text.map_err(|error| ProfileError {
+            is_missing: error.kind() == io::ErrorKind::NotFound,
+            ..self.error(format!("cannot be read: {error}"))
+        })?;
         let mut ini = Ini::new();
         ini.set_inline_comment_symbols(Some(&[]));
         // The reader says which line, and nothing of what is there.
@@ -83,7 +92,7 @@ impl Profile {
     }
 
     fn error(&self, what: String) -> ProfileError {
-        ProfileError { path: self.path.clone(), what }
+        ProfileError { path: self.path.clone(), what, is_missing: false }
     }
 }
 

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
+use super::file;
+
 /// The process environment, as an argument: variables that are not UTF-8 are left out.
 #[derive(Clone, Default)]
 pub struct Environment(Arc<BTreeMap<String, String>>);
@@ -129,7 +131,7 @@ impl Secret {
                 value.into()
             }
             Secret::File(path) => {
-                let content = tokio::fs::read_to_string(path).await;
+                let content = file::read_to_string(path).await;
                 content.map_err(|source| SecretError::NoFile { path: path.clone(), source })?.into()
             }
         })

@@ -113,6 +113,7 @@ fn api(mut section: Section<'_>, directory: &Path) -> Api {
         page_size: section.get("page_size").and_then(|node| node.integer(1..=1000)).unwrap_or(default.page_size),
         iam_endpoint: section.get("iam_endpoint").and_then(|node| endpoint(&node)),
         ca_file: section.get("ca_file").and_then(|node| node.text()).map(|path| directory.join(path)),
+        ca: Vec::new(),
         proxy: section.get("proxy").and_then(|node| {
             let expected = "the URL of an HTTP proxy, such as http://proxy.example:3128";
             node.hide().parse(expected, |text| {

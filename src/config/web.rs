@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,7 +17,7 @@ use sha2::{Digest, Sha256};
 use yaml_rust2::{Yaml, YamlLoader};
 
 use super::{
-    Problem,
+    Problem, file,
     read::{Node, Reader, Section},
 };
 
@@ -109,6 +110,9 @@ const CIPHER_SUITES_OF_1_3: [&str; 3] =
 /// Key exchanges, by Go's names: all that rustls has.
 pub const CURVES: [&str; 4] = ["X25519", "CurveP256", "CurveP384", "X25519MLKEM768"];
 
+/// Costs of a hash. The dearest takes some seconds, which whoever comes has to wait for.
+const COSTS: RangeInclusive<u32> = 4..=16;
+
 /// Headers that may be set, and their values if there are but a few.
 const HEADERS: [(&str, &[&str]); 5] = [
     ("Content-Security-Policy", &[]),
@@ -137,7 +141,7 @@ pub async fn load_web(path: &Path) -> LoadedWeb {
         fingerprint,
     };
     let mut digest = Sha256::new();
-    let text = match tokio::fs::read_to_string(path).await {
+    let text = match file::read_to_string(path).await {
         Ok(text) => text,
         Err(error) => return failed(format!("cannot be read: {error}"), Sha256::digest(error.to_string()).into()),
     };
@@ -151,13 +155,15 @@ pub async fn load_web(path: &Path) -> LoadedWeb {
     // Read twice at the most: the first time says which files there are to be read.
     root(reader.root(&tree), &mut files);
     let directory = path.parent().unwrap_or(Path::new(""));
-    for (file, content) in &mut files.contents {
-        *content =
-            tokio::fs::read(directory.join(file)).await.map(SecretSlice::from).map_err(|error| error.to_string());
-        match content {
-            Ok(bytes) => digest.update(bytes.expose_secret()),
-            Err(error) => digest.update(error),
-        }
+    for (name, content) in &mut files.contents {
+        *content = file::read(&directory.join(name)).await.map(SecretSlice::from).map_err(|error| error.to_string());
+        let (is_there, bytes) = match &content {
+            Ok(bytes) => (1, bytes.expose_secret()),
+            Err(error) => (0, error.as_bytes()),
+        };
+        digest.update([is_there]);
+        digest.update(bytes.len().to_be_bytes());
+        digest.update(bytes);
     }
     let reader = Reader::default();
     let config = root(reader.root(&tree), &mut files);
@@ -209,7 +215,8 @@ fn value(yaml: &Yaml) -> Result<Value, String> {
 }
 
 fn root(mut section: Section<'_>, files: &mut Files) -> WebConfig {
-    let tls = section.get("tls_server_config").and_then(|node| tls(node.section(), files));
+    let tls_node = section.get("tls_server_config").map(|node| if node.is_mapping() { node } else { node.hide() });
+    let tls = tls_node.and_then(|node| tls(node.section(), files));
     let mut http = section.section("http_server_config");
     let http2 = http.get("http2").and_then(|node| boolean(&node)).unwrap_or(true);
     let headers = http.get("headers").map_or_else(Vec::new, |node| headers(&node));
@@ -223,7 +230,9 @@ fn root(mut section: Section<'_>, files: &mut Files) -> WebConfig {
 fn tls(mut section: Section<'_>, files: &mut Files) -> Option<TlsConfig> {
     let mut pem = |section: &mut Section<'_>, inline: &'static str, file: &'static str| {
         let text = section.get(inline).map(Node::hide);
-        let path = section.get(file);
+        // A key where its file should be named must not be shown.
+        let path =
+            section.get(file).map(|node| if node.contains('\n') || node.contains(' ') { node.hide() } else { node });
         match (text, path) {
             (Some(_), Some(path)) => {
                 path.problem(format!("either {inline} or {file}"));
@@ -247,7 +256,8 @@ fn tls(mut section: Section<'_>, files: &mut Files) -> Option<TlsConfig> {
     let key = pem(&mut section, "key", "key_file");
     let client_ca = pem(&mut section, "client_ca", "client_ca_file");
     let client_auth = section.get("client_auth_type").map_or(Some(ClientAuth::No), |node| client_auth(&node));
-    let client_allowed_sans = texts(section.get("client_allowed_sans"), |_| true, "a name");
+    let sans_node = section.get("client_allowed_sans");
+    let client_allowed_sans = texts(sans_node.clone(), |_| true, "a name");
     let min_node = section.get("min_version");
     let min = min_node.as_ref().map_or(Some(TlsVersion::Tls12), version);
     let max = section.get("max_version").map_or(Some(TlsVersion::Tls13), |node| version(&node));
@@ -276,19 +286,27 @@ fn tls(mut section: Section<'_>, files: &mut Files) -> Option<TlsConfig> {
     if verifies && !has_ca {
         section.problem("expected client_ca or client_ca_file, against which client certificates are verified");
     }
-    if !client_allowed_sans.is_empty() && client_auth == Some(ClientAuth::No) {
-        section.problem("client_allowed_sans without client_auth_type would check nobody");
+    if let Some(node) = &sans_node {
+        if client_allowed_sans.is_empty() {
+            node.problem("at least one name; without the key, all are allowed");
+        }
+        // Anybody can give a certificate of their own making any name.
+        if client_auth.is_some() && !verifies {
+            node.problem(
+                "client_auth_type RequireAndVerifyClientCert with it: names that nobody vouches for mean nothing",
+            );
+        }
     }
     if let (Some(node), Some(min), Some(max)) = (&min_node, min, max)
         && min > max
     {
         node.problem("a version that is not above max_version");
     }
-    if max == Some(TlsVersion::Tls12)
+    if min == Some(TlsVersion::Tls12)
         && !cipher_suites.is_empty()
         && !cipher_suites.iter().any(|name| CIPHER_SUITES.contains(&name.as_str()))
     {
-        section.problem("expected a cipher suite of TLS 1.2 among cipher_suites, for max_version is TLS12");
+        section.problem("expected a cipher suite of TLS 1.2 among cipher_suites, or min_version TLS13");
     }
     section.finish();
     let (cert_path, cert) = cert?;
@@ -354,15 +372,13 @@ fn headers(node: &Node<'_>) -> Vec<(&'static str, String)> {
 }
 
 fn users(node: &Node<'_>) -> BTreeMap<String, SecretString> {
-    let expected = "a bcrypt hash, as htpasswd -nBC 10 prints it, in quotes";
+    let expected = "a bcrypt hash of a cost from 4 to 16, as htpasswd -nBC 10 prints it, in quotes";
     let user = |(name, node): (&str, Node<'_>)| {
         if name.contains(':') {
             node.problem("a user name without a colon, which basic authentication cannot send");
         }
         let hash = node.parse(expected, |text| {
-            text.parse::<bcrypt::HashParts>()
-                .is_ok_and(|parts| (4..=31).contains(&parts.get_cost()))
-                .then(|| text.into())
+            text.parse::<bcrypt::HashParts>().is_ok_and(|parts| COSTS.contains(&parts.get_cost())).then(|| text.into())
         });
         Some((name.to_owned(), hash?))
     };
@@ -370,20 +386,22 @@ fn users(node: &Node<'_>) -> BTreeMap<String, SecretString> {
 }
 
 fn rate_limit(mut section: Section<'_>) -> Option<RateLimit> {
-    let interval =
-        section.require("interval", "the time in which one request is allowed, such as 1s").and_then(|node| {
-            node.read("a duration such as 1s, or 0 for no limit", |value| match value {
-                Value::String(text) => humantime::parse_duration(text).ok(),
-                // Go writes a duration in nanoseconds where it has no unit.
-                number => number.as_u64().map(Duration::from_nanos),
-            })
-        });
-    let burst = section
-        .require("burst", "how many requests may come at once")
-        .and_then(|node| node.integer(1..=1_000_000))
-        .and_then(|burst| u32::try_from(burst).ok());
+    let interval = section.get("interval").and_then(|node| {
+        node.read("a duration such as 1s, or 0 for no limit", |value| match value {
+            Value::String(text) => humantime::parse_duration(text).ok(),
+            // Go writes a duration in nanoseconds where it has no unit.
+            number => number.as_u64().map(Duration::from_nanos),
+        })
+    });
+    let interval = interval.filter(|interval| !interval.is_zero());
+    let burst = match interval {
+        // With a burst of none, which is the toolkit's default, nobody would ever come in.
+        Some(_) => section.require("burst", "how many requests may come at once"),
+        None => section.get("burst"),
+    };
+    let burst = burst.and_then(|node| node.integer(1..=1_000_000)).and_then(|burst| u32::try_from(burst).ok());
     section.finish();
-    Some(RateLimit { interval: interval.filter(|interval| !interval.is_zero())?, burst: burst? })
+    Some(RateLimit { interval: interval?, burst: burst? })
 }
 
 fn boolean(node: &Node<'_>) -> Option<bool> {

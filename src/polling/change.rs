@@ -40,17 +40,18 @@ impl Change {
         } = new;
         let is_same_source = *credentials == old.credentials
             && after.credentials.get(credentials) == before.credentials.get(credentials);
-        // An id that is looked up is the one that the credentials find in the region.
-        let is_same_project =
-            *project_id == old.project_id && (project_id.is_some() || (*region == old.region && is_same_source));
+        // An id that is looked up is the one that the credentials find in the region, where they are told to.
+        let is_same_look_up =
+            *region == old.region && is_same_source && after.api.iam_endpoint == before.api.iam_endpoint;
+        let is_same_project = *project_id == old.project_id && (project_id.is_some() || is_same_look_up);
         let is_same_question = *endpoint == old.endpoint
             && is_same_project
-            && *windows == old.windows
+            && is_same_set(windows, &old.windows)
             && after.timezone == before.timezone
-            && *user_ids == old.user_ids
+            && is_same_set(user_ids, &old.user_ids)
             && *app_user_id == old.app_user_id
-            && *resource_types == old.resource_types
-            && *business_types == old.business_types;
+            && is_same_set(resource_types, &old.resource_types)
+            && is_same_set(business_types, &old.business_types);
         let is_same_manner = *region == old.region
             && is_same_source
             && *interval == old.interval
@@ -74,6 +75,11 @@ impl Change {
     pub fn keeps_usage(self) -> bool {
         self <= Change::Manner
     }
+}
+
+/// Whether two lists, of which neither has anything twice, differ in their order at the most.
+fn is_same_set<T: PartialEq>(list: &[T], other: &[T]) -> bool {
+    list.len() == other.len() && list.iter().all(|element| other.contains(element))
 }
 
 #[cfg(test)]
@@ -113,6 +119,7 @@ projects:
             ("concurrency: 8", "concurrency: 2", Change::Nothing),
             ("token: other", "token: another", Change::Nothing),
             ("interval: 5m", "interval: 300s", Change::Nothing),
+            ("windows: [today, this_month]", "windows: [this_month, today]", Change::Nothing),
             ("labels: {team: one}", "labels: {team: two}", Change::Looks),
             ("stale_after: 15m", "stale_after: 20m", Change::Looks),
             ("project_id: a1", "project_id: a1, budgets: [{window: today, minutes: 5}]", Change::Looks),
@@ -143,6 +150,8 @@ projects:
         assert_eq!(Change::between(it(&before), it(&before_looked_up)), Change::Question);
         let after = config(&looked_up.replace("secret_key: one", "secret_key: two")).await;
         assert_eq!(Change::between(it(&before_looked_up), it(&after)), Change::Question, "maybe another account");
+        let after = config(&looked_up.replace("page_size: 1000", "iam_endpoint: 'https://iam.example'")).await;
+        assert_eq!(Change::between(it(&before_looked_up), it(&after)), Change::Question, "maybe another cloud");
         let explicit = "endpoint: 'https://metastudio.cn-north-4.myhuaweicloud.com', project_id: a1";
         let after = config(&BEFORE.replace("region: cn-north-4, project_id: a1", explicit)).await;
         assert_eq!(Change::between(it(&before), it(&after)), Change::Manner, "the same place, another IAM");

@@ -168,6 +168,7 @@ impl<P: Poll> Schedule<P> {
         let mut before: HashMap<String, Running<P>> =
             self.running.drain(..).map(|running| (running.poller.name().to_owned(), running)).collect();
         let mut targets = Vec::with_capacity(plan.projects.len());
+        let mut is_news = false;
         for (Planned { poller, target, keeps_usage }, place) in plan.projects.into_iter().zip(places) {
             targets.push((target, keeps_usage));
             let running = match before.remove(poller.name()) {
@@ -177,16 +178,21 @@ impl<P: Poll> Schedule<P> {
                         other.task.abort();
                         other.failing
                     });
+                    is_news = true;
                     self.start(poller, place, failing)
                 }
             };
             self.running.push(running);
         }
         for gone in before.into_values() {
+            is_news = true;
             gone.task.abort();
         }
         self.writer.replace(targets);
-        self.expect_progress();
+        if is_news {
+            // Otherwise what is stuck is stuck still.
+            self.expect_progress();
+        }
     }
 
     /// Polls a project now, and then at its place in the interval.
@@ -568,10 +574,13 @@ mod tests {
     async fn polling_is_stuck_when_nothing_ends_that_should() {
         let is_stuck = |world: &World| world.reader.is_stuck(Instant::now());
         // The time limit is 60 s, the margin 30 s; this fake does not keep to it.
-        let world = run_for(89, 1, &[("a", "g", 1000, 300, false), ("b", "h", 1000, 10, false)]).await;
+        let (world, fakes) = world(1, &[("a", "g", 1000, 300, false), ("b", "h", 1000, 10, false)]);
+        world.go_on_until(89).await;
         assert!(!is_stuck(&world));
         world.go_on_until(91).await;
         assert!(is_stuck(&world));
+        world.follow(&fakes, 1).await;
+        assert!(is_stuck(&world), "a reload that changes nothing is no progress");
         world.go_on_until(300).await;
         assert!(!is_stuck(&world), "the first has ended, the second is under way");
         world.go_on_until(1000).await;

@@ -3,7 +3,7 @@
 //! The files are looked at again when somebody comes, at most once a second, so that new certificates, keys and users
 //! count from then on. What is wrong, or half written, is said once and the old state stays. Two things cannot change
 //! while the exporter runs: whether there is TLS at all, because clients would be met by something else than they
-//! speak; and the path of the file.
+//! speak; and whether users are asked for at all, because a file that was cut off would open the door.
 
 use std::{
     path::PathBuf,
@@ -62,7 +62,7 @@ struct State {
     config: WebConfig,
     acceptor: Option<TlsAcceptor>,
     headers: HeaderMap,
-    bucket: Option<Bucket>,
+    bucket: Option<Arc<Bucket>>,
 }
 
 impl std::fmt::Debug for State {
@@ -136,9 +136,15 @@ impl Guard {
     async fn look(self: &Arc<Self>) {
         let Some(path) = self.path.clone() else { return };
         let is_due = || self.looked().at.elapsed() >= PAUSE;
-        let Some(permit) = is_due().then(|| Arc::clone(&self.looking).try_acquire_owned().ok()).flatten() else {
+        if !is_due() {
             return;
-        };
+        }
+        // Who comes while somebody looks waits for what comes of it.
+        let permit = timeout(PATIENCE, Arc::clone(&self.looking).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else { return };
+        if !is_due() {
+            return;
+        }
         let guard = Arc::clone(self);
         let look = tokio::spawn(async move {
             let loaded = load_web(&path).await;
@@ -152,16 +158,24 @@ impl Guard {
             }
             drop(permit);
         });
-        // It goes on all the same; a file on a dead mount holds nobody up for longer.
+        // It goes on all the same; a file on a dead mount holds nobody up for longer, and is said to be unreadable.
         let _ = timeout(PATIENCE, look).await;
     }
 
     fn take(&self, loaded: LoadedWeb) {
-        let state = State::of(loaded).and_then(|state| {
-            if state.acceptor.is_some() == self.speaks_tls() {
-                return Ok(state);
+        let state = State::of(loaded).and_then(|mut state| {
+            let before = self.state.load_full();
+            if state.acceptor.is_some() != before.acceptor.is_some() {
+                return Err(vec![Problem::error("tls_server_config", "TLS is switched on or off by a restart only")]);
             }
-            Err(vec![Problem::error("tls_server_config", "TLS is switched on or off by a restart only")])
+            if state.config.users.is_empty() && !before.config.users.is_empty() {
+                let text = "there are no users any more; that everybody may come in takes a restart";
+                return Err(vec![Problem::error("basic_auth_users", text)]);
+            }
+            if state.config.rate_limit == before.config.rate_limit {
+                state.bucket.clone_from(&before.bucket);
+            }
+            Ok(state)
         });
         match state {
             Ok(state) => {
@@ -196,7 +210,7 @@ impl State {
             Some((name, HeaderValue::from_str(value).ok()?))
         };
         let headers = config.headers.iter().filter_map(header).collect();
-        let bucket = config.rate_limit.map(Bucket::new);
+        let bucket = config.rate_limit.map(|limit| Arc::new(Bucket::new(limit)));
         Ok(State { config, acceptor, headers, bucket })
     }
 }

@@ -14,8 +14,8 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     header::{
-        ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-        HeaderName, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+        ACCEPT, ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
+        CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
     },
 };
 use tokio::{
@@ -110,6 +110,8 @@ impl Site {
         self.requests.count(self.handler(path), answer.status.as_u16());
         let mut response = respond(answer);
         response.headers_mut().insert(name, value);
+        // Nobody who is not let in keeps a connection from others. (HTTP/2 has no such header, and hyper leaves it out.)
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response
     }
 

@@ -112,9 +112,9 @@ impl Server {
             };
             match accepted {
                 (Ok((stream, peer)), Ok(permit)) => {
-                    let (server, watcher) = (Arc::clone(&self), graceful.watcher());
+                    let (server, watcher, stop) = (Arc::clone(&self), graceful.watcher(), stop.clone());
                     tokio::spawn(async move {
-                        if let Err(error) = server.serve_connection(stream, watcher).await {
+                        if let Err(error) = server.serve_connection(stream, watcher, stop).await {
                             tracing::debug!(%peer, %error, "connection ended early");
                         }
                         drop(permit);
@@ -136,12 +136,25 @@ impl Server {
         }
     }
 
-    async fn serve_connection(self: Arc<Self>, stream: TcpStream, watcher: Watcher) -> Result<(), BoxError> {
+    async fn serve_connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        watcher: Watcher,
+        stop: CancellationToken,
+    ) -> Result<(), BoxError> {
         // Answers are written whole; waiting to fill a segment would only delay them.
         let _ = stream.set_nodelay(true);
         let Some(acceptor) = self.guard.acceptor().await else { return self.serve_http1(stream, watcher).await };
-        let Some(stream) = timeout(self.limits.head, expect_tls(stream)).await?? else { return Ok(()) };
-        let stream = timeout(self.limits.head, acceptor.accept(stream)).await??;
+        let handshake = async {
+            let Some(stream) = expect_tls(stream).await? else { return Ok::<_, io::Error>(None) };
+            Ok(Some(acceptor.accept(stream).await?))
+        };
+        let stream = tokio::select! {
+            // Nobody waits for an answer yet.
+            () = stop.cancelled() => return Ok(()),
+            stream = timeout(self.limits.head, handshake) => stream??,
+        };
+        let Some(stream) = stream else { return Ok(()) };
         match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => self.serve_http2(stream, watcher).await,
             _ => self.serve_http1(stream, watcher).await,

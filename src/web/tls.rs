@@ -43,9 +43,10 @@ pub(super) fn server_config(tls: &TlsConfig, http2: bool) -> Result<ServerConfig
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder
-        .with_single_cert(chain, key)
-        .map_err(|error| problem(key_path, format!("cannot be used with the certificate: {error}")))?;
+    let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => problem(key_path, "is not the key of the certificate".to_owned()),
+        error => problem(tls.cert_path, format!("cannot be used: {error}")),
+    })?;
     config.ignore_client_order = tls.prefer_server_cipher_suites;
     config.alpn_protocols = if http2 { vec![b"h2".into(), b"http/1.1".into()] } else { vec![b"http/1.1".into()] };
     Ok(config)

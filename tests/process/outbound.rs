@@ -225,6 +225,7 @@ async fn online_no_key_is_tried_twice() {
         assert_eq!(ended.code, Some(1));
         assert_eq!(ended.stdout.matches("credentials: ").count(), 3, "{}", ended.stdout);
         assert_eq!(ended.stdout.matches("not asked: ").count(), 2, "{}", ended.stdout);
+        assert_eq!(ended.stdout.contains("\nIAM at http://127.0.0.1:"), place == "iam", "{}", ended.stdout);
         assert!(!ended.stdout.contains("hunter2"), "{}", ended.stdout);
         let seen = cloud.simulator.seen().split_off(before);
         let refused: Vec<_> = seen.iter().filter(|seen| seen.status == Some(401)).collect();

@@ -56,10 +56,8 @@ async fn it_is_told_of_start_reload_and_end() {
     let (ready, before) = systemd.wait_for("READY=1");
     assert_eq!(ready, "READY=1 STATUS=Polling");
     assert!(before.iter().all(|message| message.contains("EXTEND_TIMEOUT_USEC=30000000")), "{before:?}");
-    assert!(
-        before.contains(&"STATUS=2 of 3 projects have been polled EXTEND_TIMEOUT_USEC=30000000".to_owned()),
-        "{before:?}"
-    );
+    let is_status = |message: &String| message.contains(" of 3 projects have been polled ");
+    assert!(!before.is_empty() && before.iter().all(is_status), "{before:?}");
 
     daemon.signal("HUP");
     let reloading = systemd.next();

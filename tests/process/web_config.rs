@@ -151,6 +151,7 @@ async fn only_users_come_in_wherever_they_ask() {
     for path in ["/metrics", "/", "/-/healthy", "/-/ready", "/-/reload", "/nowhere", "/metrics/", "//metrics"] {
         let response = client.get(world.url(path)).send().await.unwrap();
         assert_eq!(response.status(), 401, "{path}");
+        assert_eq!(response.version(), Version::HTTP_2, "which has no header Connection");
         assert!(response.headers()["www-authenticate"].to_str().unwrap().starts_with("Basic realm="));
         assert!(!response.text().await.unwrap().contains("metastudio_"), "{path}");
     }
@@ -282,7 +283,10 @@ async fn what_is_new_counts_without_a_restart_and_what_is_wrong_does_not() {
     assert_eq!(world.status_of("alice", "two").await, Some(200));
     world.daemon.wait_for_log("web configuration, or a file that it names, has changed");
 
-    for wrong in ["nonsense", &format!("{TLS}basic_auth_users: {{alice: hunter2}}"), "basic_auth_users: {}"] {
+    let without_users = [TLS.to_owned(), format!("{TLS}basic_auth_users:\n")];
+    let without_tls = users(&[("alice", "two")]);
+    let in_clear = format!("{TLS}basic_auth_users: {{alice: hunter2}}");
+    for wrong in ["nonsense", "", &in_clear, &without_users[0], &without_users[1], &without_tls] {
         world.replace("web.yaml", wrong);
         World::pass_a_second().await;
         for _ in 0..3 {
@@ -291,8 +295,9 @@ async fn what_is_new_counts_without_a_restart_and_what_is_wrong_does_not() {
         }
     }
     let log = world.daemon.log_text();
-    assert_eq!(log.matches("the old one stays in force").count(), 3, "each is said once: {log}");
+    assert_eq!(log.matches("the old one stays in force").count(), 6, "each is said once: {log}");
     assert!(log.contains("TLS is switched on or off by a restart only") && !log.contains("hunter2"), "{log}");
+    assert!(log.contains("there are no users any more"), "{log}");
     world.replace("web.yaml", &format!("{TLS}{}", users(&[("alice", "two")])));
     World::pass_a_second().await;
     assert_eq!(world.status_of("bob", "three").await, Some(401));
@@ -329,15 +334,15 @@ async fn a_wrong_file_is_an_error_at_the_start_and_of_check() {
     let cloud = Cloud::new(&[]).await;
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("web.yaml");
-    std::fs::write(&path, "rate_limit: {}").unwrap();
+    std::fs::write(&path, "rate_limit: {interval: often}").unwrap();
     let flag = format!("--web.config.file={}", path.display());
     let ended = run(&cloud.config(FAST), &["serve", "--web.listen-address=127.0.0.1:0", &flag]).await;
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.contains("web configuration: rate_limit.interval: is missing"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("web configuration: rate_limit.interval: found"), "{}", ended.stderr);
     for arguments in [&["check", &flag][..], &["--config.check", &flag]] {
         let ended = run(&cloud.config(FAST), arguments).await;
         assert_eq!(ended.code, Some(1));
-        assert!(ended.stdout.contains("error: web configuration: rate_limit.burst: is missing"), "{}", ended.stdout);
+        assert!(ended.stdout.contains("error: web configuration: rate_limit.interval: found"), "{}", ended.stdout);
     }
     std::fs::write(&path, "rate_limit: {interval: 1s, burst: 1}").unwrap();
     assert_eq!(run(&cloud.config(FAST), &["check", &flag]).await.code, Some(0));

@@ -104,7 +104,8 @@ def test_promtool_accepts_the_text_format(demo):
     text = requests.get(f"{exporter}/metrics", headers={"Accept": "text/plain"}).text
     result = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
     # Minutes are what the service meters, bills and sells: a deliberate exception from base units.
-    assert result.stderr.splitlines() == ['metastudio_usage_minutes use base unit "seconds" instead of "minutes"']
+    finding = 'use base unit "seconds" instead of "minutes"'
+    assert result.stderr.splitlines() == [f"metastudio_{name}_minutes {finding}" for name in ("budget", "usage")]
 
 
 def test_the_reference_parser_accepts_openmetrics(demo):

@@ -1,8 +1,7 @@
 //! Source: an IAM user with a password, for whom IAM issues tokens of one project each.
 //!
 //! Source of the facts: contract, section 5. A token lives 24 hours; a new one does not end the old ones. IAM locks a
-//! user after wrong passwords, so one that never worked is tried once, by one project; one that has worked rests
-//! after a refusal as a key does ([`Keys`]).
+//! user after wrong passwords, so they are kept as keys are, and more carefully ([`Keys`]).
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -85,14 +84,16 @@ impl TokenIssuer {
         let password = self.user.password.read_password(&self.environment).await;
         let password = password.map_err(|error| Error::Credentials(error.to_string()))?;
         let fingerprint = Fingerprint::of([&self.user.domain, &self.user.user, password.expose_secret()]);
-        let pass = self.keys.admit_password(fingerprint, project_id.as_deref().unwrap_or(&region)).await?;
+        let endpoint = self.user.endpoint.clone().unwrap_or_else(|| Endpoint::of_iam(&region));
+        let scope = format!("{} at {endpoint}", project_id.as_deref().unwrap_or(&region));
+        let pass = self.keys.admit_password(fingerprint, &scope).await?;
         match &*self.lock() {
             Some((at, error)) if at.elapsed() < PAUSE && !pass.has_worked() => {
                 return Err(Error::Source(Arc::clone(error)));
             }
             _ => {}
         }
-        match self.ask(&password, project_id, &region).await {
+        match self.ask(&endpoint, &password, project_id, &region).await {
             Ok(fetched) => {
                 pass.accepted();
                 *self.lock() = None;
@@ -102,7 +103,12 @@ impl TokenIssuer {
                 pass.refused();
                 Err(Error::Refused(refusal))
             }
+            // About this project, and none of the others.
+            Err(Error::Refused(refusal)) if refusal.status < 500 => Err(Error::Refused(refusal)),
             Err(error) => {
+                if matches!(error, Error::Timeout(_)) {
+                    pass.unanswered();
+                }
                 let error = Arc::new(error);
                 *self.lock() = Some((Instant::now(), Arc::clone(&error)));
                 Err(Error::Source(error))
@@ -110,12 +116,17 @@ impl TokenIssuer {
         }
     }
 
-    async fn ask(&self, password: &SecretString, project_id: Option<String>, region: &str) -> Result<Fetched, Error> {
+    async fn ask(
+        &self,
+        endpoint: &Endpoint,
+        password: &SecretString,
+        project_id: Option<String>,
+        region: &str,
+    ) -> Result<Fetched, Error> {
         let project = match &project_id {
             Some(id) => json!({"id": id}),
             None => json!({"name": region}),
         };
-        let endpoint = self.user.endpoint.clone().unwrap_or_else(|| Endpoint::of_iam(region));
         let body = json!({"auth": {
             "identity": {
                 "methods": ["password"],

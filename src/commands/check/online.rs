@@ -11,7 +11,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use crate::{
     cloud::{Client, Connector, Error, UsageQuery, client::RequestLog, usage_api},
     commands::{fleet::clients, print},
-    config::{Api, Config, Environment, Project},
+    config::{Api, Config, CredentialsSource, Endpoint, Environment, Project},
     usage::{Bounds, Reason},
 };
 
@@ -19,13 +19,20 @@ use crate::{
 pub(super) async fn run(config: &Config, environment: &Environment) -> anyhow::Result<bool> {
     // The first answer counts, whatever it is.
     let connector = Connector::new(Api { max_retries: 0, ..config.api.clone() }, Utc::now)?;
+    let mut all_well = true;
+    let width = config.projects.iter().map(|project| project.name.chars().count()).max().unwrap_or_default().max(4);
+    for (name, endpoint) in services(config) {
+        print(&format!("\n{name} at {endpoint}\n"))?;
+        for step in connector.reach(&endpoint).await {
+            print(&line(step.name, width, &step.result))?;
+            all_well &= step.result.is_ok();
+        }
+    }
     let mut by_endpoint: BTreeMap<String, Vec<(&Project, Client)>> = BTreeMap::new();
     for (project, client) in clients(&connector, config, environment)? {
         by_endpoint.entry(project.endpoint.to_string()).or_default().push((project, client));
     }
     let slots = Arc::new(Semaphore::new(config.poll.concurrency));
-    let width = config.projects.iter().map(|project| project.name.chars().count()).max().unwrap_or_default().max(4);
-    let mut all_well = true;
     for (endpoint, projects) in by_endpoint {
         print(&format!("\n{endpoint}\n"))?;
         let Some((first, _)) = projects.first() else { continue };
@@ -58,6 +65,29 @@ pub(super) async fn run(config: &Config, environment: &Environment) -> anyhow::R
         }
     }
     Ok(all_well)
+}
+
+/// The services that give credentials or ids of projects, each once. (The metadata service and the agent of a node are
+/// not asked for anything without a key to give.)
+fn services(config: &Config) -> Vec<(&'static str, Endpoint)> {
+    let mut services: Vec<(&str, Endpoint)> = Vec::new();
+    for project in &config.projects {
+        let iam = || config.api.iam_endpoint.clone().unwrap_or_else(|| Endpoint::of_iam(&project.region));
+        let needed = match config.credentials.get(&project.credentials) {
+            Some(CredentialsSource::IamUser(user)) => [Some(("IAM", user.endpoint.clone().unwrap_or_else(iam))), None],
+            Some(CredentialsSource::Oidc(oidc)) => {
+                let sts = oidc.endpoint.clone().unwrap_or_else(|| Endpoint::of_sts(&project.region));
+                [Some(("STS", sts)), project.project_id.is_none().then(|| ("IAM", iam()))]
+            }
+            _ => [project.project_id.is_none().then(|| ("IAM", iam())), None],
+        };
+        for service in needed.into_iter().flatten() {
+            if !services.contains(&service) {
+                services.push(service);
+            }
+        }
+    }
+    services
 }
 
 /// Asks for one page; says how far that got.

@@ -56,8 +56,12 @@ impl Reloader {
 
     async fn reload(&mut self) -> Result<(), String> {
         let start = Instant::now();
-        let _reloading = systemd::Reloading::begin(&self.reader);
-        match self.try_to_reload().await {
+        let reloading = systemd::Reloading::begin(&self.reader);
+        let result = self.try_to_reload().await;
+        if let Some(reloading) = reloading {
+            reloading.end();
+        }
+        match result {
             Ok(Changes { added, removed, changed, unchanged }) => {
                 let duration = start.elapsed().as_secs_f64();
                 tracing::info!(added, removed, changed, unchanged, duration, "configuration reloaded");
@@ -65,7 +69,10 @@ impl Reloader {
             }
             Err(error) => {
                 self.config.failed();
-                tracing::error!("reload failed, the old configuration stays in force: {error:#}");
+                // What is wrong with the configuration has been said line by line.
+                let summary = error.to_string();
+                let summary = summary.lines().next().unwrap_or_default();
+                tracing::error!("reload failed, the old configuration stays in force: {summary}");
                 Err(format!("Reload failed, the old configuration stays in force:\n{error:#}\n"))
             }
         }
@@ -80,7 +87,8 @@ impl Reloader {
             loaded.problems.iter().filter(|problem| !problem.is_warning).map(ToString::to_string).collect();
         let Valid { config, hash, loaded } =
             valid(loaded).map_err(|error| anyhow!("{error}\n{}", errors.join("\n")))?;
-        let (fleet, plan, changes) = self.fleet.renewed(config, &self.environment)?;
+        let renewed = self.fleet.renewed(config, &self.environment).map_err(|error| anyhow!("{error:#}"));
+        let (fleet, plan, changes) = renewed?;
         // From here on nothing can fail.
         let (followed, is_followed) = oneshot::channel();
         self.plans.send(NewPlan { plan, followed }).await.map_err(|_| anyhow!("polling has ended"))?;

@@ -69,11 +69,12 @@ pub(super) fn stopping() {
     notify(&[NotifyState::Stopping, NotifyState::Status("Shutting down")]);
 }
 
-/// While it lives, systemd knows that the configuration is being loaded.
+/// A reload that systemd knows of.
 pub(super) struct Reloading(());
 
 impl Reloading {
-    /// `None` before the daemon is ready: systemd takes the end of a reload for readiness.
+    /// Says that the configuration is being loaded. `None` before the daemon is ready: systemd takes the end of a
+    /// reload for readiness.
     pub fn begin(reader: &Reader) -> Option<Self> {
         if !reader.load().is_ready() {
             return None;
@@ -84,10 +85,9 @@ impl Reloading {
         }
         Some(Reloading(()))
     }
-}
 
-impl Drop for Reloading {
-    fn drop(&mut self) {
+    /// Says that this is over. Not when it is dropped: that may be the end of the daemon.
+    pub fn end(self) {
         notify(&[NotifyState::Ready]);
     }
 }
