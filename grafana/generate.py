@@ -1,0 +1,29 @@
+#!/usr/bin/env python3
+"""Writes the dashboards in dashboards/. `pip install -r requirements.txt`, change this, run it, commit both."""
+
+import json
+import sys
+from pathlib import Path
+
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
+import health
+import usage
+
+DIRECTORY = Path(__file__).parent / "dashboards"
+
+
+def generate():
+    """The text of each file by its name."""
+    models = (usage.overview(), usage.project(), health.health())
+    return {f"{model.uid}.json": text(model) for model in models}
+
+
+def text(model):
+    return json.dumps(model, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    for name, content in generate().items():
+        (DIRECTORY / name).write_text(content)
+        print(f"{DIRECTORY / name}: {len(content)} bytes", file=sys.stderr)
