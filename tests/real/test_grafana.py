@@ -1,0 +1,506 @@
+"""The dashboards: are they what Grafana reads, and does every query find data in a Prometheus that scrapes a demo?"""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+
+import sdk
+from conftest import BINARY, ENVIRONMENT, Running, free_port, wait_for
+from schema import UNITS, as_panel_reads, faults, lost, plain, read
+
+GRAFANA = Path(__file__).parents[2] / "grafana"
+DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((GRAFANA / "dashboards").glob("*.json"))}
+PANELS = [
+    pytest.param(name, panel, id=f"{name}-{panel['id']}")
+    for name, dashboard in DASHBOARDS.items()
+    for panel in dashboard["panels"]
+    if panel["type"] != "row"
+]
+SHANGHAI = timezone(timedelta(hours=8))
+DAY = 86400
+
+
+# The files.
+
+
+def test_the_files_are_what_the_generator_writes():
+    sys.path.insert(0, str(GRAFANA))
+    import generate
+
+    written = {path.name: path.read_text() for path in (GRAFANA / "dashboards").iterdir()}
+    assert written == generate.generate()
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_a_dashboard_is_of_grafanas_types(name):
+    dashboard = DASHBOARDS[name]
+    model = read(dashboard)
+    assert list(faults(model)) == []
+    assert list(lost(dashboard, plain(model))) == []
+
+
+@pytest.mark.parametrize("name, panel", PANELS)
+def test_a_panels_overrides_are_of_grafanas_types(name, panel):
+    for override in panel["fieldConfig"]["overrides"]:
+        read_back, properties = as_panel_reads(panel["type"], override["properties"])
+        assert list(faults(read_back)) == []
+        assert properties == override["properties"]
+
+
+@pytest.mark.parametrize("name, panel", PANELS)
+def test_a_panel_says_what_it_shows_in_which_unit(name, panel):
+    assert panel["title"] and panel["description"]
+    assert panel["description"].endswith(".") and "  " not in panel["description"]
+    properties = [one for override in panel["fieldConfig"]["overrides"] for one in override["properties"]]
+    units = [panel["fieldConfig"]["defaults"]["unit"]] + [one["value"] for one in properties if one["id"] == "unit"]
+    assert set(units) <= UNITS | {"suffix:min"}
+    assert [target["refId"] for target in panel["targets"]] == list("ABCDEF")[: len(panel["targets"])]
+    assert all(target["legendFormat"].strip() for target in panel["targets"])
+
+
+def objects(value):
+    if isinstance(value, dict):
+        yield value
+    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else []:
+        yield from objects(one)
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_no_datasource_is_hard_coded(name):
+    dashboard = DASHBOARDS[name]
+    chosen = {"type": "prometheus", "uid": "${datasource}"}
+    first, *others = dashboard["templating"]["list"]
+    assert (first["type"], first["name"], first["query"]) == ("datasource", "datasource", "prometheus")
+    assert "current" not in first and "datasource" not in first
+    panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    targets = [target for panel in panels for target in panel["targets"]]
+    assert all(one["datasource"] == chosen for one in [*others, *panels, *targets])
+    named = [one["uid"] for one in objects(dashboard) if "uid" in one and one is not dashboard]
+    assert set(named) == {"${datasource}"}
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_panels_have_a_place_and_an_id_of_their_own(name):
+    panels = DASHBOARDS[name]["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken = set()
+    for place in (panel["gridPos"] for panel in panels):
+        assert place["x"] + place["w"] <= 24
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, place
+        taken |= cells
+    # No holes either.
+    assert len(taken) == 24 * max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels)
+
+
+BUILT_IN = {"__all", "__rate_interval", "__range", "__url_time_range", "__data", "__field"}
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_only_variables_that_exist_are_used(name):
+    dashboard = DASHBOARDS[name]
+    defined = {variable["name"] for variable in dashboard["templating"]["list"]}
+    used = set(re.findall(r"\$\{?(\w+)", json.dumps(dashboard)))
+    assert defined <= used <= defined | BUILT_IN
+
+
+def test_the_dashboards_lead_to_each_other():
+    for name, dashboard in DASHBOARDS.items():
+        assert name == dashboard["uid"]
+        links = dashboard["links"]
+        assert {link["url"].split("?")[0] for link in links} == {f"/d/{other}" for other in DASHBOARDS} - {f"/d/{name}"}
+        for link in links:
+            assert link["keepTime"] and (link["includeVars"] or "${datasource:queryparam}" in link["url"])
+        for link in objects(dashboard["panels"]):
+            if "url" in link:
+                page, query = re.fullmatch(r"/d/([\w-]+)\?(.*)", link["url"]).groups()
+                assert page in DASHBOARDS
+                assert "${__url_time_range}" in query and "${datasource:queryparam}" in query
+
+
+def test_provisioning_names_what_is_there():
+    [source] = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yaml").read_text())["datasources"]
+    assert source["type"] == "prometheus"
+    interval = re.search(r"scrape_interval: (\w+)", Path("deploy/prometheus/prometheus.yml").read_text()).group(1)
+    assert source["jsonData"]["timeInterval"] == interval
+    [provider] = yaml.safe_load((GRAFANA / "provisioning/dashboards/metastudio.yaml").read_text())["providers"]
+    readme = (GRAFANA / "README.md").read_text()
+    assert provider["options"]["path"] in readme
+
+
+# The queries.
+
+# Until the exporter exports budgets, they are said here: one of each form, and one that nothing was used of.
+BUDGETS = {
+    ("campaign", "this_month", "", ""): 6000,
+    ("studio-prod", "this_month", "", ""): 5000,
+    ("studio-prod", "this_month", "", "VIDEO_2D"): 2000,
+    ("studio-prod", "this_month", "video_time_2d_model", "VIDEO_2D"): 1500,
+    ("studio-prod", "today", "", "PICTURE_2D"): 10,
+    ("live-commerce", "this_month", "", ""): 20000,
+    ("live-commerce", "this_month", "video_time_2d_model", ""): 1000,
+    # Its usage is not known.
+    ("nowhere", "this_month", "", ""): 1,
+}
+
+
+def budgets():
+    for (project, window, resource_type, business_type), minutes in BUDGETS.items():
+        labels = f'project="{project}",window="{window}"'
+        labels += f',resource_type="{resource_type}"' if resource_type else ""
+        labels += f',business_type="{business_type}"' if business_type else ""
+        yield f"metastudio_budget_minutes{{{labels}}} {minutes}"
+
+
+def young_month():
+    """A project that has used one minute in the first minute of its month."""
+    start = time.time() - 60
+    yield 'metastudio_usage_minutes{project="young",window="this_month",resource_type="",business_type="VIDEO_2D"} 1'
+    yield f'metastudio_window_start_timestamp_seconds{{project="young",window="this_month"}} {start}'
+    yield f'metastudio_window_end_timestamp_seconds{{project="young",window="this_month"}} {start + 30 * DAY}'
+
+
+def other_units():
+    """Of a resource type, which those of the simulated cloud have not."""
+    types = 'resource_type="channel",business_type="CHAT_2D",unit="CHANNEL"'
+    yield f'metastudio_usage_other{{project="studio-prod",window="this_month",{types}}} 2.5'
+
+
+def many():
+    """A hundred projects, each of which has used one minute more than the one before."""
+    start = time.time() - 10 * DAY
+    for index in range(100):
+        project = f'project="many-{index:02}"'
+        yield f"metastudio_project_info{{{project}}} 1"
+        for window in "today", "yesterday", "this_month":
+            types = 'resource_type="video_time_2d_model",business_type="VIDEO_2D"'
+            yield f'metastudio_usage_minutes{{{project},window="{window}",{types}}} {100_000 + index}'
+            yield f'metastudio_window_start_timestamp_seconds{{{project},window="{window}"}} {start}'
+            yield f'metastudio_window_end_timestamp_seconds{{{project},window="{window}"}} {start + 30 * DAY}'
+        yield f'metastudio_budget_minutes{{{project},window="this_month"}} 150000'
+
+
+class Said(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.end_headers()
+        self.wfile.write("\n".join([*budgets(), *young_month(), *other_units(), *many(), ""]).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+def past():
+    """What `yesterday` was for nine days: of the day n of the year, n minutes; polled five minutes after midnight."""
+    midnight = datetime.now(SHANGHAI).replace(hour=0, minute=0, second=0, microsecond=0)
+    # Every five hours, so that there is little to import; and before and after the poll.
+    times = [timedelta(minutes=minutes) for minutes in (2, 10, 300, 600, 900, 1200)]
+    moments = [midnight - timedelta(days=days) + time for days in range(10, 1, -1) for time in times]
+    for metric in "metastudio_usage_minutes", "metastudio_usage_number":
+        yield f"# TYPE {metric} gauge"
+        for project in ["past", *sdk.PROJECTS]:
+            for business_type, resource_type in ("VIDEO_2D", "video_time_2d_model"), ("LIVE_2D", ""):
+                types = f'resource_type="{resource_type}",business_type="{business_type}"'
+                labels = f'project="{project}",window="yesterday",{types}'
+                for moment in moments:
+                    day = (moment - timedelta(minutes=5)).date() - timedelta(days=1)
+                    yield f"{metric}{{{labels}}} {day.timetuple().tm_yday} {int(moment.timestamp())}"
+    yield "# EOF\n"
+
+
+@pytest.fixture(scope="module")
+def prometheus(demo, tmp_path_factory):
+    """The address of a Prometheus that scrapes the demo; a second exporter that polls the same projects, of which the
+    cloud says odd things, with temporary keys; and what the two cannot have."""
+    directory = tmp_path_factory.mktemp("grafana")
+    (directory / "past.txt").write_text("\n".join(past()))
+    subprocess.run(
+        [
+            "promtool",
+            "tsdb",
+            "create-blocks-from",
+            "openmetrics",
+            "--quiet",
+            directory / "past.txt",
+            directory / "data",
+        ],
+        check=True,
+        env=ENVIRONMENT,
+    )
+    said = ThreadingHTTPServer(("127.0.0.1", 0), Said)
+    threading.Thread(target=said.serve_forever, daemon=True).start()
+    second, port = free_port(), free_port()
+    config = yaml.safe_load(Path("deploy/prometheus/prometheus.yml").read_text())
+    config["global"]["scrape_interval"] = "1s"
+    [scrape] = config["scrape_configs"]
+    [target] = scrape["static_configs"]
+    target["targets"] = [demo[0].removeprefix("http://"), f"127.0.0.1:{second}"]
+    other = {"job_name": "said", "static_configs": [{"targets": [f"127.0.0.1:{said.server_port}"]}]}
+    config["scrape_configs"].append(other)
+    (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
+    started = [
+        Running(
+            directory,
+            "prometheus",
+            f"--config.file={directory / 'prometheus.yml'}",
+            f"--storage.tsdb.path={directory / 'data'}",
+            "--storage.tsdb.retention.time=90d",
+            f"--web.listen-address=127.0.0.1:{port}",
+        )
+    ]
+    url = f"http://127.0.0.1:{port}"
+
+    def ready():
+        assert started[0].process.poll() is None, started[0].text()
+        try:
+            return requests.get(f"{url}/-/ready").status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    def has(query):
+        wait_for(lambda: instant(url, query), query)
+
+    wait_for(ready, "Prometheus to be ready")
+    has("metastudio_exporter_build_info")
+    # What it says first is scraped before its first poll is over, which has to be tried again.
+    flags = ["--fault=throttle:project=campaign,times=1,retry_after=4", "--fault=odd-rows"]
+    started.append(directory_run(directory, "cloud", BINARY, "simulate", "--web.listen-address=127.0.0.1:0", *flags))
+    cloud = started[-1].find(r"is at (http://[0-9.:]+)")
+    projects = [
+        {"name": name, "region": "cn-north-4", "endpoint": cloud, "project_id": project_id}
+        for name, project_id in sdk.PROJECTS.items()
+    ]
+    settings = {"credentials": {"vm": {"ecs_agency": {"endpoint": cloud}}}, "projects": projects}
+    (directory / "config.yaml").write_text(yaml.safe_dump(settings))
+    address = f"--web.listen-address=127.0.0.1:{second}"
+    file = f"--config.file={directory / 'config.yaml'}"
+    started.append(directory_run(directory, "second", BINARY, "serve", file, address))
+    has("sum(rate(metastudio_api_request_duration_seconds_count[5m])) > 0")
+    has("count(metastudio_up) == 6")
+    has("sum(rate(metastudio_exporter_http_requests_total[5m])) > 0")
+    has("metastudio_budget_minutes")
+    yield url
+    for running in reversed(started):
+        running.stop()
+    said.shutdown()
+
+
+def directory_run(directory, name, *command):
+    (directory / name).mkdir()
+    return Running(directory / name, *command)
+
+
+def ask(url, path, **parameters):
+    answer = requests.get(f"{url}/api/v1/{path}", params=parameters).json()
+    assert answer["status"] == "success", (answer, parameters)
+    return answer["data"]
+
+
+def instant(url, query, at=None):
+    samples = ask(url, "query", query=query, **({"time": at} if at else {}))["result"]
+    return [(sample["metric"], float(sample["value"][1])) for sample in samples]
+
+
+def seconds(duration):
+    number, unit = re.fullmatch(r"(?:now-)?(\d+)([smhd])", duration).groups()
+    return int(number) * {"s": 1, "m": 60, "h": 3600, "d": DAY}[unit]
+
+
+def fill_in(text, values, built_in=()):
+    """As Grafana does."""
+    for name, value in [*values.items(), *built_in]:
+        text = re.sub(rf"\$(?:{name}\b|\{{{name}\}})", lambda _, value=value: value, text)
+    assert "$" not in text, text
+    return text
+
+
+def regex(values):
+    escaped = [re.sub(r"[\\^$.*+?()\[\]{}|]", r"\\\\\g<0>", value) for value in values]
+    return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
+
+
+def options(url, variable, values):
+    """The values of a variable: those of its query, with the variables before it filled in."""
+    selector, label = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]).groups()
+    found = ask(url, f"label/{label}/values", **{"match[]": fill_in(selector, values)})
+    return [value for value in found if not value.startswith("many-")]
+
+
+def selections(url, dashboard):
+    """All values of all variables; and, by variable, each value of it with all of the others."""
+    chosen, each = {}, {}
+    for variable in dashboard["templating"]["list"][1:]:
+        name = variable["name"]
+        found = options(url, variable, chosen)
+        assert found, variable
+        if variable["multi"]:
+            assert variable["includeAll"]
+            chosen[name] = variable.get("allValue") or regex(found)
+        else:
+            preferred = variable.get("current", {}).get("value", "studio-prod")
+            assert preferred in found
+            chosen[name] = preferred
+        each[name] = [regex([value]) if variable["multi"] else value for value in found]
+    return chosen, {name: [chosen | {name: value} for value in values] for name, values in each.items()}
+
+
+def run(url, dashboard, panel, target, values):
+    """The result of a query, as Grafana asks it."""
+    span = seconds(dashboard["time"]["from"])
+    minimum = panel.get("interval")
+    step = max(seconds(minimum) if minimum else 1, span // 1000)
+    query = fill_in(target["expr"], values, [("__rate_interval", f"{step + 1}s"), ("__range", f"{span}s")])
+    if target.get("instant"):
+        return [(labels, [value]) for labels, value in instant(url, query)]
+    # Grafana's steps are multiples of it, and so of days; but the demo is too young for shorter ones.
+    end = time.time() // DAY * DAY if minimum == "1d" else time.time()
+    result = ask(url, "query_range", query=query, start=end - span // step * step, end=end, step=step)["result"]
+    return [(series["metric"], [float(value) for _, value in series["values"]]) for series in result]
+
+
+@pytest.mark.parametrize("name, panel", PANELS)
+def test_every_query_of_a_panel_finds_data(name, panel, prometheus):
+    dashboard = DASHBOARDS[name]
+    everything, each = selections(prometheus, dashboard)
+
+    def finds(target, values):
+        """The labels of what a query finds, if that is anything."""
+        result = run(prometheus, dashboard, panel, target, values)
+        return [set(labels) for labels, numbers in result if any(number == number for number in numbers)]
+
+    found = {}
+    for target in panel["targets"]:
+        found[target["refId"]] = set().union(*finds(target, everything))
+        assert finds(target, everything), target["expr"]
+        for variable, choices in each.items():
+            # A project may have no live streams, and an exporter no keys that expire.
+            assert any([finds(target, values) for values in choices]), f"{target['expr']} by {variable}"
+        assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= found[target["refId"]]
+    if panel["type"] == "table":
+        # Every label has a column, and every column is a label or a value.
+        names = panel["transformations"][1]["options"]["renameByName"]
+        values = {f"Value #{ref}" for ref in found} if len(found) > 1 else {"Value"}
+        assert set(names) == values.union(*found.values())
+        assert {override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]} <= set(names.values())
+
+
+@pytest.mark.parametrize("name, panel", PANELS)
+def test_a_panel_is_readable_with_a_hundred_projects(name, panel, prometheus):
+    if panel["type"] == "table":
+        assert panel["options"]["footer"]["enablePagination"]
+        return
+    everything, _ = selections(prometheus, DASHBOARDS[name])
+    for target in panel["targets"]:
+        assert len(run(prometheus, DASHBOARDS[name], panel, target, everything)) <= 11
+        # The exporters here have but three projects.
+        assert "{{project}}" not in target["legendFormat"] or "topk(10," in target["expr"]
+
+
+def test_the_top_and_the_others_are_all(prometheus):
+    shares = {labels["project"]: value for labels, value in instant(prometheus, expression("metastudio-overview", 25))}
+    [(_, total)] = instant(prometheus, expression("metastudio-overview", 1))
+    assert set(shares) == {f"many-{index}" for index in range(90, 100)} | {"others"}
+    assert sum(shares.values()) == pytest.approx(total)
+
+
+def expression(name, panel_id, ref="A", **values):
+    values = {"project": ".*", "business_type": ".*", "window": "this_month"} | values
+    [panel] = [panel for panel in DASHBOARDS[name]["panels"] if panel["id"] == panel_id]
+    [target] = [target for target in panel["targets"] if target["refId"] == ref]
+    return fill_in(target["expr"], values)
+
+
+def test_replicas_count_once(demo, prometheus):
+    names = "|".join(sdk.PROJECTS)
+    [(_, total)] = instant(prometheus, expression("metastudio-overview", 1, window="yesterday", project=f"({names})"))
+    text = requests.get(f"{demo[0]}/metrics").text
+    samples = re.findall(r'^metastudio_usage_minutes\{[^}]*window="yesterday"[^}]*\} (\S+)$', text, re.MULTILINE)
+    assert total == pytest.approx(sum(map(float, samples)))
+    assert total > 0
+
+
+def usage(prometheus, project, window, resource_type, business_type):
+    """Of one exporter, by hand."""
+    types = f'resource_type=~"{resource_type or ".*"}", business_type=~"{business_type or ".*"}"'
+    selected = f'metastudio_usage_minutes{{project="{project}", window="{window}", {types}}}'
+    samples = instant(prometheus, f"{selected} and on (instance) (metastudio_exporter_build_info)")
+    most = {}
+    for labels, value in samples:
+        key = labels.get("resource_type"), labels["business_type"]
+        most[key] = max(most.get(key, 0), value)
+    return sum(most.values())
+
+
+@pytest.mark.parametrize("panel, ref, kind", [(12, "A", "budget"), (12, "B", "used"), (12, "C", "share")])
+def test_budgets_count_what_they_are_for(prometheus, panel, ref, kind):
+    names = "project", "window", "resource_type", "business_type"
+    # The business type that is chosen is another matter.
+    answer = instant(prometheus, expression("metastudio-overview", panel, ref, business_type="LIVE_2D"))
+    actual = {tuple(labels.get(name, "") for name in names): value for labels, value in answer}
+    assert len(actual) == len(answer) >= 100
+    actual = {budget: value for budget, value in actual.items() if not budget[0].startswith("many-")}
+    expected = {}
+    for budget, minutes in BUDGETS.items():
+        if kind == "budget":
+            expected[budget] = minutes
+        elif budget[0] != "nowhere":
+            expected[budget] = usage(prometheus, *budget) / (minutes if kind == "share" else 1)
+    assert actual == pytest.approx(expected)
+    if kind == "used":
+        assert actual["studio-prod", "today", "", "PICTURE_2D"] == 0
+        assert (
+            0
+            < actual["live-commerce", "this_month", "video_time_2d_model", ""]
+            < actual["live-commerce", "this_month", "", ""]
+        )
+
+
+def test_the_forecast_is_in_proportion_and_does_not_start_absurd(prometheus):
+    forecast = dict(
+        (labels["project"], value) for labels, value in instant(prometheus, expression("metastudio-overview", 22, "F"))
+    )
+    # One minute in the first minute is not 43200 in the month.
+    assert forecast["young"] == pytest.approx(30)
+    for project in sdk.PROJECTS:
+        bounds = [
+            instant(
+                prometheus,
+                f'max(metastudio_window_{bound}_timestamp_seconds{{project="{project}", window="this_month"}})',
+            )[0][1]
+            for bound in ("start", "end")
+        ]
+        over = max((time.time() - bounds[0]) / (bounds[1] - bounds[0]), 1 / 30)
+        assert forecast[project] == pytest.approx(usage(prometheus, project, "this_month", "", "") / over, rel=1e-3)
+    # What has ended is its own forecast.
+    [(_, ended)] = instant(
+        prometheus, expression("metastudio-project", 5, project="studio-prod").replace("this_month", "yesterday")
+    )
+    assert ended == pytest.approx(usage(prometheus, "studio-prod", "yesterday", "", ""))
+
+
+@pytest.mark.parametrize("hours", [8, 9, 13, 0, -5, -10], ids="UTC{:+d}".format)
+def test_a_day_is_drawn_at_its_own_date(prometheus, hours):
+    zone = timezone(timedelta(hours=hours))
+    midnight = datetime.now(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    start, end = midnight - timedelta(days=9), midnight - timedelta(days=5)
+    query = expression("metastudio-project", 22, project="past", business_type="VIDEO_2D")
+    bounds = {"start": start.timestamp(), "end": end.timestamp(), "step": "1d"}
+    [series] = ask(prometheus, "query_range", query=query, **bounds)["result"]
+    assert len(series["values"]) == 5
+    for at, value in series["values"]:
+        assert float(value) == datetime.fromtimestamp(at, zone).timetuple().tm_yday
