@@ -42,6 +42,10 @@ def totals(usage):
 
 
 def budgets(usage, id, width):
+    def of_all(budgets):
+        """Rows are the same by their labels, of which each needs a value."""
+        return named(named(budgets, "business_type", "all"), "resource_type", "all")
+
     link = frame.project_link("__data.fields.Project")
     return panels.table_panel(
         id,
@@ -61,11 +65,11 @@ def budgets(usage, id, width):
             ("Value #E", "Forecast share", panels.share_column(BUDGET)),
         ],
         {
-            "A": usage.budget(),
-            "B": usage.budget_used(),
-            "C": usage.share_of_budget(usage.budget_used()),
-            "D": usage.budget_forecast(),
-            "E": usage.share_of_budget(usage.budget_forecast()),
+            "A": of_all(usage.budget()),
+            "B": of_all(usage.budget_used()),
+            "C": of_all(usage.share_of_budget(usage.budget_used())),
+            "D": of_all(usage.budget_forecast()),
+            "E": of_all(usage.share_of_budget(usage.budget_forecast())),
         },
         sort="Forecast share",
     )
