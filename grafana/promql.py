@@ -1,5 +1,6 @@
 """The PromQL of the dashboards: raw metrics, so that they work as imported, without recording rules."""
 
+from itertools import combinations
 from textwrap import indent
 
 # What tells the series of a project apart. Its own labels are the same on all of them. Taking the greatest of what is
@@ -57,20 +58,21 @@ class Selection:
     def budget(self):
         """Every budget of the projects, with its own selectors as labels."""
         selected = f"metastudio_budget_minutes{{{self.project}}}"
-        return f"max by (project, window, resource_type, business_type) ({selected})"
+        return f"max by ({ROW}) ({selected})"
 
     def budget_used(self):
         """The usage that each budget is for, with the labels of the budget; 0 where there was none yet.
 
-        A budget's missing selector is an empty label, and so is what a sum leaves out: the sums over everything, over
-        each business type, each resource type and each pair bear exactly the labels of the budgets that are for them.
-        Where two of them bear the same labels, because a row has an empty type itself, the wider one comes first. While
-        usage is withdrawn, there is none, rather than 0.
+        A budget's missing selector is an empty label, and so is what a sum leaves out: the sums over everything, by each
+        type, by user, and by each two or all of them bear exactly the labels of the budgets that are for them. Where
+        two of them bear the same labels, because a row has an empty type itself, the wider one comes first. While usage
+        is withdrawn, there is none, rather than 0.
         """
         known = f"metastudio_window_start_timestamp_seconds{{{self.project}}}"
         rows = f"max by ({ROW}) (metastudio_usage_minutes{{{self.project}}})"
-        wholes = ["", ", business_type", ", resource_type", ", resource_type, business_type"]
-        sums = "\n  or ".join(f"sum by (project, window{labels}) ({rows})" for labels in wholes)
+        selectors = ROW.split(", ")[2:]
+        kept = [few for number in range(len(selectors) + 1) for few in combinations(selectors, number)]
+        sums = "\n  or ".join(f"sum by ({', '.join(['project', 'window', *labels])}) ({rows})" for labels in kept)
         none = f"0 * {self.budget()} and on (project, window) {known}"
         return f"(\n  {sums}\n)\nand {self.budget()}\nor {none}"
 

@@ -44,7 +44,9 @@ def totals(usage):
 def budgets(usage, id, width):
     def of_all(budgets):
         """Rows are the same by their labels, of which each needs a value."""
-        return named(named(budgets, "business_type", "all"), "resource_type", "all")
+        for selector in "business_type", "resource_type", "user_id":
+            budgets = named(budgets, selector, "all")
+        return budgets
 
     link = frame.project_link("__data.fields.Project")
     return panels.table_panel(
@@ -58,6 +60,7 @@ def budgets(usage, id, width):
             ("window", "Window", None),
             ("business_type", "Business type", None),
             ("resource_type", "Resource type", None),
+            ("user_id", "User", None),
             ("Value #A", "Budget", panels.plain_column(MINUTES)),
             ("Value #B", "Used", panels.plain_column(MINUTES, 1)),
             ("Value #C", "Used share", panels.share_column(BUDGET)),
@@ -178,7 +181,7 @@ def overview():
                     f"The forecast of each budget's window as a share of the budget, the {TOP} greatest. {BUDGETS}",
                     "percentunit",
                     top(forecast_share),
-                    "{{project}} {{window}} {{business_type}} {{resource_type}}",
+                    "{{project}} {{window}} {{business_type}} {{resource_type}} {{user_id}}",
                     steps=BUDGET,
                     link=link,
                 ),
@@ -283,7 +286,7 @@ def overview():
 
 def project():
     usage = Selection('project="$project"')
-    whole = 'metastudio_budget_minutes{project="$project", window="this_month", resource_type="", business_type=""}'
+    whole = 'project="$project", window="this_month", resource_type="", business_type="", user_id=""'
     month = panels.series_panel(
         21,
         24,
@@ -294,7 +297,7 @@ def project():
         [
             panels.query(usage.minutes("", "this_month"), "Month to date"),
             panels.query(usage.forecast("", "this_month"), "Forecast", ref="B"),
-            panels.query(f"max({whole})", "Budget", ref="C"),
+            panels.query(f"max(metastudio_budget_minutes{{{whole}}})", "Budget", ref="C"),
         ],
     )
     month.override_by_name("Forecast", [m.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [10, 10]})])

@@ -144,26 +144,34 @@ def test_provisioning_names_what_is_there():
 
 # The queries.
 
-# Until the exporter exports budgets, they are said here: one of each form, and one that nothing was used of.
+# Those of the demo, and those of the second exporter: (project, window, resource type, business type, user).
 BUDGETS = {
-    ("campaign", "this_month", "", ""): 6000,
-    ("studio-prod", "this_month", "", ""): 5000,
-    ("studio-prod", "this_month", "", "VIDEO_2D"): 2000,
-    ("studio-prod", "this_month", "video_time_2d_model", "VIDEO_2D"): 1500,
-    ("studio-prod", "today", "", "PICTURE_2D"): 10,
-    ("live-commerce", "this_month", "", ""): 20000,
-    ("live-commerce", "this_month", "video_time_2d_model", ""): 1000,
-    # Its usage is not known.
-    ("nowhere", "this_month", "", ""): 1,
+    ("campaign", "this_month", "", "", ""): 6000,
+    ("live-commerce", "this_month", "", "", ""): 30000,
+    ("live-commerce", "this_month", "video_time_2d_model", "", ""): 1000,
+    ("studio-prod", "this_month", "", "VIDEO_2D", ""): 6000,
+    ("studio-prod", "this_month", "", "", ""): 5000,
+    ("studio-prod", "this_month", "video_time_2d_model", "VIDEO_2D", ""): 1500,
+    # Nothing was used of it.
+    ("studio-prod", "today", "", "PICTURE_2D", ""): 10,
+    ("by-user", "this_month", "", "", ""): 4000,
+    ("by-user", "this_month", "", "", "user-a"): 1000,
+    ("by-user", "this_month", "", "VIDEO_2D", "user-b"): 1000,
 }
+SELECTORS = "resource_type", "business_type", "user_id"
 
 
-def budgets():
-    for (project, window, resource_type, business_type), minutes in BUDGETS.items():
-        labels = f'project="{project}",window="{window}"'
-        labels += f',resource_type="{resource_type}"' if resource_type else ""
-        labels += f',business_type="{business_type}"' if business_type else ""
-        yield f"metastudio_budget_minutes{{{labels}}} {minutes}"
+def budgets(project):
+    """The configuration of a project's budgets."""
+    for (name, window, *values), minutes in BUDGETS.items():
+        if name == project:
+            selectors = {key: value for key, value in zip(SELECTORS, values, strict=True) if value}
+            yield {"window": window, "minutes": minutes, **selectors}
+
+
+def withdrawn():
+    """A budget whose project's usage is not known."""
+    yield 'metastudio_budget_minutes{project="nowhere",window="this_month"} 1'
 
 
 def young_month():
@@ -199,7 +207,7 @@ class Said(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; version=0.0.4")
         self.end_headers()
-        self.wfile.write("\n".join([*budgets(), *young_month(), *other_units(), *many(), ""]).encode())
+        self.wfile.write("\n".join([*withdrawn(), *young_month(), *other_units(), *many(), ""]).encode())
 
     def log_message(self, *_):
         pass
@@ -282,16 +290,17 @@ def prometheus(demo, tmp_path_factory):
     started.append(directory_run(directory, "cloud", BINARY, "simulate", "--web.listen-address=127.0.0.1:0", *flags))
     cloud = started[-1].find(r"is at (http://[0-9.:]+)")
     projects = [
-        {"name": name, "region": "cn-north-4", "endpoint": cloud, "project_id": project_id}
-        for name, project_id in sdk.PROJECTS.items()
+        {"name": name, "endpoint": cloud, "project_id": project_id, "budgets": [*budgets(name)]}
+        for name, project_id in (sdk.PROJECTS | {"by-user": sdk.PROJECTS["campaign"]}).items()
     ]
+    projects[-1]["user_ids"] = ["user-a", "user-b"]
     settings = {"credentials": {"vm": {"ecs_agency": {"endpoint": cloud}}}, "projects": projects}
     (directory / "config.yaml").write_text(yaml.safe_dump(settings))
     address = f"--web.listen-address=127.0.0.1:{second}"
     file = f"--config.file={directory / 'config.yaml'}"
     started.append(directory_run(directory, "second", BINARY, "serve", file, address))
     has("sum(rate(metastudio_api_request_duration_seconds_count[5m])) > 0")
-    has("count(metastudio_up) == 6")
+    has("count(metastudio_up) == 7")
     has("sum(rate(metastudio_exporter_http_requests_total[5m])) > 0")
     has("metastudio_budget_minutes")
     yield url
@@ -436,35 +445,33 @@ def test_replicas_count_once(demo, prometheus):
     assert total > 0
 
 
-def usage(prometheus, at, project, window, resource_type="", business_type=""):
-    """Of one exporter, by hand."""
-    types = f'resource_type=~"{resource_type or ".*"}", business_type=~"{business_type or ".*"}"'
-    selected = f'metastudio_usage_minutes{{project="{project}", window="{window}", {types}}}'
+def usage(prometheus, at, project, window, *values):
+    """By hand; of two exporters, as the one sees it that sees more."""
+    types = "".join(f', {key}="{value}"' for key, value in zip(SELECTORS, values, strict=False) if value)
+    selected = f'metastudio_usage_minutes{{project="{project}", window="{window}"{types}}}'
     most = {}
     for labels, value in instant(prometheus, selected, at):
-        key = labels.get("resource_type"), labels["business_type"]
+        key = tuple(labels.get(key) for key in SELECTORS)
         most[key] = max(most.get(key, 0), value)
     return sum(most.values())
 
 
 @pytest.mark.parametrize("ref, kind", [("A", "budget"), ("B", "used"), ("C", "share")])
 def test_budgets_count_what_they_are_for(prometheus, ref, kind):
-    names, at = ("project", "window", "resource_type", "business_type"), time.time()
+    at = time.time()
     # The business type that is chosen is another matter.
     answer = instant(prometheus, expression("metastudio-overview", 12, ref, business_type="LIVE_2D"), at)
-    actual = {tuple(labels[name] for name in names): value for labels, value in answer}
+    actual = {tuple(labels[name] for name in ("project", "window", *SELECTORS)): value for labels, value in answer}
     assert len(actual) == len(answer) >= 100
     actual = {budget: value for budget, value in actual.items() if not budget[0].startswith("many-")}
-    expected = {}
+    expected = {("nowhere", "this_month", "all", "all", "all"): 1} if kind == "budget" else {}
     for budget, minutes in BUDGETS.items():
+        used = usage(prometheus, at, *budget)
         named = tuple(selector or "all" for selector in budget)
-        if kind == "budget":
-            expected[named] = minutes
-        elif budget[0] != "nowhere":
-            expected[named] = usage(prometheus, at, *budget) / (minutes if kind == "share" else 1)
+        expected[named] = {"budget": minutes, "used": used, "share": used / minutes}[kind]
     assert actual == pytest.approx(expected)
     if kind == "used":
-        assert actual["studio-prod", "today", "all", "PICTURE_2D"] == 0
+        assert actual["studio-prod", "today", "all", "PICTURE_2D", "all"] == 0
 
 
 def test_the_forecast_is_in_proportion_and_does_not_start_absurd(prometheus):
