@@ -63,7 +63,7 @@ class Selection:
     def budget_used(self):
         """The usage that each budget is for, with the labels of the budget; 0 where there was none yet.
 
-        A budget's missing selector is an empty label, and so is what a sum leaves out: the sums over everything, by each
+        A missing selector of a budget is an empty label, as is what a sum leaves out: the sums over everything, by each
         type, by user, and by each two or all of them bear exactly the labels of the budgets that are for them. Where
         two of them bear the same labels, because a row has an empty type itself, the wider one comes first. While usage
         is withdrawn, there is none, rather than 0.

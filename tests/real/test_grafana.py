@@ -474,6 +474,22 @@ def test_budgets_count_what_they_are_for(prometheus, ref, kind):
         assert actual["studio-prod", "today", "all", "PICTURE_2D", "all"] == 0
 
 
+def test_budgets_that_will_be_exceeded_are_counted(prometheus):
+    at = time.time()
+    shares = [value for _, value in instant(prometheus, expression("metastudio-overview", 12, "E"), at)]
+    [(_, count)] = instant(prometheus, expression("metastudio-overview", 6), at)
+    # Those of the hundred are.
+    assert 100 <= count == sum(share > 1 for share in shares) < len(shares)
+
+
+def test_every_metric_exists(prometheus):
+    """Also where a query has another answer when there is none."""
+    queries = [target["expr"] for parameters in PANELS for target in parameters.values[1]["targets"]]
+    named = set(re.findall(r"\b(\w+)\{", " ".join(queries)))
+    assert "up" in named and "metastudio_usage_minutes" in named
+    assert named <= set(ask(prometheus, "label/__name__/values"))
+
+
 def test_the_forecast_is_in_proportion_and_does_not_start_absurd(prometheus):
     at = time.time()
     answer = instant(prometheus, expression("metastudio-overview", 22, "F"), at)
