@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -236,82 +237,79 @@ def prometheus(demo, tmp_path_factory):
     """The address of a Prometheus that scrapes the demo; a second exporter that polls the same projects, of which the
     cloud says odd things, with temporary keys; and what the two cannot have."""
     directory = tmp_path_factory.mktemp("grafana")
-    (directory / "past.txt").write_text("\n".join(past()))
-    subprocess.run(
-        [
-            "promtool",
-            "tsdb",
-            "create-blocks-from",
-            "openmetrics",
-            "--quiet",
-            directory / "past.txt",
-            directory / "data",
-        ],
-        check=True,
-        env=ENVIRONMENT,
-    )
-    said = ThreadingHTTPServer(("127.0.0.1", 0), Said)
-    threading.Thread(target=said.serve_forever, daemon=True).start()
-    second, port = free_port(), free_port()
-    config = yaml.safe_load(Path("deploy/prometheus/prometheus.yml").read_text())
-    config["global"]["scrape_interval"] = "1s"
-    [scrape] = config["scrape_configs"]
-    [target] = scrape["static_configs"]
-    target["targets"] = [demo[0].removeprefix("http://"), f"127.0.0.1:{second}"]
-    other = {"job_name": "said", "static_configs": [{"targets": [f"127.0.0.1:{said.server_port}"]}]}
-    config["scrape_configs"].append(other)
-    (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
-    started = [
-        Running(
-            directory,
+    with ExitStack() as stack:
+
+        def start(name, *command):
+            (directory / name).mkdir()
+            running = Running(directory / name, *command)
+            stack.callback(running.stop)
+            return running
+
+        said = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Said))
+        threading.Thread(target=said.serve_forever, daemon=True).start()
+        stack.callback(said.shutdown)
+        second = f"127.0.0.1:{free_port()}"
+        remember_the_past(directory / "past.txt", directory / "data")
+        scrape(directory / "prometheus.yml", [demo[0].removeprefix("http://"), second], said.server_port)
+        url = f"http://127.0.0.1:{free_port()}"
+        server = start(
+            "prometheus",
             "prometheus",
             f"--config.file={directory / 'prometheus.yml'}",
             f"--storage.tsdb.path={directory / 'data'}",
-            "--storage.tsdb.retention.time=90d",
-            f"--web.listen-address=127.0.0.1:{port}",
+            f"--web.listen-address={url.removeprefix('http://')}",
         )
-    ]
-    url = f"http://127.0.0.1:{port}"
 
-    def ready():
-        assert started[0].process.poll() is None, started[0].text()
-        try:
-            return requests.get(f"{url}/-/ready").status_code == 200
-        except requests.ConnectionError:
-            return False
+        def ready():
+            assert server.process.poll() is None, server.text()
+            try:
+                return requests.get(f"{url}/-/ready").status_code == 200
+            except requests.ConnectionError:
+                return False
 
-    def has(query):
-        wait_for(lambda: instant(url, query), query)
+        def has(query):
+            wait_for(lambda: instant(url, query), query)
 
-    wait_for(ready, "Prometheus to be ready")
-    has("metastudio_exporter_build_info")
-    # What it says first is scraped before its first poll is over, which has to be tried again.
-    flags = ["--fault=throttle:project=campaign,times=1,retry_after=4", "--fault=odd-rows"]
-    started.append(directory_run(directory, "cloud", BINARY, "simulate", "--web.listen-address=127.0.0.1:0", *flags))
-    cloud = started[-1].find(r"is at (http://[0-9.:]+)")
+        wait_for(ready, "Prometheus to be ready")
+        has("metastudio_exporter_build_info")
+        # What the second exporter says first is scraped before its first poll is over, which has to be tried again.
+        faults = ["--fault=throttle:project=campaign,times=1,retry_after=4", "--fault=odd-rows"]
+        cloud = start("cloud", BINARY, "simulate", "--web.listen-address=127.0.0.1:0", *faults)
+        (directory / "config.yaml").write_text(configuration(cloud.find(r"is at (http://[0-9.:]+)")))
+        config = f"--config.file={directory / 'config.yaml'}"
+        start("second", BINARY, "serve", config, f"--web.listen-address={second}")
+        has("sum(rate(metastudio_api_request_duration_seconds_count[5m])) > 0")
+        has("count(metastudio_up) == 7")
+        has("sum(rate(metastudio_exporter_http_requests_total[5m])) > 0")
+        has('metastudio_budget_minutes{project="nowhere"}')
+        yield url
+
+
+def remember_the_past(text, data):
+    text.write_text("\n".join(past()))
+    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet", text, data]
+    subprocess.run(command, check=True, env=ENVIRONMENT)
+
+
+def scrape(path, exporters, port):
+    """The example of a configuration, for the exporters here and what is said besides."""
+    config = yaml.safe_load(Path("deploy/prometheus/prometheus.yml").read_text())
+    config["global"]["scrape_interval"] = "1s"
+    [job] = config["scrape_configs"]
+    job["static_configs"] = [{"targets": exporters}]
+    other = {"job_name": "said", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+    config["scrape_configs"].append(other)
+    path.write_text(yaml.safe_dump(config))
+
+
+def configuration(cloud):
+    """Of the second exporter."""
     projects = [
         {"name": name, "endpoint": cloud, "project_id": project_id, "budgets": [*budgets(name)]}
         for name, project_id in (sdk.PROJECTS | {"by-user": sdk.PROJECTS["campaign"]}).items()
     ]
     projects[-1]["user_ids"] = ["user-a", "user-b"]
-    settings = {"credentials": {"vm": {"ecs_agency": {"endpoint": cloud}}}, "projects": projects}
-    (directory / "config.yaml").write_text(yaml.safe_dump(settings))
-    address = f"--web.listen-address=127.0.0.1:{second}"
-    file = f"--config.file={directory / 'config.yaml'}"
-    started.append(directory_run(directory, "second", BINARY, "serve", file, address))
-    has("sum(rate(metastudio_api_request_duration_seconds_count[5m])) > 0")
-    has("count(metastudio_up) == 7")
-    has("sum(rate(metastudio_exporter_http_requests_total[5m])) > 0")
-    has("metastudio_budget_minutes")
-    yield url
-    for running in reversed(started):
-        running.stop()
-    said.shutdown()
-
-
-def directory_run(directory, name, *command):
-    (directory / name).mkdir()
-    return Running(directory / name, *command)
+    return yaml.safe_dump({"credentials": {"vm": {"ecs_agency": {"endpoint": cloud}}}, "projects": projects})
 
 
 def ask(url, path, **parameters):
