@@ -63,12 +63,16 @@ pub(super) fn config(simulator: &Simulator, address: &std::net::SocketAddr) -> S
     text
 }
 
-/// Budgets for the projects of the demo: of the three, the campaign exceeds its own before every month's end.
+/// Budgets for the projects of the demo. The campaign exceeds its own: that of the last 30 days always, and that of the
+/// month before its end.
 fn budgets(project: &str) -> &'static str {
     match project {
         "studio-prod" => ", budgets: [{window: this_month, minutes: 6000, business_type: VIDEO_2D}]",
         "live-commerce" => ", budgets: [{window: this_month, minutes: 30000}]",
-        "campaign" => ", budgets: [{window: this_month, minutes: 6000}]",
+        "campaign" => {
+            ", windows: [today, yesterday, this_month, 30d], \
+             budgets: [{window: this_month, minutes: 6000}, {window: 30d, minutes: 5000}]"
+        }
         _ => "",
     }
 }

@@ -148,6 +148,7 @@ def test_provisioning_names_what_is_there():
 # Those of the demo, and those of the second exporter: (project, window, resource type, business type, user).
 BUDGETS = {
     ("campaign", "this_month", "", "", ""): 6000,
+    ("campaign", "30d", "", "", ""): 5000,
     ("live-commerce", "this_month", "", "", ""): 30000,
     ("live-commerce", "this_month", "video_time_2d_model", "", ""): 1000,
     ("studio-prod", "this_month", "", "VIDEO_2D", ""): 6000,
@@ -160,6 +161,7 @@ BUDGETS = {
     ("by-user", "this_month", "", "VIDEO_2D", "user-b"): 1000,
 }
 SELECTORS = "resource_type", "business_type", "user_id"
+WINDOWS = ["today", "yesterday", "this_month", "30d"]
 
 
 def budgets(project):
@@ -305,7 +307,7 @@ def scrape(path, exporters, port):
 def configuration(cloud):
     """Of the second exporter."""
     projects = [
-        {"name": name, "endpoint": cloud, "project_id": project_id, "budgets": [*budgets(name)]}
+        {"name": name, "endpoint": cloud, "project_id": project_id, "windows": WINDOWS, "budgets": [*budgets(name)]}
         for name, project_id in (sdk.PROJECTS | {"by-user": sdk.PROJECTS["campaign"]}).items()
     ]
     projects[-1]["user_ids"] = ["user-a", "user-b"]

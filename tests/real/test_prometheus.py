@@ -1,5 +1,6 @@
 """Debian's Prometheus and promtool: do they take what we expose, and do they get the right numbers?"""
 
+import shutil
 import subprocess
 from datetime import datetime, time, timedelta, timezone
 
@@ -22,6 +23,7 @@ def prometheus(demo, tmp_path_factory):
     assert "127.0.0.1:19677" in config and "scrape_interval: 30s" in config
     config = config.replace("127.0.0.1:19677", exporter.removeprefix("http://")).replace("30s", "1s")
     (directory / "prometheus.yml").write_text(config)
+    shutil.copy("deploy/prometheus/metastudio.rules.yml", directory)
     subprocess.run(["promtool", "check", "config", directory / "prometheus.yml"], check=True, env=ENVIRONMENT)
     port = free_port()
     running = Running(

@@ -62,7 +62,8 @@ def test_the_page_is_valid(directory):
 
 
 def curl(directory, address, *flags):
-    command = ["curl", "-s", "--cacert", directory / "server.crt", "-o", "/dev/null", "-w", "%{http_code} %{http_version}"]
+    command = ["curl", "-s", "--cacert", directory / "server.crt", "-o", "/dev/null"]
+    command += ["-w", "%{http_code} %{http_version}"]
     return subprocess.run(
         [*command, *flags, f"https://{address}/metrics"], env=ENVIRONMENT, capture_output=True, text=True
     )
