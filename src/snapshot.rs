@@ -500,6 +500,20 @@ mod tests {
     }
 
     #[test]
+    fn usage_of_another_project_goes_with_its_id() {
+        let (mut writer, reader) = world();
+        let of = |id: &str, attempt: Attempt| Attempt { project_id: Some(id.into()), ..attempt };
+        writer.record(0, of("first", attempt(1, Ok(&[row("x", 5)]))));
+        writer.record(0, of("first", attempt(2, Err(Reason::Server))));
+        assert_eq!(minutes(&reader.load().projects[0], "x"), Some(5.0));
+        writer.record(0, of("second", attempt(3, Err(Reason::Server))));
+        assert_eq!(minutes(&reader.load().projects[0], "x"), None);
+        writer.record(0, of("second", attempt(4, Ok(&[row("y", 7)]))));
+        let project = &reader.load().projects[0];
+        assert_eq!((minutes(project, "x"), minutes(project, "y")), (None, Some(7.0)), "nor is its series known");
+    }
+
+    #[test]
     fn readiness_stays_and_may_come_with_a_reload() {
         let (mut writer, reader) = channel(vec![target("a"), target("never")]);
         writer.record(0, attempt(1, Ok(&[])));
