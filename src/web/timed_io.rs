@@ -148,7 +148,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // hyper flushes when it has written all it had, which is the whole answer: its body is of one piece.
-        let result = ready!(Pin::new(&mut self.stream).poll_flush(cx));
+        let Poll::Ready(result) = Pin::new(&mut self.stream).poll_flush(cx) else {
+            // TLS has a buffer of its own, which only a client that reads empties.
+            return self.check(cx).map(Err);
+        };
         if self.phase.load(Ordering::Relaxed) == ANSWERING {
             self.enter(IDLE);
         }
@@ -156,6 +159,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_shutdown(cx) {
+            return Poll::Ready(result);
+        }
+        self.check(cx).map(Err)
     }
 }
