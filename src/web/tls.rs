@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
-    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     version,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -47,6 +47,11 @@ pub(super) fn server_config(tls: &TlsConfig, http2: bool) -> Result<ServerConfig
         rustls::Error::InconsistentKeys(_) => problem(key_path, "is not the key of the certificate".to_owned()),
         error => problem(tls.cert_path, format!("cannot be used: {error}")),
     })?;
+    if tls.client_auth != ClientAuth::No {
+        // A session that goes on would not show its certificate again, which may have expired meanwhile.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     config.ignore_client_order = tls.prefer_server_cipher_suites;
     config.alpn_protocols = if http2 { vec![b"h2".into(), b"http/1.1".into()] } else { vec![b"http/1.1".into()] };
     Ok(config)
