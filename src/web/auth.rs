@@ -49,16 +49,18 @@ impl Gate {
     /// Whether a header `Authorization` names one of the users with the right password.
     pub async fn admits(&self, users: &BTreeMap<String, SecretString>, authorization: Option<&[u8]>) -> bool {
         let Some(Given { user, password }) = authorization.and_then(read) else { return false };
-        // Somebody unknown costs as much as the dearest user, lest users be told from others by the time it takes.
-        let dearest = || users.values().max_by_key(|hash| cost(hash));
         let known = users.get(&user);
-        let Some(hash) = known.or_else(dearest).cloned() else { return false };
+        let Some(hash) = known.or_else(|| self.double(users, &user)).cloned() else { return false };
         let digest = self.digest([&user, hash.expose_secret(), password.expose_secret()]);
         if known.is_some() && self.remembered().contains(&digest) {
             return true;
         }
         // The semaphore is never closed.
         let Ok(working) = Arc::clone(&self.working).acquire_owned().await else { return false };
+        // Somebody else with the same password may have been first.
+        if known.is_some() && self.remembered().contains(&digest) {
+            return true;
+        }
         let verify = move || {
             let is_right = bcrypt::verify(password.expose_secret(), hash.expose_secret()).unwrap_or(false);
             drop(working);
@@ -75,6 +77,13 @@ impl Gate {
         is_right
     }
 
+    /// The user whose hash stands in for somebody unknown: always the same one, so that by the time it takes, whatever
+    /// the costs of the hashes, nobody can be told from a user.
+    fn double<'a>(&self, users: &'a BTreeMap<String, SecretString>, unknown: &str) -> Option<&'a SecretString> {
+        let [.., a, b] = self.digest([unknown, "", ""]);
+        users.values().nth(usize::from(u16::from_be_bytes([a, b])).checked_rem(users.len())?)
+    }
+
     fn remembered(&self) -> MutexGuard<'_, HashSet<[u8; 32]>> {
         self.right.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,10 +97,6 @@ impl Gate {
         }
         mac.finalize().into_bytes().into()
     }
-}
-
-fn cost(hash: &SecretString) -> u32 {
-    hash.expose_secret().parse::<bcrypt::HashParts>().map_or(0, |parts| parts.get_cost())
 }
 
 /// Reads `Basic` and user and password in base64 (RFC 7617).
@@ -167,6 +172,23 @@ mod tests {
             assert!(tokio::time::timeout(patience, admits(&gate, &users, "alice:two")).await.is_err());
             assert_eq!(gate.working.available_permits(), 0, "the work goes on");
         }
+    }
+
+    #[tokio::test]
+    async fn somebody_unknown_takes_the_time_of_one_of_the_users() {
+        let gate = Gate::new().unwrap();
+        let users = users(&[("alice", "one"), ("bob", "two"), ("carol", "three")]);
+        let double = |name: &str| gate.double(&users, name).unwrap().expose_secret();
+        let names: Vec<String> = (0..200).map(|number| format!("nobody{number}")).collect();
+        for hash in users.values() {
+            assert!(names.iter().any(|name| double(name) == hash.expose_secret()), "each is somebody's");
+        }
+        assert!(names.iter().all(|name| double(name) == double(name)), "and always the same");
+        // The password of the user who stands in lets nobody else in.
+        for password in ["one", "two", "three"] {
+            assert!(!admits(&gate, &users, &format!("nobody:{password}")).await);
+        }
+        assert!(gate.double(&BTreeMap::new(), "nobody").is_none());
     }
 
     #[tokio::test]
