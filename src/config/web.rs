@@ -61,6 +61,17 @@ pub struct TlsConfig {
     pub curve_preferences: Vec<String>,
 }
 
+impl TlsConfig {
+    /// Whether clients come in that would not have before: a half-written file must not open the door.
+    pub fn asks_less_than(&self, before: Option<&TlsConfig>) -> bool {
+        before.is_some_and(|before| {
+            let no_longer = |asks: fn(&TlsConfig) -> bool| asks(before) && !asks(self);
+            no_longer(|tls| tls.client_auth == ClientAuth::RequireAndVerify)
+                || no_longer(|tls| !tls.client_allowed_sans.is_empty())
+        })
+    }
+}
+
 /// What is asked of a client, in the words of Go's `crypto/tls`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientAuth {
@@ -364,7 +375,18 @@ fn headers(node: &Node<'_>) -> Vec<(&'static str, String)> {
         let is_right = |text: &str| {
             (values.is_empty() || text.is_empty() || values.contains(&text)) && !text.chars().any(char::is_control)
         };
-        let text = value.parse(&expected, |text| is_right(text).then(|| text.to_owned()));
+        // `X-XSS-Protection: 1`, as the toolkit's own files have it, is a number to YAML.
+        let text = value.read(&expected, |value| match value {
+            Value::Number(number) => Some(number.to_string()),
+            value => value.as_str().map(str::to_owned),
+        });
+        let text = text.filter(|text| {
+            let is_right = is_right(text);
+            if !is_right {
+                value.problem(&expected);
+            }
+            is_right
+        });
         // A blank one is not set.
         found.extend(text.filter(|text| !text.is_empty()).map(|text| (name, text)));
     }
@@ -396,10 +418,12 @@ fn rate_limit(mut section: Section<'_>) -> Option<RateLimit> {
     let interval = interval.filter(|interval| !interval.is_zero());
     let burst = match interval {
         // With a burst of none, which is the toolkit's default, nobody would ever come in.
-        Some(_) => section.require("burst", "how many requests may come at once"),
-        None => section.get("burst"),
+        Some(_) => {
+            section.require("burst", "how many requests may come at once").and_then(|node| node.integer(1..=1_000_000))
+        }
+        None => section.get("burst").and_then(|node| node.integer(0..=1_000_000)),
     };
-    let burst = burst.and_then(|node| node.integer(1..=1_000_000)).and_then(|burst| u32::try_from(burst).ok());
+    let burst = burst.and_then(|burst| u32::try_from(burst).ok());
     section.finish();
     Some(RateLimit { interval: interval?, burst: burst? })
 }

@@ -1,9 +1,10 @@
 //! Who may come in, and how: the web configuration in force.
 //!
 //! The files are looked at again when somebody comes, at most once a second, so that new certificates, keys and users
-//! count from then on. What is wrong, or half written, is said once and the old state stays. Two things cannot change
+//! count from then on. What is wrong, or half written, is said once and the old state stays. Some things cannot change
 //! while the exporter runs: whether there is TLS at all, because clients would be met by something else than they
-//! speak; and whether users are asked for at all, because a file that was cut off would open the door.
+//! speak; and that users or verified client certificates are asked for, because a file that was cut off would open the
+//! door.
 
 use std::{
     path::PathBuf,
@@ -171,6 +172,10 @@ impl Guard {
             if state.config.users.is_empty() && !before.config.users.is_empty() {
                 let text = "there are no users any more; that everybody may come in takes a restart";
                 return Err(vec![Problem::error("basic_auth_users", text)]);
+            }
+            if state.config.tls.as_ref().is_some_and(|tls| tls.asks_less_than(before.config.tls.as_ref())) {
+                let text = "client certificates are verified; that less is asked of them takes a restart";
+                return Err(vec![Problem::error("tls_server_config.client_auth_type", text)]);
             }
             if state.config.rate_limit == before.config.rate_limit {
                 state.bucket.clone_from(&before.bucket);
