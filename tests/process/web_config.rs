@@ -1,6 +1,6 @@
 //! TLS, users and rates, and their rotation while the exporter runs.
 
-use std::{path::Path, process::Command, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
 
 use metastudio_exporter::web::{
     Guard,
@@ -8,11 +8,17 @@ use metastudio_exporter::web::{
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Version, tls};
+use rustls::{
+    ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+    version::{TLS12, TLS13},
+};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::endpoints::empty_site;
@@ -329,6 +335,32 @@ async fn certificates_and_keys_rotate() {
     assert_eq!(world.status(&old, "/metrics").await, None, "the old authority vouches for nobody");
 }
 
+/// A file that was cut off may well be valid, and ask for less.
+#[tokio::test]
+async fn less_is_not_asked_of_clients_without_a_restart() {
+    let verified = "client_ca_file: ca.crt, client_auth_type: RequireAndVerifyClientCert";
+    let tls = |keys: &str| TLS.replace('}', &format!(", {keys}}}"));
+    let named = tls(&format!("{verified}, client_allowed_sans: [prometheus.example]"));
+    let world = World::new(&named, &[]).await;
+    let client = |name: &str| {
+        let (certificate, key) = world.authority.issue(&[name]);
+        let identity = Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap();
+        world.authority.trusted().identity(identity).build().unwrap()
+    };
+    for less in [TLS, &tls(verified), &tls("client_ca_file: ca.crt, client_auth_type: VerifyClientCertIfGiven"), ""] {
+        world.replace("web.yaml", less);
+        World::pass_a_second().await;
+        let anonymous = world.authority.trusted().build().unwrap();
+        assert_eq!(world.status(&anonymous, "/metrics").await, None, "{less}");
+        assert_eq!(world.status(&client("other.example"), "/metrics").await, None, "{less}");
+        assert_eq!(world.status(&client("prometheus.example"), "/metrics").await, Some(200), "{less}");
+    }
+    assert_eq!(world.daemon.log_text().matches("the old one stays in force").count(), 4);
+    world.replace("web.yaml", &named.replace("prometheus.example", "other.example"));
+    World::pass_a_second().await;
+    assert_eq!(world.status(&client("other.example"), "/metrics").await, Some(200));
+}
+
 #[tokio::test]
 async fn a_wrong_file_is_an_error_at_the_start_and_of_check() {
     let cloud = Cloud::new(&[]).await;
@@ -369,51 +401,112 @@ async fn sockets_come_from_systemd() {
     assert!(daemon.metrics().await.contains("metastudio_up"));
 }
 
+/// An empty site behind TLS, in this process, with limits that a test can wait for.
+struct TlsSite {
+    address: SocketAddr,
+    authority: Authority,
+    _directory: TempDir,
+}
+
+impl TlsSite {
+    async fn new(web: &str, limits: Limits, connections: usize) -> Self {
+        let (authority, directory) = (Authority::new(), TempDir::new().unwrap());
+        let (certificate, key) = authority.issue(&["localhost"]);
+        std::fs::write(directory.path().join("server.crt"), certificate).unwrap();
+        std::fs::write(directory.path().join("server.key"), key).unwrap();
+        std::fs::write(directory.path().join("web.yaml"), web).unwrap();
+        let guard = Guard::new(Some(directory.path().join("web.yaml")), false).await.unwrap();
+        let listeners = server::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
+        let address = listeners[0].local_addr().unwrap();
+        let server = Server { site: Arc::new(empty_site()), guard, limits, connections };
+        tokio::spawn(server.serve(listeners, CancellationToken::new()));
+        TlsSite { address, authority, _directory: directory }
+    }
+
+    /// What connects, with one version of TLS.
+    fn connector(&self, protocol: &str, version: &'static SupportedProtocolVersion) -> TlsConnector {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.authority.pem.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[version]).unwrap();
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![protocol.into()];
+        TlsConnector::from(Arc::new(config))
+    }
+
+    async fn connect(&self, connector: &TlsConnector) -> TlsStream<TcpStream> {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
+    }
+}
+
 /// Whoever takes a connection and then does nothing loses it, whatever they pretend to speak.
 #[tokio::test]
 async fn silent_clients_are_not_waited_for() {
-    use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
-    let (authority, directory) = (Authority::new(), TempDir::new().unwrap());
-    let (certificate, key) = authority.issue(&["localhost"]);
-    std::fs::write(directory.path().join("server.crt"), certificate).unwrap();
-    std::fs::write(directory.path().join("server.key"), key).unwrap();
-    std::fs::write(directory.path().join("web.yaml"), TLS).unwrap();
-    let guard = Guard::new(Some(directory.path().join("web.yaml")), false).await.unwrap();
     let limits = Limits {
         head: Duration::from_millis(300),
         idle: Duration::from_millis(600),
         total: Duration::from_millis(600),
     };
-    let listeners = server::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
-    let address = listeners[0].local_addr().unwrap();
-    let server = Server { site: Arc::new(empty_site()), guard, limits, connections: 1 };
-    tokio::spawn(server.serve(listeners, CancellationToken::new()));
-
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()).unwrap();
-    for protocol in [None, Some("h2"), Some("http/1.1")] {
-        // There is room for one connection: each must be closed before the next is served.
-        let stream = TcpStream::connect(address).await.unwrap();
-        let Some(protocol) = protocol else {
-            assert_closed(stream).await;
-            continue;
-        };
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder =
-            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let mut config = builder.with_root_certificates(roots.clone()).with_no_client_auth();
-        config.alpn_protocols = vec![protocol.into()];
-        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-        let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
-        assert_closed(stream).await;
+    // There is room for one connection: each must be closed before the next is served.
+    let site = TlsSite::new(TLS, limits, 1).await;
+    assert_closed(TcpStream::connect(site.address).await.unwrap()).await;
+    for protocol in ["h2", "http/1.1"] {
+        assert_closed(site.connect(&site.connector(protocol, &TLS13)).await).await;
     }
-    let client = authority.trusted().pool_max_idle_per_host(1).build().unwrap();
-    let url = format!("https://localhost:{}/metrics", address.port());
+    let client = site.authority.trusted().pool_max_idle_per_host(1).build().unwrap();
+    let url = format!("https://localhost:{}/metrics", site.address.port());
     let response = client.get(&url).send().await.unwrap();
     assert_eq!((response.status().as_u16(), response.version()), (200, Version::HTTP_2));
     drop(response);
     // The client keeps its connection, silently; so it must be given up for the next one to be served.
-    assert_eq!(authority.trusted().build().unwrap().get(&url).send().await.unwrap().status(), 200);
+    assert_eq!(site.authority.trusted().build().unwrap().get(&url).send().await.unwrap().status(), 200);
+}
+
+/// TLS has buffers of its own, which must not hide that nobody reads.
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off_behind_tls_too() {
+    let limits = Limits { head: PATIENCE, idle: PATIENCE, total: Duration::from_millis(300) };
+    let site = TlsSite::new(TLS, limits, 1).await;
+    let mut stream = site.connect(&site.connector("http/1.1", &TLS13)).await;
+    let pipelined = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n".repeat(300_000);
+    let result = tokio::time::timeout(PATIENCE / 2, stream.write_all(&pipelined)).await;
+    assert!(result.expect("it neither read nor closed").is_err(), "the connection was not cut off");
+}
+
+/// Nor does one that asks over HTTP/2 and takes no answer keep its place.
+#[tokio::test]
+async fn answers_that_nobody_takes_do_not_keep_a_connection() {
+    let limits = Limits { head: PATIENCE, idle: Duration::from_millis(600), total: PATIENCE };
+    let site = TlsSite::new(TLS, limits, 1).await;
+    let mut stream = site.connect(&site.connector("h2", &TLS13)).await;
+    // The preface; SETTINGS with an initial window of 0; HEADERS of GET / on stream 1, after RFC 9113 and RFC 7541.
+    let mut request = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    request.extend([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
+    request.extend([0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x87, 0x84, 0x41, 1, b'x']);
+    stream.write_all(&request).await.unwrap();
+    let start = std::time::Instant::now();
+    assert_closed(stream).await;
+    assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
+}
+
+/// Where clients must show certificates, each connection does.
+#[tokio::test]
+async fn no_session_goes_on_without_its_certificate() {
+    let patient = Limits { head: PATIENCE, idle: PATIENCE, total: PATIENCE };
+    for (auth, expected) in [("NoClientCert", HandshakeKind::Resumed), ("RequestClientCert", HandshakeKind::Full)] {
+        let site = TlsSite::new(&TLS.replace('}', &format!(", client_auth_type: {auth}}}")), patient, 8).await;
+        for version in [&TLS12, &TLS13] {
+            let connector = site.connector("http/1.1", version);
+            for expected in [HandshakeKind::Full, expected] {
+                let mut stream = site.connect(&connector).await;
+                stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+                // What a session needs to go on comes with the first answer.
+                stream.read_exact(&mut [0; 15]).await.unwrap();
+                assert_eq!(stream.get_ref().1.handshake_kind(), Some(expected), "{auth} {version:?}");
+            }
+        }
+    }
 }
 
 async fn assert_closed(mut stream: impl AsyncReadExt + Unpin) {
