@@ -147,7 +147,13 @@ impl Server {
         let Some(acceptor) = self.guard.acceptor().await else { return self.serve_http1(stream, watcher).await };
         let handshake = async {
             let Some(stream) = expect_tls(stream).await? else { return Ok::<_, io::Error>(None) };
-            Ok(Some(acceptor.accept(stream).await?))
+            match acceptor.accept(stream).into_fallible().await {
+                Ok(stream) => Ok(Some(stream)),
+                Err((error, stream)) => {
+                    say_farewell(stream).await;
+                    Err(error)
+                }
+            }
         };
         let stream = tokio::select! {
             // Nobody waits for an answer yet.
@@ -257,6 +263,24 @@ async fn expect_tls(mut stream: TcpStream) -> io::Result<Option<TcpStream>> {
     stream.write_all(ANSWER).await?;
     stream.shutdown().await?;
     Ok(None)
+}
+
+/// Lets a client read why it was refused: with TLS 1.3 its request is on the way already, and closing on what has not
+/// been read would reset the connection before that.
+async fn say_farewell(mut stream: TcpStream) {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    if stream.shutdown().await.is_ok() {
+        let mut rest = [0; 1024];
+        // A head's worth at the most.
+        let drain = async {
+            for _ in 0..MAX_HEAD / rest.len() {
+                if !stream.read(&mut rest).await.is_ok_and(|read| read > 0) {
+                    break;
+                }
+            }
+        };
+        let _ = timeout(PATIENCE, drain).await;
+    }
 }
 
 /// Errors of `accept` that speak of the one connection it was about (accept(2)).
