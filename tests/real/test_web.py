@@ -53,6 +53,14 @@ def address(directory):
     running.stop()
 
 
+def test_the_chinese_page_has_the_same_commands_and_keys():
+    chinese = Path(__file__).parents[2] / "docs" / "web.zh-CN.md"
+    code = re.compile(r"```.*?```|^\| `[^|]*`", re.DOTALL | re.MULTILINE)
+    both = [code.findall(page) for page in (PAGE, chinese.read_text())]
+    english, chinese = [[re.sub(r" or |, | 或 |、", " ", text) for text in found] for found in both]
+    assert english == chinese and len(english) > 15
+
+
 def test_the_page_is_valid(directory):
     (directory / "config.yaml").write_text("projects: [{name: a, region: cn-north-4, project_id: a}]")
     check = blocks("sh")[2].splitlines()[0].replace("metastudio-exporter", BINARY)
@@ -154,9 +162,13 @@ def test_prometheus(directory, address):
 
     def targets():
         try:
-            answer = requests.get(f"http://127.0.0.1:{port}/api/v1/targets").json()
+            response = requests.get(f"http://127.0.0.1:{port}/api/v1/targets")
         except requests.ConnectionError:
             return None
+        # It listens before it can answer.
+        if response.status_code != 200:
+            return None
+        answer = response.json()
         found = {target["labels"]["job"]: target for target in answer["data"]["activeTargets"]}
         return found if len(found) == 4 and all(t["health"] != "unknown" for t in found.values()) else None
 
