@@ -557,6 +557,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_result_of_what_has_been_replaced_is_nobodys() {
+        let (writer, reader) = snapshot::channel(vec![]);
+        let (sender, _receiver) = mpsc::channel(1);
+        let log = Arc::default();
+        let [old, new] = [1, 2].map(|_| fakes(&log, Instant::now(), &[("a", "g", 100, 10, false)]));
+        let mut schedule = Schedule {
+            clock: Utc::now,
+            writer,
+            sender,
+            slots: Arc::new(Semaphore::new(1)),
+            concurrency: 1,
+            timeout: Duration::ZERO,
+            tasks: JoinSet::new(),
+            running: Vec::new(),
+            was_ready: false,
+        };
+        let attempt = || internal_failure(Utc::now(), Duration::ZERO, "");
+        let polled =
+            |poller: &Arc<Fake>| Polled { poller: Arc::clone(poller), attempt: attempt(), due: Instant::now() };
+        schedule.follow(planned(&old, 1));
+        schedule.follow(planned(&new, 1));
+        schedule.record(polled(&old[0]));
+        assert_eq!(reader.load().projects[0].health.polls, 0);
+        schedule.record(polled(&new[0]));
+        assert_eq!(reader.load().projects[0].health.polls, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn concurrency_changes_without_anything_being_polled_for_it() {
         let specs = ["a", "b", "c", "d"].map(|name| (name, name, 100, 10, false));
         let (world, fakes) = world(1, &specs);

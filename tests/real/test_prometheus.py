@@ -39,7 +39,8 @@ def prometheus(demo, tmp_path_factory):
         assert running.process.poll() is None, running.text()
         try:
             return query(url, "up{job='metastudio'} == 1 and on (job, instance) metastudio_exporter_build_info")
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.JSONDecodeError):
+            # Not yet there, or not yet ready.
             return False
 
     wait_for(has_scraped, "Prometheus to scrape")

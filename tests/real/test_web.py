@@ -163,7 +163,7 @@ def test_prometheus(directory, address):
     def targets():
         try:
             response = requests.get(f"http://127.0.0.1:{port}/api/v1/targets")
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.JSONDecodeError):
             return None
         # It listens before it can answer.
         if response.status_code != 200:
