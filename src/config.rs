@@ -109,6 +109,13 @@ impl Default for Api {
     }
 }
 
+impl Api {
+    /// Where IAM is asked for a region.
+    pub fn iam(&self, region: &str) -> Endpoint {
+        self.iam_endpoint.clone().unwrap_or_else(|| Endpoint::of_iam(region))
+    }
+}
+
 /// By hand, because of the proxy's URL; every field is named, so that a new one cannot be forgotten.
 impl PartialEq for Api {
     fn eq(&self, other: &Self) -> bool {

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     credentials::{Credentials, Identity, Scope},
     error::{Error, Service},
-    exchange::{Answer, chain, excerpt, exchange, in_parentheses},
+    exchange::{Answer, Http, chain, excerpt, exchange, in_parentheses},
     lockout::Keys,
     project_id::{self, ProjectId},
     retry::Retries,
@@ -38,9 +38,7 @@ use crate::{
 /// What all clients share: connections, the state of the keys, and the pace of each account and region.
 #[derive(Debug)]
 pub struct Connector {
-    http: reqwest::Client,
-    /// For endpoints on this machine, which no proxy could reach.
-    direct: reqwest::Client,
+    http: Http,
     api: Api,
     clock: Clock,
     keys: Arc<Keys>,
@@ -53,8 +51,7 @@ type Throttles = Mutex<HashMap<(String, String), Arc<Throttle>>>;
 /// The client of one project.
 #[derive(Debug)]
 pub struct Client {
-    http: reqwest::Client,
-    direct: reqwest::Client,
+    http: Http,
     endpoint: Endpoint,
     /// Where ids of projects are looked up.
     iam: Endpoint,
@@ -128,8 +125,8 @@ impl Connector {
         Self::with(api, clock, Arc::default(), Arc::default())
     }
 
-    /// The connector for another `api`; `None` where this one will do. They share what must outlast a change: the state of the keys, lest one that rests be tried, and the paces where the
-    /// rate stays.
+    /// The connector for another `api`; `None` where this one will do. They share what must outlast a change: the state
+    /// of the keys, lest one that rests be tried, and the paces where the rate stays.
     ///
     /// # Errors
     /// As [`Connector::new`].
@@ -155,11 +152,11 @@ impl Connector {
                 .connect_timeout(api.request_timeout)
         };
         let direct = builder().no_proxy().build()?;
-        let http = match &api.proxy {
+        let proxied = match &api.proxy {
             Some(url) => builder().proxy(Proxy::all(url.expose_secret())?).build()?,
             None => builder().build()?,
         };
-        Ok(Connector { http, direct, api, clock, keys, throttles })
+        Ok(Connector { http: Http { proxied, direct }, api, clock, keys, throttles })
     }
 
     pub(super) fn api(&self) -> &Api {
@@ -170,18 +167,17 @@ impl Connector {
         self.clock
     }
 
-    /// No proxy could reach this machine.
-    pub(super) fn http(&self, endpoint: &Endpoint) -> &reqwest::Client {
-        if endpoint.is_loopback { &self.direct } else { &self.http }
+    pub(super) fn http(&self) -> &Http {
+        &self.http
     }
 
     /// Credentials that several projects may share.
     pub fn credentials(&self, name: &str, mut source: CredentialsSource, environment: Environment) -> Arc<Credentials> {
-        let (http, direct, keys) = (self.http.clone(), self.direct.clone(), Arc::clone(&self.keys));
         if let CredentialsSource::IamUser(user) = &mut source {
             user.endpoint = user.endpoint.take().or_else(|| self.api.iam_endpoint.clone());
         }
-        Arc::new(Credentials::new(name, source, environment, self.clock, http, direct, keys))
+        let (http, keys) = (self.http.clone(), Arc::clone(&self.keys));
+        Arc::new(Credentials::new(name, source, environment, self.clock, http, keys))
     }
 
     /// The client of a project. Projects with the same credentials and host share a pace.
@@ -200,9 +196,8 @@ impl Connector {
         let of_region = credentials.project_of(&project.region);
         Client {
             http: self.http.clone(),
-            direct: self.direct.clone(),
             endpoint: project.endpoint.clone(),
-            iam: self.api.iam_endpoint.clone().unwrap_or_else(|| Endpoint::of_iam(&project.region)),
+            iam: self.api.iam(&project.region),
             project: project.name.clone(),
             credentials,
             project_id: project.project_id.as_deref().map(Arc::from),
@@ -319,11 +314,9 @@ impl Client {
 
         let headers = self.headers(call, identity)?;
         let url = format!("{endpoint}{path}?{query}");
-        // No proxy could reach this machine.
-        let http = if endpoint.is_loopback { &self.direct } else { &self.http };
         let start = Instant::now();
         let last = (start + self.api.request_timeout).min(deadline);
-        let request = http.get(url).headers(headers);
+        let request = self.http.to(endpoint).get(url).headers(headers);
         let (service, host, identity, clock) = (call.service, endpoint.host.clone(), identity.clone(), self.clock);
         // In a task of its own: what the service says of the key is known even if the poll is ended meanwhile, by a
         // reload. Otherwise reload after reload could send a wrong key without ever learning that it is one.

@@ -26,11 +26,12 @@ use self::{
 };
 use super::{
     error::Error,
+    exchange::Http,
     lockout::{self, Fingerprint},
     project_id::ProjectId,
 };
 use crate::{
-    config::{CredentialsSource, EcsAgency, Endpoint, Environment, Keys, Oidc, PodIdentity, Profile, Secret},
+    config::{CredentialsSource, EcsAgency, Environment, Keys, Oidc, PodIdentity, Profile, Secret},
     usage::Clock,
 };
 
@@ -111,7 +112,7 @@ enum Source {
     /// Read anew each time.
     Profile(Profile),
     /// Keys that are the same for all projects.
-    Temporary { issuer: KeyIssuer, http: reqwest::Client, cache: Arc<Cache> },
+    Temporary { issuer: KeyIssuer, http: Http, cache: Arc<Cache> },
     /// A token for each project. A plain mutex: held to look a cache up, never across an await.
     IamUser { issuer: Arc<TokenIssuer>, caches: Mutex<HashMap<String, Arc<Cache>>> },
 }
@@ -125,32 +126,24 @@ enum KeyIssuer {
 }
 
 impl Credentials {
-    /// Credentials from `source`. `http` is how IAM and STS are asked; `direct` goes through no proxy.
-    pub fn new(
+    /// Credentials from `source`.
+    pub(super) fn new(
         name: &str,
         source: CredentialsSource,
         environment: Environment,
         clock: Clock,
-        http: reqwest::Client,
-        direct: reqwest::Client,
+        http: Http,
         keys: Arc<lockout::Keys>,
     ) -> Self {
-        let is_local = |endpoint: Option<&Endpoint>| endpoint.is_some_and(|endpoint| endpoint.is_loopback);
         let temporary = |issuer, http| Source::Temporary { issuer, http, cache: Cache::new(temporary::MARGIN) };
         let source = match source {
             CredentialsSource::Keys(keys) => Source::Keys(keys),
             CredentialsSource::Token(token) => Source::Token(token),
             CredentialsSource::Profile(profile) => Source::Profile(profile),
-            // A link-local address: no proxy could reach it.
-            CredentialsSource::EcsAgency(agency) => temporary(KeyIssuer::EcsAgency(agency), direct),
-            CredentialsSource::Oidc(oidc) => {
-                let http = if is_local(oidc.endpoint.as_ref()) { direct } else { http };
-                temporary(KeyIssuer::Oidc(oidc), http)
-            }
-            // On the same node, or within the cluster.
-            CredentialsSource::PodIdentity(pod) => temporary(KeyIssuer::PodIdentity(pod), direct),
+            CredentialsSource::EcsAgency(agency) => temporary(KeyIssuer::EcsAgency(agency), http),
+            CredentialsSource::Oidc(oidc) => temporary(KeyIssuer::Oidc(oidc), http),
+            CredentialsSource::PodIdentity(pod) => temporary(KeyIssuer::PodIdentity(pod), http),
             CredentialsSource::IamUser(user) => {
-                let http = if is_local(user.endpoint.as_ref()) { direct } else { http };
                 let issuer = TokenIssuer::new(user, environment.clone(), http, clock, keys);
                 Source::IamUser { issuer, caches: Mutex::default() }
             }
@@ -220,17 +213,13 @@ impl Credentials {
 }
 
 impl KeyIssuer {
-    async fn fetch(
-        self,
-        environment: Environment,
-        http: reqwest::Client,
-        region: String,
-        clock: Clock,
-    ) -> Result<Fetched, Error> {
+    async fn fetch(self, environment: Environment, http: Http, region: String, clock: Clock) -> Result<Fetched, Error> {
         match self {
-            KeyIssuer::EcsAgency(agency) => ecs_agency::fetch(agency, http, clock).await,
+            // A link-local address.
+            KeyIssuer::EcsAgency(agency) => ecs_agency::fetch(agency, http.direct, clock).await,
             KeyIssuer::Oidc(oidc) => oidc::fetch(oidc, environment, http, region, clock).await,
-            KeyIssuer::PodIdentity(pod) => pod_identity::fetch(pod, environment, http, clock).await,
+            // On the same node, or within the cluster.
+            KeyIssuer::PodIdentity(pod) => pod_identity::fetch(pod, environment, http.direct, clock).await,
         }
     }
 }

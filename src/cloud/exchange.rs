@@ -12,12 +12,29 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::{Error, Refusal, Service};
+use crate::config::Endpoint;
 
 /// A page of 1000 entries is a fraction of this; what is larger is not an answer of any API used here.
 const MAX_BODY: usize = 32 << 20;
 /// The gateway refuses 15 minutes of difference between the clocks.
 const CLOCK_TOLERANCE_SECONDS: i64 = 14 * 60;
 const MAX_MESSAGE: usize = 240;
+
+/// The two ways out.
+#[derive(Clone, Debug)]
+pub(super) struct Http {
+    /// Through the proxy, if there is one.
+    pub proxied: reqwest::Client,
+    /// Past it: no proxy could reach this machine, or what is beside it.
+    pub direct: reqwest::Client,
+}
+
+impl Http {
+    /// The way to an endpoint.
+    pub fn to(&self, endpoint: &Endpoint) -> &reqwest::Client {
+        if endpoint.is_loopback { &self.direct } else { &self.proxied }
+    }
+}
 
 /// An answer whose head has come. Not `Debug`: it may hold keys.
 pub(super) struct Answer {

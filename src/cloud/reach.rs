@@ -63,7 +63,7 @@ impl Connector {
             return steps;
         }
 
-        let request = self.http(endpoint).get(format!("{endpoint}/"));
+        let request = self.http().to(endpoint).get(format!("{endpoint}/"));
         let start = Instant::now();
         let answer = exchange(request, &endpoint.host, start + patience).await;
         let name = if endpoint.is_encrypted() { "TLS" } else { "HTTP" };

@@ -24,7 +24,7 @@ pub(super) async fn run(flags: &Check, environment: &Environment) -> anyhow::Res
         Some(config) if flags.print => effective::to_yaml(config),
         Some(config) => summary(path, config),
         None => {
-            let errors = loaded.problems.iter().filter(|problem| !problem.is_warning).count();
+            let errors = loaded.errors().count();
             format!("{}: not valid, errors: {errors}\n", path.display())
         }
     };

@@ -7,7 +7,7 @@ use chrono::Utc;
 
 use crate::{
     cloud::{Client, Connector, credentials::Credentials},
-    config::{Config, Environment, Project},
+    config::{Config, CredentialsSource, Environment, Project},
     polling::{Change, Plan, Planned, Poller},
     snapshot::Target,
 };
@@ -34,7 +34,7 @@ impl Fleet {
     /// Builds everything anew.
     pub fn new(config: Config, environment: &Environment) -> anyhow::Result<Self> {
         let connector = Arc::new(Connector::new(config.api.clone(), Utc::now)?);
-        let credentials = credentials(&connector, &config, environment);
+        let credentials = new_credentials(&connector, &config, environment);
         let build = |project| poller(&connector, &credentials, &config, project);
         let pollers = config.projects.iter().map(build).collect::<anyhow::Result<_>>()?;
         Ok(Fleet { config, connector, credentials, pollers })
@@ -46,13 +46,11 @@ impl Fleet {
         let renewed = self.connector.renewed(&config.api)?.map(Arc::new);
         let keeps_connections = renewed.is_none();
         let connector = renewed.unwrap_or_else(|| Arc::clone(&self.connector));
-        let mut credentials = credentials(&connector, &config, environment);
-        for (name, credentials) in &mut credentials {
-            let is_same = config.credentials.get(name) == self.config.credentials.get(name);
-            if let Some(old) = self.credentials.get(name).filter(|_| keeps_connections && is_same) {
-                *credentials = Arc::clone(old);
-            }
-        }
+        let credentials = credentials(&config, |name, source| {
+            let is_same = self.config.credentials.get(name) == Some(source);
+            let kept = self.credentials.get(name).filter(|_| keeps_connections && is_same);
+            kept.map_or_else(|| connector.credentials(name, source.clone(), environment.clone()), Arc::clone)
+        });
         let before: BTreeMap<&str, (&Project, &Arc<Poller>)> = self
             .config
             .projects
@@ -67,7 +65,8 @@ impl Fleet {
             let old = before.get(project.name.as_str());
             let change = old.map(|(old, _)| Change::between((&self.config, old), (&config, project)));
             let kept = old.map(|(_, poller)| *poller);
-            let kept = kept.filter(|_| keeps_connections && change.is_some_and(Change::keeps_poller));
+            // A new connector comes of a change of `api`, which is a change of every project.
+            let kept = kept.filter(|_| change.is_some_and(Change::keeps_poller));
             match (change, kept) {
                 (None, _) => changes.added += 1,
                 (Some(_), None) => changes.changed += 1,
@@ -121,19 +120,23 @@ pub(super) fn clients<'a>(
     config: &'a Config,
     environment: &Environment,
 ) -> anyhow::Result<Vec<(&'a Project, Client)>> {
-    let credentials = credentials(connector, config, environment);
+    let credentials = new_credentials(connector, config, environment);
     config.projects.iter().map(|project| Ok((project, client(connector, &credentials, project)?))).collect()
 }
 
-fn credentials(
+fn new_credentials(
     connector: &Connector,
     config: &Config,
     environment: &Environment,
 ) -> BTreeMap<String, Arc<Credentials>> {
-    let sources = config.credentials.iter();
-    sources
-        .map(|(name, source)| (name.clone(), connector.credentials(name, source.clone(), environment.clone())))
-        .collect()
+    credentials(config, |name, source| connector.credentials(name, source.clone(), environment.clone()))
+}
+
+fn credentials(
+    config: &Config,
+    make: impl Fn(&str, &CredentialsSource) -> Arc<Credentials>,
+) -> BTreeMap<String, Arc<Credentials>> {
+    config.credentials.iter().map(|(name, source)| (name.clone(), make(name, source))).collect()
 }
 
 fn client(

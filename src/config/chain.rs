@@ -54,16 +54,14 @@ pub(super) async fn find(environment: &Environment) -> Found {
     } else if let Some(url) = environment.get(PodIdentity::URL_VARIABLE) {
         CredentialsSource::PodIdentity(pod_identity(url, environment, &mut problems))
     } else {
-        problems.push(Problem {
-            path: "credentials".to_owned(),
-            found: None,
-            expected: format!(
+        problems.push(Problem::warning(
+            "credentials",
+            format!(
                 "there are none, neither here nor in the environment ({}) nor in a profile file: will ask the metadata \
                  service, which has keys only on an ECS instance with an agency",
                 KEYS.map(|[access_key, secret_key, _]| format!("{access_key} and {secret_key}")).join(", "),
             ),
-            is_warning: true,
-        });
+        ));
         CredentialsSource::EcsAgency(EcsAgency { endpoint: Endpoint::of_metadata() })
     };
     Found { source, problems }

@@ -15,7 +15,7 @@ use std::{
 use tokio::{sync::Semaphore, time::timeout};
 
 /// How long a read may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Held by the thread that reads a file. Of the process, because threads are. A plain mutex: held to look one up,
 /// never across an await.

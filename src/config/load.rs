@@ -1,6 +1,6 @@
 //! From a file and the environment to a [`Config`], or to the list of everything that is wrong.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use config::{File, FileFormat};
 use reqwest::Certificate;
@@ -62,6 +62,11 @@ pub async fn load_text(text: String, path: &Path, environment: &Environment) -> 
 }
 
 impl Loaded {
+    /// The problems that are more than a warning.
+    pub fn errors(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().filter(|problem| !problem.is_warning)
+    }
+
     fn failed(path: &Path, expected: String, text: String) -> Self {
         Loaded { config: None, problems: vec![Problem::error(path.display().to_string(), expected)], text }
     }
@@ -87,12 +92,10 @@ fn parse(
                 reader.overridden.insert(key, name.to_owned());
             }
             (true, None) => {}
-            (false, _) => warnings.push(Problem {
-                path: name.to_owned(),
-                found: None,
-                expected: "this environment variable matches no key that may be set this way and is ignored".to_owned(),
-                is_warning: true,
-            }),
+            (false, _) => warnings.push(Problem::warning(
+                name,
+                "this environment variable matches no key that may be set this way and is ignored",
+            )),
         }
     }
     let tree: Value = builder.build()?.try_deserialize()?;
@@ -127,8 +130,8 @@ async fn finish(mut config: Config, mut problems: Vec<Problem>, text: String, en
     problems.extend(unused_project_ids(&config, environment).await);
     problems.extend(read_ca_file(&mut config.api).await);
     problems.sort_by_key(|problem| problem.is_warning);
-    let is_valid = problems.iter().all(|problem| problem.is_warning);
-    Loaded { config: is_valid.then_some(config), problems, text }
+    let loaded = Loaded { config: Some(config), problems, text };
+    if loaded.errors().next().is_some() { Loaded { config: None, ..loaded } } else { loaded }
 }
 
 /// The keys of a source whose secrets cannot be read, and why.
@@ -162,24 +165,25 @@ async fn unreadable(source: &CredentialsSource, environment: &Environment) -> Ve
 /// Warns where the SDK would take the id of a project from elsewhere: here it is that of the region's own project, and
 /// one id for all projects would be wrong as soon as there are two.
 async fn unused_project_ids(config: &Config, environment: &Environment) -> Vec<Problem> {
-    let warning = |path: String, what: &str| Problem {
-        path,
-        found: None,
-        expected: format!(
-            "{what} is not used for projects without project_id: they are the ones named like their region"
-        ),
-        is_warning: true,
-    };
-    let mut warnings = Vec::new();
-    for project in config.projects.iter().filter(|project| project.project_id.is_none()) {
-        let path = format!("projects.{}.project_id", project.name);
-        if environment.get(chain::PROJECT_ID).is_some() {
-            warnings.push(warning(path.clone(), chain::PROJECT_ID));
-        }
-        if let Some(CredentialsSource::Profile(profile)) = config.credentials.get(&project.credentials)
+    let mut unused: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (name, source) in &config.credentials {
+        let sources = unused.entry(name).or_default();
+        sources.extend(environment.get(chain::PROJECT_ID).map(|_| chain::PROJECT_ID.to_owned()));
+        if let CredentialsSource::Profile(profile) = source
             && profile.names_a_project().await
         {
-            warnings.push(warning(path, &format!("project_id in {}", profile.path.display())));
+            sources.push(format!("project_id in {}", profile.path.display()));
+        }
+    }
+    let mut warnings = Vec::new();
+    for project in config.projects.iter().filter(|project| project.project_id.is_none()) {
+        for what in unused.get(project.credentials.as_str()).into_iter().flatten() {
+            warnings.push(Problem::warning(
+                format!("projects.{}.project_id", project.name),
+                format!(
+                    "{what} is not used for projects without project_id: they are the ones named like their region"
+                ),
+            ));
         }
     }
     warnings

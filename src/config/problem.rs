@@ -20,6 +20,11 @@ impl Problem {
     pub fn error(path: impl Into<String>, expected: impl Into<String>) -> Self {
         Problem { path: path.into(), found: None, expected: expected.into(), is_warning: false }
     }
+
+    /// Something that works all the same, without a value to show.
+    pub fn warning(path: impl Into<String>, text: impl Into<String>) -> Self {
+        Problem { is_warning: true, ..Problem::error(path, text) }
+    }
 }
 
 impl fmt::Display for Problem {

@@ -4,12 +4,7 @@
 //! all. What rustls does not have (TLS before 1.2, CBC and RSA key exchange, P-521) is a problem that says so. All
 //! files are read here: what comes out is all that is in force, and two of them can be compared.
 
-use std::{
-    collections::BTreeMap,
-    ops::RangeInclusive,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::Path, time::Duration};
 
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use serde_json::{Map, Value};
@@ -161,13 +156,13 @@ pub async fn load_web(path: &Path) -> LoadedWeb {
         Ok(tree) => tree,
         Err(error) => return failed(format!("is not YAML: {error}"), digest.finalize().into()),
     };
-    let reader = Reader::default();
-    let mut files = Files::default();
-    // Read twice at the most: the first time says which files there are to be read.
-    root(reader.root(&tree), &mut files);
     let directory = path.parent().unwrap_or(Path::new(""));
-    for (name, content) in &mut files.contents {
-        *content = file::read(&directory.join(name)).await.map(SecretSlice::from).map_err(|error| error.to_string());
+    let mut files = Files::new();
+    for key in ["cert_file", "key_file", "client_ca_file"] {
+        let name = tree.pointer(&format!("/tls_server_config/{key}")).and_then(Value::as_str);
+        let Some(name) = name.filter(|name| !files.contains_key(*name)) else { continue };
+        let content = file::read(&directory.join(name)).await;
+        let content = content.map(SecretSlice::from).map_err(|error| error.to_string());
         let (is_there, bytes) = match &content {
             Ok(bytes) => (1, bytes.expose_secret()),
             Err(error) => (0, error.as_bytes()),
@@ -175,25 +170,16 @@ pub async fn load_web(path: &Path) -> LoadedWeb {
         digest.update([is_there]);
         digest.update(bytes.len().to_be_bytes());
         digest.update(bytes);
+        files.insert(name.to_owned(), content);
     }
     let reader = Reader::default();
-    let config = root(reader.root(&tree), &mut files);
+    let config = root(reader.root(&tree), &files);
     let problems = reader.into_problems();
     LoadedWeb { config: problems.is_empty().then_some(config), problems, fingerprint: digest.finalize().into() }
 }
 
-/// The files that a web configuration names, and what is in them.
-#[derive(Default)]
-struct Files {
-    contents: BTreeMap<PathBuf, Result<SecretSlice<u8>, String>>,
-}
-
-impl Files {
-    fn get(&mut self, path: PathBuf) -> Result<SecretSlice<u8>, String> {
-        let unread = || Err("it has not been read".to_owned());
-        self.contents.entry(path).or_insert_with(unread).clone()
-    }
-}
+/// The files that a web configuration names, and what is in them or why they cannot be read.
+type Files = BTreeMap<String, Result<SecretSlice<u8>, String>>;
 
 /// Not by the crate `config`, which takes a dot in a key for a path: a user may be called `john.doe`.
 fn parse(text: &str) -> Result<Value, String> {
@@ -225,7 +211,7 @@ fn value(yaml: &Yaml) -> Result<Value, String> {
     })
 }
 
-fn root(mut section: Section<'_>, files: &mut Files) -> WebConfig {
+fn root(mut section: Section<'_>, files: &Files) -> WebConfig {
     let tls_node = section.get("tls_server_config").map(|node| if node.is_mapping() { node } else { node.hide() });
     let tls = tls_node.and_then(|node| tls(node.section(), files));
     let mut http = section.section("http_server_config");
@@ -238,8 +224,8 @@ fn root(mut section: Section<'_>, files: &mut Files) -> WebConfig {
     WebConfig { tls, http2, headers, users, rate_limit }
 }
 
-fn tls(mut section: Section<'_>, files: &mut Files) -> Option<TlsConfig> {
-    let mut pem = |section: &mut Section<'_>, inline: &'static str, file: &'static str| {
+fn tls(mut section: Section<'_>, files: &Files) -> Option<TlsConfig> {
+    let pem = |section: &mut Section<'_>, inline: &'static str, file: &'static str| {
         let text = section.get(inline).map(Node::hide);
         // A key where its file should be named must not be shown.
         let path =
@@ -250,16 +236,13 @@ fn tls(mut section: Section<'_>, files: &mut Files) -> Option<TlsConfig> {
                 None
             }
             (Some(text), None) => text.text().map(|text| (inline, SecretSlice::from(text.into_bytes()))),
-            (None, Some(path)) => {
-                let content = files.get(PathBuf::from(path.text()?));
-                match content {
-                    Ok(content) => Some((file, content)),
-                    Err(error) => {
-                        path.problem(format!("a file that can be read: {error}"));
-                        None
-                    }
+            (None, Some(path)) => match files.get(&path.text()?)? {
+                Ok(content) => Some((file, content.clone())),
+                Err(error) => {
+                    path.problem(format!("a file that can be read: {error}"));
+                    None
                 }
-            }
+            },
             (None, None) => None,
         }
     };
@@ -375,17 +358,13 @@ fn headers(node: &Node<'_>) -> Vec<(&'static str, String)> {
         let is_right = |text: &str| {
             (values.is_empty() || text.is_empty() || values.contains(&text)) && !text.chars().any(char::is_control)
         };
-        // `X-XSS-Protection: 1`, as the toolkit's own files have it, is a number to YAML.
-        let text = value.read(&expected, |value| match value {
-            Value::Number(number) => Some(number.to_string()),
-            value => value.as_str().map(str::to_owned),
-        });
-        let text = text.filter(|text| {
-            let is_right = is_right(text);
-            if !is_right {
-                value.problem(&expected);
-            }
-            is_right
+        let text = value.read(&expected, |value| {
+            // `X-XSS-Protection: 1`, as the toolkit's own files have it, is a number to YAML.
+            let text = match value {
+                Value::Number(number) => number.to_string(),
+                value => value.as_str()?.to_owned(),
+            };
+            is_right(&text).then_some(text)
         });
         // A blank one is not set.
         found.extend(text.filter(|text| !text.is_empty()).map(|text| (name, text)));

@@ -8,7 +8,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -128,9 +128,11 @@ impl Guard {
         }
     }
 
-    /// The headers of every answer.
-    pub(super) fn headers(&self) -> HeaderMap {
-        self.state.load().headers.clone()
+    /// Sets the headers of every answer.
+    pub(super) fn dress(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.state.load().headers {
+            headers.insert(name.clone(), value.clone());
+        }
     }
 
     /// Looks at the files, unless somebody does or has a moment ago.
@@ -195,7 +197,7 @@ impl Guard {
         }
     }
 
-    fn looked(&self) -> std::sync::MutexGuard<'_, Looked> {
+    fn looked(&self) -> MutexGuard<'_, Looked> {
         self.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -239,11 +239,7 @@ impl Server {
             Ok(()) => self.site.answer(request).await,
             Err(denied) => self.site.deny(path, denied),
         };
-        for (name, value) in self.guard.headers() {
-            if let Some(name) = name {
-                response.headers_mut().insert(name, value);
-            }
-        }
+        self.guard.dress(response.headers_mut());
         response
     }
 }

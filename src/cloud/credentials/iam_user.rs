@@ -23,7 +23,7 @@ use super::{
 use crate::{
     cloud::{
         error::{Error, Service},
-        exchange::exchange,
+        exchange::{Http, exchange},
         lockout::{Fingerprint, Keys},
     },
     config::{Endpoint, Environment, IamUser},
@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct TokenIssuer {
     user: IamUser,
     environment: Environment,
-    http: reqwest::Client,
+    http: Http,
     clock: Clock,
     /// Passwords are kept from being locked as keys are.
     keys: Arc<Keys>,
@@ -66,13 +66,7 @@ struct Project {
 }
 
 impl TokenIssuer {
-    pub fn new(
-        user: IamUser,
-        environment: Environment,
-        http: reqwest::Client,
-        clock: Clock,
-        keys: Arc<Keys>,
-    ) -> Arc<Self> {
+    pub fn new(user: IamUser, environment: Environment, http: Http, clock: Clock, keys: Arc<Keys>) -> Arc<Self> {
         Arc::new(TokenIssuer { user, environment, http, clock, keys, failed: Mutex::default() })
     }
 
@@ -140,6 +134,7 @@ impl TokenIssuer {
         }});
         let request = self
             .http
+            .to(endpoint)
             .post(format!("{endpoint}/v3/auth/tokens?nocatalog=true"))
             .header(CONTENT_TYPE, "application/json;charset=utf8")
             .body(body.to_string());

@@ -13,7 +13,7 @@ use super::{cache::Fetched, redact, temporary};
 use crate::{
     cloud::{
         error::{Error, Service},
-        exchange::exchange,
+        exchange::{Http, exchange},
     },
     config::{Endpoint, Environment, Oidc},
     usage::Clock,
@@ -42,7 +42,7 @@ struct AssumeAgency<'a> {
 pub(super) async fn fetch(
     oidc: Oidc,
     environment: Environment,
-    http: reqwest::Client,
+    http: Http,
     region: String,
     clock: Clock,
 ) -> Result<Fetched, Error> {
@@ -60,6 +60,7 @@ pub(super) async fn fetch(
     let unwritable = |_| Error::Credentials("the request to STS cannot be written".to_owned());
     let body = serde_json::to_vec(&request).map_err(unwritable)?;
     let request = http
+        .to(&endpoint)
         .post(format!("{endpoint}/v5/agencies/assume-with-oidc"))
         .header(CONTENT_TYPE, "application/json")
         .body(body);

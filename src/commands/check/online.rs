@@ -23,10 +23,7 @@ pub(super) async fn run(config: &Config, environment: &Environment) -> anyhow::R
     let width = config.projects.iter().map(|project| project.name.chars().count()).max().unwrap_or_default().max(4);
     for (name, endpoint) in services(config) {
         print(&format!("\n{name} at {endpoint}\n"))?;
-        for step in connector.reach(&endpoint).await {
-            print(&line(step.name, width, &step.result))?;
-            all_well &= step.result.is_ok();
-        }
+        all_well &= reach(&connector, &endpoint, width).await?;
     }
     let mut by_endpoint: BTreeMap<String, Vec<(&Project, Client)>> = BTreeMap::new();
     for (project, client) in clients(&connector, config, environment)? {
@@ -36,11 +33,7 @@ pub(super) async fn run(config: &Config, environment: &Environment) -> anyhow::R
     for (endpoint, projects) in by_endpoint {
         print(&format!("\n{endpoint}\n"))?;
         let Some((first, _)) = projects.first() else { continue };
-        let steps = connector.reach(&first.endpoint).await;
-        for step in &steps {
-            print(&line(step.name, width, &step.result))?;
-        }
-        if steps.iter().any(|step| step.result.is_err()) {
+        if !reach(&connector, &first.endpoint, width).await? {
             // Nothing would come of it but refused signatures.
             print(&format!("  -     projects not tried: {}\n", projects.len()))?;
             all_well = false;
@@ -67,12 +60,21 @@ pub(super) async fn run(config: &Config, environment: &Environment) -> anyhow::R
     Ok(all_well)
 }
 
+/// Prints the steps to an endpoint, and says whether they lead there.
+async fn reach(connector: &Connector, endpoint: &Endpoint, width: usize) -> anyhow::Result<bool> {
+    let steps = connector.reach(endpoint).await;
+    for step in &steps {
+        print(&line(step.name, width, &step.result))?;
+    }
+    Ok(steps.iter().all(|step| step.result.is_ok()))
+}
+
 /// The services that give credentials or ids of projects, each once. (The metadata service and the agent of a node are
 /// not asked for anything without a key to give.)
 fn services(config: &Config) -> Vec<(&'static str, Endpoint)> {
     let mut services: Vec<(&str, Endpoint)> = Vec::new();
     for project in &config.projects {
-        let iam = || config.api.iam_endpoint.clone().unwrap_or_else(|| Endpoint::of_iam(&project.region));
+        let iam = || config.api.iam(&project.region);
         let needed = match config.credentials.get(&project.credentials) {
             Some(CredentialsSource::IamUser(user)) => [Some(("IAM", user.endpoint.clone().unwrap_or_else(iam))), None],
             Some(CredentialsSource::Oidc(oidc)) => {

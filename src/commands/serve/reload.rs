@@ -83,8 +83,7 @@ impl Reloader {
         let loaded = loaded.with_context(|| {
             format!("the file, or a file that it names, could not be read within {}s", PATIENCE.as_secs())
         })?;
-        let errors: Vec<String> =
-            loaded.problems.iter().filter(|problem| !problem.is_warning).map(ToString::to_string).collect();
+        let errors: Vec<String> = loaded.errors().map(ToString::to_string).collect();
         let Valid { config, hash, loaded } =
             valid(loaded).map_err(|error| anyhow!("{error}\n{}", errors.join("\n")))?;
         let renewed = self.fleet.renewed(config, &self.environment).map_err(|error| anyhow!("{error:#}"));

@@ -50,10 +50,10 @@ pub(super) async fn run(reader: Reader) {
 /// If there are none, or one of them is not of TCP.
 pub(super) fn sockets() -> anyhow::Result<Vec<TcpListener>> {
     let mut passed = ListenFd::from_env();
-    if passed.len() == 0 {
+    let count = passed.len();
+    if count == 0 {
         bail!("--web.systemd-socket: systemd has passed no socket; start the exporter by its socket unit");
     }
-    let count = passed.len();
     let socket = |index| {
         let listener = passed.take_tcp_listener(index).ok().flatten();
         let listener =
