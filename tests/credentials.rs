@@ -329,7 +329,6 @@ async fn a_token_in_a_file_is_read_again_at_each_renewal() {
     for (source, place) in [(OIDC, "sts"), (POD, "pod-identity")] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
-        std::fs::write(&path, "simulated-id-token").unwrap();
         let right = if place == "sts" { "simulated-id-token" } else { "simulated-pod-token" };
         std::fs::write(&path, right).unwrap();
         let world = world(&source.replace(right, &format!("{{file: {}}}", path.display())), 1, &[]).await;

@@ -14,7 +14,7 @@ use metastudio_exporter::{
 };
 use tempfile::TempDir;
 
-use crate::support::{Cloud, Daemon, Ended, FAST, command};
+use crate::support::{Cloud, Daemon, Ended, FAST, command, run_with};
 
 const ACCESS_KEY: &str = "CANARYACCESSKEY";
 const SECRET_KEY: &str = "canary/secret+key";
@@ -100,12 +100,8 @@ fn assert_silent(source: &Source, what: &str, text: &str) {
 }
 
 async fn run(source: &Source, config: &str, arguments: &[&str]) -> Ended {
-    let directory = TempDir::new().unwrap();
-    let mut command = command(&directory, config, arguments);
-    command.envs(&source.variables);
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    let variables: Vec<(&str, &str)> = source.variables.iter().map(|(name, value)| (*name, *value)).collect();
+    run_with(config, arguments, &variables).await
 }
 
 #[tokio::test]

@@ -7,14 +7,13 @@ use std::{
 };
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
 };
 use tokio_rustls::{TlsAcceptor, rustls};
 
-use crate::support::{Cloud, Ended, FAST, command};
+use crate::support::{Cloud, FAST, run_with};
 
 const NAME: &str = "metastudio.cn-north-4.example";
 
@@ -108,24 +107,12 @@ fn config(cloud: &Cloud, endpoint: &str, api: &str) -> String {
         .replace(&own, endpoint)
 }
 
-async fn run(config: &str, arguments: &[&str], variables: &[(&str, String)]) -> Ended {
-    let directory = TempDir::new().unwrap();
-    let mut command = command(&directory, config, arguments);
-    command.envs(variables.iter().cloned());
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    Ended {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
 #[tokio::test]
 async fn only_a_certificate_that_is_trusted_will_do() {
     let cloud = Cloud::new(&[]).await;
     let front = Front::new(&cloud).await;
     let endpoint = format!("https://localhost:{}", front.address.port());
-    let ended = run(&config(&cloud, &endpoint, "page_size: 1000"), &["once"], &[]).await;
+    let ended = run_with(&config(&cloud, &endpoint, "page_size: 1000"), &["once"], &[]).await;
     assert_eq!(ended.code, Some(1));
     assert!(
         ended.stderr.contains("reason=network") && ended.stderr.contains("invalid peer certificate"),
@@ -134,10 +121,10 @@ async fn only_a_certificate_that_is_trusted_will_do() {
     );
     assert!(cloud.simulator.seen().is_empty(), "no request, and no key, went out");
 
-    let ended = run(&config(&cloud, &endpoint, &front.trusted()), &["once"], &[]).await;
+    let ended = run_with(&config(&cloud, &endpoint, &front.trusted()), &["once"], &[]).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let wrong_name = format!("https://127.0.0.1:{}", front.address.port());
-    let ended = run(&config(&cloud, &wrong_name, &front.trusted()), &["once"], &[]).await;
+    let ended = run_with(&config(&cloud, &wrong_name, &front.trusted()), &["once"], &[]).await;
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("certificate not valid for name"), "{}", ended.stderr);
 }
@@ -151,24 +138,24 @@ async fn proxies_are_those_of_the_environment_or_of_the_configuration() {
     let config = |api: &str| config(&cloud, &endpoint, &format!("{}{api}", front.trusted()));
     let url = format!("http://{}", proxy.address);
     for name in ["HTTPS_PROXY", "https_proxy"] {
-        let ended = run(&config(""), &["once"], &[(name, url.clone())]).await;
+        let ended = run_with(&config(""), &["once"], &[(name, &*url)]).await;
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         assert!(proxy.heads()[0].starts_with(&format!("CONNECT {NAME}:443 ")));
     }
-    let without = [("HTTPS_PROXY", url.clone()), ("NO_PROXY", ".example".to_owned())];
-    let ended = run(&config(""), &["once"], &without).await;
+    let without = [("HTTPS_PROXY", &*url), ("NO_PROXY", ".example")];
+    let ended = run_with(&config(""), &["once"], &without).await;
     assert_eq!((ended.code, proxy.heads().len()), (Some(1), 0), "there is no such name");
     assert!(ended.stderr.contains("reason=network"), "{}", ended.stderr);
 
     let with_user = config(&format!(", proxy: 'http://user:hunter2@{}'", proxy.address));
-    let elsewhere = [("HTTPS_PROXY", "http://127.0.0.1:1".to_owned())];
-    let ended = run(&with_user, &["once", "--log.level=debug"], &elsewhere).await;
+    let elsewhere = [("HTTPS_PROXY", "http://127.0.0.1:1")];
+    let ended = run_with(&with_user, &["once", "--log.level=debug"], &elsewhere).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let head = proxy.heads().remove(0).to_ascii_lowercase();
     assert!(head.contains("proxy-authorization: basic dxnlcjpodw50zxiy"), "user:hunter2 in base64: {head}");
     assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
 
-    let ended = run(&with_user.replace(&proxy.address.to_string(), "127.0.0.1:1"), &["once"], &[]).await;
+    let ended = run_with(&with_user.replace(&proxy.address.to_string(), "127.0.0.1:1"), &["once"], &[]).await;
     assert_eq!(ended.code, Some(1));
     assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
 }
@@ -178,10 +165,10 @@ async fn this_machine_is_not_asked_through_a_proxy() {
     let cloud = Cloud::new(&[]).await;
     let proxy = Proxy::to(cloud.address).await;
     let url = format!("http://{}", proxy.address);
-    let variables = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"].map(|name| (name, url.clone()));
+    let variables = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"].map(|name| (name, &*url));
     let agency = format!("ecs_agency: {{endpoint: 'http://{}'}}", cloud.address);
     let config = cloud.config_of(&["campaign"], &agency, &FAST.replace('}', &format!(", proxy: '{url}'}}")));
-    let ended = run(&config, &["once"], &variables).await;
+    let ended = run_with(&config, &["once"], &variables).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(proxy.heads().is_empty());
 }
@@ -189,7 +176,7 @@ async fn this_machine_is_not_asked_through_a_proxy() {
 #[tokio::test]
 async fn online_each_step_is_told_and_each_project_tried() {
     let cloud = Cloud::new(&["forbidden:project=live-commerce"]).await;
-    let ended = run(&cloud.config(FAST), &["check", "--online"], &[]).await;
+    let ended = run_with(&cloud.config(FAST), &["check", "--online"], &[]).await;
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), ""));
     let lines: Vec<&str> = ended.stdout.lines().skip_while(|line| !line.starts_with("http://")).collect();
     for (line, beginning) in lines[1..].iter().zip([
@@ -208,7 +195,7 @@ async fn online_each_step_is_told_and_each_project_tried() {
     assert_eq!(cloud.simulator.seen().len(), 4, "one request without a key, and one for each project");
 
     let cloud = Cloud::new(&[]).await;
-    assert_eq!(run(&cloud.config(FAST), &["check", "--online"], &[]).await.code, Some(0));
+    assert_eq!(run_with(&cloud.config(FAST), &["check", "--online"], &[]).await.code, Some(0));
 }
 
 #[tokio::test]
@@ -221,7 +208,7 @@ async fn online_no_key_is_tried_twice() {
     );
     for (credentials, place) in [("access_key: SIMULATEDACCESSKEY01, secret_key: hunter2", ""), (&user, "iam")] {
         let before = cloud.simulator.seen().len();
-        let ended = run(&cloud.config_of(&all, credentials, FAST), &["check", "--online"], &[]).await;
+        let ended = run_with(&cloud.config_of(&all, credentials, FAST), &["check", "--online"], &[]).await;
         assert_eq!(ended.code, Some(1));
         assert_eq!(ended.stdout.matches("credentials: ").count(), 3, "{}", ended.stdout);
         assert_eq!(ended.stdout.matches("not asked: ").count(), 2, "{}", ended.stdout);
@@ -249,7 +236,7 @@ async fn online_the_step_that_fails_says_what_to_do() {
         (format!("https://localhost:{tls}"), "  FAIL  TLS       localhost:", "name its certificate in api.ca_file"),
         (format!("https://localhost:{plain}"), "  FAIL  TLS       localhost:", "TLS 1.2 or later is spoken"),
     ] {
-        let ended = run(&config(&cloud, &endpoint, "page_size: 1000"), &["check", "--online"], &[]).await;
+        let ended = run_with(&config(&cloud, &endpoint, "page_size: 1000"), &["check", "--online"], &[]).await;
         assert_eq!(ended.code, Some(1));
         let line = ended.stdout.lines().find(|line| line.contains("FAIL")).unwrap();
         assert!(line.starts_with(failure) && line.contains(advice), "{line}");
@@ -259,10 +246,10 @@ async fn online_the_step_that_fails_says_what_to_do() {
 
     let proxy = Proxy::to(front.address).await;
     let url = format!("http://{}", proxy.address);
-    let ended = run(
+    let ended = run_with(
         &config(&cloud, &format!("https://{NAME}"), &front.trusted()),
         &["check", "--online"],
-        &[("HTTPS_PROXY", url)],
+        &[("HTTPS_PROXY", &url)],
     )
     .await;
     assert_eq!(ended.code, Some(0), "{}", ended.stdout);
@@ -290,7 +277,7 @@ async fn online_a_clock_that_is_off_is_found_before_a_key_is_used() {
     });
     let cloud = Cloud::new(&[]).await;
     let ended =
-        run(&config(&cloud, &format!("http://{address}"), "page_size: 1000"), &["check", "--online"], &[]).await;
+        run_with(&config(&cloud, &format!("http://{address}"), "page_size: 1000"), &["check", "--online"], &[]).await;
     assert_eq!(ended.code, Some(1));
     let line = ended.stdout.lines().find(|line| line.contains("FAIL")).unwrap();
     assert!(

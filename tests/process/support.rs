@@ -75,8 +75,14 @@ pub struct Ended {
 
 /// Runs the binary to its end.
 pub async fn run(config: &str, arguments: &[&str]) -> Ended {
+    run_with(config, arguments, &[]).await
+}
+
+/// As `run`, with these variables in its environment.
+pub async fn run_with(config: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
     let directory = TempDir::new().unwrap();
     let mut command = command(&directory, config, arguments);
+    command.envs(variables.iter().copied());
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     Ended {
         code: output.status.code(),

@@ -80,8 +80,6 @@ def test_a_page_works_as_it_is_written(
 
     left = (tmp_path / "environment").read_text().rstrip("\0").split("\0")
     monkeypatch.chdir(tmp_path)
-    for name, value in (variable.split("=", 1) for variable in left):
-        monkeypatch.setenv(name, value)
     daemon = Running(tmp_path, "env", *left, "metastudio-exporter", "--web.listen-address=127.0.0.1:0")
     address = daemon.find(r"address=(127\.0\.0\.1:\d+)")
     wait_for(lambda: requests.get(f"http://{address}/-/ready").status_code == 200, "the exporter to be ready")
