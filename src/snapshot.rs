@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 // The words that snapshots are told in, for those who read them.
-pub use crate::usage::{Bounds, Budget, Clock, Measure, Reason, Series, Tally, Window};
+pub use crate::usage::{Bounds, Budget, Clock, Days, Measure, Reason, Series, Tally, Window};
 
 /// What is fixed about a project.
 #[derive(Clone, Debug)]
@@ -46,6 +46,8 @@ pub struct WindowUsage {
     pub bounds: Bounds,
     /// Its sums.
     pub tally: Tally,
+    /// How its minutes spread over its days; only of the month, and only where the answer tells days apart.
+    pub days: Option<Days>,
 }
 
 /// Why a poll failed.
@@ -106,6 +108,8 @@ pub struct LastPoll {
     pub project_id: Option<Arc<str>>,
     /// When the credentials then in force expire, if that is known.
     pub credentials_expiry: Option<DateTime<Utc>>,
+    /// When the next poll is due, where one is planned.
+    pub next_at: Option<DateTime<Utc>>,
 }
 
 /// How a project has fared since the start.
@@ -165,7 +169,7 @@ impl Project {
         })
     }
 
-    fn record(&mut self, attempt: Attempt) {
+    fn record(&mut self, attempt: Attempt, next_at: Option<DateTime<Utc>>) {
         if let (Some(known), Some(now)) = (self.project_id(), attempt.project_id.as_deref())
             && known != now
         {
@@ -203,6 +207,7 @@ impl Project {
             failure,
             project_id: attempt.project_id,
             credentials_expiry: attempt.credentials_expiry,
+            next_at,
         });
     }
 }
@@ -287,11 +292,11 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Records a poll of the project at `index`.
-    pub fn record(&mut self, index: usize, attempt: Attempt) {
+    /// Records a poll of the project at `index`, and when the next one is due, if one is planned.
+    pub fn record(&mut self, index: usize, attempt: Attempt, next_at: Option<DateTime<Utc>>) {
         let mut snapshot = Snapshot::clone(&self.shared.current.load());
         if let Some(project) = snapshot.projects.get_mut(index) {
-            Arc::make_mut(project).record(attempt);
+            Arc::make_mut(project).record(attempt, next_at);
             snapshot.note_readiness();
             self.shared.current.store(Arc::new(snapshot));
         }
@@ -377,7 +382,7 @@ mod tests {
         let windows = |rows: &[Row]| {
             let mut tally = Tally::default();
             rows.iter().for_each(|row| tally.add(row, None).unwrap());
-            vec![WindowUsage { window: Window::Today, bounds: Bounds { start: at(0), end: at(9) }, tally }]
+            vec![WindowUsage { window: Window::Today, bounds: Bounds { start: at(0), end: at(9) }, tally, days: None }]
         };
         Attempt {
             at: at(second),
@@ -424,9 +429,9 @@ mod tests {
     fn a_failed_poll_changes_no_usage() {
         let (mut writer, reader) = world();
         assert!(!reader.load().is_ready());
-        writer.record(0, attempt(1, Ok(&[row("x", 5)])));
+        writer.record(0, attempt(1, Ok(&[row("x", 5)])), None);
         let before = reader.load();
-        writer.record(0, attempt(2, Err(Reason::Server)));
+        writer.record(0, attempt(2, Err(Reason::Server)), None);
         let now = reader.load();
         assert!(now.is_ready());
         assert_eq!(minutes(&now.projects[0], "x"), Some(5.0));
@@ -439,8 +444,8 @@ mod tests {
     #[test]
     fn what_was_seen_once_falls_to_zero_and_does_not_vanish() {
         let (mut writer, reader) = world();
-        writer.record(0, attempt(1, Ok(&[row("x", 5)])));
-        writer.record(0, attempt(2, Ok(&[row("y", 7)])));
+        writer.record(0, attempt(1, Ok(&[row("x", 5)])), None);
+        writer.record(0, attempt(2, Ok(&[row("y", 7)])), None);
         let snapshot = reader.load();
         assert_eq!(minutes(&snapshot.projects[0], "x"), Some(0.0));
         assert_eq!(minutes(&snapshot.projects[0], "y"), Some(7.0));
@@ -450,7 +455,7 @@ mod tests {
     #[test]
     fn usage_is_withdrawn_when_it_is_stale() {
         let (mut writer, reader) = world();
-        writer.record(0, attempt(1000, Ok(&[])));
+        writer.record(0, attempt(1000, Ok(&[])), None);
         let snapshot = reader.load();
         let project = &snapshot.projects[0];
         assert!(project.usage_at(at(1100)).is_some());
@@ -462,7 +467,7 @@ mod tests {
     fn a_reload_keeps_what_is_still_true_of_a_name() {
         let (mut writer, reader) = channel(vec![target("kept"), target("changed"), target("gone")]);
         for index in 0..3 {
-            writer.record(index, attempt(1, Ok(&[row("x", 5)])));
+            writer.record(index, attempt(1, Ok(&[row("x", 5)])), None);
         }
         let before = reader.load();
         let relabelled = Target { stale_after: Duration::from_secs(10), ..target("kept") };
@@ -481,9 +486,9 @@ mod tests {
     #[test]
     fn a_series_that_was_seen_outlasts_a_reload() {
         let (mut writer, reader) = world();
-        writer.record(0, attempt(1, Ok(&[row("x", 5)])));
+        writer.record(0, attempt(1, Ok(&[row("x", 5)])), None);
         writer.replace([(target("a"), true)]);
-        writer.record(0, attempt(2, Ok(&[row("y", 7)])));
+        writer.record(0, attempt(2, Ok(&[row("y", 7)])), None);
         assert_eq!(minutes(&reader.load().projects[0], "x"), Some(0.0));
     }
 
@@ -491,8 +496,8 @@ mod tests {
     fn an_expiry_is_of_the_credentials_that_it_was_found_with() {
         let (mut writer, reader) = channel(vec![target("kept"), target("changed")]);
         let attempt = Attempt { credentials_expiry: Some(at(50)), ..attempt(1, Ok(&[])) };
-        writer.record(0, attempt.clone());
-        writer.record(1, attempt);
+        writer.record(0, attempt.clone(), None);
+        writer.record(1, attempt, None);
         let other = Target { credentials: "other".into(), ..target("changed") };
         writer.replace([(target("kept"), true), (other, true)]);
         let expiry = |project: &Arc<Project>| project.health.last.as_ref().unwrap().credentials_expiry;
@@ -503,12 +508,12 @@ mod tests {
     fn usage_of_another_project_goes_with_its_id() {
         let (mut writer, reader) = world();
         let of = |id: &str, attempt: Attempt| Attempt { project_id: Some(id.into()), ..attempt };
-        writer.record(0, of("first", attempt(1, Ok(&[row("x", 5)]))));
-        writer.record(0, of("first", attempt(2, Err(Reason::Server))));
+        writer.record(0, of("first", attempt(1, Ok(&[row("x", 5)]))), None);
+        writer.record(0, of("first", attempt(2, Err(Reason::Server))), None);
         assert_eq!(minutes(&reader.load().projects[0], "x"), Some(5.0));
-        writer.record(0, of("second", attempt(3, Err(Reason::Server))));
+        writer.record(0, of("second", attempt(3, Err(Reason::Server))), None);
         assert_eq!(minutes(&reader.load().projects[0], "x"), None);
-        writer.record(0, of("second", attempt(4, Ok(&[row("y", 7)]))));
+        writer.record(0, of("second", attempt(4, Ok(&[row("y", 7)]))), None);
         let project = &reader.load().projects[0];
         assert_eq!((minutes(project, "x"), minutes(project, "y")), (None, Some(7.0)), "nor is its series known");
     }
@@ -516,7 +521,7 @@ mod tests {
     #[test]
     fn readiness_stays_and_may_come_with_a_reload() {
         let (mut writer, reader) = channel(vec![target("a"), target("never")]);
-        writer.record(0, attempt(1, Ok(&[])));
+        writer.record(0, attempt(1, Ok(&[])), None);
         assert!(!reader.load().is_ready());
         writer.replace([(target("a"), true)]);
         assert!(reader.load().is_ready(), "the one that was missing has gone");
@@ -528,7 +533,7 @@ mod tests {
     #[test]
     fn durations_are_counted_up_to_their_bound() {
         let (mut writer, reader) = world();
-        writer.record(0, attempt(1, Ok(&[])));
+        writer.record(0, attempt(1, Ok(&[])), None);
         let snapshot = reader.load();
         let histogram = &snapshot.projects[0].health.request_durations;
         assert_eq!(histogram.counts, [1, 0, 0, 0, 0, 0, 0, 0, 1]);

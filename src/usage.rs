@@ -1,12 +1,14 @@
 //! The domain: windows of time, rows of usage and their sums. Pure: no clock, no network, no files.
 
 pub mod budget;
+pub mod days;
 pub mod failure;
 pub mod row;
 pub mod tally;
 pub mod window;
 
 pub use budget::Budget;
+pub use days::{DaySums, Days};
 pub use failure::Reason;
 pub use row::{Row, Unit};
 pub use tally::{Measure, Series, Tally};

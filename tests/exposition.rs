@@ -50,7 +50,7 @@ fn row(resource_type: &str, business_type: &str, unit: &str, usage: Option<&str>
 fn window(window: Window, rows: &[(Option<&str>, Row)]) -> WindowUsage {
     let mut tally = Tally::default();
     rows.iter().for_each(|(user, row)| tally.add(row, *user).unwrap());
-    WindowUsage { window, bounds: window.bounds(now(), chrono_tz::Asia::Shanghai), tally }
+    WindowUsage { window, bounds: window.bounds(now(), chrono_tz::Asia::Shanghai), tally, days: None }
 }
 
 fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> Attempt {
@@ -101,12 +101,12 @@ fn small_world() -> (Writer, Reader) {
             ],
         ),
     ];
-    writer.record(0, attempt(now(), Ok(everything)));
+    writer.record(0, attempt(now(), Ok(everything)), None);
     let of_users = vec![window(Window::Today, &[(Some("a"), video("1", 1)), (Some("b"), video("2", 1))])];
-    writer.record(1, attempt(now() - chrono::Duration::seconds(900), Ok(of_users.clone())));
-    writer.record(1, attempt(now(), Err(failure())));
-    writer.record(2, attempt(now() - chrono::Duration::seconds(901), Ok(of_users)));
-    writer.record(3, attempt(now(), Err(failure())));
+    writer.record(1, attempt(now() - chrono::Duration::seconds(900), Ok(of_users.clone())), None);
+    writer.record(1, attempt(now(), Err(failure())), None);
+    writer.record(2, attempt(now() - chrono::Duration::seconds(901), Ok(of_users)), None);
+    writer.record(3, attempt(now(), Err(failure())), None);
     (writer, reader)
 }
 
@@ -181,9 +181,9 @@ proptest! {
                     (None, row)
                 })
                 .collect();
-            writer.record(index, attempt(now(), Ok(vec![window(Window::Today, &rows)])));
+            writer.record(index, attempt(now(), Ok(vec![window(Window::Today, &rows)])), None);
             if fails {
-                writer.record(index, attempt(now(), Err(failure())));
+                writer.record(index, attempt(now(), Err(failure())), None);
             }
         }
         let (openmetrics, text) = (render(reader.clone(), Format::OpenMetrics), render(reader, Format::Text));

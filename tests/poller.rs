@@ -57,12 +57,12 @@ async fn a_poll_that_fails_in_its_last_window_changes_nothing() {
     let (simulator, address, _stop) = cloud(&["server-error:after=5"]).await;
     let poller = poller(address, &keys(&simulator), 1000).await;
     let (mut writer, reader) = snapshot::channel(vec![Target::from(poller.project())]);
-    writer.record(0, poller.poll().await);
+    writer.record(0, poller.poll().await, None);
     let before = reader.load();
     let usage = before.projects[0].usage.as_ref().unwrap();
     assert_eq!(usage.windows.len(), 3);
 
-    writer.record(0, poller.poll().await);
+    writer.record(0, poller.poll().await, None);
     assert_eq!(simulator.seen().len(), 6, "two windows of the second poll were answered");
     let after = reader.load();
     let last = after.projects[0].health.last.as_ref().unwrap();

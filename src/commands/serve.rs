@@ -121,6 +121,7 @@ pub(super) async fn until_signal(
     let site = Arc::new(Site {
         exposition: Exposition::of_projects(reader.clone(), Utc::now).and_exporter(status),
         reader: reader.clone(),
+        version: BUILD.version,
         telemetry_path: web.telemetry_path.clone(),
         requests,
         reload: web.enable_lifecycle.then(|| reload.clone()),

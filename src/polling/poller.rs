@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use chrono::SubsecRound;
+use chrono::{DateTime, SubsecRound, Utc};
 use chrono_tz::Tz;
 use tokio::time::{Instant, timeout_at};
 
@@ -17,7 +17,7 @@ use crate::{
     },
     config::Project,
     snapshot::{Attempt, Failure, Ignored, Target, WindowUsage},
-    usage::{Bounds, Clock, Tally, Window},
+    usage::{Clock, DaySums, Tally, Window},
 };
 
 /// Polls one project.
@@ -108,25 +108,25 @@ impl Poller {
         let project_id = self.client.project_id(deadline, &mut gathered.log).await?;
         let mut windows = Vec::with_capacity(self.project.windows.len());
         for &window in &self.project.windows {
-            let bounds = window.bounds(now, self.timezone);
-            let range = bounds.elapsed(now);
-            let tally = self.tally(&project_id, window, range, deadline, gathered).await?;
-            windows.push(WindowUsage { window, bounds, tally });
+            windows.push(self.window(&project_id, window, now, deadline, gathered).await?);
         }
         Ok(windows)
     }
 
-    async fn tally(
+    async fn window(
         &self,
         project_id: &str,
         window: Window,
-        range: Bounds,
+        now: DateTime<Utc>,
         deadline: Instant,
         gathered: &mut Gathered,
-    ) -> Result<Tally, Error> {
+    ) -> Result<WindowUsage, Error> {
+        let bounds = window.bounds(now, self.timezone);
+        let range = bounds.elapsed(now);
         let everybody = [None];
         let users: Vec<Option<&str>> = self.project.user_ids.iter().map(|id| Some(id.as_str())).collect();
         let mut tally = Tally::default();
+        let mut days = (window == Window::ThisMonth).then(|| DaySums::new(range, self.timezone));
         for &user_id in if users.is_empty() { &everybody[..] } else { &users } {
             let of_user = user_id.map_or_else(String::new, |id| format!(" of user {id}"));
             gathered.query =
@@ -143,12 +143,13 @@ impl Poller {
                     && wants(&self.project.business_types, &row.key.business_type)
                 {
                     tally.add(row, user_id).map_err(|overflow| Error::Malformed(overflow.to_string()))?;
+                    days.iter_mut().for_each(|days| days.add(row));
                 } else {
                     gathered.ignored.filtered += 1;
                 }
             }
         }
-        Ok(tally)
+        Ok(WindowUsage { window, bounds, tally, days: days.and_then(DaySums::finish) })
     }
 
     /// Says what is new among the doubts; what lasts is not repeated at every poll.

@@ -243,7 +243,8 @@ impl<P: Poll> Schedule<P> {
         let Some((index, running)) = known else { return };
         report(poller.name(), &attempt, &mut running.failing);
         running.due = due;
-        self.writer.record(index, attempt);
+        let wait = chrono::Duration::from_std(due.saturating_duration_since(Instant::now())).unwrap_or_default();
+        self.writer.record(index, attempt, Some((self.clock)() + wait));
         self.expect_progress();
         if !self.was_ready && self.writer.is_ready() {
             self.was_ready = true;
@@ -276,7 +277,7 @@ pub async fn run_once<P: Poll>(pollers: Vec<Arc<P>>, concurrency: usize, mut wri
     while let Some(Ok((index, poller, attempt))) = polls.join_next().await {
         succeeded &= attempt.result.is_ok();
         report(poller.name(), &attempt, &mut false);
-        writer.record(index, attempt);
+        writer.record(index, attempt, None);
     }
     succeeded && writer.is_ready()
 }

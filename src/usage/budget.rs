@@ -1,6 +1,6 @@
 //! Minutes that may be used up in a window.
 
-use super::Window;
+use super::{Series, Window};
 
 /// A limit for the usage of a project, or of a part of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +18,14 @@ pub struct Budget {
 }
 
 impl Budget {
+    /// Whether the usage of a series counts.
+    pub fn covers(&self, series: &Series) -> bool {
+        let fits = |selector: &Option<String>, value: &str| selector.as_ref().is_none_or(|selector| selector == value);
+        fits(&self.resource_type, &series.resource_type)
+            && fits(&self.business_type, &series.business_type)
+            && fits(&self.user_id, series.user_id.as_deref().unwrap_or_default())
+    }
+
     /// Whether another budget is for the very same usage.
     pub fn is_for_the_same(&self, other: &Budget) -> bool {
         Budget { minutes: 0.0, ..self.clone() } == Budget { minutes: 0.0, ..other.clone() }

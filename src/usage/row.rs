@@ -2,6 +2,8 @@
 
 use rust_decimal::Decimal;
 
+use super::tally::Overflow;
+
 /// The unit of a row's `usage`.
 ///
 /// The API page lists `MIN` and `HOUR`; sibling APIs of the same service know `NUM`, `CHANNEL`, `GB` and others
@@ -58,4 +60,19 @@ pub struct Row {
     pub usage: Option<Decimal>,
     /// The API's `number`: videos produced, live sessions held. `None` where absent or unreadable.
     pub number: Option<i64>,
+}
+
+impl Row {
+    /// The usage in minutes; `None` where the row has none or its unit is not a time.
+    ///
+    /// # Errors
+    /// [`Overflow`] where it leaves the range of decimal arithmetic.
+    pub fn minutes(&self) -> Option<Result<Decimal, Overflow>> {
+        let usage = self.usage?;
+        match self.key.unit {
+            Unit::Minutes => Some(Ok(usage)),
+            Unit::Hours => Some(usage.checked_mul(Decimal::from(60)).ok_or(Overflow)),
+            Unit::Other(_) => None,
+        }
+    }
 }

@@ -64,15 +64,11 @@ impl Tally {
             *sum = sum.checked_add(value).ok_or(Overflow)?;
             Ok(())
         };
-        if let Some(usage) = row.usage {
-            match &row.key.unit {
-                Unit::Minutes => add(Measure::Minutes, usage)?,
-                Unit::Hours => {
-                    let minutes = usage.checked_mul(Decimal::from(60)).ok_or(Overflow)?;
-                    add(Measure::Minutes, minutes)?;
-                }
-                Unit::Other(unit) => add(Measure::Other(unit.clone()), usage)?,
-            }
+        if let Some(minutes) = row.minutes() {
+            add(Measure::Minutes, minutes?)?;
+        }
+        if let (Some(usage), Unit::Other(unit)) = (row.usage, &row.key.unit) {
+            add(Measure::Other(unit.clone()), usage)?;
         }
         if let Some(number) = row.number {
             add(Measure::Number, Decimal::from(number))?;
@@ -87,9 +83,20 @@ impl Tally {
 
     /// The sum of a series as the nearest `f64`; 0 where no row contributed.
     pub fn value(&self, series: &Series) -> f64 {
-        // Through the decimal text, because std's parser rounds correctly for every value.
-        self.sums.get(series).and_then(|sum| sum.to_string().parse().ok()).unwrap_or(0.0)
+        self.sums.get(series).map_or(0.0, nearest)
     }
+
+    /// The minutes of all series that are wanted, added up before they are rounded.
+    pub fn minutes(&self, wanted: impl Fn(&Series) -> bool) -> f64 {
+        let minutes = self.sums.iter().filter(|(series, _)| series.measure == Measure::Minutes && wanted(series));
+        // No sum of sums that were computed at all comes near the range's end, except of answers that are nonsense.
+        nearest(&minutes.fold(Decimal::ZERO, |total, (_, sum)| total.saturating_add(*sum)))
+    }
+}
+
+/// Through the decimal text, because std's parser rounds correctly for every value.
+fn nearest(sum: &Decimal) -> f64 {
+    sum.to_string().parse().unwrap_or(0.0)
 }
 
 #[cfg(test)]

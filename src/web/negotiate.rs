@@ -1,4 +1,5 @@
-//! Which format and encoding a client prefers: `Accept` and `Accept-Encoding` with their q-values (RFC 9110, 12.5).
+//! Which format, encoding and language a client prefers: `Accept`, `Accept-Encoding` and `Accept-Language` with their
+//! q-values (RFC 9110, 12.5).
 
 use crate::exposition::Format;
 
@@ -65,9 +66,56 @@ pub(super) fn gzip(accept_encoding: &str) -> bool {
     gzip > 0.0 && gzip >= weight(&["identity"]).unwrap_or(0.0)
 }
 
+/// A language of the pages for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Language {
+    /// For everybody who does not ask for another.
+    English,
+    /// Simplified Chinese.
+    Chinese,
+}
+
+impl Language {
+    /// The header `Content-Language`.
+    pub fn tag(self) -> &'static str {
+        match self {
+            Language::English => "en",
+            Language::Chinese => "zh-CN",
+        }
+    }
+}
+
+/// The language that the client likes best; of those it likes the same, the one it names first.
+pub(super) fn language(accept_language: &str) -> Language {
+    let mut best = (Language::English, 0.0);
+    for element in elements(accept_language) {
+        let language = match element.name.split('-').next() {
+            Some("en") => Language::English,
+            Some("zh") => Language::Chinese,
+            _ => continue,
+        };
+        if element.weight > best.1 {
+            best = (language, element.weight);
+        }
+    }
+    best.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_language_that_the_client_likes_best() {
+        for accept in
+            ["zh", "zh-CN,zh;q=0.9,en;q=0.8", "fr, zh-Hant;q=0.1", "en;q=0.5, ZH-cn", "zh, en", "en;q=0, zh;q=0.1"]
+        {
+            assert_eq!(language(accept), Language::Chinese, "{accept}");
+        }
+        for accept in ["", "*", "en", "fr", "en-GB, zh;q=0.9", "en, zh", "zh;q=0", "zhx", "zh;q=high"] {
+            assert_eq!(language(accept), Language::English, "{accept}");
+        }
+    }
 
     #[test]
     fn the_format_that_the_client_prefers() {

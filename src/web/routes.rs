@@ -14,8 +14,9 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     header::{
-        ACCEPT, ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
-        CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+        ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LANGUAGE,
+        CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY,
+        WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
     },
 };
 use tokio::{
@@ -23,13 +24,21 @@ use tokio::{
     time::Instant,
 };
 
-use super::{guard::Denied, negotiate, page};
+use super::{
+    guard::Denied,
+    negotiate::{self, Language},
+    page,
+};
 use crate::{
     exposition::{Exposition, HttpRequests},
     snapshot::{Clock, Reader},
 };
 
 const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// The documentation of this very version.
+const README: &str = include_str!("../../README.md");
+const README_ZH_CN: &str = include_str!("../../README.zh-CN.md");
 
 /// Everything the server answers from.
 #[derive(Debug)]
@@ -38,6 +47,8 @@ pub struct Site {
     pub exposition: Exposition,
     /// What is known, for the page and for readiness.
     pub reader: Reader,
+    /// The exporter's version, for the page.
+    pub version: &'static str,
     /// Where the metrics are.
     pub telemetry_path: String,
     /// Counts what is answered.
@@ -86,7 +97,8 @@ impl Site {
                 ..Answer::plain(StatusCode::METHOD_NOT_ALLOWED, &format!("Only {allow}.\n"))
             },
             "metrics" => self.metrics(request),
-            "/" => self.page(),
+            "/" => self.page(request),
+            "/docs" => docs(request),
             "/-/healthy" => self.healthy(),
             "/-/ready" => self.ready(),
             _ => self.reload().await,
@@ -117,7 +129,7 @@ impl Site {
 
     /// What stands for a path, in the metrics too.
     fn handler(&self, path: &str) -> &'static str {
-        const OTHERS: [&str; 4] = ["/", "/-/healthy", "/-/ready", "/-/reload"];
+        const OTHERS: [&str; 5] = ["/", "/docs", "/-/healthy", "/-/ready", "/-/reload"];
         if path == self.telemetry_path {
             return "metrics";
         }
@@ -125,29 +137,18 @@ impl Site {
     }
 
     fn metrics<B>(&self, request: &Request<B>) -> Answer {
-        // Several lines of one name are one list (RFC 9110, 5.3).
-        let header = |name| {
-            let values = request.headers().get_all(name).iter();
-            values.filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",")
-        };
-        let format = negotiate::format(&header(ACCEPT));
-        let text = self.exposition.render(format).into_bytes();
-        let vary = (VARY, "Accept, Accept-Encoding");
-        let (body, headers) = match negotiate::gzip(&header(ACCEPT_ENCODING)).then(|| gzip(&text)).flatten() {
-            Some(compressed) => (compressed, vec![vary, (CONTENT_ENCODING, "gzip")]),
-            None => (text, vec![vary]),
-        };
-        Answer { status: StatusCode::OK, content_type: format.content_type(), body, headers }
+        let format = negotiate::format(&list(request, ACCEPT));
+        let text = self.exposition.render(format);
+        encoded(request, format.content_type(), text, vec![(VARY, "Accept, Accept-Encoding")])
     }
 
-    fn page(&self) -> Answer {
-        let html = page::render(&self.reader.load(), &self.telemetry_path, (self.clock)());
-        Answer {
-            status: StatusCode::OK,
-            content_type: "text/html; charset=utf-8",
-            body: html.into_bytes(),
-            headers: vec![(CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY)],
-        }
+    fn page<B>(&self, request: &Request<B>) -> Answer {
+        let language = negotiate::language(&list(request, ACCEPT_LANGUAGE));
+        let query = request.uri().query().unwrap_or_default();
+        let (version, now) = (self.version, (self.clock)());
+        let html = page::render(&self.reader.load(), query, language, &self.telemetry_path, version, now);
+        let policy = (CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY.as_str());
+        encoded(request, "text/html; charset=utf-8", html, vec![policy, VARY_BY_LANGUAGE, in_language(language)])
     }
 
     fn healthy(&self) -> Answer {
@@ -191,6 +192,41 @@ impl Site {
             Err(()) => Answer::plain(StatusCode::SERVICE_UNAVAILABLE, "Shutting down.\n"),
         }
     }
+}
+
+/// The documentation.
+fn docs<B>(request: &Request<B>) -> Answer {
+    let language = negotiate::language(&list(request, ACCEPT_LANGUAGE));
+    let text = match language {
+        Language::English => README,
+        Language::Chinese => README_ZH_CN,
+    };
+    encoded(request, PLAIN, text.to_owned(), vec![VARY_BY_LANGUAGE, in_language(language)])
+}
+
+const VARY_BY_LANGUAGE: (HeaderName, &str) = (VARY, "Accept-Encoding, Accept-Language");
+
+fn in_language(language: Language) -> (HeaderName, &'static str) {
+    (CONTENT_LANGUAGE, language.tag())
+}
+
+/// A header that is a list: several lines of one name are one (RFC 9110, 5.3).
+fn list<B>(request: &Request<B>, name: HeaderName) -> String {
+    let values = request.headers().get_all(name).iter();
+    values.filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",")
+}
+
+/// An answer in the encoding that the client prefers.
+fn encoded<B>(
+    request: &Request<B>,
+    content_type: &'static str,
+    text: String,
+    mut headers: Vec<(HeaderName, &'static str)>,
+) -> Answer {
+    let text = text.into_bytes();
+    let compressed = negotiate::gzip(&list(request, ACCEPT_ENCODING)).then(|| gzip(&text)).flatten();
+    headers.extend(compressed.is_some().then_some((CONTENT_ENCODING, "gzip")));
+    Answer { status: StatusCode::OK, content_type, body: compressed.unwrap_or(text), headers }
 }
 
 fn respond(answer: Answer) -> Response<Full<Bytes>> {

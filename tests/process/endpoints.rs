@@ -34,11 +34,11 @@ async fn every_path_has_its_answer() {
     assert_eq!(daemon.get("/m").await.0, 200, "scrapes are answered from the start");
     daemon.ready().await;
     let (status, page) = daemon.get("/").await;
-    assert!(status == 200 && page.contains("campaign") && page.contains("href=\"/m\""), "{page}");
+    assert!(status == 200 && page.contains("campaign") && page.contains("href=\"./m\""), "{page}");
     for path in ["/metrics", "/m/", "/-/", "/favicon.ico"] {
         assert_eq!(daemon.get(path).await.0, 404, "{path}");
     }
-    for path in ["/m", "/", "/-/healthy", "/-/ready"] {
+    for path in ["/m", "/", "/docs", "/-/healthy", "/-/ready"] {
         let response = client().post(daemon.url(path)).body("x").send().await.unwrap();
         assert_eq!((response.status().as_u16(), &response.headers()["allow"]), (405, &"GET, HEAD".parse().unwrap()));
         let get = client().get(daemon.url(path)).send().await.unwrap();
@@ -90,6 +90,7 @@ pub fn empty_site() -> Site {
     Site {
         exposition: Exposition::of_projects(reader.clone(), Utc::now),
         reader,
+        version: "0",
         telemetry_path: "/metrics".to_owned(),
         requests: Arc::new(HttpRequests::default()),
         reload: None,

@@ -1,0 +1,135 @@
+//! How the minutes of a window spread over its days, for a picture: sums that must be right are a [`super::Tally`]'s.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+use rust_decimal::{Decimal, prelude::ToPrimitive};
+
+use super::{Bounds, Row};
+
+/// Minutes of the days of a window, the day of the poll included.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Days {
+    /// The first of them.
+    pub first: NaiveDate,
+    /// Minutes of the first day and those that follow on it.
+    pub minutes: Vec<f64>,
+}
+
+/// Adds up the days of one window.
+///
+/// The API says neither how wide a bucket is nor in which zone it begins (contract, 1.5). A bucket counts for the local
+/// day in which it begins, or for the first day if that is before the window.
+#[derive(Debug)]
+pub struct DaySums {
+    zone: Tz,
+    start: DateTime<Utc>,
+    first: NaiveDate,
+    sums: Vec<Decimal>,
+    /// Whether a bucket began anywhere but with the window: `time` may be the start of the whole query.
+    tells_days_apart: bool,
+    /// Whether something came that belongs to no day.
+    is_incomplete: bool,
+}
+
+impl DaySums {
+    /// For a window of whole days of which `elapsed` has passed.
+    pub fn new(elapsed: Bounds, zone: Tz) -> Self {
+        let date = |instant: DateTime<Utc>| instant.with_timezone(&zone).date_naive();
+        let first = date(elapsed.start);
+        let last = date(elapsed.end - chrono::Duration::nanoseconds(1));
+        let days = (last - first).num_days() + 1;
+        let sums = vec![Decimal::ZERO; usize::try_from(days).unwrap_or_default()];
+        let tells_days_apart = days <= 1;
+        DaySums { zone, start: elapsed.start, first, sums, tells_days_apart, is_incomplete: false }
+    }
+
+    /// Adds what a row says of minutes.
+    pub fn add(&mut self, row: &Row) {
+        let Some(minutes) = row.minutes() else { return };
+        let time = row.key.time.as_deref().and_then(|time| DateTime::parse_from_rfc3339(time).ok());
+        let sum = time.and_then(|time| {
+            self.tells_days_apart |= time != self.start;
+            let day = (time.with_timezone(&self.zone).date_naive() - self.first).num_days();
+            self.sums.get_mut(usize::try_from(day.max(0)).ok()?)
+        });
+        match sum.and_then(|sum| Some((sum.checked_add(minutes.ok()?)?, sum))) {
+            Some((more, sum)) => *sum = more,
+            None => self.is_incomplete = true,
+        }
+    }
+
+    /// The days; `None` where the answer does not tell them apart, or not all of them.
+    pub fn finish(self) -> Option<Days> {
+        let is_used = self.sums.iter().any(|sum| !sum.is_zero());
+        if self.is_incomplete || (is_used && !self.tells_days_apart) {
+            return None;
+        }
+        let minutes = self.sums.iter().map(|sum| sum.to_f64().unwrap_or_default()).collect();
+        Some(Days { first: self.first, minutes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::{Unit, Window, row::RowKey};
+
+    const SHANGHAI: Tz = chrono_tz::Asia::Shanghai;
+
+    fn row(time: &str, unit: &str, usage: &str) -> Row {
+        let key = RowKey {
+            time: Some(time.into()),
+            resource_type: "r".into(),
+            business_type: "b".into(),
+            unit: Unit::from_api(Some(unit)),
+            sub_resource_type: String::new(),
+            charging_mode: String::new(),
+            resource_source: String::new(),
+            is_sub_resource: false,
+        };
+        Row { key, usage: Some(usage.parse().unwrap()), number: Some(1) }
+    }
+
+    /// Of November, on its third day in Shanghai.
+    fn days(rows: &[Row]) -> Option<Vec<f64>> {
+        let now = DateTime::parse_from_rfc3339("2025-11-03T09:00:00+08:00").unwrap().to_utc();
+        let mut sums = DaySums::new(Window::ThisMonth.bounds(now, SHANGHAI).elapsed(now), SHANGHAI);
+        rows.iter().for_each(|row| sums.add(row));
+        let days = sums.finish()?;
+        assert_eq!(days.first, NaiveDate::from_ymd_opt(2025, 11, 1).unwrap());
+        Some(days.minutes)
+    }
+
+    #[test]
+    fn a_bucket_counts_for_the_local_day_in_which_it_begins() {
+        let rows = [
+            row("2025-11-01T00:00:00+08:00", "MIN", "0.1"),
+            row("2025-11-01T15:59:59Z", "MIN", "0.2"),
+            row("2025-11-01T16:00:00Z", "HOUR", "2"),
+            row("2025-11-02T00:00:00+08:00", "GB", "7"),
+        ];
+        assert_eq!(days(&rows), Some(vec![0.3, 120.0, 0.0]));
+        // Of a day in UTC, which begins before the window.
+        assert_eq!(days(&[row("2025-10-31T00:00:00Z", "MIN", "5")]), Some(vec![5.0, 0.0, 0.0]));
+        assert_eq!(days(&[]), Some(vec![0.0; 3]));
+    }
+
+    #[test]
+    fn no_days_where_the_answer_does_not_tell_them_apart() {
+        let whole = row("2025-10-31T16:00:00Z", "MIN", "5");
+        assert_eq!(days(std::slice::from_ref(&whole)), None, "may be the usage of all days");
+        let second = row("2025-11-01T16:00:00Z", "MIN", "1");
+        assert_eq!(days(&[whole.clone(), second]), Some(vec![5.0, 1.0, 0.0]));
+        for time in ["", "yesterday", "2025-11-02", "2025-11-03T16:00:00Z"] {
+            assert_eq!(days(&[whole.clone(), row(time, "MIN", "1")]), None, "{time}");
+        }
+    }
+
+    #[test]
+    fn the_first_day_of_a_month_needs_no_telling_apart() {
+        let now = DateTime::parse_from_rfc3339("2025-11-01T00:00:00+08:00").unwrap().to_utc();
+        let mut sums = DaySums::new(Window::ThisMonth.bounds(now, SHANGHAI).elapsed(now), SHANGHAI);
+        sums.add(&row("2025-10-31T16:00:00Z", "MIN", "5"));
+        assert_eq!(sums.finish().unwrap().minutes, [5.0]);
+    }
+}

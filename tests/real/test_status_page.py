@@ -1,0 +1,236 @@
+"""The status page in a real browser: with few and many projects, without scripts, in both languages, light and dark, on a
+phone; and that nothing hostile becomes more than text.
+
+With METASTUDIO_SCREENSHOTS=docs/images it also takes the pictures of the README.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import requests
+import yaml
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
+
+from conftest import ACCESS_KEY, BINARY, SECRET_KEY, Running, wait_for
+
+PROJECT_IDS = [f"5f0d1e2c3b4a59687786a5b4c3d2e10{n}" for n in (1, 2, 3)]
+HOSTILE = "\"'><img src=x onerror=alert(1)></style><script>alert(2)</script>"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        # As root, which CI may be, Chromium has no sandbox; it is led to 127.0.0.1 only.
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens an address in a window of its own, where nothing may be complained about, blocked or asked elsewhere."""
+    contexts, complaints = [], []
+
+    def open_page(address, **options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        origin = address.split("?")[0]
+
+        def complain(message):
+            # Browsers ask for this beside a text; the status page itself does not let them.
+            if message.location["url"] != origin + "favicon.ico":
+                complaints.append(message.text)
+
+        page.on("console", complain)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.on("request", lambda request: request.url.startswith(origin) or complaints.append(request.url))
+        page.address = origin
+        assert page.goto(address).status == 200
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def exporter(directory, simulator, projects, windows=("today", "this_month")):
+    """An exporter of so many projects of a simulated cloud, once all have been polled, and its address."""
+    (directory / "config.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "poll": {"interval": "1h", "concurrency": 32},
+                "windows": list(windows),
+                "api": {"requests_per_second": 1000},
+                "credentials": {"main": {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}},
+                "projects": [
+                    {"region": "cn-north-4", "endpoint": simulator, "project_id": PROJECT_IDS[n % 3], **project}
+                    for n, project in enumerate(projects)
+                ],
+            }
+        )
+    )
+    running = Running(
+        directory, BINARY, f"--config.file={directory}/config.yaml", "--web.listen-address=127.0.0.1:0"
+    )
+    address = "http://" + running.find(r"address=(127\.0\.0\.1:[0-9]+)")
+    wait_for(lambda: requests.get(f"{address}/-/ready").status_code == 200, "the exporter to be ready")
+    return running, address + "/"
+
+
+@pytest.fixture
+def serve(tmp_path):
+    started = []
+
+    def start(simulator, projects, **options):
+        running, address = exporter(tmp_path, simulator, projects, **options)
+        started.append(running)
+        return address
+
+    yield start
+    for running in started:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    """A simulated cloud that lets nobody see the campaign."""
+    running = Running(
+        tmp_path_factory.mktemp("broken"),
+        BINARY,
+        "simulate",
+        "--web.listen-address=127.0.0.1:0",
+        "--fault=forbidden:project=campaign",
+    )
+    yield running.find(r"is at (http://[0-9.:]+)")
+    running.stop()
+
+
+def fits(page):
+    """Whether nothing sticks out to the right."""
+    return page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_one_project(serve, simulator, visit):
+    page = visit(serve(simulator, [{"name": "studio"}]))
+    assert page.locator("article.ok h2").all_inner_texts() == ["studio"]
+    metrics = requests.get(page.address + "metrics").text
+    for window in ["today", "this_month"]:
+        lines = [line for line in metrics.splitlines() if line.startswith("metastudio_usage_minutes")]
+        total = sum(float(line.split()[-1]) for line in lines if f'window="{window}"' in line)
+        name = window.replace("_", " ")
+        shown = page.locator(f"dt:text-is('Minutes {name}') + dd").inner_text()
+        assert float(shown.replace(",", "")) == pytest.approx(total, abs=1e-9), window
+    assert page.locator("dt:text-is('Next poll') + dd").inner_text() in ("in 59 min", "in 60 min")
+    assert page.locator("dt:text-is('Usage as of') + dd").inner_text().endswith(" s ago")
+    # The bars of the month are its minutes.
+    bars = page.locator("rect.day title").all_text_contents()
+    assert sum(float(bar.split(": ")[1].replace(",", "")) for bar in bars) == pytest.approx(total, abs=1e-6)
+    for link, word in [("Metrics", "metastudio_up"), ("Documentation", "# metastudio-exporter"), ("Ready?", "Ready.")]:
+        page.get_by_role("link", name=link).click()
+        assert word in page.locator("body").inner_text()
+        page.go_back()
+
+
+def test_a_hundred_projects_are_paged_and_searched_without_scripts(serve, simulator, visit):
+    projects = [{"name": f"studio-{n:03}", "labels": {"team": f"team-{n % 7}"}} for n in range(100)]
+    page = visit(serve(simulator, projects), java_script_enabled=False)
+    assert page.locator("article").count() == 50
+    page.get_by_role("link", name="2", exact=True).click()
+    assert page.locator("article h2").first.inner_text() == "studio-050"
+    page.get_by_role("searchbox").fill("team-3 studio-01")
+    page.get_by_role("button").click()
+    assert page.locator("article h2").all_inner_texts() == ["studio-010", "studio-017"]
+    assert page.get_by_role("searchbox").input_value() == "team-3 studio-01"
+    page.locator("summary").first.click()
+    assert page.locator("table").first.is_visible()
+
+
+def test_two_thousand_projects(serve, simulator, visit):
+    page = visit(serve(simulator, [{"name": f"p{n:04}"} for n in range(2000)], windows=["today"]))
+    assert page.locator("nav .chip").all_inner_texts()[0] == "all 2000"
+    page.get_by_role("link", name="40", exact=True).click()
+    assert page.locator("article h2").last.inner_text() == "p1999"
+    page.get_by_role("searchbox").fill("p1234")
+    page.get_by_role("searchbox").press("Enter")
+    assert page.locator("article h2").all_inner_texts() == ["p1234"]
+
+
+def test_what_is_hostile_is_only_text(serve, simulator, visit):
+    project = {"name": HOSTILE, "region": "r", "labels": {"team": HOSTILE}}
+    address = serve(simulator, [project])
+    for path in ["", f"?q={quote(HOSTILE)}", f"?q={HOSTILE}&state={HOSTILE}&page={HOSTILE}"]:
+        page = visit(address + path)
+        assert page.locator("script, img").count() == 0 and page.locator("style").count() == 1
+        if not path:
+            assert page.locator("article h2").inner_text() == HOSTILE
+        else:
+            assert page.get_by_role("searchbox").input_value() in (HOSTILE, HOSTILE.split("&")[0])
+
+
+def test_no_script_would_run(serve, simulator, browser):
+    """The policy holds even where the page did not: an element that a script could hide in does nothing."""
+    context = browser.new_context()
+    page = context.new_page()
+    blocked = []
+    page.on("console", lambda message: blocked.append(message.text))
+    page.goto(serve(simulator, [{"name": "a"}]))
+    page.evaluate(
+        """() => document.body.insertAdjacentHTML("beforeend",
+            "<img src=x onerror='window.broken = 1'><style>h1 { display: none }</style><p id=p style='color: red'>")"""
+    )
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.broken") is None and page.locator("h1").is_visible()
+    assert any("Content Security Policy" in text or "Content-Security-Policy" in text for text in blocked), blocked
+    context.close()
+
+
+def test_failing_projects_come_first_with_reason_request_id_and_remedy(serve, broken, visit):
+    address = serve(broken, [{"name": name} for name in ["studio-prod", "live-commerce", "campaign"]])
+    page = visit(address)
+    first = page.locator("article").first
+    assert first.get_attribute("class") == "failing" and first.locator("h2").inner_text() == "campaign"
+    text = first.locator(".error").inner_text()
+    assert "Permission is missing" in text and "(forbidden)" in text and "HTTP 403" in text
+    assert "request id" in text and "grant it the access policy" in text
+    page.get_by_role("link", name="failing 1").click()
+    assert page.locator("article").count() == 1
+    chinese = visit(address, locale="zh-CN")
+    assert "缺少权限" in chinese.locator(".error").inner_text()
+    assert chinese.locator("html").get_attribute("lang") == "zh-CN"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_it_can_be_read_by_everybody(serve, broken, visit, scheme, language):
+    """Contrast, names of controls, structure: what axe-core finds."""
+    budgets = [{"window": window, "minutes": n} for window, n in [("this_month", 1), ("today", 1000000)]]
+    projects = [{"name": "studio-prod", "budgets": budgets}, {"name": "b"}, {"name": "campaign"}]
+    page = visit(serve(broken, projects), color_scheme=scheme, locale=language)
+    found = Axe().run(page).response["violations"]
+    assert found == [], [(violation["id"], violation["nodes"][0]["html"]) for violation in found]
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (background == "rgb(17, 21, 27)") == (scheme == "dark")
+
+
+def test_on_a_phone_nothing_sticks_out(serve, broken, visit):
+    projects = [{"name": "a" * 120}, {"name": "b", "labels": {"team": "c" * 100}}, {"name": "campaign"}]
+    page = visit(serve(broken, projects), viewport={"width": 360, "height": 740})
+    assert fits(page)
+    page.locator("summary").first.click()
+    assert fits(page)
+
+
+@pytest.mark.skipif("METASTUDIO_SCREENSHOTS" not in os.environ, reason="not asked for")
+def test_take_the_pictures_of_the_readme(demo, visit):
+    directory = Path(os.environ["METASTUDIO_SCREENSHOTS"])
+    directory.mkdir(exist_ok=True)
+    for name, options in {"en": {}, "zh-CN": {"locale": "zh-CN", "color_scheme": "dark"}}.items():
+        page = visit(demo[0] + "/", viewport={"width": 960, "height": 700}, **options)
+        page.screenshot(path=directory / f"status-page.{name}.png", full_page=True)

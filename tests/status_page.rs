@@ -1,0 +1,199 @@
+//! The status page, as the site answers with it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use chrono::{DateTime, Datelike, Days, TimeDelta, Utc};
+use http_body_util::BodyExt;
+use hyper::Request;
+use metastudio_exporter::{
+    exposition::{Exposition, HttpRequests},
+    snapshot::{
+        self, Attempt, Bounds, Budget, Clock, Failure, Ignored, Reader, Reason, Tally, Target, Window, WindowUsage,
+        Writer,
+    },
+    usage::{Row, Unit, row::RowKey},
+    web::Site,
+};
+
+fn now() -> DateTime<Utc> {
+    DateTime::parse_from_rfc3339("2025-11-16T00:00:00Z").unwrap().to_utc()
+}
+
+fn target(name: &str) -> Target {
+    Target {
+        name: name.into(),
+        project_id: None,
+        region: "cn-north-4".into(),
+        endpoint: String::new(),
+        labels: vec![("team".into(), "Marketing".into())],
+        stale_after: Duration::from_secs(900),
+        credentials: String::new(),
+        budgets: vec![],
+    }
+}
+
+/// A project with so many minutes in November of which half has passed, and with a budget of 100 minutes.
+fn month(minutes: &str) -> (Writer, Reader) {
+    let budget = |business_type: Option<&str>| Budget {
+        window: Window::ThisMonth,
+        minutes: 100.0,
+        resource_type: None,
+        business_type: business_type.map(str::to_owned),
+        user_id: None,
+    };
+    let target = Target { budgets: vec![budget(None), budget(Some("LIVE_2D"))], ..target("studio") };
+    let (mut writer, reader) = snapshot::channel(vec![target]);
+    let key = RowKey {
+        time: None,
+        resource_type: String::new(),
+        business_type: "VIDEO_2D".into(),
+        unit: Unit::Minutes,
+        sub_resource_type: String::new(),
+        charging_mode: String::new(),
+        resource_source: String::new(),
+        is_sub_resource: false,
+    };
+    let mut tally = Tally::default();
+    tally.add(&Row { key, usage: Some(minutes.parse().unwrap()), number: Some(3) }, None).unwrap();
+    let days = snapshot::Days {
+        first: now().date_naive().with_day(1).unwrap(),
+        minutes: [0.0, 29.0, 58.0].into_iter().chain([0.0; 12]).collect(),
+    };
+    let bounds = Bounds { start: now() - Days::new(15), end: now() + Days::new(15) };
+    let window = WindowUsage { window: Window::ThisMonth, bounds, tally, days: Some(days) };
+    writer.record(0, attempt(now(), Ok(vec![window])), Some(now() + TimeDelta::seconds(300)));
+    (writer, reader)
+}
+
+fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> Attempt {
+    Attempt {
+        at,
+        duration: Duration::from_millis(250),
+        result,
+        requests: BTreeMap::new(),
+        request_durations: vec![],
+        retries: 0,
+        ignored: Ignored::default(),
+        project_id: None,
+        credentials_expiry: None,
+    }
+}
+
+fn forbidden() -> Failure {
+    Failure { reason: Reason::Forbidden, message: "HTTP 403 (request id <b>)".into() }
+}
+
+/// The page at `clock`, in the language that is asked for.
+async fn page(reader: &Reader, query: &str, language: &str, clock: Clock) -> String {
+    let site = Site {
+        exposition: Exposition::of_projects(reader.clone(), clock),
+        reader: reader.clone(),
+        version: "0",
+        telemetry_path: "/metrics".to_owned(),
+        requests: Arc::new(HttpRequests::default()),
+        reload: None,
+        stopping: AtomicBool::new(false),
+        clock,
+    };
+    let request = Request::get(format!("/?{query}")).header("accept-language", language).body(()).unwrap();
+    let response = site.answer(&request).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-language"], language);
+    assert_eq!(response.headers()["vary"], "Accept-Encoding, Accept-Language");
+    let html = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(html.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn what_comes_from_outside_is_escaped() {
+    let hostile = "\"><script>alert('&')</script></style>";
+    let target = Target { region: hostile.into(), labels: vec![("l".into(), hostile.into())], ..target(hostile) };
+    let (mut writer, reader) = snapshot::channel(vec![target]);
+    let failure = Failure { reason: Reason::Server, message: hostile.into() };
+    writer.record(0, attempt(now(), Err(failure)), None);
+    for query in ["", "q=%22%3E%3Cscript%3E%3C/style%3E", "state=%22%3E%3Cscript%3E&page=%22%3E%3Cscript%3E"] {
+        let html = page(&reader, query, "en", now).await;
+        assert_eq!((html.matches("<script").count(), html.matches("</style>").count()), (0, 1), "{html}");
+    }
+    let html = page(&reader, "q=%22%3E%3Cscript", "en", now).await;
+    assert_eq!(html.matches("&#60;script").count(), 5, "name, region, label, error and the words searched for: {html}");
+}
+
+#[tokio::test]
+async fn a_budget_is_shown_with_its_state_and_what_it_will_come_to() {
+    for (minutes, level) in [("50", "fine"), ("50.01", "near"), ("79.9", "near"), ("100", "spent"), ("2000", "spent")] {
+        let html = page(&month(minutes).1, "", "en", now).await;
+        assert!(html.contains(&format!("class=\"budget {level}\"")), "{minutes}: {html}");
+    }
+    let html = page(&month("64.5").1, "", "en", now).await;
+    assert!(html.contains("Budget this month: 64.5 / 100 min (64 %), at this pace 129"), "{html}");
+    assert!(html.contains("width=\"645\"") && html.contains("x=\"499\" width=\"3\""), "{html}");
+    assert!(html.contains("Budget this month, LIVE_2D: 0 / 100 min (0 %)<"), "{html}");
+    let html = page(&month("64.5").1, "", "zh-CN", now).await;
+    assert!(html.contains("预算 本月: 64.5 / 100 分钟 (64 %), 按当前速度将达 129"), "{html}");
+}
+
+#[tokio::test]
+async fn minutes_are_shown_to_the_last_digit_and_by_day() {
+    let html = page(&month("1234567.125").1, "", "en", now).await;
+    assert!(html.contains("<dt>Minutes this month</dt><dd>1,234,567.125</dd>"), "{html}");
+    assert!(html.contains("viewBox=\"0 0 300 60\""), "30 days: {html}");
+    assert!(html.contains("x=\"11\" y=\"30.0\" width=\"8\" height=\"29.0\"><title>2025-11-02: 29<"), "{html}");
+    assert!(html.contains("Minutes a day, 2025-11; most: 2025-11-03: 58<"), "{html}");
+}
+
+#[tokio::test]
+async fn a_project_waits_works_fails_and_grows_stale() {
+    let (_writer, reader) = snapshot::channel(vec![target("a")]);
+    let html = page(&reader, "", "en", now).await;
+    assert!(html.contains("<article class=\"waiting\">") && html.contains("<dd>not yet</dd>"), "{html}");
+
+    let (mut writer, reader) = month("1");
+    let html = page(&reader, "", "en", || now() + TimeDelta::seconds(119)).await;
+    assert!(html.contains("<article class=\"ok\">") && html.contains(">119 s ago<"), "{html}");
+    assert!(html.contains("(0.2 s)") && html.contains("<dt>Next poll</dt><dd>in 3 min</dd>"), "{html}");
+
+    writer.record(0, attempt(now() + TimeDelta::seconds(300), Err(forbidden())), None);
+    let html = page(&reader, "", "zh-CN", || now() + TimeDelta::seconds(900)).await;
+    assert!(html.contains("<article class=\"failing\">") && html.contains(">10 分钟前<"), "{html}");
+    assert!(html.contains("缺少权限</strong>") && html.contains("(request id &#60;b&#62;)"), "{html}");
+    assert!(html.contains("<dd>1</dd>"), "the usage is exported still: {html}");
+
+    let html = page(&reader, "", "en", || now() + TimeDelta::seconds(901)).await;
+    assert!(html.contains("<article class=\"stale\">") && html.contains("no longer exported"), "{html}");
+    assert!(!html.contains("<dd>1</dd>") && !html.contains("class=\"budget"), "{html}");
+}
+
+#[tokio::test]
+async fn what_is_worst_comes_first_and_can_be_searched_for() {
+    let names: Vec<String> = (0..120).map(|n| format!("p{n:03}")).collect();
+    let (mut writer, reader) = snapshot::channel(names.iter().map(|name| target(name)).collect());
+    for n in 0..120 {
+        let result = if n == 119 { Err(forbidden()) } else { Ok(vec![]) };
+        writer.record(n, attempt(now(), result), None);
+    }
+    let shown = async |query: &str| {
+        let html = page(&reader, query, "en", now).await;
+        let names: Vec<String> =
+            html.split("<h2>").skip(1).map(|rest| rest.split('<').next().unwrap().to_owned()).collect();
+        (names, html)
+    };
+    let (first, html) = shown("").await;
+    assert_eq!((first.len(), &*first[0], &*first[1], &*first[49]), (50, "p119", "p000", "p048"));
+    assert!(html.contains("failing 1</a>") && html.contains("ok 119</a>") && html.contains("href=\"./?page=3\""));
+    assert_eq!(shown("page=3").await.0, names[99..119]);
+    assert_eq!(shown("page=99").await.0, names[99..119], "the last that there is");
+    assert_eq!(shown("state=failing").await.0, ["p119"]);
+    assert_eq!(
+        shown("q=P11+marketing").await.0,
+        ["p119", "p110", "p111", "p112", "p113", "p114", "p115", "p116", "p117", "p118"]
+    );
+    let (none, html) = shown("q=P11+sales&state=ok").await;
+    assert!(none.is_empty() && html.contains("No project is like that"), "{html}");
+    assert!(html.contains("href=\"./?q=P11+sales\"") && html.contains("name=\"state\" value=\"ok\""), "{html}");
+}
