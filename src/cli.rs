@@ -130,12 +130,25 @@ pub struct Demo {
     pub log: Log,
 }
 
-/// Where the configuration is.
+/// Where the configuration is, and how much of it counts.
 #[derive(Args, Debug)]
 pub struct ConfigFile {
     /// The configuration file
     #[arg(long = "config.file", value_name = "PATH", default_value = "config.yaml")]
     pub file: PathBuf,
+    /// Only this part of the projects, of TOTAL parts from 0 on; auto/TOTAL takes INDEX from the host name of a
+    /// StatefulSet's pod
+    #[arg(long, value_name = "INDEX/TOTAL", default_value = "0/1", value_parser = shard)]
+    pub shard: ShardArg,
+}
+
+/// `--shard`.
+#[derive(Clone, Copy, Debug)]
+pub struct ShardArg {
+    /// Which part; `None` is for the host name to say.
+    pub index: Option<u32>,
+    /// Of how many.
+    pub total: u32,
 }
 
 /// Where to serve.
@@ -206,6 +219,17 @@ pub enum PagingArg {
     Buckets,
     /// Rows
     Rows,
+}
+
+fn shard(text: &str) -> Result<ShardArg, String> {
+    let expected = "expected INDEX/TOTAL with INDEX less than TOTAL, such as 0/3, or auto/TOTAL";
+    let (index, total) = text.split_once('/').ok_or(expected)?;
+    let total = total.parse().ok().filter(|total| *total > 0).ok_or(expected)?;
+    let index = match index {
+        "auto" => None,
+        index => Some(index.parse().ok().filter(|index| *index < total).ok_or(expected)?),
+    };
+    Ok(ShardArg { index, total })
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {

@@ -14,8 +14,8 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    cli::{Check, Cli, Command, Serve},
-    config::{self, Config, Environment, Loaded},
+    cli::{Check, Cli, Command, ConfigFile, Serve, ShardArg},
+    config::{self, Config, Environment, Loaded, Shard},
     exposition::BuildInfo,
 };
 
@@ -60,21 +60,58 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 /// Where a configuration comes from, each time it is loaded.
 enum Origin {
-    File(PathBuf),
+    /// A file, and which of its projects count.
+    File(PathBuf, Shard),
     /// The text of a file that does not exist, of this name.
-    Text {
-        text: String,
-        name: PathBuf,
-    },
+    Text { text: String, name: PathBuf },
 }
 
 impl Origin {
+    fn of(flags: &ConfigFile, environment: &Environment) -> anyhow::Result<Self> {
+        Ok(Origin::File(flags.file.clone(), shard(flags.shard, environment)?))
+    }
+
+    fn shard(&self) -> Shard {
+        match self {
+            Origin::File(_, shard) => *shard,
+            Origin::Text { .. } => Shard { index: 0, total: 1 },
+        }
+    }
+
     async fn load(&self, environment: &Environment) -> Loaded {
         match self {
-            Origin::File(path) => config::load(path, environment).await,
+            Origin::File(path, shard) => {
+                let mut loaded = config::load(path, environment).await;
+                if let Some(config) = &mut loaded.config {
+                    config.keep(*shard);
+                }
+                loaded
+            }
             Origin::Text { text, name } => config::load_text(text.clone(), name, environment).await,
         }
     }
+}
+
+/// The shard that is named, or that the host name says: in a pod, the variable HOSTNAME and the kernel agree.
+fn shard(flag: ShardArg, environment: &Environment) -> anyhow::Result<Shard> {
+    let ShardArg { index, total } = flag;
+    if let Some(index) = index {
+        return Ok(Shard { index, total });
+    }
+    let host_name = match environment.get("HOSTNAME") {
+        Some(name) => name.to_owned(),
+        None => std::fs::read_to_string("/proc/sys/kernel/hostname").context("cannot read the host name")?,
+    };
+    let host_name = host_name.trim();
+    let index = Shard::ordinal(host_name).filter(|index| *index < total);
+    let index = index.with_context(|| {
+        format!(
+            "--shard auto/{total}: the host name {host_name} does not end in -0 to -{}: run one pod of a StatefulSet for \
+             each shard, or name INDEX",
+            total - 1
+        )
+    })?;
+    Ok(Shard { index, total })
 }
 
 /// A configuration that can be put in force.

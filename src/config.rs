@@ -14,6 +14,7 @@ pub mod profile;
 mod read;
 mod secret;
 mod sections;
+pub mod shard;
 pub mod web;
 
 use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, time::Duration};
@@ -26,6 +27,7 @@ pub use endpoint::Endpoint;
 pub use load::{Loaded, load, load_text};
 pub use problem::Problem;
 pub use secret::{Environment, Secret, SecretError};
+pub use shard::Shard;
 
 use crate::usage::{Budget, Window};
 

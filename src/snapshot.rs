@@ -326,9 +326,9 @@ impl Writer {
         self.shared.current.store(Arc::new(snapshot));
     }
 
-    /// Says by when another poll will have been recorded, unless polling is stuck.
-    pub fn expect_next_by(&mut self, by: Instant) {
-        *self.shared.next_by() = Some(by);
+    /// Says by when another poll will have been recorded, unless polling is stuck; `None` where nothing is polled.
+    pub fn expect_next_by(&mut self, by: Option<Instant>) {
+        *self.shared.next_by() = by;
     }
 
     /// See [`Snapshot::is_ready`].

@@ -4,6 +4,7 @@ mod online;
 
 use std::{path::Path, process::ExitCode};
 
+use super::Origin;
 use crate::{
     cli::Check,
     config::{self, Config, Environment, effective},
@@ -13,7 +14,7 @@ use crate::{
 /// Prints to standard output, and gives exit code 0 where the configuration is valid, and works if that is asked; else 1.
 pub(super) async fn run(flags: &Check, environment: &Environment) -> anyhow::Result<ExitCode> {
     let path = &flags.config.file;
-    let loaded = config::load(path, environment).await;
+    let loaded = Origin::of(&flags.config, environment)?.load(environment).await;
     // What is printed as a configuration stays one.
     let comment = if flags.print && loaded.config.is_some() { "# " } else { "" };
     let mut text = String::new();

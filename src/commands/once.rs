@@ -16,7 +16,7 @@ use crate::{
 /// Prints the metrics of the projects alone: those of the process would clash with the node exporter's own. Exit
 /// code 1 where a project failed.
 pub(super) async fn run(flags: &Once, environment: Environment) -> anyhow::Result<ExitCode> {
-    let config = valid(Origin::File(flags.config.file.clone()).load(&environment).await)?.config;
+    let config = valid(Origin::of(&flags.config, &environment)?.load(&environment).await)?.config;
     let concurrency = config.poll.concurrency;
     let fleet = Fleet::new(config, &environment)?;
     let (writer, reader) = snapshot::channel(fleet.targets());

@@ -24,7 +24,7 @@ use self::reload::Reloader;
 use super::{BUILD, Origin, Valid, fleet::Fleet, valid};
 use crate::{
     cli::{Serve, Web},
-    config::Environment,
+    config::{Environment, Shard},
     exposition::{ConfigStatus, ExporterStatus, Exposition, HttpRequests},
     polling::schedule,
     snapshot,
@@ -39,7 +39,7 @@ pub(super) async fn run(flags: &Serve, environment: Environment) -> anyhow::Resu
     // By default this one would end the process.
     let hangup = signal(SignalKind::hangup())?;
     tracing::info!(version = BUILD.version, revision = BUILD.revision, "starting metastudio-exporter");
-    let origin = Origin::File(flags.config.file.clone());
+    let origin = Origin::of(&flags.config, &environment)?;
     let loaded = tokio::select! {
         loaded = origin.load(&environment) => loaded,
         // A secret may lie on a mount that does not answer.
@@ -111,12 +111,21 @@ pub(super) async fn until_signal(
     mut signals: Signals,
     hangup: Option<Signal>,
 ) -> anyhow::Result<ExitCode> {
+    let Shard { index, total } = origin.shard();
+    if total > 1 {
+        tracing::info!(shard = index, shards = total, projects = valid.config.projects.len(), "polling a part");
+    }
     let fleet = Fleet::new(valid.config, &environment)?;
     let plan = fleet.plan();
     let (writer, reader) = snapshot::channel(fleet.targets());
     let config = Arc::new(ConfigStatus::new(valid.hash, valid.loaded));
     let requests = Arc::new(HttpRequests::default());
-    let status = ExporterStatus { build: BUILD, config: Arc::clone(&config), requests: Arc::clone(&requests) };
+    let status = ExporterStatus {
+        build: BUILD,
+        shard: (index, total),
+        config: Arc::clone(&config),
+        requests: Arc::clone(&requests),
+    };
     let (reload, reload_requests) = mpsc::channel(1);
     let site = Arc::new(Site {
         exposition: Exposition::of_projects(reader.clone(), Utc::now).and_exporter(status),

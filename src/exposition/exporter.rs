@@ -29,6 +29,8 @@ pub struct BuildInfo {
 pub struct ExporterStatus {
     /// Which build this is.
     pub build: BuildInfo,
+    /// Which part of the projects it polls, from 0, and of how many.
+    pub shard: (u32, u32),
     /// The configuration in force.
     pub config: Arc<ConfigStatus>,
     /// Requests answered so far.
@@ -91,6 +93,9 @@ impl Collector for ExporterStatus {
         let build = [("version", self.build.version), ("revision", self.build.revision), ("rustc", self.build.rustc)];
         Family::new("metastudio_exporter_build", "The build of this exporter.")
             .infos(encoder, [build.map(|(name, value)| (name, value.to_owned())).to_vec()])?;
+        let (shard, shards) = self.shard;
+        Family::new("metastudio_exporter_shard", "Which part of the projects this exporter polls, and of how many.")
+            .infos(encoder, [vec![("shard", shard.to_string()), ("shards", shards.to_string())]])?;
         let config = *self.config.lock();
         Family::new(
             "metastudio_exporter_config_last_reload_successful",

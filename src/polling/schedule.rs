@@ -257,8 +257,8 @@ impl<P: Poll> Schedule<P> {
     /// all slots; whichever it is, one of those that are under way ends within the time limit.
     fn expect_progress(&mut self) {
         let now = Instant::now();
-        let due = self.running.iter().map(|running| running.due).min().unwrap_or(now);
-        self.writer.expect_next_by(due.max(now) + self.timeout + MARGIN);
+        let due = self.running.iter().map(|running| running.due).min();
+        self.writer.expect_next_by(due.map(|due| due.max(now) + self.timeout + MARGIN));
     }
 }
 

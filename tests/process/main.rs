@@ -9,6 +9,7 @@ mod life_cycle;
 mod numbers;
 mod outbound;
 mod reload;
+mod sharding;
 mod support;
 mod systemd;
 mod web_config;
