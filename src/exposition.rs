@@ -1,19 +1,36 @@
 //! From what is known to the bytes on the wire.
 //!
-//! `projects` and [`exporter`] describe the metrics to prometheus-client, whose registry encodes them as
-//! OpenMetrics; `text` turns that into the text format. Nothing here waits or asks anybody: a scrape only reads.
+//! Usage changes when a poll completes, not when somebody scrapes. So what is said of the projects ([`projects`]) is
+//! rendered when it has changed ([`rendering`]), compressed in segments ([`gzip`]), and shared by all scrapes until it
+//! changes again. What is always fresh, about the exporter and its process, is described to prometheus-client, whose
+//! registry encodes it as OpenMetrics, and [`text`] makes the text format of it. It comes first: so it is written to the
+//! network together with the first chunk of the rest. Nothing here waits for the cloud: a scrape only reads.
 
+mod body;
 pub mod exporter;
 mod family;
+mod gzip;
+mod lines;
 #[cfg(target_os = "linux")]
 mod process;
 mod projects;
+mod rendering;
 mod text;
 
+use std::{panic::resume_unwind, sync::Arc};
+
+use arc_swap::ArcSwapOption;
 use prometheus_client::{encoding, registry::Registry};
+use tokio::{sync::Mutex, task::spawn_blocking};
 
-pub use exporter::{BuildInfo, ConfigStatus, ExporterStatus, HttpRequests};
-
+pub use self::{
+    body::Body,
+    exporter::{BuildInfo, ConfigStatus, ExporterStatus, HttpRequests},
+};
+use self::{
+    gzip::{HEADER, end, store},
+    rendering::{Encoding, Rendering},
+};
 use crate::snapshot::{Clock, Reader};
 
 /// How samples are written down.
@@ -38,15 +55,25 @@ impl Format {
 /// Everything that is exposed.
 #[derive(Debug)]
 pub struct Exposition {
+    /// What is written down anew for each scrape.
     registry: Registry,
+    reader: Reader,
+    clock: Clock,
+    kept: [Kept; 4],
+}
+
+/// The last rendering of a format and an encoding, once it has been asked for.
+#[derive(Debug, Default)]
+struct Kept {
+    rendering: ArcSwapOption<Rendering>,
+    /// Held by the one who renders, across the await of that: the others wait for what comes of it.
+    renewing: Mutex<()>,
 }
 
 impl Exposition {
     /// The metrics of the projects alone.
     pub fn of_projects(reader: Reader, clock: Clock) -> Self {
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(projects::ProjectsCollector { reader, clock }));
-        Exposition { registry }
+        Exposition { registry: Registry::default(), reader, clock, kept: Default::default() }
     }
 
     /// Adds the metrics of the exporter and of its process.
@@ -57,11 +84,75 @@ impl Exposition {
         self
     }
 
-    /// Writes everything down.
+    /// Everything, for a scrape; with `gzip` as one member of that.
+    pub async fn scrape(&self, format: Format, gzip: bool) -> Body {
+        let encoding = if gzip { Encoding::Deflate } else { Encoding::Identity };
+        let shared = self.rendering(format, encoding).await;
+        let fresh = self.fresh(format);
+        match encoding {
+            Encoding::Identity => Body::new(fresh.into_bytes(), shared, Vec::new()),
+            Encoding::Deflate => {
+                let mut first = Vec::with_capacity(HEADER.len() + fresh.len() + 16);
+                first.extend_from_slice(&HEADER);
+                let sum = store(fresh.as_bytes(), &mut first).and(shared.sum);
+                Body::new(first, shared, end(sum).to_vec())
+            }
+        }
+    }
+
+    /// The rendering of what is known now: the last one, or, where something has changed, a new one, made where it
+    /// keeps nobody else waiting.
+    async fn rendering(&self, format: Format, encoding: Encoding) -> Arc<Rendering> {
+        let [identity_openmetrics, identity_text, deflate_openmetrics, deflate_text] = &self.kept;
+        let kept = match (encoding, format) {
+            (Encoding::Identity, Format::OpenMetrics) => identity_openmetrics,
+            (Encoding::Identity, Format::Text) => identity_text,
+            (Encoding::Deflate, Format::OpenMetrics) => deflate_openmetrics,
+            (Encoding::Deflate, Format::Text) => deflate_text,
+        };
+        let current = || {
+            let (snapshot, now) = (self.reader.load(), (self.clock)());
+            let kept = kept.rendering.load_full();
+            match kept {
+                Some(kept) if kept.shows(&snapshot, now) => Ok(kept),
+                before => Err((before, snapshot, now)),
+            }
+        };
+        if let Ok(rendering) = current() {
+            return rendering;
+        }
+        let _renewing = kept.renewing.lock().await;
+        let (before, snapshot, now) = match current() {
+            Ok(rendering) => return rendering,
+            Err(changed) => changed,
+        };
+        let render = move || Rendering::new((format, encoding), before.as_deref(), snapshot, now);
+        match spawn_blocking(render).await {
+            Ok(rendering) => {
+                let rendering = Arc::new(rendering);
+                kept.rendering.store(Some(Arc::clone(&rendering)));
+                rendering
+            }
+            // It is not cancelled.
+            Err(error) => resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// Everything, as one text.
     pub fn render(&self, format: Format) -> String {
+        let snapshot = self.reader.load();
+        let rendering = Rendering::new((format, Encoding::Identity), None, snapshot, (self.clock)());
+        let mut body = Body::new(self.fresh(format).into_bytes(), Arc::new(rendering), Vec::new());
+        let bytes: Vec<u8> = std::iter::from_fn(|| body.take()).flatten().collect();
+        // All of it is made of strings.
+        String::from_utf8(bytes).unwrap_or_default()
+    }
+
+    /// What is written down for each scrape.
+    fn fresh(&self, format: Format) -> String {
         let mut openmetrics = String::new();
         // Writing to a String cannot fail, and the collectors have no errors of their own.
-        if encoding::text::encode(&mut openmetrics, &self.registry).is_err() {
+        if encoding::text::encode_registry(&mut openmetrics, &self.registry).is_err() {
             tracing::error!("a metric could not be encoded; the exposition is cut short");
         }
         match format {

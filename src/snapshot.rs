@@ -11,6 +11,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
 use tokio::time::Instant;
 
 // The words that snapshots are told in, for those who read them.
@@ -137,10 +138,57 @@ pub struct Usage {
     /// When that poll began.
     pub at: DateTime<Utc>,
     /// Its windows.
-    pub windows: Vec<WindowUsage>,
-    /// Every series that any window of any good poll has had: exported for all windows, 0 where a complete answer has
-    /// no row of it.
-    pub series: BTreeSet<Series>,
+    pub windows: Vec<WindowValues>,
+    /// Every series that any window of any good poll has had, in their order: exported for all windows, 0 where a
+    /// complete answer has no row of it. Shared by snapshots: it rarely grows.
+    pub series: Arc<[Series]>,
+}
+
+/// The usage of one window.
+#[derive(Clone, Debug)]
+pub struct WindowValues {
+    /// Which window.
+    pub window: Window,
+    /// Its nominal bounds at the poll.
+    pub bounds: Bounds,
+    /// The value of each of [`Usage::series`], in their order.
+    pub values: Box<[f64]>,
+    /// See [`WindowUsage::days`].
+    pub days: Option<Days>,
+}
+
+impl Usage {
+    /// What a poll brought, for the series that were known before it as well.
+    fn new(at: DateTime<Utc>, windows: Vec<WindowUsage>, known: Arc<[Series]>) -> Self {
+        let brought = || windows.iter().flat_map(|window| window.tally.series());
+        let is_known = |series: &Series| known.binary_search(series).is_ok();
+        let series = if brought().all(is_known) {
+            known
+        } else {
+            let all: BTreeSet<&Series> = known.iter().chain(brought()).collect();
+            all.into_iter().cloned().collect()
+        };
+        let values = |window: WindowUsage| WindowValues {
+            window: window.window,
+            bounds: window.bounds,
+            values: series.iter().map(|series| window.tally.value(series)).collect(),
+            days: window.days,
+        };
+        Usage { at, windows: windows.into_iter().map(values).collect(), series: Arc::clone(&series) }
+    }
+
+    /// The values of a window, each with its series.
+    pub fn of<'a>(&'a self, window: &'a WindowValues) -> impl Iterator<Item = (&'a Series, f64)> {
+        self.series.iter().zip(window.values.iter().copied())
+    }
+
+    /// The minutes of all series of a window that are wanted, added up in decimal like [`Tally`]'s.
+    pub fn minutes(&self, window: &WindowValues, wanted: impl Fn(&Series) -> bool) -> f64 {
+        let minutes = self.of(window).filter(|(series, _)| series.measure == Measure::Minutes && wanted(series));
+        // Each value's shortest decimal is the sum that it was rounded from, as far as 15 digits hold it.
+        let decimals = minutes.filter_map(|(_, value)| value.to_string().parse::<Decimal>().ok());
+        decimals.fold(Decimal::ZERO, Decimal::saturating_add).to_string().parse().unwrap_or_default()
+    }
 }
 
 /// What is known of one project.
@@ -187,9 +235,8 @@ impl Project {
         }
         let failure = match attempt.result {
             Ok(windows) => {
-                let mut series = self.usage.take().map(|usage| usage.series).unwrap_or_default();
-                series.extend(windows.iter().flat_map(|window| window.tally.series()).cloned());
-                self.usage = Some(Usage { at: attempt.at, windows, series });
+                let known = self.usage.take().map(|usage| usage.series).unwrap_or_default();
+                self.usage = Some(Usage::new(attempt.at, windows, known));
                 health.ignored.sub_resource += attempt.ignored.sub_resource;
                 health.ignored.duplicate += attempt.ignored.duplicate;
                 health.ignored.filtered += attempt.ignored.filtered;
@@ -422,7 +469,7 @@ mod tests {
             business_type: "b".into(),
             user_id: None,
         };
-        usage.series.contains(&series).then(|| usage.windows[0].tally.value(&series))
+        usage.of(&usage.windows[0]).find(|(of, _)| **of == series).map(|(_, value)| value)
     }
 
     #[test]

@@ -3,13 +3,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    io::Read,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use flate2::read::GzDecoder;
+use http_body_util::BodyExt;
 use metastudio_exporter::{
-    exposition::{BuildInfo, ConfigStatus, ExporterStatus, Exposition, Format, HttpRequests},
+    exposition::{Body, BuildInfo, ConfigStatus, ExporterStatus, Exposition, Format, HttpRequests},
     snapshot::{self, Attempt, Failure, Ignored, Reader, Target, WindowUsage, Writer},
     usage::{Budget, Reason, Row, Tally, Unit, Window, row::RowKey},
 };
@@ -198,5 +204,82 @@ proptest! {
             })
             .collect();
         prop_assert_eq!(in_text, types(&text));
+    }
+}
+
+/// What happens between two scrapes.
+#[derive(Clone, Debug)]
+enum Event {
+    Success(usize, i64),
+    Failure(usize),
+    /// Seconds pass: usage grows stale, tokens expire.
+    Wait(i64),
+    /// Only so many projects stay, the first of them with other usage.
+    Reload(usize),
+}
+
+static SECONDS: AtomicI64 = AtomicI64::new(0);
+
+fn moving() -> DateTime<Utc> {
+    now() + TimeDelta::seconds(SECONDS.load(Ordering::Relaxed))
+}
+
+async fn bytes(body: Body) -> Vec<u8> {
+    let length = body.length();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    assert_eq!(bytes.len(), length);
+    bytes.to_vec()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    /// More projects than fit into a block, and few, so that families come and go.
+    #[test]
+    fn a_scrape_is_what_a_rendering_from_scratch_would_be(
+        count in prop_oneof![0..4_usize, 30..70_usize],
+        events in prop::collection::vec(
+            prop_oneof![
+                4 => (0..70_usize, -1..10_i64).prop_map(|(index, value)| Event::Success(index, value * 100)),
+                2 => (0..70_usize).prop_map(Event::Failure),
+                3 => (0..10_i64).prop_map(|hundreds| Event::Wait(hundreds * 100)),
+                1 => (0..70_usize).prop_map(Event::Reload),
+            ],
+            0..16,
+        ),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        SECONDS.store(0, Ordering::Relaxed);
+        let targets = |count| (0..count).map(|index| target(&format!("p{index}"), &[]));
+        let (mut writer, reader) = snapshot::channel(targets(count).collect());
+        let exposition = Exposition::of_projects(reader.clone(), moving);
+        for event in events {
+            let of = |index: usize| index % reader.load().projects.len().max(1);
+            match event {
+                Event::Success(index, value) => {
+                    let mut row = row("r", "b", "MIN", None, Some(value));
+                    row.usage = (value >= 0).then(|| value.into());
+                    let windows = vec![window(Window::Today, &[(None, row)])];
+                    let expiry = Some(moving() + TimeDelta::seconds(value));
+                    let attempt = Attempt { credentials_expiry: expiry, ..attempt(moving(), Ok(windows)) };
+                    writer.record(of(index), attempt, None);
+                }
+                Event::Failure(index) => writer.record(of(index), attempt(moving(), Err(failure())), None),
+                Event::Wait(seconds) => {
+                    SECONDS.fetch_add(seconds, Ordering::Relaxed);
+                }
+                Event::Reload(count) => writer.replace(targets(count).zip((0..).map(|index| index > 0))),
+            }
+            for format in [Format::OpenMetrics, Format::Text] {
+                let expected = exposition.render(format);
+                let plain = runtime.block_on(async { bytes(exposition.scrape(format, false).await).await });
+                prop_assert_eq!(String::from_utf8(plain).unwrap(), expected.clone());
+                let member = runtime.block_on(async { bytes(exposition.scrape(format, true).await).await });
+                let mut decoder = GzDecoder::new(member.as_slice());
+                let mut text = String::new();
+                decoder.read_to_string(&mut text).unwrap();
+                prop_assert_eq!(text, expected);
+                prop_assert!(decoder.into_inner().is_empty(), "one member");
+            }
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Writes one metric family, unless it has no samples: prometheus-client would print HELP and TYPE all the same.
+//! Describes a metric family to prometheus-client, unless it has no samples: HELP and TYPE would be printed all the same.
 
 use std::fmt;
 
@@ -7,8 +7,6 @@ use prometheus_client::{
     metrics::MetricType,
     registry::Unit,
 };
-
-use crate::snapshot::Histogram;
 
 /// Names and values, in the order in which they are written.
 pub(super) type Labels<'a> = Vec<(&'a str, String)>;
@@ -66,19 +64,6 @@ impl<'a> Family<'a> {
         }
         let mut metric = encoder.encode_descriptor(self.name, self.help, self.unit, MetricType::Info)?;
         samples.try_for_each(|labels| metric.encode_info(&labels))
-    }
-
-    pub fn histograms<'l, 'h>(
-        self,
-        encoder: &mut DescriptorEncoder<'_>,
-        samples: impl IntoIterator<Item = (Labels<'l>, &'h Histogram)>,
-    ) -> fmt::Result {
-        self.write(encoder, MetricType::Histogram, samples, |metric, histogram| {
-            let bounds = Histogram::BOUNDS.into_iter().chain([f64::INFINITY]);
-            let buckets: Vec<(f64, u64)> = bounds.zip(histogram.counts).collect();
-            let count = histogram.counts.iter().sum();
-            metric.encode_histogram::<NoLabelSet>(histogram.sum, count, &buckets, None)
-        })
     }
 
     fn write<'l, T>(

@@ -83,20 +83,9 @@ impl Tally {
 
     /// The sum of a series as the nearest `f64`; 0 where no row contributed.
     pub fn value(&self, series: &Series) -> f64 {
-        self.sums.get(series).map_or(0.0, nearest)
+        // Through the decimal text, because std's parser rounds correctly for every value.
+        self.sums.get(series).and_then(|sum| sum.to_string().parse().ok()).unwrap_or(0.0)
     }
-
-    /// The minutes of all series that are wanted, added up before they are rounded.
-    pub fn minutes(&self, wanted: impl Fn(&Series) -> bool) -> f64 {
-        let minutes = self.sums.iter().filter(|(series, _)| series.measure == Measure::Minutes && wanted(series));
-        // No sum of sums that were computed at all comes near the range's end, except of answers that are nonsense.
-        nearest(&minutes.fold(Decimal::ZERO, |total, (_, sum)| total.saturating_add(*sum)))
-    }
-}
-
-/// Through the decimal text, because std's parser rounds correctly for every value.
-fn nearest(sum: &Decimal) -> f64 {
-    sum.to_string().parse().unwrap_or(0.0)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use self::texts::{CHINESE, ENGLISH, Texts};
 use super::negotiate::Language;
-use crate::snapshot::{self, Budget, Failure, Measure, Project, Series, Snapshot, Usage, Window, WindowUsage};
+use crate::snapshot::{self, Budget, Failure, Measure, Project, Series, Snapshot, Usage, Window, WindowValues};
 
 const STYLE: &str = include_str!("page/status.css");
 
@@ -266,7 +266,6 @@ fn card<'a>(project: &'a Project, state: State, t: &Texts, now: DateTime<Utc>) -
     let target = &project.target;
     let last = project.health.last.as_ref();
     let usage = project.usage_at(now);
-    let windows = usage.map(|usage| usage.windows.as_slice()).unwrap_or_default();
     Card {
         state,
         name: &target.name,
@@ -283,33 +282,34 @@ fn card<'a>(project: &'a Project, state: State, t: &Texts, now: DateTime<Utc>) -
             _ => t.now.to_owned(),
         },
         age: project.usage.as_ref().map(|usage| t.ago(now - usage.at)),
-        windows: windows.iter().map(|window| total(window, t)).collect(),
+        windows: usage.map(|usage| totals(usage, t)).unwrap_or_default(),
         budgets: usage.map(|usage| gauges(&target.budgets, usage, t)).unwrap_or_default(),
-        chart: windows.iter().find_map(|window| window.days.as_ref()).map(chart),
+        chart: usage.and_then(|usage| usage.windows.iter().find_map(|window| window.days.as_ref())).map(chart),
         rows: usage.map(|usage| rows(usage, t)).unwrap_or_default(),
     }
 }
 
-fn total(window: &WindowUsage, t: &Texts) -> WindowTotal {
-    WindowTotal {
+fn totals(usage: &Usage, t: &Texts) -> Vec<WindowTotal> {
+    let total = |window: &WindowValues| WindowTotal {
         label: window.window.to_string(),
         name: t.window(window.window),
-        minutes: grouped(window.tally.minutes(|_| true)),
-    }
+        minutes: grouped(usage.minutes(window, |_| true)),
+    };
+    usage.windows.iter().map(total).collect()
 }
 
 fn gauges(budgets: &[Budget], usage: &Usage, t: &Texts) -> Vec<Gauge> {
     let of_window = |budget: &Budget| usage.windows.iter().find(|window| window.window == budget.window);
-    budgets.iter().filter_map(|budget| Some(gauge(budget, of_window(budget)?, usage.at, t))).collect()
+    budgets.iter().filter_map(|budget| Some(gauge(budget, usage, of_window(budget)?, t))).collect()
 }
 
 /// A budget as of the poll, not as of now: then usage and time passed belong together.
-fn gauge(budget: &Budget, window: &WindowUsage, at: DateTime<Utc>, t: &Texts) -> Gauge {
-    let used = window.tally.minutes(|series| budget.covers(series));
+fn gauge(budget: &Budget, usage: &Usage, window: &WindowValues, t: &Texts) -> Gauge {
+    let used = usage.minutes(window, |series| budget.covers(series));
     let share = used / budget.minutes;
     let is_rolling = matches!(window.window, Window::Hours(_) | Window::Days(_));
     let length = (window.bounds.end - window.bounds.start).num_seconds().max(1) as f64;
-    let elapsed = ((at - window.bounds.start).num_seconds().max(1) as f64 / length).min(1.0);
+    let elapsed = ((usage.at - window.bounds.start).num_seconds().max(1) as f64 / length).min(1.0);
     let forecast = used / elapsed;
     let selectors = [&budget.resource_type, &budget.business_type, &budget.user_id].into_iter().flatten();
     let what = selectors.fold(t.window(budget.window), |what, selector| what + ", " + selector);
@@ -355,7 +355,7 @@ fn chart(days: &snapshot::Days) -> Chart {
 }
 
 fn rows(usage: &Usage, t: &Texts) -> Vec<Row> {
-    let row = |series: &Series| {
+    let row = |(at, series): (usize, &Series)| {
         let Series { resource_type, business_type, user_id, .. } = series;
         let parts = [Some(resource_type), Some(business_type), user_id.as_ref()].into_iter().flatten();
         let parts: Vec<&str> = parts.map(String::as_str).filter(|part| !part.is_empty()).collect();
@@ -366,10 +366,10 @@ fn rows(usage: &Usage, t: &Texts) -> Vec<Row> {
                 Measure::Number => t.pieces.to_owned(),
                 Measure::Other(unit) => unit.clone(),
             },
-            values: usage.windows.iter().map(|window| grouped(window.tally.value(series))).collect(),
+            values: usage.windows.iter().filter_map(|window| window.values.get(at)).copied().map(grouped).collect(),
         }
     };
-    usage.series.iter().map(row).collect()
+    usage.series.iter().enumerate().map(row).collect()
 }
 
 /// To the last digit, with commas between the thousands.

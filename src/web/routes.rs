@@ -8,9 +8,7 @@ use std::{
     },
 };
 
-use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     header::{
@@ -30,7 +28,7 @@ use super::{
     page,
 };
 use crate::{
-    exposition::{Exposition, HttpRequests},
+    exposition::{Body, Exposition, HttpRequests},
     snapshot::{Clock, Reader},
 };
 
@@ -65,13 +63,13 @@ pub struct Site {
 struct Answer {
     status: StatusCode,
     content_type: &'static str,
-    body: Vec<u8>,
+    body: Body,
     headers: Vec<(HeaderName, &'static str)>,
 }
 
 impl Answer {
     fn plain(status: StatusCode, text: &str) -> Self {
-        Answer { status, content_type: PLAIN, body: text.into(), headers: Vec::new() }
+        Answer { status, content_type: PLAIN, body: text.as_bytes().to_vec().into(), headers: Vec::new() }
     }
 }
 
@@ -84,7 +82,7 @@ pub struct ReloadRequest {
 
 impl Site {
     /// Answers a request. Its body is not read.
-    pub async fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+    pub async fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
         let handler = self.handler(request.uri().path());
         let (methods, allow) = match handler {
             "/-/reload" => (&[Method::POST, Method::PUT], "POST, PUT"),
@@ -96,7 +94,7 @@ impl Site {
                 headers: vec![(ALLOW, allow)],
                 ..Answer::plain(StatusCode::METHOD_NOT_ALLOWED, &format!("Only {allow}.\n"))
             },
-            "metrics" => self.metrics(request),
+            "metrics" => self.metrics(request).await,
             "/" => self.page(request),
             "/docs" => docs(request),
             "/-/healthy" => self.healthy(),
@@ -108,7 +106,7 @@ impl Site {
     }
 
     /// Answers a request that the guard does not let in.
-    pub(super) fn deny(&self, path: &str, denied: Denied) -> Response<Full<Bytes>> {
+    pub(super) fn deny(&self, path: &str, denied: Denied) -> Response<Body> {
         let (answer, name, value) = match denied {
             Denied::Unauthorized => {
                 let realm = HeaderValue::from_static("Basic realm=\"metastudio-exporter\", charset=\"UTF-8\"");
@@ -136,10 +134,13 @@ impl Site {
         OTHERS.into_iter().find(|other| *other == path).unwrap_or("other")
     }
 
-    fn metrics<B>(&self, request: &Request<B>) -> Answer {
+    async fn metrics<B>(&self, request: &Request<B>) -> Answer {
         let format = negotiate::format(&list(request, ACCEPT));
-        let text = self.exposition.render(format);
-        encoded(request, format.content_type(), text, vec![(VARY, "Accept, Accept-Encoding")])
+        let gzip = negotiate::gzip(&list(request, ACCEPT_ENCODING));
+        let body = self.exposition.scrape(format, gzip).await;
+        let mut headers = vec![(VARY, "Accept, Accept-Encoding")];
+        headers.extend(gzip.then_some((CONTENT_ENCODING, "gzip")));
+        Answer { status: StatusCode::OK, content_type: format.content_type(), body, headers }
     }
 
     fn page<B>(&self, request: &Request<B>) -> Answer {
@@ -226,12 +227,12 @@ fn encoded<B>(
     let text = text.into_bytes();
     let compressed = negotiate::gzip(&list(request, ACCEPT_ENCODING)).then(|| gzip(&text)).flatten();
     headers.extend(compressed.is_some().then_some((CONTENT_ENCODING, "gzip")));
-    Answer { status: StatusCode::OK, content_type, body: compressed.unwrap_or(text), headers }
+    Answer { status: StatusCode::OK, content_type, body: compressed.unwrap_or(text).into(), headers }
 }
 
-fn respond(answer: Answer) -> Response<Full<Bytes>> {
-    let length = HeaderValue::from(answer.body.len());
-    let mut response = Response::new(Full::new(Bytes::from(answer.body)));
+fn respond(answer: Answer) -> Response<Body> {
+    let length = HeaderValue::from(answer.body.length());
+    let mut response = Response::new(answer.body);
     *response.status_mut() = answer.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));

@@ -2,8 +2,6 @@
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{
     Request, Response,
     body::Incoming,
@@ -25,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use super::timed_io::Limits;
 use super::{guard::Guard, routes::Site, timed_io::TimedIo};
+use crate::exposition::Body;
 
 /// Whatever a connection may end with.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -233,7 +232,7 @@ impl Server {
         }
     }
 
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
         let path = request.uri().path();
         let mut response = match self.guard.admit(path, request.headers()).await {
             Ok(()) => self.site.answer(request).await,

@@ -69,7 +69,7 @@ async fn format_and_encoding_are_negotiated() {
     let (headers, plain) = get("*/*", "identity").await;
     assert_eq!(headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     assert!(!headers.contains_key("content-encoding"));
-    assert!(plain.starts_with(b"# HELP metastudio_usage_minutes "));
+    assert!(plain.starts_with(b"# HELP metastudio_exporter_build_info "));
 
     let (headers, body) = get("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", "gzip").await;
     assert_eq!(headers["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");

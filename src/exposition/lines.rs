@@ -1,0 +1,136 @@
+//! Writes sample lines, the same to the byte in both formats.
+
+use crate::snapshot::Histogram;
+
+/// Types of metric families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+}
+
+/// What is said of a metric family.
+pub(super) struct About {
+    /// With its unit, without the suffix of its samples.
+    pub name: &'static str,
+    pub kind: Kind,
+    pub unit: Option<&'static str>,
+    /// Without quotes, backslashes and line breaks: nothing escapes them.
+    pub help: &'static str,
+}
+
+/// Sample lines of one family that have their first label in common.
+///
+/// Label values are escaped as both formats want it: backslash, quote and line feed (OpenMetrics 1.0.0, ABNF of
+/// `escaped-string`).
+pub(super) struct Lines<'a> {
+    out: &'a mut Vec<u8>,
+    name: &'static str,
+    suffix: &'static str,
+    first: (&'static str, &'a str),
+}
+
+impl<'a> Lines<'a> {
+    /// Appends to `out`.
+    pub fn new(out: &'a mut Vec<u8>, about: &About, first: (&'static str, &'a str)) -> Self {
+        let suffix = match about.kind {
+            Kind::Counter => "_total",
+            Kind::Info => "_info",
+            Kind::Gauge | Kind::Histogram => "",
+        };
+        Lines { out, name: about.name, suffix, first }
+    }
+
+    /// A line with the first label and these besides.
+    pub fn sample<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>, value: f64) {
+        self.labels(self.suffix, labels);
+        self.number(value);
+    }
+
+    /// The same for a value that only counts.
+    pub fn count<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>, value: u64) {
+        self.labels(self.suffix, labels);
+        self.integer(value);
+    }
+
+    /// The lines of a histogram.
+    pub fn histogram(&mut self, histogram: &Histogram) {
+        const BOUNDS: [&str; Histogram::BOUNDS.len() + 1] =
+            ["0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "+Inf"];
+        let mut count = 0;
+        for (bound, of_bucket) in BOUNDS.into_iter().zip(histogram.counts) {
+            count += of_bucket;
+            self.labels("_bucket", [("le", bound)]);
+            self.integer(count);
+        }
+        self.labels("_sum", []);
+        self.number(histogram.sum);
+        self.labels("_count", []);
+        self.integer(count);
+    }
+
+    fn labels<'l>(&mut self, suffix: &str, labels: impl IntoIterator<Item = (&'l str, &'l str)>) {
+        self.out.extend_from_slice(self.name.as_bytes());
+        self.out.extend_from_slice(suffix.as_bytes());
+        let (name, value) = self.first;
+        self.label(b"{", name, value);
+        for (name, value) in labels {
+            self.label(b"\",", name, value);
+        }
+        self.out.extend_from_slice(b"\"} ");
+    }
+
+    fn label(&mut self, before: &[u8], name: &str, value: &str) {
+        self.out.extend_from_slice(before);
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"=\"");
+        self.escaped(value);
+    }
+
+    fn escaped(&mut self, value: &str) {
+        let is_special = |byte: &u8| matches!(byte, b'\\' | b'"' | b'\n');
+        if !value.as_bytes().iter().any(is_special) {
+            self.out.extend_from_slice(value.as_bytes());
+            return;
+        }
+        for byte in value.bytes() {
+            match byte {
+                b'\n' => self.out.extend_from_slice(b"\\n"),
+                b'\\' | b'"' => self.out.extend_from_slice(&[b'\\', byte]),
+                other => self.out.push(other),
+            }
+        }
+    }
+
+    /// Whole numbers without a fraction, as other exporters write them; floats hold them exactly up to 2^53.
+    fn number(&mut self, value: f64) {
+        if value.trunc() == value && value.abs() < (1_i64 << 53) as f64 {
+            self.out.extend_from_slice(itoa::Buffer::new().format(value as i64).as_bytes());
+        } else {
+            self.out.extend_from_slice(dtoa::Buffer::new().format(value).as_bytes());
+        }
+        self.out.push(b'\n');
+    }
+
+    fn integer(&mut self, value: u64) {
+        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        self.out.push(b'\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_buckets_are_their_bounds() {
+        let mut out = Vec::new();
+        let about = About { name: "x", kind: Kind::Histogram, unit: None, help: "" };
+        Lines::new(&mut out, &about, ("project", "p")).histogram(&Histogram::default());
+        let text = String::from_utf8(out).unwrap();
+        let bounds = text.lines().filter_map(|line| line.split("le=\"").nth(1)?.split('"').next()?.parse::<f64>().ok());
+        assert_eq!(bounds.collect::<Vec<_>>(), [&Histogram::BOUNDS[..], &[f64::INFINITY]].concat());
+    }
+}
