@@ -3,16 +3,19 @@
 use std::{env, process::Command};
 
 fn main() {
-    let revision = output("git", &["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
+    // Where there is no repository, as in an image, somebody says it.
+    let revision = env::var("BUILD_REVISION").ok().filter(|revision| !revision.is_empty());
+    let revision = revision.or_else(|| output("git", &["rev-parse", "--short=12", "HEAD"]));
     let rustc = output(&env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned()), &["--version"]);
     // Reproducible builds name their date (https://reproducible-builds.org/specs/source-date-epoch/).
     let date = match env::var("SOURCE_DATE_EPOCH") {
         Ok(epoch) => output("date", &["-u", "-d", &format!("@{epoch}"), "+%Y-%m-%dT%H:%M:%SZ"]),
         Err(_) => output("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
     };
-    println!("cargo::rustc-env=BUILD_REVISION={revision}");
+    println!("cargo::rustc-env=BUILD_REVISION={}", revision.unwrap_or_else(|| "unknown".to_owned()));
     println!("cargo::rustc-env=BUILD_DATE={}", date.unwrap_or_else(|| "unknown".to_owned()));
     println!("cargo::rustc-env=BUILD_RUSTC={}", rustc.unwrap_or_else(|| "unknown".to_owned()));
+    println!("cargo::rerun-if-env-changed=BUILD_REVISION");
     println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
     println!("cargo::rerun-if-changed=build.rs");
     // The file that moves with every commit and checkout.
