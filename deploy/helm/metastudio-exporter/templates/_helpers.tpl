@@ -1,0 +1,152 @@
+{{- define "metastudio-exporter.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" }}
+{{- end }}
+
+{{/*
+A StatefulSet adds its ordinal and a hash of eleven characters to its name, and 63 are what a label may have.
+*/}}
+{{- define "metastudio-exporter.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- $name := default .Chart.Name .Values.nameOverride }}
+{{- if contains $name .Release.Name }}
+{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "metastudio-exporter.instanceLabels" -}}
+app.kubernetes.io/name: {{ include "metastudio-exporter.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/*
+The exporter's pods; a test's pod has another component, so that nobody scrapes it.
+*/}}
+{{- define "metastudio-exporter.selectorLabels" -}}
+{{ include "metastudio-exporter.instanceLabels" . }}
+app.kubernetes.io/component: exporter
+{{- end }}
+
+{{- define "metastudio-exporter.chartLabels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "metastudio-exporter.labels" -}}
+{{ include "metastudio-exporter.selectorLabels" . }}
+{{ include "metastudio-exporter.chartLabels" . }}
+{{- end }}
+
+{{- define "metastudio-exporter.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "metastudio-exporter.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "metastudio-exporter.image" -}}
+{{- with .Values.image }}
+{{- if .digest }}
+{{- printf "%s@%s" .repository .digest }}
+{{- else }}
+{{- printf "%s:%s" .repository (default $.Chart.AppVersion .tag) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "metastudio-exporter.volumes" -}}
+{{- if not .Values.demo }}
+- name: config
+  configMap:
+    name: {{ include "metastudio-exporter.fullname" . }}
+{{- end }}
+{{- with .Values.existingSecret }}
+- name: secrets
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
+{{- with .Values.webConfig }}
+{{- if .existingSecret }}
+- name: web
+  projected:
+    defaultMode: 0440
+    sources:
+      - secret:
+          name: {{ .existingSecret }}
+      {{- with .tlsSecret }}
+      - secret:
+          name: {{ . }}
+      {{- end }}
+{{- end }}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "metastudio-exporter.volumeMounts" -}}
+{{- if not .Values.demo }}
+- name: config
+  mountPath: /etc/metastudio-exporter
+  readOnly: true
+{{- end }}
+{{- if .Values.existingSecret }}
+- name: secrets
+  mountPath: /run/secrets/metastudio
+  readOnly: true
+{{- end }}
+{{- if .Values.webConfig.existingSecret }}
+- name: web
+  mountPath: /etc/metastudio-exporter-web
+  readOnly: true
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/*
+Where a probe goes, besides its times.
+*/}}
+{{- define "metastudio-exporter.probe" -}}
+{{- if .Values.webConfig.clientCertificates }}
+tcpSocket:
+  port: http
+{{- else }}
+httpGet:
+  path: {{ .path }}
+  port: http
+  {{- if eq .Values.webConfig.scheme "https" }}
+  scheme: HTTPS
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+What the schema cannot say well.
+*/}}
+{{- define "metastudio-exporter.validate" -}}
+{{- with .Values }}
+{{- if and .demo (gt (int .shards) 1) }}
+{{- fail "demo: the demo is one process; set shards to 1" }}
+{{- end }}
+{{- if not (or .demo .config.projects) }}
+{{- fail "config.projects is empty: name what to poll, or set demo to true for a first look without an account" }}
+{{- end }}
+{{- with .webConfig }}
+{{- if and (not .existingSecret) (or .tlsSecret .clientCertificates (eq .scheme "https")) }}
+{{- fail "webConfig: name the Secret with web.yaml in webConfig.existingSecret" }}
+{{- end }}
+{{- if and (eq .scheme "http") (or .tlsSecret .clientCertificates) }}
+{{- fail "webConfig: certificates need TLS; set webConfig.scheme to https" }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
