@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""What a scrape costs, beside nginx serving the same bytes from a file.
+
+    cargo build --release
+    benches/scrape.py [--rounds 5] [--seconds 3] [--series 160,16000,160000]
+
+Needs nginx and wrk (Debian: nginx-light, wrk). Both servers run at the same time and are loaded by turns, in rounds; a
+figure is the median of the rounds, with the smallest and the largest. CPU is that of the server's processes, user and
+system, divided by the requests that wrk counts. Everything stays on 127.0.0.1. Prints Markdown.
+"""
+
+import argparse
+import gzip
+import itertools
+import os
+import re
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BINARY = os.environ.get("METASTUDIO_EXPORTER", ROOT / "target/release/metastudio-exporter")
+KEYS = "access_key: SIMULATEDACCESSKEY01, secret_key: simulated/Secret+Key000000000000000000001"
+ACCEPT = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+TICKS = os.sysconf("SC_CLK_TCK")
+# A body of megabytes is served faster without sendfile.
+NGINX = """
+daemon off; worker_processes auto; pid nginx.pid; error_log stderr error;
+events {{ worker_connections 256; }}
+http {{
+    access_log off; keepalive_requests 1000000000; tcp_nopush off; gzip_static on; sendfile {sendfile};
+    client_body_temp_path t; proxy_temp_path t; fastcgi_temp_path t; uwsgi_temp_path t; scgi_temp_path t;
+    server {{ listen 127.0.0.1:{port}; root {root}; default_type "text/plain; version=0.0.4; charset=utf-8"; }}
+}}
+"""
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def started(command, pattern, directory):
+    """A program, and the first group of what it says once it is up."""
+    output = directory / f"{Path(command[0]).name}-{free_port()}.log"
+    process = subprocess.Popen(command, stdout=open(output, "w"), stderr=subprocess.STDOUT, env={"PATH": os.environ["PATH"]})
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = re.search(pattern, output.read_text())
+        if found:
+            return process, found.group(1)
+        time.sleep(0.05)
+    raise SystemExit(f"{command}: {output.read_text()}")
+
+
+def fetch(url, encoding):
+    request = urllib.request.Request(url, headers={"Accept": ACCEPT, "Accept-Encoding": encoding})
+    with urllib.request.urlopen(request) as answer:
+        return answer.read()
+
+
+class Exporter:
+    """An exporter that has polled so many projects, and will not poll again while this runs."""
+
+    def __init__(self, directory, cloud, projects):
+        config = directory / f"config-{projects}.yaml"
+        lines = [
+            "poll: {interval: 24h, concurrency: 32}",
+            "api: {requests_per_second: 1000}",
+            "windows: [today, yesterday, this_month]",
+            f"credentials: {{main: {{{KEYS}}}}}",
+            "projects:",
+        ]
+        for n in range(projects):
+            project_id = f"5f0d1e2c3b4a59687786a5b4c3d2e10{n % 3 + 1}"
+            lines.append(f"  - {{name: project-{n:05}, region: cn-north-4, endpoint: '{cloud}', project_id: {project_id}}}")
+        config.write_text("\n".join(lines) + "\n")
+        command = [BINARY, f"--config.file={config}", "--web.listen-address=127.0.0.1:0"]
+        self.process, address = started(command, r"address=(127\.0\.0\.1:\d+)", directory)
+        self.url = f"http://{address}/metrics"
+        while True:
+            try:
+                urllib.request.urlopen(f"http://{address}/-/ready")
+                break
+            except urllib.error.HTTPError:
+                time.sleep(0.1)
+
+    def pids(self):
+        return [self.process.pid]
+
+
+class Nginx:
+    """nginx with the bytes that the exporter serves."""
+
+    def __init__(self, directory, text, member):
+        root = directory / f"www-{len(text)}"
+        root.mkdir()
+        (root / "metrics").write_bytes(text)
+        (root / "metrics.gz").write_bytes(member)
+        port = free_port()
+        config = root / "nginx.conf"
+        config.write_text(NGINX.format(port=port, root=root, sendfile="off" if len(text) > 1 << 20 else "on"))
+        self.process = subprocess.Popen(["nginx", "-p", f"{root}/", "-c", config], stderr=subprocess.DEVNULL)
+        self.url = f"http://127.0.0.1:{port}/metrics"
+        for _ in range(100):
+            try:
+                fetch(self.url, "identity")
+                break
+            except OSError:
+                time.sleep(0.05)
+
+    def pids(self):
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [self.process.pid, *map(int, children)]
+
+
+def cpu_seconds(pids):
+    fields = [Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split() for pid in pids]
+    return sum(int(field[11]) + int(field[12]) for field in fields) / TICKS
+
+
+def load(server, encoding, connections, seconds):
+    """Requests a second, and microseconds of CPU for each."""
+    before = cpu_seconds(server.pids())
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-H", f"Accept: {ACCEPT}"]
+    output = subprocess.run(
+        [*command, "-H", f"Accept-Encoding: {encoding}", server.url], capture_output=True, text=True, check=True
+    ).stdout
+    used = cpu_seconds(server.pids()) - before
+    requests = int(re.search(r"(\d+) requests in", output).group(1))
+    assert "Non-2xx" not in output and "Socket errors" not in output, output
+    return float(re.search(r"Requests/sec: +([\d.]+)", output).group(1)), used / requests * 1e6
+
+
+def spread(values, digits):
+    return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--series", default="160,16000,160000")
+    flags = parser.parse_args()
+    print("| series | encoding | bytes | connections | exporter, req/s | nginx, req/s | ratio | exporter, CPU µs | nginx, CPU µs | ratio |")
+    print("|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    with tempfile.TemporaryDirectory() as path:
+        directory = Path(path)
+        # nginx's workers may be somebody else.
+        directory.chmod(0o755)
+        simulator, cloud = started([BINARY, "simulate", "--web.listen-address=127.0.0.1:0"], r"is at (http://\S+)", directory)
+        running = [simulator]
+        try:
+            for wanted in map(int, flags.series.split(",")):
+                # A project of the simulated cloud has 53 series in the mean, with three windows.
+                exporter = Exporter(directory, cloud, max(1, round(wanted / 53)))
+                running.append(exporter.process)
+                text, member = fetch(exporter.url, "identity"), fetch(exporter.url, "gzip")
+                assert gzip.decompress(member).splitlines()[-1] == text.splitlines()[-1]
+                series = sum(not line.startswith(b"#") for line in text.splitlines())
+                nginx = Nginx(directory, text, member)
+                running.append(nginx.process)
+                for encoding, connections in itertools.product(["gzip", "identity"], [1, 32]):
+                    rounds = [
+                        [load(server, encoding, connections, flags.seconds) for server in (exporter, nginx)]
+                        for _ in range(flags.rounds)
+                    ]
+                    rates = [[one[which][0] for one in rounds] for which in (0, 1)]
+                    costs = [[one[which][1] for one in rounds] for which in (0, 1)]
+                    size = len(member if encoding == "gzip" else text)
+                    print(
+                        f"| {series:,} | {encoding} | {size:,} | {connections} "
+                        f"| {spread(rates[0], 0)} | {spread(rates[1], 0)} "
+                        f"| {spread([a / b for a, b in zip(*rates)], 2)} "
+                        f"| {spread(costs[0], 0)} | {spread(costs[1], 0)} "
+                        f"| {spread([a / b for a, b in zip(*costs)], 2)} |",
+                        flush=True,
+                    )
+                for process in (nginx.process, exporter.process):
+                    process.terminate()
+                    process.wait()
+        finally:
+            for process in running:
+                process.terminate()
+
+
+if __name__ == "__main__":
+    main()
