@@ -17,7 +17,11 @@ mod projects;
 mod rendering;
 mod text;
 
-use std::{panic::resume_unwind, sync::Arc};
+use std::{
+    panic::resume_unwind,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arc_swap::ArcSwapOption;
 use prometheus_client::{encoding, registry::Registry};
@@ -62,10 +66,16 @@ pub struct Exposition {
     kept: [Kept; 4],
 }
 
-/// The last rendering of a format and an encoding, once it has been asked for.
+/// How long what is said of the exporter and its process is fresh. Reading that from `/proc` costs more than all else of
+/// a scrape, and no Prometheus comes back so soon.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// The last of a format and an encoding, once it has been asked for.
 #[derive(Debug, Default)]
 struct Kept {
     rendering: ArcSwapOption<Rendering>,
+    /// The last answer, and when it was made.
+    body: ArcSwapOption<(Instant, Body)>,
     /// Held by the one who renders, across the await of that: the others wait for what comes of it.
     renewing: Mutex<()>,
 }
@@ -87,7 +97,31 @@ impl Exposition {
     /// Everything, for a scrape; with `gzip` as one member of that.
     pub async fn scrape(&self, format: Format, gzip: bool) -> Body {
         let encoding = if gzip { Encoding::Deflate } else { Encoding::Identity };
-        let shared = self.rendering(format, encoding).await;
+        let kept = self.kept(format, encoding);
+        let shared = self.rendering(kept, format, encoding).await;
+        if let Some(last) = &*kept.body.load()
+            && last.0.elapsed() < FRESH
+            && last.1.shares(&shared)
+        {
+            return last.1.clone();
+        }
+        let body = self.body(format, encoding, shared);
+        kept.body.store(Some(Arc::new((Instant::now(), body.clone()))));
+        body
+    }
+
+    fn kept(&self, format: Format, encoding: Encoding) -> &Kept {
+        let [identity_openmetrics, identity_text, deflate_openmetrics, deflate_text] = &self.kept;
+        match (encoding, format) {
+            (Encoding::Identity, Format::OpenMetrics) => identity_openmetrics,
+            (Encoding::Identity, Format::Text) => identity_text,
+            (Encoding::Deflate, Format::OpenMetrics) => deflate_openmetrics,
+            (Encoding::Deflate, Format::Text) => deflate_text,
+        }
+    }
+
+    /// What is fresh, and then what is shared.
+    fn body(&self, format: Format, encoding: Encoding, shared: Arc<Rendering>) -> Body {
         let fresh = self.fresh(format);
         match encoding {
             Encoding::Identity => Body::new(fresh.into_bytes(), shared, Vec::new()),
@@ -102,14 +136,7 @@ impl Exposition {
 
     /// The rendering of what is known now: the last one, or, where something has changed, a new one, made where it
     /// keeps nobody else waiting.
-    async fn rendering(&self, format: Format, encoding: Encoding) -> Arc<Rendering> {
-        let [identity_openmetrics, identity_text, deflate_openmetrics, deflate_text] = &self.kept;
-        let kept = match (encoding, format) {
-            (Encoding::Identity, Format::OpenMetrics) => identity_openmetrics,
-            (Encoding::Identity, Format::Text) => identity_text,
-            (Encoding::Deflate, Format::OpenMetrics) => deflate_openmetrics,
-            (Encoding::Deflate, Format::Text) => deflate_text,
-        };
+    async fn rendering(&self, kept: &Kept, format: Format, encoding: Encoding) -> Arc<Rendering> {
         let current = || {
             let (snapshot, now) = (self.reader.load(), (self.clock)());
             let kept = kept.rendering.load_full();
@@ -142,7 +169,7 @@ impl Exposition {
     pub fn render(&self, format: Format) -> String {
         let snapshot = self.reader.load();
         let rendering = Rendering::new((format, Encoding::Identity), None, snapshot, (self.clock)());
-        let mut body = Body::new(self.fresh(format).into_bytes(), Arc::new(rendering), Vec::new());
+        let mut body = self.body(format, Encoding::Identity, Arc::new(rendering));
         let bytes: Vec<u8> = std::iter::from_fn(|| body.take()).flatten().collect();
         // All of it is made of strings.
         String::from_utf8(bytes).unwrap_or_default()

@@ -31,6 +31,11 @@ impl Body {
         Body { first: some(first), shared: Some(shared), next: 0, last: some(last), length }
     }
 
+    /// Whether it shares this rendering with others.
+    pub(super) fn shares(&self, rendering: &Arc<Rendering>) -> bool {
+        self.shared.as_ref().is_some_and(|shared| Arc::ptr_eq(shared, rendering))
+    }
+
     /// In bytes.
     pub fn length(&self) -> usize {
         self.length
