@@ -1,0 +1,107 @@
+//! The floor: a poll over bare sockets. It signs and sums as the exporter does, and speaks just enough HTTP/1.1 for an
+//! answer of known length; it knows no time limits, no retries and no errors.
+
+use std::{
+    io::{Read, Write},
+    net::SocketAddr,
+};
+
+use chrono::{DateTime, Utc};
+use metastudio_exporter::{
+    cloud::{
+        pages::Pages,
+        signing::{self, Payload},
+        usage_api::timestamp,
+        wire::Page,
+    },
+    usage::Tally,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{ACCESS_KEY, PAGE_SIZE, PROJECT_ID, SECRET_KEY, exporter::range};
+
+/// A poll after the other over one blocking socket, which is the least work.
+pub fn poll_blocking(address: SocketAddr, polls: usize) {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let host = address.to_string();
+    let mut answer = Vec::new();
+    for _ in 0..polls {
+        let (start, end) = range(Utc::now());
+        stream.write_all(request(&host, start, end).as_bytes()).unwrap();
+        answer.clear();
+        let body = loop {
+            let mut piece = [0; 16 << 10];
+            let length = stream.read(&mut piece).unwrap();
+            assert_ne!(length, 0, "the server closed the connection");
+            answer.extend_from_slice(&piece[..length]);
+            if let Some(body) = body(&answer) {
+                break body;
+            }
+        };
+        assert!(sum(body, end).series().count() > 0);
+    }
+}
+
+/// The same over a socket of tokio's, for many at a time.
+pub async fn poll(address: SocketAddr, polls: usize) {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let host = address.to_string();
+    let mut answer = Vec::new();
+    for _ in 0..polls {
+        let (start, end) = range(Utc::now());
+        stream.write_all(request(&host, start, end).as_bytes()).await.unwrap();
+        answer.clear();
+        answer.reserve(16 << 10);
+        let body = loop {
+            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "the server closed the connection");
+            if let Some(body) = body(&answer) {
+                break body;
+            }
+        };
+        assert!(sum(body, end).series().count() > 0);
+    }
+}
+
+fn request(host: &str, start: DateTime<Utc>, end: DateTime<Utc>) -> String {
+    let limit = PAGE_SIZE.to_string();
+    let (start, end) = (timestamp(start), timestamp(end));
+    let query =
+        signing::canonical_query(&[("start_time", &start), ("end_time", &end), ("limit", &limit), ("offset", "0")]);
+    let path = format!("/v1/{PROJECT_ID}/data-analysis");
+    let date = Utc::now().format("%Y%m%dT%H%M%SZ").to_string();
+    let headers = [("host", host), ("x-project-id", PROJECT_ID), ("x-sdk-date", &date)];
+    let signed = signing::Request {
+        method: "GET",
+        path: &path,
+        query: &query,
+        headers: &headers,
+        payload: Payload::Signed(b""),
+    };
+    let authorization = signing::authorization(ACCESS_KEY, SECRET_KEY, &date, &signed);
+    format!(
+        "GET {path}?{query} HTTP/1.1\r\nhost: {host}\r\nx-project-id: {PROJECT_ID}\r\nx-sdk-date: {date}\r\n\
+         authorization: {authorization}\r\naccept: */*\r\n\r\n"
+    )
+}
+
+/// The body, once all of it has come.
+fn body(answer: &[u8]) -> Option<&[u8]> {
+    let head = answer.windows(4).position(|end| end == b"\r\n\r\n")?;
+    let text = std::str::from_utf8(&answer[..head]).unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+    let length = text.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
+    answer.get(head + 4..head + 4 + length.parse::<usize>().unwrap())
+}
+
+/// Parses and sums a page.
+fn sum(body: &[u8], end: DateTime<Utc>) -> Tally {
+    let mut pages = Pages::new(PAGE_SIZE, end);
+    pages.add(Page::parse(body).unwrap()).unwrap();
+    let mut tally = Tally::default();
+    for row in &pages.answer.rows {
+        tally.add(row, None).unwrap();
+    }
+    tally
+}

@@ -1,0 +1,79 @@
+//! The exporter's own polls: the pollers that a configuration makes, with nothing left out but the pace.
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use chrono::{DateTime, Duration, Utc};
+use metastudio_exporter::{
+    cloud::Connector,
+    config::{Config, Environment, load_text},
+    polling::{Poller, schedule},
+    snapshot::{self, Target},
+};
+use tokio::task::JoinSet;
+
+use super::{ACCESS_KEY, PAGE_SIZE, PROJECT_ID, SECRET_KEY};
+
+/// The window that is asked for.
+pub fn range(now: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
+    (now - Duration::days(30), now)
+}
+
+/// A configuration of so many projects that share so many accounts, each project with one window.
+async fn config(address: SocketAddr, projects: usize, accounts: usize) -> Config {
+    let mut text = format!("windows: [30d]\napi: {{page_size: {PAGE_SIZE}}}\ncredentials:\n");
+    for account in 0..accounts {
+        text += &format!("  account-{account}: {{access_key: {ACCESS_KEY}{account}, secret_key: {SECRET_KEY}}}\n");
+    }
+    text += "projects:\n";
+    for project in 0..projects {
+        let account = project % accounts;
+        text += &format!(
+            "  - {{name: project-{project}, endpoint: 'http://{address}', project_id: {PROJECT_ID}, \
+             credentials: account-{account}}}\n"
+        );
+    }
+    let loaded = load_text(text, Path::new("config.yaml"), &Environment::default()).await;
+    let mut config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.problems));
+    // No limit that would be felt.
+    config.api.requests_per_second = 1e9;
+    config
+}
+
+/// So many pollers, each with an account of its own: at most three requests of an account are under way at a time.
+pub async fn pollers(address: SocketAddr, projects: usize, accounts: usize) -> Vec<Arc<Poller>> {
+    let config = config(address, projects, accounts).await;
+    let connector = Connector::new(config.api.clone(), Utc::now).unwrap();
+    let credentials: Vec<_> = (0..accounts)
+        .map(|account| {
+            let name = format!("account-{account}");
+            connector.credentials(&name, config.credentials[&name].clone(), Environment::default())
+        })
+        .collect();
+    let poller = |(index, project): (usize, &metastudio_exporter::config::Project)| {
+        let client = connector.client(project, Arc::clone(&credentials[index % accounts]));
+        Arc::new(Poller::new(client, project.clone(), config.timezone, config.poll.timeout, Utc::now))
+    };
+    config.projects.iter().enumerate().map(poller).collect()
+}
+
+/// Polls with all pollers at the same time, each so many times.
+pub async fn poll(pollers: &[Arc<Poller>], polls_each: usize) {
+    let mut tasks = JoinSet::new();
+    for poller in pollers {
+        let poller = Arc::clone(poller);
+        tasks.spawn(async move {
+            for _ in 0..polls_each {
+                let windows = poller.poll().await.result.unwrap();
+                assert!(windows[0].tally.series().count() > 0);
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
+/// Polls each project once, as the command `once` does.
+pub async fn poll_once(pollers: Vec<Arc<Poller>>, concurrency: usize) {
+    let targets = pollers.iter().map(|poller| Target::from(poller.project())).collect();
+    let (writer, _reader) = snapshot::channel(targets);
+    assert!(schedule::run_once(pollers, concurrency, writer, Utc::now).await, "a poll failed");
+}
