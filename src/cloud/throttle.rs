@@ -38,7 +38,10 @@ impl Throttle {
         let _head = self.head.acquire().await;
         let now = Instant::now();
         let slot = self.next().map_or(now, |next| next.max(now));
-        sleep_until(slot).await;
+        if slot > now {
+            // Not for a slot that is here already: a timer takes a millisecond at the least.
+            sleep_until(slot).await;
+        }
         *self.next() = Some(slot + self.spacing);
     }
 
