@@ -5,7 +5,7 @@
 //! on a later page is the same row; and an answer whose end cannot be told apart from a server that ignores offsets
 //! is an error, because too small a number is worse than an old one.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
@@ -80,8 +80,13 @@ pub struct Pages {
     may_count_rows: bool,
     last_full_of_buckets: bool,
     last_full_of_rows: bool,
-    buckets: HashSet<Option<String>>,
-    keys: HashSet<RowKey>,
+    buckets: HashSet<Option<Arc<str>>>,
+    /// The rows of earlier pages; most answers are one page, and need not be remembered.
+    known: HashSet<RowKey>,
+    /// How many of the answer's rows are known.
+    known_rows: usize,
+    /// Parts of bundles that are not known yet.
+    new_parts: Vec<RowKey>,
     /// The largest `count` any page named; some APIs send it with the first page only.
     count: Option<i64>,
     /// What the pages so far amount to.
@@ -100,7 +105,9 @@ impl Pages {
             last_full_of_buckets: true,
             last_full_of_rows: true,
             buckets: HashSet::new(),
-            keys: HashSet::new(),
+            known: HashSet::new(),
+            known_rows: 0,
+            new_parts: Vec::new(),
             count: None,
             answer: Answer::default(),
         }
@@ -145,27 +152,35 @@ impl Pages {
         if self.pages == MAX_PAGES {
             return Err(Error::Inconsistent(format!("still new rows after {MAX_PAGES} pages of {}", self.limit)));
         }
+        self.remember();
         Ok(Next::Offset(self.pages * self.limit))
+    }
+
+    /// Makes what came so far known, to be told from what later pages bring.
+    fn remember(&mut self) {
+        self.known.extend(self.new_parts.drain(..));
+        self.known.extend(self.answer.rows.iter().skip(self.known_rows).map(|row| row.key.clone()));
+        self.known_rows = self.answer.rows.len();
     }
 
     /// Keeps what is new and says whether anything was.
     fn take(&mut self, page: Page) -> bool {
         let mut news = false;
+        self.buckets.reserve(page.buckets.len());
         for bucket in page.buckets {
             if begins_at_or_after(bucket.as_deref(), self.end) {
                 self.doubt(Doubt::BucketBeyondEnd);
             }
             news |= self.buckets.insert(bucket);
         }
-        let mut keys = HashSet::new();
+        self.answer.rows.reserve(page.rows.len());
         for row in page.rows {
-            if self.keys.contains(&row.key) {
+            // The same key twice on one page is a row in two parts: both count.
+            if self.known.contains(&row.key) {
                 self.answer.duplicate_rows += 1;
                 continue;
             }
             news = true;
-            // The same key twice on one page is a row in two parts: both count.
-            keys.insert(row.key.clone());
             if row.usage.is_some_and(|usage| usage.is_sign_negative() && !usage.is_zero())
                 || row.number.is_some_and(i64::is_negative)
             {
@@ -173,11 +188,11 @@ impl Pages {
             }
             if row.key.is_sub_resource {
                 self.answer.sub_resource_rows += 1;
+                self.new_parts.push(row.key);
             } else {
                 self.answer.rows.push(row);
             }
         }
-        self.keys.extend(keys);
         news
     }
 
@@ -235,7 +250,7 @@ mod tests {
     fn row(bucket: usize, kind: usize, usage: i64) -> Row {
         Row {
             key: RowKey {
-                time: Some(format!("t{bucket}")),
+                time: Some(format!("t{bucket}").into()),
                 resource_type: format!("r{kind}"),
                 business_type: "b".into(),
                 unit: Unit::Minutes,
@@ -250,7 +265,7 @@ mod tests {
     }
 
     fn page(count: Option<i64>, rows: &[Row]) -> Page {
-        let mut buckets: Vec<Option<String>> = rows.iter().map(|row| row.key.time.clone()).collect();
+        let mut buckets: Vec<Option<Arc<str>>> = rows.iter().map(|row| row.key.time.clone()).collect();
         buckets.dedup();
         Page { count, has_list: true, buckets, rows: rows.to_vec(), dropped_values: 0 }
     }
@@ -371,7 +386,7 @@ mod tests {
     #[test]
     fn empty_buckets_are_news_too() {
         let idle = |from: usize| Page {
-            buckets: (from..from + 2).map(|bucket| Some(format!("t{bucket}"))).collect(),
+            buckets: (from..from + 2).map(|bucket| Some(format!("t{bucket}").into())).collect(),
             ..Page::default()
         };
         let (pages, next) = add_all(2, vec![idle(0), idle(2), buckets(None, 4, 5)]);
@@ -398,6 +413,22 @@ mod tests {
         part.key.is_sub_resource = true;
         let (pages, _) = add_all(10, vec![page(Some(2), &[row(0, 0, 1), part])]);
         assert_eq!((pages.answer.rows.len(), pages.answer.sub_resource_rows, pages.answer.doubts.len()), (1, 1, 0));
+    }
+
+    #[test]
+    fn parts_of_bundles_that_come_again_are_duplicates() {
+        let mut part = row(0, 0, 1);
+        part.key.is_sub_resource = true;
+        let (pages, _) = add_all(2, vec![page(None, &[part.clone(), row(0, 1, 1)]), page(None, &[part, row(1, 0, 1)])]);
+        let answer = pages.answer;
+        assert_eq!((answer.rows.len(), answer.sub_resource_rows, answer.duplicate_rows), (2, 1, 1));
+    }
+
+    #[test]
+    fn a_row_of_the_first_page_is_known_on_the_third() {
+        let pages = vec![buckets(None, 0, 2), buckets(None, 2, 4), page(None, &[row(0, 0, 100), row(4, 0, 100)])];
+        let (pages, _) = add_all(2, pages);
+        assert_eq!((pages.answer.rows.len(), pages.answer.duplicate_rows), (5, 1));
     }
 
     #[test]
@@ -432,7 +463,7 @@ mod tests {
                     .iter()
                     .enumerate()
                     .map(|(bucket, _)| {
-                        let time = Some(format!("t{bucket}"));
+                        let time = Some(format!("t{bucket}").into());
                         rows.iter().filter(|row| row.key.time == time).cloned().collect()
                     })
                     .collect()
@@ -446,7 +477,7 @@ mod tests {
                 let buckets = if by_rows {
                     page(count, &slice.concat()).buckets
                 } else {
-                    (offset..offset + slice.len()).map(|bucket| Some(format!("t{bucket}"))).collect()
+                    (offset..offset + slice.len()).map(|bucket| Some(format!("t{bucket}").into())).collect()
                 };
                 Page { count, has_list: true, buckets, rows: slice.concat(), dropped_values: 0 }
             };

@@ -4,7 +4,7 @@
 //! a single object where a list is due. A value that cannot be read is dropped alone and counted, never taken for 0
 //! and never a reason to lose the rest. Numbers keep the cloud's own digits.
 
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
 
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde::{
@@ -24,7 +24,7 @@ pub struct Page {
     /// Whether there was a list at all.
     pub has_list: bool,
     /// Entries of `time_list`: what `limit` counts under one reading.
-    pub buckets: Vec<Option<String>>,
+    pub buckets: Vec<Option<Arc<str>>>,
     /// All rows of all buckets: what `limit` counts under the other reading.
     pub rows: Vec<Row>,
     /// Values that were there but could not be read.
@@ -38,7 +38,11 @@ impl Page {
     /// If it is not JSON, or not an object of the documented shape: HTML, an empty body, `NaN`, a bare list, an object
     /// that knows neither `count` nor `time_list`.
     pub fn parse(body: &[u8]) -> Result<Page, Unreadable> {
-        let Object(json): Object<PageJson> = serde_json::from_slice(body)?;
+        let Object(json): Object<PageJson> = match std::str::from_utf8(body) {
+            Ok(text) => serde_json::from_str(text)?,
+            // Bytes of another encoding are only passed over where nobody reads them.
+            Err(_) => serde_json::from_slice(body)?,
+        };
         let mut page = Page::default();
         page.count = integer(json.count, &mut page.dropped_values);
         if json.count.is_none() && json.time_list.is_none() {
@@ -46,8 +50,11 @@ impl Page {
         }
         let list = json.time_list.flatten();
         page.has_list = list.is_some();
-        for Object(bucket) in list.unwrap_or_default().0 {
-            let time = text(bucket.time, &mut page.dropped_values);
+        let buckets = list.unwrap_or_default().0;
+        page.buckets.reserve(buckets.len());
+        page.rows.reserve(buckets.iter().map(|Object(bucket)| bucket.resources_usage.0.len()).sum());
+        for Object(bucket) in buckets {
+            let time: Option<Arc<str>> = text(bucket.time, &mut page.dropped_values).map(Arc::from);
             for Object(row) in bucket.resources_usage.0 {
                 let row = row.into_row(time.clone(), &mut page.dropped_values);
                 page.rows.push(row);
@@ -122,13 +129,14 @@ struct RowJson<'a> {
 }
 
 impl RowJson<'_> {
-    fn into_row(self, time: Option<String>, dropped: &mut u64) -> Row {
-        let mut label = |raw| text(raw, dropped).unwrap_or_default();
+    fn into_row(self, time: Option<Arc<str>>, dropped: &mut u64) -> Row {
+        let unit = Unit::from_api(text(self.unit, dropped).as_deref());
+        let mut label = |raw| text(raw, dropped).map_or_else(String::new, Cow::into_owned);
         let key = RowKey {
             time,
             resource_type: label(self.resource_type),
             business_type: label(self.business_type),
-            unit: Unit::from_api(Some(&label(self.unit))),
+            unit,
             sub_resource_type: label(self.sub_resource_type),
             charging_mode: label(self.charging_mode),
             resource_source: label(self.resource_source),
@@ -138,8 +146,14 @@ impl RowJson<'_> {
     }
 }
 
-fn text(raw: Raw<'_>, dropped: &mut u64) -> Option<String> {
-    read(raw, dropped, |raw| serde_json::from_str(raw).ok())
+fn text<'a>(raw: Raw<'a>, dropped: &mut u64) -> Option<Cow<'a, str>> {
+    read(raw, dropped, string)
+}
+
+/// The text of a JSON string, which is already known to be one if it begins like one.
+fn string(raw: &str) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') { serde_json::from_str(raw).ok().map(Cow::Owned) } else { Some(inner.into()) }
 }
 
 fn boolean(raw: Raw<'_>, dropped: &mut u64) -> bool {
@@ -153,7 +167,7 @@ fn boolean(raw: Raw<'_>, dropped: &mut u64) -> bool {
 
 fn decimal(raw: Raw<'_>, dropped: &mut u64) -> Option<Decimal> {
     read(raw, dropped, |raw| {
-        let text: Cow<'_, str> = if raw.starts_with('"') { serde_json::from_str(raw).ok()? } else { raw.into() };
+        let text = if raw.starts_with('"') { string(raw)? } else { raw.into() };
         parse_decimal(text.trim())
     })
 }
@@ -168,7 +182,7 @@ fn integer(raw: Raw<'_>, dropped: &mut u64) -> Option<i64> {
     integer
 }
 
-fn read<T>(raw: Raw<'_>, dropped: &mut u64, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+fn read<'a, T>(raw: Raw<'a>, dropped: &mut u64, parse: impl FnOnce(&'a str) -> Option<T>) -> Option<T> {
     let raw = raw?;
     let value = parse(raw.get());
     *dropped += u64::from(value.is_none());
@@ -284,7 +298,7 @@ mod tests {
                 {"business_type":"LIVE_2D","number":1,"usage":3.25,"unit":"HOUR"}]}]}"#,
         );
         assert_eq!(page.count, Some(2));
-        assert_eq!(page.buckets, [Some("2025-11-01T00:00:00Z".to_owned())]);
+        assert_eq!(page.buckets, [Some("2025-11-01T00:00:00Z".into())]);
         assert_eq!(page.dropped_values, 0);
         let [video, live] = &page.rows[..] else { panic!("{:?}", page.rows) };
         assert_eq!(video.key.time.as_deref(), Some("2025-11-01T00:00:00Z"));
@@ -393,6 +407,23 @@ mod tests {
         for body in bodies {
             assert!(Page::parse(body.as_bytes()).is_err(), "{body}");
         }
+    }
+
+    #[test]
+    fn texts_are_read_with_their_escapes() {
+        let (row, dropped) =
+            row(r#""resource_type":"a\"\u00e9\n","business_type":"é","unit":"\u0047B","usage":"\u0037""#);
+        assert_eq!((row.key.resource_type.as_str(), row.key.business_type.as_str(), dropped), ("a\"é\n", "é", 0));
+        assert_eq!((row.key.unit, row.usage), (Unit::Other("GB".into()), Some(Decimal::from(7))));
+        let (row, dropped) = self::row(r#""resource_type":"\ud800","business_type":"b""#);
+        assert_eq!((row.key.resource_type.as_str(), row.key.business_type.as_str(), dropped), ("", "b", 1));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_passed_over_where_nobody_reads_them() {
+        let unread = Page::parse(b"{\"trace\":\"\xff\",\"time_list\":[{\"time\":\"t\"}]}").unwrap();
+        assert_eq!(unread.buckets, [Some("t".into())]);
+        assert!(Page::parse(b"{\"time_list\":[{\"time\":\"\xff\"}]}").is_err());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! One row of usage, as typed as its source allows.
 
+use std::sync::Arc;
+
 use rust_decimal::Decimal;
 
 use super::tally::Overflow;
@@ -33,8 +35,8 @@ impl Unit {
 /// What makes two rows the same row when it is met on two pages (contract, 1.5, "duplicate row keys").
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RowKey {
-    /// The bucket's `time`, as it came.
-    pub time: Option<String>,
+    /// The bucket's `time`, as it came; shared by the rows of a bucket.
+    pub time: Option<Arc<str>>,
     /// Type of resource; empty where absent.
     pub resource_type: String,
     /// Type of business; empty where absent.

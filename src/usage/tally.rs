@@ -5,9 +5,9 @@
 //! pages. 28 significant digits are exact: with usage of at most 10^6 a row (the API page's range) that leaves more
 //! than ten decimals to a sum over a thousand million rows.
 
-use std::collections::BTreeMap;
+use std::{borrow::Borrow, cmp::Ordering, collections::BTreeMap};
 
-use rust_decimal::{Decimal, prelude::Zero};
+use rust_decimal::Decimal;
 use thiserror::Error;
 
 use super::row::{Row, Unit};
@@ -54,14 +54,18 @@ impl Tally {
     /// [`Overflow`] where a sum leaves the range of decimal arithmetic.
     pub fn add(&mut self, row: &Row, user_id: Option<&str>) -> Result<(), Overflow> {
         let mut add = |measure: Measure, value: Decimal| {
+            let parts: Parts<'_> = (&measure, &row.key.resource_type, &row.key.business_type, user_id);
+            if let Some(sum) = self.sums.get_mut(&parts as &dyn Key) {
+                *sum = sum.checked_add(value).ok_or(Overflow)?;
+                return Ok(());
+            }
             let series = Series {
-                measure,
                 resource_type: row.key.resource_type.clone(),
                 business_type: row.key.business_type.clone(),
                 user_id: user_id.map(str::to_owned),
+                measure,
             };
-            let sum = self.sums.entry(series).or_insert_with(Decimal::zero);
-            *sum = sum.checked_add(value).ok_or(Overflow)?;
+            self.sums.insert(series, value);
             Ok(())
         };
         if let Some(minutes) = row.minutes() {
@@ -87,6 +91,52 @@ impl Tally {
         self.sums.get(series).and_then(|sum| sum.to_string().parse().ok()).unwrap_or(0.0)
     }
 }
+
+/// The parts of a series, in the order in which series are sorted.
+type Parts<'a> = (&'a Measure, &'a str, &'a str, Option<&'a str>);
+
+/// What a sum is found by: its series, or the parts of one, lest each row that is added makes texts only to look it up.
+trait Key {
+    fn parts(&self) -> Parts<'_>;
+}
+
+impl Key for Series {
+    fn parts(&self) -> Parts<'_> {
+        (&self.measure, &self.resource_type, &self.business_type, self.user_id.as_deref())
+    }
+}
+
+impl Key for Parts<'_> {
+    fn parts(&self) -> Parts<'_> {
+        *self
+    }
+}
+
+impl<'a> Borrow<dyn Key + 'a> for Series {
+    fn borrow(&self) -> &(dyn Key + 'a) {
+        self
+    }
+}
+
+impl Ord for dyn Key + '_ {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.parts().cmp(&other.parts())
+    }
+}
+
+impl PartialOrd for dyn Key + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for dyn Key + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for dyn Key + '_ {}
 
 #[cfg(test)]
 mod tests {
@@ -136,6 +186,23 @@ mod tests {
         }
         assert_eq!(tally.value(&series(Measure::Minutes)), 1.0);
         assert_eq!(tally.value(&series(Measure::Number)), 10.0);
+    }
+
+    #[test]
+    fn series_that_differ_in_any_part_are_summed_apart() {
+        let mut rows = vec![row("MIN", Some(Decimal::ONE), Some(1)), row("GB", Some(Decimal::ONE), None)];
+        for (resource_type, business_type) in [("rb", ""), ("", "rb"), ("s", "b"), ("r", "c")] {
+            let mut other = row("MIN", Some(Decimal::ONE), None);
+            (other.key.resource_type, other.key.business_type) = (resource_type.into(), business_type.into());
+            rows.push(other);
+        }
+        let mut tally = Tally::default();
+        for user_id in [None, Some("u"), Some(""), None, Some("u"), Some("")] {
+            rows.iter().for_each(|row| tally.add(row, user_id).unwrap());
+        }
+        assert_eq!(tally.series().count(), 3 * 7);
+        assert!(tally.series().is_sorted());
+        assert!(tally.series().all(|series| tally.value(series) == 2.0));
     }
 
     #[test]
