@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod credentials;
+mod detached;
 pub mod error;
 mod exchange;
 pub mod lockout;

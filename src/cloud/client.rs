@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     credentials::{Credentials, Identity, Scope},
+    detached::Detached,
     error::{Error, Service},
     exchange::{Answer, Http, chain, excerpt, exchange, in_parentheses},
     lockout::Keys,
@@ -318,9 +319,9 @@ impl Client {
         let last = (start + self.api.request_timeout).min(deadline);
         let request = self.http.to(endpoint).get(url).headers(headers);
         let (service, host, identity, clock) = (call.service, endpoint.host.clone(), identity.clone(), self.clock);
-        // In a task of its own: what the service says of the key is known even if the poll is ended meanwhile, by a
-        // reload. Otherwise reload after reload could send a wrong key without ever learning that it is one.
-        let sent = tokio::spawn(async move {
+        // What the service says of the key is known even if the poll is ended meanwhile, by a reload. Otherwise reload
+        // after reload could send a wrong key without ever learning that it is one.
+        let sent = Detached::new(async move {
             let answer = exchange(request, &host, last).await;
             let status = answer.as_ref().ok().map(|answer| answer.status.as_u16());
             let result = answer.and_then(|answer| judge(service, answer, identity, clock));
@@ -334,11 +335,7 @@ impl Client {
             }
             (status, result)
         });
-        let (status, result) = sent.await.unwrap_or_else(|error| match error.try_into_panic() {
-            // A defect: it is the poll's, as if there were no task.
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => (None, Err(Error::Timeout("the exporter is shutting down".to_owned()))),
-        });
+        let (status, result) = sent.await;
         *log.codes.entry(status).or_default() += 1;
         log.durations.push(start.elapsed());
         result

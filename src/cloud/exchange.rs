@@ -16,6 +16,8 @@ use crate::config::Endpoint;
 
 /// A page of 1000 entries is a fraction of this; what is larger is not an answer of any API used here.
 const MAX_BODY: usize = 32 << 20;
+/// As much room as is made for a body because its length is announced.
+const LIKELY_BODY: usize = 1 << 20;
 /// The gateway refuses 15 minutes of difference between the clocks.
 const CLOCK_TOLERANCE_SECONDS: i64 = 14 * 60;
 const MAX_MESSAGE: usize = 240;
@@ -54,9 +56,10 @@ pub(super) async fn exchange(request: RequestBuilder, host: &str, deadline: Inst
     let sent = timeout_at(deadline, request.send()).await.map_err(|_| late("no answer came"))?;
     let network = |error| network(host, error);
     let mut response = sent.map_err(network)?;
-    let (status, headers) = (response.status(), response.headers().clone());
+    let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
     let read = timeout_at(deadline, async {
-        let mut body = Vec::new();
+        let length = response.content_length().and_then(|length| usize::try_from(length).ok());
+        let mut body = Vec::with_capacity(length.unwrap_or_default().min(LIKELY_BODY));
         while let Some(chunk) = response.chunk().await.map_err(network)? {
             if body.len() + chunk.len() > MAX_BODY {
                 return Err(Error::Malformed(format!("a body of more than {} MiB", MAX_BODY >> 20)));
