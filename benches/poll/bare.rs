@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use metastudio_exporter::{
     cloud::{
         pages::Pages,
@@ -18,7 +18,7 @@ use metastudio_exporter::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{ACCESS_KEY, PAGE_SIZE, PROJECT_ID, SECRET_KEY, exporter::range};
+use super::exporter::{ACCESS_KEY, PAGE_SIZE, PROJECT_ID, SECRET_KEY};
 
 /// A poll after the other over one blocking socket, which is the least work.
 pub fn poll_blocking(address: SocketAddr, polls: usize) {
@@ -62,6 +62,11 @@ pub async fn poll(address: SocketAddr, polls: usize) {
         };
         assert!(sum(body, end).series().count() > 0);
     }
+}
+
+/// The last thirty days.
+fn range(now: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
+    (now - Duration::days(30), now)
 }
 
 fn request(host: &str, start: DateTime<Utc>, end: DateTime<Utc>) -> String {

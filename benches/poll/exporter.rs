@@ -2,21 +2,17 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::Utc;
 use metastudio_exporter::{
     cloud::Connector,
     config::{Config, Environment, load_text},
-    polling::{Poller, schedule},
-    snapshot::{self, Target},
+    polling::Poller,
 };
-use tokio::task::JoinSet;
-
-use super::{ACCESS_KEY, PAGE_SIZE, PROJECT_ID, SECRET_KEY};
-
-/// The window that is asked for.
-pub fn range(now: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
-    (now - Duration::days(30), now)
-}
+/// What all peers sign with and ask for.
+pub const ACCESS_KEY: &str = "BENCHMARKACCESSKEY";
+pub const SECRET_KEY: &str = "benchmarksecretkeybenchmarksecretkey0000";
+pub const PROJECT_ID: &str = "5f0d1e2c3b4a59687786a5b4c3d2e101";
+pub const PAGE_SIZE: usize = 1000;
 
 /// A configuration of so many projects that share so many accounts, each project with one window.
 async fn config(address: SocketAddr, projects: usize, accounts: usize) -> Config {
@@ -54,26 +50,4 @@ pub async fn pollers(address: SocketAddr, projects: usize, accounts: usize) -> V
         Arc::new(Poller::new(client, project.clone(), config.timezone, config.poll.timeout, Utc::now))
     };
     config.projects.iter().enumerate().map(poller).collect()
-}
-
-/// Polls with all pollers at the same time, each so many times.
-pub async fn poll(pollers: &[Arc<Poller>], polls_each: usize) {
-    let mut tasks = JoinSet::new();
-    for poller in pollers {
-        let poller = Arc::clone(poller);
-        tasks.spawn(async move {
-            for _ in 0..polls_each {
-                let windows = poller.poll().await.result.unwrap();
-                assert!(windows[0].tally.series().count() > 0);
-            }
-        });
-    }
-    tasks.join_all().await;
-}
-
-/// Polls each project once, as the command `once` does.
-pub async fn poll_once(pollers: Vec<Arc<Poller>>, concurrency: usize) {
-    let targets = pollers.iter().map(|poller| Target::from(poller.project())).collect();
-    let (writer, _reader) = snapshot::channel(targets);
-    assert!(schedule::run_once(pollers, concurrency, writer, Utc::now).await, "a poll failed");
 }

@@ -11,18 +11,25 @@ mod server;
 
 use std::{
     process::Command,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use chrono::Utc;
+use metastudio_exporter::{
+    polling::{Poller, schedule},
+    snapshot::{self, Target},
+};
 use rustix::time::{ClockId, clock_gettime};
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinSet,
+};
 
-use self::server::Server;
-
-const ACCESS_KEY: &str = "BENCHMARKACCESSKEY";
-const SECRET_KEY: &str = "benchmarksecretkeybenchmarksecretkey0000";
-const PROJECT_ID: &str = "5f0d1e2c3b4a59687786a5b4c3d2e101";
-const PAGE_SIZE: usize = 1000;
+use self::{
+    exporter::{ACCESS_KEY, PROJECT_ID, SECRET_KEY},
+    server::Server,
+};
 
 const ROUNDS: usize = 7;
 /// Polls of a peer in a round.
@@ -92,9 +99,31 @@ fn exporter(runtime: Runtime, concurrency: usize) -> Box<dyn FnMut() -> Option<M
     let mut server = Server::start(Duration::ZERO);
     let pollers = runtime.block_on(exporter::pollers(server.address, concurrency, concurrency));
     Box::new(move || {
-        let run = || runtime.block_on(exporter::poll(&pollers, POLLS / concurrency));
+        let run = || runtime.block_on(poll(&pollers, POLLS / concurrency));
         Some(measure(&mut server, POLLS, run))
     })
+}
+
+/// Polls with all pollers at the same time, each so many times.
+async fn poll(pollers: &[Arc<Poller>], polls_each: usize) {
+    let mut tasks = JoinSet::new();
+    for poller in pollers {
+        let poller = Arc::clone(poller);
+        tasks.spawn(async move {
+            for _ in 0..polls_each {
+                let windows = poller.poll().await.result.unwrap();
+                assert!(windows[0].tally.series().count() > 0);
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
+/// Polls each project once, as the command `once` does.
+async fn poll_once(pollers: Vec<Arc<Poller>>, concurrency: usize) {
+    let targets = pollers.iter().map(|poller| Target::from(poller.project())).collect();
+    let (writer, _reader) = snapshot::channel(targets);
+    assert!(schedule::run_once(pollers, concurrency, writer, Utc::now).await, "a poll failed");
 }
 
 fn cost() {
@@ -110,7 +139,7 @@ fn cost() {
     let bare_many = move || {
         let address = for_many.address;
         let polls = (0..CONCURRENCY).map(|_| bare::poll(address, POLLS / CONCURRENCY));
-        let run = || drop(runtime.block_on(async { polls.collect::<tokio::task::JoinSet<()>>().join_all().await }));
+        let run = || drop(runtime.block_on(async { polls.collect::<JoinSet<()>>().join_all().await }));
         Some(measure(&mut for_many, POLLS, run))
     };
     let mut peers = [
@@ -209,7 +238,7 @@ fn batch() {
         let mut server = Server::start(LATENCY);
         let runtime = all_threads();
         let pollers = runtime.block_on(exporter::pollers(server.address, BATCH_PROJECTS, BATCH_ACCOUNTS));
-        let run = || runtime.block_on(exporter::poll_once(pollers, CONCURRENCY));
+        let run = || runtime.block_on(poll_once(pollers, CONCURRENCY));
         rounds.push(measure(&mut server, BATCH_PROJECTS, run));
     }
     let ideal = (LATENCY * BATCH_PROJECTS.div_ceil(CONCURRENCY) as u32).as_secs_f64();
