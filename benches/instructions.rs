@@ -99,7 +99,7 @@ fn world() -> Exposition {
     for index in 0..20 {
         let usage = |window: Window| {
             let bounds = window.bounds(now(), chrono_tz::Asia::Shanghai);
-            WindowUsage { window, bounds, tally: tally.clone() }
+            WindowUsage { window, bounds, tally: tally.clone(), days: None }
         };
         let windows = [Window::Today, Window::Yesterday, Window::ThisMonth].map(usage);
         writer.record(
@@ -115,6 +115,7 @@ fn world() -> Exposition {
                 project_id: None,
                 credentials_expiry: None,
             },
+            None,
         );
     }
     Exposition::of_projects(reader, now)

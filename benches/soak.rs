@@ -67,7 +67,7 @@ async fn soak(rounds: usize) -> ExitCode {
             }
             for (offset, attempt) in polls.join_all().await {
                 assert!(attempt.result.is_ok(), "{:?}", attempt.result);
-                writer.record(number * CONCURRENCY + offset, attempt);
+                writer.record(number * CONCURRENCY + offset, attempt, None);
             }
         }
         let stats = ALLOCATOR.stats();

@@ -32,6 +32,7 @@ pub use self::{
     exporter::{BuildInfo, ConfigStatus, ExporterStatus, HttpRequests},
 };
 use self::{
+    exporter::ConfigState,
     gzip::{HEADER, end, store},
     rendering::{Encoding, Rendering},
 };
@@ -61,33 +62,44 @@ impl Format {
 pub struct Exposition {
     /// What is written down anew for each scrape.
     registry: Registry,
+    /// Part of that.
+    config: Option<Arc<ConfigStatus>>,
     reader: Reader,
     clock: Clock,
     kept: [Kept; 4],
 }
 
-/// How long what is said of the exporter and its process is fresh. Reading that from `/proc` costs more than all else of
-/// a scrape, and no Prometheus comes back so soon.
+/// How long an answer is given again if neither the projects nor the configuration have changed: what else it says, of
+/// the process and of requests, is fresh enough. Reading that from `/proc` costs more than all else of a scrape, and no
+/// Prometheus comes back so soon.
 const FRESH: Duration = Duration::from_millis(100);
 
 /// The last of a format and an encoding, once it has been asked for.
 #[derive(Debug, Default)]
 struct Kept {
     rendering: ArcSwapOption<Rendering>,
-    /// The last answer, and when it was made.
-    body: ArcSwapOption<(Instant, Body)>,
+    last: ArcSwapOption<Answer>,
     /// Held by the one who renders, across the await of that: the others wait for what comes of it.
     renewing: Mutex<()>,
+}
+
+/// What a scrape was answered with, and what was so then.
+#[derive(Debug)]
+struct Answer {
+    at: Instant,
+    config: Option<ConfigState>,
+    body: Body,
 }
 
 impl Exposition {
     /// The metrics of the projects alone.
     pub fn of_projects(reader: Reader, clock: Clock) -> Self {
-        Exposition { registry: Registry::default(), reader, clock, kept: Default::default() }
+        Exposition { registry: Registry::default(), config: None, reader, clock, kept: Default::default() }
     }
 
     /// Adds the metrics of the exporter and of its process.
     pub fn and_exporter(mut self, status: ExporterStatus) -> Self {
+        self.config = Some(Arc::clone(&status.config));
         self.registry.register_collector(Box::new(status));
         #[cfg(target_os = "linux")]
         self.registry.register_collector(Box::new(process::ProcessCollector));
@@ -99,14 +111,16 @@ impl Exposition {
         let encoding = if gzip { Encoding::Deflate } else { Encoding::Identity };
         let kept = self.kept(format, encoding);
         let shared = self.rendering(kept, format, encoding).await;
-        if let Some(last) = &*kept.body.load()
-            && last.0.elapsed() < FRESH
-            && last.1.shares(&shared)
+        let config = self.config.as_ref().map(|config| config.now());
+        if let Some(last) = &*kept.last.load()
+            && last.at.elapsed() < FRESH
+            && last.config == config
+            && last.body.shares(&shared)
         {
-            return last.1.clone();
+            return last.body.clone();
         }
         let body = self.body(format, encoding, shared);
-        kept.body.store(Some(Arc::new((Instant::now(), body.clone()))));
+        kept.last.store(Some(Arc::new(Answer { at: Instant::now(), config, body: body.clone() })));
         body
     }
 

@@ -44,8 +44,8 @@ pub struct ConfigStatus {
     state: Mutex<ConfigState>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct ConfigState {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct ConfigState {
     hash: u64,
     loaded: DateTime<Utc>,
     succeeded: bool,
@@ -65,6 +65,10 @@ impl ConfigStatus {
     /// Another one could not be loaded; the old one is still in force.
     pub fn failed(&self) {
         self.lock().succeeded = false;
+    }
+
+    pub(super) fn now(&self) -> ConfigState {
+        *self.lock()
     }
 
     fn lock(&self) -> MutexGuard<'_, ConfigState> {
@@ -96,7 +100,7 @@ impl Collector for ExporterStatus {
         let (shard, shards) = self.shard;
         Family::new("metastudio_exporter_shard", "Which part of the projects this exporter polls, and of how many.")
             .infos(encoder, [vec![("shard", shard.to_string()), ("shards", shards.to_string())]])?;
-        let config = *self.config.lock();
+        let config = self.config.now();
         Family::new(
             "metastudio_exporter_config_last_reload_successful",
             "Whether the last attempt to load the configuration succeeded.",
