@@ -93,7 +93,7 @@ pub struct Once {
     #[expect(missing_docs, reason = "the flags have their own")]
     pub config: ConfigFile,
     /// How to print the metrics; the textfile collector wants text
-    #[arg(id = "output_format", long = "format", value_enum, default_value_t = OutputFormat::Text)]
+    #[arg(id = "output_format", long = "format", value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Text)]
     pub format: OutputFormat,
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flags have their own")]

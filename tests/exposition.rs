@@ -86,7 +86,9 @@ fn small_world() -> (Writer, Reader) {
     let whole =
         Budget { window: Window::Today, minutes: 6000.0, resource_type: None, business_type: None, user_id: None };
     let part = Budget { business_type: Some("VIDEO_2D".to_owned()), minutes: 0.5, ..whole.clone() };
-    targets[0].budgets = vec![whole, part];
+    let of_a_user =
+        Budget { resource_type: Some("channel".to_owned()), user_id: Some("a".to_owned()), ..whole.clone() };
+    targets[0].budgets = vec![whole, part, of_a_user];
     let (mut writer, reader) = snapshot::channel(targets);
     let video = |usage, number| row("video_time_2d_model", "VIDEO_2D", "MIN", Some(usage), Some(number));
     let everything = vec![
@@ -108,7 +110,9 @@ fn small_world() -> (Writer, Reader) {
         ),
     ];
     writer.record(0, attempt(now(), Ok(everything)), None);
-    let of_users = vec![window(Window::Today, &[(Some("a"), video("1", 1)), (Some("b"), video("2", 1))])];
+    let stored = row("", "ASSET_MANAGER", "GB", Some("1"), None);
+    let of_users =
+        vec![window(Window::Today, &[(Some("a"), video("1", 1)), (Some("b"), video("2", 1)), (Some("b"), stored)])];
     writer.record(1, attempt(now() - chrono::Duration::seconds(900), Ok(of_users.clone())), None);
     writer.record(1, attempt(now(), Err(failure())), None);
     writer.record(2, attempt(now() - chrono::Duration::seconds(901), Ok(of_users)), None);
