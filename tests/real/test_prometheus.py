@@ -1,8 +1,10 @@
 """Debian's Prometheus and promtool: do they take what we expose, and do they get the right numbers?"""
 
+import re
 import shutil
 import subprocess
 from datetime import datetime, time, timedelta, timezone
+from pathlib import Path
 
 import pytest
 import requests
@@ -85,6 +87,15 @@ def test_the_forecast_that_the_demo_suggests_works(prometheus):
     """
     projects = {labels["project"] for labels, _ in query(prometheus, forecast)}
     assert projects == set(sdk.PROJECTS)
+
+
+QUERIES = re.findall(r"```promql\n(.*?)```", Path("docs/faq.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("promql", QUERIES)
+def test_the_queries_of_the_documentation_work(prometheus, promql):
+    projects = {labels["project"] for labels, _ in query(prometheus, promql)}
+    assert projects and projects <= set(sdk.PROJECTS)
 
 
 def test_nothing_is_lost_between_exposition_and_prometheus(demo, prometheus):
