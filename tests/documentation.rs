@@ -583,6 +583,14 @@ async fn the_table_of_the_web_configuration_is_what_the_code_reads() {
     }
 }
 
+#[test]
+fn the_oldest_rust_is_the_one_that_is_promised() {
+    for language in LANGUAGES {
+        let promised = format!("rustup.rs) {} ", env!("CARGO_PKG_RUST_VERSION"));
+        assert!(fs::read_to_string(root().join(language.readme)).unwrap().contains(&promised), "{promised}");
+    }
+}
+
 // Alerts
 
 #[test]
