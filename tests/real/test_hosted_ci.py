@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,11 @@ SCHEMAS = [
     *(("vendor.github-issue-forms", path) for path in sorted((GITHUB / "ISSUE_TEMPLATE").glob("*.yml"))),
     ("vendor.dependabot", GITHUB / "dependabot.yml"),
 ]
-BIN = ROOT / "target" / "ci-venv" / "bin"
+PROGRAMS = Path(sys.executable).parent
 
 
 def run(program, *arguments):
-    return subprocess.run([BIN / program, *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    return subprocess.run([PROGRAMS / program, *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
 
 
 def jobs():
