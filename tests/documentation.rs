@@ -666,9 +666,9 @@ fn both_languages_say_the_same() {
         // Comments, and words in angle brackets, are for people.
         let code = |page: &Page| {
             let bare = |(language, text): &(String, String)| {
-                let line = |line: &str| match line.find("# ") {
-                    Some(at) if line[..at].trim().is_empty() || line[..at].ends_with(' ') => {
-                        line[..at].trim_end().to_owned()
+                let line = |line: &str| match line.split_once("# ") {
+                    Some((before, _)) if before.trim().is_empty() || before.ends_with(' ') => {
+                        before.trim_end().to_owned()
                     }
                     _ => line.to_owned(),
                 };
