@@ -136,7 +136,7 @@ pub struct ConfigFile {
     /// The configuration file
     #[arg(long = "config.file", value_name = "PATH", default_value = "config.yaml")]
     pub file: PathBuf,
-    /// Only this part of the projects, of TOTAL parts from 0 on; auto/TOTAL takes INDEX from the host name of a
+    /// Poll only part INDEX, from 0, of TOTAL parts of the projects; auto/TOTAL takes INDEX from the host name of a
     /// StatefulSet's pod
     #[arg(long, value_name = "INDEX/TOTAL", default_value = "0/1", value_parser = shard)]
     pub shard: ShardArg,
@@ -222,9 +222,9 @@ pub enum PagingArg {
 }
 
 fn shard(text: &str) -> Result<ShardArg, String> {
-    let expected = "expected INDEX/TOTAL with INDEX less than TOTAL, such as 0/3, or auto/TOTAL";
+    let expected = "expected INDEX/TOTAL with INDEX less than TOTAL, such as 0/3, or auto/TOTAL; TOTAL is 1000 at most";
     let (index, total) = text.split_once('/').ok_or(expected)?;
-    let total = total.parse().ok().filter(|total| *total > 0).ok_or(expected)?;
+    let total = total.parse().ok().filter(|total| (1..=1000).contains(total)).ok_or(expected)?;
     let index = match index {
         "auto" => None,
         index => Some(index.parse().ok().filter(|index| *index < total).ok_or(expected)?),
@@ -233,11 +233,11 @@ fn shard(text: &str) -> Result<ShardArg, String> {
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {
-    let is_taken = text == "/" || text.starts_with("/-/");
+    let is_taken = text == "/" || text == "/docs" || text.starts_with("/-/");
     if text.starts_with('/') && !is_taken && !text.contains(['?', '#', ' ']) {
         Ok(text.to_owned())
     } else {
-        Err("expected a path such as /metrics, other than / and what begins with /-/".to_owned())
+        Err("expected a path such as /metrics, other than /, /docs and what begins with /-/".to_owned())
     }
 }
 

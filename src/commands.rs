@@ -74,19 +74,13 @@ impl Origin {
     fn shard(&self) -> Shard {
         match self {
             Origin::File(_, shard) => *shard,
-            Origin::Text { .. } => Shard { index: 0, total: 1 },
+            Origin::Text { .. } => Shard::ALL,
         }
     }
 
     async fn load(&self, environment: &Environment) -> Loaded {
         match self {
-            Origin::File(path, shard) => {
-                let mut loaded = config::load(path, environment).await;
-                if let Some(config) = &mut loaded.config {
-                    config.keep(*shard);
-                }
-                loaded
-            }
+            Origin::File(path, shard) => config::load(path, environment, *shard).await,
             Origin::Text { text, name } => config::load_text(text.clone(), name, environment).await,
         }
     }

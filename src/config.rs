@@ -47,8 +47,17 @@ pub struct Config {
     pub api: Api,
     /// Section `credentials`, by name.
     pub credentials: BTreeMap<String, CredentialsSource>,
-    /// Section `projects`, in the order of the file.
+    /// Section `projects`, in the order of the file; of a shard only its own.
     pub projects: Vec<Project>,
+    /// How many processes share the rate of an account.
+    pub shards: u32,
+}
+
+impl Config {
+    /// What this process may ask an account and region: its part of what the configuration allows them all.
+    pub fn requests_per_second(&self) -> f64 {
+        self.api.requests_per_second / f64::from(self.shards)
+    }
 }
 
 /// When to poll.

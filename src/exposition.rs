@@ -18,6 +18,7 @@ mod rendering;
 mod text;
 
 use std::{
+    future::pending,
     panic::resume_unwind,
     sync::Arc,
     time::{Duration, Instant},
@@ -25,7 +26,10 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use prometheus_client::{encoding, registry::Registry};
-use tokio::{sync::Mutex, task::spawn_blocking};
+use tokio::{
+    sync::Mutex,
+    task::{JoinError, spawn_blocking},
+};
 
 pub use self::{
     body::Body,
@@ -66,8 +70,11 @@ pub struct Exposition {
     config: Option<Arc<ConfigStatus>>,
     reader: Reader,
     clock: Clock,
-    kept: [Kept; 4],
+    kept: [Arc<Kept>; 4],
 }
+
+/// After so long without a scrape, a format and an encoding are forgotten.
+const FORGOTTEN: Duration = Duration::from_secs(600);
 
 /// How long an answer is given again if neither the projects nor the configuration have changed: what else it says, of
 /// the process and of requests, is fresh enough. Reading that from `/proc` costs more than all else of a scrape, and no
@@ -78,14 +85,15 @@ const FRESH: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 struct Kept {
     rendering: ArcSwapOption<Rendering>,
-    last: ArcSwapOption<Answer>,
-    /// Held by the one who renders, across the await of that: the others wait for what comes of it.
-    renewing: Mutex<()>,
+    last: ArcSwapOption<Given>,
+    /// Held by the one who renders, to its end, even if the scrape that it is for gives up: the others wait for what
+    /// comes of it.
+    renewing: Arc<Mutex<()>>,
 }
 
 /// What a scrape was answered with, and what was so then.
 #[derive(Debug)]
-struct Answer {
+struct Given {
     at: Instant,
     config: Option<ConfigState>,
     body: Body,
@@ -119,12 +127,13 @@ impl Exposition {
         {
             return last.body.clone();
         }
+        let at = Instant::now();
         let body = self.body(format, encoding, shared);
-        kept.last.store(Some(Arc::new(Answer { at: Instant::now(), config, body: body.clone() })));
+        kept.last.store(Some(Arc::new(Given { at, config, body: body.clone() })));
         body
     }
 
-    fn kept(&self, format: Format, encoding: Encoding) -> &Kept {
+    fn kept(&self, format: Format, encoding: Encoding) -> &Arc<Kept> {
         let [identity_openmetrics, identity_text, deflate_openmetrics, deflate_text] = &self.kept;
         match (encoding, format) {
             (Encoding::Identity, Format::OpenMetrics) => identity_openmetrics,
@@ -150,7 +159,7 @@ impl Exposition {
 
     /// The rendering of what is known now: the last one, or, where something has changed, a new one, made where it
     /// keeps nobody else waiting.
-    async fn rendering(&self, kept: &Kept, format: Format, encoding: Encoding) -> Arc<Rendering> {
+    async fn rendering(&self, kept: &Arc<Kept>, format: Format, encoding: Encoding) -> Arc<Rendering> {
         let current = || {
             let (snapshot, now) = (self.reader.load(), (self.clock)());
             let kept = kept.rendering.load_full();
@@ -162,20 +171,34 @@ impl Exposition {
         if let Ok(rendering) = current() {
             return rendering;
         }
-        let _renewing = kept.renewing.lock().await;
+        let renewing = Arc::clone(&kept.renewing).lock_owned().await;
         let (before, snapshot, now) = match current() {
             Ok(rendering) => return rendering,
             Err(changed) => changed,
         };
-        let render = move || Rendering::new((format, encoding), before.as_deref(), snapshot, now);
-        match spawn_blocking(render).await {
-            Ok(rendering) => {
-                let rendering = Arc::new(rendering);
-                kept.rendering.store(Some(Arc::clone(&rendering)));
-                rendering
+        self.forget_what_nobody_asks_for();
+        let kept = Arc::clone(kept);
+        let rendering = spawn_blocking(move || {
+            let rendering = Arc::new(Rendering::new((format, encoding), before.as_deref(), snapshot, now));
+            kept.rendering.store(Some(Arc::clone(&rendering)));
+            drop(renewing);
+            rendering
+        });
+        match rendering.await.map_err(JoinError::try_into_panic) {
+            Ok(rendering) => rendering,
+            Err(Ok(panic)) => resume_unwind(panic),
+            // The process is ending.
+            Err(Err(_)) => pending().await,
+        }
+    }
+
+    /// It would hold the snapshot of its time.
+    fn forget_what_nobody_asks_for(&self) {
+        for kept in &self.kept {
+            if kept.last.load().as_ref().is_some_and(|last| last.at.elapsed() > FORGOTTEN) {
+                kept.last.store(None);
+                kept.rendering.store(None);
             }
-            // It is not cancelled.
-            Err(error) => resume_unwind(error.into_panic()),
         }
     }
 

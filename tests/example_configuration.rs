@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use metastudio_exporter::config::{Config, Environment, effective, load, load_text};
+use metastudio_exporter::config::{Config, Environment, Shard, effective, load, load_text};
 
 fn environment() -> Environment {
     ["CLOUD_SDK_AK", "CLOUD_SDK_SK"].map(|name| (name.to_owned(), "value".to_owned())).into_iter().collect()
@@ -17,7 +17,7 @@ async fn load_minimal(text: &str) -> Config {
 #[tokio::test]
 async fn the_example_is_the_defaults() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.yaml");
-    let example = load(&path, &environment()).await;
+    let example = load(&path, &environment(), Shard::ALL).await;
     assert!(example.problems.is_empty(), "{:?}", example.problems);
     let minimal = "
 credentials: {main: {access_key: {env: CLOUD_SDK_AK}, secret_key: {env: CLOUD_SDK_SK}}}

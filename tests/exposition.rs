@@ -216,7 +216,7 @@ proptest! {
 enum Event {
     Success(usize, i64),
     Failure(usize),
-    /// Seconds pass: usage grows stale, tokens expire.
+    /// Seconds pass: usage grows stale, tokens expire. Less than none: the clock is set back.
     Wait(i64),
     /// Only so many projects stay, the first of them with other usage.
     Reload(usize),
@@ -245,7 +245,7 @@ proptest! {
             prop_oneof![
                 4 => (0..70_usize, -1..10_i64).prop_map(|(index, value)| Event::Success(index, value * 100)),
                 2 => (0..70_usize).prop_map(Event::Failure),
-                3 => (0..10_i64).prop_map(|hundreds| Event::Wait(hundreds * 100)),
+                3 => (-6..12_i64).prop_map(|hundreds| Event::Wait(hundreds * 100)),
                 1 => (0..70_usize).prop_map(Event::Reload),
             ],
             0..16,

@@ -330,7 +330,8 @@ impl Client {
                 Err(error) if error.is_key_refused() => pass.refused(),
                 // Known, but not allowed.
                 Err(Error::Refused(refusal)) if refusal.status == 403 => pass.accepted(),
-                Err(Error::Timeout(_)) => pass.unanswered(),
+                // A status without its body says neither yes nor no.
+                Err(Error::Timeout(_)) if status.is_none() => pass.unanswered(),
                 Err(_) => {}
             }
             (status, result)

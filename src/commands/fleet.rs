@@ -7,7 +7,7 @@ use chrono::Utc;
 
 use crate::{
     cloud::{Client, Connector, credentials::Credentials},
-    config::{Config, CredentialsSource, Environment, Project},
+    config::{Api, Config, CredentialsSource, Environment, Project},
     polling::{Change, Plan, Planned, Poller},
     snapshot::Target,
 };
@@ -33,7 +33,7 @@ pub(super) struct Changes {
 impl Fleet {
     /// Builds everything anew.
     pub fn new(config: Config, environment: &Environment) -> anyhow::Result<Self> {
-        let connector = Arc::new(Connector::new(config.api.clone(), Utc::now)?);
+        let connector = Arc::new(Connector::new(api(&config), Utc::now)?);
         let credentials = new_credentials(&connector, &config, environment);
         let build = |project| poller(&connector, &credentials, &config, project);
         let pollers = config.projects.iter().map(build).collect::<anyhow::Result<_>>()?;
@@ -43,7 +43,7 @@ impl Fleet {
     /// Builds what is new in `config` and keeps the rest: nothing of what polls now is touched, so that an error leaves
     /// everything as it is.
     pub fn renewed(&self, config: Config, environment: &Environment) -> anyhow::Result<(Self, Plan<Poller>, Changes)> {
-        let renewed = self.connector.renewed(&config.api)?.map(Arc::new);
+        let renewed = self.connector.renewed(&api(&config))?.map(Arc::new);
         let keeps_connections = renewed.is_none();
         let connector = renewed.unwrap_or_else(|| Arc::clone(&self.connector));
         let credentials = credentials(&config, |name, source| {
@@ -112,6 +112,11 @@ impl Fleet {
             timeout: self.config.poll.timeout,
         }
     }
+}
+
+/// How to talk to the cloud, at the rate of this process.
+pub(super) fn api(config: &Config) -> Api {
+    Api { requests_per_second: config.requests_per_second(), ..config.api.clone() }
 }
 
 /// A client for each project; projects that name the same credentials share them.

@@ -10,7 +10,7 @@ use crate::usage::Budget;
 
 /// Prints a configuration.
 pub fn to_yaml(config: &Config) -> String {
-    let Config { poll, windows, timezone, api, credentials, projects } = config;
+    let Config { poll, windows, timezone, api, credentials, projects, shards: _ } = config;
     let poll = map([
         ("interval", duration(poll.interval)),
         ("timeout", duration(poll.timeout)),
@@ -145,7 +145,7 @@ fn duration(value: std::time::Duration) -> Yaml {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Environment, load};
+    use crate::config::{Environment, Shard, load};
 
     #[tokio::test]
     async fn what_is_printed_loads_again_and_shows_no_secret() {
@@ -171,13 +171,13 @@ projects:
         let text = text.replace("PROFILE", profile.to_str().unwrap());
         std::fs::write(&path, text).unwrap();
         let environment: Environment = [("AK".to_owned(), "ak".to_owned())].into_iter().collect();
-        let config = load(&path, &environment).await.config.unwrap();
+        let config = load(&path, &environment, Shard::ALL).await.config.unwrap();
         let printed = to_yaml(&config);
         assert!(!printed.contains("hunter2") && !printed.contains("user@"), "{printed}");
         insta::assert_snapshot!(printed.replace(profile.to_str().unwrap(), "PROFILE"));
 
         std::fs::write(&path, &printed).unwrap();
-        let again = load(&path, &environment).await;
+        let again = load(&path, &environment, Shard::ALL).await;
         assert_eq!(to_yaml(&again.config.unwrap_or_else(|| panic!("{:?}", again.problems))), printed);
     }
 }

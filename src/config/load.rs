@@ -7,8 +7,8 @@ use reqwest::Certificate;
 use serde_json::Value;
 
 use super::{
-    Api, Config, CredentialsSource, DEFAULT_CREDENTIALS, Endpoint, Environment, Problem, Secret, chain, file,
-    read::Reader, sections,
+    Api, Config, CredentialsSource, DEFAULT_CREDENTIALS, Endpoint, Environment, Problem, Project, Secret, Shard, chain,
+    file, read::Reader, sections,
 };
 
 /// The scalars that a variable `METASTUDIO_<SECTION>__<KEY>` may set. Secrets are not among them.
@@ -40,8 +40,8 @@ pub struct Loaded {
 }
 
 /// Loads and validates the configuration file, with the scalars that the environment overrides. Secrets named in it
-/// must be there: a missing one is a problem.
-pub async fn load(path: &Path, environment: &Environment) -> Loaded {
+/// must be there: a missing one is a problem. All of it is validated, and only the shard's part of it is kept.
+pub async fn load(path: &Path, environment: &Environment, shard: Shard) -> Loaded {
     let text = match file::read_to_string(path).await {
         Ok(text) => text,
         Err(error) => {
@@ -49,14 +49,21 @@ pub async fn load(path: &Path, environment: &Environment) -> Loaded {
             return Loaded::failed(path, expected, String::new());
         }
     };
-    load_text(text, path, environment).await
+    read(text, path, environment, shard).await
 }
 
 /// As [`load`], of a text that has been read already; relative paths in it count from the directory of `path`.
 pub async fn load_text(text: String, path: &Path, environment: &Environment) -> Loaded {
+    read(text, path, environment, Shard::ALL).await
+}
+
+async fn read(text: String, path: &Path, environment: &Environment, shard: Shard) -> Loaded {
     let directory = path.parent().unwrap_or(Path::new(""));
     match parse(&text, directory, environment) {
-        Ok((config, problems)) => finish(config, problems, text, environment).await,
+        Ok((mut config, problems)) => {
+            config.keep(shard);
+            finish(config, problems, text, environment).await
+        }
         Err(error) => Loaded::failed(path, format!("is not YAML: {error}"), text),
     }
 }
@@ -129,6 +136,7 @@ async fn finish(mut config: Config, mut problems: Vec<Problem>, text: String, en
     }
     problems.extend(unused_project_ids(&config, environment).await);
     problems.extend(read_ca_file(&mut config.api).await);
+    problems.extend(rate_problems(&config));
     problems.sort_by_key(|problem| problem.is_warning);
     let loaded = Loaded { config: Some(config), problems, text };
     if loaded.errors().next().is_some() { Loaded { config: None, ..loaded } } else { loaded }
@@ -189,6 +197,37 @@ async fn unused_project_ids(config: &Config, environment: &Environment) -> Vec<P
     warnings
 }
 
+/// Warns where the projects of one account and region together want more requests than the rate allows: on average,
+/// or while as many are polled as may be at a time.
+fn rate_problems(config: &Config) -> Vec<Problem> {
+    let allowed = config.requests_per_second();
+    let shown = (allowed * 1e3).round() / 1e3;
+    let mut groups: BTreeMap<(&str, &str), Vec<&Project>> = BTreeMap::new();
+    for project in &config.projects {
+        groups.entry((&project.credentials, &project.endpoint.host)).or_default().push(project);
+    }
+    let mut warnings = Vec::new();
+    for ((credentials, host), projects) in groups {
+        let rate: f64 = projects.iter().map(|project| project.requests_a_second()).sum();
+        let at_a_time = projects.len().min(config.poll.concurrency);
+        let queries = projects.iter().map(|project| project.queries()).max().unwrap_or_default();
+        let takes = (at_a_time * queries) as f64 / allowed;
+        let timeout = config.poll.timeout.as_secs_f64();
+        if rate > allowed {
+            warnings.push(format!(
+                "the projects with credentials {credentials} at {host} need {rate:.1} requests a second, \
+                 api.requests_per_second allows {shown}: raise the interval, or poll fewer windows and users"
+            ));
+        } else if takes > timeout {
+            warnings.push(format!(
+                "{at_a_time} polls at a time with credentials {credentials} at {host} share {shown} requests a \
+                 second and take {takes:.0}s, poll.timeout allows {timeout}s: lower poll.concurrency or raise the timeout"
+            ));
+        }
+    }
+    warnings.into_iter().map(|warning| Problem::warning("projects", warning)).collect()
+}
+
 /// Reads the CA file; a problem if it cannot be used.
 async fn read_ca_file(api: &mut Api) -> Option<Problem> {
     let path = api.ca_file.as_ref()?;
@@ -223,7 +262,7 @@ mod tests {
     async fn load_with(text: &str, pairs: &[(&str, &str)]) -> (Option<Config>, Vec<String>) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        let loaded = load(file.path(), &environment(pairs)).await;
+        let loaded = load(file.path(), &environment(pairs), Shard::ALL).await;
         (loaded.config, loaded.problems.iter().map(Problem::to_string).collect())
     }
 
@@ -307,7 +346,7 @@ zzz: 1
         }
         let (_, problems) = load_with("", &[]).await;
         assert!(problems.iter().any(|problem| problem.contains("projects: is missing")), "{problems:?}");
-        let loaded = load(Path::new("/nowhere.yaml"), &environment(&[])).await;
+        let loaded = load(Path::new("/nowhere.yaml"), &environment(&[]), Shard::ALL).await;
         assert!(loaded.problems[0].to_string().contains("/nowhere.yaml: cannot be read"), "{:?}", loaded.problems);
     }
 
@@ -317,7 +356,7 @@ zzz: 1
         std::fs::write(directory.path().join("token"), "secret").unwrap();
         let text = minimal().replace("{token: t}", "{token: {file: token}}");
         std::fs::write(directory.path().join("config.yaml"), text).unwrap();
-        let loaded = load(&directory.path().join("config.yaml"), &environment(&[])).await;
+        let loaded = load(&directory.path().join("config.yaml"), &environment(&[]), Shard::ALL).await;
         assert!(loaded.config.is_some(), "{:?}", loaded.problems);
     }
 
@@ -333,6 +372,27 @@ zzz: 1
         let (config, problems) = load_with(&text, &[]).await;
         assert!(config.is_some());
         assert!(problems[0].contains("take 120s, poll.timeout allows 60s"), "{problems:?}");
+    }
+
+    #[tokio::test]
+    async fn a_shard_has_its_part_of_the_rate() {
+        let users: Vec<String> = (0..200).map(|user| format!("u{user}")).collect();
+        let text = minimal().replace("name: a", &format!("name: a, user_ids: [{}]", users.join(", ")))
+            + "windows: [today]\npoll: {timeout: 50s}";
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let mut projects = 0;
+        for (shard, warnings) in [(Shard::ALL, 0), (Shard { index: 0, total: 2 }, 1), (Shard { index: 1, total: 2 }, 1)]
+        {
+            let loaded = load(file.path(), &environment(&[]), shard).await;
+            let config = loaded.config.unwrap();
+            projects += config.projects.len();
+            let problems: Vec<String> = loaded.problems.iter().map(Problem::to_string).collect();
+            assert_eq!(problems.len(), if config.projects.is_empty() { 0 } else { warnings }, "{problems:?}");
+            assert_eq!(config.api.requests_per_second, 5.0, "what is printed can be used again");
+            assert!(problems.iter().all(|problem| problem.contains("share 2.5 requests")), "{problems:?}");
+        }
+        assert_eq!(projects, 2, "one of all, and one of either shard");
     }
 
     /// The source that applies without a section `credentials`, and the problems.

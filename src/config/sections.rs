@@ -47,6 +47,7 @@ pub(super) fn root(mut section: Section<'_>, directory: &Path, environment: &Env
         api,
         credentials,
         projects: Vec::new(),
+        shards: 1,
     };
     let nodes = section.require("projects", "a list of the projects to poll");
     if let Some(nodes) = nodes {
@@ -55,7 +56,6 @@ pub(super) fn root(mut section: Section<'_>, directory: &Path, environment: &Env
         if config.projects.is_empty() {
             nodes.problem("at least one project");
         }
-        check_rate(&nodes, &config);
     }
     section.finish();
     config
@@ -311,32 +311,4 @@ fn labels(node: Option<Node<'_>>) -> BTreeMap<String, String> {
         labels.insert(name.to_owned(), value.unwrap_or_default());
     }
     labels
-}
-
-/// Warns where the projects of one account and region together want more requests than the rate allows: on average,
-/// or while as many are polled as may be at a time.
-fn check_rate(node: &Node<'_>, config: &Config) {
-    let allowed = config.api.requests_per_second;
-    let mut groups: BTreeMap<(&str, &str), Vec<&Project>> = BTreeMap::new();
-    for project in &config.projects {
-        groups.entry((&project.credentials, &project.endpoint.host)).or_default().push(project);
-    }
-    for ((credentials, host), projects) in groups {
-        let rate: f64 = projects.iter().map(|project| project.requests_a_second()).sum();
-        let at_a_time = projects.len().min(config.poll.concurrency);
-        let queries = projects.iter().map(|project| project.queries()).max().unwrap_or_default();
-        let takes = (at_a_time * queries) as f64 / allowed;
-        let timeout = config.poll.timeout.as_secs_f64();
-        if rate > allowed {
-            node.warning(format!(
-                "the projects with credentials {credentials} at {host} need {rate:.1} requests a second, \
-                 api.requests_per_second allows {allowed}: raise the interval, or poll fewer windows and users"
-            ));
-        } else if takes > timeout {
-            node.warning(format!(
-                "{at_a_time} polls at a time with credentials {credentials} at {host} share {allowed} requests a \
-                 second and take {takes:.0}s, poll.timeout allows {timeout}s: lower poll.concurrency or raise the timeout"
-            ));
-        }
-    }
 }

@@ -18,6 +18,9 @@ pub struct Shard {
 }
 
 impl Shard {
+    /// The only one.
+    pub const ALL: Shard = Shard { index: 0, total: 1 };
+
     /// The index at the end of the host name of a StatefulSet's pod: 2 for `exporter-2`.
     pub fn ordinal(host_name: &str) -> Option<u32> {
         let (_, ordinal) = host_name.trim().split('.').next()?.rsplit_once('-')?;
@@ -39,11 +42,10 @@ fn weight(index: u32, project: &str) -> u64 {
 }
 
 impl Config {
-    /// What of the configuration is the shard's: its projects, and its part of what an account may be asked, which is
-    /// for all shards together.
+    /// Keeps what is the shard's.
     pub fn keep(&mut self, shard: Shard) {
         self.projects.retain(|project| shard.has(&project.name));
-        self.api.requests_per_second /= f64::from(shard.total);
+        self.shards = shard.total;
     }
 }
 

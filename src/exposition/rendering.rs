@@ -41,15 +41,42 @@ pub(super) struct Rendering {
     chunks: Vec<Chunk>,
     /// Of all chunks.
     pub sum: Sum,
-    /// The last moment before some samples are others though no project has changed.
+    during: During,
+}
+
+/// From after one moment until another, samples are the same as long as no project changes: in between no usage grows
+/// stale, and no token expires. If the clock is set back, they are not what they were then.
+#[derive(Clone, Copy, Debug)]
+struct During {
+    after: DateTime<Utc>,
     until: DateTime<Utc>,
+}
+
+impl During {
+    const EVER: During = During { after: DateTime::<Utc>::MIN_UTC, until: DateTime::<Utc>::MAX_UTC };
+
+    fn has(self, now: DateTime<Utc>) -> bool {
+        self.after < now && now <= self.until
+    }
+
+    /// Cut off at a moment that is the last one on its side.
+    fn cut(self, last: DateTime<Utc>, now: DateTime<Utc>) -> Self {
+        if now <= last {
+            During { until: self.until.min(last), ..self }
+        } else {
+            During { after: self.after.max(last), ..self }
+        }
+    }
+
+    fn and(self, other: During) -> Self {
+        During { after: self.after.max(other.after), until: self.until.min(other.until) }
+    }
 }
 
 /// What is known of a block besides its bytes.
 #[derive(Clone, Debug)]
 struct Block {
-    /// See [`Rendering::until`]: usage grows stale, or a token expires.
-    until: DateTime<Utc>,
+    during: During,
     /// When credentials expire, by their name.
     expiries: BTreeMap<String, DateTime<Utc>>,
 }
@@ -103,7 +130,7 @@ impl Rendering {
             before.and_then(|before| {
                 let known = before.snapshot.projects.chunks(BLOCK).nth(index)?;
                 let is_same = known.iter().zip(projects).all(|(known, project)| Arc::ptr_eq(known, project));
-                before.blocks.get(index).filter(|block| is_same && now <= block.until)
+                before.blocks.get(index).filter(|block| is_same && block.during.has(now))
             })
         };
         let kept: Vec<Option<&Block>> = snapshot.projects.chunks(BLOCK).enumerate().map(is_kept).collect();
@@ -127,13 +154,13 @@ impl Rendering {
         let renewed = before.and_then(|before| before.renew(&mut writer, is_new));
         let (parts, chunks) = renewed.unwrap_or_else(|| writer.everything());
         let sum = chunks.iter().fold(Sum::default(), |sum, chunk| sum.and(chunk.sum));
-        let until = blocks.iter().map(|block| block.until).min().unwrap_or(DateTime::<Utc>::MAX_UTC);
-        Rendering { snapshot, blocks, parts, chunks, sum, until }
+        let during = blocks.iter().fold(During::EVER, |during, block| during.and(block.during));
+        Rendering { snapshot, blocks, parts, chunks, sum, during }
     }
 
     /// Whether it shows this snapshot as it is to be seen at `now`.
     pub fn shows(&self, snapshot: &Arc<Snapshot>, now: DateTime<Utc>) -> bool {
-        Arc::ptr_eq(&self.snapshot, snapshot) && now <= self.until
+        Arc::ptr_eq(&self.snapshot, snapshot) && self.during.has(now)
     }
 
     /// The bytes, one chunk after the other.
@@ -141,30 +168,34 @@ impl Rendering {
         self.chunks.get(index).map(|chunk| chunk.bytes.clone())
     }
 
-    /// The same parts in the same chunks, of which those that are new are written and the others copied. `None` where a
-    /// family gets its first sample, or loses its last one: what is said of it comes and goes with that.
+    /// The same parts, of which those that are new are written and the others copied; chunks without new ones stay as
+    /// they are. `None` where a family gets its first sample, or loses its last one: what is said of it comes and goes
+    /// with that.
     fn renew(&self, writer: &mut PartWriter<'_>, is_new: impl Fn(usize) -> bool) -> Option<(Vec<Part>, Vec<Chunk>)> {
         let mut parts = self.parts.clone();
-        let mut chunks = self.chunks.clone();
-        for chunk in &mut chunks {
-            if !chunk.parts.clone().any(&is_new) {
+        let mut chunks = Vec::with_capacity(self.chunks.len());
+        for old in &self.chunks {
+            if !old.parts.clone().any(&is_new) {
+                chunks.push(old.clone());
                 continue;
             }
-            let mut bytes = Vec::with_capacity(chunk.bytes.len() + chunk.bytes.len() / 16);
-            let mut sum = Sum::default();
-            for index in chunk.parts.clone() {
+            let mut bytes = Vec::with_capacity(old.bytes.len() + old.bytes.len() / 16);
+            let mut first = old.parts.start;
+            for index in old.parts.clone() {
+                if bytes.len() >= CHUNK {
+                    chunks.push(chunk(first..index, std::mem::take(&mut bytes), &parts));
+                    first = index;
+                }
                 let part = parts.get_mut(index)?;
                 let start = bytes.len();
                 if is_new(index) {
                     part.sum = writer.write(index, &mut bytes);
                 } else {
-                    bytes.extend_from_slice(chunk.bytes.get(part.start..part.start + part.sum.length)?);
+                    bytes.extend_from_slice(old.bytes.get(part.start..part.start + part.sum.length)?);
                 }
                 part.start = start;
-                sum = sum.and(part.sum);
             }
-            bytes.shrink_to_fit();
-            (chunk.bytes, chunk.sum) = (Bytes::from(bytes), sum);
+            chunks.push(chunk(first..old.parts.end, bytes, &parts));
         }
         let mut families = parts.chunks(1 + self.blocks.len()).take(FAMILIES.len());
         let is_whole = families.all(|family| {
@@ -178,21 +209,20 @@ impl Rendering {
 
 impl Block {
     fn of(projects: &[Arc<Project>], now: DateTime<Utc>) -> Self {
-        let (mut until, mut expiries) = (DateTime::<Utc>::MAX_UTC, BTreeMap::new());
+        let (mut during, mut expiries) = (During::EVER, BTreeMap::new());
         for project in projects {
-            if let Some(usage) = project.usage_at(now) {
+            if let Some(usage) = &project.usage {
+                // Shown as long as it is not older than that.
                 let stale_after = TimeDelta::from_std(project.target.stale_after).unwrap_or_default();
-                until = until.min(usage.at + stale_after);
+                during = during.cut(usage.at + stale_after, now);
             }
             if let Some(expiry) = project.health.last.as_ref().and_then(|last| last.credentials_expiry) {
+                // Expired as soon as its time has come.
+                during = during.cut(expiry - TimeDelta::nanoseconds(1), now);
                 note_expiry(&mut expiries, &project.target.credentials, expiry, now);
             }
         }
-        // Usage is shown for as long as it is not older; a token has expired when its time has come.
-        let last_moments =
-            expiries.values().filter(|expiry| **expiry > now).map(|expiry| *expiry - TimeDelta::nanoseconds(1));
-        let until = last_moments.fold(until, DateTime::min);
-        Block { until, expiries: expiries.into_iter().map(|(name, expiry)| (name.to_owned(), expiry)).collect() }
+        Block { during, expiries: expiries.into_iter().map(|(name, expiry)| (name.to_owned(), expiry)).collect() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! How the minutes of a window spread over its days, for a picture: sums that must be right are a [`super::Tally`]'s.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
 use chrono_tz::Tz;
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 
@@ -22,10 +22,11 @@ pub struct Days {
 #[derive(Debug)]
 pub struct DaySums {
     zone: Tz,
-    start: DateTime<Utc>,
     first: NaiveDate,
     sums: Vec<Decimal>,
-    /// Whether a bucket began anywhere but with the window: `time` may be the start of the whole query.
+    /// When the first bucket began that was met.
+    bucket: Option<DateTime<FixedOffset>>,
+    /// Whether there was another one: a single one may hold the whole window (contract, 1.5).
     tells_days_apart: bool,
     /// Whether something came that belongs to no day.
     is_incomplete: bool,
@@ -40,7 +41,7 @@ impl DaySums {
         let days = (last - first).num_days() + 1;
         let sums = vec![Decimal::ZERO; usize::try_from(days).unwrap_or_default()];
         let tells_days_apart = days <= 1;
-        DaySums { zone, start: elapsed.start, first, sums, tells_days_apart, is_incomplete: false }
+        DaySums { zone, first, sums, bucket: None, tells_days_apart, is_incomplete: false }
     }
 
     /// Adds what a row says of minutes.
@@ -48,7 +49,7 @@ impl DaySums {
         let Some(minutes) = row.minutes() else { return };
         let time = row.key.time.as_deref().and_then(|time| DateTime::parse_from_rfc3339(time).ok());
         let sum = time.and_then(|time| {
-            self.tells_days_apart |= time != self.start;
+            self.tells_days_apart |= *self.bucket.get_or_insert(time) != time;
             let day = (time.with_timezone(&self.zone).date_naive() - self.first).num_days();
             self.sums.get_mut(usize::try_from(day.max(0)).ok()?)
         });
@@ -110,14 +111,16 @@ mod tests {
         ];
         assert_eq!(days(&rows), Some(vec![0.3, 120.0, 0.0]));
         // Of a day in UTC, which begins before the window.
-        assert_eq!(days(&[row("2025-10-31T00:00:00Z", "MIN", "5")]), Some(vec![5.0, 0.0, 0.0]));
+        let rows = [row("2025-10-31T00:00:00Z", "MIN", "5"), row("2025-11-02T00:00:00Z", "MIN", "1")];
+        assert_eq!(days(&rows), Some(vec![5.0, 1.0, 0.0]));
         assert_eq!(days(&[]), Some(vec![0.0; 3]));
     }
 
     #[test]
     fn no_days_where_the_answer_does_not_tell_them_apart() {
         let whole = row("2025-10-31T16:00:00Z", "MIN", "5");
-        assert_eq!(days(std::slice::from_ref(&whole)), None, "may be the usage of all days");
+        assert_eq!(days(&[whole.clone(), whole.clone()]), None, "may be the usage of all days");
+        assert_eq!(days(&[row("2025-11-01T00:00:00Z", "MIN", "5")]), None, "rounded to a day by the service");
         let second = row("2025-11-01T16:00:00Z", "MIN", "1");
         assert_eq!(days(&[whole.clone(), second]), Some(vec![5.0, 1.0, 0.0]));
         for time in ["", "yesterday", "2025-11-02", "2025-11-03T16:00:00Z"] {

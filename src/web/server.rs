@@ -3,7 +3,7 @@
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use hyper::{
-    Request, Response,
+    Method, Request, Response,
     body::Incoming,
     server::conn::{http1, http2},
     service::service_fn,
@@ -22,7 +22,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use super::timed_io::Limits;
-use super::{guard::Guard, routes::Site, timed_io::TimedIo};
+use super::{
+    guard::Guard,
+    routes::Site,
+    timed_io::{PhasedBody, TimedIo},
+};
 use crate::exposition::Body;
 
 /// Whatever a connection may end with.
@@ -179,7 +183,7 @@ impl Server {
                 async move {
                     let response = server.answer(&request).await;
                     phase.answering();
-                    Ok::<_, Infallible>(response)
+                    Ok::<_, Infallible>(response.map(|body| PhasedBody { body, phase }))
                 }
             }
         });
@@ -239,6 +243,10 @@ impl Server {
             Err(denied) => self.site.deny(path, denied),
         };
         self.guard.dress(response.headers_mut());
+        if request.method() == Method::HEAD {
+            // Of HTTP/2, hyper would send it. The length has been said.
+            *response.body_mut() = Body::default();
+        }
         response
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! hyper's own limit covers the head and the time between requests alike, and nothing covers a client that does not
 //! read. So the phases are told apart here, by what passes through: the first byte begins a head, the service says
-//! when it has answered, and a flush after that ends the answer.
+//! when it answers, the body when its last piece has been taken, and a flush after that ends the answer.
 
 use std::{
+    convert::Infallible,
     io,
     pin::Pin,
     sync::{
@@ -15,10 +16,14 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep},
 };
+
+use crate::exposition::Body;
 
 /// How long each phase may take.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +40,7 @@ const HEAD: u8 = 0;
 const IDLE: u8 = 1;
 const HANDLING: u8 = 2;
 const ANSWERING: u8 = 3;
+const ANSWERED: u8 = 4;
 
 /// The service's hold on its connection's phase.
 ///
@@ -54,9 +60,44 @@ impl Phase {
         self.0.store(ANSWERING, Ordering::Relaxed);
     }
 
+    /// hyper has taken the last piece of the answer.
+    pub fn answered(&self) {
+        self.0.store(ANSWERED, Ordering::Relaxed);
+    }
+
     /// Whether no request is under way.
     pub fn is_idle(&self) -> bool {
         self.0.load(Ordering::Relaxed) == IDLE
+    }
+}
+
+/// A body that tells its connection when it has been handed out, or thrown away, as that of HEAD is.
+#[derive(Debug)]
+pub(super) struct PhasedBody {
+    pub body: Body,
+    pub phase: Phase,
+}
+
+impl Drop for PhasedBody {
+    fn drop(&mut self) {
+        self.phase.answered();
+    }
+}
+
+impl hyper::body::Body for PhasedBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -94,7 +135,7 @@ impl<S> TimedIo<S> {
             IDLE => Some(self.limits.idle),
             HANDLING => Some(self.limits.total),
             // The rest of what handling has left.
-            _ if self.timed == HANDLING => None,
+            _ if matches!(self.timed, HANDLING | ANSWERING) => None,
             _ => Some(self.limits.total),
         };
         if let Some(limit) = limit {
@@ -147,12 +188,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper flushes when it has written all it had, which is the whole answer: its body is of one piece.
+        // hyper flushes between the pieces of an answer, too; after the last one it has let go of the body.
         let Poll::Ready(result) = Pin::new(&mut self.stream).poll_flush(cx) else {
             // TLS has a buffer of its own, which only a client that reads empties.
             return self.check(cx).map(Err);
         };
-        if self.phase.load(Ordering::Relaxed) == ANSWERING {
+        if self.phase.load(Ordering::Relaxed) == ANSWERED {
             self.enter(IDLE);
         }
         Poll::Ready(result)

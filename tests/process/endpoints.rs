@@ -9,8 +9,8 @@ use std::{
 use chrono::Utc;
 use flate2::read::GzDecoder;
 use metastudio_exporter::{
-    exposition::{Exposition, HttpRequests},
-    snapshot,
+    exposition::{Exposition, Format, HttpRequests},
+    snapshot::{self, Target},
     web::{
         Guard, Site,
         server::{self, Limits, Server},
@@ -101,7 +101,10 @@ pub fn empty_site() -> Site {
 
 /// An empty site, on a port of its own, with limits that a test can wait for.
 async fn site(limits: Limits, connections: usize) -> (std::net::SocketAddr, CancellationToken) {
-    let site = empty_site();
+    serve(empty_site(), limits, connections).await
+}
+
+async fn serve(site: Site, limits: Limits, connections: usize) -> (std::net::SocketAddr, CancellationToken) {
     let listeners = server::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
     let address = listeners[0].local_addr().unwrap();
     let stop = CancellationToken::new();
@@ -192,6 +195,37 @@ async fn a_client_that_does_not_read_is_cut_off() {
     let pipelined = REQUEST.repeat(200_000);
     let result = tokio::time::timeout(PATIENCE / 2, stream.write_all(&pipelined)).await;
     assert!(result.expect("it neither read nor closed").is_err(), "the connection was not cut off");
+}
+
+#[tokio::test]
+async fn an_answer_of_many_pieces_has_one_time_limit() {
+    let target = |n: usize| Target {
+        name: format!("project-{n:05}"),
+        project_id: None,
+        region: "cn-north-4".to_owned(),
+        endpoint: String::new(),
+        labels: vec![],
+        stale_after: Duration::ZERO,
+        credentials: String::new(),
+        budgets: vec![],
+    };
+    // Many megabytes: more than the buffers of both sockets hold, in pieces of 128 KiB.
+    let (_writer, reader) = snapshot::channel((0..6_000).map(target).collect());
+    let exposition = Exposition::of_projects(reader, Utc::now);
+    let length = exposition.scrape(Format::Text, false).await.length();
+    assert!(length > 10_000_000, "{length}");
+    let (address, _stop) = serve(Site { exposition, ..empty_site() }, Limits { total: 10 * SHORT, ..PATIENT }, 8).await;
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    slow.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    // It reads the beginning, and then no more.
+    slow.read_exact(&mut [0; 400_000]).await.unwrap();
+    tokio::time::sleep(30 * SHORT).await;
+    let mut rest = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, slow.read_to_end(&mut rest)).await.expect("the connection was kept");
+    assert!(read.is_err() || rest.len() + 400_000 < length, "not cut off, {} bytes", rest.len());
+    // Who reads gets all of it, and may ask again.
+    let all = client().get(format!("http://{address}/metrics")).send().await.unwrap().bytes().await.unwrap();
+    assert_eq!(all.len(), length);
 }
 
 #[tokio::test]

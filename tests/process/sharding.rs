@@ -57,7 +57,7 @@ async fn a_pod_of_a_stateful_set_knows_its_shard() {
         let expected = format!("--shard auto/3: the host name {host_name} does not end in -0 to -2");
         assert!(ended.code == Some(1) && ended.stderr.contains(&expected), "{}", ended.stderr);
     }
-    for shard in ["3/3", "0/0", "1", "-1/3", "a/3", "auto", "auto/0", "0/3/1"] {
+    for shard in ["3/3", "0/0", "1", "-1/3", "a/3", "auto", "auto/0", "0/3/1", "0/1001"] {
         let ended = run(&config, &["check", &format!("--shard={shard}")]).await;
         assert!(
             ended.code == Some(2) && ended.stderr.contains("such as 0/3, or auto/TOTAL"),

@@ -162,6 +162,12 @@ async fn only_users_come_in_wherever_they_ask() {
         assert!(!response.text().await.unwrap().contains("metastudio_"), "{path}");
     }
     assert_eq!(client.post(world.url("/-/reload")).send().await.unwrap().status(), 401);
+    for path in ["/metrics", "/", "/-/ready"] {
+        let head = client.head(world.url(path)).basic_auth("alice", Some("one")).send().await.unwrap();
+        assert_eq!((head.status().as_u16(), head.version()), (200, Version::HTTP_2));
+        assert!(head.headers()["content-length"] != "0");
+        assert!(head.bytes().await.unwrap().is_empty(), "{path}");
+    }
     for _ in 0..2 {
         assert_eq!(world.status_of("alice", "one").await, Some(200));
         assert_eq!(world.status_of("john.doe", "two: 密码").await, Some(200));
