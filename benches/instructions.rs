@@ -8,10 +8,11 @@
 
 #[path = "poll/page.rs"]
 mod page;
+#[path = "poll/world.rs"]
+mod world;
 
-use std::{collections::BTreeMap, hint::black_box, time::Duration};
+use std::hint::black_box;
 
-use chrono::{DateTime, Utc};
 use gungraun::{Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 use metastudio_exporter::{
     cloud::{
@@ -20,9 +21,10 @@ use metastudio_exporter::{
         wire::Page,
     },
     exposition::{Exposition, Format},
-    snapshot::{self, Attempt, Ignored, Target, WindowUsage},
-    usage::{Tally, Window},
+    usage::Tally,
 };
+
+use self::world::now;
 
 const SIGN: u64 = 98_000;
 const PARSE_AND_SUM: u64 = 793_000;
@@ -34,10 +36,6 @@ fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
     let mut config = LibraryBenchmarkConfig::default();
     config.tool(callgrind);
     config
-}
-
-fn now() -> DateTime<Utc> {
-    DateTime::from_timestamp(1_764_547_200, 0).unwrap()
 }
 
 #[library_benchmark(config = at_most(SIGN))]
@@ -81,48 +79,13 @@ fn tally(page: &str) -> Tally {
     tally
 }
 
-/// Twenty projects with three windows each.
-fn world() -> Exposition {
-    let target = |number| Target {
-        name: format!("project-{number}"),
-        project_id: Some("5f0d1e2c3b4a59687786a5b4c3d2e101".to_owned()),
-        region: "cn-north-4".to_owned(),
-        endpoint: "https://metastudio.cn-north-4.myhuaweicloud.com".to_owned(),
-        labels: vec![("team".to_owned(), "marketing".to_owned())],
-        stale_after: Duration::from_secs(900),
-        credentials: "main".to_owned(),
-        budgets: Vec::new(),
-    };
-    let targets: Vec<Target> = (0..20).map(target).collect();
-    let (mut writer, reader) = snapshot::channel(targets);
-    let tally = tally(&page::page());
-    for index in 0..20 {
-        let usage = |window: Window| {
-            let bounds = window.bounds(now(), chrono_tz::Asia::Shanghai);
-            WindowUsage { window, bounds, tally: tally.clone(), days: None }
-        };
-        let windows = [Window::Today, Window::Yesterday, Window::ThisMonth].map(usage);
-        writer.record(
-            index,
-            Attempt {
-                at: now(),
-                duration: Duration::from_millis(300),
-                result: Ok(windows.to_vec()),
-                requests: BTreeMap::from([(Some(200), 3)]),
-                request_durations: vec![Duration::from_millis(100); 3],
-                retries: 0,
-                ignored: Ignored::default(),
-                project_id: None,
-                credentials_expiry: None,
-            },
-            None,
-        );
-    }
+fn exposition() -> Exposition {
+    let (_, reader) = world::world(20, &tally(&page::page()));
     Exposition::of_projects(reader, now)
 }
 
 #[library_benchmark(config = at_most(RENDER))]
-#[bench::projects(setup = world)]
+#[bench::projects(setup = exposition)]
 fn render(exposition: Exposition) -> (Exposition, String) {
     let text = exposition.render(black_box(Format::OpenMetrics));
     (exposition, text)

@@ -65,14 +65,14 @@ def fetch(url, encoding):
 
 
 class Exporter:
-    """An exporter that has polled so many projects, and will not poll again while this runs."""
+    """An exporter that has polled so many projects; unless told otherwise it will not poll again while this runs."""
 
-    def __init__(self, directory, cloud, projects):
+    def __init__(self, directory, cloud, projects, interval="24h", windows="today, yesterday, this_month"):
         config = directory / f"config-{projects}.yaml"
         lines = [
-            "poll: {interval: 24h, concurrency: 32}",
+            f"poll: {{interval: {interval}, concurrency: 32}}",
             "api: {requests_per_second: 1000}",
-            "windows: [today, yesterday, this_month]",
+            f"windows: [{windows}]",
             f"credentials: {{main: {{{KEYS}}}}}",
             "projects:",
         ]

@@ -126,16 +126,22 @@ async fn what_comes_from_outside_is_escaped() {
 
 #[tokio::test]
 async fn a_budget_is_shown_with_its_state_and_what_it_will_come_to() {
-    for (minutes, level) in [("50", "fine"), ("50.01", "near"), ("79.9", "near"), ("100", "spent"), ("2000", "spent")] {
+    for (minutes, level) in
+        [("29", "fine"), ("50", "fine"), ("50.01", "near"), ("79.9", "near"), ("100", "spent"), ("2000", "spent")]
+    {
         let html = page(&month(minutes).1, "", "en", now).await;
         assert!(html.contains(&format!("class=\"budget {level}\"")), "{minutes}: {html}");
     }
     let html = page(&month("64.5").1, "", "en", now).await;
-    assert!(html.contains("Budget this month: 64.5 / 100 min (64 %), at this pace 129"), "{html}");
+    assert!(html.contains("Budget (this month): 64.5 / 100 min (64%), at this pace 129 min"), "{html}");
     assert!(html.contains("width=\"645\"") && html.contains("x=\"499\" width=\"3\""), "{html}");
-    assert!(html.contains("Budget this month, LIVE_2D: 0 / 100 min (0 %)<"), "{html}");
+    assert!(html.contains("Budget (this month, LIVE_2D): 0 / 100 min (0%)<"), "{html}");
+    let html = page(&month("29").1, "", "en", now).await;
+    assert!(html.contains("29 / 100 min (29%)"), "{html}");
     let html = page(&month("64.5").1, "", "zh-CN", now).await;
-    assert!(html.contains("预算 本月: 64.5 / 100 分钟 (64 %), 按当前速度将达 129"), "{html}");
+    assert!(html.contains("预算（本月）：64.5 / 100 分钟（64%），按目前进度预计达到 129 分钟"), "{html}");
+    assert!(html.contains("2025-11 每日分钟数；最高：2025-11-03，58 分钟") && html.contains(">本月分钟数<"), "{html}");
+    assert!(html.contains("预算（本月，LIVE_2D）：0 / 100 分钟（0%）<"), "{html}");
 }
 
 #[tokio::test]
@@ -144,7 +150,7 @@ async fn minutes_are_shown_to_the_last_digit_and_by_day() {
     assert!(html.contains("<dt>Minutes this month</dt><dd>1,234,567.125</dd>"), "{html}");
     assert!(html.contains("viewBox=\"0 0 300 60\""), "30 days: {html}");
     assert!(html.contains("x=\"11\" y=\"30.0\" width=\"8\" height=\"29.0\"><title>2025-11-02: 29<"), "{html}");
-    assert!(html.contains("Minutes a day, 2025-11; most: 2025-11-03: 58<"), "{html}");
+    assert!(html.contains("Minutes per day, 2025-11; highest: 2025-11-03, 58 min<"), "{html}");
 }
 
 #[tokio::test]
@@ -194,6 +200,6 @@ async fn what_is_worst_comes_first_and_can_be_searched_for() {
         ["p119", "p110", "p111", "p112", "p113", "p114", "p115", "p116", "p117", "p118"]
     );
     let (none, html) = shown("q=P11+sales&state=ok").await;
-    assert!(none.is_empty() && html.contains("No project is like that"), "{html}");
+    assert!(none.is_empty() && html.contains("No project matches"), "{html}");
     assert!(html.contains("href=\"./?q=P11+sales\"") && html.contains("name=\"state\" value=\"ok\""), "{html}");
 }

@@ -46,7 +46,7 @@ pub(super) fn config(simulator: &Simulator, address: &std::net::SocketAddr) -> S
     let options = simulator.options();
     let mut text = format!(
         "poll: {{interval: 1m}}\n\
-         api: {{requests_per_second: 100}}\n\
+         api: {{requests_per_second: 1000}}\n\
          credentials:\n\
          \x20 simulated: {{access_key: {}, secret_key: {}}}\n\
          projects:\n",

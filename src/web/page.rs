@@ -5,7 +5,7 @@
 
 mod texts;
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use askama::Template;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -17,6 +17,12 @@ use super::negotiate::Language;
 use crate::snapshot::{self, Budget, Failure, Measure, Project, Series, Snapshot, Usage, Window, WindowValues};
 
 const STYLE: &str = include_str!("page/status.css");
+
+/// Of what is typed into the search, in characters: each word is looked for in each project.
+const LONGEST_SEARCH: usize = 200;
+
+/// How much of a window must have passed before it says where it leads.
+const ENOUGH: f64 = 0.05;
 
 /// Projects on one page.
 const PAGE_SIZE: usize = 50;
@@ -68,7 +74,7 @@ impl State {
 /// Which projects are asked for: the query of the page's address.
 #[derive(Clone, Debug, Default)]
 struct Choice {
-    /// All of these words are to be found in what is fixed about a project.
+    /// What was typed, of which all words are to be found in what is fixed about a project.
     words: String,
     state: Option<State>,
     /// The first page is 0.
@@ -80,7 +86,7 @@ impl Choice {
         let mut choice = Choice::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
-                "q" => choice.words = value.into_owned(),
+                "q" => choice.words = value.chars().take(LONGEST_SEARCH).collect(),
                 "state" => choice.state = State::ALL.into_iter().find(|state| state.name() == value),
                 "page" => choice.page = value.parse::<usize>().unwrap_or(1).saturating_sub(1),
                 _ => {}
@@ -103,16 +109,22 @@ impl Choice {
         format!("./?{}", query.finish())
     }
 
-    fn has_words_of(&self, project: &Project) -> bool {
-        let target = &project.target;
-        let mut text =
-            [&*target.name, &target.region, &target.endpoint, project.project_id().unwrap_or_default()].join("\n");
-        for (name, value) in &target.labels {
-            text.extend(["\n", name, "=", value]);
-        }
-        let text = text.to_lowercase();
-        self.words.to_lowercase().split_whitespace().all(|word| text.contains(word))
+    /// The words, in lower case, each once.
+    fn wanted(&self) -> BTreeSet<String> {
+        self.words.split_whitespace().map(str::to_lowercase).collect()
     }
+}
+
+/// Whether all words are found in what is fixed about a project.
+fn has_words(project: &Project, words: &BTreeSet<String>) -> bool {
+    let target = &project.target;
+    let mut text =
+        [&*target.name, &target.region, &target.endpoint, project.project_id().unwrap_or_default()].join("\n");
+    for (name, value) in &target.labels {
+        text.extend(["\n", name, "=", value]);
+    }
+    let text = text.to_lowercase();
+    words.iter().all(|word| text.contains(word.as_str()))
 }
 
 /// What the template is filled with.
@@ -186,7 +198,8 @@ struct Chart {
     month: String,
     width: u32,
     bars: Vec<Bar>,
-    most: Option<String>,
+    /// The day of the highest bar, and its minutes.
+    most: Option<(String, String)>,
 }
 
 struct Bar {
@@ -216,10 +229,11 @@ pub(super) fn render(
         Language::Chinese => &CHINESE,
     };
     let mut choice = Choice::parse(query);
+    let words = choice.wanted();
     let mut found: Vec<(State, &Project)> = snapshot
         .projects
         .iter()
-        .filter(|project| choice.has_words_of(project))
+        .filter(|project| has_words(project, &words))
         .map(|project| (State::of(project, now), &**project))
         .collect();
     let chip = |state: Option<State>| Chip {
@@ -312,14 +326,14 @@ fn gauge(budget: &Budget, usage: &Usage, window: &WindowValues, t: &Texts) -> Ga
     let elapsed = ((usage.at - window.bounds.start).num_seconds().max(1) as f64 / length).min(1.0);
     let forecast = used / elapsed;
     let selectors = [&budget.resource_type, &budget.business_type, &budget.user_id].into_iter().flatten();
-    let what = selectors.fold(t.window(budget.window), |what, selector| what + ", " + selector);
-    let is_ahead = !is_rolling && elapsed < 1.0 && share < 1.0 && forecast > budget.minutes;
+    let what = selectors.fold(t.window(budget.window), |what, selector| what + t.comma + selector);
+    let is_ahead = !is_rolling && (ENOUGH..1.0).contains(&elapsed) && share < 1.0 && forecast > budget.minutes;
     Gauge {
         what,
         used: grouped(used),
         minutes: grouped(budget.minutes),
         // Rounded down: a budget is at 100 % when it is spent, and not before.
-        percent: (share * 100.0).floor() as i64,
+        percent: (used * 100.0 / budget.minutes).floor() as i64,
         level: match share {
             1.0.. => "spent",
             0.8.. => "near",
@@ -334,7 +348,6 @@ fn gauge(budget: &Budget, usage: &Usage, window: &WindowValues, t: &Texts) -> Ga
 
 fn chart(days: &snapshot::Days) -> Chart {
     let date = |day: usize| days.first + Days::new(day as u64);
-    let title = |(day, minutes): (usize, &f64)| format!("{}: {}", date(day), grouped(*minutes));
     let most = days.minutes.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b)).filter(|(_, most)| **most > 0.0);
     let scale = most.map_or(0.0, |(_, most)| 58.0 / most);
     let bar = |(day, minutes): (usize, &f64)| {
@@ -343,14 +356,14 @@ fn chart(days: &snapshot::Days) -> Chart {
             x: day * 10 + 1,
             y: format!("{:.1}", 59.0 - height),
             height: format!("{height:.1}"),
-            title: title((day, minutes)),
+            title: format!("{}: {}", date(day), grouped(*minutes)),
         }
     };
     Chart {
         month: days.first.format("%Y-%m").to_string(),
         width: u32::from(days.first.num_days_in_month()) * 10,
         bars: days.minutes.iter().enumerate().map(bar).collect(),
-        most: most.map(title),
+        most: most.map(|(day, minutes)| (date(day).to_string(), grouped(*minutes))),
     }
 }
 
@@ -358,9 +371,9 @@ fn rows(usage: &Usage, t: &Texts) -> Vec<Row> {
     let row = |(at, series): (usize, &Series)| {
         let Series { resource_type, business_type, user_id, .. } = series;
         let parts = [Some(resource_type), Some(business_type), user_id.as_ref()].into_iter().flatten();
-        let parts: Vec<&str> = parts.map(String::as_str).filter(|part| !part.is_empty()).collect();
+        let parts: Vec<&str> = parts.map(|part| if part.is_empty() { "-" } else { part }).collect();
         Row {
-            name: if parts.is_empty() { "-".to_owned() } else { parts.join(" · ") },
+            name: parts.join(" · "),
             counted: match &series.measure {
                 Measure::Minutes => t.unit.to_owned(),
                 Measure::Number => t.pieces.to_owned(),

@@ -21,11 +21,9 @@ pub(super) struct Texts {
     pub now: &'static str,
     pub age: &'static str,
     pub none_known: &'static str,
-    pub minutes_of: &'static str,
     pub unit: &'static str,
     pub budget: &'static str,
     pub at_this_pace: &'static str,
-    pub daily: &'static str,
     pub most: &'static str,
     pub by_type: &'static str,
     pub series: &'static str,
@@ -44,7 +42,17 @@ pub(super) struct Texts {
     ago: (&'static str, &'static str),
     /// Before and after a length of time that is to come.
     ahead: (&'static str, &'static str),
-    /// ok, waiting, failing, stale.
+    /// Between what is said and what it is of, and so on: punctuation that is another in Chinese.
+    pub comma: &'static str,
+    pub colon: &'static str,
+    pub semicolon: &'static str,
+    pub open: &'static str,
+    pub close: &'static str,
+    /// Before and after a window, of its minutes.
+    minutes_of: (&'static str, &'static str),
+    /// Before and after a month.
+    daily: (&'static str, &'static str),
+    /// stale, failing, waiting, ok.
     state: [&'static str; 4],
     /// today, yesterday, this week, this month, last month.
     calendar: [&'static str; 5],
@@ -66,20 +74,18 @@ pub(super) const ENGLISH: Texts = Texts {
     next_poll: "Next poll",
     now: "now",
     age: "Usage as of",
-    none_known: "none known",
-    minutes_of: "Minutes",
+    none_known: "no data yet",
     unit: "min",
     budget: "Budget",
     at_this_pace: "at this pace",
-    daily: "Minutes a day,",
-    most: "most:",
+    most: "highest",
     by_type: "By type",
     series: "Type",
     counted: "Counted in",
     pieces: "number",
-    nothing_found: "No project is like that.",
+    nothing_found: "No project matches.",
     pages: "Pages",
-    overlap: "Usage is polled and cached. The windows overlap: they are not to be added up. \
+    overlap: "Usage is polled and cached. Windows overlap: do not add them up. \
         The mark on a bar shows how much of its window has passed.",
     metrics: "Metrics",
     documentation: "Documentation",
@@ -88,7 +94,14 @@ pub(super) const ENGLISH: Texts = Texts {
     units: ["s", "min", "h", "d"],
     ago: ("", " ago"),
     ahead: ("in ", ""),
-    state: ["ok", "waiting", "failing", "stale"],
+    comma: ", ",
+    colon: ": ",
+    semicolon: "; ",
+    open: " (",
+    close: ")",
+    minutes_of: ("Minutes ", ""),
+    daily: ("Minutes per day, ", ""),
+    state: ["stale", "failing", "waiting", "ok"],
     calendar: ["today", "yesterday", "this week", "this month", "last month"],
     rolling: "of the last",
 };
@@ -101,26 +114,24 @@ pub(super) const CHINESE: Texts = Texts {
     all: "全部",
     search: "搜索",
     search_hint: "项目、区域、标签……",
-    withdrawn: "最近一次完整轮询已过期：该项目的用量不再导出。",
-    last_poll: "最近轮询",
+    withdrawn: "距最近一次完整轮询已过久，该项目的用量暂停导出。",
+    last_poll: "最近一次轮询",
     not_yet: "尚未轮询",
-    next_poll: "下次轮询",
-    now: "即将开始",
-    age: "用量数据时间",
-    none_known: "暂无",
-    minutes_of: "分钟数：",
+    next_poll: "下一次轮询",
+    now: "即将进行",
+    age: "用量更新于",
+    none_known: "暂无数据",
     unit: "分钟",
     budget: "预算",
-    at_this_pace: "按当前速度将达",
-    daily: "每日分钟数，",
-    most: "最高：",
+    at_this_pace: "按目前进度预计达到",
+    most: "最高",
     by_type: "按类型查看",
     series: "类型",
     counted: "单位",
-    pieces: "数量",
+    pieces: "个数",
     nothing_found: "没有符合条件的项目。",
     pages: "分页",
-    overlap: "用量由轮询得到并缓存。各时间窗口互相重叠，不可相加。预算条上的刻度表示窗口已过去的比例。",
+    overlap: "用量由定时轮询取得并缓存。各时间窗口相互重叠，不可相加。预算条上的竖线表示该窗口的时间已过去多少。",
     metrics: "指标",
     documentation: "文档",
     ready: "是否就绪",
@@ -128,20 +139,37 @@ pub(super) const CHINESE: Texts = Texts {
     units: ["秒", "分钟", "小时", "天"],
     ago: ("", "前"),
     ahead: ("", "后"),
-    state: ["正常", "等待中", "失败", "已过期"],
+    comma: "，",
+    colon: "：",
+    semicolon: "；",
+    open: "（",
+    close: "）",
+    minutes_of: ("", "分钟数"),
+    daily: ("", " 每日分钟数"),
+    state: ["已过期", "轮询失败", "待首次轮询", "正常"],
     calendar: ["今天", "昨天", "本周", "本月", "上月"],
     rolling: "最近",
 };
 
 impl Texts {
     pub fn state(&self, state: State) -> &'static str {
-        let [ok, waiting, failing, stale] = self.state;
+        let [stale, failing, waiting, ok] = self.state;
         match state {
-            State::Ok => ok,
-            State::Waiting => waiting,
-            State::Failing => failing,
             State::Stale => stale,
+            State::Failing => failing,
+            State::Waiting => waiting,
+            State::Ok => ok,
         }
+    }
+
+    pub fn minutes_of(&self, window: &str) -> String {
+        let (before, after) = self.minutes_of;
+        format!("{before}{window}{after}")
+    }
+
+    pub fn daily(&self, month: &str) -> String {
+        let (before, after) = self.daily;
+        format!("{before}{month}{after}")
     }
 
     pub fn window(&self, window: Window) -> String {
@@ -182,16 +210,16 @@ impl Texts {
 
     pub fn reason(&self, reason: Reason) -> &'static str {
         let (english, chinese) = match reason {
-            Reason::Auth => ("The key, password or token is not accepted", "密钥、密码或令牌未被接受"),
+            Reason::Auth => ("The key, password or token is not accepted", "密钥、密码或令牌被拒绝"),
             Reason::Forbidden => ("Permission is missing", "缺少权限"),
-            Reason::BadRequest => ("The service does not accept the request", "服务不接受该请求"),
-            Reason::Throttled => ("Too many requests", "请求过多，被限流"),
+            Reason::BadRequest => ("The service does not accept the request", "服务拒绝了该请求"),
+            Reason::Throttled => ("Too many requests", "请求过于频繁，已被限流"),
             Reason::Server => ("The service failed", "云服务故障"),
-            Reason::Timeout => ("Out of time", "超时"),
-            Reason::Network => ("No answer from the network", "网络无应答"),
-            Reason::Malformed => ("An answer that is not the service's", "应答不是该服务的格式"),
+            Reason::Timeout => ("Timed out", "超时"),
+            Reason::Network => ("The service could not be reached", "网络不通，未收到应答"),
+            Reason::Malformed => ("Not an answer of the service", "应答格式异常，不像来自该服务"),
             Reason::Inconsistent => ("Pages contradict each other", "分页结果前后矛盾"),
-            Reason::Internal => ("A defect of the exporter", "导出器自身缺陷"),
+            Reason::Internal => ("A bug in the exporter", "导出器内部错误（程序缺陷）"),
         };
         if self.language == ENGLISH.language { english } else { chinese }
     }
