@@ -26,9 +26,9 @@ use metastudio_exporter::{
 
 use self::world::now;
 
-const SIGN: u64 = 98_000;
-const PARSE_AND_SUM: u64 = 793_000;
-const RENDER: u64 = 4_190_000;
+const SIGN: u64 = 103_500;
+const PARSE_AND_SUM: u64 = 851_000;
+const RENDER: u64 = 2_723_000;
 
 fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
     let mut callgrind = Callgrind::with_args(["--cache-sim=no"]);

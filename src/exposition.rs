@@ -207,7 +207,10 @@ impl Exposition {
         let snapshot = self.reader.load();
         let rendering = Rendering::new((format, Encoding::Identity), None, snapshot, (self.clock)());
         let mut body = self.body(format, Encoding::Identity, Arc::new(rendering));
-        let bytes: Vec<u8> = std::iter::from_fn(|| body.take()).flatten().collect();
+        let mut bytes = Vec::with_capacity(body.length());
+        while let Some(piece) = body.take() {
+            bytes.extend_from_slice(&piece);
+        }
         // All of it is made of strings.
         String::from_utf8(bytes).unwrap_or_default()
     }
