@@ -1,9 +1,9 @@
 //! From what is known to the bytes on the wire.
 //!
-//! Usage changes when a poll completes, not when somebody scrapes. So what is said of the projects ([`projects`]) is
-//! rendered when it has changed ([`rendering`]), compressed in segments ([`gzip`]), and shared by all scrapes until it
+//! Usage changes when a poll completes, not when somebody scrapes. So what is said of the projects (`projects`) is
+//! rendered when it has changed (`rendering`), compressed in segments (`gzip`), and shared by all scrapes until it
 //! changes again. What is always fresh, about the exporter and its process, is described to prometheus-client, whose
-//! registry encodes it as OpenMetrics, and [`text`] makes the text format of it. It comes first: so it is written to the
+//! registry encodes it as OpenMetrics, and `text` makes the text format of it. It comes first: so it is written to the
 //! network together with the first chunk of the rest. Nothing here waits for the cloud: a scrape only reads.
 
 mod body;
