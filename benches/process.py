@@ -3,7 +3,7 @@
 reload, and polling, of many projects. Prints Markdown. Everything stays on 127.0.0.1.
 
     cargo build --release
-    benches/process.py [--projects 10,300,3000,10000] [--scale 10000] [--minutes 3]
+    benches/process.py [--projects 10,300,3000,10000] [--scale 10000] [--minutes 2]
 """
 
 import argparse
@@ -110,7 +110,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--projects", default="10,300,3000,10000")
     parser.add_argument("--scale", type=int, default=10_000)
-    parser.add_argument("--minutes", type=int, default=3)
+    parser.add_argument("--minutes", type=int, default=2)
     flags = parser.parse_args()
     size = Path(BINARY).stat().st_size
     times = first_scrapes(9)

@@ -2,7 +2,7 @@
 """What a scrape costs, beside nginx serving the same bytes from a file.
 
     cargo build --release
-    benches/scrape.py [--rounds 5] [--seconds 3] [--series 160,16000,160000]
+    benches/scrape.py [--rounds 5] [--seconds 2] [--series 160,16000,160000]
 
 Needs nginx and wrk (Debian: nginx-light, wrk). Both servers run at the same time and are loaded by turns, in rounds; a
 figure is the median of the rounds, with the smallest and the largest. CPU is that of the server's processes, user and
@@ -127,7 +127,7 @@ def cpu_seconds(pids):
 def load(server, encoding, connections, seconds):
     """Requests a second, and microseconds of CPU for each."""
     before = cpu_seconds(server.pids())
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-H", f"Accept: {ACCEPT}"]
+    command = ["wrk", "-t1", "--timeout=30s", f"-c{connections}", f"-d{seconds}s", "-H", f"Accept: {ACCEPT}"]
     output = subprocess.run(
         [*command, "-H", f"Accept-Encoding: {encoding}", server.url], capture_output=True, text=True, check=True
     ).stdout
@@ -144,7 +144,7 @@ def spread(values, digits):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--series", default="160,16000,160000")
     flags = parser.parse_args()
     print("| series | encoding | bytes | connections | exporter, req/s | nginx, req/s | ratio | exporter, CPU µs | nginx, CPU µs | ratio |")
