@@ -277,27 +277,27 @@ impl PartWriter<'_> {
         let mut head = (0, 0);
         let mut has_samples = true;
         for index in 0..count {
-            let at = part_at(index, self.blocks.len());
-            if !matches!(at, PartAt::Samples(..)) {
-                if !has_samples && let Some(part) = parts.get_mut(head.0) {
-                    // Nothing but its head has been written, and nothing is said of a family without samples.
-                    part.sum = Sum::default();
-                    bytes.truncate(head.1);
-                }
-                // Between families, so that a head is in the chunk that it could be taken out of.
-                if bytes.len() >= CHUNK {
-                    chunks.push(chunk(first..index, std::mem::take(&mut bytes), &parts));
-                    first = index;
-                }
-                head = (index, bytes.len());
-                has_samples = matches!(at, PartAt::End);
-            } else if has_samples && bytes.len() >= CHUNK {
+            let is_head = !matches!(part_at(index, self.blocks.len()), PartAt::Samples(..));
+            if is_head
+                && !has_samples
+                && let Some(part) = parts.get_mut(head.0)
+            {
+                // Nothing but its head has been written, and nothing is said of a family without samples.
+                part.sum = Sum::default();
+                bytes.truncate(head.1);
+            }
+            // Not between a head and its first sample: it must be in the chunk that it could be taken out of.
+            if (is_head || has_samples) && bytes.len() >= CHUNK {
                 chunks.push(chunk(first..index, std::mem::take(&mut bytes), &parts));
                 first = index;
             }
             let start = bytes.len();
             let sum = self.write(index, &mut bytes);
-            has_samples |= matches!(at, PartAt::Samples(..)) && sum.text > 0;
+            if is_head {
+                (head, has_samples) = ((index, start), false);
+            } else {
+                has_samples |= sum.text > 0;
+            }
             parts.push(Part { start, sum });
         }
         chunks.push(chunk(first..count, bytes, &parts));
