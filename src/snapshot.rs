@@ -412,16 +412,7 @@ mod tests {
     }
 
     fn row(resource_type: &str, minutes: i64) -> Row {
-        let key = RowKey {
-            time: None,
-            resource_type: resource_type.into(),
-            business_type: "b".into(),
-            unit: Unit::Minutes,
-            sub_resource_type: String::new(),
-            charging_mode: String::new(),
-            resource_source: String::new(),
-            is_sub_resource: false,
-        };
+        let key = RowKey::new(resource_type, "b", Unit::Minutes);
         Row { key, usage: Some(minutes.into()), number: None }
     }
 

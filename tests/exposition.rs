@@ -40,16 +40,7 @@ fn target(name: &str, labels: &[(&str, &str)]) -> Target {
 }
 
 fn row(resource_type: &str, business_type: &str, unit: &str, usage: Option<&str>, number: Option<i64>) -> Row {
-    let key = RowKey {
-        time: None,
-        resource_type: resource_type.to_owned(),
-        business_type: business_type.to_owned(),
-        unit: Unit::from_api(Some(unit)),
-        sub_resource_type: String::new(),
-        charging_mode: String::new(),
-        resource_source: String::new(),
-        is_sub_resource: false,
-    };
+    let key = RowKey::new(resource_type, business_type, Unit::from_api(Some(unit)));
     Row { key, usage: usage.map(|usage| usage.parse().unwrap()), number }
 }
 

@@ -48,16 +48,7 @@ fn month(minutes: &str) -> (Writer, Reader) {
     };
     let target = Target { budgets: vec![budget(None), budget(Some("LIVE_2D"))], ..target("studio") };
     let (mut writer, reader) = snapshot::channel(vec![target]);
-    let key = RowKey {
-        time: None,
-        resource_type: String::new(),
-        business_type: "VIDEO_2D".into(),
-        unit: Unit::Minutes,
-        sub_resource_type: String::new(),
-        charging_mode: String::new(),
-        resource_source: String::new(),
-        is_sub_resource: false,
-    };
+    let key = RowKey::new("", "VIDEO_2D", Unit::Minutes);
     let mut tally = Tally::default();
     tally.add(&Row { key, usage: Some(minutes.parse().unwrap()), number: Some(3) }, None).unwrap();
     let days = snapshot::Days {

@@ -251,13 +251,7 @@ mod tests {
         Row {
             key: RowKey {
                 time: Some(format!("t{bucket}").into()),
-                resource_type: format!("r{kind}"),
-                business_type: "b".into(),
-                unit: Unit::Minutes,
-                sub_resource_type: String::new(),
-                charging_mode: String::new(),
-                resource_source: String::new(),
-                is_sub_resource: false,
+                ..RowKey::new(&format!("r{kind}"), "b", Unit::Minutes)
             },
             usage: Some(Decimal::new(usage, 2)),
             number: Some(1),

@@ -78,16 +78,7 @@ mod tests {
     const SHANGHAI: Tz = chrono_tz::Asia::Shanghai;
 
     fn row(time: &str, unit: &str, usage: &str) -> Row {
-        let key = RowKey {
-            time: Some(time.into()),
-            resource_type: "r".into(),
-            business_type: "b".into(),
-            unit: Unit::from_api(Some(unit)),
-            sub_resource_type: String::new(),
-            charging_mode: String::new(),
-            resource_source: String::new(),
-            is_sub_resource: false,
-        };
+        let key = RowKey { time: Some(time.into()), ..RowKey::new("r", "b", Unit::from_api(Some(unit))) };
         Row { key, usage: Some(usage.parse().unwrap()), number: Some(1) }
     }
 

@@ -53,6 +53,22 @@ pub struct RowKey {
     pub is_sub_resource: bool,
 }
 
+impl RowKey {
+    /// Of a bucket without a time, and of usage that is not split further nor a part of a bundle.
+    pub fn new(resource_type: &str, business_type: &str, unit: Unit) -> Self {
+        RowKey {
+            time: None,
+            resource_type: resource_type.to_owned(),
+            business_type: business_type.to_owned(),
+            unit,
+            sub_resource_type: String::new(),
+            charging_mode: String::new(),
+            resource_source: String::new(),
+            is_sub_resource: false,
+        }
+    }
+}
+
 /// One row of usage: of one bucket of time, one resource type and one business type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {

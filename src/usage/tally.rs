@@ -146,20 +146,7 @@ mod tests {
     use crate::usage::row::RowKey;
 
     fn row(unit: &str, usage: Option<Decimal>, number: Option<i64>) -> Row {
-        Row {
-            key: RowKey {
-                time: None,
-                resource_type: "r".into(),
-                business_type: "b".into(),
-                unit: Unit::from_api(Some(unit)),
-                sub_resource_type: String::new(),
-                charging_mode: String::new(),
-                resource_source: String::new(),
-                is_sub_resource: false,
-            },
-            usage,
-            number,
-        }
+        Row { key: RowKey::new("r", "b", Unit::from_api(Some(unit))), usage, number }
     }
 
     fn series(measure: Measure) -> Series {
