@@ -49,13 +49,14 @@ pub(super) fn show_usage_data(
     }
     let offset = if fault == Some(Kind::IgnoreOffset) { 0 } else { offset };
     let mut buckets = buckets(project, &parameters, start, end);
-    if let (Some(Kind::OddRows), Some((_, rows))) = (fault, buckets.first_mut()) {
-        rows.extend(odd_rows());
+    if fault == Some(Kind::OddRows) {
+        buckets.entry(start).or_default().extend(odd_rows());
     }
     Ok(page(buckets, paging, limit, offset))
 }
 
-type Bucket = (String, Vec<Value>);
+/// Rows by the time at which their bucket begins.
+type Buckets = BTreeMap<DateTime<Utc>, Vec<Value>>;
 
 /// One bucket for each day in Beijing that has usage, cut off at the range's ends.
 fn buckets(
@@ -63,9 +64,9 @@ fn buckets(
     parameters: &HashMap<String, String>,
     start: DateTime<Utc>,
     end: DateTime<Utc>,
-) -> Vec<Bucket> {
+) -> Buckets {
     let wants = |name: &str, value: &str| parameters.get(name).is_none_or(|wanted| wanted == value);
-    let mut buckets: BTreeMap<DateTime<Utc>, Vec<Value>> = BTreeMap::new();
+    let mut buckets = Buckets::new();
     for habit in &project.habits {
         let resource_type = habit.resource_type.unwrap_or_default();
         if !wants("resource_type", resource_type)
@@ -96,7 +97,7 @@ fn buckets(
             buckets.entry(day).or_default().push(row);
         }
     }
-    buckets.into_iter().map(|(day, rows)| (day.to_rfc3339_opts(SecondsFormat::Secs, true), rows)).collect()
+    buckets
 }
 
 fn day_of(instant: DateTime<Utc>) -> DateTime<Utc> {
@@ -106,27 +107,22 @@ fn day_of(instant: DateTime<Utc>) -> DateTime<Utc> {
     zone.from_local_datetime(&midnight).earliest().map_or(instant, |local| local.to_utc())
 }
 
-fn page(buckets: Vec<Bucket>, paging: Paging, limit: usize, offset: usize) -> Value {
+fn page(buckets: Buckets, paging: Paging, limit: usize, offset: usize) -> Value {
     let (count, page) = match paging {
         Paging::Buckets => (buckets.len(), buckets.into_iter().skip(offset).take(limit).collect()),
         Paging::Rows => {
-            let rows: Vec<(String, Value)> = buckets
-                .into_iter()
-                .flat_map(|(time, rows)| rows.into_iter().map(move |row| (time.clone(), row)))
-                .collect();
-            let count = rows.len();
-            let mut page: Vec<Bucket> = Vec::new();
-            for (time, row) in rows.into_iter().skip(offset).take(limit) {
-                match page.last_mut() {
-                    Some((last, rows)) if *last == time => rows.push(row),
-                    _ => page.push((time, vec![row])),
-                }
+            let count = buckets.values().map(Vec::len).sum();
+            let rows = buckets.into_iter().flat_map(|(time, rows)| rows.into_iter().map(move |row| (time, row)));
+            let mut page = Buckets::new();
+            for (time, row) in rows.skip(offset).take(limit) {
+                page.entry(time).or_default().push(row);
             }
             (count, page)
         }
     };
+    let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
     let list: Vec<Value> =
-        page.into_iter().map(|(time, rows)| json!({"time": time, "resources_usage": rows})).collect();
+        page.into_iter().map(|(time, rows)| json!({"time": text(time), "resources_usage": rows})).collect();
     json!({"count": count, "time_list": list})
 }
 
