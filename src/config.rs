@@ -19,7 +19,6 @@ pub mod web;
 
 use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use chrono_tz::Tz;
 use reqwest::Url;
 use secrecy::SecretString;
 
@@ -29,7 +28,7 @@ pub use problem::Problem;
 pub use secret::{Environment, Secret, SecretError};
 pub use shard::Shard;
 
-use crate::usage::{Budget, Window};
+use crate::usage::{Budget, Window, Zone};
 
 /// The name under which those credentials stand that are found where none are configured.
 pub const DEFAULT_CREDENTIALS: &str = "default";
@@ -42,7 +41,7 @@ pub struct Config {
     /// Windows of the projects that name none themselves, in the order of the file.
     pub windows: Vec<Window>,
     /// Where the calendar windows begin and end.
-    pub timezone: Tz,
+    pub timezone: Zone,
     /// Section `api`.
     pub api: Api,
     /// Section `credentials`, by name.

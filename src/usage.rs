@@ -6,6 +6,7 @@ pub mod failure;
 pub mod row;
 pub mod tally;
 pub mod window;
+pub mod zone;
 
 pub use budget::Budget;
 pub use days::{DaySums, Days};
@@ -13,6 +14,7 @@ pub use failure::Reason;
 pub use row::{Row, Unit};
 pub use tally::{Measure, Series, Tally};
 pub use window::{Bounds, Window};
+pub use zone::Zone;
 
 /// Tells the time: `Utc::now`, or what a test says.
 pub type Clock = fn() -> chrono::DateTime<chrono::Utc>;

@@ -65,7 +65,7 @@ projects:
     let credentials = connector.credentials("main", config.credentials["main"].clone(), Environment::default());
     let client = |project| -> Client { connector.client(project, Arc::clone(&credentials)) };
     let poller =
-        |project| Poller::new(client(project), project.clone(), config.timezone, config.poll.timeout, Utc::now);
+        |project| Poller::new(client(project), project.clone(), config.timezone.clone(), config.poll.timeout, Utc::now);
     config.projects.iter().map(poller).collect()
 }
 

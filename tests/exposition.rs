@@ -17,7 +17,7 @@ use http_body_util::BodyExt;
 use metastudio_exporter::{
     exposition::{Body, BuildInfo, ConfigStatus, ExporterStatus, Exposition, Format, HttpRequests},
     snapshot::{self, Attempt, Failure, Ignored, Reader, Target, WindowUsage, Writer},
-    usage::{Budget, Reason, Row, Tally, Unit, Window, row::RowKey},
+    usage::{Budget, Reason, Row, Tally, Unit, Window, Zone, row::RowKey},
 };
 use proptest::prelude::*;
 
@@ -47,7 +47,7 @@ fn row(resource_type: &str, business_type: &str, unit: &str, usage: Option<&str>
 fn window(window: Window, rows: &[(Option<&str>, Row)]) -> WindowUsage {
     let mut tally = Tally::default();
     rows.iter().for_each(|(user, row)| tally.add(row, *user).unwrap());
-    WindowUsage { window, bounds: window.bounds(now(), chrono_tz::Asia::Shanghai), tally, days: None }
+    WindowUsage { window, bounds: window.bounds(now(), &Zone::shanghai()), tally, days: None }
 }
 
 fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> Attempt {

@@ -40,7 +40,7 @@ async fn poller(address: SocketAddr, credentials: &str, page_size: usize) -> Pol
     let project = config.projects[0].clone();
     let credentials = connector.credentials("main", config.credentials["main"].clone(), Environment::default());
     let client = connector.client(&project, credentials);
-    Poller::new(client, project, config.timezone, config.poll.timeout, Utc::now)
+    Poller::new(client, project, config.timezone.clone(), config.poll.timeout, Utc::now)
 }
 
 fn keys(simulator: &Simulator) -> String {

@@ -47,7 +47,7 @@ pub async fn pollers(address: SocketAddr, projects: usize, accounts: usize) -> V
         .collect();
     let poller = |(index, project): (usize, &metastudio_exporter::config::Project)| {
         let client = connector.client(project, Arc::clone(&credentials[index % accounts]));
-        Arc::new(Poller::new(client, project.clone(), config.timezone, config.poll.timeout, Utc::now))
+        Arc::new(Poller::new(client, project.clone(), config.timezone.clone(), config.poll.timeout, Utc::now))
     };
     config.projects.iter().enumerate().map(poller).collect()
 }

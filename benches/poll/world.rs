@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use chrono::{DateTime, Utc};
 use metastudio_exporter::{
     snapshot::{self, Attempt, Ignored, Reader, Target, WindowUsage, Writer},
-    usage::{Tally, Window},
+    usage::{Tally, Window, Zone},
 };
 
 pub fn now() -> DateTime<Utc> {
@@ -32,7 +32,7 @@ pub fn world(count: usize, tally: &Tally) -> (Writer, Reader) {
 /// Polls a project once more.
 pub fn poll(writer: &mut Writer, index: usize, tally: &Tally) {
     let usage = |window: Window| {
-        let bounds = window.bounds(now(), chrono_tz::Asia::Shanghai);
+        let bounds = window.bounds(now(), &Zone::shanghai());
         WindowUsage { window, bounds, tally: tally.clone(), days: None }
     };
     let attempt = Attempt {

@@ -160,5 +160,5 @@ fn poller(
     project: &Project,
 ) -> anyhow::Result<Arc<Poller>> {
     let client = client(connector, credentials, project)?;
-    Ok(Arc::new(Poller::new(client, project.clone(), config.timezone, config.poll.timeout, Utc::now)))
+    Ok(Arc::new(Poller::new(client, project.clone(), config.timezone.clone(), config.poll.timeout, Utc::now)))
 }

@@ -9,7 +9,7 @@ use super::{
     endpoint::{Endpoint, REGIONS},
     read::{Node, Section},
 };
-use crate::usage::{Budget, Window};
+use crate::usage::{Budget, Window, Zone};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
@@ -29,9 +29,7 @@ pub(super) fn root(mut section: Section<'_>, directory: &Path, environment: &Env
     let windows = section
         .get("windows")
         .map_or_else(|| vec![Window::Today, Window::Yesterday, Window::ThisMonth], |node| windows(&node));
-    let timezone = section.get("timezone").and_then(|node| {
-        node.parse("a time zone by its IANA name, such as Asia/Shanghai or UTC", |text| text.parse().ok())
-    });
+    let timezone = section.get("timezone").and_then(|node| node.parse(Zone::EXPECTED, |text| text.parse().ok()));
     let api = api(section.section("api"), directory);
     let credentials: BTreeMap<String, CredentialsSource> = section
         .get("credentials")
@@ -43,7 +41,7 @@ pub(super) fn root(mut section: Section<'_>, directory: &Path, environment: &Env
     let mut config = Config {
         poll,
         windows,
-        timezone: timezone.unwrap_or(chrono_tz::Asia::Shanghai),
+        timezone: timezone.unwrap_or_else(Zone::shanghai),
         api,
         credentials,
         projects: Vec::new(),

@@ -6,7 +6,6 @@ use std::{
 };
 
 use chrono::{DateTime, SubsecRound, Utc};
-use chrono_tz::Tz;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
@@ -17,7 +16,7 @@ use crate::{
     },
     config::Project,
     snapshot::{Attempt, Failure, Ignored, Target, WindowUsage},
-    usage::{Clock, DaySums, Tally, Window},
+    usage::{Clock, DaySums, Tally, Window, Zone},
 };
 
 /// Polls one project.
@@ -25,7 +24,7 @@ use crate::{
 pub struct Poller {
     client: Client,
     project: Project,
-    timezone: Tz,
+    timezone: Zone,
     timeout: std::time::Duration,
     clock: Clock,
     /// What has been warned of, so that it is said once. A plain mutex: held to compare, never across an await.
@@ -59,7 +58,7 @@ struct Gathered {
 
 impl Poller {
     /// A poller for `project`, with `timeout` for each poll.
-    pub fn new(client: Client, project: Project, timezone: Tz, timeout: std::time::Duration, clock: Clock) -> Self {
+    pub fn new(client: Client, project: Project, timezone: Zone, timeout: std::time::Duration, clock: Clock) -> Self {
         Poller { client, project, timezone, timeout, clock, doubts: Mutex::default() }
     }
 
@@ -121,12 +120,12 @@ impl Poller {
         deadline: Instant,
         gathered: &mut Gathered,
     ) -> Result<WindowUsage, Error> {
-        let bounds = window.bounds(now, self.timezone);
+        let bounds = window.bounds(now, &self.timezone);
         let range = bounds.elapsed(now);
         let everybody = [None];
         let users: Vec<Option<&str>> = self.project.user_ids.iter().map(|id| Some(id.as_str())).collect();
         let mut tally = Tally::default();
-        let mut days = (window == Window::ThisMonth).then(|| DaySums::new(range, self.timezone));
+        let mut days = (window == Window::ThisMonth).then(|| DaySums::new(range, self.timezone.clone()));
         for &user_id in if users.is_empty() { &everybody[..] } else { &users } {
             let of_user = user_id.map_or_else(String::new, |id| format!(" of user {id}"));
             gathered.query =

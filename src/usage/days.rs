@@ -1,10 +1,9 @@
 //! How the minutes of a window spread over its days, for a picture: sums that must be right are a [`super::Tally`]'s.
 
 use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
-use chrono_tz::Tz;
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 
-use super::{Bounds, Row};
+use super::{Bounds, Row, Zone};
 
 /// Minutes of the days of a window, the day of the poll included.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +20,7 @@ pub struct Days {
 /// day in which it begins, or for the first day if that is before the window.
 #[derive(Debug)]
 pub struct DaySums {
-    zone: Tz,
+    zone: Zone,
     first: NaiveDate,
     sums: Vec<Decimal>,
     /// When the first bucket began that was met.
@@ -34,8 +33,8 @@ pub struct DaySums {
 
 impl DaySums {
     /// For a window of whole days of which `elapsed` has passed.
-    pub fn new(elapsed: Bounds, zone: Tz) -> Self {
-        let date = |instant: DateTime<Utc>| instant.with_timezone(&zone).date_naive();
+    pub fn new(elapsed: Bounds, zone: Zone) -> Self {
+        let date = |instant: DateTime<Utc>| zone.local(instant).date_naive();
         let first = date(elapsed.start);
         let last = date(elapsed.end - chrono::Duration::nanoseconds(1));
         let days = (last - first).num_days() + 1;
@@ -50,7 +49,7 @@ impl DaySums {
         let time = row.key.time.as_deref().and_then(|time| DateTime::parse_from_rfc3339(time).ok());
         let sum = time.and_then(|time| {
             self.tells_days_apart |= *self.bucket.get_or_insert(time) != time;
-            let day = (time.with_timezone(&self.zone).date_naive() - self.first).num_days();
+            let day = (self.zone.local(time.to_utc()).date_naive() - self.first).num_days();
             self.sums.get_mut(usize::try_from(day.max(0)).ok()?)
         });
         match sum.and_then(|sum| Some((sum.checked_add(minutes.ok()?)?, sum))) {
@@ -75,8 +74,6 @@ mod tests {
     use super::*;
     use crate::usage::{Unit, Window, row::RowKey};
 
-    const SHANGHAI: Tz = chrono_tz::Asia::Shanghai;
-
     fn row(time: &str, unit: &str, usage: &str) -> Row {
         let key = RowKey { time: Some(time.into()), ..RowKey::new("r", "b", Unit::from_api(Some(unit))) };
         Row { key, usage: Some(usage.parse().unwrap()), number: Some(1) }
@@ -85,7 +82,8 @@ mod tests {
     /// Of November, on its third day in Shanghai.
     fn days(rows: &[Row]) -> Option<Vec<f64>> {
         let now = DateTime::parse_from_rfc3339("2025-11-03T09:00:00+08:00").unwrap().to_utc();
-        let mut sums = DaySums::new(Window::ThisMonth.bounds(now, SHANGHAI).elapsed(now), SHANGHAI);
+        let zone = Zone::shanghai();
+        let mut sums = DaySums::new(Window::ThisMonth.bounds(now, &zone).elapsed(now), zone);
         rows.iter().for_each(|row| sums.add(row));
         let days = sums.finish()?;
         assert_eq!(days.first, NaiveDate::from_ymd_opt(2025, 11, 1).unwrap());
@@ -122,7 +120,8 @@ mod tests {
     #[test]
     fn the_first_day_of_a_month_needs_no_telling_apart() {
         let now = DateTime::parse_from_rfc3339("2025-11-01T00:00:00+08:00").unwrap().to_utc();
-        let mut sums = DaySums::new(Window::ThisMonth.bounds(now, SHANGHAI).elapsed(now), SHANGHAI);
+        let zone = Zone::shanghai();
+        let mut sums = DaySums::new(Window::ThisMonth.bounds(now, &zone).elapsed(now), zone);
         sums.add(&row("2025-10-31T16:00:00Z", "MIN", "5"));
         assert_eq!(sums.finish().unwrap().minutes, [5.0]);
     }

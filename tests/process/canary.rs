@@ -165,7 +165,8 @@ async fn debug_output_shows_no_secret() {
         let credentials = connector.credentials("main", config.credentials["main"].clone(), environment.clone());
         let client = connector.client(&config.projects[0], credentials);
         let timeout = config.poll.timeout;
-        let poller = Poller::new(client, config.projects[0].clone(), config.timezone, timeout, chrono::Utc::now);
+        let poller =
+            Poller::new(client, config.projects[0].clone(), config.timezone.clone(), timeout, chrono::Utc::now);
         let attempt = poller.poll().await;
         let shown = format!("{config:?} {environment:?} {connector:?} {poller:?} {attempt:?}");
         assert_silent(&source, "Debug", &shown);

@@ -8,7 +8,7 @@ use metastudio_exporter::{
         Options, Paging,
         history::{self, USERS},
     },
-    usage::Window,
+    usage::{Window, Zone},
 };
 
 use crate::support::{Cloud, Ended, FAST, once};
@@ -22,7 +22,7 @@ fn records(windows: &[&str], user: Option<&str>, at: chrono::DateTime<Utc>) -> R
         for habit in &project.habits {
             for name in windows {
                 let window: Window = name.parse().unwrap();
-                let bounds = window.bounds(at, chrono_tz::Asia::Shanghai).elapsed(at);
+                let bounds = window.bounds(at, &Zone::shanghai()).elapsed(at);
                 let series = format!(
                     "{{project=\"{}\",window=\"{name}\",resource_type=\"{}\",business_type=\"{}\"",
                     project.name,
@@ -66,7 +66,7 @@ async fn compare(options: Options, extra: &str, users: &[&str]) {
         let config = if users.is_empty() { config } else { config.replace("project_id", &user_ids) };
         let before = Utc::now();
         let ended = once(&config).await;
-        let day = |at: chrono::DateTime<Utc>| at.with_timezone(&chrono_tz::Asia::Shanghai).date_naive();
+        let day = |at: chrono::DateTime<Utc>| Zone::shanghai().local(at).date_naive();
         if day(before) != day(Utc::now()) {
             continue;
         }
