@@ -19,6 +19,7 @@ use hyper::{
 };
 use tokio::{
     sync::{mpsc, oneshot},
+    task::spawn_blocking,
     time::Instant,
 };
 
@@ -95,7 +96,7 @@ impl Site {
                 ..Answer::plain(StatusCode::METHOD_NOT_ALLOWED, &format!("Only {allow}.\n"))
             },
             "metrics" => self.metrics(request).await,
-            "/" => self.page(request),
+            "/" => self.page(request).await,
             "/docs" => docs(request),
             "/-/healthy" => self.healthy(),
             "/-/ready" => self.ready(),
@@ -143,13 +144,20 @@ impl Site {
         Answer { status: StatusCode::OK, content_type: format.content_type(), body, headers }
     }
 
-    fn page<B>(&self, request: &Request<B>) -> Answer {
+    async fn page<B>(&self, request: &Request<B>) -> Answer {
         let language = negotiate::language(&list(request, ACCEPT_LANGUAGE));
-        let query = request.uri().query().unwrap_or_default();
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let gzip = negotiate::gzip(&list(request, ACCEPT_ENCODING));
+        let (snapshot, telemetry_path) = (self.reader.load(), self.telemetry_path.clone());
         let (version, now) = (self.version, (self.clock)());
-        let html = page::render(&self.reader.load(), query, language, &self.telemetry_path, version, now);
-        let policy = (CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY.as_str());
-        encoded(request, "text/html; charset=utf-8", html, vec![policy, VARY_BY_LANGUAGE, in_language(language)])
+        // Of many projects it takes milliseconds, in which others are to be answered.
+        let rendered = spawn_blocking(move || {
+            let html = page::render(&snapshot, &query, language, &telemetry_path, version, now);
+            let policy = (CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY.as_str());
+            encoded("text/html; charset=utf-8", html, gzip, vec![policy, VARY_BY_LANGUAGE, in_language(language)])
+        });
+        let failed = |_| Answer::plain(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be rendered.\n");
+        rendered.await.unwrap_or_else(failed)
     }
 
     fn healthy(&self) -> Answer {
@@ -202,7 +210,8 @@ fn docs<B>(request: &Request<B>) -> Answer {
         Language::English => README,
         Language::Chinese => README_ZH_CN,
     };
-    encoded(request, PLAIN, text.to_owned(), vec![VARY_BY_LANGUAGE, in_language(language)])
+    let gzip = negotiate::gzip(&list(request, ACCEPT_ENCODING));
+    encoded(PLAIN, text.to_owned(), gzip, vec![VARY_BY_LANGUAGE, in_language(language)])
 }
 
 const VARY_BY_LANGUAGE: (HeaderName, &str) = (VARY, "Accept-Encoding, Accept-Language");
@@ -217,15 +226,15 @@ fn list<B>(request: &Request<B>, name: HeaderName) -> String {
     values.filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",")
 }
 
-/// An answer in the encoding that the client prefers.
-fn encoded<B>(
-    request: &Request<B>,
+/// An answer, compressed if it is to be.
+fn encoded(
     content_type: &'static str,
     text: String,
+    gzip: bool,
     mut headers: Vec<(HeaderName, &'static str)>,
 ) -> Answer {
     let text = text.into_bytes();
-    let compressed = negotiate::gzip(&list(request, ACCEPT_ENCODING)).then(|| gzip(&text)).flatten();
+    let compressed = gzip.then(|| compress(&text)).flatten();
     headers.extend(compressed.is_some().then_some((CONTENT_ENCODING, "gzip")));
     Answer { status: StatusCode::OK, content_type, body: compressed.unwrap_or(text).into(), headers }
 }
@@ -243,7 +252,7 @@ fn respond(answer: Answer) -> Response<Body> {
     response
 }
 
-fn gzip(text: &[u8]) -> Option<Vec<u8>> {
+fn compress(text: &[u8]) -> Option<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::default());
     encoder.write_all(text).ok()?;
     encoder.finish().ok()
