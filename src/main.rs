@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Runtime::new()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(commands::run(cli));
     // A name that is being looked up, or a file on a dead mount, must not hold up the end.
     runtime.shutdown_background();

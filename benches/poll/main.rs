@@ -31,9 +31,10 @@ use self::{
     server::Server,
 };
 
-const ROUNDS: usize = 7;
+/// Many short ones: what else the machine does then hits all peers of a round.
+const ROUNDS: usize = 21;
 /// Polls of a peer in a round.
-const POLLS: usize = 3_200;
+const POLLS: usize = 800;
 const CONCURRENCY: usize = 32;
 
 const BATCH_PROJECTS: usize = 1000;
@@ -43,7 +44,7 @@ const LATENCY: Duration = Duration::from_millis(100);
 
 /// The official SDK, where it is installed.
 const PYTHON: &str = "target/ci-venv/bin/python";
-const PYTHON_POLLS: usize = 200;
+const PYTHON_POLLS: usize = 100;
 
 /// What one peer did in one round.
 struct Measured {
@@ -86,13 +87,33 @@ fn processor_time() -> Duration {
     clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap()
 }
 
+/// As the program polls.
 fn one_thread() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// As the program runs.
 fn all_threads() -> Runtime {
     Builder::new_multi_thread().enable_all().build().unwrap()
+}
+
+/// The least work of all, but for one poll at a time only.
+fn blocking() -> Box<dyn FnMut() -> Option<Measured>> {
+    let mut server = Server::start(Duration::ZERO);
+    Box::new(move || {
+        let address = server.address;
+        Some(measure(&mut server, POLLS, || bare::poll_blocking(address, POLLS)))
+    })
+}
+
+fn bare(concurrency: usize) -> Box<dyn FnMut() -> Option<Measured>> {
+    let mut server = Server::start(Duration::ZERO);
+    let runtime = one_thread();
+    Box::new(move || {
+        let address = server.address;
+        let polls = (0..concurrency).map(|_| bare::poll(address, POLLS / concurrency));
+        let run = || drop(runtime.block_on(async { polls.collect::<JoinSet<()>>().join_all().await }));
+        Some(measure(&mut server, POLLS, run))
+    })
 }
 
 fn exporter(runtime: Runtime, concurrency: usize) -> Box<dyn FnMut() -> Option<Measured>> {
@@ -127,29 +148,17 @@ async fn poll_once(pollers: Vec<Arc<Poller>>, concurrency: usize) {
 }
 
 fn cost() {
+    const BLOCKING: &str = "bare socket that blocks, one at a time";
     const ONE: &str = "bare socket, one at a time";
-    const MANY: &str = "bare sockets, 32 at a time on one thread";
-    let mut for_one = Server::start(Duration::ZERO);
-    let mut for_many = Server::start(Duration::ZERO);
-    let bare_one = move || {
-        let address = for_one.address;
-        Some(measure(&mut for_one, POLLS, || bare::poll_blocking(address, POLLS)))
-    };
-    let runtime = one_thread();
-    let bare_many = move || {
-        let address = for_many.address;
-        let polls = (0..CONCURRENCY).map(|_| bare::poll(address, POLLS / CONCURRENCY));
-        let run = || drop(runtime.block_on(async { polls.collect::<JoinSet<()>>().join_all().await }));
-        Some(measure(&mut for_many, POLLS, run))
-    };
+    const MANY: &str = "bare sockets, 32 at a time";
     let mut peers = [
-        Peer::new(ONE, ONE, Box::new(bare_one)),
-        Peer::new("exporter, one at a time", ONE, exporter(all_threads(), 1)),
-        Peer::new("exporter, one at a time on one thread", ONE, exporter(one_thread(), 1)),
-        Peer::new(MANY, MANY, Box::new(bare_many)),
-        Peer::new("exporter, 32 at a time", MANY, exporter(all_threads(), CONCURRENCY)),
-        Peer::new("exporter, 32 at a time on one thread", MANY, exporter(one_thread(), CONCURRENCY)),
-        Peer::new("official SDK for Python, one at a time", ONE, Box::new(python(Server::start(Duration::ZERO)))),
+        Peer::new(BLOCKING, BLOCKING, blocking()),
+        Peer::new(ONE, ONE, bare(1)),
+        Peer::new("exporter, one at a time", ONE, exporter(one_thread(), 1)),
+        Peer::new(MANY, MANY, bare(CONCURRENCY)),
+        Peer::new("exporter, 32 at a time", MANY, exporter(one_thread(), CONCURRENCY)),
+        Peer::new("exporter, 32 at a time on all cores", MANY, exporter(all_threads(), CONCURRENCY)),
+        Peer::new("official SDK for Python, one at a time", BLOCKING, python()),
     ];
     for round in 0..=ROUNDS {
         for peer in &mut peers {
@@ -162,19 +171,23 @@ fn cost() {
     }
     println!("### Processor time of a poll\n");
     println!("Sign, request, parse and sum one page of {} days x 4 rows; medians of {ROUNDS} rounds of", page::DAYS);
-    println!("{POLLS} polls. Connections are those of all rounds.\n");
-    println!("| peer | CPU a poll | spread | x floor | wall a poll | connections |");
-    println!("|---|---|---|---|---|---|");
+    println!(
+        "{POLLS} polls, with the quartiles; each round is compared with the floor of the same round. Connections are"
+    );
+    println!("those of all rounds. All on one thread, as the program polls, but for the one that is not.\n");
+    println!("| peer | CPU a poll, µs | x floor | wall a poll, µs | connections |");
+    println!("|---|---:|---:|---:|---:|");
     for peer in &peers {
         let Some(floor) = peers.iter().find(|other| other.name == peer.floor) else { continue };
-        peer.print(floor.processor().1);
+        peer.print(floor);
     }
     println!();
 }
 
 /// Polls with the official SDK, in a process that says how much processor time its polls took.
-fn python(mut server: Server) -> impl FnMut() -> Option<Measured> {
-    move || {
+fn python() -> Box<dyn FnMut() -> Option<Measured>> {
+    let mut server = Server::start(Duration::ZERO);
+    Box::new(move || {
         let connections = server.connections();
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/poll/sdk.py");
         let polls = PYTHON_POLLS.to_string();
@@ -186,7 +199,7 @@ fn python(mut server: Server) -> impl FnMut() -> Option<Measured> {
         let mut seconds = text.split_whitespace().map(|word| Duration::from_secs_f64(word.parse().unwrap()));
         let (processor, wall) = (seconds.next()?, seconds.next()?);
         Some(Measured { polls: PYTHON_POLLS, processor, wall, connections: server.connections() - connections })
-    }
+    })
 }
 
 impl Peer {
@@ -194,29 +207,26 @@ impl Peer {
         Peer { name, floor, poll, rounds: Vec::new() }
     }
 
-    /// Microseconds of processor time a poll: least, median and most.
-    fn processor(&self) -> (f64, f64, f64) {
-        spread(self.timed().map(|round| micros(round.processor, round.polls)))
-    }
-
-    /// The rounds after the one that warms up.
+    /// The rounds after the one that warms up, the last one first.
     fn timed(&self) -> impl Iterator<Item = &Measured> {
         self.rounds.iter().rev().take(ROUNDS)
     }
 
-    fn print(&self, floor: f64) {
+    /// Microseconds of processor time a poll, of each of them.
+    fn processor(&self) -> impl Iterator<Item = f64> {
+        self.timed().map(|round| micros(round.processor, round.polls))
+    }
+
+    fn print(&self, floor: &Peer) {
         if self.rounds.is_empty() {
-            println!("| {} | not installed | | | | |", self.name);
+            println!("| {} | not installed | | | |", self.name);
             return;
         }
-        let (least, median, most) = self.processor();
-        let (_, wall, _) = spread(self.timed().map(|round| micros(round.wall, round.polls)));
+        let cost = spread(self.processor(), 1);
+        let times = spread(self.processor().zip(floor.processor()).map(|(own, floor)| own / floor), 2);
+        let wall = spread(self.timed().map(|round| micros(round.wall, round.polls)), 1);
         let connections: usize = self.rounds.iter().map(|round| round.connections).sum();
-        let times = median / floor;
-        println!(
-            "| {} | {median:.1} µs | {least:.1} to {most:.1} | {times:.2} | {wall:.1} µs | {connections} |",
-            self.name
-        );
+        println!("| {} | {cost} | {times} | {wall} | {connections} |", self.name);
     }
 }
 
@@ -224,11 +234,12 @@ fn micros(time: Duration, polls: usize) -> f64 {
     time.as_secs_f64() * 1e6 / polls as f64
 }
 
-/// Least, median and most.
-fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
+/// The median, and the quartiles.
+fn spread(values: impl Iterator<Item = f64>, digits: usize) -> String {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
-    (sorted[0], sorted[sorted.len() / 2], sorted[sorted.len() - 1])
+    let [lower, median, upper] = [1, 2, 3].map(|quarter| sorted[sorted.len() * quarter / 4]);
+    format!("{median:.digits$} ({lower:.digits$}–{upper:.digits$})")
 }
 
 /// Many projects, each polled once, by a service that takes its time.
@@ -236,21 +247,21 @@ fn batch() {
     let mut rounds = Vec::new();
     for _ in 0..BATCH_ROUNDS {
         let mut server = Server::start(LATENCY);
-        let runtime = all_threads();
+        let runtime = one_thread();
         let pollers = runtime.block_on(exporter::pollers(server.address, BATCH_PROJECTS, BATCH_ACCOUNTS));
         let run = || runtime.block_on(poll_once(pollers, CONCURRENCY));
         rounds.push(measure(&mut server, BATCH_PROJECTS, run));
     }
     let ideal = (LATENCY * BATCH_PROJECTS.div_ceil(CONCURRENCY) as u32).as_secs_f64();
-    let (least, median, most) = spread(rounds.iter().map(|round| round.wall.as_secs_f64()));
-    let (_, processor, _) = spread(rounds.iter().map(|round| micros(round.processor, round.polls)));
+    let wall = spread(rounds.iter().map(|round| round.wall.as_secs_f64()), 3);
+    let times = spread(rounds.iter().map(|round| round.wall.as_secs_f64() / ideal), 3);
+    let processor = spread(rounds.iter().map(|round| micros(round.processor, round.polls)), 1);
     let connections: Vec<String> = rounds.iter().map(|round| round.connections.to_string()).collect();
     println!("### {BATCH_PROJECTS} projects, {LATENCY:?} latency, {CONCURRENCY} at a time\n");
     println!("Each project once, as `once` does, with {BATCH_ACCOUNTS} accounts; {BATCH_ROUNDS} rounds, each with new");
     println!("connections. The network alone takes {ideal:.1} s.\n");
-    println!("| wall | spread | x network | CPU a poll | connections, each round |");
-    println!("|---|---|---|---|---|");
-    let times = median / ideal;
+    println!("| wall, s | x network | CPU a poll, µs | connections, each round |");
+    println!("|---|---|---|---|");
     let connections = connections.join(", ");
-    println!("| {median:.3} s | {least:.3} to {most:.3} | {times:.3} | {processor:.1} µs | {connections} |\n");
+    println!("| {wall} | {times} | {processor} | {connections} |\n");
 }

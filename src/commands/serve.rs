@@ -1,5 +1,6 @@
 //! `serve`: poll and serve, until a signal.
 
+mod background;
 mod reload;
 mod systemd;
 
@@ -143,22 +144,25 @@ pub(super) async fn until_signal(
     let Entrance { listeners, guard } = entrance;
     let server = Server { site: Arc::clone(&site), guard, limits: LIMITS, connections: CONNECTIONS };
     let mut serving = tokio::spawn(server.serve(listeners, stop.clone()));
-    let mut polling = AbortOnDropHandle::new(tokio::spawn(schedule::run(plan, new_plans, writer, Utc::now)));
     let reloader = Reloader { origin, environment, fleet, plans, config, reader: reader.clone() };
-    let mut reloading = AbortOnDropHandle::new(tokio::spawn(reloader.run(hangup, reload_requests)));
+    let mut polling = background::run(async move {
+        tokio::select! {
+            () = schedule::run(plan, new_plans, writer, Utc::now) => "polling",
+            () = reloader.run(hangup, reload_requests) => "reloading",
+        }
+    })?;
     let notifying = AbortOnDropHandle::new(tokio::spawn(systemd::run(reader)));
     tokio::select! {
         () = signals.next() => {}
         // None of them ends by itself unless it is broken; a daemon that only half works must not go on.
         ended = &mut serving => bail!("the server ended by itself: {ended:?}"),
-        ended = &mut polling => bail!("polling ended by itself: {ended:?}"),
-        ended = &mut reloading => bail!("reloading ended by itself: {ended:?}"),
+        ended = &mut polling => bail!("{} ended by itself", ended.unwrap_or("polling or reloading")),
     }
 
     tracing::info!("shutting down");
     systemd::stopping();
     site.stopping.store(true, Ordering::Relaxed);
-    drop((notifying, reloading, polling, reload));
+    drop((notifying, polling, reload));
     stop.cancel();
     tokio::select! {
         _ = serving => {}
