@@ -22,7 +22,7 @@ use crate::snapshot::{Project, Snapshot};
 const BLOCK: usize = 32;
 
 /// Chunks end after this many bytes, but between parts.
-const CHUNK: usize = 128 << 10;
+const CHUNK: usize = 64 << 10;
 
 /// How the bytes of a rendering are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
