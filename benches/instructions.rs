@@ -8,6 +8,8 @@
 
 #[path = "poll/page.rs"]
 mod page;
+#[path = "poll/work.rs"]
+mod work;
 #[path = "poll/world.rs"]
 mod world;
 
@@ -15,11 +17,6 @@ use std::hint::black_box;
 
 use gungraun::{Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 use metastudio_exporter::{
-    cloud::{
-        pages::Pages,
-        signing::{self, Payload},
-        wire::Page,
-    },
     exposition::{Exposition, Format},
     usage::Tally,
 };
@@ -40,47 +37,19 @@ fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
 
 #[library_benchmark(config = at_most(SIGN))]
 fn sign() -> String {
-    let query = signing::canonical_query(black_box(&[
-        ("start_time", "2025-11-01T00:00:00Z"),
-        ("end_time", "2025-12-01T00:00:00Z"),
-        ("limit", "1000"),
-        ("offset", "0"),
-    ]));
-    let headers = [
-        ("x-project-id", "5f0d1e2c3b4a59687786a5b4c3d2e101"),
-        ("host", "metastudio.cn-north-4.myhuaweicloud.com"),
-        ("x-sdk-date", "20251201T000000Z"),
-    ];
-    let request = signing::Request {
-        method: "GET",
-        path: "/v1/5f0d1e2c3b4a59687786a5b4c3d2e101/data-analysis",
-        query: &query,
-        headers: black_box(&headers),
-        payload: Payload::Signed(b""),
-    };
-    signing::authorization("BENCHMARKACCESSKEY", "benchmarksecretkeybenchmarksecretkey0000", headers[2].1, &request)
+    work::sign()
 }
 
 // A page of thirty days with four rows each.
 #[library_benchmark(config = at_most(PARSE_AND_SUM))]
 #[bench::page(setup = page::page)]
 fn parse_and_sum(page: String) -> (String, Tally) {
-    let tally = tally(black_box(&page));
+    let tally = work::parse_and_sum(black_box(&page));
     (page, tally)
 }
 
-fn tally(page: &str) -> Tally {
-    let mut pages = Pages::new(1000, now());
-    pages.add(Page::parse(page.as_bytes()).unwrap()).unwrap();
-    let mut tally = Tally::default();
-    for row in &pages.answer.rows {
-        tally.add(row, None).unwrap();
-    }
-    tally
-}
-
 fn exposition() -> Exposition {
-    let (_, reader) = world::world(20, &tally(&page::page()));
+    let (_, reader) = world::world(20, &work::parse_and_sum(&page::page()));
     Exposition::of_projects(reader, now)
 }
 
