@@ -16,6 +16,7 @@ pub mod reach;
 pub mod retry;
 pub mod signing;
 pub mod throttle;
+mod tls;
 pub mod usage_api;
 pub mod wire;
 

@@ -11,9 +11,9 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use reqwest::{
-    Certificate, Proxy, StatusCode,
+    Proxy, StatusCode,
     header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue},
-    redirect, tls,
+    redirect,
 };
 use secrecy::ExposeSecret;
 use thiserror::Error;
@@ -29,6 +29,7 @@ use super::{
     retry::Retries,
     signing::{self, Payload},
     throttle::Throttle,
+    tls,
     wire::Unreadable,
 };
 use crate::{
@@ -114,8 +115,14 @@ impl Response {
 
 /// The connections to the cloud cannot be set up as configured.
 #[derive(Debug, Error)]
-#[error("api.ca_file or api.proxy: {}", chain(.0))]
-pub struct SetupError(#[from] reqwest::Error);
+pub enum SetupError {
+    /// What is wrong with the certificates.
+    #[error("api.ca_file: {0}")]
+    Ca(String),
+    /// What is wrong with the rest, which leaves the proxy.
+    #[error("api.proxy: {}", chain(.0))]
+    Proxy(#[from] reqwest::Error),
+}
 
 impl Connector {
     /// Builds the connections' common part.
@@ -141,15 +148,14 @@ impl Connector {
     }
 
     fn with(api: Api, clock: Clock, keys: Arc<Keys>, throttles: Arc<Throttles>) -> Result<Self, SetupError> {
-        let certificates = Certificate::from_pem_bundle(&api.ca)?;
+        let tls = tls::client_config(&api.ca)?;
         let builder = || {
             reqwest::Client::builder()
                 .user_agent(concat!("metastudio-exporter/", env!("CARGO_PKG_VERSION")))
                 .redirect(redirect::Policy::none())
                 // The signature covers the Host header as HTTP/1.1 sends it (contract, 3.7).
                 .http1_only()
-                .tls_version_min(tls::Version::TLS_1_2)
-                .tls_certs_merge(certificates.clone())
+                .tls_backend_preconfigured(tls.clone())
                 .connect_timeout(api.request_timeout)
         };
         let direct = builder().no_proxy().build()?;

@@ -130,6 +130,26 @@ async fn only_a_certificate_that_is_trusted_will_do() {
 }
 
 #[tokio::test]
+async fn a_system_without_cas_is_said_to_be_one() {
+    let cloud = Cloud::new(&[]).await;
+    let front = Front::new(&cloud).await;
+    let nothing = [("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/nowhere")];
+    let warning = "there are no CA certificates";
+    let own = format!("http://{}", cloud.address);
+    let ended = run_with(&config(&cloud, &own, "page_size: 1000"), &["once"], &nothing).await;
+    assert_eq!(ended.code, Some(0), "nothing needs one: {}", ended.stderr);
+    assert!(ended.stderr.contains(warning), "{}", ended.stderr);
+
+    let endpoint = format!("https://localhost:{}", front.address.port());
+    let ended = run_with(&config(&cloud, &endpoint, "page_size: 1000"), &["once"], &nothing).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains(warning) && ended.stderr.contains("invalid peer certificate"), "{}", ended.stderr);
+    let ended = run_with(&config(&cloud, &endpoint, &front.trusted()), &["once"], &nothing).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!ended.stderr.contains(warning), "{}", ended.stderr);
+}
+
+#[tokio::test]
 async fn proxies_are_those_of_the_environment_or_of_the_configuration() {
     let cloud = Cloud::new(&[]).await;
     let front = Front::new(&cloud).await;
