@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from scrape import BINARY, Exporter, fetch, free_port, started
+from scrape import BINARY, Exporter, fetch, free_port, spread, started
 
 
 def kilobytes(pid):
@@ -48,6 +48,18 @@ def first_scrapes(rounds):
     return times
 
 
+def idle(directory, cloud, rounds):
+    """KiB that are resident with ten projects, after their polls and a scrape, in so many processes."""
+    sizes = []
+    for _ in range(rounds):
+        exporter = Exporter(directory, cloud, 10)
+        fetch(exporter.url, "gzip")
+        sizes.append(kilobytes(exporter.process.pid))
+        exporter.process.terminate()
+        exporter.process.wait()
+    return sizes
+
+
 def memory(directory, cloud, projects):
     exporter = Exporter(directory, cloud, projects)
     pid = exporter.process.pid
@@ -72,7 +84,8 @@ def samples(text, name):
 def scale(directory, cloud, projects, minutes):
     """Many projects in one process, polled every minute, for so many minutes."""
     exporter = Exporter(directory, cloud, projects, interval="1m", windows="today")
-    log = sorted(directory.glob("metastudio-exporter-*.log"), key=lambda path: path.stat().st_mtime)[-1]
+    # At the start all are polled at once; within one and a half intervals, each has its own place.
+    time.sleep(90)
     before, start = samples(fetch(exporter.url, "identity"), "metastudio_polls_total"), time.monotonic()
     ages, costs = [], []
     while time.monotonic() < start + minutes * 60:
@@ -91,7 +104,7 @@ def scale(directory, cloud, projects, minutes):
     reloaded = None
     while reloaded is None and time.monotonic() < deadline:
         time.sleep(0.2)
-        reloaded = re.search(r'message="configuration reloaded".* duration=(\S+)', log.read_text())
+        reloaded = re.search(r'message="configuration reloaded".* duration=(\S+)', exporter.log.read_text())
     size = kilobytes(exporter.process.pid)
     exporter.process.terminate()
     exporter.process.wait()
@@ -115,17 +128,16 @@ def main():
     size = Path(BINARY).stat().st_size
     times = first_scrapes(9)
     print("### The process\n")
+    print("Medians of 9 (smallest–largest).\n")
     print("| what | figure |\n|---|---:|")
-    print(f"| program, MiB | {size / 1048576:.1f} |")
-    print(
-        "| start of the demo to its first complete scrape, ms, median of 9 (smallest–largest) "
-        f"| {statistics.median(times):.0f} ({min(times):.0f}–{max(times):.0f}) |\n"
-    )
+    print(f"| program, MiB | {size / 1048576:.2f} |")
+    print(f"| start of the demo to its first complete scrape, ms | {spread(times, 0)} |")
     with tempfile.TemporaryDirectory() as path:
         directory = Path(path)
         command = [BINARY, "simulate", "--web.listen-address=127.0.0.1:0"]
-        simulator, cloud = started(command, r"is at (http://\S+)", directory)
+        simulator, cloud, _ = started(command, r"is at (http://\S+)", directory)
         try:
+            print(f"| memory with 10 projects, MiB (RSS) | {spread([size / 1024 for size in idle(directory, cloud, 9)], 2)} |\n")
             print("Memory in KiB (RSS): after the polls, after a scrape with gzip, after one without as well, and after 5 and")
             print("15 s of 32 scrapers. Bytes a series: what both encodings take beyond the first line, for each series more.\n")
             print("| projects | series | polled | gzip | both | 32 scrapers, 5 s | 15 s | bytes a series |")

@@ -46,14 +46,14 @@ def free_port():
 
 
 def started(command, pattern, directory):
-    """A program, and the first group of what it says once it is up."""
+    """A program, the first group of what it says once it is up, and the file with all that it says."""
     output = directory / f"{Path(command[0]).name}-{free_port()}.log"
     process = subprocess.Popen(command, stdout=open(output, "w"), stderr=subprocess.STDOUT, env={"PATH": os.environ["PATH"]})
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         found = re.search(pattern, output.read_text())
         if found:
-            return process, found.group(1)
+            return process, found.group(1), output
         time.sleep(0.05)
     raise SystemExit(f"{command}: {output.read_text()}")
 
@@ -81,7 +81,7 @@ class Exporter:
             lines.append(f"  - {{name: project-{n:05}, region: cn-north-4, endpoint: '{cloud}', project_id: {project_id}}}")
         config.write_text("\n".join(lines) + "\n")
         command = [BINARY, f"--config.file={config}", "--web.listen-address=127.0.0.1:0"]
-        self.process, address = started(command, r"address=(127\.0\.0\.1:\d+)", directory)
+        self.process, address, self.log = started(command, r"address=(127\.0\.0\.1:\d+)", directory)
         self.url = f"http://{address}/metrics"
         while True:
             try:
@@ -153,7 +153,7 @@ def main():
         directory = Path(path)
         # nginx's workers may be somebody else.
         directory.chmod(0o755)
-        simulator, cloud = started([BINARY, "simulate", "--web.listen-address=127.0.0.1:0"], r"is at (http://\S+)", directory)
+        simulator, cloud, _ = started([BINARY, "simulate", "--web.listen-address=127.0.0.1:0"], r"is at (http://\S+)", directory)
         running = [simulator]
         try:
             for wanted in map(int, flags.series.split(",")):
