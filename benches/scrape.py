@@ -67,11 +67,11 @@ def fetch(url, encoding):
 class Exporter:
     """An exporter that has polled so many projects; unless told otherwise it will not poll again while this runs."""
 
-    def __init__(self, directory, cloud, projects, interval="24h", windows="today, yesterday, this_month"):
+    def __init__(self, directory, cloud, projects, interval="24h", windows="today, yesterday, this_month", rate=1000):
         config = directory / f"config-{projects}.yaml"
         lines = [
             f"poll: {{interval: {interval}, concurrency: 32}}",
-            "api: {requests_per_second: 1000}",
+            f"api: {{requests_per_second: {rate}}}",
             f"windows: [{windows}]",
             f"credentials: {{main: {{{KEYS}}}}}",
             "projects:",
@@ -81,6 +81,7 @@ class Exporter:
             lines.append(f"  - {{name: project-{n:05}, region: cn-north-4, endpoint: '{cloud}', project_id: {project_id}}}")
         config.write_text("\n".join(lines) + "\n")
         command = [BINARY, f"--config.file={config}", "--web.listen-address=127.0.0.1:0"]
+        start = time.monotonic()
         self.process, address, self.log = started(command, r"address=(127\.0\.0\.1:\d+)", directory)
         self.url = f"http://{address}/metrics"
         while True:
@@ -89,6 +90,7 @@ class Exporter:
                 break
             except urllib.error.HTTPError:
                 time.sleep(0.1)
+        self.seconds_to_ready = time.monotonic() - start
 
     def pids(self):
         return [self.process.pid]
