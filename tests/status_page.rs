@@ -90,6 +90,7 @@ async fn page(reader: &Reader, query: &str, language: &str, clock: Clock) -> Str
         reload: None,
         stopping: AtomicBool::new(false),
         clock,
+        rendering: Arc::default(),
     };
     let request = Request::get(format!("/?{query}")).header("accept-language", language).body(()).unwrap();
     let response = site.answer(&request).await;

@@ -137,6 +137,7 @@ pub(super) async fn until_signal(
         reload: web.enable_lifecycle.then(|| reload.clone()),
         stopping: AtomicBool::new(false),
         clock: Utc::now,
+        rendering: Arc::default(),
     });
 
     let stop = CancellationToken::new();

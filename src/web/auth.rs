@@ -1,7 +1,7 @@
 //! Basic authentication against bcrypt hashes.
 //!
 //! A hash is meant to cost much, so what was right once is remembered, and what is wrong is worked out one at a time
-//! beside the threads that serve: a flood of wrong passwords slows down neither scrapes nor polls.
+//! beside the thread that serves: a flood of wrong passwords slows down neither scrapes nor polls.
 
 use std::{
     collections::{BTreeMap, HashSet},

@@ -18,7 +18,7 @@ use hyper::{
     },
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Mutex, mpsc, oneshot},
     task::spawn_blocking,
     time::Instant,
 };
@@ -58,6 +58,8 @@ pub struct Site {
     pub stopping: AtomicBool,
     /// Tells the page the time.
     pub clock: Clock,
+    /// Held while a page is rendered: one at a time, lest pages take the processors from scrapes and polls.
+    pub rendering: Arc<Mutex<()>>,
 }
 
 /// An answer before it is dressed in headers.
@@ -148,10 +150,12 @@ impl Site {
         let language = negotiate::language(&list(request, ACCEPT_LANGUAGE));
         let query = request.uri().query().unwrap_or_default().to_owned();
         let gzip = negotiate::gzip(&list(request, ACCEPT_ENCODING));
-        let (snapshot, telemetry_path) = (self.reader.load(), self.telemetry_path.clone());
-        let (version, now) = (self.version, (self.clock)());
+        let telemetry_path = self.telemetry_path.clone();
+        let alone = Arc::clone(&self.rendering).lock_owned().await;
+        let (snapshot, version, now) = (self.reader.load(), self.version, (self.clock)());
         // Of many projects it takes milliseconds, in which others are to be answered.
         let rendered = spawn_blocking(move || {
+            let _alone = alone;
             let html = page::render(&snapshot, &query, language, &telemetry_path, version, now);
             let policy = (CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY.as_str());
             encoded("text/html; charset=utf-8", html, gzip, vec![policy, VARY_BY_LANGUAGE, in_language(language)])

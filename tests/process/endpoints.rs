@@ -96,6 +96,7 @@ pub fn empty_site() -> Site {
         reload: None,
         stopping: AtomicBool::new(false),
         clock: Utc::now,
+        rendering: Arc::default(),
     }
 }
 
