@@ -7,8 +7,8 @@ use std::{
 
 use tokio::runtime::Handle;
 
-/// A future that is finished in a task of its own if it is dropped before it is ready. Until then it costs neither a
-/// task nor the way to another thread and back, which costs a noticeable part of a poll (`benches/poll`).
+/// A future that is finished in a task of its own if it is dropped before it is ready. Until then it is polled where it
+/// stands, and costs no task.
 pub(super) struct Detached<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
 
 impl<T: Send + 'static> Detached<T> {

@@ -146,24 +146,21 @@ pub(super) async fn until_signal(
     let server = Server { site: Arc::clone(&site), guard, limits: LIMITS, connections: CONNECTIONS };
     let mut serving = tokio::spawn(server.serve(listeners, stop.clone()));
     let reloader = Reloader { origin, environment, fleet, plans, config, reader: reader.clone() };
-    let mut polling = background::run(async move {
-        tokio::select! {
-            () = schedule::run(plan, new_plans, writer, Utc::now) => "polling",
-            () = reloader.run(hangup, reload_requests) => "reloading",
-        }
-    })?;
+    let mut polling = background::run("polling", schedule::run(plan, new_plans, writer, Utc::now))?;
+    let mut reloading = background::run("reloading", reloader.run(hangup, reload_requests))?;
     let notifying = AbortOnDropHandle::new(tokio::spawn(systemd::run(reader)));
     tokio::select! {
         () = signals.next() => {}
         // None of them ends by itself unless it is broken; a daemon that only half works must not go on.
         ended = &mut serving => bail!("the server ended by itself: {ended:?}"),
-        ended = &mut polling => bail!("{} ended by itself", ended.unwrap_or("polling or reloading")),
+        ended = &mut polling => bail!("polling ended by itself: {ended:?}"),
+        ended = &mut reloading => bail!("reloading ended by itself: {ended:?}"),
     }
 
     tracing::info!("shutting down");
     systemd::stopping();
     site.stopping.store(true, Ordering::Relaxed);
-    drop((notifying, polling, reload));
+    drop((notifying, reloading, polling, reload));
     stop.cancel();
     tokio::select! {
         _ = serving => {}
