@@ -3,7 +3,10 @@
 use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveTime, Offset, Utc};
-use jiff::{Timestamp, civil, tz::TimeZone};
+use jiff::{
+    Timestamp, civil,
+    tz::{TimeZone, TimeZoneDatabase},
+};
 use thiserror::Error;
 
 /// A time zone of the IANA database, which is part of the program.
@@ -32,8 +35,8 @@ impl Zone {
         instant.with_timezone(&offset.unwrap_or_else(|| Utc.fix()))
     }
 
-    /// The first instant of a local day. Of a midnight that comes twice, the first counts; one that a change of clocks
-    /// skips is when they are changed.
+    /// Where a local day begins. Of a midnight that comes twice, the first counts; one that a change of clocks skips is
+    /// moved on by as much as is skipped.
     pub fn midnight(&self, date: NaiveDate) -> DateTime<Utc> {
         let timestamp = civil_date(date).and_then(|date| self.0.to_timestamp(date.into()).ok());
         let instant = timestamp.and_then(|timestamp| DateTime::from_timestamp(timestamp.as_second(), 0));
@@ -51,7 +54,7 @@ impl FromStr for Zone {
     type Err = NotAZone;
 
     fn from_str(name: &str) -> Result<Self, NotAZone> {
-        let zone = TimeZone::get(name).ok().filter(|zone| !zone.is_unknown());
+        let zone = TimeZoneDatabase::bundled().get(name).ok().filter(|zone| !zone.is_unknown());
         zone.map(Zone).ok_or(NotAZone)
     }
 }
