@@ -14,15 +14,20 @@ use super::client::SetupError;
 /// A certificate in `ca` cannot be used.
 pub(super) fn client_config(ca: &[u8]) -> Result<ClientConfig, SetupError> {
     let mut roots = RootCertStore::empty();
-    // What of the system's cannot be read is no concern of ours, as long as the cloud's CA is not among it.
-    roots.add_parsable_certificates(load_native_certs().certs);
+    let system = load_native_certs();
+    roots.add_parsable_certificates(system.certs);
     for certificate in CertificateDer::pem_slice_iter(ca) {
         let certificate = certificate.map_err(|error| SetupError::Ca(error.to_string()))?;
         roots.add(certificate).map_err(|error| SetupError::Ca(error.to_string()))?;
     }
+    for error in &system.errors {
+        tracing::debug!(%error, "a CA certificate of the system cannot be used");
+    }
     if roots.is_empty() {
+        let error = system.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
         tracing::warn!(
-            "there are no CA certificates, so no https endpoint can be trusted: install ca-certificates, or set api.ca_file"
+            "there are no CA certificates{error}, so no https endpoint can be trusted: install ca-certificates, \
+             correct SSL_CERT_FILE or SSL_CERT_DIR if one is set, or set api.ca_file"
         );
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
