@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let rounds = first.map_or(ROUNDS, |rounds| rounds.parse().unwrap());
-    tokio::runtime::Runtime::new().unwrap().block_on(soak(rounds))
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(soak(rounds))
 }
 
 async fn soak(rounds: usize) -> ExitCode {

@@ -16,15 +16,28 @@ use metastudio_exporter::{
     },
     usage::Tally,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::exporter::{ACCESS_KEY, PAGE_SIZE, PROJECT_ID, SECRET_KEY};
 
-/// A poll after the other over one blocking socket, which is the least work.
-pub fn poll_blocking(address: SocketAddr, polls: usize) {
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
+pub fn connect_blocking(address: SocketAddr) -> std::net::TcpStream {
+    let stream = std::net::TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();
-    let host = address.to_string();
+    stream
+}
+
+pub async fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// A poll after the other over one blocking socket, which is the least work.
+pub fn poll_blocking(stream: &mut std::net::TcpStream, polls: usize) {
+    let host = stream.peer_addr().unwrap().to_string();
     let mut answer = Vec::new();
     for _ in 0..polls {
         let (start, end) = range(Utc::now());
@@ -43,11 +56,9 @@ pub fn poll_blocking(address: SocketAddr, polls: usize) {
     }
 }
 
-/// The same over a socket of tokio's, for many at a time.
-pub async fn poll(address: SocketAddr, polls: usize) {
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    let host = address.to_string();
+/// The same over a socket of tokio's, for many at a time. Gives the socket back.
+pub async fn poll(mut stream: TcpStream, polls: usize) -> TcpStream {
+    let host = stream.peer_addr().unwrap().to_string();
     let mut answer = Vec::new();
     for _ in 0..polls {
         let (start, end) = range(Utc::now());
@@ -62,6 +73,7 @@ pub async fn poll(address: SocketAddr, polls: usize) {
         };
         assert!(sum(body, end).series().count() > 0);
     }
+    stream
 }
 
 /// The last thirty days.
