@@ -2,7 +2,7 @@
 """What a scrape costs, beside nginx serving the same bytes from a file.
 
     cargo build --release
-    benches/scrape.py [--rounds 5] [--seconds 2] [--series 160,16000,160000]
+    benches/scrape.py [--rounds 9] [--seconds 2] [--series 160,16000,160000]
 
 Needs nginx and wrk (Debian: nginx-light, wrk). Both servers run at the same time and are loaded by turns, in rounds; a
 figure is the median of the rounds, with the smallest and the largest. CPU is that of the server's processes, user and
@@ -145,10 +145,12 @@ def spread(values, digits):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--series", default="160,16000,160000")
     flags = parser.parse_args()
+    print(f"Median (smallest–largest) of {flags.rounds} rounds of {flags.seconds} s. CPU is that of the server for each request;")
+    print("the load generator shares the machine.\n")
     print("| series | encoding | bytes | connections | exporter, req/s | nginx, req/s | ratio | exporter, CPU µs | nginx, CPU µs | ratio |")
     print("|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as path:
