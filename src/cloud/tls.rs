@@ -17,8 +17,7 @@ pub(super) fn client_config(ca: &[u8]) -> Result<ClientConfig, SetupError> {
     let system = load_native_certs();
     roots.add_parsable_certificates(system.certs);
     for certificate in CertificateDer::pem_slice_iter(ca) {
-        let certificate = certificate.map_err(|error| SetupError::Ca(error.to_string()))?;
-        roots.add(certificate).map_err(|error| SetupError::Ca(error.to_string()))?;
+        roots.add(certificate.map_err(unusable)?).map_err(unusable)?;
     }
     for error in &system.errors {
         tracing::debug!(%error, "a CA certificate of the system cannot be used");
@@ -31,8 +30,12 @@ pub(super) fn client_config(ca: &[u8]) -> Result<ClientConfig, SetupError> {
         );
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().map_err(|error| SetupError::Ca(error.to_string()))?;
+    let builder = builder.with_safe_default_protocol_versions().map_err(unusable)?;
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".into()];
     Ok(config)
+}
+
+fn unusable(error: impl ToString) -> SetupError {
+    SetupError::Ca(error.to_string())
 }

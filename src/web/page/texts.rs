@@ -163,13 +163,11 @@ impl Texts {
     }
 
     pub fn minutes_of(&self, window: &str) -> String {
-        let (before, after) = self.minutes_of;
-        format!("{before}{window}{after}")
+        around(self.minutes_of, window)
     }
 
     pub fn daily(&self, month: &str) -> String {
-        let (before, after) = self.daily;
-        format!("{before}{month}{after}")
+        around(self.daily, month)
     }
 
     pub fn window(&self, window: Window) -> String {
@@ -187,13 +185,11 @@ impl Texts {
     }
 
     pub fn ago(&self, length: chrono::Duration) -> String {
-        let (before, after) = self.ago;
-        format!("{before}{}{after}", self.length(length))
+        around(self.ago, &self.length(length))
     }
 
     pub fn ahead(&self, length: chrono::Duration) -> String {
-        let (before, after) = self.ahead;
-        format!("{before}{}{after}", self.length(length))
+        around(self.ahead, &self.length(length))
     }
 
     /// In the largest unit of which there are two at least.
@@ -223,4 +219,9 @@ impl Texts {
         };
         if self.language == ENGLISH.language { english } else { chinese }
     }
+}
+
+/// A text between what comes before it and after it in a language.
+fn around((before, after): (&str, &str), text: &str) -> String {
+    format!("{before}{text}{after}")
 }
