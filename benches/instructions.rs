@@ -8,8 +8,10 @@
 
 #[path = "poll/page.rs"]
 mod page;
-#[path = "poll/work.rs"]
-mod work;
+#[path = "poll/signature.rs"]
+mod signature;
+#[path = "poll/sum.rs"]
+mod sum;
 #[path = "poll/world.rs"]
 mod world;
 
@@ -37,19 +39,19 @@ fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
 
 #[library_benchmark(config = at_most(SIGN))]
 fn sign() -> String {
-    work::sign()
+    signature::sign()
 }
 
 // A page of thirty days with four rows each.
 #[library_benchmark(config = at_most(PARSE_AND_SUM))]
 #[bench::page(setup = page::page)]
 fn parse_and_sum(page: String) -> (String, Tally) {
-    let tally = work::parse_and_sum(black_box(&page));
+    let tally = sum::parse_and_sum(black_box(page.as_bytes()), now());
     (page, tally)
 }
 
 fn exposition() -> Exposition {
-    let (_, reader) = world::world(20, &work::parse_and_sum(&page::page()));
+    let (_, reader) = world::world(20, &sum::parse_and_sum(page::page().as_bytes(), now()));
     Exposition::of_projects(reader, now)
 }
 

@@ -6,8 +6,10 @@
 
 #[path = "poll/page.rs"]
 mod page;
-#[path = "poll/work.rs"]
-mod work;
+#[path = "poll/signature.rs"]
+mod signature;
+#[path = "poll/sum.rs"]
+mod sum;
 #[path = "poll/world.rs"]
 mod world;
 
@@ -61,16 +63,16 @@ impl Measurement for ProcessorTime {
 
 fn poll(criterion: &mut Criterion<ProcessorTime>) {
     let mut group = criterion.benchmark_group("poll");
-    group.bench_function("sign a request", |bench| bench.iter(work::sign));
+    group.bench_function("sign a request", |bench| bench.iter(signature::sign));
     let page = page::page();
     let name = format!("parse and sum a page of {} rows", 4 * page::DAYS);
-    group.bench_function(name, |bench| bench.iter(|| work::parse_and_sum(black_box(&page))));
+    group.bench_function(name, |bench| bench.iter(|| sum::parse_and_sum(black_box(page.as_bytes()), now())));
 }
 
 /// The first scrape after so many projects of so many were polled.
 fn scrape(criterion: &mut Criterion<ProcessorTime>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let tally = work::parse_and_sum(&page::page());
+    let tally = sum::parse_and_sum(page::page().as_bytes(), now());
     let mut group = criterion.benchmark_group("scrape");
     group.sample_size(20);
     for (count, changed) in [(MANY, 1), (ALL, ALL)] {

@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from scrape import BINARY, Exporter, fetch, free_port, spread, started
+from scrape import BINARY, Exporter, fetch, free_port, load, spread, started
 
 
 def kilobytes(pid):
@@ -55,8 +55,7 @@ def idle(directory, cloud, rounds):
         exporter = Exporter(directory, cloud, 10)
         fetch(exporter.url, "gzip")
         sizes.append(kilobytes(exporter.process.pid))
-        exporter.process.terminate()
-        exporter.process.wait()
+        exporter.stop()
     return sizes
 
 
@@ -68,12 +67,11 @@ def memory(directory, cloud, projects):
     compressed = kilobytes(pid)
     series = series_of(fetch(exporter.url, "identity"))
     both = kilobytes(pid)
-    subprocess.run(["wrk", "-t1", "-c32", "-d5s", "-H", "Accept-Encoding: gzip", exporter.url], stdout=subprocess.DEVNULL, check=True)
+    load(exporter, "gzip", 32, 5)
     first = kilobytes(pid)
-    subprocess.run(["wrk", "-t1", "-c32", "-d10s", "-H", "Accept-Encoding: gzip", exporter.url], stdout=subprocess.DEVNULL, check=True)
+    load(exporter, "gzip", 32, 10)
     second = kilobytes(pid)
-    exporter.process.terminate()
-    exporter.process.wait()
+    exporter.stop()
     return series, polled, compressed, both, first, second
 
 
@@ -107,8 +105,7 @@ def scale(directory, cloud, projects, minutes):
         time.sleep(0.2)
         reloaded = re.search(r'message="configuration reloaded".* duration=(\S+)', exporter.log.read_text())
     size = kilobytes(exporter.process.pid)
-    exporter.process.terminate()
-    exporter.process.wait()
+    exporter.stop()
     print(f"### {projects:,} projects in one process, polled every minute\n")
     print(f"One window each, for {minutes} min; the simulated cloud and the scrapes share the machine.\n")
     print("| what | figure |\n|---|---:|")

@@ -95,6 +95,10 @@ class Exporter:
     def pids(self):
         return [self.process.pid]
 
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
 
 class Nginx:
     """nginx with the bytes that the exporter serves."""

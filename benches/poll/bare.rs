@@ -7,21 +7,20 @@ use std::{
 };
 
 use chrono::{DateTime, Duration, Utc};
-use metastudio_exporter::{
-    cloud::{
-        pages::Pages,
-        signing::{self, Payload},
-        usage_api::timestamp,
-        wire::Page,
-    },
-    usage::Tally,
+use metastudio_exporter::cloud::{
+    signing::{self, Payload},
+    usage_api::timestamp,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use super::exporter::{ACCESS_KEY, PAGE_SIZE, PROJECT_ID, SECRET_KEY};
+use super::{
+    exporter::{ACCESS_KEY, PROJECT_ID, SECRET_KEY},
+    page::PAGE_SIZE,
+    sum::parse_and_sum,
+};
 
 pub fn connect_blocking(address: SocketAddr) -> std::net::TcpStream {
     let stream = std::net::TcpStream::connect(address).unwrap();
@@ -52,7 +51,7 @@ pub fn poll_blocking(stream: &mut std::net::TcpStream, polls: usize) {
                 break body;
             }
         };
-        assert!(sum(body, end).series().count() > 0);
+        assert!(parse_and_sum(body, end).series().count() > 0);
     }
 }
 
@@ -71,7 +70,7 @@ pub async fn poll(mut stream: TcpStream, polls: usize) -> TcpStream {
                 break body;
             }
         };
-        assert!(sum(body, end).series().count() > 0);
+        assert!(parse_and_sum(body, end).series().count() > 0);
     }
     stream
 }
@@ -110,15 +109,4 @@ fn body(answer: &[u8]) -> Option<&[u8]> {
     assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
     let length = text.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
     answer.get(head + 4..head + 4 + length.parse::<usize>().unwrap())
-}
-
-/// Parses and sums a page.
-fn sum(body: &[u8], end: DateTime<Utc>) -> Tally {
-    let mut pages = Pages::new(PAGE_SIZE, end);
-    pages.add(Page::parse(body).unwrap()).unwrap();
-    let mut tally = Tally::default();
-    for row in &pages.answer.rows {
-        tally.add(row, None).unwrap();
-    }
-    tally
 }

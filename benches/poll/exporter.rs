@@ -8,11 +8,13 @@ use metastudio_exporter::{
     config::{Config, Environment, load_text},
     polling::Poller,
 };
+
+use super::page::PAGE_SIZE;
+
 /// What all peers sign with and ask for.
 pub const ACCESS_KEY: &str = "BENCHMARKACCESSKEY";
 pub const SECRET_KEY: &str = "benchmarksecretkeybenchmarksecretkey0000";
 pub const PROJECT_ID: &str = "5f0d1e2c3b4a59687786a5b4c3d2e101";
-pub const PAGE_SIZE: usize = 1000;
 
 /// A configuration of so many projects that share so many accounts, each project with one window.
 async fn config(address: SocketAddr, projects: usize, accounts: usize) -> Config {

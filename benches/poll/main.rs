@@ -8,6 +8,7 @@ mod bare;
 mod exporter;
 mod page;
 mod server;
+mod sum;
 
 use std::{
     process::Command,

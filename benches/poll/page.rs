@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+/// Entries of a page, at the most.
+pub const PAGE_SIZE: usize = 1000;
+
 /// Days in the page, which are the entries of its list.
 pub const DAYS: usize = 30;
 

@@ -1,17 +1,8 @@
-//! The parts of a poll that are neither network nor waiting.
+//! What a poll does before its request.
 
 use std::hint::black_box;
 
-use metastudio_exporter::{
-    cloud::{
-        pages::Pages,
-        signing::{self, Payload},
-        wire::Page,
-    },
-    usage::Tally,
-};
-
-use super::world::now;
+use metastudio_exporter::cloud::signing::{self, Payload};
 
 /// Signs the request for a page.
 pub fn sign() -> String {
@@ -34,15 +25,4 @@ pub fn sign() -> String {
         payload: Payload::Signed(b""),
     };
     signing::authorization("BENCHMARKACCESSKEY", "benchmarksecretkeybenchmarksecretkey0000", headers[2].1, &request)
-}
-
-/// Reads a page, and adds its rows up.
-pub fn parse_and_sum(page: &str) -> Tally {
-    let mut pages = Pages::new(1000, now());
-    pages.add(Page::parse(page.as_bytes()).unwrap()).unwrap();
-    let mut tally = Tally::default();
-    for row in &pages.answer.rows {
-        tally.add(row, None).unwrap();
-    }
-    tally
 }

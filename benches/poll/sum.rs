@@ -1,0 +1,20 @@
+//! What a poll does with an answer.
+
+use chrono::{DateTime, Utc};
+use metastudio_exporter::{
+    cloud::{pages::Pages, wire::Page},
+    usage::Tally,
+};
+
+use super::page::PAGE_SIZE;
+
+/// Reads the only page of an answer that came at `now`, and adds its rows up.
+pub fn parse_and_sum(page: &[u8], now: DateTime<Utc>) -> Tally {
+    let mut pages = Pages::new(PAGE_SIZE, now);
+    pages.add(Page::parse(page).unwrap()).unwrap();
+    let mut tally = Tally::default();
+    for row in &pages.answer.rows {
+        tally.add(row, None).unwrap();
+    }
+    tally
+}
