@@ -8,17 +8,8 @@ pub mod client;
 pub mod credentials;
 mod detached;
 pub mod error;
-mod exchange;
-pub mod lockout;
-pub mod pages;
-mod project_id;
-pub mod reach;
-pub mod retry;
-pub mod signing;
-pub mod throttle;
-mod tls;
+pub mod transport;
 pub mod usage_api;
-pub mod wire;
 
 pub use client::{Client, Connector};
 pub use error::Error;

@@ -2,7 +2,6 @@
 
 mod check;
 mod demo;
-mod fleet;
 mod once;
 mod serve;
 mod simulate;

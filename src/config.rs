@@ -7,15 +7,14 @@ mod chain;
 mod credentials;
 pub mod effective;
 pub mod endpoint;
-mod file;
+pub(crate) mod file;
 pub mod load;
 mod problem;
 pub mod profile;
-mod read;
+pub(crate) mod read;
 mod secret;
 mod sections;
 pub mod shard;
-pub mod web;
 
 use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, time::Duration};
 
@@ -149,7 +148,7 @@ impl PartialEq for Api {
 #[derive(Clone, Debug, PartialEq)]
 pub enum CredentialsSource {
     /// An access key and a secret key.
-    Keys(Keys),
+    Keys(KeyPair),
     /// A token that somebody else renews.
     Token(Secret),
     /// An IAM user, whose tokens the exporter obtains and renews.
@@ -166,7 +165,7 @@ pub enum CredentialsSource {
 
 /// A key pair.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Keys {
+pub struct KeyPair {
     /// AK.
     pub access_key: Secret,
     /// SK.

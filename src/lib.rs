@@ -7,9 +7,9 @@
 //! 3. [`cloud`] asks ShowUsageData for a window, signs, retries, pages, and hands back rows, complete or not at all.
 //! 4. [`usage`] is what those rows mean: windows, units, exact sums.
 //! 5. [`snapshot`] keeps what is known of every project: immutable, swapped whole.
-//! 6. [`exposition`] writes the snapshot down as OpenMetrics or text; [`web`] hands that to whoever scrapes.
+//! 6. [`exposition`] writes the snapshot down as OpenMetrics or text; [`site`] hands that to whoever scrapes.
 //!
-//! A scrape only reads: `web` and `exposition` cannot reach the cloud. [`commands`] wires the rooms together for
+//! A scrape only reads: `site` and `exposition` cannot reach the cloud. [`commands`] wires the rooms together for
 //! each subcommand of [`cli`], and [`simulator`] is a cloud to try them on.
 
 pub mod cli;
@@ -23,6 +23,7 @@ pub mod polling;
 pub mod snapshot;
 
 pub mod exposition;
-pub mod web;
+pub mod server;
+pub mod site;
 
 pub mod simulator;

@@ -8,21 +8,25 @@ use std::{
 };
 
 /// A room, as the beginning of its files' paths below `src`, and the rooms it may import besides itself.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("cli", &[]),
-    ("commands", &["cli", "config", "usage", "cloud", "polling", "snapshot", "exposition", "web", "simulator"]),
+    (
+        "commands",
+        &["cli", "config", "usage", "cloud", "polling", "snapshot", "exposition", "server", "site", "simulator"],
+    ),
     ("config", &["usage"]),
     ("usage", &[]),
     ("cloud", &["config", "usage"]),
     ("polling", &["config", "cloud", "usage", "snapshot"]),
     ("snapshot", &["usage"]),
     ("exposition", &["snapshot"]),
-    ("web", &["exposition", "snapshot", "config"]),
+    ("site", &["exposition", "snapshot", "config", "server"]),
+    ("server", &["exposition", "config", "site"]),
     ("simulator", &[]),
 ];
 
 /// Where time, files and the network are arguments, if anything.
-const PURE: [&str; 2] = ["usage", "cloud/signing"];
+const PURE: [&str; 2] = ["usage", "cloud/transport/signing"];
 const IMPURE: [&str; 8] =
     ["tokio", "reqwest", "std::fs", "std::net", "std::env", "Utc::now", "SystemTime", "Instant::now"];
 

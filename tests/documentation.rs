@@ -12,6 +12,7 @@ use clap::CommandFactory;
 use metastudio_exporter::{
     cli::Cli,
     config::{self, Environment, Problem, effective},
+    server,
 };
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use yaml_rust2::{Yaml, YamlLoader};
@@ -562,7 +563,7 @@ async fn the_table_of_the_web_configuration_is_what_the_code_reads() {
     let nonsense = "{nonsense: 1, tls_server_config: {nonsense: 1}, http_server_config: {nonsense: 1},
         rate_limit: {nonsense: 1}}";
     fs::write(&path, nonsense).unwrap();
-    let problems = config::web::load_web(&path).await.problems;
+    let problems = server::config::load_web(&path).await.problems;
     let mut known = BTreeSet::new();
     for (section, keys) in known_keys(&problems) {
         known.extend(keys.into_iter().map(|key| format!("{section}{key}")));

@@ -12,12 +12,12 @@ use http_body_util::BodyExt;
 use hyper::Request;
 use metastudio_exporter::{
     exposition::{Exposition, HttpRequests},
+    site::Routes,
     snapshot::{
         self, Attempt, Bounds, Budget, Clock, Failure, Ignored, Reader, Reason, Tally, Target, Window, WindowUsage,
         Writer,
     },
     usage::{Row, Unit, row::RowKey},
-    web::Site,
 };
 
 fn now() -> DateTime<Utc> {
@@ -81,7 +81,7 @@ fn forbidden() -> Failure {
 
 /// The page at `clock`, in the language that is asked for.
 async fn page(reader: &Reader, query: &str, language: &str, clock: Clock) -> String {
-    let site = Site {
+    let site = Routes {
         exposition: Exposition::of_projects(reader.clone(), clock),
         reader: reader.clone(),
         version: "0",

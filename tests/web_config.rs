@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use metastudio_exporter::web::Guard;
+use metastudio_exporter::server::WebPolicy;
 use rcgen::{CertificateParams, CertifiedKey, KeyPair, generate_simple_self_signed};
 use tempfile::TempDir;
 
@@ -44,7 +44,7 @@ fn corpus(name: &str) -> (TempDir, Vec<PathBuf>) {
 async fn good_ones() {
     let (_directory, files) = corpus("good");
     for file in files {
-        let guard = Guard::new(Some(file.clone()), false).await;
+        let guard = WebPolicy::new(Some(file.clone()), false).await;
         let guard = guard.unwrap_or_else(|problems| panic!("{}: {problems:?}", file.display()));
         let names_tls = fs::read_to_string(&file).unwrap().contains("tls_server_config");
         assert_eq!(guard.speaks_tls(), names_tls, "{}", file.display());
@@ -58,7 +58,9 @@ async fn bad_ones_and_what_is_wrong_with_them() {
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
         let expected: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# error: ")).collect();
-        let Err(problems) = Guard::new(Some(file.clone()), false).await else { panic!("{} is good", file.display()) };
+        let Err(problems) = WebPolicy::new(Some(file.clone()), false).await else {
+            panic!("{} is good", file.display())
+        };
         let found: Vec<String> = problems.iter().map(ToString::to_string).collect();
         for problem in &expected {
             assert!(found.iter().any(|found| found.contains(problem)), "{}: {problem} in {found:?}", file.display());
@@ -66,6 +68,6 @@ async fn bad_ones_and_what_is_wrong_with_them() {
         assert_eq!(found.len(), expected.len(), "{}: {found:?}", file.display());
         assert!(!found.concat().contains("hunter2"), "{found:?}");
     }
-    let nowhere = Guard::new(Some("/nowhere/web.yaml".into()), false).await.unwrap_err();
+    let nowhere = WebPolicy::new(Some("/nowhere/web.yaml".into()), false).await.unwrap_err();
     assert!(nowhere[0].to_string().starts_with("/nowhere/web.yaml: cannot be read"), "{nowhere:?}");
 }

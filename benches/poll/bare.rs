@@ -8,7 +8,7 @@ use std::{
 
 use chrono::{DateTime, Duration, Utc};
 use metastudio_exporter::cloud::{
-    signing::{self, Payload},
+    transport::signing::{self, Payload},
     usage_api::timestamp,
 };
 use tokio::{

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use metastudio_exporter::cloud::signing::{self, Payload};
+use metastudio_exporter::cloud::transport::signing::{self, Payload};
 
 /// Signs the request for a page.
 pub fn sign() -> String {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use metastudio_exporter::{
-    cloud::{pages::Pages, wire::Page},
+    cloud::usage_api::{pages::Pages, wire::Page},
     usage::Tally,
 };
 

@@ -1,6 +1,6 @@
 //! The HTTP client: one GET with everything that makes it safe to send.
 //!
-//! Each attempt waits for its turn ([`Throttle`]) and for leave to use the key ([`Keys`]), is signed afresh, and is
+//! Each attempt waits for its turn ([`Throttle`]) and for leave to use the key ([`Lockout`]), is signed afresh, and is
 //! bounded in time and size. Redirects are not followed.
 
 use std::{
@@ -20,17 +20,21 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    credentials::{Credentials, Identity, Scope},
+    credentials::{
+        Credentials, Identity, Scope,
+        lockout::Lockout,
+        project_id::{self, ProjectId},
+    },
     detached::Detached,
     error::{Error, Service},
-    exchange::{Answer, Http, chain, excerpt, exchange, in_parentheses},
-    lockout::Keys,
-    project_id::{self, ProjectId},
-    retry::Retries,
-    signing::{self, Payload},
-    throttle::Throttle,
-    tls,
-    wire::Unreadable,
+    transport::{
+        exchange::{Answer, Http, chain, excerpt, exchange, in_parentheses},
+        retry::Retries,
+        signing::{self, Payload},
+        throttle::Throttle,
+        tls,
+    },
+    usage_api::wire::Unreadable,
 };
 use crate::{
     config::{Api, CredentialsSource, Endpoint, Environment, Project},
@@ -43,7 +47,7 @@ pub struct Connector {
     http: Http,
     api: Api,
     clock: Clock,
-    keys: Arc<Keys>,
+    keys: Arc<Lockout>,
     throttles: Arc<Throttles>,
 }
 
@@ -65,7 +69,7 @@ pub struct Client {
     /// The id of the project that bears the region's name, shared with all who need it.
     of_region: Arc<ProjectId>,
     region: String,
-    keys: Arc<Keys>,
+    keys: Arc<Lockout>,
     throttle: Arc<Throttle>,
     api: Api,
     clock: Clock,
@@ -147,7 +151,7 @@ impl Connector {
         Self::with(api.clone(), self.clock, Arc::clone(&self.keys), throttles).map(Some)
     }
 
-    fn with(api: Api, clock: Clock, keys: Arc<Keys>, throttles: Arc<Throttles>) -> Result<Self, SetupError> {
+    fn with(api: Api, clock: Clock, keys: Arc<Lockout>, throttles: Arc<Throttles>) -> Result<Self, SetupError> {
         let tls = tls::client_config(&api.ca)?;
         let builder = || {
             reqwest::Client::builder()

@@ -5,9 +5,11 @@ mod cache;
 mod ecs_agency;
 mod iam_user;
 mod keys;
+pub mod lockout;
 mod oidc;
 mod pod_identity;
 mod profile;
+pub(super) mod project_id;
 mod temporary;
 mod token;
 
@@ -23,15 +25,12 @@ use secrecy::{ExposeSecret, SecretString};
 use self::{
     cache::{Cache, Fetched},
     iam_user::TokenIssuer,
-};
-use super::{
-    error::Error,
-    exchange::Http,
-    lockout::{self, Fingerprint},
+    lockout::{Fingerprint, Lockout},
     project_id::ProjectId,
 };
+use super::{error::Error, transport::exchange::Http};
 use crate::{
-    config::{CredentialsSource, EcsAgency, Environment, Keys, Oidc, PodIdentity, Profile, Secret},
+    config::{CredentialsSource, EcsAgency, Environment, KeyPair, Oidc, PodIdentity, Profile, Secret},
     usage::Clock,
 };
 
@@ -106,7 +105,7 @@ pub struct Credentials {
 #[derive(Debug)]
 enum Source {
     /// Read anew each time: whoever rotates it writes it.
-    Keys(Keys),
+    Keys(KeyPair),
     /// Read anew each time.
     Token(Secret),
     /// Read anew each time.
@@ -133,7 +132,7 @@ impl Credentials {
         environment: Environment,
         clock: Clock,
         http: Http,
-        keys: Arc<lockout::Keys>,
+        keys: Arc<Lockout>,
     ) -> Self {
         let temporary = |issuer, http| Source::Temporary { issuer, http, cache: Cache::new(temporary::MARGIN) };
         let source = match source {

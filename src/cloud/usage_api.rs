@@ -3,18 +3,23 @@
 //! `GET /v1/{project_id}/data-analysis` (contract, 1.1 to 1.5). Filters are not sent: whether `unit` filters or
 //! converts is undocumented, and what comes back unfiltered is complete.
 
+pub mod pages;
+pub mod wire;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use tokio::time::Instant;
 
-use super::{
-    client::{Client, RequestLog},
-    error::{Error, Service},
+use self::{
     pages::{Next, Pages},
     wire::Page,
 };
+use super::{
+    client::{Client, RequestLog},
+    error::{Error, Service},
+};
 use crate::usage::Bounds;
 
-pub use super::pages::{Answer, Doubt};
+pub use self::pages::{Answer, Doubt};
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]

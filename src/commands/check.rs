@@ -8,7 +8,7 @@ use super::Origin;
 use crate::{
     cli::Check,
     config::{self, Config, Environment, effective},
-    web::Guard,
+    server::WebPolicy,
 };
 
 /// Prints to standard output, and gives exit code 0 where the configuration is valid, and works if that is asked; else 1.
@@ -32,7 +32,7 @@ pub(super) async fn run(flags: &Check, environment: &Environment) -> anyhow::Res
     super::print(&text)?;
     let mut web_is_valid = true;
     if let Some(path) = &flags.web_config_file
-        && let Err(problems) = Guard::new(Some(path.clone()), false).await
+        && let Err(problems) = WebPolicy::new(Some(path.clone()), false).await
     {
         for problem in &problems {
             super::print(&format!("error: web configuration: {problem}\n"))?;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Origin, print,
-    serve::{self, Entrance, Signals},
+    serve::{self, Listeners, Signals},
     simulate, valid,
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
 /// Runs until a signal; says on standard output where to look and what to try.
 pub(super) async fn run(flags: &Demo) -> anyhow::Result<ExitCode> {
     let signals = Signals::new()?;
-    let entrance = Entrance::new(&flags.web).await?;
+    let entrance = Listeners::new(&flags.web).await?;
     let simulator = Simulator::new(Options::default());
     let stop = CancellationToken::new();
     let cloud = simulator.spawn(stop.clone()).await.context("cannot start the simulated cloud")?;

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use chrono::Utc;
 
-use super::{Origin, fleet::Fleet, print, valid};
+use super::{Origin, print, valid};
 use crate::{
     cli::{Once, OutputFormat},
     config::Environment,
     exposition::{Exposition, Format},
-    polling::schedule,
+    polling::{Fleet, schedule},
     snapshot,
 };
 

@@ -22,17 +22,15 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::reload::Reloader;
-use super::{BUILD, Origin, Valid, fleet::Fleet, valid};
+use super::{BUILD, Origin, Valid, valid};
 use crate::{
     cli::{Serve, Web},
     config::{Environment, Shard},
     exposition::{ConfigStatus, ExporterStatus, Exposition, HttpRequests},
-    polling::schedule,
+    polling::{Fleet, schedule},
+    server::{self, CONNECTIONS, LIMITS, Server, WebPolicy},
+    site::Routes,
     snapshot,
-    web::{
-        Guard, Site,
-        server::{self, CONNECTIONS, LIMITS, Server},
-    },
 };
 
 pub(super) async fn run(flags: &Serve, environment: Environment) -> anyhow::Result<ExitCode> {
@@ -47,7 +45,7 @@ pub(super) async fn run(flags: &Serve, environment: Environment) -> anyhow::Resu
         () = signals.next() => return Ok(ExitCode::SUCCESS),
     };
     let valid = valid(loaded)?;
-    let entrance = Entrance::new(&flags.web).await?;
+    let entrance = Listeners::new(&flags.web).await?;
     until_signal(origin, valid, &flags.web, entrance, environment, signals, Some(hangup)).await
 }
 
@@ -72,15 +70,15 @@ impl Signals {
 }
 
 /// Where clients come in, and who may.
-pub(super) struct Entrance {
+pub(super) struct Listeners {
     pub listeners: Vec<TcpListener>,
-    guard: Arc<Guard>,
+    guard: Arc<WebPolicy>,
 }
 
-impl Entrance {
+impl Listeners {
     /// Reads the web configuration, and binds all addresses or takes them from systemd, before anything is started.
     pub async fn new(web: &Web) -> anyhow::Result<Self> {
-        let guard = Guard::new(web.config_file.clone(), web.health_without_auth).await;
+        let guard = WebPolicy::new(web.config_file.clone(), web.health_without_auth).await;
         let guard = guard.map_err(|problems| {
             for problem in problems {
                 tracing::error!("web configuration: {problem}");
@@ -97,7 +95,7 @@ impl Entrance {
             let (address, tls) = (listener.local_addr()?, guard.speaks_tls());
             tracing::info!(%address, path = web.telemetry_path, tls, "listening");
         }
-        Ok(Entrance { listeners, guard })
+        Ok(Listeners { listeners, guard })
     }
 }
 
@@ -107,7 +105,7 @@ pub(super) async fn until_signal(
     origin: Origin,
     valid: Valid,
     web: &Web,
-    entrance: Entrance,
+    entrance: Listeners,
     environment: Environment,
     mut signals: Signals,
     hangup: Option<Signal>,
@@ -128,7 +126,7 @@ pub(super) async fn until_signal(
         requests: Arc::clone(&requests),
     };
     let (reload, reload_requests) = mpsc::channel(1);
-    let site = Arc::new(Site {
+    let site = Arc::new(Routes {
         exposition: Exposition::of_projects(reader.clone(), Utc::now).and_exporter(status),
         reader: reader.clone(),
         version: BUILD.version,
@@ -142,7 +140,7 @@ pub(super) async fn until_signal(
 
     let stop = CancellationToken::new();
     let (plans, new_plans) = mpsc::channel(1);
-    let Entrance { listeners, guard } = entrance;
+    let Listeners { listeners, guard } = entrance;
     let server = Server { site: Arc::clone(&site), guard, limits: LIMITS, connections: CONNECTIONS };
     let mut serving = tokio::spawn(server.serve(listeners, stop.clone()));
     let reloader = Reloader { origin, environment, fleet, plans, config, reader: reader.clone() };

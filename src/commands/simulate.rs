@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::{print, serve::Signals};
 use crate::{
     cli::{PagingArg, Simulate},
+    server,
     simulator::{Options, Paging, Simulator, faults::Fault},
-    web::server,
 };
 
 /// Serves until a signal; says on standard output how to be its client.

@@ -7,7 +7,9 @@
 
 use std::time::Duration;
 
-use super::{CredentialsSource, EcsAgency, Endpoint, Environment, Keys, Oidc, PodIdentity, Problem, Profile, Secret};
+use super::{
+    CredentialsSource, EcsAgency, Endpoint, Environment, KeyPair, Oidc, PodIdentity, Problem, Profile, Secret,
+};
 
 /// Access key, secret key and security token in the environment: as the official SDK names them, and as its
 /// documentation's sample programs do (contract, 7.5).
@@ -68,10 +70,10 @@ pub(super) async fn find(environment: &Environment) -> Found {
 }
 
 /// The first set of variables of which any is there. Half a pair is not made up from the other set.
-fn keys(environment: &Environment) -> Option<Keys> {
+fn keys(environment: &Environment) -> Option<KeyPair> {
     let [access_key, secret_key, security_token] = KEYS.into_iter().find(|set| is_any_set(environment, set))?;
     let variable = |name: &str| Secret::Env(name.to_owned());
-    Some(Keys {
+    Some(KeyPair {
         access_key: variable(access_key),
         secret_key: variable(secret_key),
         security_token: environment.get(security_token).map(|_| variable(security_token)),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    CredentialsSource, EcsAgency, Endpoint, Environment, IamUser, Keys, Oidc, PodIdentity, Profile, Secret,
+    CredentialsSource, EcsAgency, Endpoint, Environment, IamUser, KeyPair, Oidc, PodIdentity, Profile, Secret,
     read::{Node, Section},
     sections::endpoint,
 };
@@ -34,11 +34,11 @@ pub(super) fn source(mut section: Section<'_>, directory: &Path, environment: &E
     source.unwrap_or_else(|| CredentialsSource::Token(wrong()))
 }
 
-fn keys(section: &mut Section<'_>, directory: &Path) -> Option<Keys> {
+fn keys(section: &mut Section<'_>, directory: &Path) -> Option<KeyPair> {
     let mut read = |key| section.get(key).map(|node| secret(&node, directory));
     let [access_key, secret_key, security_token] = ["access_key", "secret_key", "security_token"].map(&mut read);
     match (access_key, secret_key) {
-        (Some(access_key), Some(secret_key)) => Some(Keys { access_key, secret_key, security_token }),
+        (Some(access_key), Some(secret_key)) => Some(KeyPair { access_key, secret_key, security_token }),
         (None, None) if security_token.is_none() => None,
         _ => {
             section.problem("expected both access_key and secret_key, with security_token if they are temporary");

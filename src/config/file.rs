@@ -25,7 +25,7 @@ static READING: Mutex<BTreeMap<PathBuf, Arc<Semaphore>>> = Mutex::new(BTreeMap::
 ///
 /// # Errors
 /// If it cannot be read, or not in time.
-pub(super) async fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
     let gate = {
         let mut reading = READING.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(reading.entry(path.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(1))))
@@ -51,7 +51,7 @@ pub(super) async fn read(path: &Path) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// Also if it is not UTF-8.
-pub(super) async fn read_to_string(path: &Path) -> io::Result<String> {
+pub(crate) async fn read_to_string(path: &Path) -> io::Result<String> {
     let content = read(path).await?;
     String::from_utf8(content).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }

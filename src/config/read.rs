@@ -8,7 +8,7 @@ use super::problem::Problem;
 
 /// Collects the problems of one document.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     problems: RefCell<Vec<Problem>>,
     /// Paths whose value an environment variable has set, with its name.
     pub overridden: BTreeMap<String, String>,
@@ -16,7 +16,7 @@ pub(super) struct Reader {
 
 /// A value at its place.
 #[derive(Clone)]
-pub(super) struct Node<'a> {
+pub(crate) struct Node<'a> {
     path: String,
     value: &'a Value,
     reader: &'a Reader,
@@ -25,7 +25,7 @@ pub(super) struct Node<'a> {
 }
 
 /// A mapping of which every key must be asked for.
-pub(super) struct Section<'a> {
+pub(crate) struct Section<'a> {
     path: String,
     fields: Option<&'a Map<String, Value>>,
     reader: &'a Reader,

@@ -41,19 +41,19 @@ pub(super) struct Rendering {
     chunks: Vec<Chunk>,
     /// Of all chunks.
     pub sum: Sum,
-    during: During,
+    during: Validity,
 }
 
 /// From after one moment until another, samples are the same as long as no project changes: in between no usage grows
 /// stale, and no token expires. If the clock is set back, they are not what they were then.
 #[derive(Clone, Copy, Debug)]
-struct During {
+struct Validity {
     after: DateTime<Utc>,
     until: DateTime<Utc>,
 }
 
-impl During {
-    const EVER: During = During { after: DateTime::<Utc>::MIN_UTC, until: DateTime::<Utc>::MAX_UTC };
+impl Validity {
+    const EVER: Validity = Validity { after: DateTime::<Utc>::MIN_UTC, until: DateTime::<Utc>::MAX_UTC };
 
     fn has(self, now: DateTime<Utc>) -> bool {
         self.after < now && now <= self.until
@@ -62,21 +62,21 @@ impl During {
     /// Cut off at a moment that is the last one on its side.
     fn cut(self, last: DateTime<Utc>, now: DateTime<Utc>) -> Self {
         if now <= last {
-            During { until: self.until.min(last), ..self }
+            Validity { until: self.until.min(last), ..self }
         } else {
-            During { after: self.after.max(last), ..self }
+            Validity { after: self.after.max(last), ..self }
         }
     }
 
-    fn and(self, other: During) -> Self {
-        During { after: self.after.max(other.after), until: self.until.min(other.until) }
+    fn and(self, other: Validity) -> Self {
+        Validity { after: self.after.max(other.after), until: self.until.min(other.until) }
     }
 }
 
 /// What is known of a block besides its bytes.
 #[derive(Clone, Debug)]
 struct Block {
-    during: During,
+    during: Validity,
     /// When credentials expire, by their name.
     expiries: BTreeMap<String, DateTime<Utc>>,
 }
@@ -154,7 +154,7 @@ impl Rendering {
         let renewed = before.and_then(|before| before.renew(&mut writer, is_new));
         let (parts, chunks) = renewed.unwrap_or_else(|| writer.everything());
         let sum = chunks.iter().fold(Sum::default(), |sum, chunk| sum.and(chunk.sum));
-        let during = blocks.iter().fold(During::EVER, |during, block| during.and(block.during));
+        let during = blocks.iter().fold(Validity::EVER, |during, block| during.and(block.during));
         Rendering { snapshot, blocks, parts, chunks, sum, during }
     }
 
@@ -209,7 +209,7 @@ impl Rendering {
 
 impl Block {
     fn of(projects: &[Arc<Project>], now: DateTime<Utc>) -> Self {
-        let (mut during, mut expiries) = (During::EVER, BTreeMap::new());
+        let (mut during, mut expiries) = (Validity::EVER, BTreeMap::new());
         for project in projects {
             if let Some(usage) = &project.usage {
                 // Shown as long as it is not older than that.

@@ -10,11 +10,9 @@ use chrono::Utc;
 use flate2::read::GzDecoder;
 use metastudio_exporter::{
     exposition::{Exposition, Format, HttpRequests},
+    server::{self, Limits, Server, WebPolicy},
+    site::Routes,
     snapshot::{self, Target},
-    web::{
-        Guard, Site,
-        server::{self, Limits, Server},
-    },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -85,9 +83,9 @@ async fn format_and_encoding_are_negotiated() {
 }
 
 /// A site with nothing to tell.
-pub fn empty_site() -> Site {
+pub fn empty_site() -> Routes {
     let (_, reader) = snapshot::channel(vec![]);
-    Site {
+    Routes {
         exposition: Exposition::of_projects(reader.clone(), Utc::now),
         reader,
         version: "0",
@@ -105,11 +103,11 @@ async fn site(limits: Limits, connections: usize) -> (std::net::SocketAddr, Canc
     serve(empty_site(), limits, connections).await
 }
 
-async fn serve(site: Site, limits: Limits, connections: usize) -> (std::net::SocketAddr, CancellationToken) {
+async fn serve(site: Routes, limits: Limits, connections: usize) -> (std::net::SocketAddr, CancellationToken) {
     let listeners = server::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
     let address = listeners[0].local_addr().unwrap();
     let stop = CancellationToken::new();
-    let guard = Guard::new(None, false).await.unwrap();
+    let guard = WebPolicy::new(None, false).await.unwrap();
     let server = Server { site: Arc::new(site), guard, limits, connections };
     tokio::spawn(server.serve(listeners, stop.clone()));
     (address, stop)
@@ -215,7 +213,8 @@ async fn an_answer_of_many_pieces_has_one_time_limit() {
     let exposition = Exposition::of_projects(reader, Utc::now);
     let length = exposition.scrape(Format::Text, false).await.length();
     assert!(length > 10_000_000, "{length}");
-    let (address, _stop) = serve(Site { exposition, ..empty_site() }, Limits { total: 10 * SHORT, ..PATIENT }, 8).await;
+    let (address, _stop) =
+        serve(Routes { exposition, ..empty_site() }, Limits { total: 10 * SHORT, ..PATIENT }, 8).await;
     let mut slow = TcpStream::connect(address).await.unwrap();
     slow.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     // It reads the beginning, and then no more.

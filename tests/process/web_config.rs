@@ -2,10 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
 
-use metastudio_exporter::web::{
-    Guard,
-    server::{self, Limits, Server},
-};
+use metastudio_exporter::server::{self, Limits, Server, WebPolicy};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Version, tls};
 use rustls::{
@@ -424,7 +421,7 @@ impl TlsSite {
         std::fs::write(directory.path().join("server.crt"), certificate).unwrap();
         std::fs::write(directory.path().join("server.key"), key).unwrap();
         std::fs::write(directory.path().join("web.yaml"), web).unwrap();
-        let guard = Guard::new(Some(directory.path().join("web.yaml")), false).await.unwrap();
+        let guard = WebPolicy::new(Some(directory.path().join("web.yaml")), false).await.unwrap();
         let listeners = server::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
         let address = listeners[0].local_addr().unwrap();
         let server = Server { site: Arc::new(empty_site()), guard, limits, connections };

@@ -11,7 +11,7 @@ use super::{cache::Fetched, redact, temporary};
 use crate::{
     cloud::{
         error::{Error, Service},
-        exchange::{Answer, exchange},
+        transport::exchange::{Answer, exchange},
     },
     config::EcsAgency,
     usage::Clock,

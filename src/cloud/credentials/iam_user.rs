@@ -1,7 +1,7 @@
 //! Source: an IAM user with a password, for whom IAM issues tokens of one project each.
 //!
 //! Source of the facts: contract, section 5. A token lives 24 hours; a new one does not end the old ones. IAM locks a
-//! user after wrong passwords, so they are kept as keys are, and more carefully ([`Keys`]).
+//! user after wrong passwords, so they are kept as keys are, and more carefully ([`Lockout`]).
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -18,13 +18,13 @@ use tokio::time::Instant;
 use super::{
     Identity,
     cache::{Fetched, PAUSE},
+    lockout::{Fingerprint, Lockout},
     redact,
 };
 use crate::{
     cloud::{
         error::{Error, Service},
-        exchange::{Http, exchange},
-        lockout::{Fingerprint, Keys},
+        transport::exchange::{Http, exchange},
     },
     config::{Endpoint, Environment, IamUser},
     usage::Clock,
@@ -42,7 +42,7 @@ pub(super) struct TokenIssuer {
     http: Http,
     clock: Clock,
     /// Passwords are kept from being locked as keys are.
-    keys: Arc<Keys>,
+    keys: Arc<Lockout>,
     /// When IAM last gave no verdict on a password, and why. A plain mutex: held to read or change these few words,
     /// never across an await.
     failed: Mutex<Option<(Instant, Arc<Error>)>>,
@@ -66,7 +66,7 @@ struct Project {
 }
 
 impl TokenIssuer {
-    pub fn new(user: IamUser, environment: Environment, http: Http, clock: Clock, keys: Arc<Keys>) -> Arc<Self> {
+    pub fn new(user: IamUser, environment: Environment, http: Http, clock: Clock, keys: Arc<Lockout>) -> Arc<Self> {
         Arc::new(TokenIssuer { user, environment, http, clock, keys, failed: Mutex::default() })
     }
 

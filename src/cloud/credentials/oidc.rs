@@ -13,7 +13,7 @@ use super::{cache::Fetched, redact, temporary};
 use crate::{
     cloud::{
         error::{Error, Service},
-        exchange::{Http, exchange},
+        transport::exchange::{Http, exchange},
     },
     config::{Endpoint, Environment, Oidc},
     usage::Clock,

@@ -15,7 +15,7 @@ use super::{cache::Fetched, redact, temporary};
 use crate::{
     cloud::{
         error::{Error, Service},
-        exchange::exchange,
+        transport::exchange::exchange,
     },
     config::{Environment, PodIdentity},
     usage::Clock,

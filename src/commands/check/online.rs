@@ -10,11 +10,9 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     cloud::{Client, Connector, Error, UsageQuery, client::RequestLog, usage_api},
-    commands::{
-        fleet::{api, clients},
-        print,
-    },
+    commands::print,
     config::{Api, Config, CredentialsSource, Endpoint, Environment, Project},
+    polling::fleet::{api, clients},
     usage::{Bounds, Reason},
 };
 

@@ -11,16 +11,15 @@ use tokio::{
 
 use super::systemd;
 use crate::{
-    commands::{
-        Origin, Valid,
-        fleet::{Changes, Fleet},
-        valid,
-    },
+    commands::{Origin, Valid, valid},
     config::Environment,
     exposition::ConfigStatus,
-    polling::{NewPlan, Poller},
+    polling::{
+        NewPlan, Poller,
+        fleet::{Changes, Fleet},
+    },
+    site::ReloadRequest,
     snapshot::Reader,
-    web::ReloadRequest,
 };
 
 /// How long the files of a configuration are waited for: they may lie on a mount that does not answer. Half of what

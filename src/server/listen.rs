@@ -23,11 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use super::timed_io::Limits;
 use super::{
-    guard::Guard,
-    routes::Site,
+    policy::WebPolicy,
     timed_io::{PhasedBody, TimedIo},
 };
-use crate::exposition::Body;
+use crate::{exposition::Body, site::Routes};
 
 /// Whatever a connection may end with.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -74,9 +73,9 @@ pub async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, (String, io:
 #[derive(Debug)]
 pub struct Server {
     /// What is answered.
-    pub site: Arc<Site>,
+    pub site: Arc<Routes>,
     /// Who is.
-    pub guard: Arc<Guard>,
+    pub guard: Arc<WebPolicy>,
     /// How long things may take.
     pub limits: Limits,
     /// Connections at a time, of each listener.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 
-use super::error::Error;
+use crate::cloud::error::Error;
 
 /// The longest `Retry-After` that is honoured; what lies beyond is left to the next poll.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);

@@ -11,15 +11,14 @@ use std::{
 use serde::Deserialize;
 use tokio::{sync::Semaphore, time::Instant};
 
-use super::error::Error;
-use crate::usage::Reason;
+use crate::{cloud::error::Error, usage::Reason};
 
 /// How long a failure stands for everybody who asks.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// An id that is looked up once, by whoever needs it first.
 #[derive(Debug)]
-pub(super) struct ProjectId {
+pub struct ProjectId {
     /// A plain mutex: held to read or change these few words, never across an await.
     state: Mutex<State>,
     /// Held by the one who looks it up.
@@ -103,7 +102,7 @@ impl ProjectId {
 ///
 /// # Errors
 /// [`Error::NoProject`] where there is none or more than one; [`Error::Malformed`] where it is not such a list.
-pub(super) fn of_region(list: &[u8], region: &str) -> Result<Arc<str>, Error> {
+pub fn of_region(list: &[u8], region: &str) -> Result<Arc<str>, Error> {
     let document: Result<Document, _> = serde_json::from_slice(list);
     let document =
         document.map_err(|_| Error::Malformed("IAM sent no list of projects that can be read".to_owned()))?;

@@ -9,8 +9,11 @@ use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
-use super::{error::Error, wire::Page};
-use crate::usage::{Row, row::RowKey};
+use super::wire::Page;
+use crate::{
+    cloud::error::Error,
+    usage::{Row, row::RowKey},
+};
 
 /// More pages than this are taken for pages without end: at 1000 entries a page, 11 years of hours.
 pub const MAX_PAGES: usize = 100;

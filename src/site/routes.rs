@@ -24,12 +24,12 @@ use tokio::{
 };
 
 use super::{
-    guard::Denied,
     negotiate::{self, Language},
     page,
 };
 use crate::{
     exposition::{Body, Exposition, HttpRequests},
+    server::Denied,
     snapshot::{Clock, Reader},
 };
 
@@ -41,7 +41,7 @@ const README_ZH_CN: &str = include_str!("../../README.zh-CN.md");
 
 /// Everything the server answers from.
 #[derive(Debug)]
-pub struct Site {
+pub struct Routes {
     /// The metrics.
     pub exposition: Exposition,
     /// What is known, for the page and for readiness.
@@ -83,7 +83,7 @@ pub struct ReloadRequest {
     pub answer: oneshot::Sender<Result<(), String>>,
 }
 
-impl Site {
+impl Routes {
     /// Answers a request. Its body is not read.
     pub async fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
         let handler = self.handler(request.uri().path());
@@ -109,7 +109,7 @@ impl Site {
     }
 
     /// Answers a request that the guard does not let in.
-    pub(super) fn deny(&self, path: &str, denied: Denied) -> Response<Body> {
+    pub fn deny(&self, path: &str, denied: Denied) -> Response<Body> {
         let (answer, name, value) = match denied {
             Denied::Unauthorized => {
                 let realm = HeaderValue::from_static("Basic realm=\"metastudio-exporter\", charset=\"UTF-8\"");

@@ -5,15 +5,15 @@ use std::{collections::BTreeMap, sync::Arc};
 use anyhow::Context;
 use chrono::Utc;
 
+use super::{Change, Plan, Planned, Poller};
 use crate::{
     cloud::{Client, Connector, credentials::Credentials},
     config::{Api, Config, CredentialsSource, Environment, Project},
-    polling::{Change, Plan, Planned, Poller},
     snapshot::Target,
 };
 
 /// Everything that polls under one configuration.
-pub(super) struct Fleet {
+pub struct Fleet {
     config: Config,
     connector: Arc<Connector>,
     credentials: BTreeMap<String, Arc<Credentials>>,
@@ -23,10 +23,14 @@ pub(super) struct Fleet {
 
 /// How many projects a new configuration leaves alone, and how many it does not.
 #[derive(Debug, Default)]
-pub(super) struct Changes {
+pub struct Changes {
+    /// Projects that are new.
     pub added: usize,
+    /// Projects that are gone.
     pub removed: usize,
+    /// Projects that are polled anew.
     pub changed: usize,
+    /// Projects that go on as before.
     pub unchanged: usize,
 }
 
@@ -115,12 +119,12 @@ impl Fleet {
 }
 
 /// How to talk to the cloud, at the rate of this process.
-pub(super) fn api(config: &Config) -> Api {
+pub fn api(config: &Config) -> Api {
     Api { requests_per_second: config.requests_per_second(), ..config.api.clone() }
 }
 
 /// A client for each project; projects that name the same credentials share them.
-pub(super) fn clients<'a>(
+pub fn clients<'a>(
     connector: &Connector,
     config: &'a Config,
     environment: &Environment,

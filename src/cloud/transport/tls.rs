@@ -6,13 +6,13 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_native_certs::load_native_certs;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
-use super::client::SetupError;
+use crate::cloud::client::SetupError;
 
 /// What all connections share: the system's CAs, which take a fifth of a megabyte, and those in `ca`, which is PEM.
 ///
 /// # Errors
 /// A certificate in `ca` cannot be used.
-pub(super) fn client_config(ca: &[u8]) -> Result<ClientConfig, SetupError> {
+pub fn client_config(ca: &[u8]) -> Result<ClientConfig, SetupError> {
     let mut roots = RootCertStore::empty();
     let system = load_native_certs();
     roots.add_parsable_certificates(system.certs);

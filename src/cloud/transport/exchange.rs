@@ -11,8 +11,10 @@ use reqwest::{
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::error::{Error, Refusal, Service};
-use crate::config::Endpoint;
+use crate::{
+    cloud::error::{Error, Refusal, Service},
+    config::Endpoint,
+};
 
 /// A page of 1000 entries is a fraction of this; what is larger is not an answer of any API used here.
 const MAX_BODY: usize = 32 << 20;
@@ -24,7 +26,7 @@ const MAX_MESSAGE: usize = 240;
 
 /// The two ways out.
 #[derive(Clone, Debug)]
-pub(super) struct Http {
+pub struct Http {
     /// Through the proxy, if there is one.
     pub proxied: reqwest::Client,
     /// Past it: no proxy could reach this machine, or what is beside it.
@@ -39,7 +41,7 @@ impl Http {
 }
 
 /// An answer whose head has come. Not `Debug`: it may hold keys.
-pub(super) struct Answer {
+pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     /// Its body, or why that did not come whole.
@@ -50,7 +52,7 @@ pub(super) struct Answer {
 ///
 /// # Errors
 /// [`Error::Timeout`] or [`Error::Network`] where no head came. The URL is in no message: it may hold a secret.
-pub(super) async fn exchange(request: RequestBuilder, host: &str, deadline: Instant) -> Result<Answer, Error> {
+pub async fn exchange(request: RequestBuilder, host: &str, deadline: Instant) -> Result<Answer, Error> {
     let patience = (deadline - Instant::now()).as_secs_f64();
     let late = |what: &str| Error::Timeout(format!("{what} from {host} within {patience:.1}s"));
     let sent = timeout_at(deadline, request.send()).await.map_err(|_| late("no answer came"))?;
@@ -109,7 +111,7 @@ impl Answer {
 }
 
 /// As it stands behind a message.
-pub(super) fn in_parentheses(request_id: Option<&str>) -> String {
+pub fn in_parentheses(request_id: Option<&str>) -> String {
     request_id.map_or_else(String::new, |id| format!(" (request id {id})"))
 }
 
@@ -120,7 +122,7 @@ fn network(host: &str, error: reqwest::Error) -> Error {
 }
 
 /// An error and all its causes, each said once.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -134,7 +136,7 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// A header's value, unless it is empty.
-pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim).filter(|value| !value.is_empty())
 }
 
@@ -156,7 +158,7 @@ fn clock_ahead(headers: &HeaderMap, now: DateTime<Utc>) -> Option<i64> {
 }
 
 /// A text from outside, in one line and cut short.
-pub(super) fn excerpt(text: &str, length: usize) -> String {
+pub fn excerpt(text: &str, length: usize) -> String {
     let line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(length).collect();
     if text.trim().chars().count() > length { format!("{line}…") } else { line }
 }

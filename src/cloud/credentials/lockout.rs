@@ -19,7 +19,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::error::Error;
+use crate::cloud::error::Error;
 
 /// How long a key rests after its first refusal.
 pub const HOLD: Duration = Duration::from_secs(5 * 60);
@@ -57,7 +57,7 @@ impl fmt::Debug for Fingerprint {
 
 /// The keys in use, shared by all projects.
 #[derive(Debug, Default)]
-pub struct Keys {
+pub struct Lockout {
     /// A plain mutex: held to look one key up, never across an await.
     keys: Mutex<HashMap<Fingerprint, Arc<Key>>>,
 }
@@ -106,7 +106,7 @@ pub struct Pass {
     _permit: OwnedSemaphorePermit,
 }
 
-impl Keys {
+impl Lockout {
     /// Waits until a request of `project` may use the key.
     ///
     /// # Errors
@@ -115,10 +115,10 @@ impl Keys {
         self.key(fingerprint, false).admit(project).await
     }
 
-    /// As [`Keys::admit`], for a password.
+    /// As [`Lockout::admit`], for a password.
     ///
     /// # Errors
-    /// [`Error::WrongPassword`] for one that was refused for this scope and has never worked; else as [`Keys::admit`].
+    /// [`Error::WrongPassword`] for one that was refused for this scope and has never worked; else as [`Lockout::admit`].
     pub async fn admit_password(&self, fingerprint: Fingerprint, project: &str) -> Result<Pass, Error> {
         self.key(fingerprint, true).admit(project).await
     }
@@ -190,7 +190,7 @@ impl Pass {
     /// Asks again right before sending: another request may have been refused meanwhile.
     ///
     /// # Errors
-    /// [`Error::KeyHeld`], as [`Keys::admit`].
+    /// [`Error::KeyHeld`], as [`Lockout::admit`].
     pub fn check(&self) -> Result<(), Error> {
         self.key.check(&self.project)
     }
@@ -266,7 +266,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_key_rests_for_all_projects_until_it_changes() {
-        let keys = Keys::default();
+        let keys = Lockout::default();
         keys.admit(KEY, "a").await.unwrap().refused();
         assert!(is_held(keys.admit(KEY, "a").await));
         advance(299).await;
@@ -278,7 +278,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn refusals_in_a_row_make_the_hold_longer_and_success_ends_that() {
-        let keys = Keys::default();
+        let keys = Lockout::default();
         for minutes in [5, 10, 20, 40, 60, 60] {
             keys.admit(KEY, "a").await.unwrap().refused();
             advance(minutes * 60 - 1).await;
@@ -293,7 +293,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_new_key_is_tried_by_one_request_at_a_time() {
-        let keys = Arc::new(Keys::default());
+        let keys = Arc::new(Lockout::default());
         let first = keys.admit(KEY, "a").await.unwrap();
         let other = tokio::spawn({
             let keys = Arc::clone(&keys);
@@ -307,7 +307,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn too_few_at_once_to_lock_a_key_that_works() {
-        let keys = Keys::default();
+        let keys = Lockout::default();
         keys.admit(KEY, "a").await.unwrap().accepted();
         let mut passes = Vec::new();
         for _ in 0..IN_FLIGHT {
@@ -325,7 +325,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_project_that_is_always_refused_does_not_starve_the_others() {
-        let keys = Keys::default();
+        let keys = Lockout::default();
         keys.admit(KEY, "bad").await.unwrap().refused();
         assert!(is_held(keys.admit(KEY, "good").await));
         advance(HOLD.as_secs()).await;
@@ -336,7 +336,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn forgotten_keys_do_not_pile_up() {
-        let keys = Keys::default();
+        let keys = Lockout::default();
         for number in 0..100 {
             keys.admit(Fingerprint([number; 32]), "a").await.unwrap().accepted();
         }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use yaml_rust2::{Yaml, YamlLoader};
 
-use super::{
+use crate::config::{
     Problem, file,
     read::{Node, Reader, Section},
 };

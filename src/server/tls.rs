@@ -11,11 +11,11 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use secrecy::ExposeSecret;
 
-use super::client_certificate::{AnyCertificate, NamedCertificate};
-use crate::config::{
-    Problem,
-    web::{CIPHER_SUITES, ClientAuth, TlsConfig, TlsVersion},
+use super::{
+    client_certificate::{AnyCertificate, NamedCertificate},
+    config::{CIPHER_SUITES, ClientAuth, TlsConfig, TlsVersion},
 };
+use crate::config::Problem;
 
 /// Builds what the server needs to speak TLS.
 ///

@@ -19,7 +19,7 @@ const REMEMBERED: usize = 1000;
 
 /// Tells users from others.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct BasicAuth {
     /// Digests of users with their hash and the password that was right; with a hash that has changed, none fits.
     right: Mutex<HashSet<[u8; 32]>>,
     /// What the digests are keyed with, so that nothing can be learnt from them.
@@ -34,7 +34,7 @@ struct Given {
     password: SecretString,
 }
 
-impl Gate {
+impl BasicAuth {
     /// A gate that remembers nobody.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Gate {
         let mut key = [0; 32];
         let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
         random.fill(&mut key).map_err(|_| rustls::Error::FailedToGetRandomBytes)?;
-        Ok(Gate { right: Mutex::default(), key, working: Arc::new(Semaphore::new(1)) })
+        Ok(BasicAuth { right: Mutex::default(), key, working: Arc::new(Semaphore::new(1)) })
     }
 
     /// Whether a header `Authorization` names one of the users with the right password.
@@ -119,14 +119,14 @@ mod tests {
         pairs.iter().map(|(user, password)| ((*user).to_owned(), hash(password))).collect()
     }
 
-    async fn admits(gate: &Gate, users: &BTreeMap<String, SecretString>, given: &str) -> bool {
+    async fn admits(gate: &BasicAuth, users: &BTreeMap<String, SecretString>, given: &str) -> bool {
         let header = format!("Basic {}", BASE64_STANDARD.encode(given));
         gate.admits(users, Some(header.as_bytes())).await
     }
 
     #[tokio::test]
     async fn only_users_with_their_passwords_come_in() {
-        let gate = Gate::new().unwrap();
+        let gate = BasicAuth::new().unwrap();
         let users = users(&[("alice", "a:b c"), ("bob", "密码")]);
         for round in 0..2 {
             assert!(admits(&gate, &users, "alice:a:b c").await, "{round}");
@@ -144,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_right_is_forgotten_with_the_hash() {
-        let gate = Gate::new().unwrap();
+        let gate = BasicAuth::new().unwrap();
         let before = users(&[("alice", "one"), ("bob", "two")]);
         assert!(admits(&gate, &before, "alice:one").await);
         assert!(!admits(&gate, &users(&[("alice", "two")]), "alice:one").await);
@@ -154,7 +154,7 @@ mod tests {
 
     #[tokio::test]
     async fn long_passwords_and_null_bytes_are_no_defect() {
-        let gate = Gate::new().unwrap();
+        let gate = BasicAuth::new().unwrap();
         let long = "x".repeat(1000);
         let users = users(&[("alice", &long)]);
         assert!(admits(&gate, &users, &format!("alice:{long}")).await);
@@ -164,7 +164,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_goes_away_leaves_the_next_one_to_wait() {
-        let gate = Gate::new().unwrap();
+        let gate = BasicAuth::new().unwrap();
         let users: BTreeMap<String, SecretString> =
             [("alice".to_owned(), bcrypt::hash("one", 12).unwrap().into())].into();
         let patience = std::time::Duration::from_millis(1);
@@ -176,7 +176,7 @@ mod tests {
 
     #[tokio::test]
     async fn somebody_unknown_takes_the_time_of_one_of_the_users() {
-        let gate = Gate::new().unwrap();
+        let gate = BasicAuth::new().unwrap();
         let users = users(&[("alice", "one"), ("bob", "two"), ("carol", "three")]);
         let double = |name: &str| gate.double(&users, name).unwrap().expose_secret();
         let names: Vec<String> = (0..200).map(|number| format!("nobody{number}")).collect();
@@ -193,7 +193,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_is_remembered_than_there_is_room_for() {
-        let gate = Gate::new().unwrap();
+        let gate = BasicAuth::new().unwrap();
         for number in 0..REMEMBERED {
             let digest = gate.digest([&number.to_string(), "", ""]);
             gate.remembered().insert(digest);

@@ -23,11 +23,13 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{auth::Gate, rate_limit::Bucket, tls};
-use crate::config::{
-    Problem,
-    web::{LoadedWeb, WebConfig, load_web},
+use super::{
+    basic_auth::BasicAuth,
+    config::{LoadedWeb, WebConfig, load_web},
+    rate_limit::Bucket,
+    tls,
 };
+use crate::config::Problem;
 
 /// How often the files are looked at, at the most.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -39,11 +41,11 @@ const HEALTH: [&str; 2] = ["/-/healthy", "/-/ready"];
 
 /// Stands before the site.
 #[derive(Debug)]
-pub struct Guard {
+pub struct WebPolicy {
     path: Option<PathBuf>,
     /// Whether the paths of [`HEALTH`] are for everybody.
     health_for_all: bool,
-    gate: Gate,
+    gate: BasicAuth,
     state: ArcSwap<State>,
     /// What the files held when last looked at, and when that was. A plain mutex: held to compare, never across an
     /// await.
@@ -74,20 +76,20 @@ impl std::fmt::Debug for State {
 
 /// Why somebody is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Denied {
+pub enum Denied {
     /// No user, or a wrong password.
     Unauthorized,
     /// Too many requests; how long to wait.
     TooMany(Duration),
 }
 
-impl Guard {
+impl WebPolicy {
     /// Reads the web configuration; without a file everybody comes in.
     ///
     /// # Errors
     /// Everything that is wrong with the file.
     pub async fn new(path: Option<PathBuf>, health_for_all: bool) -> Result<Arc<Self>, Vec<Problem>> {
-        let gate = Gate::new().map_err(|error| vec![Problem::error("basic_auth_users", error.to_string())])?;
+        let gate = BasicAuth::new().map_err(|error| vec![Problem::error("basic_auth_users", error.to_string())])?;
         let loaded = match &path {
             Some(path) => load_web(path).await,
             None => LoadedWeb { config: Some(WebConfig::default()), problems: Vec::new(), fingerprint: [0; 32] },
@@ -95,7 +97,7 @@ impl Guard {
         let fingerprint = loaded.fingerprint;
         let state = ArcSwap::from_pointee(State::of(loaded)?);
         let looked = Mutex::new(Looked { at: Instant::now(), fingerprint });
-        Ok(Arc::new(Guard { path, health_for_all, gate, state, looked, looking: Arc::new(Semaphore::new(1)) }))
+        Ok(Arc::new(WebPolicy { path, health_for_all, gate, state, looked, looking: Arc::new(Semaphore::new(1)) }))
     }
 
     /// Whether TLS is spoken.

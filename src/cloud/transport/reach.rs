@@ -14,12 +14,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{
-    client::Connector,
-    error::Error,
-    exchange::{exchange, header},
+use super::exchange::{exchange, header};
+use crate::{
+    cloud::{client::Connector, error::Error},
+    config::{Api, Endpoint},
 };
-use crate::config::{Api, Endpoint};
 
 /// Further off than this is worth a word; the service refuses 15 minutes (contract, 3.9).
 const CLOCK_WARNING_SECONDS: i64 = 60;

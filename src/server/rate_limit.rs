@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::config::web::RateLimit;
+use super::config::RateLimit;
 
 /// Lets `burst` requests through at once, and then one every interval.
 #[derive(Debug)]

@@ -134,7 +134,7 @@ mod tests {
 
     /// `tests/data/signing-vectors.json`: made by running the official SDK (huaweicloudsdkcore 3.1.219).
     fn vectors() -> Vec<Value> {
-        let file: Value = serde_json::from_str(include_str!("../../tests/data/signing-vectors.json")).unwrap();
+        let file: Value = serde_json::from_str(include_str!("../../../tests/data/signing-vectors.json")).unwrap();
         let vectors = file["vectors"].as_array().unwrap();
         vectors.iter().filter(|v| v["algorithm"] == ALGORITHM).cloned().collect()
     }
