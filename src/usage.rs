@@ -1,6 +1,7 @@
 //! The domain: windows of time, rows of usage and their sums. Pure: no clock, no network, no files.
 
 pub mod budget;
+pub mod counters;
 pub mod days;
 pub mod failure;
 pub mod row;
@@ -9,6 +10,7 @@ pub mod window;
 pub mod zone;
 
 pub use budget::Budget;
+pub use counters::{Counters, Histogram, IgnoredRows, Operation};
 pub use days::{DaySums, Days};
 pub use failure::Reason;
 pub use row::{Row, Unit};

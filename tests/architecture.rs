@@ -19,8 +19,8 @@ const ROOMS: [(&str, &[&str]); 11] = [
     ("cloud", &["config", "usage"]),
     ("polling", &["config", "cloud", "usage", "snapshot"]),
     ("snapshot", &["usage"]),
-    ("exposition", &["snapshot"]),
-    ("site", &["exposition", "snapshot", "config", "server"]),
+    ("exposition", &["snapshot", "usage"]),
+    ("site", &["exposition", "snapshot", "usage", "config", "server"]),
     ("server", &["exposition", "config", "site"]),
     ("simulator", &[]),
 ];

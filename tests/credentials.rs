@@ -11,7 +11,7 @@ use metastudio_exporter::{
     polling::Poller,
     simulator::{Options, Simulator},
     snapshot::Attempt,
-    usage::Reason,
+    usage::{Operation, Reason},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -239,7 +239,8 @@ async fn a_token_that_ends_early_is_renewed_once() {
     assert_eq!(world.poll().await, GOOD);
     advance(2).await;
     let attempt = world.pollers[1].poll().await;
-    assert_eq!((reason(&attempt), attempt.retries, attempt.requests[&Some(401)]), (None, 1, 1));
+    let refused = attempt.counters.apis[&Operation::ShowUsageData].by_status[&Some(401)];
+    assert_eq!((reason(&attempt), attempt.counters.retries(), refused), (None, 1, 1));
     assert_eq!(world.asked("iam"), 3);
 }
 

@@ -16,8 +16,8 @@ use flate2::read::GzDecoder;
 use http_body_util::BodyExt;
 use metastudio_exporter::{
     exposition::{Body, BuildInfo, ConfigStatus, ExporterStatus, Exposition, Format, HttpRequests},
-    snapshot::{self, Attempt, Failure, Ignored, Reader, Target, WindowUsage, Writer},
-    usage::{Budget, Reason, Row, Tally, Unit, Window, Zone, row::RowKey},
+    snapshot::{self, Attempt, Failure, Reader, Target, WindowUsage, Writer},
+    usage::{Budget, Counters, IgnoredRows, Operation, Reason, Row, Tally, Unit, Window, Zone, row::RowKey},
 };
 use proptest::prelude::*;
 
@@ -28,14 +28,13 @@ fn now() -> DateTime<Utc> {
 
 fn target(name: &str, labels: &[(&str, &str)]) -> Target {
     Target {
-        name: name.to_owned(),
         project_id: Some("0123456789abcdef0123456789abcdef".to_owned()),
         region: "cn-north-4".to_owned(),
         endpoint: "https://metastudio.cn-north-4.myhuaweicloud.com".to_owned(),
         labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         stale_after: Duration::from_secs(900),
         credentials: "main".to_owned(),
-        budgets: Vec::new(),
+        ..Target::new(name)
     }
 }
 
@@ -51,16 +50,19 @@ fn window(window: Window, rows: &[(Option<&str>, Row)]) -> WindowUsage {
 }
 
 fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> Attempt {
+    let mut counters = Counters::default();
+    for (status, milliseconds) in [(Some(200), 40), (Some(200), 40), (Some(429), 300), (None, 10_001)] {
+        counters.count_request(Operation::ShowUsageData, status, Duration::from_millis(milliseconds));
+    }
+    (0..2).for_each(|_| counters.count_retry(Operation::ShowUsageData));
+    if result.is_ok() {
+        counters.ignored = IgnoredRows { sub_resource: 1, duplicate: 2, filtered: 3 };
+        counters.dropped_values = 4;
+    }
     Attempt {
-        at,
-        duration: Duration::from_millis(1250),
-        result,
-        requests: BTreeMap::from([(Some(200), 2), (Some(429), 1), (None, 1)]),
-        request_durations: [40, 40, 300, 10_001].map(Duration::from_millis).to_vec(),
-        retries: 2,
-        ignored: Ignored { sub_resource: 1, duplicate: 2, filtered: 3, values: 4 },
-        project_id: None,
+        counters,
         credentials_expiry: Some(at + chrono::Duration::hours(1)),
+        ..Attempt::new(at, Duration::from_millis(1250), result)
     }
 }
 

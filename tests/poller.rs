@@ -9,8 +9,8 @@ use metastudio_exporter::{
     config::{Environment, load_text},
     polling::Poller,
     simulator::{Options, Simulator},
-    snapshot::{self, Attempt, Ignored, Target},
-    usage::{Measure, Reason},
+    snapshot::{self, Attempt, Target},
+    usage::{IgnoredRows, Measure, Operation, Reason},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -46,6 +46,11 @@ async fn poller(address: SocketAddr, credentials: &str, page_size: usize) -> Pol
 fn keys(simulator: &Simulator) -> String {
     let options = simulator.options();
     format!("access_key: {}, secret_key: {}", options.access_key, options.secret_key)
+}
+
+/// Requests that were answered with HTTP 401.
+fn answered_401(attempt: &Attempt) -> u64 {
+    attempt.counters.apis[&Operation::ShowUsageData].by_status[&Some(401)]
 }
 
 fn reason(attempt: &Attempt) -> Option<Reason> {
@@ -141,11 +146,11 @@ async fn a_secret_that_changes_while_it_is_refused_gets_one_try() {
     let credentials = format!("token: {{file: {}}}", file.path().display());
     let attempt = poller(address, &credentials, 1000).await.poll().await;
     assert_eq!(reason(&attempt), None);
-    assert_eq!((attempt.retries, attempt.requests[&Some(401)]), (1, 1));
+    assert_eq!((attempt.counters.retries(), answered_401(&attempt)), (1, 1));
 
     let address = scripted(vec![refused()], |_| {}).await;
     let attempt = poller(address, &credentials, 1000).await.poll().await;
-    assert_eq!((reason(&attempt), attempt.retries), (Some(Reason::Auth), 0), "an unchanged one gets none");
+    assert_eq!((reason(&attempt), attempt.counters.retries()), (Some(Reason::Auth), 0), "an unchanged one gets none");
 }
 
 #[tokio::test]
@@ -153,7 +158,8 @@ async fn what_is_not_added_up_is_counted() {
     let (simulator, address, _stop) = cloud(&["odd-rows"]).await;
     let attempt = poller(address, &keys(&simulator), 1000).await.poll().await;
     // In each of three windows: a bundle's part; `n/a` and `true`.
-    assert_eq!(attempt.ignored, Ignored { sub_resource: 3, values: 6, ..Ignored::default() });
+    assert_eq!(attempt.counters.ignored, IgnoredRows { sub_resource: 3, ..IgnoredRows::default() });
+    assert_eq!(attempt.counters.dropped_values, 6);
     let windows = attempt.result.unwrap();
     let series: Vec<_> = windows[0].tally.series().collect();
     let channels = series.iter().find(|series| series.measure == Measure::Other("CHANNEL".to_owned())).unwrap();
@@ -172,7 +178,7 @@ async fn rows_that_come_twice_are_counted_once() {
     let window = || [page(&["a", "b"]), page(&["b", "c"]), page(&[])];
     let address = scripted([window(), window(), window()].concat(), |_| {}).await;
     let attempt = poller(address, "token: t", 2).await.poll().await;
-    assert_eq!(attempt.ignored.duplicate, 3);
+    assert_eq!(attempt.counters.ignored.duplicate, 3);
     let windows = attempt.result.unwrap();
     let series = windows[0].tally.series().next().unwrap();
     assert_eq!(windows[0].tally.value(series), 3.0);

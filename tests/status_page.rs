@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
@@ -13,11 +12,8 @@ use hyper::Request;
 use metastudio_exporter::{
     exposition::{Exposition, HttpRequests},
     site::Routes,
-    snapshot::{
-        self, Attempt, Bounds, Budget, Clock, Failure, Ignored, Reader, Reason, Tally, Target, Window, WindowUsage,
-        Writer,
-    },
-    usage::{Row, Unit, row::RowKey},
+    snapshot::{self, Attempt, Failure, Reader, Target, WindowUsage, Writer},
+    usage::{self, Bounds, Budget, Clock, Reason, Row, Tally, Unit, Window, row::RowKey},
 };
 
 fn now() -> DateTime<Utc> {
@@ -26,14 +22,10 @@ fn now() -> DateTime<Utc> {
 
 fn target(name: &str) -> Target {
     Target {
-        name: name.into(),
-        project_id: None,
         region: "cn-north-4".into(),
-        endpoint: String::new(),
         labels: vec![("team".into(), "Marketing".into())],
         stale_after: Duration::from_secs(900),
-        credentials: String::new(),
-        budgets: vec![],
+        ..Target::new(name)
     }
 }
 
@@ -51,7 +43,7 @@ fn month(minutes: &str) -> (Writer, Reader) {
     let key = RowKey::new("", "VIDEO_2D", Unit::Minutes);
     let mut tally = Tally::default();
     tally.add(&Row { key, usage: Some(minutes.parse().unwrap()), number: Some(3) }, None).unwrap();
-    let days = snapshot::Days {
+    let days = usage::Days {
         first: now().date_naive().with_day(1).unwrap(),
         minutes: [0.0, 29.0, 58.0].into_iter().chain([0.0; 12]).collect(),
     };
@@ -62,17 +54,7 @@ fn month(minutes: &str) -> (Writer, Reader) {
 }
 
 fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> Attempt {
-    Attempt {
-        at,
-        duration: Duration::from_millis(250),
-        result,
-        requests: BTreeMap::new(),
-        request_durations: vec![],
-        retries: 0,
-        ignored: Ignored::default(),
-        project_id: None,
-        credentials_expiry: None,
-    }
+    Attempt::new(at, Duration::from_millis(250), result)
 }
 
 fn forbidden() -> Failure {

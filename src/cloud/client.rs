@@ -4,9 +4,8 @@
 //! bounded in time and size. Redirects are not followed.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
@@ -38,7 +37,7 @@ use super::{
 };
 use crate::{
     config::{Api, CredentialsSource, Endpoint, Environment, Project},
-    usage::Clock,
+    usage::{Clock, Counters, Operation},
 };
 
 /// What all clients share: connections, the state of the keys, and the pace of each account and region.
@@ -85,15 +84,10 @@ struct Call<'a> {
     headers: &'a [(&'a str, &'a str)],
 }
 
-/// What a poll's requests cost, for the metrics.
-#[derive(Clone, Debug, Default)]
-pub struct RequestLog {
-    /// Requests by HTTP status; `None` where no status came back.
-    pub codes: BTreeMap<Option<u16>, u64>,
-    /// Attempts after the first.
-    pub retries: u64,
-    /// How long each request took, body included.
-    pub durations: Vec<Duration>,
+impl Call<'_> {
+    fn operation(&self) -> Operation {
+        if self.service == Service::MetaStudio { Operation::ShowUsageData } else { Operation::ListProjects }
+    }
 }
 
 /// A 200 and its body.
@@ -247,7 +241,7 @@ impl Client {
     ///
     /// # Errors
     /// Why it could not be looked up.
-    pub async fn project_id(&self, deadline: Instant, log: &mut RequestLog) -> Result<Arc<str>, Error> {
+    pub async fn project_id(&self, deadline: Instant, counters: &mut Counters) -> Result<Arc<str>, Error> {
         if let Some(id) = self.project_id.clone().or_else(|| self.of_region.known()) {
             return Ok(id);
         }
@@ -257,7 +251,7 @@ impl Client {
         }
         let look_up = async {
             let query = [("name", &*self.region)];
-            let response = self.get(Service::Projects, "/v3/projects", &query, &[], deadline, log).await?;
+            let response = self.get(Service::Projects, "/v3/projects", &query, &[], deadline, counters).await?;
             project_id::of_region(&response.body, &self.region)
         };
         self.of_region.get(look_up).await
@@ -278,7 +272,7 @@ impl Client {
         query: &[(&str, &str)],
         headers: &[(&str, &str)],
         deadline: Instant,
-        log: &mut RequestLog,
+        counters: &mut Counters,
     ) -> Result<Response, Error> {
         let call =
             Call { endpoint: self.endpoint(service), service, path, query: signing::canonical_query(query), headers };
@@ -286,7 +280,7 @@ impl Client {
         let mut identity = self.credentials.identity(self.scope()).await?;
         let mut renewed = false;
         loop {
-            let error = match self.attempt(&call, &identity, deadline, log).await {
+            let error = match self.attempt(&call, &identity, deadline, counters).await {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
@@ -297,7 +291,7 @@ impl Client {
                 if let Some(another) = self.credentials.another(&identity, &call.endpoint.host, self.scope()).await {
                     tracing::info!(project = self.project, "the key or token was refused: trying the one in force now");
                     identity = another;
-                    log.retries += 1;
+                    counters.count_retry(call.operation());
                     continue;
                 }
             }
@@ -307,7 +301,7 @@ impl Client {
             let Some(wait) = retries.after(&error) else { return Err(error) };
             tracing::debug!(project = self.project, %error, wait = ?wait, "request failed, will retry");
             sleep(wait).await;
-            log.retries += 1;
+            counters.count_retry(call.operation());
         }
     }
 
@@ -316,7 +310,7 @@ impl Client {
         call: &Call<'_>,
         identity: &Identity,
         deadline: Instant,
-        log: &mut RequestLog,
+        counters: &mut Counters,
     ) -> Result<Response, Error> {
         let Call { endpoint, path, query, .. } = call;
         let pass = self.keys.admit(identity.fingerprint(&endpoint.host), &self.project).await?;
@@ -347,8 +341,7 @@ impl Client {
             (status, result)
         });
         let (status, result) = sent.await;
-        *log.codes.entry(status).or_default() += 1;
-        log.durations.push(start.elapsed());
+        counters.count_request(call.operation(), status, start.elapsed());
         result
     }
 

@@ -14,10 +14,10 @@ use self::{
     wire::Page,
 };
 use super::{
-    client::{Client, RequestLog},
+    client::Client,
     error::{Error, Service},
 };
-use crate::usage::Bounds;
+use crate::usage::{Bounds, Counters};
 
 pub use self::pages::{Answer, Doubt};
 
@@ -42,12 +42,12 @@ pub async fn fetch(
     client: &Client,
     query: &UsageQuery<'_>,
     deadline: Instant,
-    log: &mut RequestLog,
+    counters: &mut Counters,
 ) -> Result<Answer, Error> {
     let mut pages = Pages::new(client.page_size(), query.range.end);
     let mut offset = 0;
     loop {
-        let page = fetch_page(client, query, offset, deadline, log).await?;
+        let page = fetch_page(client, query, offset, deadline, counters).await?;
         match pages.add(page)? {
             Next::Offset(next) => offset = next,
             Next::Complete => return Ok(pages.answer),
@@ -63,9 +63,9 @@ pub async fn try_out(
     client: &Client,
     query: &UsageQuery<'_>,
     deadline: Instant,
-    log: &mut RequestLog,
+    counters: &mut Counters,
 ) -> Result<usize, Error> {
-    Ok(fetch_page(client, query, 0, deadline, log).await?.rows.len())
+    Ok(fetch_page(client, query, 0, deadline, counters).await?.rows.len())
 }
 
 async fn fetch_page(
@@ -73,7 +73,7 @@ async fn fetch_page(
     query: &UsageQuery<'_>,
     offset: usize,
     deadline: Instant,
-    log: &mut RequestLog,
+    counters: &mut Counters,
 ) -> Result<Page, Error> {
     let path = format!("/v1/{}/data-analysis", query.project_id);
     let (limit, offset) = (client.page_size().to_string(), offset.to_string());
@@ -82,7 +82,7 @@ async fn fetch_page(
     parameters.extend(query.user_id.map(|id| ("user_id", id)));
     let mut headers = vec![("x-project-id", query.project_id)];
     headers.extend(query.app_user_id.map(|id| ("x-app-userid", id)));
-    let response = client.get(Service::MetaStudio, &path, &parameters, &headers, deadline, log).await?;
+    let response = client.get(Service::MetaStudio, &path, &parameters, &headers, deadline, counters).await?;
     Page::parse(&response.body).map_err(|error| response.malformed(&error))
 }
 

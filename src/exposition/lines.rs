@@ -1,6 +1,6 @@
 //! Writes sample lines, the same to the byte in both formats.
 
-use crate::snapshot::Histogram;
+use crate::usage::Histogram;
 
 /// Types of metric families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,19 +55,19 @@ impl<'a> Lines<'a> {
         self.integer(value);
     }
 
-    /// The lines of a histogram.
-    pub fn histogram(&mut self, histogram: &Histogram) {
+    /// The lines of a histogram, each with the first label and this one.
+    pub fn histogram(&mut self, label: (&str, &str), histogram: &Histogram) {
         const BOUNDS: [&str; Histogram::BOUNDS.len() + 1] =
             ["0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "+Inf"];
         let mut count = 0;
         for (bound, of_bucket) in BOUNDS.into_iter().zip(histogram.counts) {
             count += of_bucket;
-            self.labels("_bucket", [("le", bound)]);
+            self.labels("_bucket", [label, ("le", bound)]);
             self.integer(count);
         }
-        self.labels("_sum", []);
+        self.labels("_sum", [label]);
         self.number(histogram.sum);
-        self.labels("_count", []);
+        self.labels("_count", [label]);
         self.integer(count);
     }
 
@@ -128,7 +128,7 @@ mod tests {
     fn the_names_of_buckets_are_their_bounds() {
         let mut out = Vec::new();
         let about = About { name: "x", kind: Kind::Histogram, unit: None, help: "" };
-        Lines::new(&mut out, &about, ("project", "p")).histogram(&Histogram::default());
+        Lines::new(&mut out, &about, ("project", "p")).histogram(("api", "a"), &Histogram::default());
         let text = String::from_utf8(out).unwrap();
         let bounds = text.lines().filter_map(|line| line.split("le=\"").nth(1)?.split('"').next()?.parse::<f64>().ok());
         assert_eq!(bounds.collect::<Vec<_>>(), [&Histogram::BOUNDS[..], &[f64::INFINITY]].concat());

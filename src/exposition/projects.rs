@@ -194,12 +194,14 @@ pub(super) const FAMILIES: [Family; 18] = [
             name: "metastudio_api_requests",
             kind: Kind::Counter,
             unit: None,
-            help: "HTTP requests to the API by status, none where no answer came.",
+            help: "HTTP requests to the API by operation and status; none where no status came back.",
         },
         write: |lines, shown| {
-            for (code, count) in &shown.project.health.requests {
-                let code = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
-                lines.count([("code", &*code)], *count);
+            for (operation, counters) in &shown.project.health.counters.apis {
+                for (status, count) in &counters.by_status {
+                    let code = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+                    lines.count([("api", operation.as_str()), ("code", &*code)], *count);
+                }
             }
         },
     },
@@ -208,28 +210,36 @@ pub(super) const FAMILIES: [Family; 18] = [
             name: "metastudio_api_retries",
             kind: Kind::Counter,
             unit: None,
-            help: "Attempts of an HTTP request after its first.",
+            help: "Retried HTTP requests by operation.",
         },
-        write: |lines, shown| lines.count([], shown.project.health.retries),
+        write: |lines, shown| {
+            for (operation, counters) in &shown.project.health.counters.apis {
+                lines.count([("api", operation.as_str())], counters.retries);
+            }
+        },
     },
     Family {
         about: About {
             name: "metastudio_api_request_duration_seconds",
             kind: Kind::Histogram,
             unit: Some("seconds"),
-            help: "How long HTTP requests to the API took, body included.",
+            help: "Duration of HTTP requests to the API by operation, body included.",
         },
-        write: |lines, shown| lines.histogram(&shown.project.health.request_durations),
+        write: |lines, shown| {
+            for (operation, counters) in &shown.project.health.counters.apis {
+                lines.histogram(("api", operation.as_str()), &counters.durations);
+            }
+        },
     },
     Family {
         about: About {
             name: "metastudio_rows_ignored",
             kind: Kind::Counter,
             unit: None,
-            help: "Rows of answers that were not added up, by reason.",
+            help: "Rows left out of the sums, by reason.",
         },
         write: |lines, shown| {
-            let ignored = shown.project.health.ignored;
+            let ignored = shown.project.health.counters.ignored;
             lines.count([("reason", "duplicate")], ignored.duplicate);
             lines.count([("reason", "filtered")], ignored.filtered);
             lines.count([("reason", "sub_resource")], ignored.sub_resource);
@@ -242,7 +252,7 @@ pub(super) const FAMILIES: [Family; 18] = [
             unit: None,
             help: "Single values of answers that could not be read and count as absent.",
         },
-        write: |lines, shown| lines.count([], shown.project.health.ignored.values),
+        write: |lines, shown| lines.count([], shown.project.health.counters.dropped_values),
     },
 ];
 

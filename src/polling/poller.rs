@@ -11,12 +11,11 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     cloud::{
         Client, Error, UsageQuery,
-        client::RequestLog,
         usage_api::{self, Doubt, timestamp},
     },
     config::Project,
-    snapshot::{Attempt, Failure, Ignored, Target, WindowUsage},
-    usage::{Clock, DaySums, Tally, Window, Zone},
+    snapshot::{Attempt, Failure, Target, WindowUsage},
+    usage::{Clock, Counters, DaySums, IgnoredRows, Tally, Window, Zone},
 };
 
 /// Polls one project.
@@ -49,8 +48,7 @@ impl From<&Project> for Target {
 /// What a poll gathers on its way; kept where it fails.
 #[derive(Default)]
 struct Gathered {
-    log: RequestLog,
-    ignored: Ignored,
+    counters: Counters,
     doubts: BTreeSet<Doubt>,
     /// What is being asked, to be said with an error. The id comes first.
     query: String,
@@ -80,31 +78,30 @@ impl Poller {
                 "the poll was not complete after {:?} and {} requests; raise poll.timeout or api.requests_per_second, \
                  or poll fewer windows and users",
                 self.timeout,
-                gathered.log.durations.len(),
+                gathered.counters.requests(),
             )))
         });
         if result.is_ok() {
             self.warn_of(gathered.doubts);
+        } else {
+            // Nothing of a failed poll is summed, so nothing is left out of sums either.
+            (gathered.counters.ignored, gathered.counters.dropped_values) = (IgnoredRows::default(), 0);
         }
         let failure =
             |error: Error| Failure { reason: error.reason(), message: format!("{}: {error}", gathered.query) };
+        let result = result.map_err(failure);
         Attempt {
-            at,
-            duration: start.elapsed(),
-            result: result.map_err(failure),
-            requests: gathered.log.codes,
-            request_durations: gathered.log.durations,
-            retries: gathered.log.retries,
-            ignored: gathered.ignored,
+            counters: gathered.counters,
             project_id: self.client.known_project_id(),
             credentials_expiry: self.client.credentials_expiry(),
+            ..Attempt::new(at, start.elapsed(), result)
         }
     }
 
     async fn windows(&self, deadline: Instant, gathered: &mut Gathered) -> Result<Vec<WindowUsage>, Error> {
         // All windows are seen from the same instant, in the API's whole seconds.
         let now = (self.clock)().trunc_subsecs(0);
-        let project_id = self.client.project_id(deadline, &mut gathered.log).await?;
+        let project_id = self.client.project_id(deadline, &mut gathered.counters).await?;
         let mut windows = Vec::with_capacity(self.project.windows.len());
         for &window in &self.project.windows {
             windows.push(self.window(&project_id, window, now, deadline, gathered).await?);
@@ -131,10 +128,10 @@ impl Poller {
             gathered.query =
                 format!("window {window} ({} to {}){of_user}", timestamp(range.start), timestamp(range.end));
             let query = UsageQuery { project_id, range, user_id, app_user_id: self.project.app_user_id.as_deref() };
-            let answer = usage_api::fetch(&self.client, &query, deadline, &mut gathered.log).await?;
-            gathered.ignored.sub_resource += answer.sub_resource_rows;
-            gathered.ignored.duplicate += answer.duplicate_rows;
-            gathered.ignored.values += answer.dropped_values;
+            let answer = usage_api::fetch(&self.client, &query, deadline, &mut gathered.counters).await?;
+            gathered.counters.ignored.sub_resource += answer.sub_resource_rows;
+            gathered.counters.ignored.duplicate += answer.duplicate_rows;
+            gathered.counters.dropped_values += answer.dropped_values;
             gathered.doubts.extend(answer.doubts);
             for row in &answer.rows {
                 let wants = |list: &[String], value: &String| list.is_empty() || list.contains(value);
@@ -144,7 +141,7 @@ impl Poller {
                     tally.add(row, user_id).map_err(|overflow| Error::Malformed(overflow.to_string()))?;
                     days.iter_mut().for_each(|days| days.add(row));
                 } else {
-                    gathered.ignored.filtered += 1;
+                    gathered.counters.ignored.filtered += 1;
                 }
             }
         }

@@ -25,7 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Poller;
 use crate::{
-    snapshot::{Attempt, Failure, Ignored, Target, Writer},
+    snapshot::{Attempt, Failure, Target, Writer},
     usage::{Clock, Reason},
 };
 
@@ -292,35 +292,25 @@ async fn poll_isolated<P: Poll>(poller: Arc<P>, clock: Clock) -> Attempt {
 
 fn internal_failure(at: DateTime<Utc>, duration: Duration, error: &str) -> Attempt {
     let message = format!("a defect of the exporter, please report it: {error}");
-    Attempt {
-        at,
-        duration,
-        result: Err(Failure { reason: Reason::Internal, message }),
-        requests: BTreeMap::new(),
-        request_durations: Vec::new(),
-        retries: 0,
-        ignored: Ignored::default(),
-        project_id: None,
-        credentials_expiry: None,
-    }
+    Attempt::new(at, duration, Err(Failure { reason: Reason::Internal, message }))
 }
 
 /// Says what changed and what is wrong; a poll that succeeds like the one before is not worth a line.
 fn report(project: &str, attempt: &Attempt, failing: &mut bool) {
     let seconds = attempt.duration.as_secs_f64();
-    let requests = attempt.request_durations.len();
+    let (requests, retries) = (attempt.counters.requests(), attempt.counters.retries());
     match &attempt.result {
         Err(failure) => tracing::warn!(
             project,
             reason = failure.reason.as_str(),
             requests,
-            retries = attempt.retries,
+            retries,
             duration = seconds,
             error = failure.message,
             "poll failed"
         ),
         Ok(_) if *failing => tracing::info!(project, requests, duration = seconds, "poll succeeded again"),
-        Ok(_) => tracing::debug!(project, requests, retries = attempt.retries, duration = seconds, "poll succeeded"),
+        Ok(_) => tracing::debug!(project, requests, retries, duration = seconds, "poll succeeded"),
     }
     *failing = attempt.result.is_err();
 }
@@ -394,7 +384,7 @@ mod tests {
             self.log.lock().unwrap().push((self.name, self.start.elapsed().as_secs()));
             assert!(!self.panics, "told to");
             sleep(Duration::from_secs(self.takes)).await;
-            Attempt { result: Ok(vec![]), ..internal_failure(Utc::now(), Duration::ZERO, "") }
+            Attempt::new(Utc::now(), Duration::ZERO, Ok(vec![]))
         }
     }
 
@@ -410,19 +400,9 @@ mod tests {
     type Spec = (&'static str, &'static str, u64, u64, bool);
 
     fn planned(fakes: &[Arc<Fake>], concurrency: usize) -> Plan<Fake> {
-        let target = |fake: &Fake| Target {
-            name: fake.name.to_owned(),
-            project_id: None,
-            region: String::new(),
-            endpoint: String::new(),
-            labels: vec![],
-            stale_after: Duration::MAX,
-            credentials: String::new(),
-            budgets: vec![],
-        };
         let projects = fakes
             .iter()
-            .map(|fake| Planned { poller: Arc::clone(fake), target: target(fake), keeps_usage: true })
+            .map(|fake| Planned { poller: Arc::clone(fake), target: Target::new(fake.name), keeps_usage: true })
             .collect();
         Plan { projects, concurrency, timeout: Duration::from_secs(60) }
     }

@@ -27,7 +27,7 @@ fn assert_succeeded(ended: &Ended, retries: f64) {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(ended.sample("metastudio_up{project=\"campaign\"}"), Some(1.0));
     assert!(ended.sample(MINUTES).is_some(), "{}", ended.stdout);
-    assert_eq!(ended.sample("metastudio_api_retries_total{project=\"campaign\"}"), Some(retries));
+    assert_eq!(ended.sample("metastudio_api_retries_total{project=\"campaign\",api=\"ShowUsageData\"}"), Some(retries));
 }
 
 fn assert_failed(ended: &Ended, reason: &str, saying: &str) {
@@ -46,7 +46,10 @@ async fn throttled_without_retry_after_waits_two_seconds_and_more() {
     let seen = cloud.simulator.seen();
     assert_eq!((seen[0].status, seen[1].status), (Some(429), Some(200)));
     assert!(seen[1].at - seen[0].at >= Duration::from_secs(2), "{:?}", seen[1].at - seen[0].at);
-    assert_eq!(ended.sample("metastudio_api_requests_total{project=\"campaign\",code=\"429\"}"), Some(1.0));
+    assert_eq!(
+        ended.sample("metastudio_api_requests_total{project=\"campaign\",api=\"ShowUsageData\",code=\"429\"}"),
+        Some(1.0)
+    );
 }
 
 #[tokio::test]
@@ -87,7 +90,10 @@ async fn no_answer_is_a_timeout() {
     assert_succeeded(&ended, 1.0);
     let (ended, _) = poll_through(&["hang"], "api: {max_retries: 0, request_timeout: 1s}").await;
     assert_failed(&ended, "timeout", "no answer came from 127.0.0.1:");
-    assert_eq!(ended.sample("metastudio_api_requests_total{project=\"campaign\",code=\"none\"}"), Some(1.0));
+    assert_eq!(
+        ended.sample("metastudio_api_requests_total{project=\"campaign\",api=\"ShowUsageData\",code=\"none\"}"),
+        Some(1.0)
+    );
 }
 
 #[tokio::test]
@@ -238,7 +244,10 @@ async fn a_refusal_is_one_even_if_its_body_never_ends() {
     let head = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 100\r\nx-request-id: abc\r\n\r\n";
     let ended = poll_of_raw(head, b"{", false).await;
     assert_failed(&ended, "auth", "HTTP 401 401: no message (request id abc)");
-    assert_eq!(ended.sample("metastudio_api_requests_total{project=\"campaign\",code=\"401\"}"), Some(1.0));
+    assert_eq!(
+        ended.sample("metastudio_api_requests_total{project=\"campaign\",api=\"ShowUsageData\",code=\"401\"}"),
+        Some(1.0)
+    );
 }
 
 #[tokio::test]

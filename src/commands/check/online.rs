@@ -9,11 +9,11 @@ use chrono::{Duration, SubsecRound, Utc};
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
-    cloud::{Client, Connector, Error, UsageQuery, client::RequestLog, usage_api},
+    cloud::{Client, Connector, Error, UsageQuery, usage_api},
     commands::print,
     config::{Api, Config, CredentialsSource, Endpoint, Environment, Project},
     polling::fleet::{api, clients},
-    usage::{Bounds, Reason},
+    usage::{Bounds, Counters, Reason},
 };
 
 /// Prints what was tried, and says whether all went well.
@@ -97,16 +97,16 @@ fn services(config: &Config) -> Vec<(&'static str, Endpoint)> {
 async fn try_out(client: &Client, project: &Project, deadline: Instant) -> Result<String, String> {
     let start = Instant::now();
     let now = Utc::now().trunc_subsecs(0);
-    let mut log = RequestLog::default();
+    let mut counters = Counters::default();
     let page = async {
-        let project_id = client.project_id(deadline, &mut log).await?;
+        let project_id = client.project_id(deadline, &mut counters).await?;
         let query = UsageQuery {
             project_id: &project_id,
             range: Bounds { start: now - Duration::days(1), end: now },
             user_id: project.user_ids.first().map(String::as_str),
             app_user_id: project.app_user_id.as_deref(),
         };
-        let rows = usage_api::try_out(client, &query, deadline, &mut log).await?;
+        let rows = usage_api::try_out(client, &query, deadline, &mut counters).await?;
         Ok((project_id, rows))
     };
     match page.await {

@@ -1,0 +1,53 @@
+//! The outcome of one poll.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+
+use crate::usage::{Bounds, Counters, Days, Reason, Tally, Window};
+
+/// One poll of a project: its result and its cost.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Start of the poll.
+    pub at: DateTime<Utc>,
+    /// Duration of the poll.
+    pub duration: Duration,
+    /// All windows, or the reason for the failure.
+    pub result: Result<Vec<WindowUsage>, Failure>,
+    /// Requests of the poll; rows and values only of a complete poll.
+    pub counters: Counters,
+    /// The project's id, configured or looked up, if it is known.
+    pub project_id: Option<Arc<str>>,
+    /// Expiry of the credentials used last, if they expire.
+    pub credentials_expiry: Option<DateTime<Utc>>,
+}
+
+impl Attempt {
+    /// An attempt that made no request and learned nothing but its result.
+    pub fn new(at: DateTime<Utc>, duration: Duration, result: Result<Vec<WindowUsage>, Failure>) -> Self {
+        Attempt { at, duration, result, counters: Counters::default(), project_id: None, credentials_expiry: None }
+    }
+}
+
+/// The sums of one window.
+#[derive(Clone, Debug)]
+pub struct WindowUsage {
+    /// The window.
+    pub window: Window,
+    /// Its nominal bounds at the poll.
+    pub bounds: Bounds,
+    /// Its sums.
+    pub tally: Tally,
+    /// Minutes of each day; only for `this_month`, and only where the answer tells days apart.
+    pub days: Option<Days>,
+}
+
+/// The reason why a poll failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The value of the label `reason`.
+    pub reason: Reason,
+    /// The error with its remedy, for people.
+    pub message: String,
+}

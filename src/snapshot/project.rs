@@ -1,0 +1,118 @@
+//! The state of one project: its target, its health, its usage.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    attempt::{Attempt, Failure},
+    target::Target,
+    usage::Usage,
+};
+use crate::usage::{Counters, Reason};
+
+/// The state of one project.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// Its configuration.
+    pub target: Arc<Target>,
+    /// Its polls since the start.
+    pub health: Health,
+    /// Its usage, once a poll has been complete.
+    pub usage: Option<Usage>,
+}
+
+/// The polls of a project since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    /// The last poll; `None` before the first.
+    pub last: Option<LastPoll>,
+    /// Polls, failed ones included.
+    pub polls: u64,
+    /// Failed polls by reason.
+    pub failures: BTreeMap<Reason, u64>,
+    /// Requests and rows of all polls.
+    pub counters: Counters,
+}
+
+/// The last poll of a project.
+#[derive(Clone, Debug)]
+pub struct LastPoll {
+    /// Start of the poll.
+    pub at: DateTime<Utc>,
+    /// Duration of the poll.
+    pub duration: Duration,
+    /// The reason why it failed, if it did.
+    pub failure: Option<Failure>,
+    /// The project's id, configured or looked up, if it was known.
+    pub project_id: Option<Arc<str>>,
+    /// Expiry of the credentials used last, if they expire.
+    pub credentials_expiry: Option<DateTime<Utc>>,
+    /// Start of the next poll, if one is planned.
+    pub next_at: Option<DateTime<Utc>>,
+}
+
+impl Project {
+    /// A project before its first poll.
+    pub(super) fn new(target: Target) -> Self {
+        Project { target: Arc::new(target), health: Health::default(), usage: None }
+    }
+
+    /// The same project after a reload. Its counters go on. `keeps_usage` says whether the known usage still answers
+    /// the configured question.
+    pub(super) fn reloaded(&self, target: Target, keeps_usage: bool) -> Self {
+        let mut health = self.health.clone();
+        if let Some(last) = &mut health.last
+            && !(keeps_usage && self.target.credentials == target.credentials)
+        {
+            // They were found with other credentials, or belong to another project.
+            (last.project_id, last.credentials_expiry) = (None, None);
+        }
+        Project { target: Arc::new(target), health, usage: self.usage.clone().filter(|_| keeps_usage) }
+    }
+
+    /// The project's id, configured or looked up; `None` until it is known.
+    pub fn project_id(&self) -> Option<&str> {
+        let looked_up = || self.health.last.as_ref()?.project_id.as_deref();
+        self.target.project_id.as_deref().or_else(looked_up)
+    }
+
+    /// The usage, unless it is stale at `now`.
+    pub fn usage_at(&self, now: DateTime<Utc>) -> Option<&Usage> {
+        self.usage.as_ref().filter(|usage| {
+            let age = (now - usage.at).to_std().unwrap_or_default();
+            age <= self.target.stale_after
+        })
+    }
+
+    /// Records a poll. A failed poll changes the health only.
+    pub(super) fn record(&mut self, attempt: Attempt, next_at: Option<DateTime<Utc>>) {
+        if let (Some(known), Some(polled)) = (self.project_id(), attempt.project_id.as_deref())
+            && known != polled
+        {
+            // The looked-up id has changed, so the known usage belongs to another project.
+            self.usage = None;
+        }
+        self.health.polls += 1;
+        self.health.counters += attempt.counters;
+        let failure = match attempt.result {
+            Ok(windows) => {
+                let known = self.usage.take().map(|usage| usage.series).unwrap_or_default();
+                self.usage = Some(Usage::new(attempt.at, windows, known));
+                None
+            }
+            Err(failure) => {
+                *self.health.failures.entry(failure.reason).or_default() += 1;
+                Some(failure)
+            }
+        };
+        self.health.last = Some(LastPoll {
+            at: attempt.at,
+            duration: attempt.duration,
+            failure,
+            project_id: attempt.project_id,
+            credentials_expiry: attempt.credentials_expiry,
+            next_at,
+        });
+    }
+}

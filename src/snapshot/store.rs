@@ -1,0 +1,284 @@
+//! The current snapshot, and its one writer and many readers.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use super::{attempt::Attempt, project::Project, target::Target};
+
+/// The state of all projects at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// In the order of the configuration.
+    pub projects: Vec<Arc<Project>>,
+    is_ready: bool,
+}
+
+impl Snapshot {
+    fn new(projects: Vec<Arc<Project>>, was_ready: bool) -> Self {
+        let mut snapshot = Snapshot { projects, is_ready: was_ready };
+        snapshot.is_ready |= snapshot.tried() == snapshot.projects.len();
+        snapshot
+    }
+
+    /// Whether every project has been polled once. It stays true when a reload adds projects: a load balancer would
+    /// otherwise take the exporter out, and the other projects could not be scraped.
+    pub fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
+    /// Number of projects that have been polled.
+    pub fn tried(&self) -> usize {
+        self.projects.iter().filter(|project| project.health.last.is_some()).count()
+    }
+}
+
+/// The writer and a reader of a new snapshot: each target before its first poll.
+pub fn channel(targets: Vec<Target>) -> (Writer, Reader) {
+    let projects = targets.into_iter().map(Project::new).map(Arc::new).collect();
+    let current = ArcSwap::from_pointee(Snapshot::new(projects, false));
+    let shared = Arc::new(Shared { current, next_by: Mutex::new(None) });
+    (Writer { shared: Arc::clone(&shared) }, Reader { shared })
+}
+
+#[derive(Debug)]
+struct Shared {
+    current: ArcSwap<Snapshot>,
+    /// Deadline of the next record, unless polling is stuck; `None` where no poll is planned.
+    next_by: Mutex<Option<Instant>>,
+}
+
+impl Shared {
+    fn next_by(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.next_by.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The one writer. It is not `Clone` and its methods take `&mut self`, so two changes cannot race.
+#[derive(Debug)]
+pub struct Writer {
+    shared: Arc<Shared>,
+}
+
+impl Writer {
+    /// Records a poll of the project at `index`; `next_at` is the start of the next poll, if one is planned.
+    pub fn record(&mut self, index: usize, attempt: Attempt, next_at: Option<DateTime<Utc>>) {
+        let current = self.shared.current.load();
+        let mut projects = current.projects.clone();
+        if let Some(project) = projects.get_mut(index) {
+            Arc::make_mut(project).record(attempt, next_at);
+            self.shared.current.store(Arc::new(Snapshot::new(projects, current.is_ready)));
+        }
+    }
+
+    /// Replaces all projects at once. A project whose name is known keeps its counters, and its usage where the flag
+    /// beside its target says so.
+    pub fn replace(&mut self, targets: impl IntoIterator<Item = (Target, bool)>) {
+        let current = self.shared.current.load();
+        let known: HashMap<&str, &Arc<Project>> =
+            current.projects.iter().map(|project| (project.target.name.as_str(), project)).collect();
+        let project = |(target, keeps_usage): (Target, bool)| match known.get(target.name.as_str()) {
+            Some(project) => Arc::new(project.reloaded(target, keeps_usage)),
+            None => Arc::new(Project::new(target)),
+        };
+        let projects = targets.into_iter().map(project).collect();
+        self.shared.current.store(Arc::new(Snapshot::new(projects, current.is_ready)));
+    }
+
+    /// Sets the deadline of the next record. After it, [`Reader::is_stuck`] is true. `None` where no poll is planned.
+    pub fn expect_next_by(&mut self, by: Option<Instant>) {
+        *self.shared.next_by() = by;
+    }
+
+    /// See [`Snapshot::is_ready`].
+    pub fn is_ready(&self) -> bool {
+        self.shared.current.load().is_ready()
+    }
+}
+
+/// Reads the snapshot.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    shared: Arc<Shared>,
+}
+
+impl Reader {
+    /// The latest snapshot, which does not change while it is held.
+    pub fn load(&self) -> Arc<Snapshot> {
+        self.shared.current.load_full()
+    }
+
+    /// Whether no poll has been recorded for longer than is possible while polling works.
+    pub fn is_stuck(&self, now: Instant) -> bool {
+        self.shared.next_by().is_some_and(|by| now > by)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, time::Duration};
+
+    use super::*;
+    use crate::{
+        snapshot::{Failure, WindowUsage},
+        usage::{Bounds, Counters, IgnoredRows, Measure, Reason, Row, Series, Tally, Unit, Window, row::RowKey},
+    };
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(second, 0).unwrap()
+    }
+
+    fn row(resource_type: &str, minutes: i64) -> Row {
+        let key = RowKey::new(resource_type, "b", Unit::Minutes);
+        Row { key, usage: Some(minutes.into()), number: None }
+    }
+
+    fn attempt(second: i64, result: Result<&[Row], Reason>) -> Attempt {
+        let windows = |rows: &[Row]| {
+            let mut tally = Tally::default();
+            rows.iter().for_each(|row| tally.add(row, None).unwrap());
+            vec![WindowUsage { window: Window::Today, bounds: Bounds { start: at(0), end: at(9) }, tally, days: None }]
+        };
+        let result = result.map(windows).map_err(|reason| Failure { reason, message: "m".into() });
+        let ignored = IgnoredRows { duplicate: 1, ..IgnoredRows::default() };
+        let counters = Counters { ignored, ..Counters::default() };
+        Attempt { counters, ..Attempt::new(at(second), Duration::from_secs(1), result) }
+    }
+
+    fn target(name: &str) -> Target {
+        Target { stale_after: Duration::from_secs(100), ..Target::new(name) }
+    }
+
+    fn world() -> (Writer, Reader) {
+        channel(vec![target("a")])
+    }
+
+    fn minutes(project: &Project, resource_type: &str) -> Option<f64> {
+        let usage = project.usage.as_ref()?;
+        let series = Series {
+            measure: Measure::Minutes,
+            resource_type: resource_type.into(),
+            business_type: "b".into(),
+            user_id: None,
+        };
+        usage.of(&usage.windows[0]).find(|(of, _)| **of == series).map(|(_, value)| value)
+    }
+
+    #[test]
+    fn a_failed_poll_changes_no_usage() {
+        let (mut writer, reader) = world();
+        assert!(!reader.load().is_ready());
+        writer.record(0, attempt(1, Ok(&[row("x", 5)])), None);
+        let before = reader.load();
+        writer.record(0, attempt(2, Err(Reason::Server)), None);
+        let now = reader.load();
+        assert!(now.is_ready());
+        assert_eq!(minutes(&now.projects[0], "x"), Some(5.0));
+        assert_eq!(now.projects[0].usage.as_ref().unwrap().at, at(1));
+        assert_eq!(now.projects[0].health.failures, BTreeMap::from([(Reason::Server, 1)]));
+        assert_eq!((now.projects[0].health.polls, before.projects[0].health.polls), (2, 1), "the old one is immutable");
+    }
+
+    #[test]
+    fn what_was_seen_once_falls_to_zero_and_does_not_vanish() {
+        let (mut writer, reader) = world();
+        writer.record(0, attempt(1, Ok(&[row("x", 5)])), None);
+        writer.record(0, attempt(2, Ok(&[row("y", 7)])), None);
+        let snapshot = reader.load();
+        assert_eq!(minutes(&snapshot.projects[0], "x"), Some(0.0));
+        assert_eq!(minutes(&snapshot.projects[0], "y"), Some(7.0));
+        assert_eq!(minutes(&snapshot.projects[0], "z"), None);
+    }
+
+    #[test]
+    fn usage_is_withdrawn_when_it_is_stale() {
+        let (mut writer, reader) = world();
+        writer.record(0, attempt(1000, Ok(&[])), None);
+        let snapshot = reader.load();
+        let project = &snapshot.projects[0];
+        assert!(project.usage_at(at(1100)).is_some());
+        assert!(project.usage_at(at(1101)).is_none());
+        assert!(project.usage_at(at(900)).is_some(), "a clock set back makes nothing stale");
+    }
+
+    #[test]
+    fn a_reload_keeps_what_is_still_true_of_a_name() {
+        let (mut writer, reader) = channel(vec![target("kept"), target("changed"), target("gone")]);
+        for index in 0..3 {
+            writer.record(index, attempt(1, Ok(&[row("x", 5)])), None);
+        }
+        let before = reader.load();
+        let relabelled = Target { stale_after: Duration::from_secs(10), ..target("kept") };
+        writer.replace([(target("new"), true), (relabelled, true), (target("changed"), false)]);
+        let after = reader.load();
+        let names: Vec<&str> = after.projects.iter().map(|project| project.target.name.as_str()).collect();
+        assert_eq!(names, ["new", "kept", "changed"], "in the new order");
+        let [new, kept, changed] = &after.projects[..] else { panic!("{names:?}") };
+        assert_eq!((new.health.polls, minutes(new, "x")), (0, None));
+        assert_eq!((kept.health.polls, minutes(kept, "x")), (1, Some(5.0)));
+        assert!(kept.usage_at(at(12)).is_none(), "what is fixed about it is new");
+        assert_eq!((changed.health.polls, minutes(changed, "x")), (1, None), "its counters go on");
+        assert_eq!(before.projects.len(), 3, "the old one is immutable");
+    }
+
+    #[test]
+    fn a_series_that_was_seen_outlasts_a_reload() {
+        let (mut writer, reader) = world();
+        writer.record(0, attempt(1, Ok(&[row("x", 5)])), None);
+        writer.replace([(target("a"), true)]);
+        writer.record(0, attempt(2, Ok(&[row("y", 7)])), None);
+        assert_eq!(minutes(&reader.load().projects[0], "x"), Some(0.0));
+    }
+
+    #[test]
+    fn an_expiry_is_of_the_credentials_that_it_was_found_with() {
+        let (mut writer, reader) = channel(vec![target("kept"), target("changed")]);
+        let attempt = Attempt { credentials_expiry: Some(at(50)), ..attempt(1, Ok(&[])) };
+        writer.record(0, attempt.clone(), None);
+        writer.record(1, attempt, None);
+        let other = Target { credentials: "other".into(), ..target("changed") };
+        writer.replace([(target("kept"), true), (other, true)]);
+        let expiry = |project: &Arc<Project>| project.health.last.as_ref().unwrap().credentials_expiry;
+        assert_eq!(reader.load().projects.iter().map(expiry).collect::<Vec<_>>(), [Some(at(50)), None]);
+    }
+
+    #[test]
+    fn usage_of_another_project_goes_with_its_id() {
+        let (mut writer, reader) = world();
+        let of = |id: &str, attempt: Attempt| Attempt { project_id: Some(id.into()), ..attempt };
+        writer.record(0, of("first", attempt(1, Ok(&[row("x", 5)]))), None);
+        writer.record(0, of("first", attempt(2, Err(Reason::Server))), None);
+        assert_eq!(minutes(&reader.load().projects[0], "x"), Some(5.0));
+        writer.record(0, of("second", attempt(3, Err(Reason::Server))), None);
+        assert_eq!(minutes(&reader.load().projects[0], "x"), None);
+        writer.record(0, of("second", attempt(4, Ok(&[row("y", 7)]))), None);
+        let project = &reader.load().projects[0];
+        assert_eq!((minutes(project, "x"), minutes(project, "y")), (None, Some(7.0)), "nor is its series known");
+    }
+
+    #[test]
+    fn readiness_stays_and_may_come_with_a_reload() {
+        let (mut writer, reader) = channel(vec![target("a"), target("never")]);
+        writer.record(0, attempt(1, Ok(&[])), None);
+        assert!(!reader.load().is_ready());
+        writer.replace([(target("a"), true)]);
+        assert!(reader.load().is_ready(), "the one that was missing has gone");
+        writer.replace([(target("a"), true), (target("new"), true)]);
+        let snapshot = reader.load();
+        assert_eq!((snapshot.is_ready(), snapshot.tried()), (true, 1));
+    }
+
+    #[test]
+    fn counters_of_polls_add_up() {
+        let (mut writer, reader) = world();
+        for second in 1..=3 {
+            writer.record(0, attempt(second, Ok(&[])), None);
+        }
+        assert_eq!(reader.load().projects[0].health.counters.ignored.duplicate, 3);
+    }
+}

@@ -1,0 +1,42 @@
+//! The configured part of a project's state.
+
+use std::time::Duration;
+
+use crate::usage::Budget;
+
+/// One configured project, as metrics and pages name it.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The label `project`.
+    pub name: String,
+    /// The configured project id; `None` where the exporter looks it up.
+    pub project_id: Option<String>,
+    /// The region; empty where only an endpoint is configured.
+    pub region: String,
+    /// Scheme and host of the service.
+    pub endpoint: String,
+    /// Labels of every usage series, sorted by name.
+    pub labels: Vec<(String, String)>,
+    /// Usage is withdrawn after this long without a complete poll.
+    pub stale_after: Duration,
+    /// Name of its credentials.
+    pub credentials: String,
+    /// Configured budgets.
+    pub budgets: Vec<Budget>,
+}
+
+impl Target {
+    /// A target with a name only; its usage never becomes stale.
+    pub fn new(name: impl Into<String>) -> Self {
+        Target {
+            name: name.into(),
+            project_id: None,
+            region: String::new(),
+            endpoint: String::new(),
+            labels: Vec::new(),
+            stale_after: Duration::MAX,
+            credentials: String::new(),
+            budgets: Vec::new(),
+        }
+    }
+}

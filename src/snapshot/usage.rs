@@ -1,0 +1,67 @@
+//! The usage that the last complete poll brought.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+
+use super::attempt::WindowUsage;
+use crate::usage::{Bounds, Days, Measure, Series, Window};
+
+/// Usage of the last complete poll.
+#[derive(Clone, Debug)]
+pub struct Usage {
+    /// Start of that poll.
+    pub at: DateTime<Utc>,
+    /// The configured windows, in their order.
+    pub windows: Vec<WindowValues>,
+    /// Every series that any window of any complete poll has had, sorted. A series that has been seen once is exported
+    /// for every window, as 0 where there was no usage. Snapshots share the list, because it rarely grows.
+    pub series: Arc<[Series]>,
+}
+
+/// Usage of one window.
+#[derive(Clone, Debug)]
+pub struct WindowValues {
+    /// The window.
+    pub window: Window,
+    /// Its nominal bounds at the poll.
+    pub bounds: Bounds,
+    /// One value for each of [`Usage::series`], in their order.
+    pub values: Box<[f64]>,
+    /// See [`WindowUsage::days`].
+    pub days: Option<Days>,
+}
+
+impl Usage {
+    /// The usage of a poll, with a value for each series that was `known` before.
+    pub(super) fn new(at: DateTime<Utc>, windows: Vec<WindowUsage>, known: Arc<[Series]>) -> Self {
+        let polled = || windows.iter().flat_map(|window| window.tally.series());
+        let series = if polled().all(|series| known.binary_search(series).is_ok()) {
+            known
+        } else {
+            let all: BTreeSet<&Series> = known.iter().chain(polled()).collect();
+            all.into_iter().cloned().collect()
+        };
+        let values = |window: WindowUsage| WindowValues {
+            window: window.window,
+            bounds: window.bounds,
+            values: series.iter().map(|series| window.tally.value(series)).collect(),
+            days: window.days,
+        };
+        Usage { at, windows: windows.into_iter().map(values).collect(), series: Arc::clone(&series) }
+    }
+
+    /// The values of a window, each with its series.
+    pub fn of<'a>(&'a self, window: &'a WindowValues) -> impl Iterator<Item = (&'a Series, f64)> {
+        self.series.iter().zip(window.values.iter().copied())
+    }
+
+    /// The minutes of the `wanted` series of a window, added in decimal as a tally does.
+    pub fn minutes(&self, window: &WindowValues, wanted: impl Fn(&Series) -> bool) -> f64 {
+        let minutes = self.of(window).filter(|(series, _)| series.measure == Measure::Minutes && wanted(series));
+        // The shortest decimal of a value is the sum that was rounded to it, up to 15 digits.
+        let decimals = minutes.filter_map(|(_, value)| value.to_string().parse::<Decimal>().ok());
+        decimals.fold(Decimal::ZERO, Decimal::saturating_add).to_string().parse().unwrap_or_default()
+    }
+}

@@ -1,0 +1,200 @@
+//! What a project's polls count: requests by operation of the cloud, and rows left out of the sums.
+//!
+//! One poll fills its own [`Counters`]; a project's health adds them up. A counter that is missing here cannot be
+//! exported, and one that is added here is summed or the code does not compile.
+
+use std::{collections::BTreeMap, ops::AddAssign, time::Duration};
+
+/// An operation of the cloud's API: the label `api` of the request metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// Usage by resource type and business type (contract, 1).
+    ShowUsageData,
+    /// IAM's list of projects, which gives a project's id (contract, 6).
+    ListProjects,
+}
+
+impl Operation {
+    /// The label value: the operation's name in the API's documentation.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::ShowUsageData => "ShowUsageData",
+            Operation::ListProjects => "ListProjects",
+        }
+    }
+}
+
+/// Everything that is counted for one project.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use metastudio_exporter::usage::{Counters, Operation};
+///
+/// let mut poll = Counters::default();
+/// poll.count_request(Operation::ShowUsageData, Some(200), Duration::from_millis(80));
+/// poll.count_retry(Operation::ShowUsageData);
+/// let mut total = Counters::default();
+/// total += poll.clone();
+/// total += poll;
+/// assert_eq!((total.requests(), total.retries()), (2, 2));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Counters {
+    /// By operation. `ShowUsageData` is always there, so that its counters are exported from 0 on.
+    pub apis: BTreeMap<Operation, RequestCounters>,
+    /// Rows left out of the sums.
+    pub ignored: IgnoredRows,
+    /// Single values that could not be read.
+    pub dropped_values: u64,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        let apis = BTreeMap::from([(Operation::ShowUsageData, RequestCounters::default())]);
+        Counters { apis, ignored: IgnoredRows::default(), dropped_values: 0 }
+    }
+}
+
+impl Counters {
+    /// Counts one HTTP request by its status, `None` where no status came back, and by its duration, body included.
+    pub fn count_request(&mut self, operation: Operation, status: Option<u16>, duration: Duration) {
+        let counters = self.apis.entry(operation).or_default();
+        *counters.by_status.entry(status).or_default() += 1;
+        counters.durations.observe(duration);
+    }
+
+    /// Counts one retry.
+    pub fn count_retry(&mut self, operation: Operation) {
+        self.apis.entry(operation).or_default().retries += 1;
+    }
+
+    /// HTTP requests of all operations, retries included.
+    pub fn requests(&self) -> u64 {
+        self.apis.values().flat_map(|counters| counters.by_status.values()).sum()
+    }
+
+    /// Retries of all operations.
+    pub fn retries(&self) -> u64 {
+        self.apis.values().map(|counters| counters.retries).sum()
+    }
+}
+
+// Every field is named in these sums, so that a new one cannot be forgotten.
+
+impl AddAssign for Counters {
+    fn add_assign(&mut self, Counters { apis, ignored, dropped_values }: Self) {
+        for (operation, counters) in apis {
+            *self.apis.entry(operation).or_default() += counters;
+        }
+        self.ignored += ignored;
+        self.dropped_values += dropped_values;
+    }
+}
+
+/// Requests of one operation.
+#[derive(Clone, Debug, Default)]
+pub struct RequestCounters {
+    /// Requests by HTTP status; `None` where no status came back.
+    pub by_status: BTreeMap<Option<u16>, u64>,
+    /// Requests after the first one of a call.
+    pub retries: u64,
+    /// Durations of the requests.
+    pub durations: Histogram,
+}
+
+impl AddAssign for RequestCounters {
+    fn add_assign(&mut self, RequestCounters { by_status, retries, durations }: Self) {
+        for (status, count) in by_status {
+            *self.by_status.entry(status).or_default() += count;
+        }
+        self.retries += retries;
+        self.durations += durations;
+    }
+}
+
+/// Rows left out of the sums, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IgnoredRows {
+    /// Parts of a bundle: the parent row already holds their usage.
+    pub sub_resource: u64,
+    /// Rows that an earlier page had already brought.
+    pub duplicate: u64,
+    /// Types that the configuration does not keep.
+    pub filtered: u64,
+}
+
+impl AddAssign for IgnoredRows {
+    fn add_assign(&mut self, IgnoredRows { sub_resource, duplicate, filtered }: Self) {
+        self.sub_resource += sub_resource;
+        self.duplicate += duplicate;
+        self.filtered += filtered;
+    }
+}
+
+/// Durations, counted by their upper bound.
+#[derive(Clone, Debug, Default)]
+pub struct Histogram {
+    /// Observations in each bucket of [`Histogram::BOUNDS`], then those above the last bound.
+    pub counts: [u64; Histogram::BOUNDS.len() + 1],
+    /// Sum of all observations, in seconds.
+    pub sum: f64,
+}
+
+impl Histogram {
+    /// Upper bounds in seconds: from a fast page to the default of `api.request_timeout`.
+    pub const BOUNDS: [f64; 8] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+    /// Counts one duration.
+    pub fn observe(&mut self, duration: Duration) {
+        let seconds = duration.as_secs_f64();
+        let bucket = Self::BOUNDS.iter().position(|&bound| seconds <= bound).unwrap_or(Self::BOUNDS.len());
+        if let Some(count) = self.counts.get_mut(bucket) {
+            *count += 1;
+        }
+        self.sum += seconds;
+    }
+}
+
+impl AddAssign for Histogram {
+    fn add_assign(&mut self, Histogram { counts, sum }: Self) {
+        for (total, count) in self.counts.iter_mut().zip(counts) {
+            *total += count;
+        }
+        self.sum += sum;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_counted_up_to_their_bound() {
+        let mut histogram = Histogram::default();
+        histogram.observe(Duration::from_millis(50));
+        histogram.observe(Duration::from_secs(60));
+        histogram += histogram.clone();
+        assert_eq!(histogram.counts, [2, 0, 0, 0, 0, 0, 0, 0, 2]);
+        assert_eq!(histogram.sum, 120.1);
+    }
+
+    #[test]
+    fn operations_are_counted_apart() {
+        let mut total = Counters::default();
+        let mut poll = Counters { dropped_values: 4, ..Counters::default() };
+        poll.ignored = IgnoredRows { sub_resource: 1, duplicate: 2, filtered: 3 };
+        poll.count_request(Operation::ShowUsageData, Some(429), Duration::ZERO);
+        poll.count_retry(Operation::ShowUsageData);
+        poll.count_request(Operation::ShowUsageData, None, Duration::ZERO);
+        poll.count_request(Operation::ListProjects, Some(200), Duration::ZERO);
+        total += poll.clone();
+        total += poll;
+        let [usage, projects] = [Operation::ShowUsageData, Operation::ListProjects].map(|api| &total.apis[&api]);
+        assert_eq!(usage.by_status, BTreeMap::from([(None, 2), (Some(429), 2)]));
+        assert_eq!(projects.by_status, BTreeMap::from([(Some(200), 2)]));
+        assert_eq!((usage.retries, projects.retries), (2, 0));
+        assert_eq!((total.requests(), total.retries(), total.dropped_values), (6, 2, 8));
+        assert_eq!(total.ignored, IgnoredRows { sub_resource: 2, duplicate: 4, filtered: 6 });
+    }
+}
