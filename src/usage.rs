@@ -1,22 +1,34 @@
-//! The domain: windows of time, rows of usage and their sums. Pure: no clock, no network, no files.
+//! The domain: windows of time, rows of usage, and their sums. Pure: time is an argument, and nothing here reads files
+//! or the network.
+//!
+//! ```
+//! use metastudio_exporter::usage::{Measure, Row, RowKey, Series, Tally, Unit};
+//!
+//! let key = RowKey { business_type: "VIDEO_2D".to_owned(), unit: Unit::Hours, ..RowKey::default() };
+//! let mut tally = Tally::default();
+//! tally.add(&Row { key, usage: Some("1.5".parse()?), number: None }, None)?;
+//! let series = tally.series().next().ok_or("no series")?;
+//! assert_eq!((&series.measure, tally.value(series)), (&Measure::Minutes, 90.0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
-pub mod budget;
-pub mod counters;
-pub mod days;
-pub mod failure;
-pub mod row;
-pub mod tally;
-pub mod window;
-pub mod zone;
+mod budget;
+mod counters;
+mod days;
+mod reason;
+mod row;
+mod tally;
+mod window;
+mod zone;
 
 pub use budget::Budget;
-pub use counters::{Counters, Histogram, IgnoredRows, Operation};
+pub use counters::{Counters, Histogram, IgnoredRows, Operation, RequestCounters};
 pub use days::{DaySums, Days};
-pub use failure::Reason;
-pub use row::{Row, Unit};
+pub use reason::Reason;
+pub use row::{Overflow, Row, RowKey, Unit};
 pub use tally::{Measure, Series, Tally};
-pub use window::{Bounds, Window};
-pub use zone::Zone;
+pub use window::{Bounds, CalendarWindow, NotAWindow, Window};
+pub use zone::{NotAZone, Zone};
 
-/// Tells the time: `Utc::now`, or what a test says.
+/// A source of the current time: `Utc::now`, or a test's own function.
 pub type Clock = fn() -> chrono::DateTime<chrono::Utc>;

@@ -17,7 +17,7 @@ use http_body_util::BodyExt;
 use metastudio_exporter::{
     exposition::{Body, BuildInfo, ConfigStatus, ExporterStatus, Exposition, Format, HttpRequests},
     snapshot::{self, Attempt, Failure, Reader, Target, WindowUsage, Writer},
-    usage::{Budget, Counters, IgnoredRows, Operation, Reason, Row, Tally, Unit, Window, Zone, row::RowKey},
+    usage::{Budget, Counters, IgnoredRows, Operation, Reason, Row, RowKey, Tally, Unit, Window, Zone},
 };
 use proptest::prelude::*;
 
@@ -39,7 +39,12 @@ fn target(name: &str, labels: &[(&str, &str)]) -> Target {
 }
 
 fn row(resource_type: &str, business_type: &str, unit: &str, usage: Option<&str>, number: Option<i64>) -> Row {
-    let key = RowKey::new(resource_type, business_type, Unit::from_api(Some(unit)));
+    let key = RowKey {
+        resource_type: resource_type.to_owned(),
+        business_type: business_type.to_owned(),
+        unit: Unit::from_api(Some(unit)),
+        ..RowKey::default()
+    };
     Row { key, usage: usage.map(|usage| usage.parse().unwrap()), number }
 }
 

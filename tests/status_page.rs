@@ -13,7 +13,7 @@ use metastudio_exporter::{
     exposition::{Exposition, HttpRequests},
     site::Routes,
     snapshot::{self, Attempt, Failure, Reader, Target, WindowUsage, Writer},
-    usage::{self, Bounds, Budget, Clock, Reason, Row, Tally, Unit, Window, row::RowKey},
+    usage::{self, Bounds, Budget, Clock, Reason, Row, RowKey, Tally, Unit, Window},
 };
 
 fn now() -> DateTime<Utc> {
@@ -40,7 +40,7 @@ fn month(minutes: &str) -> (Writer, Reader) {
     };
     let target = Target { budgets: vec![budget(None), budget(Some("LIVE_2D"))], ..target("studio") };
     let (mut writer, reader) = snapshot::channel(vec![target]);
-    let key = RowKey::new("", "VIDEO_2D", Unit::Minutes);
+    let key = RowKey { business_type: "VIDEO_2D".to_owned(), unit: Unit::Minutes, ..RowKey::default() };
     let mut tally = Tally::default();
     tally.add(&Row { key, usage: Some(minutes.parse().unwrap()), number: Some(3) }, None).unwrap();
     let days = usage::Days {

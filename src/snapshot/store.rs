@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use crate::{
         snapshot::{Failure, WindowUsage},
-        usage::{Bounds, Counters, IgnoredRows, Measure, Reason, Row, Series, Tally, Unit, Window, row::RowKey},
+        usage::{Bounds, Counters, IgnoredRows, Measure, Reason, Row, RowKey, Series, Tally, Unit, Window},
     };
 
     fn at(second: i64) -> DateTime<Utc> {
@@ -134,7 +134,12 @@ mod tests {
     }
 
     fn row(resource_type: &str, minutes: i64) -> Row {
-        let key = RowKey::new(resource_type, "b", Unit::Minutes);
+        let key = RowKey {
+            resource_type: resource_type.to_owned(),
+            business_type: "b".to_owned(),
+            unit: Unit::Minutes,
+            ..RowKey::default()
+        };
         Row { key, usage: Some(minutes.into()), number: None }
     }
 

@@ -1,24 +1,24 @@
-//! Minutes that may be used up in a window.
+//! Budgets: minutes that a project may use in a window.
 
 use super::{Series, Window};
 
-/// A limit for the usage of a project, or of a part of it.
+/// A limit for the minutes of a project, or for a part of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Budget {
-    /// The window in which it may be used up.
+    /// The window that the limit is for.
     pub window: Window,
-    /// How much it is; greater than 0.
+    /// The limit; greater than 0.
     pub minutes: f64,
-    /// Only usage of this `resource_type` counts; `None` is all.
+    /// Only usage of this `resource_type` counts; `None` counts all.
     pub resource_type: Option<String>,
-    /// Only usage of this `business_type` counts; `None` is all.
+    /// Only usage of this `business_type` counts; `None` counts all.
     pub business_type: Option<String>,
-    /// Only usage of this user counts; `None` is that of all.
+    /// Only usage of this user counts; `None` counts all users.
     pub user_id: Option<String>,
 }
 
 impl Budget {
-    /// Whether the usage of a series counts.
+    /// Whether the usage of a series counts towards this budget.
     pub fn covers(&self, series: &Series) -> bool {
         let fits = |selector: &Option<String>, value: &str| selector.as_ref().is_none_or(|selector| selector == value);
         fits(&self.resource_type, &series.resource_type)
@@ -26,7 +26,7 @@ impl Budget {
             && fits(&self.user_id, series.user_id.as_deref().unwrap_or_default())
     }
 
-    /// Whether another budget is for the very same usage.
+    /// Whether another budget limits the same usage.
     pub fn is_for_the_same(&self, other: &Budget) -> bool {
         Budget { minutes: 0.0, ..self.clone() } == Budget { minutes: 0.0, ..other.clone() }
     }

@@ -1,20 +1,20 @@
-//! How the minutes of a window spread over its days, for a picture: sums that must be right are a [`super::Tally`]'s.
+//! Minutes of each day of a window, for the chart of the status page. Exported sums come from the tally.
 
 use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 
 use super::{Bounds, Row, Zone};
 
-/// Minutes of the days of a window, the day of the poll included.
+/// Minutes of each day of a window, up to the day of the poll.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Days {
-    /// The first of them.
+    /// The first day.
     pub first: NaiveDate,
-    /// Minutes of the first day and those that follow on it.
+    /// Minutes of the first day and of each day after it.
     pub minutes: Vec<f64>,
 }
 
-/// Adds up the days of one window.
+/// Sums the days of one window.
 ///
 /// The API says neither how wide a bucket is nor in which zone it begins (contract, 1.5). A bucket counts for the local
 /// day in which it begins, or for the first day if that is before the window.
@@ -23,16 +23,16 @@ pub struct DaySums {
     zone: Zone,
     first: NaiveDate,
     sums: Vec<Decimal>,
-    /// When the first bucket began that was met.
+    /// Start of the first bucket that was added.
     bucket: Option<DateTime<FixedOffset>>,
-    /// Whether there was another one: a single one may hold the whole window (contract, 1.5).
+    /// Whether buckets with different starts were added: a single bucket may hold the whole window (contract, 1.5).
     tells_days_apart: bool,
-    /// Whether something came that belongs to no day.
+    /// Whether a row belongs to no day.
     is_incomplete: bool,
 }
 
 impl DaySums {
-    /// For a window of whole days of which `elapsed` has passed.
+    /// Sums for a window of whole days, of which `elapsed` has passed.
     pub fn new(elapsed: Bounds, zone: Zone) -> Self {
         let date = |instant: DateTime<Utc>| zone.local(instant).date_naive();
         let first = date(elapsed.start);
@@ -43,7 +43,7 @@ impl DaySums {
         DaySums { zone, first, sums, bucket: None, tells_days_apart, is_incomplete: false }
     }
 
-    /// Adds what a row says of minutes.
+    /// Adds the minutes of a row.
     pub fn add(&mut self, row: &Row) {
         let Some(minutes) = row.minutes() else { return };
         let time = row.key.time.as_deref().and_then(|time| DateTime::parse_from_rfc3339(time).ok());
@@ -58,7 +58,7 @@ impl DaySums {
         }
     }
 
-    /// The days; `None` where the answer does not tell them apart, or not all of them.
+    /// The days; `None` where the answer does not tell all of them apart.
     pub fn finish(self) -> Option<Days> {
         let is_used = self.sums.iter().any(|sum| !sum.is_zero());
         if self.is_incomplete || (is_used && !self.tells_days_apart) {
@@ -72,10 +72,10 @@ impl DaySums {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::usage::{Unit, Window, row::RowKey};
+    use crate::usage::{RowKey, Unit, Window};
 
     fn row(time: &str, unit: &str, usage: &str) -> Row {
-        let key = RowKey { time: Some(time.into()), ..RowKey::new("r", "b", Unit::from_api(Some(unit))) };
+        let key = RowKey { time: Some(time.into()), unit: Unit::from_api(Some(unit)), ..RowKey::default() };
         Row { key, usage: Some(usage.parse().unwrap()), number: Some(1) }
     }
 

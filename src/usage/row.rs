@@ -1,10 +1,9 @@
-//! One row of usage, as typed as its source allows.
+//! One row of usage.
 
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
-
-use super::tally::Overflow;
+use thiserror::Error;
 
 /// The unit of a row's `usage`.
 ///
@@ -16,8 +15,15 @@ pub enum Unit {
     Minutes,
     /// `HOUR`, 60 minutes.
     Hours,
-    /// Anything else, as the API gave it; `unknown` where it gave none.
+    /// Any other unit, as the API gave it; `unknown` where it gave none.
     Other(String),
+}
+
+/// The unit of a row without one.
+impl Default for Unit {
+    fn default() -> Self {
+        Unit::Other("unknown".to_owned())
+    }
 }
 
 impl Unit {
@@ -26,16 +32,17 @@ impl Unit {
         match text {
             Some("MIN") => Unit::Minutes,
             Some("HOUR") => Unit::Hours,
-            None | Some("") => Unit::Other("unknown".to_owned()),
+            None | Some("") => Unit::default(),
             Some(other) => Unit::Other(other.to_owned()),
         }
     }
 }
 
-/// What makes two rows the same row when it is met on two pages (contract, 1.5, "duplicate row keys").
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// All fields of a row but its values. Two rows with the same key on two pages are the same row (contract, 1.5,
+/// "duplicate row keys").
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RowKey {
-    /// The bucket's `time`, as it came; shared by the rows of a bucket.
+    /// The bucket's `time`, as the API gave it; the rows of a bucket share it.
     pub time: Option<Arc<str>>,
     /// Type of resource; empty where absent.
     pub resource_type: String,
@@ -43,36 +50,25 @@ pub struct RowKey {
     pub business_type: String,
     /// The unit of the row's usage.
     pub unit: Unit,
-    /// Sibling APIs split rows by these three; ShowUsageData does not document them.
+    /// Other APIs of the service split rows by this and the next two fields; ShowUsageData does not document them.
     pub sub_resource_type: String,
     /// See `sub_resource_type`.
     pub charging_mode: String,
     /// See `sub_resource_type`.
     pub resource_source: String,
-    /// Whether the row describes a part of a bundle, whose usage its parent row already holds.
+    /// Whether the row is a part of a bundle: its parent row already holds its usage.
     pub is_sub_resource: bool,
 }
 
-impl RowKey {
-    /// Of a bucket without a time, and of usage that is not split further nor a part of a bundle.
-    pub fn new(resource_type: &str, business_type: &str, unit: Unit) -> Self {
-        RowKey {
-            time: None,
-            resource_type: resource_type.to_owned(),
-            business_type: business_type.to_owned(),
-            unit,
-            sub_resource_type: String::new(),
-            charging_mode: String::new(),
-            resource_source: String::new(),
-            is_sub_resource: false,
-        }
-    }
-}
+/// A value or sum beyond the range of decimal arithmetic (7.9 × 10^28): no plausible usage is that large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the sum of the usage values is beyond any sensible range")]
+pub struct Overflow;
 
-/// One row of usage: of one bucket of time, one resource type and one business type.
+/// Usage of one resource type and one business type in one bucket of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// What the row is about.
+    /// The fields that the values belong to.
     pub key: RowKey,
     /// The API's `usage`, in the key's unit. `None` where it is absent or unreadable, which is not 0.
     pub usage: Option<Decimal>,
@@ -81,10 +77,10 @@ pub struct Row {
 }
 
 impl Row {
-    /// The usage in minutes; `None` where the row has none or its unit is not a time.
+    /// The usage in minutes; `None` where the row has no usage or its unit is not a time.
     ///
     /// # Errors
-    /// [`Overflow`] where it leaves the range of decimal arithmetic.
+    /// [`Overflow`] where hours do not fit as minutes.
     pub fn minutes(&self) -> Option<Result<Decimal, Overflow>> {
         let usage = self.usage?;
         match self.key.unit {

@@ -1,18 +1,17 @@
 //! Sums over rows.
 //!
-//! Sums are kept in decimal, exactly as the cloud printed the addends, and become the nearest `f64` once, when
-//! they are exported: 0.1 added ten times is 1, whatever the order of the rows and however they were split over
-//! pages. 28 significant digits are exact: with usage of at most 10^6 a row (the API page's range) that leaves more
-//! than ten decimals to a sum over a thousand million rows.
+//! Sums are decimal, with the digits that the cloud sent. A sum is rounded once, to the nearest `f64`, when it is
+//! exported. So 0.1 added ten times is 1, in any order of the rows and however they were split over pages. 28
+//! significant digits are exact: usage is at most 10^6 a row (the API page), which leaves more than ten decimals to a
+//! sum over 10^9 rows.
 
-use std::{borrow::Borrow, cmp::Ordering, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
-use thiserror::Error;
 
-use super::row::{Row, Unit};
+use super::row::{Overflow, Row, Unit};
 
-/// What is counted.
+/// The quantity that a series measures.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Measure {
     /// Usage in minutes: rows in minutes and hours.
@@ -23,23 +22,18 @@ pub enum Measure {
     Other(String),
 }
 
-/// Which sum: one exported series of a window.
+/// The labels of one exported series of a window.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Series {
-    /// What is counted.
+    /// The quantity.
     pub measure: Measure,
     /// Type of resource; empty where the API named none.
     pub resource_type: String,
     /// Type of business; empty where the API named none.
     pub business_type: String,
-    /// The sub-account user asked for, if one was.
+    /// The sub-account user of the query; `None` where the query named none.
     pub user_id: Option<String>,
 }
-
-/// A sum that decimal arithmetic cannot hold (beyond 7.9 × 10^28): the answer cannot be meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the sum of the usage values is beyond any sensible range")]
-pub struct Overflow;
 
 /// The sums of one window.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,24 +42,20 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Adds what one row says. A value the row does not have adds nothing, not even a zero.
+    /// Adds the values of a row. An absent value adds nothing, not even a series with 0.
     ///
     /// # Errors
     /// [`Overflow`] where a sum leaves the range of decimal arithmetic.
     pub fn add(&mut self, row: &Row, user_id: Option<&str>) -> Result<(), Overflow> {
         let mut add = |measure: Measure, value: Decimal| {
-            let parts: Parts<'_> = (&measure, &row.key.resource_type, &row.key.business_type, user_id);
-            if let Some(sum) = self.sums.get_mut(&parts as &dyn Key) {
-                *sum = sum.checked_add(value).ok_or(Overflow)?;
-                return Ok(());
-            }
             let series = Series {
+                measure,
                 resource_type: row.key.resource_type.clone(),
                 business_type: row.key.business_type.clone(),
                 user_id: user_id.map(str::to_owned),
-                measure,
             };
-            self.sums.insert(series, value);
+            let sum = self.sums.entry(series).or_default();
+            *sum = sum.checked_add(value).ok_or(Overflow)?;
             Ok(())
         };
         if let Some(minutes) = row.minutes() {
@@ -80,63 +70,17 @@ impl Tally {
         Ok(())
     }
 
-    /// The series that any row contributed to, in their order.
+    /// The series of all rows, sorted.
     pub fn series(&self) -> impl Iterator<Item = &Series> {
         self.sums.keys()
     }
 
-    /// The sum of a series as the nearest `f64`; 0 where no row contributed.
+    /// The sum of a series as the nearest `f64`; 0 where no row had a value for it.
     pub fn value(&self, series: &Series) -> f64 {
-        // Through the decimal text, because std's parser rounds correctly for every value.
+        // By way of the decimal text, because std rounds a text correctly for every value.
         self.sums.get(series).and_then(|sum| sum.to_string().parse().ok()).unwrap_or(0.0)
     }
 }
-
-/// The parts of a series, in the order in which series are sorted.
-type Parts<'a> = (&'a Measure, &'a str, &'a str, Option<&'a str>);
-
-/// What a sum is found by: its series, or the parts of one, lest each row that is added makes texts only to look it up.
-trait Key {
-    fn parts(&self) -> Parts<'_>;
-}
-
-impl Key for Series {
-    fn parts(&self) -> Parts<'_> {
-        (&self.measure, &self.resource_type, &self.business_type, self.user_id.as_deref())
-    }
-}
-
-impl Key for Parts<'_> {
-    fn parts(&self) -> Parts<'_> {
-        *self
-    }
-}
-
-impl<'a> Borrow<dyn Key + 'a> for Series {
-    fn borrow(&self) -> &(dyn Key + 'a) {
-        self
-    }
-}
-
-impl Ord for dyn Key + '_ {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.parts().cmp(&other.parts())
-    }
-}
-
-impl PartialOrd for dyn Key + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for dyn Key + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for dyn Key + '_ {}
 
 #[cfg(test)]
 mod tests {
@@ -146,7 +90,9 @@ mod tests {
     use crate::usage::row::RowKey;
 
     fn row(unit: &str, usage: Option<Decimal>, number: Option<i64>) -> Row {
-        Row { key: RowKey::new("r", "b", Unit::from_api(Some(unit))), usage, number }
+        let unit = Unit::from_api(Some(unit));
+        let key = RowKey { resource_type: "r".to_owned(), business_type: "b".to_owned(), unit, ..RowKey::default() };
+        Row { key, usage, number }
     }
 
     fn series(measure: Measure) -> Series {

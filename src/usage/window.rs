@@ -1,11 +1,11 @@
-//! Windows of time: what `today` or `30d` means at a given instant in a given time zone.
+//! Windows of time: the range that `today` or `30d` covers at a given instant in a given time zone.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::Range, str::FromStr};
 
 use chrono::{DateTime, Datelike, Days, Duration, Months, NaiveDate, Utc};
 use thiserror::Error;
 
-use super::Zone;
+use super::zone::Zone;
 
 /// The longest rolling window, in hours: a leap year.
 const MAX_HOURS: u32 = 366 * 24;
@@ -23,41 +23,105 @@ pub enum Window {
     ThisMonth,
     /// The local calendar month before this one.
     LastMonth,
-    /// The last so many hours, ending now.
+    /// Rolling: a number of hours, ending now.
     Hours(u32),
-    /// The last so many times 24 hours, ending now.
+    /// Rolling: a number of times 24 hours, ending now.
     Days(u32),
 }
 
-/// A text that names no window.
+/// A window that begins and ends at local midnights: one row of the table of windows.
+pub struct CalendarWindow {
+    window: Window,
+    /// The name in the configuration and in the label `window`.
+    pub name: &'static str,
+    /// The name on the status page, in English.
+    pub english: &'static str,
+    /// The name on the status page, in Chinese.
+    pub chinese: &'static str,
+    /// First day and first day after the window, on a given day.
+    days: fn(today: NaiveDate) -> Range<NaiveDate>,
+}
+
+/// All calendar windows. A new one is a variant of [`Window`] and a row here.
+const CALENDAR: &[CalendarWindow] = &[
+    CalendarWindow {
+        window: Window::Today,
+        name: "today",
+        english: "today",
+        chinese: "今天",
+        days: |today| today..today + Days::new(1),
+    },
+    CalendarWindow {
+        window: Window::Yesterday,
+        name: "yesterday",
+        english: "yesterday",
+        chinese: "昨天",
+        days: |today| today - Days::new(1)..today,
+    },
+    CalendarWindow {
+        window: Window::ThisWeek,
+        name: "this_week",
+        english: "this week",
+        chinese: "本周",
+        days: |today| {
+            let monday = today - Days::new(today.weekday().num_days_from_monday().into());
+            monday..monday + Days::new(7)
+        },
+    },
+    CalendarWindow {
+        window: Window::ThisMonth,
+        name: "this_month",
+        english: "this month",
+        chinese: "本月",
+        days: |today| first_of_month(today)..first_of_month(today) + Months::new(1),
+    },
+    CalendarWindow {
+        window: Window::LastMonth,
+        name: "last_month",
+        english: "last month",
+        chinese: "上月",
+        days: |today| first_of_month(today) - Months::new(1)..first_of_month(today),
+    },
+];
+
+fn first_of_month(today: NaiveDate) -> NaiveDate {
+    today.with_day(1).unwrap_or(today)
+}
+
+/// A text that is not the name of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{}", Window::EXPECTED)]
 pub struct NotAWindow;
 
 impl Window {
-    /// What a window may be called, for messages.
+    /// The valid names, for messages.
     pub const EXPECTED: &'static str = "today, yesterday, this_week, this_month, last_month, \
         or a number of hours or days from 1h to 8784h and 1d to 366d, such as 24h or 30d";
 
+    /// The row of a calendar window; `None` for a rolling window.
+    pub fn calendar(self) -> Option<&'static CalendarWindow> {
+        CALENDAR.iter().find(|row| row.window == self)
+    }
+
+    /// Length of a rolling window; `None` for a calendar window.
+    fn rolling(self) -> Option<Duration> {
+        match self {
+            Window::Hours(hours) => Some(Duration::hours(hours.into())),
+            Window::Days(days) => Some(Duration::hours(24 * i64::from(days))),
+            _ => None,
+        }
+    }
+
     /// The window's nominal bounds at `now`: `this_month` ends where the month ends, a rolling window ends now.
     ///
-    /// Days begin at the zone's [`Zone::midnight`], so that they follow on each other without gap or overlap.
+    /// Days begin at the zone's [`Zone::midnight`], so that they follow each other without gap or overlap.
     pub fn bounds(self, now: DateTime<Utc>, zone: &Zone) -> Bounds {
-        let today = zone.local(now).date_naive();
-        let days = |from: NaiveDate, to: NaiveDate| Bounds { start: zone.midnight(from), end: zone.midnight(to) };
-        let month = today.with_day(1).unwrap_or(today);
-        let rolling = |hours: u32| Bounds { start: now - Duration::hours(hours.into()), end: now };
-        match self {
-            Window::Today => days(today, today + Days::new(1)),
-            Window::Yesterday => days(today - Days::new(1), today),
-            Window::ThisWeek => {
-                let monday = today - Days::new(today.weekday().num_days_from_monday().into());
-                days(monday, monday + Days::new(7))
+        match self.calendar() {
+            Some(calendar) => {
+                let Range { start, end } = (calendar.days)(zone.local(now).date_naive());
+                Bounds { start: zone.midnight(start), end: zone.midnight(end) }
             }
-            Window::ThisMonth => days(month, month + Months::new(1)),
-            Window::LastMonth => days(month - Months::new(1), month),
-            Window::Hours(hours) => rolling(hours),
-            Window::Days(days) => rolling(days * 24),
+            None => Bounds { start: now - self.rolling().unwrap_or_default(), end: now },
         }
     }
 }
@@ -66,21 +130,17 @@ impl FromStr for Window {
     type Err = NotAWindow;
 
     fn from_str(text: &str) -> Result<Self, NotAWindow> {
-        let rolling = |digits: &str, hours: u32| {
-            let count = digits.parse::<u32>().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()));
-            count.filter(|&n| n >= 1 && n <= MAX_HOURS / hours).ok_or(NotAWindow)
+        if let Some(row) = CALENDAR.iter().find(|row| row.name == text) {
+            return Ok(row.window);
+        }
+        let count = |digits: &str, hours: u32| {
+            let count = digits.parse::<u32>().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
+            count.filter(|&count| count >= 1 && count <= MAX_HOURS / hours).ok_or(NotAWindow)
         };
-        match text {
-            "today" => Ok(Window::Today),
-            "yesterday" => Ok(Window::Yesterday),
-            "this_week" => Ok(Window::ThisWeek),
-            "this_month" => Ok(Window::ThisMonth),
-            "last_month" => Ok(Window::LastMonth),
-            _ => match (text.strip_suffix('h'), text.strip_suffix('d')) {
-                (Some(digits), _) => rolling(digits, 1).map(Window::Hours),
-                (_, Some(digits)) => rolling(digits, 24).map(Window::Days),
-                _ => Err(NotAWindow),
-            },
+        match (text.strip_suffix('h'), text.strip_suffix('d')) {
+            (Some(digits), _) => count(digits, 1).map(Window::Hours),
+            (_, Some(digits)) => count(digits, 24).map(Window::Days),
+            _ => Err(NotAWindow),
         }
     }
 }
@@ -88,29 +148,25 @@ impl FromStr for Window {
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Window::Today => f.write_str("today"),
-            Window::Yesterday => f.write_str("yesterday"),
-            Window::ThisWeek => f.write_str("this_week"),
-            Window::ThisMonth => f.write_str("this_month"),
-            Window::LastMonth => f.write_str("last_month"),
             Window::Hours(hours) => write!(f, "{hours}h"),
             Window::Days(days) => write!(f, "{days}d"),
+            calendar => f.write_str(calendar.calendar().map_or("", |row| row.name)),
         }
     }
 }
 
-/// A half-open range of time.
+/// A half-open range of time: the start belongs to it, the end does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// The first instant.
     pub start: DateTime<Utc>,
-    /// The first instant after it.
+    /// The first instant after the range.
     pub end: DateTime<Utc>,
 }
 
 impl Bounds {
-    /// The part of the window that has passed: what can be asked of the API, which does not say whether it accepts an
-    /// end in the future. At least a second long, the API's finest step.
+    /// The part of the range that has passed at `now`. Only this part is queried, because the API page does not say
+    /// whether an end in the future is accepted. It is at least one second long, the API's finest step.
     pub fn elapsed(&self, now: DateTime<Utc>) -> Bounds {
         let end = self.end.min(now.max(self.start + Duration::seconds(1)));
         Bounds { start: self.start, end }
@@ -202,6 +258,17 @@ mod tests {
         let month = |now| at("last_month", now, zone);
         assert_eq!(month("2024-03-31T23:59:59Z"), pair("2024-02-01T00:00:00+00:00", "2024-03-01T00:00:00+00:00"));
         assert_eq!(month("2025-01-01T00:00:00Z"), pair("2024-12-01T00:00:00+00:00", "2025-01-01T00:00:00+00:00"));
+    }
+
+    #[test]
+    fn every_calendar_window_has_one_row() {
+        for window in [Window::Today, Window::Yesterday, Window::ThisWeek, Window::ThisMonth, Window::LastMonth] {
+            assert_eq!(CALENDAR.iter().filter(|row| row.window == window).count(), 1, "{window:?}");
+        }
+        for row in CALENDAR {
+            assert!(row.window.rolling().is_none() && !row.english.is_empty() && !row.chinese.is_empty());
+            assert!(Window::EXPECTED.contains(row.name), "{} is missing in the text for messages", row.name);
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Time zones: where days begin and end.
+//! Time zones: the start and end of local days.
 
 use std::{fmt, str::FromStr};
 
@@ -9,38 +9,38 @@ use jiff::{
 };
 use thiserror::Error;
 
-/// A time zone of the IANA database, which is part of the program.
+/// A time zone of the IANA database. The database is compiled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zone(TimeZone);
 
-/// A text that names no time zone.
+/// A text that is not the name of a time zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{}", Zone::EXPECTED)]
 pub struct NotAZone;
 
 impl Zone {
-    /// What a time zone may be called, for messages.
+    /// The valid names, for messages.
     pub const EXPECTED: &'static str = "a time zone by its IANA name, such as Asia/Shanghai or UTC";
 
-    /// The zone of Beijing's time, `Asia/Shanghai`.
+    /// The zone of Beijing time, `Asia/Shanghai`.
     pub fn shanghai() -> Self {
-        // It is in the database, as a test knows.
+        // A test makes sure that the name is in the database.
         "Asia/Shanghai".parse().unwrap_or(Zone(TimeZone::UTC))
     }
 
-    /// What the zone's clocks show at an instant.
+    /// The local time of an instant.
     pub fn local(&self, instant: DateTime<Utc>) -> DateTime<FixedOffset> {
         let timestamp = Timestamp::from_second(instant.timestamp()).unwrap_or_default();
         let offset = FixedOffset::east_opt(self.0.to_offset(timestamp).seconds());
         instant.with_timezone(&offset.unwrap_or_else(|| Utc.fix()))
     }
 
-    /// Where a local day begins. Of a midnight that comes twice, the first counts; one that a change of clocks skips is
-    /// moved on by as much as is skipped.
+    /// Start of a local day. A midnight that comes twice counts as the first one. A midnight that a clock change skips
+    /// moves forward by the length of the change.
     pub fn midnight(&self, date: NaiveDate) -> DateTime<Utc> {
         let timestamp = civil_date(date).and_then(|date| self.0.to_timestamp(date.into()).ok());
         let instant = timestamp.and_then(|timestamp| DateTime::from_timestamp(timestamp.as_second(), 0));
-        // Beyond the year 9999.
+        // For dates that jiff does not hold, after the year 9999.
         instant.unwrap_or_else(|| date.and_time(NaiveTime::MIN).and_utc())
     }
 }

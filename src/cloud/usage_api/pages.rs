@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use super::wire::Page;
 use crate::{
     cloud::error::Error,
-    usage::{Row, row::RowKey},
+    usage::{Row, RowKey},
 };
 
 /// More pages than this are taken for pages without end: at 1000 entries a page, 11 years of hours.
@@ -254,7 +254,10 @@ mod tests {
         Row {
             key: RowKey {
                 time: Some(format!("t{bucket}").into()),
-                ..RowKey::new(&format!("r{kind}"), "b", Unit::Minutes)
+                resource_type: format!("r{kind}"),
+                business_type: "b".to_owned(),
+                unit: Unit::Minutes,
+                ..RowKey::default()
             },
             usage: Some(Decimal::new(usage, 2)),
             number: Some(1),

@@ -14,7 +14,7 @@ use serde::{
 use serde_json::{error::Category, value::RawValue};
 use thiserror::Error;
 
-use crate::usage::{Row, Unit, row::RowKey};
+use crate::usage::{Row, RowKey, Unit};
 
 /// One page of an answer.
 #[derive(Debug, Default, PartialEq)]

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-/// The one word that says why a poll failed.
+/// The reason why a poll failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// The key or token was refused (HTTP 401), could not be read, or is being held back after a refusal.
+    /// The key or token was refused (HTTP 401), cannot be read, or rests after a refusal.
     Auth,
-    /// The caller is known but not allowed (HTTP 403).
+    /// The key works but lacks the permission (HTTP 403).
     Forbidden,
-    /// The service did not accept the request itself (other HTTP 4xx).
+    /// The service rejected the request (other HTTP 4xx).
     BadRequest,
     /// Too many requests (HTTP 429).
     Throttled,
@@ -17,9 +17,9 @@ pub enum Reason {
     Server,
     /// A request or the whole poll ran out of time.
     Timeout,
-    /// No answer: name resolution, connection, TLS, or a connection that broke.
+    /// No answer: name resolution, connection or TLS failed, or the connection broke.
     Network,
-    /// An answer that is not what the API documents: HTML, an empty body, a redirect, broken JSON.
+    /// An answer that the API does not document: HTML, an empty body, a redirect, broken JSON.
     Malformed,
     /// Pages that contradict each other, so that the sums cannot be trusted.
     Inconsistent,
