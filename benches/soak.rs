@@ -18,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::Utc;
 use metastudio_exporter::snapshot::{self, Target};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::task::JoinSet;
@@ -63,7 +64,7 @@ async fn soak(rounds: usize) -> ExitCode {
             let mut polls = JoinSet::new();
             for (offset, poller) in group.iter().enumerate() {
                 let poller = Arc::clone(poller);
-                polls.spawn(async move { (offset, poller.poll().await) });
+                polls.spawn(async move { (offset, poller.poll(Utc::now()).await) });
             }
             for (offset, attempt) in polls.join_all().await {
                 assert!(attempt.result.is_ok(), "{:?}", attempt.result);

@@ -11,6 +11,6 @@ pub mod error;
 pub mod transport;
 pub mod usage_api;
 
-pub use client::{Client, Connector};
+pub use client::{Client, Connector, SetupError};
 pub use error::Error;
 pub use usage_api::{Answer, UsageQuery};

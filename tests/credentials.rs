@@ -6,9 +6,8 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use chrono::Utc;
 use metastudio_exporter::{
-    cloud::{Connector, client::Client},
     config::{Environment, load_text},
-    polling::Poller,
+    polling::{Fleet, Poller},
     simulator::{Options, Simulator},
     snapshot::Attempt,
     usage::{Operation, Reason},
@@ -18,7 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 struct World {
     simulator: Arc<Simulator>,
     address: SocketAddr,
-    pollers: Vec<Poller>,
+    pollers: Vec<Arc<Poller>>,
     _stop: DropGuard,
 }
 
@@ -41,13 +40,13 @@ async fn world_of(credentials: &str, projects: &[String]) -> World {
     world
 }
 
-async fn pollers(address: SocketAddr, credentials: &str) -> Vec<Poller> {
+async fn pollers(address: SocketAddr, credentials: &str) -> Vec<Arc<Poller>> {
     let ids = ["5f0d1e2c3b4a59687786a5b4c3d2e101", "5f0d1e2c3b4a59687786a5b4c3d2e103"];
     pollers_of(&ids.map(|id| format!("project_id: {id}")), address, credentials).await
 }
 
 /// Pollers of projects that are told apart by what `projects` say.
-async fn pollers_of(projects: &[String], address: SocketAddr, credentials: &str) -> Vec<Poller> {
+async fn pollers_of(projects: &[String], address: SocketAddr, credentials: &str) -> Vec<Arc<Poller>> {
     let credentials = credentials.replace("ADDRESS", &format!("http://{address}"));
     let mut text = format!(
         "api: {{requests_per_second: 1000, max_retries: 0, request_timeout: 1s, iam_endpoint: 'http://{address}'}}
@@ -61,19 +60,15 @@ projects:
     }
     let loaded = load_text(text, Path::new("config.yaml"), &Environment::default()).await;
     let config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.problems));
-    let connector = Connector::new(config.api.clone(), Utc::now).unwrap();
-    let credentials = connector.credentials("main", config.credentials["main"].clone(), Environment::default());
-    let client = |project| -> Client { connector.client(project, Arc::clone(&credentials)) };
-    let poller =
-        |project| Poller::new(client(project), project.clone(), config.timezone.clone(), config.poll.timeout, Utc::now);
-    config.projects.iter().map(poller).collect()
+    let fleet = Fleet::new(config, &Environment::default(), Utc::now).unwrap();
+    fleet.pollers().to_vec()
 }
 
 impl World {
     /// Polls all projects at the same time.
     async fn poll(&self) -> Vec<Option<Reason>> {
         let [first, second] = &self.pollers[..] else { panic!("two projects") };
-        let (first, second) = tokio::join!(first.poll(), second.poll());
+        let (first, second) = tokio::join!(first.poll(Utc::now()), second.poll(Utc::now()));
         [first, second].iter().map(reason).collect()
     }
 
@@ -126,7 +121,7 @@ async fn a_user_gets_one_token_a_project_and_renews_it_in_time() {
     assert_eq!(world.poll().await, GOOD);
     assert_eq!(world.poll().await, GOOD);
     assert_eq!(world.asked("iam"), 2, "a token for each project");
-    let attempt = world.pollers[0].poll().await;
+    let attempt = world.pollers[0].poll(Utc::now()).await;
     let left = attempt.credentials_expiry.unwrap() - Utc::now();
     assert!((1439..=1440).contains(&left.num_minutes()), "{left}");
     advance(22 * 60).await;
@@ -167,7 +162,7 @@ async fn a_wrong_password_is_tried_once_until_it_changes() {
         assert_eq!(world.poll().await, auth);
     }
     assert_eq!(world.asked("iam"), 2, "one for each project, long after each other, and never again");
-    assert!(message(world.pollers[0].poll().await).contains("IAM refused this password"));
+    assert!(message(world.pollers[0].poll(Utc::now()).await).contains("IAM refused this password"));
 
     std::fs::write(file.path(), "simulated-password").unwrap();
     advance(2).await;
@@ -197,7 +192,7 @@ async fn a_key_that_gets_no_answer_rests_before_it_could_be_locked() {
         world.poll().await;
     }
     assert_eq!(world.simulator.seen().len(), 3);
-    let message = message(world.pollers[0].poll().await);
+    let message = message(world.pollers[0].poll(Utc::now()).await);
     assert!(message.contains("not asked") && message.contains("got no answer"), "{message}");
 }
 
@@ -224,7 +219,7 @@ async fn what_iam_says_is_said_with_its_reason() {
         ("echo:project=iam", Reason::Auth, "Check the domain, user and password"),
     ] {
         let world = world(ROBOT, 24, &[fault]).await;
-        let attempt = world.pollers[0].poll().await;
+        let attempt = world.pollers[0].poll(Utc::now()).await;
         assert_eq!(self::reason(&attempt), Some(reason));
         let message = message(attempt);
         assert!(message.contains(saying), "{message}");
@@ -238,7 +233,7 @@ async fn a_token_that_ends_early_is_renewed_once() {
     let world = world(ROBOT, 24, &["echo:project=campaign,after=1,times=1"]).await;
     assert_eq!(world.poll().await, GOOD);
     advance(2).await;
-    let attempt = world.pollers[1].poll().await;
+    let attempt = world.pollers[1].poll(Utc::now()).await;
     let refused = attempt.counters.apis[&Operation::ShowUsageData].by_status[&Some(401)];
     assert_eq!((reason(&attempt), attempt.counters.retries(), refused), (None, 1, 1));
     assert_eq!(world.asked("iam"), 3);
@@ -254,7 +249,7 @@ async fn temporary_keys_are_given_to_all_projects_and_renewed_in_time() {
         assert_eq!(world.poll().await, GOOD, "{source}");
         assert_eq!(world.poll().await, GOOD);
         assert_eq!(world.asked(place), requests, "once for both");
-        let left = world.pollers[0].poll().await.credentials_expiry.unwrap() - Utc::now();
+        let left = world.pollers[0].poll(Utc::now()).await.credentials_expiry.unwrap() - Utc::now();
         assert!((59..=60).contains(&left.num_minutes()), "{left}");
         advance(49).await;
         assert_eq!(world.poll().await, GOOD);
@@ -278,7 +273,7 @@ async fn a_hundred_projects_cause_one_renewal() {
             let polls: Vec<_> = (0..100)
                 .map(|index| {
                     let pollers = Arc::clone(&pollers);
-                    tokio::spawn(async move { reason(&pollers[index].poll().await) })
+                    tokio::spawn(async move { reason(&pollers[index].poll(Utc::now()).await) })
                 })
                 .collect();
             for poll in polls {
@@ -298,7 +293,7 @@ async fn who_gives_keys_may_fail_while_they_are_good() {
         advance(51).await;
         assert_eq!(world.poll().await, GOOD, "with the old keys");
         advance(10).await;
-        let attempt = world.pollers[0].poll().await;
+        let attempt = world.pollers[0].poll(Utc::now()).await;
         assert_eq!(reason(&attempt), Some(Reason::Timeout), "the keys have ended");
         assert!(message(attempt).contains("credentials main: no answer came from"));
         advance(2).await;
@@ -311,7 +306,7 @@ async fn who_refuses_keys_is_named_and_nothing_secret_is_shown() {
     for (source, place) in [(OIDC, "sts"), (POD, "pod-identity")] {
         let wrong = source.replace("simulated-id-token", "hunter2").replace("simulated-pod-token", "hunter2");
         let world = world(&wrong, 1, &[]).await;
-        let attempt = world.pollers[0].poll().await;
+        let attempt = world.pollers[0].poll(Utc::now()).await;
         let (expected, saying) = match place {
             "sts" => (Reason::Forbidden, "HTTP 403 SIM.0001: the id token is not trusted"),
             _ => (Reason::Auth, "HTTP 401 SIM.0001: the service account is not associated"),
@@ -319,7 +314,7 @@ async fn who_refuses_keys_is_named_and_nothing_secret_is_shown() {
         assert_eq!(reason(&attempt), Some(expected));
         assert!(message(attempt).contains(saying));
         let world = self::world(&wrong, 1, &[&format!("echo:project={place}")]).await;
-        let message = message(world.pollers[0].poll().await);
+        let message = message(world.pollers[0].poll(Utc::now()).await);
         assert!(message.contains("credentials main: HTTP 401") && !message.contains("hunter2"), "{message}");
         assert!(!format!("{:?}", world.pollers[0]).contains("hunter2"));
     }
@@ -336,7 +331,7 @@ async fn a_token_in_a_file_is_read_again_at_each_renewal() {
         assert_eq!(world.poll().await, GOOD, "{source}");
         std::fs::write(&path, "expired").unwrap();
         advance(61).await;
-        assert!(message(world.pollers[0].poll().await).contains("SIM.0001"));
+        assert!(message(world.pollers[0].poll(Utc::now()).await).contains("SIM.0001"));
         // Replaced as a whole, as programs that rotate tokens do.
         let next = directory.path().join("next");
         std::fs::write(&next, format!("{right}\n")).unwrap();
@@ -345,7 +340,7 @@ async fn a_token_in_a_file_is_read_again_at_each_renewal() {
         assert_eq!(world.poll().await, GOOD);
         std::fs::remove_file(&path).unwrap();
         advance(61).await;
-        assert!(message(world.pollers[0].poll().await).contains("cannot read"));
+        assert!(message(world.pollers[0].poll(Utc::now()).await).contains("cannot read"));
     }
 }
 
@@ -386,7 +381,7 @@ async fn a_profile_is_read_again_whenever_it_is_needed() {
     write("simulated/Secret+Key000000000000000000001");
     assert_eq!(world.poll().await, GOOD);
     std::fs::write(file.path(), "[basic]\n").unwrap();
-    assert!(message(world.pollers[0].poll().await).contains("ak is missing in [basic]"));
+    assert!(message(world.pollers[0].poll(Utc::now()).await).contains("ak is missing in [basic]"));
 }
 
 #[tokio::test]
@@ -398,7 +393,7 @@ async fn an_id_that_is_not_configured_is_looked_up_once() {
             assert_eq!(world.poll().await, GOOD, "{source}");
         }
         assert_eq!(world.asked("iam"), asked, "{source}");
-        let attempt = world.pollers[0].poll().await;
+        let attempt = world.pollers[0].poll(Utc::now()).await;
         assert_eq!(attempt.project_id.as_deref(), Some("5f0d1e2c3b4a59687786a5b4c3d2e101"), "{source}");
     }
 }
@@ -407,7 +402,7 @@ async fn an_id_that_is_not_configured_is_looked_up_once() {
 async fn an_id_that_cannot_be_looked_up_is_a_failure_that_says_so() {
     let world = world_of(KEYS, &["region: cn-east-3".to_owned(), "region: cn-north-4".to_owned()]).await;
     assert_eq!(world.poll().await, [Some(Reason::BadRequest), None], "one region has nothing to do with another");
-    let message = message(world.pollers[0].poll().await);
+    let message = message(world.pollers[0].poll(Utc::now()).await);
     let saying = "id of the project in region cn-east-3: IAM knows no enabled project named cn-east-3";
     assert!(message.starts_with(saying) && message.contains("Set project_id"), "{message}");
 
@@ -418,7 +413,7 @@ async fn an_id_that_cannot_be_looked_up_is_a_failure_that_says_so() {
     ] {
         let world = self::world(KEYS, 1, &[fault]).await;
         let pollers = pollers_of(&["region: cn-north-4".to_owned()], world.address, KEYS).await;
-        let attempt = pollers[0].poll().await;
+        let attempt = pollers[0].poll(Utc::now()).await;
         assert_eq!(self::reason(&attempt), Some(reason), "{fault}");
         let message = self::message(attempt);
         assert!(message.contains(saying) && !message.contains("Secret+Key"), "{message}");
@@ -461,7 +456,7 @@ async fn an_instance_without_token_service_is_asked_without() {
     let keys = r#"{"credential":{"access":"a","secret":"s","securitytoken":"t","expires_at":"2999-01-01T00:00:00Z"}}"#;
     let (address, served) = scripted(vec![("404 Not Found", ""), ("200 OK", keys), ("200 OK", r#"{"count":0}"#)]).await;
     let pollers = pollers(address, AGENCY).await;
-    assert_eq!(reason(&pollers[0].poll().await), None);
+    assert_eq!(reason(&pollers[0].poll(Utc::now()).await), None);
     let heads = served.await.unwrap();
     assert!(heads[0].starts_with("PUT /meta-data/latest/api/token ") && heads[0].contains("21600"), "{heads:?}");
     assert!(heads[1].starts_with("GET /openstack/latest/securitykey "), "{heads:?}");
@@ -484,7 +479,7 @@ async fn an_id_that_turns_out_to_be_another_accounts_is_looked_up_again() {
     let pollers = pollers_of(&["region: cn-north-4".to_owned()], address, KEYS).await;
     let mut reasons = Vec::new();
     for _ in 0..3 {
-        reasons.push(reason(&pollers[0].poll().await));
+        reasons.push(reason(&pollers[0].poll(Utc::now()).await));
     }
     assert_eq!(reasons, [None, Some(Reason::Auth), None]);
     let paths: Vec<String> =
@@ -499,7 +494,7 @@ async fn sts_is_asked_for_what_is_configured() {
     let (address, served) = scripted(vec![("200 OK", keys), ("200 OK", r#"{"count":0}"#)]).await;
     let source = OIDC.replace("duration: 1h", "session_name: robot, duration: 2h, policy: '{}', policy_ids: [x, y]");
     let pollers = pollers(address, &source).await;
-    assert_eq!(reason(&pollers[0].poll().await), None);
+    assert_eq!(reason(&pollers[0].poll(Utc::now()).await), None);
     let request = served.await.unwrap().remove(0);
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("POST /v5/agencies/assume-with-oidc ") && !head.contains("authorization"), "{head}");

@@ -5,12 +5,11 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use chrono::Utc;
 use metastudio_exporter::{
-    cloud::Connector,
     config::{Environment, load_text},
-    polling::Poller,
+    polling::{Fleet, Poller},
     simulator::{Options, Simulator},
-    snapshot::{self, Attempt, Target},
-    usage::{IgnoredRows, Measure, Operation, Reason},
+    snapshot::{self, Attempt, Target, WindowUsage},
+    usage::{IgnoredRows, Measure, Operation, Reason, Zone},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -28,7 +27,7 @@ async fn cloud(faults: &[&str]) -> (Arc<Simulator>, SocketAddr, DropGuard) {
 }
 
 /// A poller of the project `campaign` at `address`.
-async fn poller(address: SocketAddr, credentials: &str, page_size: usize) -> Poller {
+async fn poller(address: SocketAddr, credentials: &str, page_size: usize) -> Arc<Poller> {
     let text = format!(
         "api: {{requests_per_second: 1000, max_retries: 0, page_size: {page_size}}}\n\
          credentials: {{main: {{{credentials}}}}}\n\
@@ -36,11 +35,8 @@ async fn poller(address: SocketAddr, credentials: &str, page_size: usize) -> Pol
     );
     let loaded = load_text(text, Path::new("config.yaml"), &Environment::default()).await;
     let config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.problems));
-    let connector = Connector::new(config.api.clone(), Utc::now).unwrap();
-    let project = config.projects[0].clone();
-    let credentials = connector.credentials("main", config.credentials["main"].clone(), Environment::default());
-    let client = connector.client(&project, credentials);
-    Poller::new(client, project, config.timezone.clone(), config.poll.timeout, Utc::now)
+    let fleet = Fleet::new(config, &Environment::default(), Utc::now).unwrap();
+    Arc::clone(&fleet.pollers()[0])
 }
 
 fn keys(simulator: &Simulator) -> String {
@@ -62,12 +58,12 @@ async fn a_poll_that_fails_in_its_last_window_changes_nothing() {
     let (simulator, address, _stop) = cloud(&["server-error:after=5"]).await;
     let poller = poller(address, &keys(&simulator), 1000).await;
     let (mut writer, reader) = snapshot::channel(vec![Target::from(poller.project())]);
-    writer.record(0, poller.poll().await, None);
+    writer.record(0, poller.poll(Utc::now()).await, None);
     let before = reader.load();
     let usage = before.projects[0].usage.as_ref().unwrap();
     assert_eq!(usage.windows.len(), 3);
 
-    writer.record(0, poller.poll().await, None);
+    writer.record(0, poller.poll(Utc::now()).await, None);
     assert_eq!(simulator.seen().len(), 6, "two windows of the second poll were answered");
     let after = reader.load();
     let last = after.projects[0].health.last.as_ref().unwrap();
@@ -78,10 +74,30 @@ async fn a_poll_that_fails_in_its_last_window_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_poll_of_the_past_asks_for_the_windows_of_then() {
+    let (simulator, address, _stop) = cloud(&[]).await;
+    let poller = poller(address, &keys(&simulator), 1000).await;
+    let date = Zone::shanghai().local(Utc::now()).date_naive() - chrono::Days::new(20);
+    let then = Zone::shanghai().midnight(date) + chrono::Duration::hours(18);
+    let attempt = poller.poll(then).await;
+    assert_eq!(attempt.at, then);
+    let windows = attempt.result.unwrap();
+    let [today, yesterday, this_month] = &windows[..] else { panic!("{windows:?}") };
+    assert!(today.bounds.start <= then && then < today.bounds.end);
+    assert!(this_month.bounds.start <= then && then < this_month.bounds.end);
+    assert_eq!(yesterday.bounds.end, today.bounds.start);
+    // The simulated cloud knows the past, and `today` of then is over now.
+    let whole = poller.poll(today.bounds.end).await.result.unwrap().swap_remove(1);
+    assert_eq!(whole.bounds, today.bounds);
+    let minutes = |usage: &WindowUsage| usage.tally.series().map(|series| usage.tally.value(series)).sum::<f64>();
+    assert!(minutes(today) > 0.0 && minutes(today) <= minutes(&whole), "{} {}", minutes(today), minutes(&whole));
+}
+
+#[tokio::test]
 async fn a_refused_key_is_not_used_again_for_five_minutes() {
     let (simulator, address, _stop) = cloud(&[]).await;
     let poller = poller(address, "access_key: SIMULATEDACCESSKEY01, secret_key: wrong", 1000).await;
-    let poll = async || reason(&poller.poll().await);
+    let poll = async || reason(&poller.poll(Utc::now()).await);
     assert_eq!((poll().await, simulator.seen().len()), (Some(Reason::Auth), 1));
     assert_eq!((poll().await, simulator.seen().len()), (Some(Reason::Auth), 1), "not asked again");
     advance(280).await;
@@ -104,11 +120,11 @@ async fn a_secret_that_changes_is_used_at_once() {
     std::fs::write(file.path(), "wrong").unwrap();
     let credentials = format!("access_key: SIMULATEDACCESSKEY01, secret_key: {{file: {}}}", file.path().display());
     let poller = poller(address, &credentials, 1000).await;
-    assert_eq!(reason(&poller.poll().await), Some(Reason::Auth));
+    assert_eq!(reason(&poller.poll(Utc::now()).await), Some(Reason::Auth));
     std::fs::write(file.path(), &simulator.options().secret_key).unwrap();
-    assert_eq!(reason(&poller.poll().await), None);
+    assert_eq!(reason(&poller.poll(Utc::now()).await), None);
     std::fs::remove_file(file.path()).unwrap();
-    let attempt = poller.poll().await;
+    let attempt = poller.poll(Utc::now()).await;
     let failure = attempt.result.unwrap_err();
     assert_eq!(failure.reason, Reason::Auth);
     assert!(failure.message.contains("cannot read"), "never an empty secret: {}", failure.message);
@@ -144,19 +160,19 @@ async fn a_secret_that_changes_while_it_is_refused_gets_one_try() {
     };
     let address = scripted(vec![refused(), nothing(), nothing(), nothing()], rotate).await;
     let credentials = format!("token: {{file: {}}}", file.path().display());
-    let attempt = poller(address, &credentials, 1000).await.poll().await;
+    let attempt = poller(address, &credentials, 1000).await.poll(Utc::now()).await;
     assert_eq!(reason(&attempt), None);
     assert_eq!((attempt.counters.retries(), answered_401(&attempt)), (1, 1));
 
     let address = scripted(vec![refused()], |_| {}).await;
-    let attempt = poller(address, &credentials, 1000).await.poll().await;
+    let attempt = poller(address, &credentials, 1000).await.poll(Utc::now()).await;
     assert_eq!((reason(&attempt), attempt.counters.retries()), (Some(Reason::Auth), 0), "an unchanged one gets none");
 }
 
 #[tokio::test]
 async fn what_is_not_added_up_is_counted() {
     let (simulator, address, _stop) = cloud(&["odd-rows"]).await;
-    let attempt = poller(address, &keys(&simulator), 1000).await.poll().await;
+    let attempt = poller(address, &keys(&simulator), 1000).await.poll(Utc::now()).await;
     // In each of three windows: a bundle's part; `n/a` and `true`.
     assert_eq!(attempt.counters.ignored, IgnoredRows { sub_resource: 3, ..IgnoredRows::default() });
     assert_eq!(attempt.counters.dropped_values, 6);
@@ -177,7 +193,7 @@ async fn rows_that_come_twice_are_counted_once() {
     };
     let window = || [page(&["a", "b"]), page(&["b", "c"]), page(&[])];
     let address = scripted([window(), window(), window()].concat(), |_| {}).await;
-    let attempt = poller(address, "token: t", 2).await.poll().await;
+    let attempt = poller(address, "token: t", 2).await.poll(Utc::now()).await;
     assert_eq!(attempt.counters.ignored.duplicate, 3);
     let windows = attempt.result.unwrap();
     let series = windows[0].tally.series().next().unwrap();

@@ -4,9 +4,8 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use chrono::Utc;
 use metastudio_exporter::{
-    cloud::Connector,
     config::{Config, Environment, load_text},
-    polling::Poller,
+    polling::{Fleet, Poller},
 };
 
 use super::page::PAGE_SIZE;
@@ -40,16 +39,5 @@ async fn config(address: SocketAddr, projects: usize, accounts: usize) -> Config
 /// So many pollers, each with an account of its own: at most three requests of an account are under way at a time.
 pub async fn pollers(address: SocketAddr, projects: usize, accounts: usize) -> Vec<Arc<Poller>> {
     let config = config(address, projects, accounts).await;
-    let connector = Connector::new(config.api.clone(), Utc::now).unwrap();
-    let credentials: Vec<_> = (0..accounts)
-        .map(|account| {
-            let name = format!("account-{account}");
-            connector.credentials(&name, config.credentials[&name].clone(), Environment::default())
-        })
-        .collect();
-    let poller = |(index, project): (usize, &metastudio_exporter::config::Project)| {
-        let client = connector.client(project, Arc::clone(&credentials[index % accounts]));
-        Arc::new(Poller::new(client, project.clone(), config.timezone.clone(), config.poll.timeout, Utc::now))
-    };
-    config.projects.iter().enumerate().map(poller).collect()
+    Fleet::new(config, &Environment::default(), Utc::now).unwrap().pollers().to_vec()
 }

@@ -18,7 +18,7 @@ use std::{
 
 use chrono::Utc;
 use metastudio_exporter::{
-    polling::{Poller, schedule},
+    polling::{Poller, once},
     snapshot::{self, Target},
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -143,7 +143,7 @@ async fn poll(pollers: &[Arc<Poller>], polls_each: usize) {
         let poller = Arc::clone(poller);
         tasks.spawn(async move {
             for _ in 0..polls_each {
-                let windows = poller.poll().await.result.unwrap();
+                let windows = poller.poll(Utc::now()).await.result.unwrap();
                 assert!(windows[0].tally.series().count() > 0);
             }
         });
@@ -155,7 +155,7 @@ async fn poll(pollers: &[Arc<Poller>], polls_each: usize) {
 async fn poll_once(pollers: Vec<Arc<Poller>>, concurrency: usize) {
     let targets = pollers.iter().map(|poller| Target::from(poller.project())).collect();
     let (writer, _reader) = snapshot::channel(targets);
-    assert!(schedule::run_once(pollers, concurrency, writer, Utc::now).await, "a poll failed");
+    assert!(once::run(pollers, concurrency, writer, Utc::now).await, "a poll failed");
 }
 
 fn cost() {

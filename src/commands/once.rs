@@ -9,7 +9,7 @@ use crate::{
     cli::{Once, OutputFormat},
     config::Environment,
     exposition::{Exposition, Format},
-    polling::{Fleet, schedule},
+    polling::{Fleet, once},
     snapshot,
 };
 
@@ -18,9 +18,9 @@ use crate::{
 pub(super) async fn run(flags: &Once, environment: Environment) -> anyhow::Result<ExitCode> {
     let config = valid(Origin::of(&flags.config, &environment)?.load(&environment).await)?.config;
     let concurrency = config.poll.concurrency;
-    let fleet = Fleet::new(config, &environment)?;
+    let fleet = Fleet::new(config, &environment, Utc::now)?;
     let (writer, reader) = snapshot::channel(fleet.targets());
-    let succeeded = schedule::run_once(fleet.into_pollers(), concurrency, writer, Utc::now).await;
+    let succeeded = once::run(fleet.pollers().to_vec(), concurrency, writer, Utc::now).await;
     let format = match flags.format {
         OutputFormat::Openmetrics => Format::OpenMetrics,
         OutputFormat::Text => Format::Text,

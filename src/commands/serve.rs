@@ -114,7 +114,7 @@ pub(super) async fn until_signal(
     if total > 1 {
         tracing::info!(shard = index, shards = total, projects = valid.config.projects.len(), "polling a part");
     }
-    let fleet = Fleet::new(valid.config, &environment)?;
+    let fleet = Fleet::new(valid.config, &environment, Utc::now)?;
     let plan = fleet.plan();
     let (writer, reader) = snapshot::channel(fleet.targets());
     let config = Arc::new(ConfigStatus::new(valid.hash, valid.loaded));

@@ -1,52 +1,110 @@
-//! The pollers of a configuration and what they share; and the step from one configuration to the next.
+//! The pollers of a configuration, and the step from one configuration to the next.
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use chrono::Utc;
+//! use metastudio_exporter::{
+//!     config::{Environment, load_text},
+//!     polling::Fleet,
+//! };
+//!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! let text = "
+//! credentials: {main: {access_key: AK, secret_key: SK}}
+//! projects: [{name: studio, region: cn-north-4, project_id: 0123456789abcdef0123456789abcdef}]
+//! ";
+//! let environment = Environment::default();
+//! let loaded = load_text(text.to_owned(), Path::new("config.yaml"), &environment).await;
+//! let fleet = Fleet::new(loaded.config.ok_or("not valid")?, &environment, Utc::now)?;
+//! assert_eq!(fleet.pollers()[0].project().name, "studio");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use anyhow::Context;
-use chrono::Utc;
-
-use super::{Change, Plan, Planned, Poller};
-use crate::{
-    cloud::{Client, Connector, credentials::Credentials},
-    config::{Api, Config, CredentialsSource, Environment, Project},
-    snapshot::Target,
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
 };
 
-/// Everything that polls under one configuration.
+use thiserror::Error;
+
+use super::{
+    change::Change,
+    poller::Poller,
+    schedule::{Plan, Planned},
+};
+use crate::{
+    cloud::{Client, Connector, SetupError, credentials::Credentials},
+    config::{Api, Config, CredentialsSource, Environment, Project},
+    snapshot::Target,
+    usage::Clock,
+};
+
+/// The pollers of one configuration, and everything that they share.
+#[derive(Debug)]
 pub struct Fleet {
     config: Config,
+    clock: Clock,
     connector: Arc<Connector>,
     credentials: BTreeMap<String, Arc<Credentials>>,
     /// In the order of the configuration.
     pollers: Vec<Arc<Poller>>,
 }
 
-/// How many projects a new configuration leaves alone, and how many it does not.
-#[derive(Debug, Default)]
+/// A fleet that cannot be built.
+#[derive(Debug, Error)]
+pub enum FleetError {
+    /// The connections to the cloud cannot be set up.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// A project names credentials that do not exist. Validation finds this first.
+    #[error("project {project}: there are no credentials {credentials}")]
+    NoCredentials {
+        /// The project.
+        project: String,
+        /// The name of the missing credentials.
+        credentials: String,
+    },
+}
+
+/// Numbers of projects by the effect of a new configuration.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Changes {
-    /// Projects that are new.
+    /// New projects.
     pub added: usize,
-    /// Projects that are gone.
+    /// Removed projects.
     pub removed: usize,
-    /// Projects that are polled anew.
+    /// Projects with a new poller.
     pub changed: usize,
-    /// Projects that go on as before.
+    /// Projects that keep their poller.
     pub unchanged: usize,
 }
 
 impl Fleet {
-    /// Builds everything anew.
-    pub fn new(config: Config, environment: &Environment) -> anyhow::Result<Self> {
-        let connector = Arc::new(Connector::new(api(&config), Utc::now)?);
+    /// Builds the pollers of a configuration.
+    ///
+    /// # Errors
+    /// [`FleetError`], where the CA file or the proxy cannot be used.
+    pub fn new(config: Config, environment: &Environment, clock: Clock) -> Result<Self, FleetError> {
+        let connector = Arc::new(Connector::new(api(&config), clock)?);
         let credentials = new_credentials(&connector, &config, environment);
         let build = |project| poller(&connector, &credentials, &config, project);
-        let pollers = config.projects.iter().map(build).collect::<anyhow::Result<_>>()?;
-        Ok(Fleet { config, connector, credentials, pollers })
+        let pollers = config.projects.iter().map(build).collect::<Result<_, _>>()?;
+        Ok(Fleet { config, clock, connector, credentials, pollers })
     }
 
-    /// Builds what is new in `config` and keeps the rest: nothing of what polls now is touched, so that an error leaves
-    /// everything as it is.
-    pub fn renewed(&self, config: Config, environment: &Environment) -> anyhow::Result<(Self, Plan<Poller>, Changes)> {
+    /// The fleet, plan and changes of a new configuration. Unchanged projects keep their poller. This fleet stays as it
+    /// is, so an error has no effect.
+    ///
+    /// # Errors
+    /// As [`Fleet::new`].
+    pub fn renewed(
+        &self,
+        config: Config,
+        environment: &Environment,
+    ) -> Result<(Self, Plan<Poller>, Changes), FleetError> {
         let renewed = self.connector.renewed(&api(&config))?.map(Arc::new);
         let keeps_connections = renewed.is_none();
         let connector = renewed.unwrap_or_else(|| Arc::clone(&self.connector));
@@ -55,7 +113,7 @@ impl Fleet {
             let kept = self.credentials.get(name).filter(|_| keeps_connections && is_same);
             kept.map_or_else(|| connector.credentials(name, source.clone(), environment.clone()), Arc::clone)
         });
-        let before: BTreeMap<&str, (&Project, &Arc<Poller>)> = self
+        let before: HashMap<&str, (&Project, &Arc<Poller>)> = self
             .config
             .projects
             .iter()
@@ -69,7 +127,7 @@ impl Fleet {
             let old = before.get(project.name.as_str());
             let change = old.map(|(old, _)| Change::between((&self.config, old), (&config, project)));
             let kept = old.map(|(_, poller)| *poller);
-            // A new connector comes of a change of `api`, which is a change of every project.
+            // A new connector means that `api` has changed, which changes every project.
             let kept = kept.filter(|_| change.is_some_and(Change::keeps_poller));
             match (change, kept) {
                 (None, _) => changes.added += 1,
@@ -83,24 +141,24 @@ impl Fleet {
             keep_usage.push(change.is_some_and(Change::keeps_usage));
         }
         changes.removed = self.pollers.len() - changes.changed - changes.unchanged;
-        let fleet = Fleet { config, connector, credentials, pollers };
+        let fleet = Fleet { config, clock: self.clock, connector, credentials, pollers };
         let plan = fleet.plan_keeping(&keep_usage);
         Ok((fleet, plan, changes))
     }
 
-    /// The first plan, when nothing is known yet.
+    /// The plan at the start, when no usage is known.
     pub fn plan(&self) -> Plan<Poller> {
         self.plan_keeping(&[])
     }
 
-    /// What a snapshot says of the projects before their first poll.
+    /// The targets of the snapshot, in the order of the configuration.
     pub fn targets(&self) -> Vec<Target> {
         self.config.projects.iter().map(Target::from).collect()
     }
 
-    /// The pollers, for those who poll but once.
-    pub fn into_pollers(self) -> Vec<Arc<Poller>> {
-        self.pollers
+    /// The pollers, in the order of the configuration.
+    pub fn pollers(&self) -> &[Arc<Poller>] {
+        &self.pollers
     }
 
     fn plan_keeping(&self, keep_usage: &[bool]) -> Plan<Poller> {
@@ -118,17 +176,20 @@ impl Fleet {
     }
 }
 
-/// How to talk to the cloud, at the rate of this process.
+/// The settings of the API, with the request rate of this process.
 pub fn api(config: &Config) -> Api {
     Api { requests_per_second: config.requests_per_second(), ..config.api.clone() }
 }
 
-/// A client for each project; projects that name the same credentials share them.
+/// A client for each project. Projects that name the same credentials share them.
+///
+/// # Errors
+/// [`FleetError::NoCredentials`].
 pub fn clients<'a>(
     connector: &Connector,
     config: &'a Config,
     environment: &Environment,
-) -> anyhow::Result<Vec<(&'a Project, Client)>> {
+) -> Result<Vec<(&'a Project, Client)>, FleetError> {
     let credentials = new_credentials(connector, config, environment);
     config.projects.iter().map(|project| Ok((project, client(connector, &credentials, project)?))).collect()
 }
@@ -152,8 +213,10 @@ fn client(
     connector: &Connector,
     credentials: &BTreeMap<String, Arc<Credentials>>,
     project: &Project,
-) -> anyhow::Result<Client> {
-    let credentials = credentials.get(&project.credentials).context("no such credentials")?;
+) -> Result<Client, FleetError> {
+    let missing =
+        || FleetError::NoCredentials { project: project.name.clone(), credentials: project.credentials.clone() };
+    let credentials = credentials.get(&project.credentials).ok_or_else(missing)?;
     Ok(connector.client(project, Arc::clone(credentials)))
 }
 
@@ -162,7 +225,7 @@ fn poller(
     credentials: &BTreeMap<String, Arc<Credentials>>,
     config: &Config,
     project: &Project,
-) -> anyhow::Result<Arc<Poller>> {
+) -> Result<Arc<Poller>, FleetError> {
     let client = client(connector, credentials, project)?;
-    Ok(Arc::new(Poller::new(client, project.clone(), config.timezone.clone(), config.poll.timeout, Utc::now)))
+    Ok(Arc::new(Poller::new(client, project.clone(), config.timezone.clone(), config.poll.timeout)))
 }

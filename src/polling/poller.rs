@@ -1,21 +1,17 @@
-//! One project's poll: all of its windows, or nothing.
+//! One project's poll: all of its windows, or none.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, SubsecRound, Utc};
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
+use super::range::{Progress, RangeQuery, RangeUsage};
 use crate::{
-    cloud::{
-        Client, Error, UsageQuery,
-        usage_api::{self, Doubt, timestamp},
-    },
+    cloud::{Client, Error, usage_api::Doubt},
     config::Project,
     snapshot::{Attempt, Failure, Target, WindowUsage},
-    usage::{Clock, Counters, DaySums, IgnoredRows, Tally, Window, Zone},
+    usage::{IgnoredRows, Window, Zone},
 };
 
 /// Polls one project.
@@ -24,9 +20,8 @@ pub struct Poller {
     client: Client,
     project: Project,
     timezone: Zone,
-    timeout: std::time::Duration,
-    clock: Clock,
-    /// What has been warned of, so that it is said once. A plain mutex: held to compare, never across an await.
+    timeout: Duration,
+    /// The doubts of the last complete poll: each is logged once, not at every poll.
     doubts: Mutex<BTreeSet<Doubt>>,
 }
 
@@ -45,112 +40,81 @@ impl From<&Project> for Target {
     }
 }
 
-/// What a poll gathers on its way; kept where it fails.
+/// The outcome of a poll that is complete.
 #[derive(Default)]
-struct Gathered {
-    counters: Counters,
+struct Complete {
+    windows: Vec<WindowUsage>,
+    ignored: IgnoredRows,
+    dropped_values: u64,
     doubts: BTreeSet<Doubt>,
-    /// What is being asked, to be said with an error. The id comes first.
-    query: String,
 }
 
 impl Poller {
     /// A poller for `project`, with `timeout` for each poll.
-    pub fn new(client: Client, project: Project, timezone: Zone, timeout: std::time::Duration, clock: Clock) -> Self {
-        Poller { client, project, timezone, timeout, clock, doubts: Mutex::default() }
+    pub(super) fn new(client: Client, project: Project, timezone: Zone, timeout: Duration) -> Self {
+        Poller { client, project, timezone, timeout, doubts: Mutex::default() }
     }
 
-    /// The project's configuration; after a reload, how it looks may be out of date.
+    /// The project's configuration. After a reload, the parts that change nothing about the poll may be out of date.
     pub fn project(&self) -> &Project {
         &self.project
     }
 
-    /// Polls once. Takes no longer than the timeout, and never fails: a failure is an attempt's result.
-    pub async fn poll(&self) -> Attempt {
-        let at = (self.clock)();
+    /// Polls once, as of `now`. It ends within the timeout, and a failure is the attempt's result.
+    pub async fn poll(&self, now: DateTime<Utc>) -> Attempt {
         let start = Instant::now();
         let deadline = start + self.timeout;
         let query = format!("id of the project in region {}", self.project.region);
-        let mut gathered = Gathered { query, ..Gathered::default() };
-        let result = timeout_at(deadline, self.windows(deadline, &mut gathered)).await;
-        let result = result.unwrap_or_else(|_| {
-            Err(Error::Timeout(format!(
-                "the poll was not complete after {:?} and {} requests; raise poll.timeout or api.requests_per_second, \
-                 or poll fewer windows and users",
-                self.timeout,
-                gathered.counters.requests(),
-            )))
-        });
-        if result.is_ok() {
-            self.warn_of(gathered.doubts);
-        } else {
-            // Nothing of a failed poll is summed, so nothing is left out of sums either.
-            (gathered.counters.ignored, gathered.counters.dropped_values) = (IgnoredRows::default(), 0);
-        }
-        let failure =
-            |error: Error| Failure { reason: error.reason(), message: format!("{}: {error}", gathered.query) };
-        let result = result.map_err(failure);
+        let mut progress = Progress { query, ..Progress::default() };
+        let result = timeout_at(deadline, self.windows(now, deadline, &mut progress)).await;
+        let Progress { mut counters, query } = progress;
+        let result = result.unwrap_or_else(|_| Err(self.late(counters.requests())));
+        let result = match result {
+            Ok(complete) => {
+                counters.ignored = complete.ignored;
+                counters.dropped_values = complete.dropped_values;
+                self.log_new_doubts(complete.doubts);
+                Ok(complete.windows)
+            }
+            Err(error) => Err(Failure { reason: error.reason(), message: format!("{query}: {error}") }),
+        };
         Attempt {
-            counters: gathered.counters,
+            counters,
             project_id: self.client.known_project_id(),
             credentials_expiry: self.client.credentials_expiry(),
-            ..Attempt::new(at, start.elapsed(), result)
+            ..Attempt::new(now, start.elapsed(), result)
         }
     }
 
-    async fn windows(&self, deadline: Instant, gathered: &mut Gathered) -> Result<Vec<WindowUsage>, Error> {
-        // All windows are seen from the same instant, in the API's whole seconds.
-        let now = (self.clock)().trunc_subsecs(0);
-        let project_id = self.client.project_id(deadline, &mut gathered.counters).await?;
-        let mut windows = Vec::with_capacity(self.project.windows.len());
+    async fn windows(&self, now: DateTime<Utc>, deadline: Instant, progress: &mut Progress) -> Result<Complete, Error> {
+        // The API takes whole seconds. All windows of a poll end at the same instant.
+        let now = now.trunc_subsecs(0);
+        let project_id = &*self.client.project_id(deadline, &mut progress.counters).await?;
+        let query = RangeQuery { client: &self.client, project: &self.project, project_id, deadline };
+        let mut complete = Complete::default();
         for &window in &self.project.windows {
-            windows.push(self.window(&project_id, window, now, deadline, gathered).await?);
+            let bounds = window.bounds(now, &self.timezone);
+            let zone_of_days = (window == Window::ThisMonth).then_some(&self.timezone);
+            let usage = query.sum(bounds.elapsed(now), zone_of_days, &format!("window {window}"), progress).await?;
+            let RangeUsage { tally, days, ignored, dropped_values, doubts } = usage;
+            complete.windows.push(WindowUsage { window, bounds, tally, days });
+            complete.ignored += ignored;
+            complete.dropped_values += dropped_values;
+            complete.doubts.extend(doubts);
         }
-        Ok(windows)
+        Ok(complete)
     }
 
-    async fn window(
-        &self,
-        project_id: &str,
-        window: Window,
-        now: DateTime<Utc>,
-        deadline: Instant,
-        gathered: &mut Gathered,
-    ) -> Result<WindowUsage, Error> {
-        let bounds = window.bounds(now, &self.timezone);
-        let range = bounds.elapsed(now);
-        let everybody = [None];
-        let users: Vec<Option<&str>> = self.project.user_ids.iter().map(|id| Some(id.as_str())).collect();
-        let mut tally = Tally::default();
-        let mut days = (window == Window::ThisMonth).then(|| DaySums::new(range, self.timezone.clone()));
-        for &user_id in if users.is_empty() { &everybody[..] } else { &users } {
-            let of_user = user_id.map_or_else(String::new, |id| format!(" of user {id}"));
-            gathered.query =
-                format!("window {window} ({} to {}){of_user}", timestamp(range.start), timestamp(range.end));
-            let query = UsageQuery { project_id, range, user_id, app_user_id: self.project.app_user_id.as_deref() };
-            let answer = usage_api::fetch(&self.client, &query, deadline, &mut gathered.counters).await?;
-            gathered.counters.ignored.sub_resource += answer.sub_resource_rows;
-            gathered.counters.ignored.duplicate += answer.duplicate_rows;
-            gathered.counters.dropped_values += answer.dropped_values;
-            gathered.doubts.extend(answer.doubts);
-            for row in &answer.rows {
-                let wants = |list: &[String], value: &String| list.is_empty() || list.contains(value);
-                if wants(&self.project.resource_types, &row.key.resource_type)
-                    && wants(&self.project.business_types, &row.key.business_type)
-                {
-                    tally.add(row, user_id).map_err(|overflow| Error::Malformed(overflow.to_string()))?;
-                    days.iter_mut().for_each(|days| days.add(row));
-                } else {
-                    gathered.counters.ignored.filtered += 1;
-                }
-            }
-        }
-        Ok(WindowUsage { window, bounds, tally, days: days.and_then(DaySums::finish) })
+    fn late(&self, requests: u64) -> Error {
+        Error::Timeout(format!(
+            "the poll was not complete after {:?} and {requests} requests; raise poll.timeout or api.requests_per_second, \
+             or poll fewer windows and users",
+            self.timeout,
+        ))
     }
 
-    /// Says what is new among the doubts; what lasts is not repeated at every poll.
-    fn warn_of(&self, doubts: BTreeSet<Doubt>) {
-        let mut known = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+    fn log_new_doubts(&self, doubts: BTreeSet<Doubt>) {
+        let mut known = self.doubts.lock();
         for doubt in doubts.difference(&known) {
             tracing::warn!(project = self.project.name, "{}", doubt.explanation());
         }

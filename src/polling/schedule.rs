@@ -1,126 +1,81 @@
-//! When each project is polled.
+//! The schedule: every project once per interval.
 //!
-//! Every project at once when the program starts, as far as concurrency and the rate allow; then every project at
-//! its own place in the interval, so that projects that share an account are spread over it. Places do not drift:
-//! they are multiples of the interval from the first poll. A poll that outlasts its interval skips a place, so polls of
-//! a project never overlap.
+//! At the start every project is polled at once, as far as concurrency and the rate allow. Then each project has its
+//! own offset in the interval, so that projects of one account are spread over it. Polls do not drift, because they
+//! start at multiples of the interval. A poll that outlasts its interval skips the next one, so polls of one project
+//! never overlap.
 //!
-//! A new [`Plan`] may come at any time. A project whose poller is the same in it goes on as if nothing had happened,
-//! the poll under way included. The others end; what is new or has another poller is polled at once.
+//! A new [`Plan`] may come at any time. A project with the same poller in it goes on unchanged, the current poll
+//! included. Other polls end, and projects with a new poller are polled at once.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    future::Future,
-    sync::Arc,
-    time::Duration,
-};
+mod offsets;
 
-use chrono::{DateTime, Utc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     task::{AbortHandle, JoinSet},
     time::{Instant, sleep_until},
 };
-use tokio_util::task::AbortOnDropHandle;
 
-use super::Poller;
+use self::offsets::{first_offset, next_poll, offsets};
+use super::pollable::{Pollable, log_poll, poll_isolated};
 use crate::{
-    snapshot::{Attempt, Failure, Target, Writer},
-    usage::{Clock, Reason},
+    snapshot::{Attempt, Target, Writer},
+    usage::Clock,
 };
 
-/// How much longer than its time limit a poll may take to be recorded on a busy machine, before polling counts as
-/// stuck.
+/// Time beyond the timeout until a poll is recorded on a busy machine. After it, polling counts as stuck.
 const MARGIN: Duration = Duration::from_secs(30);
 
-/// Something that can be polled: a [`Poller`], or a test's stand-in.
-pub trait Poll: Send + Sync + 'static {
-    /// The project's name, for the log.
-    fn name(&self) -> &str;
-    /// What it shares its rate with: polls of one group are spread over the interval.
-    fn group(&self) -> String;
-    /// One poll per interval.
-    fn interval(&self) -> Duration;
-    /// Polls once.
-    fn poll(&self) -> impl Future<Output = Attempt> + Send;
-}
-
-impl Poll for Poller {
-    fn name(&self) -> &str {
-        &self.project().name
-    }
-
-    fn group(&self) -> String {
-        format!("{}@{}", self.project().credentials, self.project().endpoint.host)
-    }
-
-    fn interval(&self) -> Duration {
-        self.project().interval
-    }
-
-    fn poll(&self) -> impl Future<Output = Attempt> + Send {
-        Poller::poll(self)
-    }
-}
-
-/// What is to be polled.
+/// The projects to poll, and how.
 #[derive(Debug)]
 pub struct Plan<P> {
-    /// The projects, in the order in which they are shown; no two of one name.
+    /// The projects in the order of the configuration; names are unique.
     pub projects: Vec<Planned<P>>,
-    /// How many are polled at the same time, at least 1.
+    /// Projects polled at the same time, at least 1.
     pub concurrency: usize,
-    /// No poll takes longer.
+    /// The longest time that a poll takes.
     pub timeout: Duration,
 }
 
-/// A project in a plan.
+/// One project of a plan.
 #[derive(Debug)]
 pub struct Planned<P> {
-    /// Polls it. The same one as in the plan before: the project goes on as it does.
+    /// Its poller. The same `Arc` as in the plan before means that nothing changes about its polls.
     pub poller: Arc<P>,
-    /// What the snapshot says of it.
+    /// Its target for the snapshot.
     pub target: Target,
-    /// Whether the usage that is known under its name is its own still.
+    /// Whether the known usage of this name still answers the configured question.
     pub keeps_usage: bool,
 }
 
-/// A plan for a schedule that runs already.
+/// A plan for a running schedule.
 #[derive(Debug)]
 pub struct NewPlan<P> {
     /// The plan.
     pub plan: Plan<P>,
-    /// Told when the plan is followed, and the snapshot shows its projects and no others.
-    pub followed: oneshot::Sender<()>,
+    /// Notified once the snapshot shows the projects of the plan and no others.
+    pub applied: oneshot::Sender<()>,
 }
 
-/// Polls for ever, as planned, and writes down what comes of it. Dropping the future cancels the polls under way; it
-/// only ends by itself if the schedule has a defect, which must not go unseen.
-pub async fn run<P: Poll>(plan: Plan<P>, mut plans: mpsc::Receiver<NewPlan<P>>, writer: Writer, clock: Clock) {
+/// Polls by the plan until the future is dropped, and records every poll. Dropping it cancels the current polls. It
+/// returns only if the schedule has a defect, which must become visible.
+pub async fn run<P: Pollable>(plan: Plan<P>, mut plans: mpsc::Receiver<NewPlan<P>>, writer: Writer, clock: Clock) {
     let (sender, mut results) = mpsc::channel(plan.concurrency);
-    let mut schedule = Schedule {
-        clock,
-        writer,
-        sender,
-        slots: Arc::new(Semaphore::new(plan.concurrency)),
-        concurrency: plan.concurrency,
-        timeout: plan.timeout,
-        tasks: JoinSet::new(),
-        running: Vec::new(),
-        was_ready: false,
-    };
-    schedule.follow(plan);
+    let mut schedule = Schedule::new(writer, sender, clock, plan.concurrency);
+    schedule.apply(plan);
     loop {
         tokio::select! {
             Some(polled) = results.recv() => schedule.record(polled),
-            Some(NewPlan { plan, followed }) = plans.recv() => {
-                schedule.follow(plan);
-                // Whoever asked may have gone.
-                let _ = followed.send(());
+            Some(NewPlan { plan, applied }) = plans.recv() => {
+                schedule.apply(plan);
+                // The sender of the plan may no longer wait.
+                let _ = applied.send(());
             }
             Some(ended) = schedule.tasks.join_next() => {
-                let was_told_to = ended.is_err_and(|error| error.is_cancelled());
-                if !was_told_to {
+                let was_aborted = ended.is_err_and(|error| error.is_cancelled());
+                if !was_aborted {
                     return;
                 }
             }
@@ -142,74 +97,87 @@ struct Schedule<P> {
     was_ready: bool,
 }
 
-/// A project that is polled over and over.
+/// A project whose task is running.
 struct Running<P> {
     poller: Arc<P>,
     task: AbortHandle,
-    /// When its next poll is due; in the past while that is under way or waits for a slot.
+    /// Start of its next poll; in the past while that poll runs or waits for a slot.
     due: Instant,
-    failing: bool,
+    is_failing: bool,
 }
 
-/// One poll that has ended.
+/// A poll that has ended.
 struct Polled<P> {
     poller: Arc<P>,
     attempt: Attempt,
-    /// When the next one is due.
+    /// Start of the next poll.
     due: Instant,
 }
 
-impl<P: Poll> Schedule<P> {
-    /// Takes a plan up: from now on it is the only one, for the snapshot and for the polls.
-    fn follow(&mut self, plan: Plan<P>) {
+impl<P: Pollable> Schedule<P> {
+    fn new(writer: Writer, sender: mpsc::Sender<Polled<P>>, clock: Clock, concurrency: usize) -> Self {
+        Schedule {
+            clock,
+            writer,
+            sender,
+            slots: Arc::new(Semaphore::new(concurrency)),
+            concurrency,
+            timeout: Duration::ZERO,
+            tasks: JoinSet::new(),
+            running: Vec::new(),
+            was_ready: false,
+        }
+    }
+
+    /// Replaces the current plan.
+    fn apply(&mut self, plan: Plan<P>) {
         self.timeout = plan.timeout;
         self.resize(plan.concurrency);
-        let places = places(plan.projects.iter().map(|planned| &*planned.poller));
+        let offsets = offsets(plan.projects.iter().map(|planned| &*planned.poller));
         let mut before: HashMap<String, Running<P>> =
             self.running.drain(..).map(|running| (running.poller.name().to_owned(), running)).collect();
         let mut targets = Vec::with_capacity(plan.projects.len());
-        let mut is_news = false;
-        for (Planned { poller, target, keeps_usage }, place) in plan.projects.into_iter().zip(places) {
+        let mut has_changes = false;
+        for (Planned { poller, target, keeps_usage }, offset) in plan.projects.into_iter().zip(offsets) {
             targets.push((target, keeps_usage));
             let running = match before.remove(poller.name()) {
                 Some(running) if Arc::ptr_eq(&running.poller, &poller) => running,
                 other => {
-                    let failing = other.is_some_and(|other| {
+                    let is_failing = other.is_some_and(|other| {
                         other.task.abort();
-                        other.failing
+                        other.is_failing
                     });
-                    is_news = true;
-                    self.start(poller, place, failing)
+                    has_changes = true;
+                    self.start(poller, offset, is_failing)
                 }
             };
             self.running.push(running);
         }
-        for gone in before.into_values() {
-            is_news = true;
-            gone.task.abort();
+        for removed in before.into_values() {
+            has_changes = true;
+            removed.task.abort();
         }
         self.writer.replace(targets);
-        if is_news {
-            // Otherwise what is stuck is stuck still.
+        if has_changes {
+            // A reload that changes nothing must not reset the stuck detection.
             self.expect_progress();
         }
     }
 
-    /// Polls a project now, and then at its place in the interval.
-    fn start(&mut self, poller: Arc<P>, place: Duration, failing: bool) -> Running<P> {
+    /// Polls a project now, and then at its offset in each interval.
+    fn start(&mut self, poller: Arc<P>, offset: Duration, is_failing: bool) -> Running<P> {
         let (slots, sender, clock) = (Arc::clone(&self.slots), self.sender.clone(), self.clock);
         let now = Instant::now();
         let task = self.tasks.spawn({
             let poller = Arc::clone(&poller);
             async move {
                 let interval = poller.interval();
-                let first = now + first_place(place, interval);
+                let first = now + first_offset(offset, interval);
                 loop {
-                    // The semaphore is never closed; the receiver only together with this task.
                     let Ok(slot) = slots.acquire().await else { return };
-                    let attempt = poll_isolated(Arc::clone(&poller), clock).await;
+                    let attempt = poll_isolated(Arc::clone(&poller), clock()).await;
                     drop(slot);
-                    let due = next_place(first, interval, Instant::now());
+                    let due = next_poll(first, interval, Instant::now());
                     if sender.send(Polled { poller: Arc::clone(&poller), attempt, due }).await.is_err() {
                         return;
                     }
@@ -217,10 +185,10 @@ impl<P: Poll> Schedule<P> {
                 }
             }
         });
-        Running { poller, task, due: now, failing }
+        Running { poller, task, due: now, is_failing }
     }
 
-    /// More slots are there at once, fewer once the polls that hold them have ended.
+    /// Changes the number of slots. New slots are free at once; a slot in use goes when its poll has ended.
     fn resize(&mut self, concurrency: usize) {
         if let Some(more) = concurrency.checked_sub(self.concurrency) {
             self.slots.add_permits(more);
@@ -228,7 +196,6 @@ impl<P: Poll> Schedule<P> {
             let slots = Arc::clone(&self.slots);
             let fewer = u32::try_from(self.concurrency - concurrency).unwrap_or(u32::MAX);
             tokio::spawn(async move {
-                // The semaphore is never closed.
                 if let Ok(permits) = slots.acquire_many_owned(fewer).await {
                     permits.forget();
                 }
@@ -237,24 +204,25 @@ impl<P: Poll> Schedule<P> {
         self.concurrency = concurrency;
     }
 
-    /// Writes a poll down, unless its project has been removed or changed meanwhile.
+    /// Records a poll, unless a new plan has removed or replaced its poller meanwhile.
     fn record(&mut self, Polled { poller, attempt, due }: Polled<P>) {
         let known = self.running.iter_mut().enumerate().find(|(_, running)| Arc::ptr_eq(&running.poller, &poller));
         let Some((index, running)) = known else { return };
-        report(poller.name(), &attempt, &mut running.failing);
+        log_poll(poller.name(), &attempt, running.is_failing);
+        running.is_failing = attempt.result.is_err();
         running.due = due;
         let wait = chrono::Duration::from_std(due.saturating_duration_since(Instant::now())).unwrap_or_default();
         self.writer.record(index, attempt, Some((self.clock)() + wait));
         self.expect_progress();
         if !self.was_ready && self.writer.is_ready() {
             self.was_ready = true;
-            let failed = self.running.iter().filter(|running| running.failing).count();
+            let failed = self.running.iter().filter(|running| running.is_failing).count();
             tracing::info!(projects = self.running.len(), failed, "every project has been polled once");
         }
     }
 
-    /// Says by when the next poll must have been written down. If one is due already it is under way, or others hold
-    /// all slots; whichever it is, one of those that are under way ends within the time limit.
+    /// Sets the deadline for the next record. A poll that is due already runs, or other polls hold all slots. In both
+    /// cases one of the running polls ends within the timeout.
     fn expect_progress(&mut self) {
         let now = Instant::now();
         let due = self.running.iter().map(|running| running.due).min();
@@ -262,100 +230,21 @@ impl<P: Poll> Schedule<P> {
     }
 }
 
-/// Polls every project once, `concurrency` at a time, and says whether all succeeded.
-pub async fn run_once<P: Poll>(pollers: Vec<Arc<P>>, concurrency: usize, mut writer: Writer, clock: Clock) -> bool {
-    let slots = Arc::new(Semaphore::new(concurrency));
-    let mut polls = JoinSet::new();
-    for (index, poller) in pollers.into_iter().enumerate() {
-        let slots = Arc::clone(&slots);
-        polls.spawn(async move {
-            let _slot = slots.acquire().await;
-            (index, Arc::clone(&poller), poll_isolated(poller, clock).await)
-        });
-    }
-    let mut succeeded = true;
-    while let Some(Ok((index, poller, attempt))) = polls.join_next().await {
-        succeeded &= attempt.result.is_ok();
-        report(poller.name(), &attempt, &mut false);
-        writer.record(index, attempt, None);
-    }
-    succeeded && writer.is_ready()
-}
-
-/// Runs a poll as a task of its own, so that its panic is that poll's failure and no more.
-async fn poll_isolated<P: Poll>(poller: Arc<P>, clock: Clock) -> Attempt {
-    let at = clock();
-    let start = Instant::now();
-    let task = AbortOnDropHandle::new(tokio::spawn(async move { poller.poll().await }));
-    task.await.unwrap_or_else(|error| internal_failure(at, start.elapsed(), &error.to_string()))
-}
-
-fn internal_failure(at: DateTime<Utc>, duration: Duration, error: &str) -> Attempt {
-    let message = format!("a defect of the exporter, please report it: {error}");
-    Attempt::new(at, duration, Err(Failure { reason: Reason::Internal, message }))
-}
-
-/// Says what changed and what is wrong; a poll that succeeds like the one before is not worth a line.
-fn report(project: &str, attempt: &Attempt, failing: &mut bool) {
-    let seconds = attempt.duration.as_secs_f64();
-    let (requests, retries) = (attempt.counters.requests(), attempt.counters.retries());
-    match &attempt.result {
-        Err(failure) => tracing::warn!(
-            project,
-            reason = failure.reason.as_str(),
-            requests,
-            retries,
-            duration = seconds,
-            error = failure.message,
-            "poll failed"
-        ),
-        Ok(_) if *failing => tracing::info!(project, requests, duration = seconds, "poll succeeded again"),
-        Ok(_) => tracing::debug!(project, requests, retries, duration = seconds, "poll succeeded"),
-    }
-    *failing = attempt.result.is_err();
-}
-
-/// Each poller's place within its interval: evenly among those of its group.
-fn places<'a, P: Poll>(pollers: impl Iterator<Item = &'a P> + Clone) -> Vec<Duration> {
-    let mut sizes: BTreeMap<String, u32> = BTreeMap::new();
-    let positions: Vec<u32> = pollers
-        .clone()
-        .map(|poller| {
-            let size = sizes.entry(poller.group()).or_default();
-            *size += 1;
-            *size - 1
-        })
-        .collect();
-    let place = |(poller, position): (&P, u32)| {
-        let size = sizes.get(&poller.group()).copied().unwrap_or(1);
-        poller.interval() * position / size
-    };
-    pollers.zip(positions).map(place).collect()
-}
-
-/// The first place after the poll at the start that is not so near that it would be a waste: half an interval on, at
-/// least, and one and a half at most.
-fn first_place(place: Duration, interval: Duration) -> Duration {
-    if place < interval / 2 { place + interval } else { place }
-}
-
-/// The first of `first`, `first + interval`, … that lies in the future: those that were missed are skipped.
-fn next_place(first: Instant, interval: Duration, now: Instant) -> Instant {
-    let Some(late) = now.checked_duration_since(first) else { return first };
-    let missed = late.as_nanos() / interval.as_nanos().max(1);
-    first + interval * u32::try_from(missed + 1).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::{collections::BTreeMap, sync::Mutex};
 
+    use chrono::{DateTime, Utc};
     use tokio::time::sleep;
+    use tokio_util::task::AbortOnDropHandle;
 
     use super::*;
-    use crate::snapshot::{self, Reader, Target};
+    use crate::{
+        snapshot::{self, Reader},
+        usage::Reason,
+    };
 
-    /// Notes when it is polled, and behaves as it is told.
+    /// A poller that records its polls.
     #[derive(Clone)]
     struct Fake {
         name: &'static str,
@@ -367,7 +256,7 @@ mod tests {
         start: Instant,
     }
 
-    impl Poll for Fake {
+    impl Pollable for Fake {
         fn name(&self) -> &str {
             self.name
         }
@@ -380,11 +269,11 @@ mod tests {
             Duration::from_secs(self.interval)
         }
 
-        async fn poll(&self) -> Attempt {
+        async fn poll(&self, now: DateTime<Utc>) -> Attempt {
             self.log.lock().unwrap().push((self.name, self.start.elapsed().as_secs()));
             assert!(!self.panics, "told to");
             sleep(Duration::from_secs(self.takes)).await;
-            Attempt::new(Utc::now(), Duration::ZERO, Ok(vec![]))
+            Attempt::new(now, Duration::ZERO, Ok(vec![]))
         }
     }
 
@@ -451,15 +340,15 @@ mod tests {
             fakes(&self.log, self.start, specs)
         }
 
-        async fn follow(&self, fakes: &[Arc<Fake>], concurrency: usize) {
-            let (followed, following) = oneshot::channel();
-            self.plans.send(NewPlan { plan: planned(fakes, concurrency), followed }).await.unwrap();
-            following.await.unwrap();
+        async fn apply(&self, fakes: &[Arc<Fake>], concurrency: usize) {
+            let (applied, is_applied) = oneshot::channel();
+            self.plans.send(NewPlan { plan: planned(fakes, concurrency), applied }).await.unwrap();
+            is_applied.await.unwrap();
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn at_once_and_then_spread_over_the_interval_without_drift() {
+    async fn projects_are_polled_at_once_and_then_at_their_offsets_without_drift() {
         let specs = [
             ("a", "g", 100, 7, false),
             ("b", "g", 100, 7, false),
@@ -474,14 +363,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn polls_of_a_project_never_overlap_and_slow_ones_skip_places() {
+    async fn polls_of_a_project_never_overlap_and_a_slow_poll_skips_the_next() {
         let world = run_for(1000, 8, &[("slow", "g", 100, 250, false), ("fast", "g", 100, 1, false)]).await;
         assert_eq!(world.times("slow"), [0, 300, 600, 900]);
         assert_eq!(world.times("fast").len(), 11, "and do not hold up others");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_more_at_a_time_than_allowed() {
+    async fn concurrency_limits_the_polls_at_one_time() {
         let specs = [("a", "g", 100, 10, false), ("b", "g", 100, 10, false), ("c", "g", 100, 10, false)];
         let world = run_for(30, 2, &specs).await;
         assert_eq!([world.times("a"), world.times("b"), world.times("c")], [vec![0], vec![0], vec![10]]);
@@ -498,12 +387,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_new_plan_leaves_alone_what_is_the_same_in_it() {
+    async fn a_new_plan_does_not_touch_unchanged_projects() {
         let (world, fakes) =
             world(8, &[("kept", "g", 100, 7, false), ("slow", "g", 100, 60, false), ("gone", "g", 100, 7, false)]);
         world.go_on_until(50).await;
         let new = world.new_fakes(&[("added", "g", 100, 7, false)]);
-        world.follow(&[Arc::clone(&new[0]), Arc::clone(&fakes[1]), Arc::clone(&fakes[0])], 8).await;
+        world.apply(&[Arc::clone(&new[0]), Arc::clone(&fakes[1]), Arc::clone(&fakes[0])], 8).await;
         assert_eq!(world.polls("gone"), None, "it vanishes with the plan");
         world.go_on_until(320).await;
         assert_eq!(world.times("kept"), [0, 100, 200, 300]);
@@ -514,11 +403,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_changed_is_polled_at_once_and_the_poll_under_way_is_forgotten() {
+    async fn a_changed_project_is_polled_at_once_and_its_current_poll_is_dropped() {
         let (world, _) = world(1, &[("a", "g", 100, 20, false), ("b", "g", 100, 20, false)]);
         world.go_on_until(10).await;
         let new = world.new_fakes(&[("b", "g", 50, 5, false), ("a", "g", 100, 20, false)]);
-        world.follow(&new, 1).await;
+        world.apply(&new, 1).await;
         world.go_on_until(34).await;
         assert_eq!(world.times("b"), [10], "the one slot is free at once");
         assert_eq!(world.times("a"), [0, 15]);
@@ -528,37 +417,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_result_that_comes_too_late_is_nobody_elses() {
+    async fn a_late_result_of_a_removed_project_is_dropped() {
         let (world, fakes) = world(8, &[("a", "g", 100, 10, false), ("b", "g", 100, 10, false)]);
         // Both polls end at the moment of the change: their results wait while the plan is taken up.
         sleep_until(world.start + Duration::from_secs(10)).await;
-        world.follow(&[Arc::clone(&fakes[1])], 8).await;
+        world.apply(&[Arc::clone(&fakes[1])], 8).await;
         world.go_on_until(11).await;
         assert_eq!([world.polls("a"), world.polls("b")], [None, Some(1)]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_result_of_what_has_been_replaced_is_nobodys() {
+    async fn a_result_of_a_replaced_poller_is_dropped() {
         let (writer, reader) = snapshot::channel(vec![]);
         let (sender, _receiver) = mpsc::channel(1);
         let log = Arc::default();
         let [old, new] = [1, 2].map(|_| fakes(&log, Instant::now(), &[("a", "g", 100, 10, false)]));
-        let mut schedule = Schedule {
-            clock: Utc::now,
-            writer,
-            sender,
-            slots: Arc::new(Semaphore::new(1)),
-            concurrency: 1,
-            timeout: Duration::ZERO,
-            tasks: JoinSet::new(),
-            running: Vec::new(),
-            was_ready: false,
-        };
-        let attempt = || internal_failure(Utc::now(), Duration::ZERO, "");
+        let mut schedule = Schedule::new(writer, sender, Utc::now, 1);
+        let attempt = || Attempt::new(Utc::now(), Duration::ZERO, Ok(vec![]));
         let polled =
             |poller: &Arc<Fake>| Polled { poller: Arc::clone(poller), attempt: attempt(), due: Instant::now() };
-        schedule.follow(planned(&old, 1));
-        schedule.follow(planned(&new, 1));
+        schedule.apply(planned(&old, 1));
+        schedule.apply(planned(&new, 1));
         schedule.record(polled(&old[0]));
         assert_eq!(reader.load().projects[0].health.polls, 0);
         schedule.record(polled(&new[0]));
@@ -566,21 +445,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn concurrency_changes_without_anything_being_polled_for_it() {
+    async fn a_change_of_concurrency_causes_no_poll() {
         let specs = ["a", "b", "c", "d"].map(|name| (name, name, 100, 10, false));
         let (world, fakes) = world(1, &specs);
         world.go_on_until(15).await;
-        world.follow(&fakes, 3).await;
+        world.apply(&fakes, 3).await;
         world.go_on_until(16).await;
         assert_eq!(["a", "b", "c", "d"].map(|name| world.times(name)), [vec![0], vec![10], vec![15], vec![15]]);
-        world.follow(&fakes, 1).await;
+        world.apply(&fakes, 1).await;
         world.go_on_until(140).await;
         let times = ["a", "b", "c", "d"].map(|name| world.times(name)[1]);
         assert_eq!(times, [100, 110, 120, 130], "one after the other again");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn polling_is_stuck_when_nothing_ends_that_should() {
+    async fn polling_is_stuck_when_no_poll_ends_in_time() {
         let is_stuck = |world: &World| world.reader.is_stuck(Instant::now());
         // The time limit is 60 s, the margin 30 s; this fake does not keep to it.
         let (world, fakes) = world(1, &[("a", "g", 1000, 300, false), ("b", "h", 1000, 10, false)]);
@@ -588,7 +467,7 @@ mod tests {
         assert!(!is_stuck(&world));
         world.go_on_until(91).await;
         assert!(is_stuck(&world));
-        world.follow(&fakes, 1).await;
+        world.apply(&fakes, 1).await;
         assert!(is_stuck(&world), "a reload that changes nothing is no progress");
         world.go_on_until(300).await;
         assert!(!is_stuck(&world), "the first has ended, the second is under way");

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use chrono::Utc;
 use metastudio_exporter::{
-    cloud::Connector,
     config::{Environment, Shard, load},
-    polling::Poller,
+    polling::Fleet,
     simulator::{
         Options,
         identity::{ID_TOKEN, POD_TOKEN, User},
@@ -161,14 +161,9 @@ async fn debug_output_shows_no_secret() {
         let loaded = load(&path, &environment, Shard::ALL).await;
         // The text of the file is what it is; it is kept for its hash alone.
         let config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.problems));
-        let connector = Connector::new(config.api.clone(), chrono::Utc::now).unwrap();
-        let credentials = connector.credentials("main", config.credentials["main"].clone(), environment.clone());
-        let client = connector.client(&config.projects[0], credentials);
-        let timeout = config.poll.timeout;
-        let poller =
-            Poller::new(client, config.projects[0].clone(), config.timezone.clone(), timeout, chrono::Utc::now);
-        let attempt = poller.poll().await;
-        let shown = format!("{config:?} {environment:?} {connector:?} {poller:?} {attempt:?}");
+        let fleet = Fleet::new(config.clone(), &environment, Utc::now).unwrap();
+        let attempt = fleet.pollers()[0].poll(Utc::now()).await;
+        let shown = format!("{config:?} {environment:?} {fleet:?} {attempt:?}");
         assert_silent(&source, "Debug", &shown);
     }
 }

@@ -88,9 +88,9 @@ impl Reloader {
         let renewed = self.fleet.renewed(config, &self.environment).map_err(|error| anyhow!("{error:#}"));
         let (fleet, plan, changes) = renewed?;
         // From here on nothing can fail.
-        let (followed, is_followed) = oneshot::channel();
-        self.plans.send(NewPlan { plan, followed }).await.map_err(|_| anyhow!("polling has ended"))?;
-        is_followed.await.context("polling has ended")?;
+        let (applied, is_applied) = oneshot::channel();
+        self.plans.send(NewPlan { plan, applied }).await.map_err(|_| anyhow!("polling has ended"))?;
+        is_applied.await.context("polling has ended")?;
         self.fleet = fleet;
         self.config.succeeded(hash, loaded);
         Ok(changes)

@@ -1,0 +1,29 @@
+//! Polls every project once.
+
+use std::sync::Arc;
+
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use super::pollable::{Pollable, log_poll, poll_isolated};
+use crate::{snapshot::Writer, usage::Clock};
+
+/// Polls every project once, `concurrency` at a time, and returns whether all polls succeeded.
+pub async fn run<P: Pollable>(pollers: Vec<Arc<P>>, concurrency: usize, mut writer: Writer, clock: Clock) -> bool {
+    let slots = Arc::new(Semaphore::new(concurrency));
+    let mut polls = JoinSet::new();
+    for (index, poller) in pollers.into_iter().enumerate() {
+        let slots = Arc::clone(&slots);
+        polls.spawn(async move {
+            let _slot = slots.acquire().await;
+            (index, Arc::clone(&poller), poll_isolated(poller, clock()).await)
+        });
+    }
+    let mut all_succeeded = true;
+    while let Some(Ok((index, poller, attempt))) = polls.join_next().await {
+        all_succeeded &= attempt.result.is_ok();
+        log_poll(poller.name(), &attempt, false);
+        writer.record(index, attempt, None);
+    }
+    // A task that panicked has not recorded its project.
+    all_succeeded && writer.is_ready()
+}

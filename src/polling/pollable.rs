@@ -1,0 +1,72 @@
+//! One poll as a task of its own, and its line in the log.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::poller::Poller;
+use crate::{
+    snapshot::{Attempt, Failure},
+    usage::Reason,
+};
+
+/// A target that can be polled: a [`Poller`], or a test's substitute.
+pub trait Pollable: Send + Sync + 'static {
+    /// The project's name.
+    fn name(&self) -> &str;
+    /// The group that shares one rate. Polls of a group are spread over the interval.
+    fn group(&self) -> String;
+    /// The time from one poll to the next.
+    fn interval(&self) -> Duration;
+    /// Polls once, as of `now`.
+    fn poll(&self, now: DateTime<Utc>) -> impl Future<Output = Attempt> + Send;
+}
+
+impl Pollable for Poller {
+    fn name(&self) -> &str {
+        &self.project().name
+    }
+
+    fn group(&self) -> String {
+        format!("{}@{}", self.project().credentials, self.project().endpoint.host)
+    }
+
+    fn interval(&self) -> Duration {
+        self.project().interval
+    }
+
+    fn poll(&self, now: DateTime<Utc>) -> impl Future<Output = Attempt> + Send {
+        Poller::poll(self, now)
+    }
+}
+
+/// Polls in a task of its own, so that a panic fails this poll only.
+pub(super) async fn poll_isolated<P: Pollable>(poller: Arc<P>, now: DateTime<Utc>) -> Attempt {
+    let start = Instant::now();
+    let task = AbortOnDropHandle::new(tokio::spawn(async move { poller.poll(now).await }));
+    task.await.unwrap_or_else(|error| {
+        let message = format!("a defect of the exporter, please report it: {error}");
+        Attempt::new(now, start.elapsed(), Err(Failure { reason: Reason::Internal, message }))
+    })
+}
+
+/// Logs a poll. A success after a success is logged at level debug only.
+pub(super) fn log_poll(project: &str, attempt: &Attempt, was_failing: bool) {
+    let seconds = attempt.duration.as_secs_f64();
+    let (requests, retries) = (attempt.counters.requests(), attempt.counters.retries());
+    match &attempt.result {
+        Err(failure) => tracing::warn!(
+            project,
+            reason = failure.reason.as_str(),
+            requests,
+            retries,
+            duration = seconds,
+            error = failure.message,
+            "poll failed"
+        ),
+        Ok(_) if was_failing => tracing::info!(project, requests, duration = seconds, "poll succeeded again"),
+        Ok(_) => tracing::debug!(project, requests, retries, duration = seconds, "poll succeeded"),
+    }
+}

@@ -1,0 +1,105 @@
+//! The usage of a project in one range of time: every query that it takes, summed to one tally.
+//!
+//! A window of a poll is such a range, and so is a past day: nothing here asks what time it is.
+
+use std::collections::BTreeSet;
+
+use tokio::time::Instant;
+
+use crate::{
+    cloud::{
+        Client, Error, UsageQuery,
+        usage_api::{self, Doubt, timestamp},
+    },
+    config::Project,
+    usage::{Bounds, Counters, DaySums, Days, IgnoredRows, Row, Tally, Zone},
+};
+
+/// What is known while a poll goes on. It survives a poll that fails or runs out of time.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Requests so far.
+    pub counters: Counters,
+    /// The current query, for the error message.
+    pub query: String,
+}
+
+/// The project whose usage is asked for.
+#[derive(Debug)]
+pub struct RangeQuery<'a> {
+    /// The client of the project.
+    pub client: &'a Client,
+    /// Its users, its types and the third-party user.
+    pub project: &'a Project,
+    /// Its id, configured or looked up.
+    pub project_id: &'a str,
+    /// The last moment for all requests together.
+    pub deadline: Instant,
+}
+
+/// The complete usage of a range.
+#[derive(Debug, Default)]
+pub struct RangeUsage {
+    /// The sums.
+    pub tally: Tally,
+    /// Minutes of each day, where days were asked for and the answer tells them apart.
+    pub days: Option<Days>,
+    /// Rows left out of the sums.
+    pub ignored: IgnoredRows,
+    /// Single values that could not be read.
+    pub dropped_values: u64,
+    /// Anything that the operator should check.
+    pub doubts: BTreeSet<Doubt>,
+}
+
+impl RangeQuery<'_> {
+    /// Asks for the usage in `range`: one query for each configured user, or one for all users. `days` is the zone whose
+    /// days are summed, too.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a query, because a sum without one of its answers is too small. [`Error::Malformed`] where a
+    /// sum leaves the range of decimal arithmetic.
+    pub async fn sum(
+        &self,
+        range: Bounds,
+        days: Option<&Zone>,
+        name: &str,
+        progress: &mut Progress,
+    ) -> Result<RangeUsage, Error> {
+        let mut usage = RangeUsage::default();
+        let mut days = days.map(|zone| DaySums::new(range, zone.clone()));
+        let all_users = [None];
+        let users: Vec<Option<&str>> = self.project.user_ids.iter().map(|id| Some(id.as_str())).collect();
+        for &user_id in if users.is_empty() { &all_users[..] } else { &users } {
+            let of_user = user_id.map_or_else(String::new, |id| format!(" of user {id}"));
+            progress.query = format!("{name} ({} to {}){of_user}", timestamp(range.start), timestamp(range.end));
+            let query = UsageQuery {
+                project_id: self.project_id,
+                range,
+                user_id,
+                app_user_id: self.project.app_user_id.as_deref(),
+            };
+            let answer = usage_api::fetch(self.client, &query, self.deadline, &mut progress.counters).await?;
+            usage.ignored.sub_resource += answer.sub_resource_rows;
+            usage.ignored.duplicate += answer.duplicate_rows;
+            usage.dropped_values += answer.dropped_values;
+            usage.doubts.extend(answer.doubts);
+            for row in &answer.rows {
+                if !keeps(self.project, row) {
+                    usage.ignored.filtered += 1;
+                    continue;
+                }
+                usage.tally.add(row, user_id).map_err(|overflow| Error::Malformed(overflow.to_string()))?;
+                days.iter_mut().for_each(|days| days.add(row));
+            }
+        }
+        usage.days = days.and_then(DaySums::finish);
+        Ok(usage)
+    }
+}
+
+/// Whether the configuration keeps the types of a row.
+fn keeps(project: &Project, row: &Row) -> bool {
+    let has = |list: &[String], value: &String| list.is_empty() || list.contains(value);
+    has(&project.resource_types, &row.key.resource_type) && has(&project.business_types, &row.key.business_type)
+}
