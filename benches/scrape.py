@@ -153,8 +153,8 @@ def main():
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--series", default="160,16000,160000")
     flags = parser.parse_args()
-    print(f"Median (smallest–largest) of {flags.rounds} rounds of {flags.seconds} s. CPU is that of the server for each request;")
-    print("the load generator shares the machine.\n")
+    print(f"Median (smallest–largest) of {flags.rounds} rounds of {flags.seconds} s. CPU is the processor time of the server per request.")
+    print("The load generator runs on the same machine.\n")
     print("| series | encoding | bytes | connections | exporter, req/s | nginx, req/s | ratio | exporter, CPU µs | nginx, CPU µs | ratio |")
     print("|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as path:

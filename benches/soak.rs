@@ -52,7 +52,7 @@ async fn soak(rounds: usize) -> ExitCode {
     let (mut writer, _reader) = snapshot::channel(targets);
     println!("### Memory over {} polls\n", rounds * PROJECTS);
     println!(
-        "{PROJECTS} projects, {CONCURRENCY} at a time; bytes that are allocated after each has been polled again.\n"
+        "{PROJECTS} projects, {CONCURRENCY} at a time. Live bytes are allocated after every project has been polled again.\n"
     );
     println!("| polls | live bytes | allocations a poll | bytes allocated a poll |");
     println!("|---|---|---|---|");

@@ -159,7 +159,7 @@ async fn poll_once(pollers: Vec<Arc<Poller>>, concurrency: usize) {
 }
 
 fn cost() {
-    const BLOCKING: &str = "bare socket that blocks, one at a time";
+    const BLOCKING: &str = "blocking bare socket, one at a time";
     const ONE: &str = "bare socket, one at a time";
     const MANY: &str = "bare sockets, 32 at a time";
     let mut peers = [
@@ -178,11 +178,12 @@ fn cost() {
         }
     }
     println!("### Processor time of a poll\n");
-    println!("Sign, request, parse and sum one page of {} days x 4 rows; medians of {ROUNDS} rounds of", page::DAYS);
+    println!("A poll signs, requests, parses and sums one page of {} days x 4 rows. Figures are medians,", page::DAYS);
     println!(
-        "{POLLS} polls, with the quartiles; each round is compared with the floor of the same round. Connections are"
+        "with quartiles, of {ROUNDS} rounds of {POLLS} polls. Each round is compared with the floor of the same round."
     );
-    println!("those of all rounds. All on one thread, as the program polls, but for the one that is not.\n");
+    println!("Connections are counted over all rounds. All peers run on one thread, as the program polls,");
+    println!("except the one on all cores.\n");
     println!("| peer | CPU a poll, µs | x floor | wall a poll, µs | connections |");
     println!("|---|---:|---:|---:|---:|");
     for peer in &peers {
@@ -266,8 +267,8 @@ fn batch() {
     let processor = spread(rounds.iter().map(|round| micros(round.processor, round.polls)), 1);
     let connections: Vec<String> = rounds.iter().map(|round| round.connections.to_string()).collect();
     println!("### {BATCH_PROJECTS} projects, {LATENCY:?} latency, {CONCURRENCY} at a time\n");
-    println!("Each project once, as `once` does, with {BATCH_ACCOUNTS} accounts; {BATCH_ROUNDS} rounds, each with new");
-    println!("connections. The network alone takes {ideal:.1} s.\n");
+    println!("Each project is polled once, as `once` does, with {BATCH_ACCOUNTS} accounts.");
+    println!("There are {BATCH_ROUNDS} rounds, each with new connections. The network alone takes {ideal:.1} s.\n");
     println!("| wall, s | x network | CPU a poll, µs | connections, each round |");
     println!("|---|---|---|---|");
     let connections = connections.join(", ");
