@@ -1,19 +1,32 @@
 //! metastudio-exporter: usage of Huawei Cloud MetaStudio as Prometheus metrics.
 //!
-//! Data flows through the rooms in the order in which they stand below:
+//! ```sh
+//! cargo run --release -- demo    # a simulated cloud and the exporter: no account, no configuration
+//! ```
 //!
-//! 1. [`config`] says which projects to poll, with which keys, over which windows of time.
-//! 2. [`polling`] decides when: each project once per interval, on its own, whatever happens to the others.
-//! 3. [`cloud`] asks ShowUsageData for a window, signs, retries, pages, and hands back rows, complete or not at all.
-//! 4. [`usage`] is what those rows mean: windows, units, exact sums.
-//! 5. [`snapshot`] keeps what is known of every project: immutable, swapped whole.
-//! 6. [`exposition`] writes the snapshot down as OpenMetrics or text; [`site`] hands that to whoever scrapes.
+//! Data flows through the modules in this order, and an import never points backwards:
 //!
-//! A scrape only reads: `site` and `exposition` cannot reach the cloud. [`commands`] wires the rooms together for
-//! each subcommand of [`cli`], and [`simulator`] is a cloud to try them on.
+//! ```text
+//! config ──► cloud ──► polling ──► snapshot ──► exposition ──► site ──► server
+//!               └─► usage ──┘                    (a scrape only reads)
+//! ```
+//!
+//! 1. [`config`] reads the projects to poll, their credentials and their windows.
+//! 2. [`cloud`] asks the API. It signs, paces and retries each request. It returns complete answers or an error.
+//! 3. [`usage`] is the domain: windows, rows, units, exact sums. It is pure.
+//! 4. [`polling`] polls each project once per interval. One poll asks for all windows.
+//! 5. [`snapshot`] holds the latest state of every project. Each poll replaces it as a whole.
+//! 6. [`exposition`] renders the snapshot as OpenMetrics or text, and [`site`] answers requests with it.
+//! 7. [`server`] accepts connections: TLS, users, limits. It serves any service and knows no metrics.
+//!
+//! A scrape cannot cause an API call: `exposition`, `site` and `server` cannot import `cloud` or `polling`.
+//! `tests/architecture.rs` checks every import. [`commands`] wires the modules together for the command line in [`cli`].
+//! [`simulator`] is a simulated cloud for the demo and the tests.
+//!
+//! Further reading in the repository: [CONTRIBUTING](../../../CONTRIBUTING.md) says where a new metric, window,
+//! credential source, API or command goes. The [contract](../../../docs/contract.md) has each fact about the cloud's API
+//! with its source.
 
-pub mod cli;
-pub mod commands;
 pub mod config;
 
 pub mod usage;
@@ -25,5 +38,8 @@ pub mod snapshot;
 pub mod exposition;
 pub mod server;
 pub mod site;
+
+pub mod cli;
+pub mod commands;
 
 pub mod simulator;
