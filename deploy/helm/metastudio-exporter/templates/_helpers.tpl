@@ -3,7 +3,7 @@
 {{- end }}
 
 {{/*
-A StatefulSet adds its ordinal and a hash of eleven characters to its name, and 63 are what a label may have.
+At most 52 characters: a StatefulSet adds a hash of eleven characters to its name, and a label has at most 63.
 */}}
 {{- define "metastudio-exporter.fullname" -}}
 {{- if .Values.fullnameOverride }}
@@ -24,7 +24,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{/*
-The exporter's pods; a test's pod has another component, so that nobody scrapes it.
+Selects the exporter's pods. The pod of `helm test` has another component, so that Prometheus does not scrape it.
 */}}
 {{- define "metastudio-exporter.selectorLabels" -}}
 {{ include "metastudio-exporter.instanceLabels" . }}
@@ -113,7 +113,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
 {{/*
-Where a probe goes, besides its times.
+The target of a probe.
 */}}
 {{- define "metastudio-exporter.probe" -}}
 {{- if .Values.webConfig.clientCertificates }}
@@ -130,7 +130,7 @@ httpGet:
 {{- end }}
 
 {{/*
-What the schema cannot say well.
+Checks that the schema cannot express well.
 */}}
 {{- define "metastudio-exporter.validate" -}}
 {{- with .Values }}
@@ -138,11 +138,11 @@ What the schema cannot say well.
 {{- fail "demo: the demo is one process; set shards to 1" }}
 {{- end }}
 {{- if not (or .demo .config.projects) }}
-{{- fail "config.projects is empty: name what to poll, or set demo to true for a first look without an account" }}
+{{- fail "config.projects is empty: add the projects to poll, or set demo to true for a first look without an account" }}
 {{- end }}
 {{- with .webConfig }}
 {{- if and (not .existingSecret) (or .tlsSecret .clientCertificates (eq .scheme "https")) }}
-{{- fail "webConfig: name the Secret with web.yaml in webConfig.existingSecret" }}
+{{- fail "webConfig: set webConfig.existingSecret to the name of the Secret that holds web.yaml" }}
 {{- end }}
 {{- if and (eq .scheme "http") (or .tlsSecret .clientCertificates) }}
 {{- fail "webConfig: certificates need TLS; set webConfig.scheme to https" }}
