@@ -31,7 +31,7 @@ projects: [{name: studio-prod, region: cn-north-4, project_id: 0123456789abcdef0
 fn the_example_shows_every_key_there_is() {
     let example = include_str!("../config.example.yaml");
     let printed = include_str!(
-        "../src/config/snapshots/metastudio_exporter__config__effective__tests__what_is_printed_loads_again_and_shows_no_secret.snap"
+        "../src/config/snapshots/metastudio_exporter__config__effective__tests__the_printed_configuration_loads_again_and_shows_no_secret.snap"
     );
     let keys =
         printed.lines().filter_map(|line| line.trim_start_matches(['-', ' ']).split_once(':')).map(|(key, _)| key);

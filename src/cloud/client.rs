@@ -36,7 +36,7 @@ use super::{
     usage_api::wire::Unreadable,
 };
 use crate::{
-    config::{Api, CredentialsSource, Endpoint, Environment, Project},
+    config::{ApiSettings, CredentialsSource, Endpoint, Environment, Project},
     usage::{Clock, Counters, Operation},
 };
 
@@ -44,7 +44,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Connector {
     http: Http,
-    api: Api,
+    api: ApiSettings,
     clock: Clock,
     keys: Arc<Lockout>,
     throttles: Arc<Throttles>,
@@ -70,7 +70,7 @@ pub struct Client {
     region: String,
     keys: Arc<Lockout>,
     throttle: Arc<Throttle>,
-    api: Api,
+    api: ApiSettings,
     clock: Clock,
 }
 
@@ -127,7 +127,7 @@ impl Connector {
     ///
     /// # Errors
     /// If the CA file or the proxy of the configuration cannot be used.
-    pub fn new(api: Api, clock: Clock) -> Result<Self, SetupError> {
+    pub fn new(api: ApiSettings, clock: Clock) -> Result<Self, SetupError> {
         Self::with(api, clock, Arc::default(), Arc::default())
     }
 
@@ -136,7 +136,7 @@ impl Connector {
     ///
     /// # Errors
     /// As [`Connector::new`].
-    pub fn renewed(&self, api: &Api) -> Result<Option<Self>, SetupError> {
+    pub fn renewed(&self, api: &ApiSettings) -> Result<Option<Self>, SetupError> {
         if *api == self.api {
             return Ok(None);
         }
@@ -145,7 +145,7 @@ impl Connector {
         Self::with(api.clone(), self.clock, Arc::clone(&self.keys), throttles).map(Some)
     }
 
-    fn with(api: Api, clock: Clock, keys: Arc<Lockout>, throttles: Arc<Throttles>) -> Result<Self, SetupError> {
+    fn with(api: ApiSettings, clock: Clock, keys: Arc<Lockout>, throttles: Arc<Throttles>) -> Result<Self, SetupError> {
         let tls = tls::client_config(&api.ca)?;
         let builder = || {
             reqwest::Client::builder()
@@ -164,7 +164,7 @@ impl Connector {
         Ok(Connector { http: Http { proxied, direct }, api, clock, keys, throttles })
     }
 
-    pub(super) fn api(&self) -> &Api {
+    pub(super) fn api(&self) -> &ApiSettings {
         &self.api
     }
 

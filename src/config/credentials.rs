@@ -1,147 +1,109 @@
-//! The entries of the section `credentials`: one source each.
+//! The section `credentials`: one source for each entry. Each source has a file of the same form:
+//!
+//! - a struct,
+//! - `read`, which takes the keys of the source from an entry,
+//! - `find`, which takes the source from the environment as the official SDK does,
+//! - `fields`, from which the check of the secrets and the effective configuration follow.
+//!
+//! A new source is such a file, a variant of [`CredentialsSource`], and a file in `cloud/credentials/`.
 
-use std::path::Path;
+pub(super) mod ecs_agency;
+pub(super) mod iam_user;
+pub(super) mod keys;
+pub(super) mod oidc;
+pub(super) mod pod_identity;
+pub(super) mod profile;
+mod token;
 
-use super::{
-    CredentialsSource, EcsAgency, Endpoint, Environment, IamUser, KeyPair, Oidc, PodIdentity, Profile, Secret,
-    read::{Node, Section},
-    sections::endpoint,
+use self::{
+    ecs_agency::EcsAgency, iam_user::IamUser, keys::KeyPair, oidc::Oidc, pod_identity::PodIdentity, profile::Profile,
 };
+use super::{environment::Environment, fields::Fields, problem::Problem, read::Section, secret::Secret};
 
-/// Reads an entry. Something stands in for what is wrong, so that the checks of the projects that refer to it still
-/// run.
-pub(super) fn source(mut section: Section<'_>, directory: &Path, environment: &Environment) -> CredentialsSource {
-    let sources = [
-        keys(&mut section, directory).map(CredentialsSource::Keys),
-        section.get("token").map(|node| CredentialsSource::Token(secret(&node, directory))),
-        section.get("iam_user").map(|node| CredentialsSource::IamUser(iam_user(node.section(), directory))),
-        section.get("ecs_agency").map(|node| CredentialsSource::EcsAgency(ecs_agency(node.section()))),
-        section.get("oidc").map(|node| CredentialsSource::Oidc(oidc(node.section(), directory))),
-        section
-            .get("pod_identity")
-            .map(|node| CredentialsSource::PodIdentity(pod_identity(node.section(), directory, environment))),
-        section.get("profile").map(|node| CredentialsSource::Profile(profile(node.section(), directory, environment))),
-    ];
-    let mut sources = sources.into_iter().flatten();
-    let (source, another) = (sources.next(), sources.next());
-    if another.is_some() || source.is_none() {
-        section.problem(
-            "expected exactly one of access_key with secret_key, token, iam_user, ecs_agency, oidc, pod_identity and \
-             profile",
-        );
-    }
-    section.finish();
-    source.unwrap_or_else(|| CredentialsSource::Token(wrong()))
+/// The source of an identity.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CredentialsSource {
+    /// An access key and a secret key.
+    Keys(KeyPair),
+    /// An IAM token that another program renews.
+    Token(Secret),
+    /// An IAM user. The exporter obtains and renews its tokens.
+    IamUser(IamUser),
+    /// Temporary keys of the agency of the ECS instance.
+    EcsAgency(EcsAgency),
+    /// Temporary keys of an agency that trusts an OpenID Connect provider.
+    Oidc(Oidc),
+    /// Temporary keys of the agency of the CCE pod.
+    PodIdentity(PodIdentity),
+    /// Keys in the credentials file of the official SDK.
+    Profile(Profile),
 }
 
-fn keys(section: &mut Section<'_>, directory: &Path) -> Option<KeyPair> {
-    let mut read = |key| section.get(key).map(|node| secret(&node, directory));
-    let [access_key, secret_key, security_token] = ["access_key", "secret_key", "security_token"].map(&mut read);
-    match (access_key, secret_key) {
-        (Some(access_key), Some(secret_key)) => Some(KeyPair { access_key, secret_key, security_token }),
-        (None, None) if security_token.is_none() => None,
-        _ => {
-            section.problem("expected both access_key and secret_key, with security_token if they are temporary");
-            None
+impl CredentialsSource {
+    /// Reads an entry. Problems are noted, and a valid source stands in, so that the projects can be checked.
+    pub(super) fn read(mut section: Section<'_>, environment: &Environment) -> Self {
+        let sources = [
+            keys::read(&mut section).map(CredentialsSource::Keys),
+            token::read(&mut section).map(CredentialsSource::Token),
+            iam_user::read(&mut section).map(CredentialsSource::IamUser),
+            ecs_agency::read(&mut section).map(CredentialsSource::EcsAgency),
+            oidc::read(&mut section, environment).map(CredentialsSource::Oidc),
+            pod_identity::read(&mut section, environment).map(CredentialsSource::PodIdentity),
+            profile::read(&mut section, environment).map(CredentialsSource::Profile),
+        ];
+        let mut sources = sources.into_iter().flatten();
+        let (source, second) = (sources.next(), sources.next());
+        if source.is_none() || second.is_some() {
+            section.problem(
+                "expected exactly one of access_key with secret_key, token, iam_user, ecs_agency, oidc, pod_identity \
+                 and profile",
+            );
         }
+        section.finish();
+        source.unwrap_or_else(|| CredentialsSource::Token(Secret::invalid()))
     }
-}
 
-fn iam_user(mut section: Section<'_>, directory: &Path) -> IamUser {
-    let user = IamUser {
-        domain: required(&mut section, "domain", "the name of the account"),
-        user: required(&mut section, "user", "the name of the IAM user"),
-        password: required_secret(&mut section, "password", "the password of the IAM user", directory),
-        endpoint: section.get("endpoint").and_then(|node| endpoint(&node)),
-    };
-    section.finish();
-    user
-}
-
-fn ecs_agency(mut section: Section<'_>) -> EcsAgency {
-    let endpoint = section.get("endpoint").and_then(|node| endpoint(&node)).unwrap_or_else(Endpoint::of_metadata);
-    section.finish();
-    EcsAgency { endpoint }
-}
-
-fn oidc(mut section: Section<'_>, directory: &Path) -> Oidc {
-    let oidc = Oidc {
-        provider_urn: required(&mut section, "provider_urn", "the URN of the identity provider in IAM"),
-        agency_urn: required(&mut section, "agency_urn", "the URN of the agency that trusts it"),
-        id_token: required_secret(&mut section, "id_token", "the token of the provider, as {file: PATH}", directory),
-        session_name: section
-            .get("session_name")
-            .and_then(|node| {
-                let expected = "a text of 2 to 128 characters";
-                node.parse(expected, |text| (2..=128).contains(&text.chars().count()).then(|| text.to_owned()))
-            })
-            .unwrap_or_else(|| Oidc::SESSION_NAME.to_owned()),
-        duration: section.get("duration").and_then(|node| node.duration(Oidc::DURATIONS)).unwrap_or(Oidc::DURATION),
-        policy: section.get("policy").and_then(|node| node.text()),
-        policy_ids: section.get("policy_ids").map_or_else(Vec::new, |node| node.set(Node::text)),
-        endpoint: section.get("endpoint").and_then(|node| endpoint(&node)),
-    };
-    section.finish();
-    oidc
-}
-
-/// What is left out is what the platform puts into the environment of every pod that has an identity.
-fn pod_identity(mut section: Section<'_>, directory: &Path, environment: &Environment) -> PodIdentity {
-    let url = section.get("url").and_then(|node| {
-        node.parse("an http or https URL without a user", |text| PodIdentity::is_url(text).then(|| text.to_owned()))
-    });
-    let given = || environment.get(PodIdentity::URL_VARIABLE).filter(|url| PodIdentity::is_url(url));
-    let url = url.or_else(|| given().map(str::to_owned));
-    let token = section.get("token").map(|node| secret(&node, directory));
-    let token = token.or_else(|| Some(Secret::File(environment.get(PodIdentity::TOKEN_VARIABLE)?.into())));
-    if url.is_none() || token.is_none() {
-        let [url, token] = [PodIdentity::URL_VARIABLE, PodIdentity::TOKEN_VARIABLE];
-        section.problem(format!(
-            "expected url and token, or the environment variables {url} (an http or https URL without a user) and {token}, which CCE sets in pods whose \
-             service account is associated with an agency"
+    /// Finds the source for a configuration without credentials, in the order of the contract, 7.7. The metadata
+    /// service is last, because every instance has it.
+    ///
+    /// The first source that is configured applies. If it is incomplete or fails, that is an error: the next one may
+    /// belong to another account.
+    pub(super) async fn find(environment: &Environment, problems: &mut Vec<Problem>) -> Self {
+        if let Some(keys) = keys::find(environment) {
+            return CredentialsSource::Keys(keys);
+        }
+        problems.extend(oidc::unsupported(environment));
+        if let Some(profile) = profile::find(environment).await {
+            return CredentialsSource::Profile(profile);
+        }
+        if let Some(oidc) = oidc::find(environment, problems) {
+            return CredentialsSource::Oidc(oidc);
+        }
+        if let Some(pod) = pod_identity::find(environment, problems) {
+            return CredentialsSource::PodIdentity(pod);
+        }
+        let keys = keys::VARIABLES.map(|[access_key, secret_key, _]| format!("{access_key} and {secret_key}"));
+        problems.push(Problem::warning(
+            "credentials",
+            format!(
+                "there are none in the configuration, in the environment ({}) or in a profile file; the metadata \
+                 service will be asked, which has keys only on an ECS instance with an agency",
+                keys.join(", "),
+            ),
         ));
+        CredentialsSource::EcsAgency(ecs_agency::find())
     }
-    section.finish();
-    PodIdentity { url: url.unwrap_or_default(), token: token.unwrap_or_else(wrong) }
-}
 
-fn profile(mut section: Section<'_>, directory: &Path, environment: &Environment) -> Profile {
-    let file = section.get("file").and_then(|node| node.text()).map(|path| Profile { path: directory.join(path) });
-    let profile = file.or_else(|| Profile::of_environment(environment));
-    if profile.is_none() {
-        section.problem("expected file: PATH, for the environment has no HOME to look for .huaweicloud/credentials in");
-    }
-    section.finish();
-    profile.unwrap_or_else(|| Profile { path: "wrong".into() })
-}
-
-fn required(section: &mut Section<'_>, key: &'static str, expected: &str) -> String {
-    section.require(key, expected).and_then(|node| node.text()).unwrap_or_default()
-}
-
-fn required_secret(section: &mut Section<'_>, key: &'static str, expected: &str, directory: &Path) -> Secret {
-    section.require(key, expected).map_or_else(wrong, |node| secret(&node, directory))
-}
-
-fn secret(node: &Node<'_>, directory: &Path) -> Secret {
-    if !node.is_mapping() {
-        let expected = "a text, {env: NAME} or {file: PATH}";
-        return node.parse(expected, |text| Some(Secret::Inline(text.into()))).unwrap_or_else(wrong);
-    }
-    let mut section = node.section();
-    let env = section.get("env").and_then(|node| node.text());
-    let file = section.get("file").and_then(|node| node.text());
-    section.finish();
-    match (env, file) {
-        (Some(name), None) => Secret::Env(name),
-        (None, Some(path)) => Secret::File(directory.join(path)),
-        _ => {
-            node.problem("a text, {env: NAME} or {file: PATH}");
-            wrong()
+    /// The fields of an entry, as they stand in the file.
+    pub(super) fn fields(&self) -> Fields<'_> {
+        match self {
+            CredentialsSource::Keys(keys) => keys::fields(keys),
+            CredentialsSource::Token(token) => token::fields(token),
+            CredentialsSource::IamUser(user) => iam_user::fields(user),
+            CredentialsSource::EcsAgency(agency) => ecs_agency::fields(agency),
+            CredentialsSource::Oidc(oidc) => oidc::fields(oidc),
+            CredentialsSource::PodIdentity(pod) => pod_identity::fields(pod),
+            CredentialsSource::Profile(profile) => profile::fields(profile),
         }
     }
-}
-
-fn wrong() -> Secret {
-    Secret::Inline("wrong".into())
 }

@@ -1,16 +1,16 @@
-//! Where the service lives.
-//!
-//! Source: contract, 1.1. The official SDK knows the first two regions; the third has the service too, its host name
-//! is inferred from the pattern.
+//! Endpoints of the service, of IAM, of STS and of the metadata service.
 
 use std::{fmt, net::IpAddr};
 
 use reqwest::Url;
 
-/// The regions in which MetaStudio is documented to exist.
-pub const REGIONS: [&str; 3] = ["cn-north-4", "cn-east-3", "ap-southeast-3"];
+use super::{environment::Environment, problem::Problem, read::Node};
 
-/// The regions that have an IAM endpoint of their own (contract, 5).
+/// The regions in which MetaStudio is documented (contract, 1.1). The official SDK has the first two only. The host name
+/// in the third is inferred from the pattern.
+pub(super) const REGIONS: [&str; 3] = ["cn-north-4", "cn-east-3", "ap-southeast-3"];
+
+/// The regions with their own IAM endpoint (contract, 5).
 const IAM_REGIONS: [&str; 27] = [
     "af-south-1",
     "ae-ad-1",
@@ -41,7 +41,7 @@ const IAM_REGIONS: [&str; 27] = [
     "tr-west-1",
 ];
 
-/// The regions that have an STS endpoint; the others are served by the first (contract, 5).
+/// The regions with an STS endpoint (contract, 5). The first one serves all others.
 const STS_REGIONS: [&str; 12] = [
     "cn-north-4",
     "af-south-1",
@@ -61,24 +61,23 @@ const STS_REGIONS: [&str; 12] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     scheme: &'static str,
-    /// As in the header `Host`: with a port only where it is not the scheme's own.
-    pub host: String,
-    /// Whether it is this machine.
-    pub is_loopback: bool,
+    /// The value of the header `Host`: with a port if it is not the default of the scheme.
+    pub(crate) host: String,
+    /// Whether the host is this machine. Its requests take no proxy.
+    pub(crate) is_loopback: bool,
 }
 
 impl Endpoint {
-    /// What an endpoint may look like, for messages.
-    pub const EXPECTED: &'static str =
+    const EXPECTED: &'static str =
         "https://HOST or https://HOST:PORT without path or user (http only for this machine or a link-local address)";
 
-    /// The endpoint of a region.
-    pub fn of_region(region: &str) -> Self {
+    /// The endpoint of MetaStudio in a region.
+    pub(super) fn of_region(region: &str) -> Self {
         Endpoint { scheme: "https", host: format!("metastudio.{region}.myhuaweicloud.com"), is_loopback: false }
     }
 
-    /// The endpoint of IAM for a region; the global one where the region has none of its own.
-    pub fn of_iam(region: &str) -> Self {
+    /// The endpoint of IAM for a region; the global one if the region has none.
+    pub(crate) fn of_iam(region: &str) -> Self {
         let host = match IAM_REGIONS.contains(&region) {
             true => format!("iam.{region}.myhuaweicloud.com"),
             false => "iam.myhuaweicloud.com".to_owned(),
@@ -86,24 +85,41 @@ impl Endpoint {
         Endpoint { scheme: "https", host, is_loopback: false }
     }
 
-    /// The endpoint of STS for a region; that of cn-north-4 where the region has none of its own.
-    pub fn of_sts(region: &str) -> Self {
+    /// The endpoint of STS for a region; the one of cn-north-4 if the region has none.
+    pub(crate) fn of_sts(region: &str) -> Self {
         let region = if STS_REGIONS.contains(&region) { region } else { "cn-north-4" };
         Endpoint { scheme: "https", host: format!("sts.{region}.myhuaweicloud.com"), is_loopback: false }
     }
 
-    /// The metadata service of an ECS instance (contract, 7.1): a link-local address without TLS.
-    pub fn of_metadata() -> Self {
+    /// The metadata service of an ECS instance (contract, 7.1). It has a link-local address and no TLS.
+    pub(super) fn of_metadata() -> Self {
         Endpoint { scheme: "http", host: "169.254.169.254".to_owned(), is_loopback: false }
     }
 
-    /// Whether connections are encrypted.
-    pub fn is_encrypted(&self) -> bool {
+    /// Whether connections use TLS.
+    pub(crate) fn is_encrypted(&self) -> bool {
         self.scheme == "https"
     }
 
-    /// Reads a URL that is nothing but an endpoint. Without TLS it must be this machine: a token would go out in clear.
-    pub fn parse(text: &str) -> Option<Self> {
+    /// Reads an endpoint from the configuration. Messages do not show a URL with a user, because it may hold a password.
+    pub(super) fn of_node(node: &Node<'_>) -> Option<Self> {
+        let node = if node.contains('@') { node.clone().hide() } else { node.clone() };
+        node.parse(Endpoint::EXPECTED, Endpoint::parse)
+    }
+
+    /// Reads an endpoint from an environment variable, if it is set.
+    ///
+    /// # Errors
+    /// If the value is no endpoint.
+    pub(super) fn of_variable(name: &str, environment: &Environment) -> Result<Option<Self>, Problem> {
+        let Some(text) = environment.get(name) else { return Ok(None) };
+        let endpoint = Endpoint::parse(text);
+        let problem = || Problem::error(name, format!("must be {}", Endpoint::EXPECTED));
+        endpoint.map(Some).ok_or_else(problem)
+    }
+
+    /// Parses a URL with scheme, host and port only. `http` needs a local host, because tokens would be sent unencrypted.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;
         let is_bare = matches!(url.path(), "" | "/")
             && url.query().is_none()
@@ -142,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_is_a_scheme_and_a_host() {
+    fn an_endpoint_has_a_scheme_a_host_and_a_port_only() {
         let some = |text: &str, is_loopback| Some((text.to_owned(), is_loopback));
         assert_eq!(parsed("https://Example.com:443/"), some("https://example.com", false));
         assert_eq!(parsed("https://example.com:8443"), some("https://example.com:8443", false));

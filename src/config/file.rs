@@ -1,8 +1,7 @@
-//! Reads files that may lie on a mount that does not answer.
+//! Reads files with a time limit, because a file may be on a mount that does not answer.
 //!
-//! A thread that is stuck in a read cannot be had back. So there is one at the most for each file: a reader waits for
-//! the one before it, and gives up after a while. Otherwise poll after poll would leave a thread behind, until there
-//! is none left for anybody.
+//! A thread that is blocked in a read cannot be stopped. So each file has at most one such thread: a reader waits for the
+//! one before it, up to the time limit. Otherwise each poll would block one more thread until the pool has none left.
 
 use std::{
     collections::BTreeMap,
@@ -14,25 +13,25 @@ use std::{
 
 use tokio::{sync::Semaphore, time::timeout};
 
-/// How long a read may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time limit of a read.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Held by the thread that reads a file. Of the process, because threads are. A plain mutex: held to look one up,
-/// never across an await.
+/// One semaphore for each file, held by the thread that reads it. Global, because the threads are, too. A plain mutex is
+/// enough: it is held to look a semaphore up.
 static READING: Mutex<BTreeMap<PathBuf, Arc<Semaphore>>> = Mutex::new(BTreeMap::new());
 
 /// Reads a file.
 ///
 /// # Errors
-/// If it cannot be read, or not in time.
+/// If the file cannot be read, or not within the time limit.
 pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let gate = {
+    let semaphore = {
         let mut reading = READING.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(reading.entry(path.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(1))))
     };
     let owned = path.to_owned();
     let content = async {
-        let permit = gate.acquire_owned().await.map_err(io::Error::other)?;
+        let permit = semaphore.acquire_owned().await.map_err(io::Error::other)?;
         let read = tokio::task::spawn_blocking(move || {
             let content = std::fs::read(owned);
             drop(permit);
@@ -41,16 +40,16 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
         read.await.map_err(io::Error::other)?
     };
     let late = || {
-        let text = format!("no answer within {}s: does it lie on a mount that has gone?", PATIENCE.as_secs());
+        let text = format!("no answer within {}s: does it lie on a mount that has gone?", READ_TIMEOUT.as_secs());
         io::Error::new(io::ErrorKind::TimedOut, text)
     };
-    timeout(PATIENCE, content).await.unwrap_or_else(|_| Err(late()))
+    timeout(READ_TIMEOUT, content).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// As [`read`], for a text.
+/// Reads a text.
 ///
 /// # Errors
-/// Also if it is not UTF-8.
+/// As [`read`], or if the file is not UTF-8.
 pub(crate) async fn read_to_string(path: &Path) -> io::Result<String> {
     let content = read(path).await?;
     String::from_utf8(content).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
@@ -60,9 +59,9 @@ pub(crate) async fn read_to_string(path: &Path) -> io::Result<String> {
 mod tests {
     use super::*;
 
-    /// Nobody writes to this pipe, so opening it does not end.
+    /// Opening a pipe blocks until a writer opens it, too.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_file_that_does_not_answer_takes_one_thread() {
+    async fn a_file_that_does_not_answer_blocks_one_thread() {
         let directory = tempfile::tempdir().unwrap();
         let pipe = directory.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -76,15 +75,15 @@ mod tests {
             let error = reader.await.unwrap();
             assert!(error.contains("no answer within 5s"), "{error}");
         }
-        let gate = Arc::clone(&READING.lock().unwrap()[&pipe]);
-        assert_eq!(gate.available_permits(), 0, "one of them reads on");
-        // Once it answers, everything is as before; the runtime could not end otherwise.
+        let semaphore = Arc::clone(&READING.lock().unwrap()[&pipe]);
+        assert_eq!(semaphore.available_permits(), 0, "one thread is still reading");
+        // After the answer, the semaphore is free again. Without it, the runtime of the test would not end.
         std::fs::write(&pipe, "late").unwrap();
-        let _one_at_a_time = gate.acquire().await.unwrap();
+        let _one_at_a_time = semaphore.acquire().await.unwrap();
     }
 
     #[tokio::test]
-    async fn what_is_no_text_is_said() {
+    async fn a_text_that_is_not_utf_8_is_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), [0xff]).unwrap();
         assert_eq!(read_to_string(file.path()).await.unwrap_err().to_string(), "it is not UTF-8");

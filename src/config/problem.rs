@@ -1,28 +1,35 @@
-//! What is wrong with a configuration: where, what was found, what would be right.
+//! A fault of a configuration: where it is, what was found, what was expected.
 
 use std::fmt;
 
-/// One problem.
+/// An error or a warning of a configuration.
+///
+/// ```
+/// use metastudio_exporter::config::Problem;
+///
+/// let problem = Problem::error("poll.interval", "expected a duration");
+/// assert_eq!(problem.to_string(), "poll.interval: expected a duration");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The path in the file, such as `projects[0].name`; or the name of an environment variable.
+    /// The path in the file, such as `projects[0].name`, or the name of an environment variable.
     pub path: String,
-    /// The value found, as far as it may be shown; `None` where it is missing.
+    /// The value found, if it may be shown; `None` if it is missing.
     pub found: Option<String>,
-    /// What would be right.
+    /// What was expected, and what to do.
     pub expected: String,
-    /// Whether the configuration works all the same.
+    /// Whether the configuration can be used in spite of it.
     pub is_warning: bool,
 }
 
 impl Problem {
-    /// Something that is missing or cannot be used, without a value to show.
+    /// An error that shows no value.
     pub fn error(path: impl Into<String>, expected: impl Into<String>) -> Self {
         Problem { path: path.into(), found: None, expected: expected.into(), is_warning: false }
     }
 
-    /// Something that works all the same, without a value to show.
-    pub fn warning(path: impl Into<String>, text: impl Into<String>) -> Self {
+    /// A warning that shows no value.
+    pub(super) fn warning(path: impl Into<String>, text: impl Into<String>) -> Self {
         Problem { is_warning: true, ..Problem::error(path, text) }
     }
 }

@@ -1,6 +1,13 @@
-//! Reads a tree of values and notes every problem on the way, where a deserializer would stop at the first.
+//! Reads a tree of values and collects every problem. A deserializer would stop at the first.
 
-use std::{cell::RefCell, collections::BTreeMap, fmt, ops::RangeInclusive, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    fmt,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::{Map, Value};
 
@@ -8,38 +15,44 @@ use super::problem::Problem;
 
 /// Collects the problems of one document.
 #[derive(Debug, Default)]
-pub(crate) struct Reader {
+pub(crate) struct Document {
     problems: RefCell<Vec<Problem>>,
-    /// Paths whose value an environment variable has set, with its name.
-    pub overridden: BTreeMap<String, String>,
+    /// Relative paths of files count from here.
+    directory: PathBuf,
+    /// The paths of values that an environment variable has set, with its name.
+    overridden: BTreeMap<String, String>,
 }
 
-/// A value at its place.
+/// A value and its path.
 #[derive(Clone)]
 pub(crate) struct Node<'a> {
     path: String,
     value: &'a Value,
-    reader: &'a Reader,
-    /// Whether the value must not be shown.
+    document: &'a Document,
+    /// Whether messages must not show the value.
     hidden: bool,
 }
 
-/// A mapping of which every key must be asked for.
+/// A mapping. [`Section::finish`] reports every key that was not asked for.
 pub(crate) struct Section<'a> {
     path: String,
     fields: Option<&'a Map<String, Value>>,
-    reader: &'a Reader,
+    document: &'a Document,
     hidden: bool,
     known: Vec<&'static str>,
 }
 
-impl Reader {
+impl Document {
+    pub fn new(directory: &Path, overridden: BTreeMap<String, String>) -> Self {
+        Document { problems: RefCell::default(), directory: directory.to_owned(), overridden }
+    }
+
     pub fn into_problems(self) -> Vec<Problem> {
         self.problems.into_inner()
     }
 
     pub fn root<'a>(&'a self, value: &'a Value) -> Section<'a> {
-        Section { path: String::new(), fields: value.as_object(), reader: self, hidden: false, known: Vec::new() }
+        Section { path: String::new(), fields: value.as_object(), document: self, hidden: false, known: Vec::new() }
     }
 
     fn note(&self, path: &str, found: Option<String>, expected: String, is_warning: bool) {
@@ -52,34 +65,39 @@ impl Reader {
 }
 
 impl<'a> Section<'a> {
-    /// The value of a key; `None` where it is absent or null.
+    /// The value of a key; `None` if it is absent or null.
     pub fn get(&mut self, key: &'static str) -> Option<Node<'a>> {
         self.known.push(key);
         let value = self.fields?.get(key).filter(|value| !value.is_null())?;
-        Some(Node { path: self.path_of(key), value, reader: self.reader, hidden: self.hidden })
+        Some(Node { path: self.path_of(key), value, document: self.document, hidden: self.hidden })
     }
 
-    /// Whether a key is there, and not null.
+    /// Whether a key is present and not null.
     pub fn has(&self, key: &str) -> bool {
         self.fields.and_then(|fields| fields.get(key)).is_some_and(|value| !value.is_null())
     }
 
-    /// As `get`; a missing key is a problem.
+    /// As [`Section::get`], but a missing key is a problem.
     pub fn require(&mut self, key: &'static str, expected: &str) -> Option<Node<'a>> {
         let node = self.get(key);
         if node.is_none() {
-            self.reader.note(&self.path_of(key), None, format!("is missing; expected {expected}"), false);
+            self.document.note(&self.path_of(key), None, format!("is missing; expected {expected}"), false);
         }
         node
     }
 
-    /// The section under a key; an empty one where it is absent.
+    /// A text that must be there; the problem is noted and an empty text stands in for it.
+    pub fn require_text(&mut self, key: &'static str, expected: &str) -> String {
+        self.require(key, expected).and_then(|node| node.text()).unwrap_or_default()
+    }
+
+    /// The section under a key. An absent section is read as an empty one.
     pub fn section(&mut self, key: &'static str) -> Section<'a> {
         self.get(key).map_or_else(
             || Section {
                 path: self.path_of(key),
                 fields: None,
-                reader: self.reader,
+                document: self.document,
                 hidden: self.hidden,
                 known: Vec::new(),
             },
@@ -87,18 +105,23 @@ impl<'a> Section<'a> {
         )
     }
 
-    /// A problem of the section as a whole.
+    /// Notes a problem of the whole section.
     pub fn problem(&self, expected: impl Into<String>) {
-        self.reader.note(&self.path, None, expected.into(), false);
+        self.document.note(&self.path, None, expected.into(), false);
     }
 
-    /// Every key that was not asked for is a problem.
+    /// Notes a problem outside the document, such as one of an environment variable.
+    pub fn report(&self, problem: Problem) {
+        self.document.problems.borrow_mut().push(problem);
+    }
+
+    /// Notes a problem for every key that was not asked for.
     pub fn finish(self) {
         for key in self.fields.into_iter().flat_map(Map::keys) {
             if !self.known.iter().any(|known| known == key) {
-                // Its value is not shown: it may be a secret in the wrong place.
+                // The value is not shown, because it may be a secret in the wrong place.
                 let expected = format!("there is no such key; expected one of {}", self.known.join(", "));
-                self.reader.note(&self.path_of(key), None, expected, false);
+                self.document.note(&self.path_of(key), None, expected, false);
             }
         }
     }
@@ -109,7 +132,7 @@ impl<'a> Section<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Whatever is below this node must not be shown in a message.
+    /// Keeps the value, and everything below it, out of messages.
     pub fn hide(mut self) -> Self {
         self.hidden = true;
         self
@@ -125,10 +148,10 @@ impl<'a> Node<'a> {
 
     fn note(&self, text: String, is_warning: bool) {
         let found = if self.hidden { "a value that is not shown".to_owned() } else { show(self.value) };
-        self.reader.note(&self.path, Some(found), text, is_warning);
+        self.document.note(&self.path, Some(found), text, is_warning);
     }
 
-    /// The result of `parse`, or a problem.
+    /// The result of `parse`; `None` is a problem.
     pub fn read<T>(&self, expected: &str, parse: impl FnOnce(&'a Value) -> Option<T>) -> Option<T> {
         let value = parse(self.value);
         if value.is_none() {
@@ -139,7 +162,7 @@ impl<'a> Node<'a> {
         value
     }
 
-    /// A text that `parse` accepts.
+    /// As [`Node::read`], of a text.
     pub fn parse<T>(&self, expected: &str, parse: impl FnOnce(&'a str) -> Option<T>) -> Option<T> {
         self.read(expected, |value| value.as_str().and_then(parse))
     }
@@ -149,13 +172,18 @@ impl<'a> Node<'a> {
         self.parse("a text that is not empty", |text| (!text.trim().is_empty()).then(|| text.to_owned()))
     }
 
+    /// The path of a file.
+    pub fn file_path(&self) -> Option<PathBuf> {
+        self.text().map(|path| self.document.directory.join(path))
+    }
+
     pub fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
         let (least, most) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
         let expected = format!("a duration from {least} to {most}, such as 90s, 5m or 1h30m");
         self.parse(&expected, |text| humantime::parse_duration(text).ok().filter(|value| range.contains(value)))
     }
 
-    /// A number, also where an environment variable gives it as text.
+    /// A number. Environment variables give it as a text.
     pub fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
         self.read(&format!("a number from {} to {}", range.start(), range.end()), |value| {
             let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
@@ -163,7 +191,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// An integer, also where an environment variable gives it as text.
+    /// An integer. Environment variables give it as a text.
     pub fn integer(&self, range: RangeInclusive<usize>) -> Option<usize> {
         self.read(&format!("an integer from {} to {}", range.start(), range.end()), |value| {
             let number = value.as_u64().and_then(|number| number.try_into().ok());
@@ -171,19 +199,19 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// The elements of a list; what `read` makes nothing of is left out.
+    /// The elements of a list, without those that `read` returns `None` for.
     pub fn list<T>(&self, read: impl FnMut(Node<'a>) -> Option<T>) -> Vec<T> {
         let list = self.read("a list", Value::as_array).map_or(&[][..], Vec::as_slice);
         let element = |(index, value)| Node {
             path: format!("{}[{index}]", self.path),
             value,
-            reader: self.reader,
+            document: self.document,
             hidden: self.hidden,
         };
         list.iter().enumerate().map(element).filter_map(read).collect()
     }
 
-    /// As `list`; an element that was there before is a problem.
+    /// As [`Node::list`], but an element that repeats an earlier one is a problem.
     pub fn set<T: PartialEq>(&self, mut read: impl FnMut(&Node<'a>) -> Option<T>) -> Vec<T> {
         let mut seen = Vec::new();
         for (node, value) in self.list(|node| read(&node).map(|value| (node, value))) {
@@ -201,7 +229,7 @@ impl<'a> Node<'a> {
         let fields = self.read("a mapping", Value::as_object);
         let entry = |(key, value): (&'a String, &'a Value)| {
             let path = format!("{}.{key}", self.path);
-            (key.as_str(), Node { path, value, reader: self.reader, hidden: self.hidden })
+            (key.as_str(), Node { path, value, document: self.document, hidden: self.hidden })
         };
         fields.into_iter().flatten().map(entry).collect()
     }
@@ -210,14 +238,19 @@ impl<'a> Node<'a> {
         Section {
             path: self.path.clone(),
             fields: self.read("a mapping", Value::as_object),
-            reader: self.reader,
+            document: self.document,
             hidden: self.hidden,
             known: Vec::new(),
         }
     }
 
+    /// The value, if it is a text, without a problem otherwise.
+    pub fn as_str(&self) -> Option<&'a str> {
+        self.value.as_str()
+    }
+
     pub fn contains(&self, character: char) -> bool {
-        self.value.as_str().is_some_and(|text| text.contains(character))
+        self.as_str().is_some_and(|text| text.contains(character))
     }
 
     pub fn is_mapping(&self) -> bool {
@@ -225,7 +258,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// A value as found, short enough for a line.
+/// The value in a form that fits in a line.
 fn show(value: &Value) -> String {
     match value {
         Value::Array(list) => format!("a list of {}", list.len()),

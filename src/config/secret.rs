@@ -1,60 +1,30 @@
-//! Values that may be secret: written down, in an environment variable, or in a file.
+//! Secrets: a text in the configuration, an environment variable, or a file.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-use super::file;
+use super::{
+    environment::Environment,
+    file,
+    read::{Node, Section},
+};
 
-/// The process environment, as an argument: variables that are not UTF-8 are left out.
-#[derive(Clone, Default)]
-pub struct Environment(Arc<BTreeMap<String, String>>);
+const EXPECTED: &str = "a text, {env: NAME} or {file: PATH}";
 
-/// Names only: values may be secret.
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.names()).finish()
-    }
-}
-
-impl Environment {
-    /// The environment of this process.
-    pub fn of_process() -> Self {
-        std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect()
-    }
-
-    /// The value of a variable; an empty one counts as unset.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-
-    /// The names of all variables, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
-    }
-}
-
-impl FromIterator<(String, String)> for Environment {
-    fn from_iter<T: IntoIterator<Item = (String, String)>>(variables: T) -> Self {
-        Environment(Arc::new(variables.into_iter().collect()))
-    }
-}
-
-/// Where a value that may be secret comes from. `Debug` never shows the value.
+/// The place of a secret. `Debug` does not show the value.
 #[derive(Clone, Debug)]
 pub enum Secret {
-    /// The configuration file itself.
+    /// A text in the configuration file.
     Inline(SecretString),
-    /// An environment variable.
+    /// The name of an environment variable.
     Env(String),
-    /// A file, read again whenever the value is needed, so that rotation needs no restart.
+    /// The path of a file. It is read at each use, so that rotation needs no restart.
     File(PathBuf),
 }
 
-/// Whether both come from the same place; what a variable or a file holds is not compared, as it is read at each use.
+/// Compares the places. The contents of variables and files are not compared, because they are read at each use.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -66,40 +36,69 @@ impl PartialEq for Secret {
     }
 }
 
-/// Compares two values of the operator's own configuration files. Not in constant time: nobody who measures it gets to
-/// choose either of them.
+/// Compares two values from the operator's own files. Constant time is not needed, because no client chooses either.
 pub(super) fn is_same(value: &SecretString, other: &SecretString) -> bool {
     value.expose_secret() == other.expose_secret()
 }
 
-/// A secret that cannot be had. Never holds any part of the value.
+/// A secret that cannot be read. Its texts hold no part of the value.
 #[derive(Debug, Error)]
-pub enum SecretError {
+pub(crate) enum SecretError {
     /// The variable does not exist or is empty.
     #[error("the environment variable {0} is not set, or empty")]
     NoVariable(String),
     /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     NoFile {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The file, or the value written down, is empty.
+    /// The value is empty.
     #[error("{0} is empty")]
     Empty(String),
-    /// The value could never be a key or token.
+    /// The value holds a character that no key, token or password has.
     #[error("{0} holds a line break or another character that cannot be part of it")]
     NotPrintable(String),
 }
 
 impl Secret {
-    /// Reads the value: without white space around it, not empty, printable ASCII.
+    /// Reads the place from the configuration. A problem is noted, and [`Secret::invalid`] stands in.
+    pub(super) fn of_node(node: &Node<'_>) -> Self {
+        if !node.is_mapping() {
+            let inline = node.parse(EXPECTED, |text| Some(Secret::Inline(text.into())));
+            return inline.unwrap_or_else(Secret::invalid);
+        }
+        let mut section = node.section();
+        let env = section.get("env").and_then(|node| node.text());
+        let file = section.get("file").and_then(|node| node.file_path());
+        section.finish();
+        match (env, file) {
+            (Some(name), None) => Secret::Env(name),
+            (None, Some(path)) => Secret::File(path),
+            _ => {
+                node.problem(EXPECTED);
+                Secret::invalid()
+            }
+        }
+    }
+
+    /// As [`Secret::of_node`], for a key that must be there.
+    pub(super) fn required(section: &mut Section<'_>, key: &'static str, expected: &str) -> Self {
+        section.require(key, expected).map_or_else(Secret::invalid, |node| Secret::of_node(&node))
+    }
+
+    /// Stands in for an invalid secret, so that loading can go on to find more problems.
+    pub(super) fn invalid() -> Self {
+        Secret::Inline("invalid".into())
+    }
+
+    /// Reads a key or token: printable ASCII, not empty. White space around it is removed.
     ///
     /// # Errors
-    /// [`SecretError`] says which variable or file is at fault, and nothing of the value.
-    pub async fn read(&self, environment: &Environment) -> Result<SecretString, SecretError> {
+    /// [`SecretError`] names the variable or file, and shows nothing of the value.
+    pub(crate) async fn read(&self, environment: &Environment) -> Result<SecretString, SecretError> {
         let value = self.value(environment).await?;
         if value.expose_secret().trim().is_empty() {
             return Err(SecretError::Empty(self.place()));
@@ -107,11 +106,11 @@ impl Secret {
         printable(value.expose_secret()).ok_or_else(|| SecretError::NotPrintable(self.place()))
     }
 
-    /// Reads a password: any text, spaces included, but for the line break at the end of a file.
+    /// Reads a password: any text, spaces included. A line break at the end is removed, because files end in one.
     ///
     /// # Errors
     /// As [`Secret::read`].
-    pub async fn read_password(&self, environment: &Environment) -> Result<SecretString, SecretError> {
+    pub(crate) async fn read_password(&self, environment: &Environment) -> Result<SecretString, SecretError> {
         let value = self.value(environment).await?;
         let line = value.expose_secret().trim_end_matches(['\r', '\n']);
         if line.is_empty() {
@@ -146,7 +145,7 @@ impl Secret {
     }
 }
 
-/// A key or token: without white space around it, not empty, printable ASCII.
+/// A key or token without the white space around it; `None` if it is empty or not printable ASCII.
 pub(super) fn printable(text: &str) -> Option<SecretString> {
     let trimmed = text.trim();
     (!trimmed.is_empty() && trimmed.bytes().all(|byte| byte.is_ascii_graphic())).then(|| trimmed.into())
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reads_variables_files_and_values_as_they_are() {
+    async fn a_secret_is_read_from_a_variable_a_file_or_the_configuration() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "0123\n").unwrap();
         assert_eq!(read(Secret::Env("SET".into())).await.unwrap(), "a$b{c}");
@@ -178,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_missing_is_an_error_and_never_an_empty_secret() {
+    async fn a_missing_or_empty_secret_is_an_error() {
         for name in ["UNSET", "EMPTY"] {
             assert!(read(Secret::Env(name.into())).await.unwrap_err().contains(name));
         }
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_same_where_it_comes_from_the_same_place() {
+    fn secrets_are_equal_if_their_places_are() {
         let places = || {
             [Secret::Inline("a".into()), Secret::Inline("b".into()), Secret::Env("a".into()), Secret::File("a".into())]
         };
@@ -210,8 +209,8 @@ mod tests {
     }
 
     #[test]
-    fn debug_does_not_show_it() {
-        let shown = format!("{:?} {:?}", Secret::Inline("hunter2".into()), environment(&[("SECRET", "hunter2")]));
-        assert!(!shown.contains("hunter2") && shown.contains("SECRET"), "{shown}");
+    fn debug_does_not_show_the_value() {
+        let shown = format!("{:?}", Secret::Inline("hunter2".into()));
+        assert!(!shown.contains("hunter2"), "{shown}");
     }
 }

@@ -1,52 +1,48 @@
-//! Which projects are this process' own, where several share one configuration.
+//! Distributes the projects of a configuration over several processes, the shards.
 //!
-//! Rendezvous hashing: each shard draws a weight for a project from both their names, and the heaviest has it. So all
-//! shards agree without talking to each other, and one shard more takes its part from all others and moves nothing
-//! else.
+//! Rendezvous hashing: the names of a shard and a project give a weight, and the shard with the greatest weight polls the
+//! project. So shards need no coordination. Adding shard N + 1 moves about 1/(N + 1) of the projects, all of them to it.
 
 use sha2::{Digest, Sha256};
 
-use super::Config;
-
 /// One of several processes that share the projects of a configuration.
+///
+/// ```
+/// use metastudio_exporter::config::Shard;
+///
+/// let shards = [Shard { index: 0, total: 2 }, Shard { index: 1, total: 2 }];
+/// assert_eq!(shards.iter().filter(|shard| shard.has("studio")).count(), 1);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
-    /// Which one, from 0.
+    /// The number of the shard, from 0.
     pub index: u32,
-    /// Of how many, at least 1.
+    /// The number of shards, at least 1.
     pub total: u32,
 }
 
 impl Shard {
-    /// The only one.
+    /// The only shard, with all projects.
     pub const ALL: Shard = Shard { index: 0, total: 1 };
 
-    /// The index at the end of the host name of a StatefulSet's pod: 2 for `exporter-2`.
+    /// The number at the end of the host name of a StatefulSet's pod: 2 for `exporter-2`.
     pub fn ordinal(host_name: &str) -> Option<u32> {
         let (_, ordinal) = host_name.trim().split('.').next()?.rsplit_once('-')?;
         ordinal.parse().ok().filter(|_| ordinal.bytes().all(|byte| byte.is_ascii_digit()))
     }
 
-    /// Whether a project is polled by this shard.
+    /// Whether this shard polls a project.
     pub fn has(self, project: &str) -> bool {
-        // The first of those that weigh the same; 64 bits make that a theoretical case.
-        let heaviest = (0..self.total).max_by_key(|&index| (weight(index, project), std::cmp::Reverse(index)));
-        heaviest == Some(self.index)
+        // The first of equal weights. With 64 bits, equal weights are a theoretical case.
+        let owner = (0..self.total).max_by_key(|&index| (weight(index, project), std::cmp::Reverse(index)));
+        owner == Some(self.index)
     }
 }
 
-/// Never to be changed: shards of two versions would poll a project twice, or not at all.
+/// This function must not change: shards of two versions would poll a project twice, or not at all.
 fn weight(index: u32, project: &str) -> u64 {
     let hash = Sha256::new().chain_update(index.to_be_bytes()).chain_update(project).finalize();
     hash.iter().take(8).fold(0, |weight, byte| weight << 8 | u64::from(*byte))
-}
-
-impl Config {
-    /// Keeps what is the shard's.
-    pub fn keep(&mut self, shard: Shard) {
-        self.projects.retain(|project| shard.has(&project.name));
-        self.shards = shard.total;
-    }
 }
 
 #[cfg(test)]
@@ -60,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn every_project_has_one_shard_that_never_changes() {
+    fn every_project_has_one_shard_in_all_versions() {
         // Computed with Python's hashlib.
         let owners = |total| ["studio-prod", "live-commerce", "campaign", "中文", ""].map(|name| owner(name, total));
         assert_eq!(owners(1), [0; 5]);
@@ -69,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn one_shard_more_takes_its_part_and_moves_nothing_else() {
+    fn a_new_shard_takes_an_equal_part_and_moves_nothing_else() {
         let names: Vec<String> = (0..4000).map(|n| format!("project-{n}")).collect();
         for total in 1..8 {
             let mut counts = vec![0; total as usize + 1];
@@ -84,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ordinal_of_a_pod() {
+    fn the_ordinal_is_at_the_end_of_the_host_name() {
         for (name, ordinal) in [("exporter-0", 0), ("a-b-12\n", 12), ("exporter-3.exporter.monitoring.svc", 3)] {
             assert_eq!(Shard::ordinal(name), Some(ordinal), "{name}");
         }

@@ -37,7 +37,7 @@ use super::{
 };
 use crate::{
     cloud::{Client, Connector, SetupError, credentials::Credentials},
-    config::{Api, Config, CredentialsSource, Environment, Project},
+    config::{ApiSettings, Config, CredentialsSource, Environment, Project},
     snapshot::Target,
     usage::Clock,
 };
@@ -177,8 +177,8 @@ impl Fleet {
 }
 
 /// The settings of the API, with the request rate of this process.
-pub fn api(config: &Config) -> Api {
-    Api { requests_per_second: config.requests_per_second(), ..config.api.clone() }
+pub fn api(config: &Config) -> ApiSettings {
+    ApiSettings { requests_per_second: config.requests_per_second(), ..config.api.clone() }
 }
 
 /// A client for each project. Projects that name the same credentials share them.

@@ -13,7 +13,7 @@ use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::config::{
     Problem, file,
-    read::{Node, Reader, Section},
+    read::{Document, Node, Section},
 };
 
 /// A whole web configuration.
@@ -172,9 +172,9 @@ pub async fn load_web(path: &Path) -> LoadedWeb {
         digest.update(bytes);
         files.insert(name.to_owned(), content);
     }
-    let reader = Reader::default();
-    let config = root(reader.root(&tree), &files);
-    let problems = reader.into_problems();
+    let document = Document::default();
+    let config = root(document.root(&tree), &files);
+    let problems = document.into_problems();
     LoadedWeb { config: problems.is_empty().then_some(config), problems, fingerprint: digest.finalize().into() }
 }
 

@@ -17,7 +17,7 @@ use tokio::{
 use super::exchange::{exchange, header};
 use crate::{
     cloud::{client::Connector, error::Error},
-    config::{Api, Endpoint},
+    config::{ApiSettings, Endpoint},
 };
 
 /// Further off than this is worth a word; the service refuses 15 minutes (contract, 3.9).
@@ -82,7 +82,7 @@ impl Connector {
 }
 
 /// The endpoint itself, or the proxy before it.
-fn hop(endpoint: &Endpoint, api: &Api) -> Option<Hop> {
+fn hop(endpoint: &Endpoint, api: &ApiSettings) -> Option<Hop> {
     let target: Uri = endpoint.to_string().parse().ok()?;
     let proxy: Option<Uri> = match &api.proxy {
         _ if endpoint.is_loopback => None,
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn the_first_hop_is_the_proxy_where_there_is_one() {
         let of = |endpoint: &str, proxy: Option<&str>| {
-            let api = Api { proxy: proxy.map(Into::into), ..Api::default() };
+            let api = ApiSettings { proxy: proxy.map(Into::into), ..ApiSettings::default() };
             let hop = hop(&Endpoint::parse(endpoint).unwrap(), &api).unwrap();
             (hop.host, hop.port, hop.is_proxy)
         };

@@ -11,7 +11,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use crate::{
     cloud::{Client, Connector, Error, UsageQuery, usage_api},
     commands::print,
-    config::{Api, Config, CredentialsSource, Endpoint, Environment, Project},
+    config::{ApiSettings, Config, CredentialsSource, Endpoint, Environment, Project},
     polling::fleet::{api, clients},
     usage::{Bounds, Counters, Reason},
 };
@@ -19,7 +19,7 @@ use crate::{
 /// Prints what was tried, and says whether all went well.
 pub(super) async fn run(config: &Config, environment: &Environment) -> anyhow::Result<bool> {
     // The first answer counts, whatever it is.
-    let connector = Connector::new(Api { max_retries: 0, ..api(config) }, Utc::now)?;
+    let connector = Connector::new(ApiSettings { max_retries: 0, ..api(config) }, Utc::now)?;
     let mut all_well = true;
     let width = config.projects.iter().map(|project| project.name.chars().count()).max().unwrap_or_default().max(4);
     for (name, endpoint) in services(config) {

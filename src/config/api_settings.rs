@@ -1,0 +1,171 @@
+//! The section `api`: how requests are sent.
+
+use std::{path::PathBuf, time::Duration};
+
+use reqwest::{Certificate, Url};
+use secrecy::SecretString;
+
+use super::{
+    endpoint::Endpoint,
+    environment::Environment,
+    fields::{Field, Fields},
+    file,
+    problem::Problem,
+    read::Section,
+    secret,
+};
+
+/// The SDK's variable for the endpoint of IAM (contract, 5).
+const IAM_ENDPOINT: &str = "HUAWEICLOUD_SDK_IAM_ENDPOINT";
+
+/// The section `api`.
+///
+/// ```
+/// use metastudio_exporter::config::ApiSettings;
+///
+/// let settings = ApiSettings { max_retries: 0, ..ApiSettings::default() };
+/// assert_eq!(settings.requests_per_second, 5.0);
+/// ```
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    /// The deadline of one request.
+    pub request_timeout: Duration,
+    /// The number of retries of one request.
+    pub max_retries: usize,
+    /// The rate for each account and region, of all shards together.
+    pub requests_per_second: f64,
+    /// Entries on a page, 1 to 1000.
+    pub page_size: usize,
+    /// The endpoint of IAM for tokens and project ids; `None` is the IAM of each project's region.
+    pub iam_endpoint: Option<Endpoint>,
+    /// The path of a file of certificates that are trusted besides those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// The content of the CA file, in PEM.
+    pub ca: Vec<u8>,
+    /// The URL of a proxy for all requests; `None` is `HTTPS_PROXY` and `NO_PROXY`. It may hold a password.
+    pub proxy: Option<SecretString>,
+}
+
+impl Default for ApiSettings {
+    fn default() -> Self {
+        ApiSettings {
+            request_timeout: Duration::from_secs(10),
+            max_retries: 3,
+            requests_per_second: 5.0,
+            page_size: 1000,
+            iam_endpoint: None,
+            ca_file: None,
+            ca: Vec::new(),
+            proxy: None,
+        }
+    }
+}
+
+/// Written by hand because of the proxy. It names every field, so that a new one cannot be forgotten.
+impl PartialEq for ApiSettings {
+    fn eq(&self, other: &Self) -> bool {
+        let ApiSettings {
+            request_timeout,
+            max_retries,
+            requests_per_second,
+            page_size,
+            iam_endpoint,
+            ca_file,
+            ca,
+            proxy,
+        } = self;
+        *request_timeout == other.request_timeout
+            && *max_retries == other.max_retries
+            && *requests_per_second == other.requests_per_second
+            && *page_size == other.page_size
+            && *iam_endpoint == other.iam_endpoint
+            && *ca_file == other.ca_file
+            && *ca == other.ca
+            && match (proxy, &other.proxy) {
+                (Some(proxy), Some(other)) => secret::is_same(proxy, other),
+                (proxy, other) => proxy.is_none() && other.is_none(),
+            }
+    }
+}
+
+impl ApiSettings {
+    /// The endpoint of IAM for a region.
+    pub(crate) fn iam(&self, region: &str) -> Endpoint {
+        self.iam_endpoint.clone().unwrap_or_else(|| Endpoint::of_iam(region))
+    }
+
+    /// Reads the section. [`ApiSettings::read_ca_file`] reads the file that it names.
+    pub(super) fn read(mut section: Section<'_>, environment: &Environment) -> Self {
+        let default = ApiSettings::default();
+        let timeout = section.get("request_timeout");
+        let timeout = timeout.and_then(|node| node.duration(Duration::from_secs(1)..=Duration::from_secs(300)));
+        let retries = section.get("max_retries").and_then(|node| node.integer(0..=10));
+        let rate = section.get("requests_per_second").and_then(|node| node.number(0.01..=1000.0));
+        let page_size = section.get("page_size").and_then(|node| node.integer(1..=1000));
+        let mut settings = ApiSettings {
+            request_timeout: timeout.unwrap_or(default.request_timeout),
+            max_retries: retries.unwrap_or(default.max_retries),
+            requests_per_second: rate.unwrap_or(default.requests_per_second),
+            page_size: page_size.unwrap_or(default.page_size),
+            iam_endpoint: section.get("iam_endpoint").and_then(|node| Endpoint::of_node(&node)),
+            ca_file: section.get("ca_file").and_then(|node| node.file_path()),
+            ca: default.ca,
+            proxy: section.get("proxy").and_then(|node| {
+                let expected = "the URL of an HTTP proxy, such as http://proxy.example:3128";
+                node.hide().parse(expected, |text| is_proxy(text).then(|| text.into()))
+            }),
+        };
+        if settings.iam_endpoint.is_none() {
+            match Endpoint::of_variable(IAM_ENDPOINT, environment) {
+                Ok(endpoint) => settings.iam_endpoint = endpoint,
+                Err(problem) => section.report(problem),
+            }
+        }
+        section.finish();
+        settings
+    }
+
+    /// Reads the CA file, if there is one.
+    pub(super) async fn read_ca_file(&mut self) -> Option<Problem> {
+        let path = self.ca_file.as_ref()?;
+        let read = file::read(path).await.map_err(|error| error.to_string());
+        let checked = read.and_then(|pem| match Certificate::from_pem_bundle(&pem) {
+            Ok(certificates) if certificates.is_empty() => Err("it holds no PEM certificate".to_owned()),
+            Ok(_) => Ok(pem),
+            Err(error) => Err(error.to_string()),
+        });
+        match checked {
+            Ok(pem) => {
+                self.ca = pem;
+                None
+            }
+            Err(error) => Some(Problem::error("api.ca_file", format!("cannot use {}: {error}", path.display()))),
+        }
+    }
+
+    pub(super) fn fields(&self) -> Fields<'_> {
+        let ApiSettings {
+            request_timeout,
+            max_retries,
+            requests_per_second,
+            page_size,
+            iam_endpoint,
+            ca_file,
+            ca: _,
+            proxy,
+        } = self;
+        vec![
+            ("request_timeout", Field::Duration(*request_timeout)),
+            ("max_retries", Field::Integer(*max_retries)),
+            ("requests_per_second", Field::Number(*requests_per_second)),
+            ("page_size", Field::Integer(*page_size)),
+            ("iam_endpoint", Field::optional(iam_endpoint.as_ref(), Field::text)),
+            ("ca_file", Field::optional(ca_file.as_deref(), Field::Path)),
+            ("proxy", Field::optional(proxy.as_ref(), Field::Url)),
+        ]
+    }
+}
+
+fn is_proxy(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}

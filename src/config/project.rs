@@ -1,0 +1,241 @@
+//! An entry of the list `projects`.
+
+mod budgets;
+mod labels;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use self::budgets::Selectors;
+use super::{
+    credentials::CredentialsSource,
+    endpoint::{Endpoint, REGIONS},
+    fields::{Field, Fields},
+    poll_settings::{INTERVALS, PollSettings},
+    read::{Node, Section},
+};
+use crate::usage::{Budget, Window};
+
+/// The name of the credentials that are found outside of the configuration, if it has none.
+pub(super) const DEFAULT_CREDENTIALS: &str = "default";
+
+/// A project to poll, with all that it inherits.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// The value of the label `project`; unique.
+    pub name: String,
+    /// The region; empty if only an endpoint is given.
+    pub region: String,
+    /// The endpoint of MetaStudio.
+    pub endpoint: Endpoint,
+    /// The project's id in its region; `None` is the id of the project with the name of the region.
+    pub project_id: Option<String>,
+    /// The name of its credentials.
+    pub credentials: String,
+    /// Labels of every series of the project.
+    pub labels: BTreeMap<String, String>,
+    /// Sub-account users, with one query each; if empty, one query asks for all users.
+    pub user_ids: Vec<String>,
+    /// Third-party user, the header `X-App-UserId`.
+    pub app_user_id: Option<String>,
+    /// The resource types that are kept; if empty, all are.
+    pub resource_types: Vec<String>,
+    /// The business types that are kept; if empty, all are.
+    pub business_types: Vec<String>,
+    /// The time between two polls.
+    pub interval: Duration,
+    /// The usage is withdrawn after this time without a successful poll.
+    pub stale_after: Duration,
+    /// The windows that are asked for.
+    pub windows: Vec<Window>,
+    /// Limits of usage; at most one for the same usage.
+    pub budgets: Vec<Budget>,
+}
+
+/// The parts of the configuration that projects inherit or refer to.
+pub(super) struct Context<'a> {
+    pub poll: &'a PollSettings,
+    pub windows: &'a [Window],
+    pub credentials: &'a BTreeMap<String, CredentialsSource>,
+}
+
+impl Project {
+    /// The number of queries of one poll: one for each window and user.
+    pub(super) fn queries(&self) -> usize {
+        self.windows.len() * self.user_ids.len().max(1)
+    }
+
+    /// Requests a day, if each answer fits on one page and nothing is retried.
+    pub(crate) fn requests_a_day(&self) -> f64 {
+        self.requests_a_second() * 86_400.0
+    }
+
+    pub(super) fn requests_a_second(&self) -> f64 {
+        self.queries() as f64 / self.interval.as_secs_f64()
+    }
+
+    /// Reads an entry and adds its name to `names`. Problems are noted, and valid values stand in, so that the checks of
+    /// all projects together still run.
+    pub(super) fn read(node: &Node<'_>, context: &Context<'_>, names: &mut Vec<String>) -> Option<Self> {
+        if !node.is_mapping() {
+            node.problem("a mapping with name and region");
+            return None;
+        }
+        let mut section = node.section();
+        let name = name(&mut section, names);
+        let (region, endpoint) = region_and_endpoint(&mut section);
+        let project_id = project_id(&mut section);
+        let credentials = credentials_name(&mut section, context.credentials);
+        let interval = section.get("interval").and_then(|node| node.duration(INTERVALS));
+        let interval = interval.unwrap_or(context.poll.interval);
+        if interval != context.poll.interval {
+            context.poll.check(&section, interval);
+        }
+        let labels = labels::read(section.get("labels"));
+        let user_ids = texts(section.get("user_ids"));
+        let app_user_id = section.get("app_user_id").and_then(|node| {
+            node.parse("a text of ASCII characters (the API allows no Chinese ones)", |text| {
+                (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| text.to_owned())
+            })
+        });
+        let resource_types = texts(section.get("resource_types"));
+        let business_types = texts(section.get("business_types"));
+        let windows = section.get("windows").map_or_else(|| context.windows.to_vec(), |node| windows(&node));
+        let budgets = section.get("budgets").map_or_else(Vec::new, |node| {
+            budgets::read(&node, &Selectors::new(&windows, &resource_types, &business_types, &user_ids))
+        });
+        section.finish();
+        let stale_after = context.poll.stale_after.unwrap_or(3 * interval);
+        Some(Project {
+            name,
+            region,
+            endpoint,
+            project_id,
+            credentials,
+            labels,
+            user_ids,
+            app_user_id,
+            resource_types,
+            business_types,
+            interval,
+            stale_after,
+            windows,
+            budgets,
+        })
+    }
+
+    pub(super) fn fields(&self) -> Fields<'_> {
+        let region = Some(&self.region).filter(|region| !region.is_empty());
+        let labels = self.labels.iter().map(|(name, value)| (name.as_str(), Field::text(value)));
+        vec![
+            ("name", Field::text(&self.name)),
+            ("region", Field::optional(region, Field::text)),
+            ("endpoint", Field::text(&self.endpoint)),
+            ("project_id", Field::optional(self.project_id.as_ref(), Field::text)),
+            ("credentials", Field::text(&self.credentials)),
+            ("labels", Field::Section(labels.collect())),
+            ("user_ids", Field::list(&self.user_ids)),
+            ("app_user_id", Field::optional(self.app_user_id.as_ref(), Field::text)),
+            ("resource_types", Field::list(&self.resource_types)),
+            ("business_types", Field::list(&self.business_types)),
+            ("interval", Field::Duration(self.interval)),
+            ("windows", Field::list(&self.windows)),
+            ("budgets", Field::Sections(self.budgets.iter().map(budgets::fields).collect())),
+        ]
+    }
+}
+
+/// Reads a list of windows, of the configuration or of a project.
+pub(super) fn windows(node: &Node<'_>) -> Vec<Window> {
+    let windows = node.set(|node| node.parse(Window::EXPECTED, |text| text.parse().ok()));
+    if windows.is_empty() {
+        node.problem("at least one window");
+    }
+    windows
+}
+
+fn name(section: &mut Section<'_>, names: &mut Vec<String>) -> String {
+    let node = section.require("name", "a name, which becomes the label `project`");
+    let name = node.as_ref().and_then(Node::text).unwrap_or_default();
+    if let Some(node) = node
+        && !name.is_empty()
+    {
+        if names.contains(&name) {
+            node.problem("a name that no other project has");
+        }
+        names.push(name.clone());
+    }
+    name
+}
+
+fn texts(node: Option<Node<'_>>) -> Vec<String> {
+    node.map_or_else(Vec::new, |node| node.set(Node::text))
+}
+
+fn region_and_endpoint(section: &mut Section<'_>) -> (String, Endpoint) {
+    let region_node = section.get("region");
+    let region = region_node.as_ref().and_then(|node| {
+        node.parse("a region, such as cn-north-4", |text| {
+            let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            (!text.is_empty() && text.bytes().all(is_allowed)).then(|| text.to_owned())
+        })
+    });
+    let endpoint_node = section.get("endpoint");
+    let given = endpoint_node.as_ref().and_then(Endpoint::of_node);
+    if let (Some(node), Some(region), None) = (&region_node, &region, &endpoint_node)
+        && !REGIONS.contains(&region.as_str())
+    {
+        node.warning(format!(
+            "MetaStudio is documented in {} only; will try {}",
+            REGIONS.join(", "),
+            Endpoint::of_region(region)
+        ));
+    }
+    if region_node.is_none() && endpoint_node.is_none() {
+        section.problem("region is missing; expected a region such as cn-north-4, or an endpoint");
+    }
+    let region = region.unwrap_or_default();
+    let endpoint = given.unwrap_or_else(|| Endpoint::of_region(&region));
+    (region, endpoint)
+}
+
+fn project_id(section: &mut Section<'_>) -> Option<String> {
+    let expected = "a text of letters, digits, - and _: the project's id in that region (console, My Credentials)";
+    let node = if section.has("region") {
+        section.get("project_id")?
+    } else {
+        section.require("project_id", &format!("{expected}, or a region to look it up in"))?
+    };
+    let id = node.parse(expected, |text| {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (!text.is_empty() && text.bytes().all(is_allowed)).then(|| text.to_owned())
+    });
+    if id.as_ref().is_some_and(|id| id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        node.warning("project ids are 32 hexadecimal digits; the project's name is not its id");
+    }
+    id
+}
+
+/// The name of the project's credentials. It can be left out if there is one entry at most.
+fn credentials_name(section: &mut Section<'_>, credentials: &BTreeMap<String, CredentialsSource>) -> String {
+    if let Some(node) = section.get("credentials") {
+        let expected = format!("the name of one of the credentials: {}", list(credentials));
+        let name = node.parse(&expected, |text| credentials.contains_key(text).then(|| text.to_owned()));
+        return name.unwrap_or_default();
+    }
+    let mut all = credentials.keys();
+    match (all.next(), all.next()) {
+        (None, _) => DEFAULT_CREDENTIALS.to_owned(),
+        (Some(only), None) => only.clone(),
+        _ => {
+            section.problem(format!("credentials is missing; expected one of {}", list(credentials)));
+            String::new()
+        }
+    }
+}
+
+fn list(credentials: &BTreeMap<String, CredentialsSource>) -> String {
+    if credentials.is_empty() {
+        return "none, because there is no section credentials".to_owned();
+    }
+    credentials.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,98 @@
+//! The whole configuration.
+
+use std::collections::BTreeMap;
+
+use super::{
+    api_settings::ApiSettings,
+    credentials::CredentialsSource,
+    environment::Environment,
+    fields::{Field, Fields},
+    poll_settings::PollSettings,
+    problem::Problem,
+    project::{self, Context, DEFAULT_CREDENTIALS, Project},
+    read::{Node, Section},
+    shard::Shard,
+};
+use crate::usage::{Window, Zone};
+
+/// A valid configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Section `poll`.
+    pub poll: PollSettings,
+    /// The windows of projects without their own, in the order of the file.
+    pub windows: Vec<Window>,
+    /// The time zone of the calendar windows.
+    pub timezone: Zone,
+    /// Section `api`.
+    pub api: ApiSettings,
+    /// Section `credentials`, by name.
+    pub credentials: BTreeMap<String, CredentialsSource>,
+    /// The projects of this shard, in the order of the file.
+    pub projects: Vec<Project>,
+    /// The number of processes that share the rate of an account.
+    pub shards: u32,
+}
+
+impl Config {
+    /// The rate of this process for each account and region: its part of the configured rate.
+    pub(crate) fn requests_per_second(&self) -> f64 {
+        self.api.requests_per_second / f64::from(self.shards)
+    }
+
+    /// Reads the document. Problems are noted, and defaults stand in.
+    pub(super) fn read(mut section: Section<'_>, environment: &Environment) -> Self {
+        let poll = PollSettings::read(section.section("poll"));
+        let windows = section
+            .get("windows")
+            .map_or_else(|| vec![Window::Today, Window::Yesterday, Window::ThisMonth], |node| project::windows(&node));
+        let timezone = section.get("timezone").and_then(|node| node.parse(Zone::EXPECTED, |text| text.parse().ok()));
+        let api = ApiSettings::read(section.section("api"), environment);
+        let credentials: BTreeMap<String, CredentialsSource> = section
+            .get("credentials")
+            .map(Node::hide)
+            .iter()
+            .flat_map(Node::entries)
+            .map(|(name, node)| (name.to_owned(), CredentialsSource::read(node.section(), environment)))
+            .collect();
+        let context = Context { poll: &poll, windows: &windows, credentials: &credentials };
+        let projects = section.require("projects", "a list of the projects to poll").map_or_else(Vec::new, |list| {
+            let mut names = Vec::new();
+            let projects = list.list(|node| Project::read(&node, &context, &mut names));
+            if projects.is_empty() {
+                list.problem("at least one project");
+            }
+            projects
+        });
+        section.finish();
+        let timezone = timezone.unwrap_or_else(Zone::shanghai);
+        Config { poll, windows, timezone, api, credentials, projects, shards: 1 }
+    }
+
+    /// Looks for credentials outside of the configuration if it has none.
+    pub(super) async fn find_credentials(&mut self, environment: &Environment, problems: &mut Vec<Problem>) {
+        if self.credentials.is_empty() {
+            let source = CredentialsSource::find(environment, problems).await;
+            self.credentials.insert(DEFAULT_CREDENTIALS.to_owned(), source);
+        }
+    }
+
+    /// Keeps the projects of one shard.
+    pub(super) fn keep(&mut self, shard: Shard) {
+        self.projects.retain(|project| shard.has(&project.name));
+        self.shards = shard.total;
+    }
+
+    pub(super) fn fields(&self) -> Fields<'_> {
+        let Config { poll, windows, timezone, api, credentials, projects, shards: _ } = self;
+        let sources = credentials.iter().map(|(name, source)| (name.as_str(), Field::Section(source.fields())));
+        vec![
+            ("poll", Field::Section(poll.fields())),
+            ("windows", Field::list(windows)),
+            ("timezone", Field::text(timezone)),
+            ("api", Field::Section(api.fields())),
+            ("credentials", Field::Section(sources.collect())),
+            ("projects", Field::Sections(projects.iter().map(Project::fields).collect())),
+        ]
+    }
+}

@@ -1,0 +1,67 @@
+//! Warnings about parts of a configuration that do not fit together.
+
+use std::collections::BTreeMap;
+
+use super::{
+    credentials::CredentialsSource, environment::Environment, problem::Problem, profile, project::Project,
+    settings::Config,
+};
+
+/// The SDK's variable for the id of the project in all its requests (contract, 7.5).
+const PROJECT_ID: &str = "HUAWEICLOUD_SDK_PROJECT_ID";
+
+/// Warns of project ids that the SDK would use and the exporter does not. Projects without an id get the one of their
+/// region's project, because one id for all of them would be wrong for the second project.
+pub(super) async fn unused_project_ids(config: &Config, environment: &Environment) -> Vec<Problem> {
+    let mut unused: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (name, source) in &config.credentials {
+        let places = unused.entry(name).or_default();
+        places.extend(environment.has(PROJECT_ID).then(|| PROJECT_ID.to_owned()));
+        if let CredentialsSource::Profile(source) = source
+            && profile::names_a_project(&source.path).await
+        {
+            places.push(format!("project_id in {}", source.path.display()));
+        }
+    }
+    let mut warnings = Vec::new();
+    for project in config.projects.iter().filter(|project| project.project_id.is_none()) {
+        for place in unused.get(project.credentials.as_str()).into_iter().flatten() {
+            warnings.push(Problem::warning(
+                format!("projects.{}.project_id", project.name),
+                format!("{place} is not used; a project without project_id is the one with the name of its region"),
+            ));
+        }
+    }
+    warnings
+}
+
+/// Warns of projects of one account and region that need more requests than the rate allows: on average, or in the polls
+/// that run at the same time.
+pub(super) fn rates(config: &Config) -> Vec<Problem> {
+    let allowed = config.requests_per_second();
+    let shown = (allowed * 1e3).round() / 1e3;
+    let mut groups: BTreeMap<(&str, &str), Vec<&Project>> = BTreeMap::new();
+    for project in &config.projects {
+        groups.entry((&project.credentials, &project.endpoint.host)).or_default().push(project);
+    }
+    let mut warnings = Vec::new();
+    for ((credentials, host), projects) in groups {
+        let rate: f64 = projects.iter().map(|project| project.requests_a_second()).sum();
+        let at_a_time = projects.len().min(config.poll.concurrency);
+        let queries = projects.iter().map(|project| project.queries()).max().unwrap_or_default();
+        let takes = (at_a_time * queries) as f64 / allowed;
+        let timeout = config.poll.timeout.as_secs_f64();
+        if rate > allowed {
+            warnings.push(format!(
+                "the projects with credentials {credentials} at {host} need {rate:.1} requests a second, \
+                 api.requests_per_second allows {shown}: raise the interval, or poll fewer windows and users"
+            ));
+        } else if takes > timeout {
+            warnings.push(format!(
+                "{at_a_time} polls at a time with credentials {credentials} at {host} share {shown} requests a \
+                 second and take {takes:.0}s, poll.timeout allows {timeout}s: lower poll.concurrency or raise the timeout"
+            ));
+        }
+    }
+    warnings.into_iter().map(|warning| Problem::warning("projects", warning)).collect()
+}
