@@ -3,7 +3,10 @@
 mod budgets;
 mod labels;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use self::budgets::Selectors;
 use super::{
@@ -17,6 +20,9 @@ use crate::usage::{Budget, Window};
 
 /// The name of the credentials that are found outside of the configuration, if it has none.
 pub(super) const DEFAULT_CREDENTIALS: &str = "default";
+
+/// A message lists at most this many names of credentials: there may be thousands.
+const LISTED_NAMES: usize = 20;
 
 /// A project to poll, with all that it inherits.
 #[derive(Clone, Debug)]
@@ -75,7 +81,7 @@ impl Project {
 
     /// Reads an entry and adds its name to `names`. Problems are noted, and valid values stand in, so that the checks of
     /// all projects together still run.
-    pub(super) fn read(node: &Node<'_>, context: &Context<'_>, names: &mut Vec<String>) -> Option<Self> {
+    pub(super) fn read(node: &Node<'_>, context: &Context<'_>, names: &mut HashSet<String>) -> Option<Self> {
         if !node.is_mapping() {
             node.problem("a mapping with name and region");
             return None;
@@ -153,16 +159,14 @@ pub(super) fn windows(node: &Node<'_>) -> Vec<Window> {
     windows
 }
 
-fn name(section: &mut Section<'_>, names: &mut Vec<String>) -> String {
+fn name(section: &mut Section<'_>, names: &mut HashSet<String>) -> String {
     let node = section.require("name", "a name, which becomes the label `project`");
     let name = node.as_ref().and_then(Node::text).unwrap_or_default();
     if let Some(node) = node
         && !name.is_empty()
+        && !names.insert(name.clone())
     {
-        if names.contains(&name) {
-            node.problem("a name that no other project has");
-        }
-        names.push(name.clone());
+        node.problem("a name that no other project has");
     }
     name
 }
@@ -218,8 +222,11 @@ fn project_id(section: &mut Section<'_>) -> Option<String> {
 /// The name of the project's credentials. It can be left out if there is one entry at most.
 fn credentials_name(section: &mut Section<'_>, credentials: &BTreeMap<String, CredentialsSource>) -> String {
     if let Some(node) = section.get("credentials") {
-        let expected = format!("the name of one of the credentials: {}", list(credentials));
-        let name = node.parse(&expected, |text| credentials.contains_key(text).then(|| text.to_owned()));
+        // The list of names is made only for a message: with thousands of projects it would take most of the time.
+        let name = node.as_str().filter(|name| credentials.contains_key(*name)).map(str::to_owned);
+        if name.is_none() {
+            node.problem(format!("the name of one of the credentials: {}", list(credentials)));
+        }
         return name.unwrap_or_default();
     }
     let mut all = credentials.keys();
@@ -237,5 +244,9 @@ fn list(credentials: &BTreeMap<String, CredentialsSource>) -> String {
     if credentials.is_empty() {
         return "none, because there is no section credentials".to_owned();
     }
-    credentials.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+    let mut names = credentials.keys().take(LISTED_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if credentials.len() > LISTED_NAMES {
+        names += &format!(" and {} more", credentials.len() - LISTED_NAMES);
+    }
+    names
 }

@@ -2,8 +2,9 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fmt,
+    hash::Hash,
     ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
@@ -212,16 +213,16 @@ impl<'a> Node<'a> {
     }
 
     /// As [`Node::list`], but an element that repeats an earlier one is a problem.
-    pub fn set<T: PartialEq>(&self, mut read: impl FnMut(&Node<'a>) -> Option<T>) -> Vec<T> {
-        let mut seen = Vec::new();
-        for (node, value) in self.list(|node| read(&node).map(|value| (node, value))) {
-            if seen.contains(&value) {
-                node.problem("each value once");
-            } else {
-                seen.push(value);
+    pub fn set<T: Clone + Eq + Hash>(&self, mut read: impl FnMut(&Node<'a>) -> Option<T>) -> Vec<T> {
+        let mut seen = HashSet::new();
+        self.list(|node| {
+            let value = read(&node)?;
+            if seen.insert(value.clone()) {
+                return Some(value);
             }
-        }
-        seen
+            node.problem("each value once");
+            None
+        })
     }
 
     /// The values of a mapping by their keys.

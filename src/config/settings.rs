@@ -1,6 +1,6 @@
 //! The whole configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{
     api_settings::ApiSettings,
@@ -57,7 +57,7 @@ impl Config {
             .collect();
         let context = Context { poll: &poll, windows: &windows, credentials: &credentials };
         let projects = section.require("projects", "a list of the projects to poll").map_or_else(Vec::new, |list| {
-            let mut names = Vec::new();
+            let mut names = HashSet::new();
             let projects = list.list(|node| Project::read(&node, &context, &mut names));
             if projects.is_empty() {
                 list.problem("at least one project");

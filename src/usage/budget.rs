@@ -25,9 +25,4 @@ impl Budget {
             && fits(&self.business_type, &series.business_type)
             && fits(&self.user_id, series.user_id.as_deref().unwrap_or_default())
     }
-
-    /// Whether another budget limits the same usage.
-    pub fn is_for_the_same(&self, other: &Budget) -> bool {
-        Budget { minutes: 0.0, ..self.clone() } == Budget { minutes: 0.0, ..other.clone() }
-    }
 }

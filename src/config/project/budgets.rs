@@ -1,6 +1,6 @@
 //! The budgets of a project.
 
-use std::ops::RangeInclusive;
+use std::{collections::HashSet, ops::RangeInclusive};
 
 use crate::{
     config::{
@@ -18,7 +18,7 @@ pub(super) struct Selectors<'a> {
     windows: &'a [Window],
     resource_types: &'a [String],
     business_types: &'a [String],
-    user_ids: &'a [String],
+    user_ids: HashSet<&'a str>,
 }
 
 impl<'a> Selectors<'a> {
@@ -28,21 +28,20 @@ impl<'a> Selectors<'a> {
         business_types: &'a [String],
         user_ids: &'a [String],
     ) -> Self {
-        Selectors { windows, resource_types, business_types, user_ids }
+        Selectors { windows, resource_types, business_types, user_ids: user_ids.iter().map(String::as_str).collect() }
     }
 }
 
 pub(super) fn read(node: &Node<'_>, selectors: &Selectors<'_>) -> Vec<Budget> {
-    let mut budgets: Vec<Budget> = Vec::new();
+    let mut seen = HashSet::new();
     node.list(|node| {
         let budget = budget(node.section(), selectors)?;
-        if budgets.iter().any(|other| other.is_for_the_same(&budget)) {
+        let Budget { window, minutes: _, resource_type, business_type, user_id } = budget.clone();
+        if !seen.insert((window, resource_type, business_type, user_id)) {
             node.problem("one budget for the same usage");
         }
-        budgets.push(budget);
-        Some(())
-    });
-    budgets
+        Some(budget)
+    })
 }
 
 fn budget(mut section: Section<'_>, selectors: &Selectors<'_>) -> Option<Budget> {
@@ -66,7 +65,7 @@ fn budget(mut section: Section<'_>, selectors: &Selectors<'_>) -> Option<Budget>
     let user_node = section.get("user_id");
     let user_id = user_node.as_ref().and_then(Node::text);
     if let (Some(node), Some(user)) = (&user_node, &user_id)
-        && !selectors.user_ids.contains(user)
+        && !selectors.user_ids.contains(user.as_str())
     {
         node.problem("one of the user_ids of this project, which are asked for one by one");
     }
