@@ -1,6 +1,6 @@
 //! The section `api`: how requests are sent.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use reqwest::{Certificate, Url};
 use secrecy::SecretString;
@@ -18,7 +18,7 @@ use super::{
 /// The SDK's variable for the endpoint of IAM (contract, 5).
 const IAM_ENDPOINT: &str = "HUAWEICLOUD_SDK_IAM_ENDPOINT";
 
-/// The section `api`.
+/// The section `api`. A clone shares the CA file.
 ///
 /// ```
 /// use metastudio_exporter::config::ApiSettings;
@@ -41,7 +41,7 @@ pub struct ApiSettings {
     /// The path of a file of certificates that are trusted besides those of the system.
     pub ca_file: Option<PathBuf>,
     /// The content of the CA file, in PEM.
-    pub ca: Vec<u8>,
+    pub ca: Arc<[u8]>,
     /// The URL of a proxy for all requests; `None` is `HTTPS_PROXY` and `NO_PROXY`. It may hold a password.
     pub proxy: Option<SecretString>,
 }
@@ -55,7 +55,7 @@ impl Default for ApiSettings {
             page_size: 1000,
             iam_endpoint: None,
             ca_file: None,
-            ca: Vec::new(),
+            ca: Arc::default(),
             proxy: None,
         }
     }
@@ -136,7 +136,7 @@ impl ApiSettings {
         });
         match checked {
             Ok(pem) => {
-                self.ca = pem;
+                self.ca = pem.into();
                 None
             }
             Err(error) => Some(Problem::error("api.ca_file", format!("cannot use {}: {error}", path.display()))),
