@@ -27,6 +27,7 @@ mod endpoint;
 mod environment;
 mod fields;
 pub(crate) mod file;
+mod keys;
 mod load;
 mod poll_settings;
 mod problem;

@@ -1,7 +1,7 @@
 //! Loads a configuration from a file and the environment.
 //!
 //! The crate `config` layers the two: it reads the YAML of the file, and sets the values of variables at their paths above
-//! it. The reading of the resulting tree is our own, because
+//! it. [`keys`] first removes the keys that the crate would misread. The reading of the resulting tree is our own, because
 //! a deserializer stops at the first problem.
 
 use std::{collections::BTreeMap, path::Path};
@@ -10,7 +10,8 @@ use config::{ConfigError, File, FileFormat};
 use serde_json::Value;
 
 use super::{
-    environment::Environment, fields, file, problem::Problem, read::Document, settings::Config, shard::Shard, warnings,
+    environment::Environment, fields, file, keys, problem::Problem, read::Document, settings::Config, shard::Shard,
+    warnings,
 };
 
 /// The values that a variable `METASTUDIO_<SECTION>__<KEY>` may set. Secrets are not among them, because variables are
@@ -103,10 +104,10 @@ async fn read(text: String, path: &Path, environment: &Environment, shard: Shard
 /// # Errors
 /// If the text is not YAML.
 fn parse(text: &str, directory: &Path, environment: &Environment) -> Result<(Config, Vec<Problem>), ConfigError> {
-    let mut problems = Vec::new();
+    let (text, mut problems) = keys::check(text);
     let mut overridden = BTreeMap::new();
     let mut warnings = Vec::new();
-    let mut builder = config::Config::builder().add_source(File::from_str(text, FileFormat::Yaml));
+    let mut builder = config::Config::builder().add_source(File::from_str(&text, FileFormat::Yaml));
     for name in environment.names().filter(|name| name.starts_with(PREFIX)) {
         let key = name.strip_prefix(PREFIX).unwrap_or_default().to_ascii_lowercase().replace("__", ".");
         match (SCALARS.contains(&key.as_str()), environment.get(name)) {

@@ -1,4 +1,5 @@
 mod credentials;
+mod keys;
 mod projects;
 mod sections;
 

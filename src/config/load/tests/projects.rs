@@ -58,3 +58,20 @@ async fn a_project_with_a_region_needs_no_id() {
     let (config, problems) = load_with(&text, &[]).await;
     assert!(config.is_none() && problems[0].contains("projects[0].project_id: is missing"), "{problems:?}");
 }
+
+#[tokio::test]
+async fn a_message_lists_twenty_names_of_credentials() {
+    let credentials: Vec<String> = (10..40).map(|number| format!("c{number}: {{token: t}}")).collect();
+    let text = minimal().replace("main: {token: t}", &credentials.join(", "));
+    for (text, problem) in [
+        (text.clone(), "projects[0]: credentials is missing; expected one of c10, c11, "),
+        (
+            text.replace("name: a", "name: a, credentials: c1"),
+            "projects[0].credentials: found \"c1\"; expected the name of one of the credentials: c10, c11, ",
+        ),
+    ] {
+        let (config, problems) = load_with(&text, &[]).await;
+        assert!(config.is_none() && problems.len() == 1, "{problems:?}");
+        assert!(problems[0].starts_with(problem) && problems[0].ends_with(", c29 and 10 more"), "{problems:?}");
+    }
+}
