@@ -15,7 +15,7 @@ async fn load_minimal(text: &str) -> Config {
 }
 
 #[tokio::test]
-async fn the_example_is_the_defaults() {
+async fn the_example_has_the_defaults() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.yaml");
     let example = load(&path, &environment(), Shard::ALL).await;
     assert!(example.problems.is_empty(), "{:?}", example.problems);

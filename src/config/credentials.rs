@@ -40,7 +40,7 @@ pub enum CredentialsSource {
 }
 
 impl CredentialsSource {
-    /// Reads an entry. Problems are noted, and a valid source stands in, so that the projects can be checked.
+    /// Reads an entry. Notes problems and uses a valid source instead, so that all checks run.
     pub(super) fn read(mut section: Section<'_>, environment: &Environment) -> Self {
         let sources = [
             keys::read(&mut section).map(CredentialsSource::Keys),
@@ -94,7 +94,7 @@ impl CredentialsSource {
         CredentialsSource::EcsAgency(ecs_agency::find())
     }
 
-    /// The fields of an entry, as they stand in the file.
+    /// The fields of an entry, with their keys in the file.
     pub(super) fn fields(&self) -> Fields<'_> {
         match self {
             CredentialsSource::Keys(keys) => keys::fields(keys),

@@ -13,7 +13,7 @@ use super::problem::Problem;
 
 /// The text without the keys that would be misread, and a problem for each of these keys.
 ///
-/// The text is unchanged if there are none, or if it is not one mapping; the crate reports that.
+/// The text is unchanged if it has no such keys. The crate reports a text that is not YAML or not one mapping.
 pub(super) fn check(text: &str) -> (Cow<'_, str>, Vec<Problem>) {
     let mut problems = Vec::new();
     let document = YamlLoader::load_from_str(text).ok().filter(|documents| documents.len() == 1);

@@ -99,7 +99,7 @@ async fn read(text: String, path: &Path, environment: &Environment, shard: Shard
     }
 }
 
-/// Reads the text and the variables, and no file. Defaults stand in for invalid values.
+/// Reads the text and the variables, but no other file. Uses defaults instead of invalid values.
 ///
 /// # Errors
 /// If the text is not YAML.

@@ -79,8 +79,7 @@ impl Project {
         self.queries() as f64 / self.interval.as_secs_f64()
     }
 
-    /// Reads an entry and adds its name to `names`. Problems are noted, and valid values stand in, so that the checks of
-    /// all projects together still run.
+    /// Reads an entry and adds its name to `names`. Notes problems and uses valid values instead, so that all checks run.
     pub(super) fn read(node: &Node<'_>, context: &Context<'_>, names: &mut HashSet<String>) -> Option<Self> {
         if !node.is_mapping() {
             node.problem("a mapping with name and region");

@@ -87,7 +87,7 @@ impl<'a> Section<'a> {
         node
     }
 
-    /// A text that must be there; the problem is noted and an empty text stands in for it.
+    /// As [`Section::require`], of a text. After a problem, the text is empty.
     pub fn require_text(&mut self, key: &'static str, expected: &str) -> String {
         self.require(key, expected).and_then(|node| node.text()).unwrap_or_default()
     }

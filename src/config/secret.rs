@@ -64,7 +64,7 @@ pub(crate) enum SecretError {
 }
 
 impl Secret {
-    /// Reads the place from the configuration. A problem is noted, and [`Secret::invalid`] stands in.
+    /// Reads the place from the configuration. Notes a problem and uses [`Secret::invalid`] instead.
     pub(super) fn of_node(node: &Node<'_>) -> Self {
         if !node.is_mapping() {
             let inline = node.parse(EXPECTED, |text| Some(Secret::Inline(text.into())));
@@ -89,7 +89,7 @@ impl Secret {
         section.require(key, expected).map_or_else(Secret::invalid, |node| Secret::of_node(&node))
     }
 
-    /// Stands in for an invalid secret, so that loading can go on to find more problems.
+    /// A value for use in place of an invalid one, so that loading finds more problems.
     pub(super) fn invalid() -> Self {
         Secret::Inline("invalid".into())
     }

@@ -40,7 +40,7 @@ impl Config {
         self.api.requests_per_second / f64::from(self.shards)
     }
 
-    /// Reads the document. Problems are noted, and defaults stand in.
+    /// Reads the document. Notes problems and uses defaults instead.
     pub(super) fn read(mut section: Section<'_>, environment: &Environment) -> Self {
         let poll = PollSettings::read(section.section("poll"));
         let windows = section

@@ -30,10 +30,10 @@ async fn a_shard_has_its_part_of_the_rate() {
         projects += config.projects.len();
         let problems: Vec<String> = loaded.problems.iter().map(Problem::to_string).collect();
         assert_eq!(problems.len(), if config.projects.is_empty() { 0 } else { warnings }, "{problems:?}");
-        assert_eq!(config.api.requests_per_second, 5.0, "what is printed can be used again");
+        assert_eq!(config.api.requests_per_second, 5.0, "the setting itself stays as configured");
         assert!(problems.iter().all(|problem| problem.contains("share 2.5 requests")), "{problems:?}");
     }
-    assert_eq!(projects, 2, "one of all, and one of either shard");
+    assert_eq!(projects, 2, "one without shards, and one in one of the shards");
 }
 
 #[tokio::test]
