@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Writes the dashboards in dashboards/. `pip install -r requirements.txt`, change this, run it, commit both."""
+"""Writes the dashboards in dashboards/.
+
+Run `pip install -r requirements.txt`, change the code, run this, commit both.
+"""
 
 import json
 import sys
@@ -8,18 +11,19 @@ from pathlib import Path
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 import health
-import usage
+import overview
+import project
 
 DIRECTORY = Path(__file__).parent / "dashboards"
 
 
 def generate():
     """The text of each file by its name."""
-    models = (usage.overview(), usage.project(), health.health())
-    return {f"{model.uid}.json": text(model) for model in models}
+    models = (overview.overview(), project.project(), health.health())
+    return {f"{model.uid}.json": _json(model) for model in models}
 
 
-def text(model):
+def _json(model):
     return json.dumps(model, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

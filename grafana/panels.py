@@ -1,4 +1,8 @@
-"""How the panels of the dashboards look. Ids and sizes are arguments: a new panel moves no other one's id."""
+"""How the panels of the dashboards look.
+
+Every panel takes its id, width (of 24 columns), height, title, description and unit. Ids are arguments, so that a new
+panel does not change the ids of others, which links and bookmarks contain.
+"""
 
 import re
 
@@ -9,8 +13,14 @@ from grafana_foundation_sdk.models import piechart as p
 from grafana_foundation_sdk.models import prometheus as pm
 
 DATASOURCE = m.DataSourceRef(type_val="prometheus", uid="${datasource}")
-# Grafana's unit "m" would make days of them; invoices and packages are in minutes.
+# A suffix, because Grafana shows large values of its unit "m" in days. Invoices and packages are in minutes.
 MINUTES = "suffix:min"
+
+# Thresholds: (from, colour), the first one from None.
+RED_FROM_ONE = [(None, "green"), (1, "red")]
+GREEN_FROM_ONE = [(None, "red"), (1, "green")]
+# The age of usage, in seconds.
+AGE = [(None, "green"), (1800, "orange"), (7200, "red")]
 
 
 def query(expression, legend, ref="A", instant=False, rows=False):
@@ -44,8 +54,13 @@ def stat_panel(id, width, title, description, unit, expression, *, steps=None, v
     return panel
 
 
-def bars_panel(id, width, height, title, description, unit, expression, legend, *, steps=None, link=None, top=None):
-    """The greatest of many, as horizontal bars."""
+def problem_count_panel(id, width, title, description, expression, *, link=None):
+    """A number that is green at 0, otherwise red."""
+    return stat_panel(id, width, title, description, "none", expression, steps=RED_FROM_ONE, link=link)
+
+
+def bars_panel(id, width, height, title, description, unit, expression, legend, *, steps=None, link=None):
+    """The greatest values, as horizontal bars."""
     panel = _panel(bargauge.Panel(), id, width, height, title, description, unit).min(0)
     panel.with_target(query(f"sort_desc(\n{expression}\n)", legend, instant=True)).reduce_options(_last())
     panel.orientation(c.VizOrientation.HORIZONTAL).display_mode(c.BarGaugeDisplayMode.GRADIENT)
@@ -54,8 +69,6 @@ def bars_panel(id, width, height, title, description, unit, expression, legend, 
         panel.thresholds(_thresholds(steps))
     else:
         panel.color_scheme(_color(m.FieldColorModeId.CONTINUOUS_BL_PU))
-    if top:
-        panel.max(top)
     if link:
         panel.data_links([link])
     return panel.no_value("none")
@@ -75,7 +88,7 @@ def share_panel(id, width, height, title, description, unit, expression, legend)
 
 
 def series_panel(id, width, height, title, description, unit, queries, *, legend="bottom", calcs=("lastNotNull",)):
-    """Lines over time; a legend at the right is a table, for many of them."""
+    """Lines over time. A legend at the right is a table, for many lines."""
     panel = _panel(timeseries.Panel(), id, width, height, title, description, unit).min(0)
     for target in queries:
         panel.with_target(target)
@@ -94,14 +107,18 @@ def stacked(panel):
     return panel.stacking(common.StackingConfig().mode(c.StackingMode.NORMAL).group("A"))
 
 
-def daily(panel):
-    """One bar a day, from the beginning of the day to its end."""
-    panel.interval("1d").draw_style(c.GraphDrawStyle.BARS).bar_alignment(c.BarAlignment.AFTER)
-    return stacked(panel.bar_width_factor(0.9).line_width(0).fill_opacity(80))
+def stacked_bars(panel):
+    return stacked(panel.draw_style(c.GraphDrawStyle.BARS).fill_opacity(80).line_width(0))
+
+
+def daily_panel(*arguments, **options):
+    """A `series_panel` with one bar a day, drawn from the beginning of the day to its end."""
+    panel = stacked_bars(series_panel(*arguments, **options))
+    return panel.interval("1d").bar_alignment(c.BarAlignment.AFTER).bar_width_factor(0.9)
 
 
 def table_panel(id, width, height, title, description, columns, queries, *, unit=MINUTES, sort=None):
-    """Rows of the labels that all the queries share. Columns: (name of the label or query, heading, properties)."""
+    """A row for each set of labels; the queries share the labels. Columns: (label or query, heading, properties)."""
     panel = _panel(table.Panel(), id, width, height, title, description, unit).decimals(1)
     for ref, expression in queries.items():
         panel.with_target(query(expression, ref, ref, rows=True))
@@ -132,14 +149,17 @@ def table_panel(id, width, height, title, description, columns, queries, *, unit
     )
 
 
-# Properties of columns.
+# Properties of columns, and of series.
 
-BAR = {"custom.cellOptions": {"type": "gauge", "mode": "gradient", "valueDisplayMode": "text"}, "min": 0}
-BAR["color"] = {"mode": "continuous-BlPu"}
+BAR_COLUMN = {
+    "custom.cellOptions": {"type": "gauge", "mode": "gradient", "valueDisplayMode": "text"},
+    "min": 0,
+    "color": {"mode": "continuous-BlPu"},
+}
 
 
 def share_column(steps):
-    """A share, as a coloured bar that is full at 100 %."""
+    """A share, as a coloured bar whose full length is 100 %."""
     return {
         "unit": "percentunit",
         "custom.cellOptions": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"},
@@ -155,7 +175,7 @@ def plain_column(unit, decimals=0):
 
 
 def coloured_column(unit, steps, values=None):
-    """A value whose threshold colours its cell."""
+    """A value whose text has the colour of its threshold."""
     column = {
         "unit": unit,
         "custom.cellOptions": {"type": "color-text"},
@@ -169,7 +189,11 @@ def linked_column(link):
     return {"links": [link.build()]}
 
 
-# Parts.
+def fixed_color(color):
+    return m.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})
+
+
+# Parts of panels.
 
 
 def _panel(panel, id, width, height, title, description, unit):
@@ -187,13 +211,12 @@ def _color(mode, fixed=None):
 
 
 def _thresholds(steps):
-    """Steps: (from, colour), the first one from None."""
     steps = [m.Threshold(value=value, color=color) for value, color in steps]
     return dashboard.ThresholdsConfig().mode(m.ThresholdsMode.ABSOLUTE).steps(steps)
 
 
 def _values(values):
-    """What numbers mean: (text, colour) by number."""
+    """Texts in place of numbers: (text, colour) by number."""
     results = {
         str(number): m.ValueMappingResult(text=text, color=color, index=index)
         for index, (number, (text, color)) in enumerate(values.items())

@@ -1,54 +1,55 @@
-"""The PromQL of the dashboards: raw metrics, so that they work as imported, without recording rules."""
+"""The PromQL of the dashboards. It reads raw metrics, so that imported dashboards need no recording rules."""
 
 from itertools import combinations
 from textwrap import indent
 
-# What tells the series of a project apart. Its own labels are the same on all of them. Taking the greatest of what is
-# left makes replicas of an exporter, and the two addresses of one that has moved, count once.
-ROW = "project, window, resource_type, business_type, user_id"
+# The labels that identify a series of usage. A project's own labels are the same on all its series. `max by` these
+# counts each series once when two exporters poll the project, or when an exporter has moved to another address.
+SERIES = "project, window, resource_type, business_type, user_id"
 TOP = 10
 
 
 class Selection:
-    """The projects and types that a dashboard's variables select."""
+    """The projects and business types that the variables of a dashboard select."""
 
     def __init__(self, project):
         self.project = project
         self.types = f'{project}, business_type=~"$business_type"'
 
     def minutes(self, by, window="$window", at=""):
-        """Usage of a window by some labels."""
-        return _sum(by, self._rows("metastudio_usage_minutes", window, at))
+        """The minutes in a window, summed by these labels."""
+        return _sum(by, self._series("metastudio_usage_minutes", window, at))
 
     def number(self, by, window="$window"):
         """Videos produced and live sessions held."""
-        return _sum(by, self._rows("metastudio_usage_number", window))
+        return _sum(by, self._series("metastudio_usage_number", window))
 
     def other(self, by, window="$window"):
-        """Usage in units that are not a time; the unit tells its series apart, too."""
+        """Usage in units that are not a time, summed by these labels and by unit."""
         selected = f'metastudio_usage_other{{{self.types}, window="{window}"}}'
-        return _sum(f"{by}, unit", f"max by ({ROW}, unit) ({selected})")
+        return _sum(f"{by}, unit", f"max by ({SERIES}, unit) ({selected})")
 
     def daily(self, by, metric="metastudio_usage_minutes"):
-        """Usage of the day of the exporter's time zone that an instant lies in.
+        """The usage of the day that each instant lies in, a day of the exporter's time zone.
 
-        `yesterday` is that day from one day after the instant on; the six hours more let the poll after midnight come
-        first, and are what the browser's midnight may lie before the exporter's.
+        The window `yesterday` holds that day 24 hours later. The query takes the last value between 24 and 30 hours
+        later. The six hours leave time for the first poll after midnight, and for a browser whose midnight is earlier
+        than the exporter's.
         """
         selected = f'{metric}{{{self.types}, window="yesterday"}}'
-        return _sum(by, f"max by ({ROW}) (last_over_time({selected}[6h] offset -30h))")
+        return _sum(by, f"max by ({SERIES}) (last_over_time({selected}[6h] offset -30h))")
 
     def forecast(self, by="project", window="$window"):
-        """What a window will have come to when it closes, if usage goes on as it has."""
+        """The expected usage at the end of a window, if usage continues at the same rate."""
         labels = ["project", "window"] + [label for label in by.split(", ") if label not in ("", "project")]
-        so_far = _sum(", ".join(labels), self._rows("metastudio_usage_minutes", window))
+        so_far = _sum(", ".join(labels), self._series("metastudio_usage_minutes", window))
         return _sum(by, f"{so_far}\n/ on (project, window) group_left ()\n{self.elapsed(window)}")
 
     def elapsed(self, window=None):
-        """How much of each window is over, from 0 to 1.
+        """The elapsed part of each window, from 1/30 to 1.
 
-        No less than a thirtieth, the first day of a month, so that the first video of the month does not become a
-        forecast of thousands; and no more than all of it.
+        1/30 is the first day of a month. Without this minimum, the first video of a month would make a forecast of
+        thousands of minutes.
         """
         selected = self.project + (f', window="{window}"' if window else "")
         start = f"max by (project, window) (metastudio_window_start_timestamp_seconds{{{selected}}})"
@@ -58,41 +59,47 @@ class Selection:
     def budget(self):
         """Every budget of the projects, with its own selectors as labels."""
         selected = f"metastudio_budget_minutes{{{self.project}}}"
-        return f"max by ({ROW}) ({selected})"
+        return f"max by ({SERIES}) ({selected})"
 
     def budget_used(self):
-        """The usage that each budget is for, with the labels of the budget; 0 where there was none yet.
+        """The usage that each budget counts, with the labels of the budget.
 
-        A missing selector of a budget is an empty label, as is what a sum leaves out: the sums over everything, by each
-        type, by user, and by each two or all of them bear exactly the labels of the budgets that are for them. Where
-        two of them bear the same labels, because a row has an empty type itself, the wider one comes first. While usage
-        is withdrawn, there is none, rather than 0.
+        A selector that a budget does not have is an empty label, and so is a label that a sum leaves out. Therefore
+        the sums by every combination of selectors have exactly the labels of the budgets that count them. Two sums can
+        have the same labels, because a type itself can be empty: then the sum over more series comes first.
+
+        The result is 0 where there was no usage yet, and nothing while the usage of a project is withdrawn.
         """
         known = f"metastudio_window_start_timestamp_seconds{{{self.project}}}"
-        rows = f"max by ({ROW}) (metastudio_usage_minutes{{{self.project}}})"
-        selectors = ROW.split(", ")[2:]
+        series = f"max by ({SERIES}) (metastudio_usage_minutes{{{self.project}}})"
+        selectors = SERIES.split(", ")[2:]
         kept = [few for number in range(len(selectors) + 1) for few in combinations(selectors, number)]
-        sums = "\n  or ".join(f"sum by ({', '.join(['project', 'window', *labels])}) ({rows})" for labels in kept)
-        none = f"0 * {self.budget()} and on (project, window) {known}"
-        return f"(\n  {sums}\n)\nand {self.budget()}\nor {none}"
+        sums = "\n  or ".join(f"sum by ({', '.join(['project', 'window', *labels])}) ({series})" for labels in kept)
+        zero = f"0 * {self.budget()} and on (project, window) {known}"
+        return f"(\n  {sums}\n)\nand {self.budget()}\nor {zero}"
 
     def budget_forecast(self):
-        """What each budget's usage will have come to when its window closes."""
+        """The expected usage of each budget at the end of its window."""
         return f"(\n{_in(self.budget_used())}\n)\n/ on (project, window) group_left ()\n{_in(self.elapsed())}"
 
     def share_of_budget(self, usage):
         return f"(\n{_in(usage)}\n)\n/ {self.budget()}"
 
-    def _rows(self, metric, window, at=""):
-        return f'max by ({ROW}) ({metric}{{{self.types}, window="{window}"}}{at})'
+    def _series(self, metric, window, at=""):
+        return f'max by ({SERIES}) ({metric}{{{self.types}, window="{window}"}}{at})'
 
 
-def _sum(by, rows):
-    return f"sum by ({by}) (\n{_in(rows)}\n)" if by else f"sum(\n{_in(rows)}\n)"
+def _sum(by, series):
+    return f"sum by ({by}) (\n{_in(series)}\n)" if by else f"sum(\n{_in(series)}\n)"
 
 
 def _in(text):
     return indent(text, "  ")
+
+
+def count(expression):
+    """The number of series, 0 if there are none."""
+    return f"count({expression}) or vector(0)"
 
 
 def top(expression, number=TOP):
@@ -100,18 +107,22 @@ def top(expression, number=TOP):
 
 
 def top_and_others(expression, label="project"):
-    """The greatest now, and the rest in one."""
-    rest = f"sum(\n{_in(expression)}\n  unless\n{_in(top(expression))}\n)"
-    return f'{top(expression)}\nor label_replace(\n{_in(rest)},\n  "{label}", "others", "", ""\n)'
+    """The greatest series at this instant, and the sum of all others."""
+    others = f"sum(\n{_in(expression)}\n  unless\n{_in(top(expression))}\n)"
+    return f"{top(expression)}\n{_or_others(others, label)}"
 
 
 def top_of_range(expression, ranking, label="project"):
-    """Of a range the series that a ranking finds the greatest: the same ones all the way; and the rest in one."""
+    """The series that a ranking finds the greatest, the same ones over a whole range, and the sum of all others."""
     ranked = f"on ({label})\n{_in(top(ranking))}"
-    rest = f"sum(\n{_in(expression)}\n  unless {ranked}\n)"
-    return f'{expression}\nand {ranked}\nor label_replace(\n{_in(rest)},\n  "{label}", "others", "", ""\n)'
+    others = f"sum(\n{_in(expression)}\n  unless {ranked}\n)"
+    return f"{expression}\nand {ranked}\n{_or_others(others, label)}"
 
 
-def named(expression, label, name):
-    """Gives a name to what an empty label stands for."""
+def _or_others(others, label):
+    return f'or label_replace(\n{_in(others)},\n  "{label}", "others", "", ""\n)'
+
+
+def name_empty(expression, label, name):
+    """Replaces the empty value of a label by a name."""
     return f'label_replace(\n{_in(expression)},\n  "{label}", "{name}", "{label}", ""\n)'

@@ -1,0 +1,176 @@
+"""The overview dashboard: the usage of all projects."""
+
+import layout
+import panels
+import usage
+from panels import MINUTES
+from promql import TOP, Selection, count, name_empty, top, top_and_others, top_of_range
+from usage import BUDGET, BUDGETS, DAYS, FORECAST, WINDOW
+
+
+def overview():
+    selection = Selection('project=~"$project"')
+    return layout.dashboard(
+        "metastudio-overview",
+        "MetaStudio / Overview",
+        "Usage minutes of Huawei Cloud MetaStudio in all projects, and what they will come to, against the budgets.",
+        [
+            layout.datasource_variable(),
+            layout.projects_variable(),
+            layout.business_type_variable(),
+            layout.window_variable(),
+        ],
+        [layout.health_link(), layout.project_link(layout.SELECTED)],
+        {
+            "Now": _now(selection),
+            "Budgets": _budgets(selection),
+            "Projects": _projects(selection),
+            "Types": _types(selection),
+        },
+        time="now-30d",
+    )
+
+
+def _now(selection):
+    return [
+        *usage.totals(selection),
+        panels.problem_count_panel(
+            6,
+            2,
+            "Over budget",
+            f"Budgets whose forecast exceeds them. {BUDGETS}",
+            count(f"\n{_forecast_share(selection)}\n> 1\n"),
+        ),
+        panels.problem_count_panel(
+            7,
+            2,
+            "Failing",
+            "Projects whose last poll failed: their numbers are old, and withdrawn when they are too old.",
+            count('max by (project) (metastudio_up{project=~"$project"}) == 0'),
+            link=layout.health_data_link(),
+        ),
+    ]
+
+
+def _forecast_share(selection):
+    return selection.share_of_budget(selection.budget_forecast())
+
+
+def _budgets(selection):
+    return [
+        panels.bars_panel(
+            11,
+            8,
+            9,
+            "Forecast against budget",
+            f"The forecast of each budget's window as a share of the budget, the {TOP} greatest. {BUDGETS}",
+            "percentunit",
+            top(_forecast_share(selection)),
+            "{{project}} {{window}} {{business_type}} {{resource_type}} {{user_id}}",
+            steps=BUDGET,
+            link=layout.project_data_link("__field.labels.project"),
+        ),
+        usage.budgets_table(selection, 12, width=16),
+    ]
+
+
+def _projects(selection):
+    return [
+        panels.bars_panel(
+            21,
+            8,
+            10,
+            "Top projects, $window",
+            f"The {TOP} projects with the most usage. {WINDOW}",
+            MINUTES,
+            top(selection.minutes("project")),
+            "{{project}}",
+            link=layout.project_data_link("__field.labels.project"),
+        ),
+        _projects_table(selection),
+        *_projects_over_time(selection),
+        panels.share_panel(
+            25,
+            12,
+            9,
+            "Share by project, $window",
+            f"The {TOP} projects with the most usage, and all others together. {WINDOW}",
+            MINUTES,
+            top_and_others(selection.minutes("project")),
+            "{{project}}",
+        ),
+    ]
+
+
+def _projects_table(selection):
+    return panels.table_panel(
+        22,
+        16,
+        10,
+        "Projects",
+        f"All projects that are chosen above. {FORECAST}",
+        [
+            layout.project_column(),
+            ("Value #A", "$window", panels.BAR_COLUMN),
+            ("Value #B", "Share", panels.share_column([(None, "blue")])),
+            ("Value #C", "Today", panels.plain_column(MINUTES, 1)),
+            ("Value #D", "Yesterday", panels.plain_column(MINUTES, 1)),
+            ("Value #E", "Month to date", panels.plain_column(MINUTES)),
+            ("Value #F", "Forecast", panels.plain_column(MINUTES)),
+        ],
+        {
+            "A": selection.minutes("project"),
+            "B": f"{selection.minutes('project')}\n/ on () group_left ()\n{selection.minutes('')}",
+            "C": selection.minutes("project", "today"),
+            "D": selection.minutes("project", "yesterday"),
+            "E": selection.minutes("project", "this_month"),
+            "F": selection.forecast("project", "this_month"),
+        },
+        sort="$window",
+    )
+
+
+def _projects_over_time(selection):
+    ranking = selection.minutes("project", at=" @ end()")
+    return [
+        panels.daily_panel(
+            23,
+            24,
+            9,
+            "Daily usage by project",
+            f"The {TOP} projects with the most usage in $window, and all others together. {DAYS}",
+            MINUTES,
+            [panels.query(top_of_range(selection.daily("project"), ranking), "{{project}}")],
+            legend="right",
+            calcs=["lastNotNull", "sum"],
+        ),
+        panels.series_panel(
+            24,
+            12,
+            9,
+            "Usage over time by project, $window",
+            f"What the window held at each time: it falls where a new window begins. The {TOP} projects with "
+            "the most usage now, and all others together.",
+            MINUTES,
+            [panels.query(top_of_range(selection.minutes("project"), ranking), "{{project}}")],
+            legend="right",
+        ),
+    ]
+
+
+def _types(selection):
+    daily = name_empty(selection.daily("business_type"), "business_type", "none")
+    return [
+        *usage.types(selection, 31, by_project=True),
+        panels.daily_panel(
+            35,
+            24,
+            8,
+            "Daily usage by business type",
+            DAYS,
+            MINUTES,
+            [panels.query(daily, "{{business_type}}")],
+            legend="right",
+            calcs=["lastNotNull", "sum"],
+        ),
+    ]
