@@ -5,34 +5,47 @@ import re
 import socket
 import subprocess
 import time
+from contextlib import contextmanager
 
 import pytest
 import requests
 
 BINARY = os.environ["METASTUDIO_EXPORTER"]
+# Seconds that a test waits for a program.
 PATIENCE = 60
-# Nothing of this process' environment, in particular no proxy, comes between the programs.
+# The programs get none of this process' variables, above all no proxy.
 ENVIRONMENT = {"PATH": os.environ["PATH"], "TZ": "UTC"}
 ACCESS_KEY = "SIMULATEDACCESSKEY01"
 SECRET_KEY = "simulated/Secret+Key000000000000000000001"
+# A port of the system's choice.
+LISTEN = "--web.listen-address=127.0.0.1:0"
 
 
 class Running:
-    """A program and what it says on standard output and standard error."""
+    """A running program, and its standard output and standard error."""
 
     def __init__(self, directory, *command):
         self.path = directory / "output.txt"
         self.output = open(self.path, "w")
         self.process = subprocess.Popen(command, stdout=self.output, stderr=subprocess.STDOUT, env=ENVIRONMENT)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
     def text(self):
         return self.path.read_text()
 
+    def assert_running(self):
+        assert self.process.poll() is None, self.text()
+
     def find(self, pattern):
-        """The first group of a pattern, once the program has said it."""
+        """Waits for a pattern in the output. Its first group."""
 
         def search():
-            assert self.process.poll() is None, self.text()
+            self.assert_running()
             return re.search(pattern, self.text())
 
         return wait_for(search, f"{pattern} in the output").group(1)
@@ -50,7 +63,12 @@ def wait_for(condition, what):
         if value:
             return value
         time.sleep(0.1)
-    raise AssertionError(f"waited in vain for {what}")
+    raise AssertionError(f"waited {PATIENCE} s in vain for {what}")
+
+
+def wait_until_ready(address):
+    """Waits until an exporter has tried to poll every project once."""
+    wait_for(lambda: requests.get(f"{address}/-/ready").status_code == 200, f"{address} to be ready")
 
 
 def free_port():
@@ -59,20 +77,25 @@ def free_port():
         return listener.getsockname()[1]
 
 
+@contextmanager
+def simulated_cloud(directory, *faults):
+    """The address of a simulated cloud with these faults."""
+    with Running(directory, BINARY, "simulate", LISTEN, *faults) as running:
+        yield running.find(r"is at (http://[0-9.:]+)")
+
+
 @pytest.fixture(scope="session")
 def simulator(tmp_path_factory):
-    """The address of a simulated cloud."""
-    running = Running(tmp_path_factory.mktemp("simulator"), BINARY, "simulate", "--web.listen-address=127.0.0.1:0")
-    yield running.find(r"is at (http://[0-9.:]+)")
-    running.stop()
+    """The address of a simulated cloud without faults."""
+    with simulated_cloud(tmp_path_factory.mktemp("simulator")) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
-    """A demo whose projects have all been polled: its own address, and its cloud's."""
-    running = Running(tmp_path_factory.mktemp("demo"), BINARY, "demo", "--web.listen-address=127.0.0.1:0")
-    exporter = running.find(r"status page +(http://[0-9.:]+)/")
-    cloud = running.find(r"simulated cloud \(at (http://[0-9.:]+)\)")
-    wait_for(lambda: requests.get(f"{exporter}/-/ready").status_code == 200, "the demo to be ready")
-    yield exporter, cloud
-    running.stop()
+    """The address of a demo that has polled all its projects, and the address of its cloud."""
+    with Running(tmp_path_factory.mktemp("demo"), BINARY, "demo", LISTEN) as running:
+        exporter = running.find(r"status page +(http://[0-9.:]+)/")
+        cloud = running.find(r"simulated cloud \(at (http://[0-9.:]+)\)")
+        wait_until_ready(exporter)
+        yield exporter, cloud

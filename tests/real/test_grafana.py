@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +16,8 @@ import requests
 import yaml
 
 import sdk
-from conftest import BINARY, ENVIRONMENT, Running, free_port, wait_for
+from conftest import BINARY, ENVIRONMENT, Running, free_port, simulated_cloud, wait_for
+from monitoring import start_prometheus
 from schema import UNITS, as_panel_reads, faults, lost, plain, read
 
 GRAFANA = Path(__file__).parents[2] / "grafana"
@@ -206,7 +207,7 @@ def many():
         yield f'metastudio_budget_minutes{{{project},window="this_month"}} 150000'
 
 
-class Said(BaseHTTPRequestHandler):
+class SyntheticMetrics(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; version=0.0.4")
@@ -235,78 +236,78 @@ def past():
     yield "# EOF\n"
 
 
+@contextmanager
+def synthetic_exporter():
+    """The address of a server of the metrics that no exporter here has."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SyntheticMetrics)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
 @pytest.fixture(scope="module")
 def prometheus(demo, tmp_path_factory):
-    """The address of a Prometheus that scrapes the demo; a second exporter that polls the same projects, of which the
-    cloud says odd things, with temporary keys; and what the two cannot have."""
+    """The address of a Prometheus with the series that the dashboards query.
+
+    It scrapes the demo; a second exporter with temporary keys, which polls the same projects of another cloud with
+    faults; and synthetic metrics.
+    """
     directory = tmp_path_factory.mktemp("grafana")
-    with ExitStack() as stack:
+    second = f"127.0.0.1:{free_port()}"
+    import_past_days(directory / "past.txt", directory / "prometheus" / "data")
+    with synthetic_exporter() as synthetic:
+        write_scrapes(directory / "prometheus.yml", [demo[0].removeprefix("http://"), second], synthetic)
+        with start_prometheus(directory / "prometheus", directory / "prometheus.yml") as server:
 
-        def start(name, *command):
-            (directory / name).mkdir()
-            running = Running(directory / name, *command)
-            stack.callback(running.stop)
-            return running
+            def has(query):
+                def found():
+                    answer = server.get_json("/api/v1/query", query=query)
+                    return answer and answer["data"]["result"]
 
-        said = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Said))
-        threading.Thread(target=said.serve_forever, daemon=True).start()
-        stack.callback(said.shutdown)
-        second = f"127.0.0.1:{free_port()}"
-        remember_the_past(directory / "past.txt", directory / "data")
-        scrape(directory / "prometheus.yml", [demo[0].removeprefix("http://"), second], said.server_port)
-        url = f"http://127.0.0.1:{free_port()}"
-        server = start(
-            "prometheus",
-            "prometheus",
-            f"--config.file={directory / 'prometheus.yml'}",
-            f"--storage.tsdb.path={directory / 'data'}",
-            f"--web.listen-address={url.removeprefix('http://')}",
-        )
+                wait_for(found, query)
 
-        def ready():
-            assert server.process.poll() is None, server.text()
-            try:
-                return requests.get(f"{url}/-/ready").status_code == 200
-            except (requests.ConnectionError, requests.JSONDecodeError):
-                return False
+            has("metastudio_exporter_build_info")
+            with second_exporter(directory, second):
+                has("sum(rate(metastudio_api_request_duration_seconds_count[5m])) > 0")
+                has("count(metastudio_up) == 7")
+                has("sum(rate(metastudio_exporter_http_requests_total[5m])) > 0")
+                has('metastudio_budget_minutes{project="nowhere"}')
+                yield server.url
 
-        def has(query):
-            wait_for(lambda: instant(url, query), query)
 
-        wait_for(ready, "Prometheus to be ready")
-        has("metastudio_exporter_build_info")
-        # What the second exporter says first is scraped before its first poll is over, which has to be tried again.
-        faults = ["--fault=throttle:project=campaign,times=1,retry_after=4", "--fault=odd-rows"]
-        cloud = start("cloud", BINARY, "simulate", "--web.listen-address=127.0.0.1:0", *faults)
-        (directory / "config.yaml").write_text(configuration(cloud.find(r"is at (http://[0-9.:]+)")))
+@contextmanager
+def second_exporter(directory, address):
+    """Its first polls need a retry, so that Prometheus scrapes its counters before they count."""
+    for name in "cloud", "second":
+        (directory / name).mkdir()
+    faults = ["--fault=throttle:project=campaign,times=1,retry_after=4", "--fault=odd-rows"]
+    with simulated_cloud(directory / "cloud", *faults) as cloud:
+        (directory / "config.yaml").write_text(configuration(cloud))
         config = f"--config.file={directory / 'config.yaml'}"
-        start("second", BINARY, "serve", config, f"--web.listen-address={second}")
-        has("sum(rate(metastudio_api_request_duration_seconds_count[5m])) > 0")
-        has("count(metastudio_up) == 7")
-        has("sum(rate(metastudio_exporter_http_requests_total[5m])) > 0")
-        has('metastudio_budget_minutes{project="nowhere"}')
-        yield url
+        with Running(directory / "second", BINARY, "serve", config, f"--web.listen-address={address}"):
+            yield
 
 
-def remember_the_past(text, data):
+def import_past_days(text, data):
+    data.mkdir(parents=True)
     text.write_text("\n".join(past()))
     command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet", text, data]
     subprocess.run(command, check=True, env=ENVIRONMENT)
 
 
-def scrape(path, exporters, port):
-    """The example of a configuration, for the exporters here and what is said besides."""
+def write_scrapes(path, exporters, synthetic):
+    """The example of a configuration of Prometheus, with these targets."""
     config = yaml.safe_load(Path("deploy/prometheus/prometheus.yml").read_text())
     config["global"]["scrape_interval"] = "1s"
     [job] = config["scrape_configs"]
     job["static_configs"] = [{"targets": exporters}]
-    other = {"job_name": "said", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+    other = {"job_name": "synthetic", "static_configs": [{"targets": [synthetic]}]}
     config["scrape_configs"].append(other)
     path.write_text(yaml.safe_dump(config))
 
 
 def configuration(cloud):
-    """Of the second exporter."""
+    """The configuration of the second exporter."""
     projects = [
         {"name": name, "endpoint": cloud, "project_id": project_id, "windows": WINDOWS, "budgets": [*budgets(name)]}
         for name, project_id in (sdk.PROJECTS | {"by-user": sdk.PROJECTS["campaign"]}).items()

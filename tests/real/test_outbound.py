@@ -21,7 +21,17 @@ def test_tls_1_2_at_the_least(version, simulator, tmp_path):
     # It really speaks that version.
     proxy = internet.variables()["HTTPS_PROXY"].removeprefix("http://")
     flag = "-" + version.lower().replace("tlsv", "tls").removesuffix("_0")
-    command = ["openssl", "s_client", flag, "-cipher", "ALL:@SECLEVEL=0", "-proxy", proxy, "-connect", f"{HOSTS[0]}:443"]
+    command = [
+        "openssl",
+        "s_client",
+        flag,
+        "-cipher",
+        "ALL:@SECLEVEL=0",
+        "-proxy",
+        proxy,
+        "-connect",
+        f"{HOSTS[0]}:443",
+    ]
     spoken = subprocess.run(command, input="", capture_output=True, text=True).stdout
     assert f"Protocol  : {version.replace('_', '.')}" in spoken or f"New, {version.replace('_', '.')}" in spoken, spoken
 

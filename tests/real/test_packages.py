@@ -1,4 +1,4 @@
-"""The unit, the image and the compose file, as far as they go without systemd and Docker: .ci/packages boots the one."""
+"""The systemd unit, the image and the compose file, checked without systemd and Docker. .ci/packages boots the unit."""
 
 import json
 import re
@@ -12,6 +12,7 @@ import requests
 import yaml
 
 from conftest import BINARY, ENVIRONMENT, Running, free_port, wait_for
+from monitoring import start_alertmanager, start_prometheus
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy" / "systemd" / "metastudio-exporter.service"
@@ -29,23 +30,23 @@ def run(*command, environment=None, cwd=None):
 
 @pytest.fixture
 def unit(tmp_path):
-    """The unit, with the program where it is."""
+    """The unit, with the path of the program under test."""
     path = tmp_path / UNIT.name
     path.write_text(UNIT.read_text().replace("ExecStart=/usr/bin/metastudio-exporter ", f"ExecStart={BINARY} "))
     assert BINARY in path.read_text()
     return path
 
 
-def test_systemd_has_no_objection_to_the_unit(unit):
+def test_systemd_accepts_the_unit_without_warnings(unit):
     verified = run("systemd-analyze", "verify", "--man=no", unit)
     assert verified.stdout + verified.stderr == ""
 
 
-def test_the_unit_is_exposed_to_2_0_at_the_most(unit):
+def test_the_exposure_of_the_unit_is_at_most_2_0(unit):
     run("systemd-analyze", "security", "--offline=true", "--threshold=20", unit)
 
 
-def test_the_dockerfile_is_sound():
+def test_the_dockerfile_passes_hadolint_and_has_labels():
     run(PROGRAMS / "hadolint", DOCKERFILE)
     final = re.split(r"^FROM ", DOCKERFILE.read_text(), flags=re.MULTILINE)[-1]
     assert re.search(r"^USER \d+:\d+$", final, re.MULTILINE)
@@ -54,7 +55,7 @@ def test_the_dockerfile_is_sound():
     assert "HEALTHCHECK" not in final
 
 
-def test_the_image_is_built_from_all_that_is_needed(tmp_path):
+def test_the_build_context_of_the_image_is_complete(tmp_path):
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     assert lines[0] == "*" and all(re.fullmatch(r"![\w.-]+", line) for line in lines[1:]), lines
     for name in (line.removeprefix("!") for line in lines[1:]):
@@ -62,14 +63,14 @@ def test_the_image_is_built_from_all_that_is_needed(tmp_path):
             shutil.copytree(ROOT / name, tmp_path / name)
         elif (ROOT / name).exists():
             shutil.copy(ROOT / name, tmp_path)
-    # Checked, not built; what it depends on has been by the time that this runs.
+    # Checked, not built. The dependencies are in the target directory already.
     environment = {"CARGO_TARGET_DIR": str(ROOT / "target"), "BUILD_REVISION": "0123456789ab"}
     run("cargo", "check", "--locked", environment=environment, cwd=tmp_path)
 
 
 @pytest.fixture(scope="module")
 def compose():
-    """The compose file, as Docker Compose understands it."""
+    """The compose file, as Docker Compose reads it."""
     return json.loads(run(PROGRAMS / "docker-compose", "--file", COMPOSE, "config", "--format=json").stdout)
 
 
@@ -77,7 +78,7 @@ def binds(service):
     return [volume for volume in service.get("volumes", []) if volume["type"] == "bind"]
 
 
-def test_the_services_are_as_they_should_be(compose):
+def test_services_listen_locally_with_pinned_images_and_read_only_files(compose):
     services = compose["services"]
     assert set(services) == {"exporter", "prometheus", "alertmanager", "grafana"}
     for name, service in services.items():
@@ -94,7 +95,7 @@ def test_the_services_are_as_they_should_be(compose):
 
 @pytest.fixture
 def files(compose, tmp_path):
-    """The files of the services' containers, each in a directory of its name."""
+    """The files that the compose file mounts, in a directory for each service."""
     for name, service in compose["services"].items():
         (tmp_path / name).mkdir()
         for bind in binds(service):
@@ -119,73 +120,65 @@ def test_grafana_finds_prometheus_and_the_dashboards(compose, files):
     assert json.loads(home.read_text())["title"] == "MetaStudio / Overview"
 
 
-def test_the_services_find_each_other(compose, files):
-    """Debian's Prometheus and Alertmanager in place of the images; names of services become ports."""
+@pytest.fixture
+def services(compose, files):
+    """The exporter, and Debian's Prometheus and Alertmanager in place of the images. Ports replace names of services."""
     config = files / "prometheus" / "etc" / "prometheus" / "prometheus.yml"
     routes = files / "alertmanager" / "etc" / "alertmanager" / "alertmanager.yml"
     run("promtool", "check", "config", config)
     run("amtool", "check-config", routes)
-
-    exporter, prometheus, alertmanager = (free_port() for _ in range(3))
-    text = config.read_text()
-    # And the patience of a test.
-    replacements = {
-        "exporter:19677": f"127.0.0.1:{exporter}",
-        "alertmanager:9093": f"127.0.0.1:{alertmanager}",
-        "interval: 30s": "interval: 1s",
-    }
-    for there, here in replacements.items():
-        assert there in text, there
-        text = text.replace(there, here)
-    config.write_text(text)
+    exporter, alertmanager = free_port(), free_port()
+    replace_all(
+        config,
+        {
+            "exporter:19677": f"127.0.0.1:{exporter}",
+            "alertmanager:9093": f"127.0.0.1:{alertmanager}",
+            "interval: 30s": "interval: 1s",
+        },
+    )
+    # Alerts that do not make the test wait.
     rules = config.with_name("metastudio.rules.yml")
     rules.write_text(re.sub(r"^ +for: .*\n", "", rules.read_text(), flags=re.MULTILINE))
     command = compose["services"]["exporter"]["command"]
-    running = [
-        Running(files / "exporter", BINARY, *command, f"--web.listen-address=:{exporter}"),
-        Running(
-            files / "alertmanager",
-            "prometheus-alertmanager",
-            f"--config.file={routes}",
-            f"--storage.path={files / 'alertmanager' / 'data'}",
-            f"--web.listen-address=127.0.0.1:{alertmanager}",
-            "--cluster.listen-address=",
-        ),
-        Running(
-            files / "prometheus",
-            "prometheus",
-            f"--config.file={config}",
-            f"--storage.tsdb.path={files / 'prometheus' / 'data'}",
-            f"--web.listen-address=127.0.0.1:{prometheus}",
-        ),
-    ]
+    # Alertmanager before Prometheus, which repeats an alert that it could not send only after a minute.
+    with (
+        Running(files / "exporter", BINARY, *command, f"--web.listen-address=:{exporter}") as exporter,
+        start_alertmanager(files / "alertmanager", routes, alertmanager) as alertmanager,
+        start_prometheus(files / "prometheus", config) as prometheus,
+    ):
+        yield exporter, prometheus, alertmanager
+
+
+def replace_all(path, replacements):
+    text = path.read_text()
+    for old, new in replacements.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    path.write_text(text)
+
+
+def test_an_alert_of_the_demo_arrives_in_alertmanager(compose, services):
+    exporter, prometheus, alertmanager = services
 
     def alerts():
-        for program in running:
-            assert program.process.poll() is None, program.text()
-        try:
-            found = requests.get(f"http://127.0.0.1:{alertmanager}/api/v2/alerts").json()
-        except requests.ConnectionError:
-            return None
+        exporter.assert_running()
+        prometheus.assert_running()
+        found = alertmanager.get_json("/api/v2/alerts") or []
         return [alert["labels"] for alert in found if alert["labels"]["alertname"] == "MetaStudioBudgetSpent"]
 
-    try:
-        [alert] = wait_for(alerts, "the alert in Alertmanager")
-        assert (alert["project"], alert["window"]) == ("campaign", "30d")
-        health = compose["services"]["prometheus"]["healthcheck"]["test"][-1]
-        assert requests.get(health.replace(":9090", f":{prometheus}")).status_code == 200
-        health = compose["services"]["alertmanager"]["healthcheck"]["test"][-1]
-        assert requests.get(health.replace(":9093", f":{alertmanager}")).status_code == 200
-    finally:
-        for program in running:
-            program.stop()
+    [alert] = wait_for(alerts, "the alert in Alertmanager")
+    assert (alert["project"], alert["window"]) == ("campaign", "30d")
+    for name, port, server in ("prometheus", 9090, prometheus), ("alertmanager", 9093, alertmanager):
+        check = compose["services"][name]["healthcheck"]["test"][-1]
+        path = re.fullmatch(rf"http://[^/]*:{port}(/.*)", check)[1]
+        assert requests.get(server.url + path).status_code == 200
 
 
-def test_the_configuration_on_the_page_about_containers_is_valid(tmp_path):
+def test_the_configuration_of_the_docker_page_is_valid(tmp_path):
     page = (ROOT / "docs" / "run" / "docker.md").read_text()
     [config] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     [keys] = [block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "chown" in block]
-    # Without root, and with keys.
+    # The test is not root, and fills in the keys.
     commands = re.sub(r"^sudo chown -R 65532:65532 metastudio/secrets\n", "", keys, flags=re.MULTILINE)
     assert "sudo" not in commands
     run("bash", "-euc", "AK=key SK=secret\n" + commands, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""Debian's Prometheus and promtool: do they take what we expose, and do they get the right numbers?"""
+"""Debian's Prometheus and promtool accept the exposition and get the right numbers."""
 
 import re
 import shutil
@@ -11,7 +11,8 @@ import requests
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 import sdk
-from conftest import ENVIRONMENT, Running, free_port, wait_for
+from conftest import ENVIRONMENT, wait_for
+from monitoring import start_prometheus
 
 
 @pytest.fixture(scope="module")
@@ -21,33 +22,21 @@ def prometheus(demo, tmp_path_factory):
     directory = tmp_path_factory.mktemp("prometheus")
     with open("deploy/prometheus/prometheus.yml") as example:
         config = example.read()
-    # The example as it is shipped, but for the port and the patience of a test.
+    # The example as shipped, except for the port, and for an interval that does not make the test wait.
     assert "127.0.0.1:19677" in config and "scrape_interval: 30s" in config
     config = config.replace("127.0.0.1:19677", exporter.removeprefix("http://")).replace("30s", "1s")
     (directory / "prometheus.yml").write_text(config)
     shutil.copy("deploy/prometheus/metastudio.rules.yml", directory)
     subprocess.run(["promtool", "check", "config", directory / "prometheus.yml"], check=True, env=ENVIRONMENT)
-    port = free_port()
-    running = Running(
-        directory,
-        "prometheus",
-        f"--config.file={directory / 'prometheus.yml'}",
-        f"--storage.tsdb.path={directory / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    )
-    url = f"http://127.0.0.1:{port}"
+    scraped = "up{job='metastudio'} == 1 and on (job, instance) metastudio_exporter_build_info"
+    with start_prometheus(directory, directory / "prometheus.yml") as server:
 
-    def has_scraped():
-        assert running.process.poll() is None, running.text()
-        try:
-            return query(url, "up{job='metastudio'} == 1 and on (job, instance) metastudio_exporter_build_info")
-        except (requests.ConnectionError, requests.JSONDecodeError):
-            # Not yet there, or not yet ready.
-            return False
+        def has_scraped():
+            answer = server.get_json("/api/v1/query", query=scraped)
+            return answer and answer["data"]["result"]
 
-    wait_for(has_scraped, "Prometheus to scrape")
-    yield url
-    running.stop()
+        wait_for(has_scraped, "Prometheus to scrape")
+        yield server.url
 
 
 def query(url, promql):
@@ -57,11 +46,13 @@ def query(url, promql):
     return [(sample["metric"], float(sample["value"][1])) for sample in answer["data"]["result"]]
 
 
-def test_promql_gives_the_numbers_of_the_cloud(demo, prometheus):
+def test_promql_returns_the_numbers_of_the_cloud(demo, prometheus):
     _, cloud = demo
 
     def bound(name, project):
-        [(_, seconds)] = query(prometheus, f"metastudio_window_{name}_timestamp_seconds{{{project}, window='yesterday'}}")
+        [(_, seconds)] = query(
+            prometheus, f"metastudio_window_{name}_timestamp_seconds{{{project}, window='yesterday'}}"
+        )
         return datetime.fromtimestamp(seconds, timezone.utc)
 
     total = 0
@@ -79,7 +70,7 @@ def test_promql_gives_the_numbers_of_the_cloud(demo, prometheus):
     assert total > 0
 
 
-def test_the_forecast_that_the_demo_suggests_works(prometheus):
+def test_the_forecast_query_of_the_demo_finds_every_project(prometheus):
     forecast = """
         sum by (project, window) (metastudio_usage_minutes{window="this_month"})
           * on (project, window) (metastudio_window_end_timestamp_seconds - metastudio_window_start_timestamp_seconds)
@@ -98,7 +89,7 @@ def test_the_queries_of_the_documentation_work(prometheus, promql):
     assert projects and projects <= set(sdk.PROJECTS)
 
 
-def test_nothing_is_lost_between_exposition_and_prometheus(demo, prometheus):
+def test_prometheus_stores_every_exposed_metric(demo, prometheus):
     exporter, _ = demo
     text = requests.get(f"{exporter}/metrics").text
     exposed = {line.split("{")[0].split(" ")[0] for line in text.splitlines() if not line.startswith("#")}
@@ -117,7 +108,7 @@ def test_promtool_accepts_the_text_format(demo):
     exporter, _ = demo
     text = requests.get(f"{exporter}/metrics", headers={"Accept": "text/plain"}).text
     result = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
-    # Minutes are what the service meters, bills and sells: a deliberate exception from base units.
+    # The service meters, bills and sells minutes: a deliberate exception from base units.
     finding = 'use base unit "seconds" instead of "minutes"'
     assert result.stderr.splitlines() == [f"metastudio_{name}_minutes {finding}" for name in ("budget", "usage")]
 

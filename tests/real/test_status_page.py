@@ -1,7 +1,7 @@
-"""The status page in a real browser: with few and many projects, without scripts, in both languages, light and dark, on a
-phone; and that nothing hostile becomes more than text.
+"""The status page in a real browser: few and many projects, no scripts, both languages, light and dark, a phone, and
+hostile names.
 
-With METASTUDIO_SCREENSHOTS=docs/images it also takes the pictures of the README.
+With METASTUDIO_SCREENSHOTS=docs/images it also takes the screenshots of the README.
 """
 
 import os
@@ -15,7 +15,7 @@ import yaml
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
-from conftest import ACCESS_KEY, BINARY, SECRET_KEY, Running, wait_for
+from conftest import ACCESS_KEY, BINARY, LISTEN, SECRET_KEY, Running, simulated_cloud, wait_until_ready
 
 PROJECT_IDS = [f"5f0d1e2c3b4a59687786a5b4c3d2e10{n}" for n in (1, 2, 3)]
 HOSTILE = "\"'><img src=x onerror=alert(1)></style><script>alert(2)</script>"
@@ -24,7 +24,7 @@ HOSTILE = "\"'><img src=x onerror=alert(1)></style><script>alert(2)</script>"
 @pytest.fixture(scope="module")
 def browser():
     with sync_playwright() as playwright:
-        # As root, which CI may be, Chromium has no sandbox; it is led to 127.0.0.1 only.
+        # Chromium has no sandbox when it runs as root, as it may in CI. It only opens pages of 127.0.0.1.
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         yield browser
         browser.close()
@@ -32,7 +32,7 @@ def browser():
 
 @pytest.fixture
 def visit(browser):
-    """Opens an address in a window of its own, where nothing may be complained about, blocked or asked elsewhere."""
+    """Opens an address in a new window. The test fails if the page logs, blocks or requests anything from elsewhere."""
     contexts, complaints = [], []
 
     def open_page(address, **options):
@@ -42,7 +42,7 @@ def visit(browser):
         origin = address.split("?")[0]
 
         def complain(message):
-            # Browsers ask for this beside a text; the status page itself does not let them.
+            # Browsers request this icon for a page of plain text. The status page does not let them.
             if message.location["url"] != origin + "favicon.ico":
                 complaints.append(message.text)
 
@@ -61,7 +61,7 @@ def visit(browser):
 
 
 def exporter(directory, simulator, projects, windows=("today", "this_month")):
-    """An exporter of so many projects of a simulated cloud, once all have been polled, and its address."""
+    """An exporter that has polled these projects of a simulated cloud, and its address."""
     (directory / "config.yaml").write_text(
         yaml.safe_dump(
             {
@@ -76,11 +76,9 @@ def exporter(directory, simulator, projects, windows=("today", "this_month")):
             }
         )
     )
-    running = Running(
-        directory, BINARY, f"--config.file={directory}/config.yaml", "--web.listen-address=127.0.0.1:0"
-    )
+    running = Running(directory, BINARY, f"--config.file={directory}/config.yaml", LISTEN)
     address = "http://" + running.find(r"address=(127\.0\.0\.1:[0-9]+)")
-    wait_for(lambda: requests.get(f"{address}/-/ready").status_code == 200, "the exporter to be ready")
+    wait_until_ready(address)
     return running, address + "/"
 
 
@@ -100,24 +98,17 @@ def serve(tmp_path):
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory):
-    """A simulated cloud that lets nobody see the campaign."""
-    running = Running(
-        tmp_path_factory.mktemp("broken"),
-        BINARY,
-        "simulate",
-        "--web.listen-address=127.0.0.1:0",
-        "--fault=forbidden:project=campaign",
-    )
-    yield running.find(r"is at (http://[0-9.:]+)")
-    running.stop()
+    """The address of a simulated cloud that forbids access to the project `campaign`."""
+    with simulated_cloud(tmp_path_factory.mktemp("broken"), "--fault=forbidden:project=campaign") as address:
+        yield address
 
 
 def fits(page):
-    """Whether nothing sticks out to the right."""
+    """Whether the page does not scroll sideways."""
     return page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
-def test_one_project(serve, simulator, visit):
+def test_a_project_shows_the_minutes_of_its_metrics(serve, simulator, visit):
     page = visit(serve(simulator, [{"name": "studio"}]))
     assert page.locator("article.ok h2").all_inner_texts() == ["studio"]
     metrics = requests.get(page.address + "metrics").text
@@ -129,7 +120,7 @@ def test_one_project(serve, simulator, visit):
         assert float(shown.replace(",", "")) == pytest.approx(total, abs=1e-9), window
     assert page.locator("dt:text-is('Next poll') + dd").inner_text() in ("in 59 min", "in 60 min")
     assert page.locator("dt:text-is('Usage as of') + dd").inner_text().endswith(" s ago")
-    # The bars of the month are its minutes.
+    # The bars of the days add up to the minutes of the month.
     bars = page.locator("rect.day title").all_text_contents()
     assert sum(float(bar.split(": ")[1].replace(",", "")) for bar in bars) == pytest.approx(total, abs=1e-6)
     for link, word in [("Metrics", "metastudio_up"), ("Documentation", "# metastudio-exporter"), ("Ready?", "Ready.")]:
@@ -152,7 +143,7 @@ def test_a_hundred_projects_are_paged_and_searched_without_scripts(serve, simula
     assert page.locator("table").first.is_visible()
 
 
-def test_two_thousand_projects(serve, simulator, visit):
+def test_two_thousand_projects_are_paged_and_searched(serve, simulator, visit):
     page = visit(serve(simulator, [{"name": f"p{n:04}"} for n in range(2000)], windows=["today"]))
     assert page.locator("nav .chip").all_inner_texts()[0] == "all 2000"
     page.get_by_role("link", name="40", exact=True).click()
@@ -162,7 +153,7 @@ def test_two_thousand_projects(serve, simulator, visit):
     assert page.locator("article h2").all_inner_texts() == ["p1234"]
 
 
-def test_what_is_hostile_is_only_text(serve, simulator, visit):
+def test_hostile_names_and_queries_are_only_text(serve, simulator, visit):
     project = {"name": HOSTILE, "region": "r", "labels": {"team": HOSTILE}}
     address = serve(simulator, [project])
     for path in ["", f"?q={quote(HOSTILE)}", f"?q={HOSTILE}&state={HOSTILE}&page={HOSTILE}"]:
@@ -174,8 +165,8 @@ def test_what_is_hostile_is_only_text(serve, simulator, visit):
             assert page.get_by_role("searchbox").input_value() in (HOSTILE, HOSTILE.split("&")[0])
 
 
-def test_no_script_would_run(serve, simulator, browser):
-    """The policy holds even where the page did not: an element that a script could hide in does nothing."""
+def test_the_content_security_policy_stops_scripts(serve, simulator, browser):
+    """If an attacker could insert an element into the page, its script would still not run."""
     context = browser.new_context()
     page = context.new_page()
     blocked = []
@@ -208,8 +199,8 @@ def test_failing_projects_come_first_with_reason_request_id_and_remedy(serve, br
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
-def test_it_can_be_read_by_everybody(serve, broken, visit, scheme, language):
-    """Contrast, names of controls, structure: what axe-core finds."""
+def test_axe_finds_no_accessibility_problem(serve, broken, visit, scheme, language):
+    """Axe-core checks contrast, names of controls and structure."""
     budgets = [{"window": window, "minutes": n} for window, n in [("this_month", 1), ("today", 1000000)]]
     projects = [{"name": "studio-prod", "budgets": budgets}, {"name": "b"}, {"name": "campaign"}]
     page = visit(serve(broken, projects), color_scheme=scheme, locale=language)
@@ -219,7 +210,7 @@ def test_it_can_be_read_by_everybody(serve, broken, visit, scheme, language):
     assert (background == "rgb(17, 21, 27)") == (scheme == "dark")
 
 
-def test_on_a_phone_nothing_sticks_out(serve, broken, visit):
+def test_the_page_fits_a_phone(serve, broken, visit):
     projects = [{"name": "a" * 120}, {"name": "b", "labels": {"team": "c" * 100}}, {"name": "campaign"}]
     page = visit(serve(broken, projects), viewport={"width": 360, "height": 740})
     assert fits(page)
@@ -228,7 +219,7 @@ def test_on_a_phone_nothing_sticks_out(serve, broken, visit):
 
 
 @pytest.mark.skipif("METASTUDIO_SCREENSHOTS" not in os.environ, reason="not asked for")
-def test_take_the_pictures_of_the_readme(demo, visit):
+def test_take_the_screenshots_of_the_readme(demo, visit):
     directory = Path(os.environ["METASTUDIO_SCREENSHOTS"])
     directory.mkdir(exist_ok=True)
     for name, options in {"en": {}, "zh-CN": {"locale": "zh-CN", "color_scheme": "dark"}}.items():

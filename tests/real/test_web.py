@@ -1,4 +1,4 @@
-"""TLS and users as curl, openssl and Prometheus meet them; the page about them, followed to the letter."""
+"""TLS and basic auth with curl, openssl and Prometheus, configured exactly as docs/web.md says."""
 
 import re
 import subprocess
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from conftest import BINARY, ENVIRONMENT, Running, free_port, wait_for
+from conftest import BINARY, ENVIRONMENT, LISTEN, Running, wait_for
+from monitoring import start_prometheus
 
 PAGE = (Path(__file__).parents[2] / "docs" / "web.md").read_text()
 PASSWORD = "correct horse"
@@ -24,12 +25,12 @@ def sh(directory, script, **arguments):
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
-    """A directory in which somebody has done what the page says."""
+    """A directory in which the commands of the page have run."""
     directory = tmp_path_factory.mktemp("web")
     certificate, hashing, _ = blocks("sh")
     made = sh(directory, certificate)
     assert made.returncode == 0, made.stderr
-    # It would ask for the password on the terminal.
+    # With the password as an argument: as written, htpasswd asks for it on the terminal.
     hashed = sh(directory, hashing.replace('-nBC 10 ""', f'-nbBC 10 "" "{PASSWORD}"'))
     config = blocks("yaml")[0]
     example = re.search(r"prometheus: (\S+)", config).group(1)
@@ -39,9 +40,7 @@ def directory(tmp_path_factory):
 
 
 def start(directory, web="web.yaml"):
-    running = Running(
-        directory, BINARY, "demo", "--web.listen-address=127.0.0.1:0", f"--web.config.file={directory / web}"
-    )
+    running = Running(directory, BINARY, "demo", LISTEN, f"--web.config.file={directory / web}")
     port = running.find(r"listening address=127\.0\.0\.1:(\d+)")
     return running, f"localhost:{port}"
 
@@ -49,8 +48,8 @@ def start(directory, web="web.yaml"):
 @pytest.fixture(scope="module")
 def address(directory):
     running, address = start(directory)
-    yield address
-    running.stop()
+    with running:
+        yield address
 
 
 def test_the_chinese_page_has_the_same_commands_and_keys():
@@ -77,7 +76,7 @@ def curl(directory, address, *flags):
     )
 
 
-def test_curl(directory, address):
+def test_curl_needs_the_user_and_the_certificate(directory, address):
     user = ["-u", f"prometheus:{PASSWORD}"]
     assert curl(directory, address, *user).stdout == "200 2"
     assert curl(directory, address, *user, "--http1.1").stdout == "200 1.1"
@@ -94,7 +93,7 @@ def s_client(address, *flags):
     return subprocess.run(command, input="", env=ENVIRONMENT, capture_output=True, text=True).stdout
 
 
-def test_openssl(directory, address):
+def test_openssl_negotiates_tls_1_2_or_later_and_alpn(directory, address):
     assert "New, TLSv1.3, Cipher is TLS_" in s_client(address)
     assert "New, TLSv1.2, Cipher is ECDHE-ECDSA-" in s_client(address, "-tls1_2")
     assert "Cipher is (NONE)" in s_client(address, "-tls1_1")
@@ -102,7 +101,7 @@ def test_openssl(directory, address):
     assert "ALPN protocol: http/1.1" in s_client(address, "-alpn", "http/1.1")
 
 
-def test_openssl_finds_what_was_chosen(directory):
+def test_openssl_negotiates_what_is_configured(directory):
     tls = "tls_server_config: {cert_file: server.crt, key_file: server.key, "
     for keys, flags, expected in [
         ("min_version: TLS13}", ["-tls1_2"], "Cipher is (NONE)"),
@@ -123,8 +122,9 @@ def test_openssl_finds_what_was_chosen(directory):
         assert expected in answer, (keys, flags, answer)
 
 
-def test_prometheus(directory, address):
-    """As the page has it, and with a certificate that the exporter verifies."""
+@pytest.fixture
+def verifying(directory):
+    """The address of an exporter that asks for a client certificate; the directory has one: client.crt, client.key."""
     key = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x -days 2"
     ca = f"{key} -keyout ca.key -out ca.crt"
     request = "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=prometheus -keyout client.key"
@@ -135,8 +135,13 @@ def test_prometheus(directory, address):
     verified = "  client_ca_file: ca.crt\n  client_auth_type: RequireAndVerifyClientCert\n"
     verified += "  client_allowed_sans: [prometheus.example]\n"
     (directory / "verified.yaml").write_text(web.replace("basic_auth_users:", f"{verified}basic_auth_users:"))
-    running, verifying = start(directory, "verified.yaml")
+    running, address = start(directory, "verified.yaml")
+    with running:
+        yield address
 
+
+def scrape_config(address, verifying):
+    """The scrape of the page as written, and with one change each, as jobs of Prometheus."""
     scrape = blocks("yaml")[1]
     assert "localhost:19677" in scrape
     job = scrape.replace("scrape_configs:\n", "")
@@ -150,31 +155,21 @@ def test_prometheus(directory, address):
     config = "global: {scrape_interval: 1s}\nscrape_configs:\n"
     for label, text in jobs.items():
         config += text.replace("job_name: metastudio", f"job_name: {label}")
-    (directory / "prometheus.yml").write_text(config)
-    port = free_port()
-    prometheus = Running(
-        directory,
-        "prometheus",
-        f"--config.file={directory / 'prometheus.yml'}",
-        f"--storage.tsdb.path={directory / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    )
+    return config
 
-    def targets():
-        try:
-            response = requests.get(f"http://127.0.0.1:{port}/api/v1/targets")
-        except (requests.ConnectionError, requests.JSONDecodeError):
-            return None
-        # It listens before it can answer.
-        if response.status_code != 200:
-            return None
-        answer = response.json()
-        found = {target["labels"]["job"]: target for target in answer["data"]["activeTargets"]}
-        return found if len(found) == 4 and all(t["health"] != "unknown" for t in found.values()) else None
 
-    found = wait_for(targets, "Prometheus to have scraped all targets")
-    prometheus.stop()
-    running.stop()
+def test_prometheus_scrapes_with_a_user_and_a_client_certificate(directory, address, verifying):
+    (directory / "prometheus.yml").write_text(scrape_config(address, verifying))
+    with start_prometheus(directory / "prometheus", directory / "prometheus.yml") as prometheus:
+
+        def targets():
+            answer = prometheus.get_json("/api/v1/targets")
+            if answer is None:
+                return None
+            found = {target["labels"]["job"]: target for target in answer["data"]["activeTargets"]}
+            return found if len(found) == 4 and all(t["health"] != "unknown" for t in found.values()) else None
+
+        found = wait_for(targets, "Prometheus to have scraped all targets")
     health = {name: (target["health"], target["lastError"]) for name, target in found.items()}
     assert health["as_written"] == health["verified"] == ("up", ""), health
     assert health["no_user"] == ("down", "server returned HTTP status 401 Unauthorized")

@@ -1,0 +1,34 @@
+"""Starts Prometheus and Alertmanager as Debian packages them, each in a directory of its own."""
+
+import requests
+
+from conftest import Running, free_port
+
+
+class Server(Running):
+    """A running server that is told its port by a flag."""
+
+    def __init__(self, directory, program, port, *arguments):
+        directory.mkdir(exist_ok=True)
+        super().__init__(directory, program, f"--web.listen-address=127.0.0.1:{port}", *arguments)
+        self.url = f"http://127.0.0.1:{port}"
+
+    def get_json(self, path, **parameters):
+        """The answer, or `None` while the server does not answer, or not with JSON."""
+        self.assert_running()
+        try:
+            answer = requests.get(f"{self.url}{path}", params=parameters)
+            return answer.json() if answer.status_code == 200 else None
+        except (requests.ConnectionError, requests.JSONDecodeError):
+            return None
+
+
+def start_prometheus(directory, config):
+    data = f"--storage.tsdb.path={directory / 'data'}"
+    return Server(directory, "prometheus", free_port(), f"--config.file={config}", data)
+
+
+def start_alertmanager(directory, config, port):
+    """The port is an argument, because the configuration of Prometheus contains it."""
+    arguments = [f"--config.file={config}", f"--storage.path={directory / 'data'}", "--cluster.listen-address="]
+    return Server(directory, "prometheus-alertmanager", port, *arguments)
