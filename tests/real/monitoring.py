@@ -4,6 +4,10 @@ import requests
 
 from conftest import Running, free_port
 
+# The budgets of the demo that are used up: one on every day, the other late in a month.
+ALWAYS_SPENT = ("campaign", "30d")
+SPENT = {ALWAYS_SPENT, ("campaign", "this_month")}
+
 
 class Server(Running):
     """A running server that is told its port by a flag."""
