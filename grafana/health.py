@@ -15,7 +15,7 @@ def health():
     return layout.dashboard(
         "metastudio-health",
         "MetaStudio / Exporter health",
-        "Whether metastudio-exporter polls every project, and what it needs for it.",
+        "The polls of every project, the API requests, and the configuration and load of the exporters.",
         _variables(),
         [layout.overview_link(), layout.project_link(layout.DATA)],
         {"Now": _now(), "Polls": _polls(), "API": _api(), "Exporters": _exporters()},
@@ -28,7 +28,7 @@ def _variables():
     instances = 'label_values(metastudio_exporter_build_info{job=~"$job"}, instance)'
     return [
         layout.datasource_variable(),
-        layout.query_variable("job", "Job", "Job of Prometheus", jobs, many=True),
+        layout.query_variable("job", "Job", "Name of the scrape job in Prometheus", jobs, many=True),
         layout.query_variable("instance", "Exporter", "Address of an exporter", instances, many=True),
         layout.projects_variable(f"{{{EXPORTERS}}}"),
     ]
@@ -85,29 +85,29 @@ def _projects_now():
             count(f"up{{{EXPORTERS}}} == 0"),
         ),
         panels.stat_panel(
-            2, 3, "Projects", "Projects that are polled.", "none", f"count({_greatest('metastudio_up')})"
+            2, 3, "Projects", "Projects that the exporters poll.", "none", f"count({_greatest('metastudio_up')})"
         ),
         panels.problem_count_panel(
             3,
             3,
             "Projects failing",
-            "Projects whose last poll failed, at every exporter that polls them.",
+            "Projects whose last poll failed at every exporter that polls them.",
             _projects_up(0),
         ),
         panels.stat_panel(
             4,
             3,
             "Oldest usage",
-            "The age of the usage of the project that has waited longest for a poll to succeed.",
+            "The longest time since the last successful poll of a project.",
             "s",
             f"max({_age()})",
             steps=panels.AGE,
             empty="never",
         ),
         panels.stat_panel(
-            5, 3, "Failed polls", "In the time range.", "short", failed, steps=[(None, "green"), (1, "orange")]
+            5, 3, "Failed polls", "Number in the time range.", "short", failed, steps=[(None, "green"), (1, "orange")]
         ),
-        panels.stat_panel(6, 3, "API requests", "In the time range.", "short", requests),
+        panels.stat_panel(6, 3, "API requests", "Number in the time range.", "short", requests),
     ]
 
 
@@ -117,7 +117,7 @@ def _exporters_now():
             7,
             3,
             "Configuration",
-            "Whether the last attempt to load it succeeded everywhere. If not, the one before is in force.",
+            "Result of the last reload at all exporters. If it failed, the previous configuration stays in use.",
             "none",
             f"min(metastudio_exporter_config_last_reload_successful{{{EXPORTERS}}})",
             values=RESULT,
@@ -127,8 +127,8 @@ def _exporters_now():
             8,
             3,
             "Credentials expire",
-            "When the first token or temporary key expires. The exporter renews them before, but for a token that it "
-            "was given.",
+            "Time until the first token or temporary key expires. The exporter renews it in time, unless it is a "
+            "configured `token`.",
             "s",
             f"min(metastudio_exporter_credentials_expiry_timestamp_seconds{{{EXPORTERS}}}) - time()",
             steps=EXPIRY,
@@ -148,7 +148,7 @@ def _polls():
             12,
             8,
             "Failed polls by reason",
-            "What each reason means, and what to do, is in the exporter's log.",
+            "The exporter's log says what each reason means and what to do.",
             "short",
             [panels.query(failures, "{{reason}}")],
             legend="right",
@@ -158,15 +158,14 @@ def _polls():
         _slowest(
             14,
             "Age of usage",
-            f"Of the {TOP} projects whose usage is the oldest now. Between polls it rises, with each one that "
-            "succeeds it falls.",
+            f"The {TOP} projects whose usage is the oldest now. The age rises until a poll succeeds.",
             _age(),
             f"-{success_at_end}",
         ),
         _slowest(
             15,
             "Duration of polls",
-            f"Of the {TOP} projects whose last poll took the longest.",
+            f"The {TOP} projects whose last poll took the longest.",
             _greatest(duration),
             _greatest(duration, " @ end()"),
         ),
@@ -179,7 +178,7 @@ def _projects_table():
         24,
         10,
         "Projects",
-        "The last poll of every project, and how many failed in the time range.",
+        "The last poll of every project, and its polls and failures in the time range.",
         [
             layout.project_column(layout.DATA),
             ("Value #A", "Last poll", panels.coloured_column("none", panels.GREEN_FROM_ONE, RESULT)),
@@ -210,7 +209,7 @@ def _results_over_time():
         12,
         8,
         "Projects by result of their last poll",
-        "Projects that an exporter polls and whose last poll succeeded or failed.",
+        "Number of projects whose last poll succeeded, and of those whose last poll failed.",
         "short",
         [panels.query(_projects_up(1), "ok"), panels.query(_projects_up(0), "failed", ref="B")],
     )
@@ -245,7 +244,7 @@ def _requests():
             12,
             8,
             "Requests by status",
-            "HTTP requests to the API; `none` where no answer came.",
+            "HTTP requests to all APIs by status code; `none` if there was no response.",
             "reqps",
             [panels.query(_rate("metastudio_api_requests_total", "code"), "{{code}}")],
         ),
@@ -254,7 +253,7 @@ def _requests():
             12,
             8,
             "Duration of requests",
-            "Of HTTP requests to the API, body included.",
+            "Duration of HTTP requests to all APIs, including the response body.",
             "s",
             [
                 panels.query(_request_duration(0.5), "median"),
@@ -267,7 +266,7 @@ def _requests():
             8,
             8,
             "Retries",
-            f"Attempts of a request after its first, of the {TOP} projects with the most.",
+            f"Retried HTTP requests of the {TOP} projects with the most retries.",
             "reqps",
             [panels.query(top(_rate("metastudio_api_retries_total", "project")), "{{project}}")],
         ),
@@ -281,7 +280,7 @@ def _rows_left_out():
             8,
             8,
             "Rows ignored by reason",
-            "`sub_resource`: part of a bundle; `duplicate`: already on an earlier page; `filtered`: by the "
+            "`sub_resource`: part of a bundle; `duplicate`: already on an earlier page; `filtered`: excluded by the "
             "configuration.",
             "short",
             [panels.query(_increase("metastudio_rows_ignored_total", "reason"), "{{reason}}")],
@@ -291,7 +290,7 @@ def _rows_left_out():
             8,
             8,
             "Values dropped",
-            f"Single values that could not be read, of the {TOP} projects with the most.",
+            f"Values that could not be read and count as absent, of the {TOP} projects with the most.",
             "short",
             [panels.query(top(_increase("metastudio_values_dropped_total", "project")), "{{project}}")],
         ),
@@ -310,7 +309,7 @@ def _exporters_table():
         14,
         8,
         "Exporters",
-        "What runs, and since when with which configuration: of the same hash, it is the same.",
+        "Version and configuration of each exporter. The same hash means the same configuration.",
         [
             ("job", "Job", None),
             ("instance", "Exporter", None),
@@ -341,7 +340,7 @@ def _credentials_table():
         10,
         8,
         "Credentials",
-        "When tokens and temporary keys expire. Long-lived keys do not, and are not listed.",
+        "Time until tokens and temporary keys expire. Permanent keys do not expire and are not listed.",
         [
             ("instance", "Exporter", None),
             ("credentials", "Credentials", None),
@@ -361,14 +360,14 @@ def _load():
         _exporter_series(
             33,
             "HTTP requests served",
-            "By path and status. A scrape never causes a request to the API.",
+            "By path and status code. A scrape never causes an API request.",
             "reqps",
             served,
             "{{handler}} {{code}}",
         ),
-        _exporter_series(34, "CPU", "Time of a processor core.", "percentunit", cpu),
-        _exporter_series(35, "Memory", "Resident.", "bytes", memory),
-        _exporter_series(36, "Open files", "As a share of the limit.", "percentunit", files),
+        _exporter_series(34, "CPU", "Share of one CPU core.", "percentunit", cpu),
+        _exporter_series(35, "Memory", "Resident memory.", "bytes", memory),
+        _exporter_series(36, "Open files", "Open file descriptors as a share of the limit.", "percentunit", files),
     ]
 
 

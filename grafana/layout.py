@@ -64,23 +64,25 @@ def query_variable(name, label, description, query, *, many=False, all_value=Non
 def projects_variable(selector=""):
     """Any number of projects, of the exporters that a label selector selects."""
     query = f"label_values(metastudio_project_info{selector}, project)"
-    description = "Projects as the exporter names them"
+    description = "Projects in the configuration of the exporter"
     return query_variable("project", "Project", description, query, many=True, all_value=".*")
 
 
 def project_variable():
     query = "label_values(metastudio_project_info, project)"
-    return query_variable("project", "Project", "A project as the exporter names it", query)
+    return query_variable("project", "Project", "A project in the configuration of the exporter", query)
 
 
 def business_type_variable():
     query = 'label_values({__name__=~"metastudio_usage_.+", project=~"$project"}, business_type)'
-    return query_variable("business_type", "Business type", "What for", query, many=True, all_value=".*")
+    return query_variable(
+        "business_type", "Business type", "Business types of the usage", query, many=True, all_value=".*"
+    )
 
 
 def window_variable():
     query = 'label_values(metastudio_window_start_timestamp_seconds{project=~"$project"}, window)'
-    description = "Windows overlap: one is chosen, and they are never added up"
+    description = "Windows overlap: select one, never add them up"
     return query_variable("window", "Window", description, query, current="this_month")
 
 

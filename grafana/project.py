@@ -15,7 +15,7 @@ def project():
     return layout.dashboard(
         "metastudio-project",
         "MetaStudio / Project",
-        "Usage minutes of one project of Huawei Cloud MetaStudio: what for, by whom, how fast, against its budgets.",
+        "Usage minutes of one project of Huawei Cloud MetaStudio by day, type and user, with its forecast and budgets.",
         [
             layout.datasource_variable(),
             layout.project_variable(),
@@ -41,7 +41,7 @@ def _now(selection):
             6,
             2,
             "Of budget",
-            f"The forecast of the budget that is closest to its end, as a share of it. {BUDGETS} {FORECAST}",
+            f"The forecast as a share of the budget, for the budget with the largest share. {BUDGETS} {FORECAST}",
             "percentunit",
             f"max(\n{selection.share_of_budget(selection.budget_forecast())}\n)",
             steps=BUDGET,
@@ -50,8 +50,8 @@ def _now(selection):
         panels.stat_panel(
             7,
             2,
-            "As of",
-            "How old the usage is. It is withdrawn when it is too old.",
+            "Age of usage",
+            "The time since the last successful poll. Usage older than `poll.stale_after` is withdrawn.",
             "s",
             'time() - max(metastudio_poll_last_success_timestamp_seconds{project="$project"})',
             steps=panels.AGE,
@@ -94,7 +94,8 @@ def _month(selection):
         24,
         9,
         "Month to date, forecast and budget",
-        f"The budget is that of the whole project, and the other two are of the chosen business types. {FORECAST}",
+        f"The budget is that of the whole project. Usage and forecast are those of the business types selected above. "
+        f"{FORECAST}",
         MINUTES,
         [
             panels.query(selection.minutes("", "this_month"), "Month to date"),
@@ -116,7 +117,7 @@ def _users(selection):
             24,
             8,
             "Top users, $window",
-            f"The {TOP} users with the most usage, if the exporter asks for users (`user_ids`). {WINDOW}",
+            f"The {TOP} users with the most usage, if `user_ids` is configured. {WINDOW}",
             MINUTES,
             top(name_empty(selection.minutes("user_id"), "user_id", "all users")),
             "{{user_id}}",

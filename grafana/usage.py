@@ -6,17 +6,18 @@ from panels import MINUTES
 from promql import name_empty
 
 FORECAST = """
-    Usage so far, divided by the part of the window that is over: what it will come to if it goes on as it has. At least
-    a thirtieth of the window counts as over, a day of a month, so that the forecast of the first hours is too low
-    rather than absurd. A window that has ended, or that ends now, is its own forecast.
+    The forecast is the usage so far, divided by the elapsed part of the window: the usage at the end of the window if
+    it continues at the same rate. The elapsed part counts as at least 1/30, a day of a month. Therefore the forecast of
+    the first hours is too low, and not absurdly high. For a rolling window or one that has ended, the forecast is the
+    usage.
 """
 DAYS = """
-    Each bar is one day of the exporter's time zone, drawn at that day in the browser's, also if the browser's midnight
-    is up to five hours earlier than the exporter's, or 18 later. It is what `yesterday` said on the day after: the last
-    bar is yesterday's, and it appears after midnight with the first poll.
+    Each bar is one day in the exporter's time zone. The browser draws it at the same date, unless its midnight is more
+    than 5 hours earlier than the exporter's, or more than 18 hours later. The values are those of the window
+    `yesterday`: the last bar is yesterday, and it appears with the first poll after midnight.
 """
-WINDOW = "In the window chosen above, as of the last poll."
-BUDGETS = "Each budget counts the usage it is for, whatever business type is chosen above."
+WINDOW = "In the window selected above, as of the last poll."
+BUDGETS = "Each budget counts its own usage, regardless of the business types selected above."
 # Colours of the used share of a budget.
 BUDGET = [(None, "green"), (0.8, "orange"), (1, "red")]
 TYPE_COLUMNS = [("business_type", "Business type", None), ("resource_type", "Resource type", None)]
@@ -25,14 +26,14 @@ TYPE_COLUMNS = [("business_type", "Business type", None), ("resource_type", "Res
 def totals(selection):
     """The first panels of the first row: sums over all that is selected."""
     today = "Since midnight in the exporter's time zone."
-    yesterday = "The day before, in the exporter's time zone."
-    month = "Since the first of the month."
+    yesterday = "The previous day in the exporter's time zone."
+    month = "Since the first day of the month."
     return [
         panels.stat_panel(1, 4, "Usage, $window", WINDOW, MINUTES, selection.minutes("")),
         panels.stat_panel(2, 4, "Today", today, MINUTES, selection.minutes("", "today")),
         panels.stat_panel(3, 4, "Yesterday", yesterday, MINUTES, selection.minutes("", "yesterday")),
         panels.stat_panel(4, 4, "Month to date", month, MINUTES, selection.minutes("", "this_month")),
-        panels.stat_panel(5, 4, "Forecast of the month", FORECAST, MINUTES, selection.forecast("", "this_month")),
+        panels.stat_panel(5, 4, "Forecast for the month", FORECAST, MINUTES, selection.forecast("", "this_month")),
     ]
 
 
@@ -43,7 +44,7 @@ def budgets_table(selection, id, width):
         width,
         9,
         "Budgets",
-        f"Every budget, with what has been used of it and what it will come to. {BUDGETS} {FORECAST}",
+        f"Every budget, the usage that it counts, and the forecast of that usage. {BUDGETS} {FORECAST}",
         [
             layout.project_column(),
             ("window", "Window", None),
@@ -77,7 +78,7 @@ def types(selection, first_id, *, by_project):
     """The panels of business types and resource types, with ids from `first_id` on."""
     labels = "project, resource_type, business_type" if by_project else "resource_type, business_type"
     columns = [layout.project_column(), *TYPE_COLUMNS] if by_project else TYPE_COLUMNS
-    no_resource = f"{WINDOW} Live streams have no resource type: none."
+    no_resource = f"{WINDOW} Live streams have no resource type: `none`."
     return [
         _type_share(selection, first_id, "Share by business type, $window", WINDOW, "business_type"),
         _type_share(selection, first_id + 1, "Share by resource type, $window", no_resource, "resource_type"),
@@ -97,7 +98,7 @@ def _types_table(selection, id, labels, columns):
         14,
         9,
         "Usage by type, $window",
-        f"{WINDOW} The number is of videos produced or live sessions held.",
+        f"{WINDOW} The number counts videos produced or live sessions held.",
         [
             *columns,
             ("Value #A", "Usage", panels.BAR_COLUMN),
@@ -114,7 +115,7 @@ def _other_units_table(selection, id, labels, columns):
         10,
         9,
         "Usage in other units, $window",
-        f"{WINDOW} What the API gave in a unit that is not a time. Empty if there is none.",
+        f"{WINDOW} Usage in units that are not a time, as the API returned it.",
         [
             *columns,
             ("unit", "Unit", None),
