@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What the process takes: memory for so many series, and under many scrapers; the time to the first complete scrape; a
-reload, and polling, of many projects. Prints Markdown. Everything stays on 127.0.0.1.
+"""Measures the process: memory by number of series and under many scrapers, the time to the first complete scrape, and
+polling and reloading many projects. Prints Markdown. All connections are on 127.0.0.1.
 
     cargo build --release
     benches/process.py [--projects 10,300,3000,10000] [--scale 10000] [--minutes 3]
@@ -17,15 +17,11 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from scrape import BINARY, Exporter, fetch, free_port, load, spread, started
+from scrape import BINARY, Exporter, fetch, free_port, load, series_of, simulated_cloud, spread
 
 
-def kilobytes(pid):
+def resident_kib(pid):
     return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text()).group(1))
-
-
-def series_of(text):
-    return sum(not line.startswith(b"#") for line in text.splitlines())
 
 
 def first_scrapes(rounds):
@@ -33,8 +29,9 @@ def first_scrapes(rounds):
     times = []
     for _ in range(rounds):
         address = f"127.0.0.1:{free_port()}"
+        command = [BINARY, "demo", f"--web.listen-address={address}"]
         start = time.perf_counter()
-        process = subprocess.Popen([BINARY, "demo", f"--web.listen-address={address}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while True:
             try:
                 urllib.request.urlopen(f"http://{address}/-/ready").close()
@@ -49,28 +46,29 @@ def first_scrapes(rounds):
 
 
 def idle(directory, cloud, rounds):
-    """KiB that are resident with ten projects, after their polls and a scrape, in so many processes."""
+    """Resident KiB of this many processes with ten projects each, after the polls and one scrape."""
     sizes = []
     for _ in range(rounds):
         exporter = Exporter(directory, cloud, 10)
         fetch(exporter.url, "gzip")
-        sizes.append(kilobytes(exporter.process.pid))
+        sizes.append(resident_kib(exporter.process.pid))
         exporter.stop()
     return sizes
 
 
 def memory(directory, cloud, projects):
+    """The number of series; resident KiB at five times, as `print_memory` says."""
     exporter = Exporter(directory, cloud, projects)
     pid = exporter.process.pid
-    polled = kilobytes(pid)
+    polled = resident_kib(pid)
     fetch(exporter.url, "gzip")
-    compressed = kilobytes(pid)
+    compressed = resident_kib(pid)
     series = series_of(fetch(exporter.url, "identity"))
-    both = kilobytes(pid)
+    both = resident_kib(pid)
     load(exporter, "gzip", 32, 5)
-    first = kilobytes(pid)
+    first = resident_kib(pid)
     load(exporter, "gzip", 32, 10)
-    second = kilobytes(pid)
+    second = resident_kib(pid)
     exporter.stop()
     return series, polled, compressed, both, first, second
 
@@ -79,12 +77,30 @@ def samples(text, name):
     return [float(value) for value in re.findall(rf"^{name}{{[^}}]*}} (\S+)$", text.decode(), re.M)]
 
 
-def scale(directory, cloud, projects, minutes):
-    """Many projects in one process, polled every minute, for so many minutes."""
+def print_scale(directory, cloud, projects, minutes):
+    """Many projects in one process, polled every minute, for this many minutes."""
     allowed = projects / 50
     exporter = Exporter(directory, cloud, projects, interval="1m", windows="today", rate=allowed)
-    # At the start all are polled at once; within one and a half intervals, each has its own place.
+    # All projects are polled at the start. After one and a half intervals, their polls are spread over the interval.
     time.sleep(90)
+    rate, ages, costs, failures = watch(exporter, minutes)
+    reloaded = reload_seconds(exporter)
+    size = resident_kib(exporter.process.pid)
+    exporter.stop()
+    print(f"### {projects:,} projects in one process, polled every minute\n")
+    print(f"One window each, for {minutes} min; the simulated cloud and the scrapes share the machine.\n")
+    print("| what | figure |\n|---|---:|")
+    print(f"| all polled once, s; {allowed:,.0f} requests a second allow 50 | {exporter.seconds_to_ready:.1f} |")
+    print(f"| polls a second; {projects / 60:,.1f} keep the interval | {rate:,.1f} |")
+    print(f"| oldest usage at any of {len(costs)} scrapes, s | {max(ages):.0f} |")
+    print(f"| failed polls | {failures:.0f} |")
+    print(f"| scrape without compression, ms, median (largest) | {statistics.median(costs):.0f} ({max(costs):.0f}) |")
+    print(f"| reload without changes, s | {reloaded:.2f} |")
+    print(f"| memory, MiB | {size / 1024:.1f} |")
+
+
+def watch(exporter, minutes):
+    """Polls a second; the ages of all usage at each scrape; milliseconds of each scrape; the number of failed polls."""
     before, start = samples(fetch(exporter.url, "identity"), "metastudio_polls_total"), time.monotonic()
     ages, costs = [], []
     while time.monotonic() < start + minutes * 60:
@@ -97,25 +113,45 @@ def scale(directory, cloud, projects, minutes):
     elapsed = time.monotonic() - start
     after = samples(fetch(exporter.url, "identity"), "metastudio_polls_total")
     failures = sum(samples(text, "metastudio_poll_failures_total"))
-    rate = (sum(after) - sum(before)) / elapsed
+    return (sum(after) - sum(before)) / elapsed, ages, costs, failures
+
+
+def reload_seconds(exporter):
+    """The duration of a reload without changes, from the log."""
     exporter.process.send_signal(signal.SIGHUP)
     deadline = time.monotonic() + 60
-    reloaded = None
-    while reloaded is None and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
         time.sleep(0.2)
         reloaded = re.search(r'message="configuration reloaded".* duration=(\S+)', exporter.log.read_text())
-    size = kilobytes(exporter.process.pid)
-    exporter.stop()
-    print(f"### {projects:,} projects in one process, polled every minute\n")
-    print(f"Each project has one window. The run takes {minutes} min. The simulated cloud and the scrapes run on the same machine.\n")
+        if reloaded:
+            return float(reloaded.group(1))
+    raise SystemExit("no reload within 60 s")
+
+
+def print_process(times):
+    print("### The process\n")
+    print("Medians of 9 (smallest–largest).\n")
     print("| what | figure |\n|---|---:|")
-    print(f"| time until all projects are polled once, s; {allowed:,.0f} requests a second allow 50 | {exporter.seconds_to_ready:.1f} |")
-    print(f"| polls a second; the interval needs {projects / 60:,.1f} | {rate:,.1f} |")
-    print(f"| age of the oldest usage in {len(costs)} scrapes, s | {max(ages):.0f} |")
-    print(f"| failed polls | {failures:.0f} |")
-    print(f"| scrape without compression, ms, median (largest) | {statistics.median(costs):.0f} ({max(costs):.0f}) |")
-    print(f"| reload without changes, s | {float(reloaded.group(1)):.2f} |")
-    print(f"| memory, MiB | {size / 1024:.1f} |")
+    print(f"| program, MiB | {Path(BINARY).stat().st_size / 1048576:.2f} |")
+    print(f"| start of the demo to its first complete scrape, ms | {spread(times, 0)} |")
+
+
+def print_memory(directory, cloud, counts):
+    sizes = [size / 1024 for size in idle(directory, cloud, 9)]
+    print(f"| memory with 10 projects, MiB (RSS) | {spread(sizes, 2)} |\n")
+    print("Memory in KiB (RSS): after the polls, after a scrape with gzip, after one without as well, and after 5 and")
+    print("15 s of 32 scrapers. Bytes a series: memory with both encodings, minus that of the first line, for each")
+    print("additional series.\n")
+    print("| projects | series | polled | gzip | both | 32 scrapers, 5 s | 15 s | bytes a series |")
+    print("|---:|---:|---:|---:|---:|---:|---:|---:|")
+    first = None
+    for projects in counts:
+        series, polled, compressed, both, busy, busier = memory(directory, cloud, projects)
+        first = first or (series, both)
+        each = f"{(both - first[1]) * 1024 / (series - first[0]):.0f}" if series > first[0] else ""
+        figures = [projects, series, polled, compressed, both, busy, busier]
+        print("|", " | ".join(f"{figure:,}" for figure in figures), f"| {each} |", flush=True)
+    print()
 
 
 def main():
@@ -124,37 +160,13 @@ def main():
     parser.add_argument("--scale", type=int, default=10_000)
     parser.add_argument("--minutes", type=int, default=3)
     flags = parser.parse_args()
-    size = Path(BINARY).stat().st_size
-    times = first_scrapes(9)
-    print("### The process\n")
-    print("Medians of 9 (smallest–largest).\n")
-    print("| what | figure |\n|---|---:|")
-    print(f"| program, MiB | {size / 1048576:.2f} |")
-    print(f"| time from the start of the demo to its first complete scrape, ms | {spread(times, 0)} |")
+    print_process(first_scrapes(9))
     with tempfile.TemporaryDirectory() as path:
         directory = Path(path)
-        command = [BINARY, "simulate", "--web.listen-address=127.0.0.1:0"]
-        simulator, cloud, _ = started(command, r"is at (http://\S+)", directory)
-        try:
-            print(f"| memory with 10 projects, MiB (RSS) | {spread([size / 1024 for size in idle(directory, cloud, 9)], 2)} |\n")
-            print("Memory in KiB (RSS): after the polls, after a scrape with gzip, after another scrape without compression, and after 5 and")
-            print('15 s of 32 scrapers. Bytes a series: growth of the column "both" since the first row, for each additional series.\n')
-            print("| projects | series | polled | gzip | both | 32 scrapers, 5 s | 15 s | bytes a series |")
-            print("|---:|---:|---:|---:|---:|---:|---:|---:|")
-            first = None
-            for projects in map(int, flags.projects.split(",")):
-                series, polled, compressed, both, busy, busier = memory(directory, cloud, projects)
-                first = first or (series, both)
-                each = f"{(both - first[1]) * 1024 / (series - first[0]):.0f}" if series > first[0] else ""
-                print(
-                    f"| {projects:,} | {series:,} | {polled:,} | {compressed:,} | {both:,} | {busy:,} | {busier:,} | {each} |",
-                    flush=True,
-                )
-            print()
+        with simulated_cloud(directory) as cloud:
+            print_memory(directory, cloud, map(int, flags.projects.split(",")))
             if flags.scale:
-                scale(directory, cloud, flags.scale, flags.minutes)
-        finally:
-            simulator.terminate()
+                print_scale(directory, cloud, flags.scale, flags.minutes)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What a scrape costs, beside nginx serving the same bytes from a file.
+"""Compares the cost of a scrape with nginx, which serves the same bytes from a file.
 
     cargo build --release
     benches/scrape.py [--rounds 9] [--seconds 2] [--series 160,16000,160000]
 
-Needs nginx and wrk (Debian: nginx-light, wrk). Both servers run at the same time and are loaded by turns, in rounds; a
-figure is the median of the rounds, with the smallest and the largest. CPU is that of the server's processes, user and
-system, divided by the requests that wrk counts. Everything stays on 127.0.0.1. Prints Markdown.
+Needs nginx and wrk (Debian: nginx-light, wrk). Both servers run at the same time, and take turns under load. A figure
+is the median of the rounds, with the smallest and the largest. CPU is user and system time of the server's processes,
+for each request that wrk counts. Prints Markdown. All connections are on 127.0.0.1.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +28,7 @@ BINARY = os.environ.get("METASTUDIO_EXPORTER", ROOT / "target/release/metastudio
 KEYS = "access_key: SIMULATEDACCESSKEY01, secret_key: simulated/Secret+Key000000000000000000001"
 ACCEPT = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 TICKS = os.sysconf("SC_CLK_TCK")
-# A body of megabytes is served faster without sendfile.
+# nginx serves a body of megabytes faster without sendfile.
 NGINX = """
 daemon off; worker_processes auto; pid nginx.pid; error_log stderr error;
 events {{ worker_connections 256; }}
@@ -46,9 +47,10 @@ def free_port():
 
 
 def started(command, pattern, directory):
-    """A program, the first group of what it says once it is up, and the file with all that it says."""
+    """Waits for a pattern in the output. The program, the first group of the pattern, and the file with the output."""
     output = directory / f"{Path(command[0]).name}-{free_port()}.log"
-    process = subprocess.Popen(command, stdout=open(output, "w"), stderr=subprocess.STDOUT, env={"PATH": os.environ["PATH"]})
+    environment = {"PATH": os.environ["PATH"]}
+    process = subprocess.Popen(command, stdout=open(output, "w"), stderr=subprocess.STDOUT, env=environment)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         found = re.search(pattern, output.read_text())
@@ -58,14 +60,29 @@ def started(command, pattern, directory):
     raise SystemExit(f"{command}: {output.read_text()}")
 
 
+@contextmanager
+def simulated_cloud(directory):
+    """The address of a simulated cloud."""
+    command = [BINARY, "simulate", "--web.listen-address=127.0.0.1:0"]
+    process, address, _ = started(command, r"is at (http://\S+)", directory)
+    try:
+        yield address
+    finally:
+        process.terminate()
+
+
 def fetch(url, encoding):
     request = urllib.request.Request(url, headers={"Accept": ACCEPT, "Accept-Encoding": encoding})
     with urllib.request.urlopen(request) as answer:
         return answer.read()
 
 
+def series_of(text):
+    return sum(not line.startswith(b"#") for line in text.splitlines())
+
+
 class Exporter:
-    """An exporter that has polled so many projects; unless told otherwise it will not poll again while this runs."""
+    """An exporter that has polled this many projects. With the default interval it does not poll again."""
 
     def __init__(self, directory, cloud, projects, interval="24h", windows="today, yesterday, this_month", rate=1000):
         config = directory / f"config-{projects}.yaml"
@@ -78,7 +95,8 @@ class Exporter:
         ]
         for n in range(projects):
             project_id = f"5f0d1e2c3b4a59687786a5b4c3d2e10{n % 3 + 1}"
-            lines.append(f"  - {{name: project-{n:05}, region: cn-north-4, endpoint: '{cloud}', project_id: {project_id}}}")
+            lines.append(f"  - {{name: project-{n:05}, region: cn-north-4, endpoint: '{cloud}',")
+            lines.append(f"     project_id: {project_id}}}")
         config.write_text("\n".join(lines) + "\n")
         command = [BINARY, f"--config.file={config}", "--web.listen-address=127.0.0.1:0"]
         start = time.monotonic()
@@ -101,7 +119,7 @@ class Exporter:
 
 
 class Nginx:
-    """nginx with the bytes that the exporter serves."""
+    """nginx with the response body of the exporter, as it is and compressed."""
 
     def __init__(self, directory, text, member):
         root = directory / f"www-{len(text)}"
@@ -119,6 +137,10 @@ class Nginx:
                 break
             except OSError:
                 time.sleep(0.05)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
 
     def pids(self):
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
@@ -147,54 +169,57 @@ def spread(values, digits):
     return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
 
 
+def compare(exporter, nginx, encoding, connections, flags):
+    """The exporter's and nginx's requests a second, and their microseconds of CPU, of each round."""
+    rounds = [
+        [load(server, encoding, connections, flags.seconds) for server in (exporter, nginx)]
+        for _ in range(flags.rounds)
+    ]
+    return [[[one[server][figure] for one in rounds] for server in (0, 1)] for figure in (0, 1)]
+
+
+def print_rows(directory, cloud, projects, flags):
+    """The rows of the table for a number of projects, one for each encoding and number of connections."""
+    exporter = Exporter(directory, cloud, projects)
+    nginx = None
+    try:
+        bodies = {encoding: fetch(exporter.url, encoding) for encoding in ("gzip", "identity")}
+        text = bodies["identity"]
+        assert gzip.decompress(bodies["gzip"]).splitlines()[-1] == text.splitlines()[-1]
+        nginx = Nginx(directory, text, bodies["gzip"])
+        for encoding, connections in itertools.product(bodies, [1, 32]):
+            figures = [f"{series_of(text):,}", encoding, f"{len(bodies[encoding]):,}", str(connections)]
+            for ours, theirs in compare(exporter, nginx, encoding, connections, flags):
+                ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+                figures += [spread(ours, 0), spread(theirs, 0), spread(ratios, 2)]
+            print("|", " | ".join(figures), "|", flush=True)
+    finally:
+        for server in filter(None, (nginx, exporter)):
+            server.stop()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--series", default="160,16000,160000")
     flags = parser.parse_args()
-    print(f"Median (smallest–largest) of {flags.rounds} rounds of {flags.seconds} s. CPU is the processor time of the server per request.")
-    print("The load generator runs on the same machine.\n")
-    print("| series | encoding | bytes | connections | exporter, req/s | nginx, req/s | ratio | exporter, CPU µs | nginx, CPU µs | ratio |")
+    print(
+        f"Median (smallest–largest) of {flags.rounds} rounds of {flags.seconds} s. CPU is that of the server for each"
+    )
+    print("request; the load generator shares the machine.\n")
+    columns = ["series", "encoding", "bytes", "connections", "exporter, req/s", "nginx, req/s", "ratio"]
+    columns += ["exporter, CPU µs", "nginx, CPU µs", "ratio"]
+    print("|", " | ".join(columns), "|")
     print("|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as path:
         directory = Path(path)
-        # nginx's workers may be somebody else.
+        # nginx's workers may run as another user.
         directory.chmod(0o755)
-        simulator, cloud, _ = started([BINARY, "simulate", "--web.listen-address=127.0.0.1:0"], r"is at (http://\S+)", directory)
-        running = [simulator]
-        try:
+        with simulated_cloud(directory) as cloud:
             for wanted in map(int, flags.series.split(",")):
-                # A project of the simulated cloud has 53 series in the mean, with three windows.
-                exporter = Exporter(directory, cloud, max(1, round(wanted / 53)))
-                running.append(exporter.process)
-                text, member = fetch(exporter.url, "identity"), fetch(exporter.url, "gzip")
-                assert gzip.decompress(member).splitlines()[-1] == text.splitlines()[-1]
-                series = sum(not line.startswith(b"#") for line in text.splitlines())
-                nginx = Nginx(directory, text, member)
-                running.append(nginx.process)
-                for encoding, connections in itertools.product(["gzip", "identity"], [1, 32]):
-                    rounds = [
-                        [load(server, encoding, connections, flags.seconds) for server in (exporter, nginx)]
-                        for _ in range(flags.rounds)
-                    ]
-                    rates = [[one[which][0] for one in rounds] for which in (0, 1)]
-                    costs = [[one[which][1] for one in rounds] for which in (0, 1)]
-                    size = len(member if encoding == "gzip" else text)
-                    print(
-                        f"| {series:,} | {encoding} | {size:,} | {connections} "
-                        f"| {spread(rates[0], 0)} | {spread(rates[1], 0)} "
-                        f"| {spread([a / b for a, b in zip(*rates)], 2)} "
-                        f"| {spread(costs[0], 0)} | {spread(costs[1], 0)} "
-                        f"| {spread([a / b for a, b in zip(*costs)], 2)} |",
-                        flush=True,
-                    )
-                for process in (nginx.process, exporter.process):
-                    process.terminate()
-                    process.wait()
-        finally:
-            for process in running:
-                process.terminate()
+                # A project of the simulated cloud has 53 series on average, with three windows.
+                print_rows(directory, cloud, max(1, round(wanted / 53)), flags)
 
 
 if __name__ == "__main__":
