@@ -84,11 +84,13 @@ def series_of(text):
 class Exporter:
     """An exporter that has polled this many projects. With the default interval it does not poll again."""
 
-    def __init__(self, directory, cloud, projects, interval="24h", windows="today, yesterday, this_month", rate=1000):
+    WINDOWS = "today, yesterday, this_month"
+
+    def __init__(self, directory, cloud, projects, interval="24h", windows=WINDOWS, rate=1000, ca_file="null"):
         config = directory / f"config-{projects}.yaml"
         lines = [
             f"poll: {{interval: {interval}, concurrency: 32}}",
-            f"api: {{requests_per_second: {rate}}}",
+            f"api: {{requests_per_second: {rate}, ca_file: {ca_file}}}",
             f"windows: [{windows}]",
             f"credentials: {{main: {{{KEYS}}}}}",
             "projects:",
