@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import pytest
 import requests
 
+from internet import Internet
+
 BINARY = os.environ["METASTUDIO_EXPORTER"]
 # Seconds that a test waits for a program.
 PATIENCE = 60
@@ -99,3 +101,21 @@ def demo(tmp_path_factory):
         cloud = running.find(r"simulated cloud \(at (http://[0-9.:]+)\)")
         wait_until_ready(exporter)
         yield exporter, cloud
+
+
+@pytest.fixture(scope="session")
+def internet(simulator, tmp_path_factory):
+    """A proxy that leads every host of the cloud to the simulated cloud."""
+    return Internet(simulator, tmp_path_factory.mktemp("internet"))
+
+
+@pytest.fixture(scope="session")
+def chart():
+    """The loaded Helm chart."""
+    # Imported here, because other tests do not need Helm.
+    import helm_python
+
+    from chart import CHART
+
+    with helm_python.Chart.load(CHART) as chart:
+        yield chart

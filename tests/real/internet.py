@@ -1,4 +1,4 @@
-"""The way to Huawei Cloud, cut short: a proxy at which every host of it is the simulator, behind a certificate."""
+"""A proxy that leads every host of Huawei Cloud to the simulator, with a certificate for these hosts."""
 
 import socket
 import ssl
@@ -14,7 +14,7 @@ class Internet:
         key = directory / "key.pem"
         names = ",".join(f"DNS:{host}" for host in HOSTS)
         command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"
-        # Not as an authority, which openssl makes of it by default, and which may not be a server's certificate.
+        # By default, openssl makes a CA certificate, which a server must not use.
         extensions = ["-addext", f"subjectAltName={names}", "-addext", "basicConstraints=critical,CA:FALSE"]
         command = [*command.split(), *extensions, "-keyout", key, "-out", self.certificate]
         subprocess.run(command, check=True, capture_output=True)
@@ -26,7 +26,7 @@ class Internet:
         threading.Thread(target=self.accept, daemon=True).start()
 
     def variables(self):
-        """The environment of a program whose way to the cloud this is."""
+        """The variables that make the exporter use this proxy."""
         port = self.listener.getsockname()[1]
         return {"HTTPS_PROXY": f"http://127.0.0.1:{port}", "METASTUDIO_API__CA_FILE": str(self.certificate)}
 

@@ -1,4 +1,4 @@
-"""What a kubelet does for a pod, as far as the program in it can tell: files, variables, arguments, probes."""
+"""Runs the program of a pod as a kubelet does: with its files, variables, arguments and probes."""
 
 import re
 import socket
@@ -12,8 +12,10 @@ from conftest import BINARY, ENVIRONMENT, Running
 
 
 class Pod:
-    """A pod of a rendered template. `configmaps` and `secrets` are the contents of each by name; where a file would be
-    at /etc, it is in `directory`."""
+    """A pod of a rendered template.
+
+    `configmaps` and `secrets` are contents by name. The files of the pod are below `directory` instead of /.
+    """
 
     def __init__(self, directory, template, configmaps, secrets, name="pod-0"):
         self.directory, self.spec, self.name = directory, template["spec"], name
@@ -44,12 +46,12 @@ class Pod:
         return found
 
     def moved(self, text):
-        """Where files of the pod are named, where they are instead."""
+        """The text with the paths of the pod below `directory`."""
         paths = "|".join(re.escape(f"{path}/") for path in self.mounts)
         return re.sub(paths, lambda path: f"{self.directory}{path[0]}", text) if paths else text
 
     def command(self, more=()):
-        """The command, with a port of the system's choice on 127.0.0.1 alone."""
+        """The command. It listens on 127.0.0.1 only, on a port of the system's choice."""
         variables = dict(more)
         for variable in self.container.get("env", []):
             reference = variable["valueFrom"]["secretKeyRef"]
@@ -80,6 +82,6 @@ class Pod:
         request = probe["httpGet"]
         assert request["port"] == "http"
         url = f"{request.get('scheme', 'HTTP').lower()}://127.0.0.1:{self.port}{request['path']}"
-        # The kubelet does not look at certificates either.
+        # The kubelet does not verify certificates.
         with warnings.catch_warnings(action="ignore", category=urllib3.exceptions.InsecureRequestWarning):
             return 200 <= requests.get(url, timeout=probe["timeoutSeconds"], verify=False).status_code < 400

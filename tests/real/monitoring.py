@@ -1,8 +1,10 @@
 """Starts Prometheus and Alertmanager as Debian packages them, each in a directory of its own."""
 
+import subprocess
+
 import requests
 
-from conftest import Running, free_port
+from conftest import ENVIRONMENT, Running, free_port
 
 # The budgets of the demo that are used up: one on every day, the other late in a month.
 ALWAYS_SPENT = ("campaign", "30d")
@@ -36,3 +38,8 @@ def start_alertmanager(directory, config, port):
     """The port is an argument, because the configuration of Prometheus contains it."""
     arguments = [f"--config.file={config}", f"--storage.path={directory / 'data'}", "--cluster.listen-address="]
     return Server(directory, "prometheus-alertmanager", port, *arguments)
+
+
+def promtool(*arguments):
+    checked = subprocess.run(["promtool", *arguments], env=ENVIRONMENT, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr

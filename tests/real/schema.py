@@ -1,4 +1,4 @@
-"""Grafana's own types, and what of a dashboard is not of them."""
+"""Checks dashboards against the types of Grafana's Foundation SDK."""
 
 import enum
 import importlib
@@ -19,12 +19,12 @@ MODULES = [
 
 
 def read(dashboard):
-    """A dashboard as objects of the types; what has no place in them is lost."""
+    """A dashboard as objects of the types. Unknown properties are lost."""
     return Dashboard.from_json(dashboard)
 
 
 def as_panel_reads(panel_type, properties):
-    """The properties of an override, read as the defaults of a panel of the type; and what is left of them."""
+    """The properties of an override, read as defaults of a panel; the panel, and the properties that it keeps."""
     defaults = {}
     for one in properties:
         place, key = (
@@ -51,7 +51,7 @@ def plain(value):
 
 
 def lost(given, kept, path="dashboard"):
-    """What has been given and is not there any more; defaults may have been added."""
+    """Properties that were given and are not kept. Added defaults are ignored."""
     if isinstance(given, dict) and isinstance(kept, dict):
         for key, value in given.items():
             yield from lost(value, kept.get(key), f"{path}.{key}")
@@ -63,16 +63,16 @@ def lost(given, kept, path="dashboard"):
 
 
 def faults(value, hint=object, path="dashboard"):
-    """Every value that is not of the type that its place says."""
+    """Every value that does not have the type of its property."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if isinstance(value, dict) and hasattr(hint, "from_json"):
-        # Here and there, reading a dashboard leaves a part of it unread.
+        # The SDK leaves some parts of a dashboard unread.
         given, value = value, hint.from_json(value)
         yield from lost(given, plain(value), path)
     if origin in (typing.Union, types.UnionType):
         of_each = [list(faults(value, one, path)) for one in arguments]
         if all(of_each):
-            # Of the type that it is most like: the one whose faults lie deepest.
+            # The faults for the most similar type: that with the deepest paths.
             yield from max(of_each, key=lambda found: min(len(fault.split(": ")[0]) for fault in found))
     elif origin is typing.Literal:
         if value not in arguments:
@@ -98,13 +98,13 @@ def faults(value, hint=object, path="dashboard"):
     elif hint is not typing.Any and not isinstance(value, hint):
         yield f"{path}: {value!r} is no {hint.__name__}"
     elif type(value).__module__.startswith(models.__name__):
-        # Whatever the place says of an object, it has a type of its own, for example the options of a panel.
+        # The property may only say `object`, as for the options of a panel, but the value has a type.
         for name, one in hints(type(value)).items():
             yield from faults(getattr(value, name), one, f"{path}.{name}")
 
 
 def hints(cls):
-    """The types of the members of a class, some of which are named in other modules than its own."""
+    """The types of the members of a class. Some are defined in other modules."""
     names = {}
     for module in MODULES:
         names |= vars(module)

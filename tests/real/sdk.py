@@ -1,4 +1,4 @@
-"""The official SDK as a client of the cloud, and as an oracle for its numbers."""
+"""The official SDK, which reads the expected usage from the cloud."""
 
 from datetime import timezone
 from decimal import Decimal
@@ -21,7 +21,7 @@ def client(endpoint, project, access_key=ACCESS_KEY, secret_key=SECRET_KEY):
 
 
 def minutes(endpoint, project, start, end):
-    """Usage from start to end by (resource type, business type), as the SDK reads it."""
+    """Usage from start to end by (resource type, business type)."""
     text = [time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") for time in (start, end)]
     request = ShowUsageDataRequest(start_time=text[0], end_time=text[1], limit=1000)
     response = client(endpoint, project).show_usage_data(request)

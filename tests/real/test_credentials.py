@@ -1,4 +1,4 @@
-"""The official SDK gets its credentials from the simulator, and the exporter from where the SDK looks for them."""
+"""The official SDK gets credentials from the simulator. The exporter reads the same variables and files as the SDK."""
 
 import subprocess
 
@@ -35,7 +35,7 @@ REQUEST = ShowUsageDataRequest(start_time="2026-01-01T00:00:00Z", end_time="2026
 
 
 def environment_of(source, simulator, directory):
-    """The variables that the SDK reads, and so does the exporter, for a source; the file it names is written."""
+    """The variables that the SDK and the exporter read for a source. Writes the file that they name."""
     token = directory / "token"
     if source == "environment":
         return {"HUAWEICLOUD_SDK_AK": ACCESS_KEY, "HUAWEICLOUD_SDK_SK": SECRET_KEY}
@@ -87,7 +87,7 @@ def test_the_sdk_and_the_exporter_read_the_same_variables(source, simulator, tmp
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr == ""
-    # The default project of the region, looked up.
+    # The exporter has looked up the default project of the region.
     assert f'project_id="{sdk.PROJECTS["studio-prod"]}"' in ran.stdout
 
 
@@ -114,7 +114,7 @@ def issue_token(simulator, password, **project):
     body = KeystoneCreateUserTokenByPasswordRequestBody(
         auth=PwdAuth(identity=identity, scope=AuthScope(project=AuthScopeProject(**project)))
     )
-    # Issuing a token needs no key; the SDK wants one all the same.
+    # Issuing a token needs no key, but the SDK requires one.
     credentials = GlobalCredentials(ACCESS_KEY, SECRET_KEY, "simulated")
     client = IamClient.new_builder().with_credentials(credentials).with_endpoint(simulator).build()
     request = KeystoneCreateUserTokenByPasswordRequest(nocatalog="true", body=body)
@@ -122,7 +122,7 @@ def issue_token(simulator, password, **project):
 
 
 @pytest.mark.parametrize("project", [{"id": sdk.PROJECTS["studio-prod"]}, {"name": "cn-north-4"}], ids=["id", "name"])
-def test_the_sdk_obtains_a_token_and_the_exporter_uses_it(simulator, tmp_path, project):
+def test_the_exporter_uses_a_token_that_the_sdk_obtained(simulator, tmp_path, project):
     answer = issue_token(simulator, "simulated-password", **project)
     assert answer.token.project.id == sdk.PROJECTS["studio-prod"]
     (tmp_path / "token").write_text(answer.x_subject_token)
@@ -136,7 +136,7 @@ projects: [{{name: a, endpoint: '{simulator}', project_id: {sdk.PROJECTS["studio
     assert ran.returncode == 0, ran.stderr
 
 
-def test_the_sdk_is_refused_a_token_for_a_wrong_password(simulator):
+def test_the_simulator_refuses_a_token_for_a_wrong_password(simulator):
     with pytest.raises(ClientRequestException) as caught:
         issue_token(simulator, "wrong", name="cn-north-4")
     assert caught.value.status_code == 401

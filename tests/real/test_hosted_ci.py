@@ -1,4 +1,4 @@
-"""What hosted CI would do: it runs there only, but whether it is well-formed, safe and calls what exists is seen here."""
+"""The files of hosted CI are well-formed and safe, and call scripts that exist. They run on GitHub only."""
 
 import re
 import subprocess
@@ -32,17 +32,17 @@ def jobs():
 
 
 @pytest.mark.parametrize("schema, path", SCHEMAS, ids=lambda value: getattr(value, "stem", value))
-def test_files_are_what_their_schemas_say(schema, path):
+def test_files_match_their_schemas(schema, path):
     checked = run("check-jsonschema", "--builtin-schema", schema, path)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_zizmor_finds_no_hole():
+def test_zizmor_finds_no_vulnerability():
     found = run("zizmor", "--offline", "--no-progress", "--quiet", GITHUB)
     assert found.returncode == 0, found.stdout + found.stderr
 
 
-def test_actions_are_pinned_and_jobs_end():
+def test_actions_are_pinned_and_jobs_have_time_limits():
     for name, job in jobs():
         assert "timeout-minutes" in job or "uses" in job, name
         assert "permissions" in job, name
@@ -52,7 +52,7 @@ def test_actions_are_pinned_and_jobs_end():
         assert re.fullmatch(r"\./\S+ # zizmor: .*|[\w/-]+@[0-9a-f]{40} # v[\d.]+", action), action
 
 
-def test_scripts_are_those_of_everybody():
+def test_jobs_run_the_scripts_of_the_ci_directory():
     commands = {step["run"] for _, job in jobs() for step in job.get("steps", []) if "run" in step}
     scripts = {script for command in commands for script in re.findall(r"\.ci/\w+", command)}
     assert scripts == {".ci/run", ".ci/msrv", ".ci/release", ".ci/checksums"}

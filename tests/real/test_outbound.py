@@ -1,4 +1,4 @@
-"""What TLS must be spoken on the way to the cloud."""
+"""The versions of TLS that the exporter accepts from the cloud."""
 
 import ssl
 import subprocess
@@ -14,24 +14,15 @@ CONFIG = "projects: [{name: a, region: cn-north-4, project_id: 5f0d1e2c3b4a59687
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("version", ["TLSv1_1", "TLSv1_2", "TLSv1_3"])
-def test_tls_1_2_at_the_least(version, simulator, tmp_path):
+def test_tls_is_version_1_2_or_later(version, simulator, tmp_path):
     internet = Internet(simulator, tmp_path)
     internet.context.set_ciphers("ALL:@SECLEVEL=0")
     internet.context.minimum_version = internet.context.maximum_version = ssl.TLSVersion[version]
-    # It really speaks that version.
+    # The proxy really speaks this version.
     proxy = internet.variables()["HTTPS_PROXY"].removeprefix("http://")
     flag = "-" + version.lower().replace("tlsv", "tls").removesuffix("_0")
-    command = [
-        "openssl",
-        "s_client",
-        flag,
-        "-cipher",
-        "ALL:@SECLEVEL=0",
-        "-proxy",
-        proxy,
-        "-connect",
-        f"{HOSTS[0]}:443",
-    ]
+    command = ["openssl", "s_client", flag, "-cipher", "ALL:@SECLEVEL=0"]
+    command += ["-proxy", proxy, "-connect", f"{HOSTS[0]}:443"]
     spoken = subprocess.run(command, input="", capture_output=True, text=True).stdout
     assert f"Protocol  : {version.replace('_', '.')}" in spoken or f"New, {version.replace('_', '.')}" in spoken, spoken
 

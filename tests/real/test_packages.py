@@ -122,7 +122,7 @@ def test_grafana_finds_prometheus_and_the_dashboards(compose, files):
 
 @pytest.fixture
 def services(compose, files):
-    """The exporter, and Debian's Prometheus and Alertmanager in place of the images. Ports replace names of services."""
+    """The exporter, and Debian's Prometheus and Alertmanager instead of the images. Ports replace names of services."""
     config = files / "prometheus" / "etc" / "prometheus" / "prometheus.yml"
     routes = files / "alertmanager" / "etc" / "alertmanager" / "alertmanager.yml"
     run("promtool", "check", "config", config)

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from conftest import ACCESS_KEY, BINARY, ENVIRONMENT, LISTEN, SECRET_KEY, Running, wait_until_ready
-from internet import HOSTS, Internet
+from internet import HOSTS
 
 PAGES = Path(__file__).parents[2] / "docs" / "run"
 KEYS = {"SDK_AK=…": f"SDK_AK={ACCESS_KEY}", "SDK_SK=…": f"SDK_SK={SECRET_KEY}"}
@@ -24,11 +24,6 @@ FILES = {
     "access-key": ACCESS_KEY,
     "secret-key": SECRET_KEY,
 }
-
-
-@pytest.fixture(scope="module")
-def internet(simulator, tmp_path_factory):
-    return Internet(simulator, tmp_path_factory.mktemp("internet"))
 
 
 # Texts that the reader fills in, variables that the environment has, the number of the configuration on the page, and

@@ -1,10 +1,11 @@
-"""The official SDK: as a client that the simulator must satisfy, and as the judge of our signatures."""
+"""The official SDK accepts the simulator, and computes the same signatures as the exporter."""
 
 import http.server
 import json
 import subprocess
 import threading
 from datetime import datetime, timezone
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
@@ -12,7 +13,6 @@ from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkcore.signer.signer import Signer
 from huaweicloudsdkmetastudio.v1 import ShowUsageDataRequest
-from urllib.parse import parse_qsl, urlsplit
 
 import sdk
 from conftest import ACCESS_KEY, BINARY, ENVIRONMENT
@@ -21,7 +21,7 @@ START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 END = datetime(2026, 2, 1, tzinfo=timezone.utc)
 
 
-def test_the_sdk_signs_and_reads(simulator):
+def test_the_simulator_accepts_signatures_of_the_sdk(simulator):
     for project in sdk.PROJECTS:
         sums = sdk.minutes(simulator, project, START, END)
         assert sums and all(value > 0 for value in sums.values()), sums
@@ -29,7 +29,7 @@ def test_the_sdk_signs_and_reads(simulator):
     assert set(live) == {("", "LIVE_2D"), ("video_time_2d_model", "VIDEO_2D")}
 
 
-def test_the_sdk_sends_every_parameter(simulator):
+def test_the_simulator_accepts_every_parameter_of_the_sdk(simulator):
     request = ShowUsageDataRequest(
         limit=2,
         offset=1,
@@ -49,7 +49,7 @@ def test_the_sdk_sends_every_parameter(simulator):
     }
 
 
-def test_the_sdk_is_refused_as_the_contract_says(simulator):
+def test_the_simulator_refuses_requests_as_the_contract_says(simulator):
     def status_of(request=None, **keys):
         request = request or ShowUsageDataRequest(start_time="2026-01-01T00:00:00Z", end_time="2026-01-02T00:00:00Z")
         with pytest.raises(ClientRequestException) as caught:
@@ -73,7 +73,7 @@ def test_a_wrong_key_is_locked_after_five_failures(simulator):
 
 
 class Recorder(http.server.BaseHTTPRequestHandler):
-    """Writes requests down, and answers that nothing was used."""
+    """Records requests, and answers with no usage."""
 
     seen = []
 
@@ -90,7 +90,7 @@ class Recorder(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_the_sdks_signer_agrees_with_what_we_send(tmp_path):
+def test_the_signer_of_the_sdk_computes_the_same_signatures(tmp_path):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     host = f"127.0.0.1:{server.server_port}"
