@@ -1,0 +1,144 @@
+"""Series for the queries of the dashboards: past days, synthetic metrics, and an exporter that polls a faulty cloud."""
+
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import yaml
+
+import sdk
+from conftest import BINARY, ENVIRONMENT, Running, simulated_cloud
+
+SHANGHAI = timezone(timedelta(hours=8))
+DAY = 86400
+
+# Budgets of the demo and of the second exporter: (project, window, resource type, business type, user).
+BUDGETS = {
+    ("campaign", "this_month", "", "", ""): 6000,
+    ("campaign", "30d", "", "", ""): 5000,
+    ("live-commerce", "this_month", "", "", ""): 30000,
+    ("live-commerce", "this_month", "video_time_2d_model", "", ""): 1000,
+    ("studio-prod", "this_month", "", "VIDEO_2D", ""): 6000,
+    ("studio-prod", "this_month", "", "", ""): 5000,
+    ("studio-prod", "this_month", "video_time_2d_model", "VIDEO_2D", ""): 1500,
+    # Without any usage.
+    ("studio-prod", "today", "", "PICTURE_2D", ""): 10,
+    ("by-user", "this_month", "", "", ""): 4000,
+    # Among the budgets with the highest forecast.
+    ("by-user", "this_month", "", "", "user-a"): 300,
+    ("by-user", "this_month", "", "VIDEO_2D", "user-b"): 1000,
+}
+SELECTORS = "resource_type", "business_type", "user_id"
+WINDOWS = ["today", "yesterday", "this_month", "30d"]
+
+
+def budgets(project):
+    """The configuration of a project's budgets."""
+    for (name, window, *values), minutes in BUDGETS.items():
+        if name == project:
+            selectors = {key: value for key, value in zip(SELECTORS, values, strict=True) if value}
+            yield {"window": window, "minutes": minutes, **selectors}
+
+
+def withdrawn():
+    """A budget of a project whose usage is withdrawn."""
+    yield 'metastudio_budget_minutes{project="nowhere",window="this_month"} 1'
+
+
+def young_month():
+    """A project that has used one minute in the first minute of its month."""
+    start = time.time() - 60
+    yield 'metastudio_usage_minutes{project="young",window="this_month",resource_type="",business_type="VIDEO_2D"} 1'
+    yield f'metastudio_window_start_timestamp_seconds{{project="young",window="this_month"}} {start}'
+    yield f'metastudio_window_end_timestamp_seconds{{project="young",window="this_month"}} {start + 30 * DAY}'
+
+
+def other_units():
+    """Usage that has a resource type, unlike that of the simulated cloud."""
+    types = 'resource_type="channel",business_type="CHAT_2D",unit="CHANNEL"'
+    yield f'metastudio_usage_other{{project="studio-prod",window="this_month",{types}}} 2.5'
+
+
+def many():
+    """A hundred projects, each with one minute more than the one before."""
+    start = time.time() - 10 * DAY
+    for index in range(100):
+        project = f'project="many-{index:02}"'
+        yield f"metastudio_project_info{{{project}}} 1"
+        for window in "today", "yesterday", "this_month":
+            types = 'resource_type="video_time_2d_model",business_type="VIDEO_2D"'
+            yield f'metastudio_usage_minutes{{{project},window="{window}",{types}}} {100_000 + index}'
+            yield f'metastudio_window_start_timestamp_seconds{{{project},window="{window}"}} {start}'
+            yield f'metastudio_window_end_timestamp_seconds{{{project},window="{window}"}} {start + 30 * DAY}'
+        yield f'metastudio_budget_minutes{{{project},window="this_month"}} 150000'
+
+
+class SyntheticMetrics(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.end_headers()
+        self.wfile.write("\n".join([*withdrawn(), *young_month(), *other_units(), *many(), ""]).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+def past():
+    """The window `yesterday` on nine days, polled five minutes after midnight. Day n of the year has n minutes."""
+    midnight = datetime.now(SHANGHAI).replace(hour=0, minute=0, second=0, microsecond=0)
+    # Shortly before and after the poll, then every five hours, so that the import is small.
+    times = [timedelta(minutes=minutes) for minutes in (2, 10, 300, 600, 900, 1200)]
+    moments = [midnight - timedelta(days=days) + time for days in range(10, 1, -1) for time in times]
+    for metric in "metastudio_usage_minutes", "metastudio_usage_number":
+        yield f"# TYPE {metric} gauge"
+        for project in ["past", *sdk.PROJECTS]:
+            for business_type, resource_type in ("VIDEO_2D", "video_time_2d_model"), ("LIVE_2D", ""):
+                types = f'resource_type="{resource_type}",business_type="{business_type}"'
+                labels = f'project="{project}",window="yesterday",{types}'
+                for moment in moments:
+                    day = (moment - timedelta(minutes=5)).date() - timedelta(days=1)
+                    yield f"{metric}{{{labels}}} {day.timetuple().tm_yday} {int(moment.timestamp())}"
+    yield "# EOF\n"
+
+
+@contextmanager
+def synthetic_exporter():
+    """The address of a server of the metrics that no exporter here has."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SyntheticMetrics)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def import_past_days(text, data):
+    data.mkdir(parents=True)
+    text.write_text("\n".join(past()))
+    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet", text, data]
+    subprocess.run(command, check=True, env=ENVIRONMENT)
+
+
+@contextmanager
+def second_exporter(directory, address):
+    """Its first polls need a retry, so that Prometheus scrapes its counters before they count."""
+    for name in "cloud", "second":
+        (directory / name).mkdir()
+    faults = ["--fault=throttle:project=campaign,times=1,retry_after=4", "--fault=odd-rows"]
+    with simulated_cloud(directory / "cloud", *faults) as cloud:
+        (directory / "config.yaml").write_text(configuration(cloud))
+        config = f"--config.file={directory / 'config.yaml'}"
+        with Running(directory / "second", BINARY, "serve", config, f"--web.listen-address={address}"):
+            yield
+
+
+def configuration(cloud):
+    """The configuration of the second exporter."""
+    projects = [
+        {"name": name, "endpoint": cloud, "project_id": project_id, "windows": WINDOWS, "budgets": [*budgets(name)]}
+        for name, project_id in (sdk.PROJECTS | {"by-user": sdk.PROJECTS["campaign"]}).items()
+    ]
+    projects[-1]["user_ids"] = ["user-a", "user-b"]
+    return yaml.safe_dump({"credentials": {"vm": {"ecs_agency": {"endpoint": cloud}}}, "projects": projects})

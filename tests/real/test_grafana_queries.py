@@ -1,0 +1,264 @@
+"""The queries of the dashboards, run on a Prometheus as Grafana runs them."""
+
+import re
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+
+import sdk
+from conftest import free_port, wait_for
+from dashboards import DASHBOARDS, PANELS
+from grafana_series import BUDGETS, DAY, SELECTORS, import_past_days, second_exporter, synthetic_exporter
+from monitoring import start_prometheus
+
+
+@pytest.fixture(scope="module")
+def prometheus(demo, tmp_path_factory):
+    """The address of a Prometheus with the series that the dashboards query.
+
+    It scrapes the demo; a second exporter with temporary keys, which polls the same projects of another cloud with
+    faults; and synthetic metrics.
+    """
+    directory = tmp_path_factory.mktemp("grafana")
+    second = f"127.0.0.1:{free_port()}"
+    import_past_days(directory / "past.txt", directory / "prometheus" / "data")
+    with synthetic_exporter() as synthetic:
+        write_scrapes(directory / "prometheus.yml", [demo[0].removeprefix("http://"), second], synthetic)
+        with start_prometheus(directory / "prometheus", directory / "prometheus.yml") as server:
+
+            def has(query):
+                def found():
+                    answer = server.get_json("/api/v1/query", query=query)
+                    return answer and answer["data"]["result"]
+
+                wait_for(found, query)
+
+            has("metastudio_exporter_build_info")
+            with second_exporter(directory, second):
+                has("sum(rate(metastudio_api_request_duration_seconds_count[5m])) > 0")
+                has("count(metastudio_up) == 7")
+                has("sum(rate(metastudio_exporter_http_requests_total[5m])) > 0")
+                has('metastudio_budget_minutes{project="nowhere"}')
+                yield server.url
+
+
+def write_scrapes(path, exporters, synthetic):
+    """The example of a configuration of Prometheus, with these targets."""
+    config = yaml.safe_load(Path("deploy/prometheus/prometheus.yml").read_text())
+    config["global"]["scrape_interval"] = "1s"
+    [job] = config["scrape_configs"]
+    job["static_configs"] = [{"targets": exporters}]
+    other = {"job_name": "synthetic", "static_configs": [{"targets": [synthetic]}]}
+    config["scrape_configs"].append(other)
+    path.write_text(yaml.safe_dump(config))
+
+
+def ask(url, path, **parameters):
+    answer = requests.get(f"{url}/api/v1/{path}", params=parameters).json()
+    assert answer["status"] == "success", (answer, parameters)
+    return answer["data"]
+
+
+def instant(url, query, at=None):
+    samples = ask(url, "query", query=query, **({"time": at} if at else {}))["result"]
+    return [(sample["metric"], float(sample["value"][1])) for sample in samples]
+
+
+def seconds(duration):
+    number, unit = re.fullmatch(r"(?:now-)?(\d+)([smhd])", duration).groups()
+    return int(number) * {"s": 1, "m": 60, "h": 3600, "d": DAY}[unit]
+
+
+def fill_in(text, values, built_in=()):
+    """Replaces variables as Grafana does."""
+    for name, value in [*values.items(), *built_in]:
+        text = re.sub(rf"\$(?:{name}\b|\{{{name}\}})", lambda _, value=value: value, text)
+    assert "$" not in text, text
+    return text
+
+
+def regex(values):
+    escaped = [re.sub(r"[\\^$.*+?()\[\]{}|]", r"\\\\\g<0>", value) for value in values]
+    return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
+
+
+def options(url, variable, values):
+    """The values of a variable: those of its query, with the variables before it filled in."""
+    selector, label = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]).groups()
+    found = ask(url, f"label/{label}/values", **{"match[]": fill_in(selector, values)})
+    return [value for value in found if not value.startswith("many-")]
+
+
+def selections(url, dashboard):
+    """All values of all variables; and, for each variable, each value with all values of the others."""
+    chosen, each = {}, {}
+    for variable in dashboard["templating"]["list"][1:]:
+        name = variable["name"]
+        found = options(url, variable, chosen)
+        assert found, variable
+        if variable["multi"]:
+            assert variable["includeAll"]
+            chosen[name] = variable.get("allValue") or regex(found)
+        else:
+            preferred = variable.get("current", {}).get("value", "studio-prod")
+            assert preferred in found
+            chosen[name] = preferred
+        each[name] = [regex([value]) if variable["multi"] else value for value in found]
+    return chosen, {name: [chosen | {name: value} for value in values] for name, values in each.items()}
+
+
+def run(url, dashboard, panel, target, values):
+    """The result of a query, as Grafana asks it."""
+    span = seconds(dashboard["time"]["from"])
+    minimum = panel.get("interval")
+    step = max(seconds(minimum) if minimum else 1, span // 1000)
+    query = fill_in(target["expr"], values, [("__rate_interval", f"{step + 1}s"), ("__range", f"{span}s")])
+    if target.get("instant"):
+        return [(labels, [value]) for labels, value in instant(url, query)]
+    # Grafana's steps are multiples of it, and so of days; but the demo is too young for shorter ones.
+    end = time.time() // DAY * DAY if minimum == "1d" else time.time()
+    result = ask(url, "query_range", query=query, start=end - span // step * step, end=end, step=step)["result"]
+    return [(series["metric"], [float(value) for _, value in series["values"]]) for series in result]
+
+
+@pytest.mark.parametrize("name, panel", PANELS)
+def test_every_query_of_a_panel_finds_data(name, panel, prometheus):
+    dashboard = DASHBOARDS[name]
+    everything, each = selections(prometheus, dashboard)
+
+    def finds(target, values):
+        """The labels of the series that a query finds."""
+        result = run(prometheus, dashboard, panel, target, values)
+        return [set(labels) for labels, numbers in result if any(number == number for number in numbers)]
+
+    found = {}
+    for target in panel["targets"]:
+        found[target["refId"]] = set().union(*finds(target, everything))
+        assert finds(target, everything), target["expr"]
+        for variable, choices in each.items():
+            # A project may have no live streams, and an exporter no keys that expire.
+            assert any([finds(target, values) for values in choices]), f"{target['expr']} by {variable}"
+        assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= found[target["refId"]]
+    if panel["type"] == "table":
+        # Every label has a column, and every column is a label or a value.
+        names = panel["transformations"][1]["options"]["renameByName"]
+        values = {f"Value #{ref}" for ref in found} if len(found) > 1 else {"Value"}
+        assert set(names) == values.union(*found.values())
+        assert {override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]} <= set(names.values())
+
+
+@pytest.mark.parametrize("name, panel", PANELS)
+def test_a_panel_is_readable_with_a_hundred_projects(name, panel, prometheus):
+    if panel["type"] == "table":
+        assert panel["options"]["footer"]["enablePagination"]
+        return
+    everything, _ = selections(prometheus, DASHBOARDS[name])
+    for target in panel["targets"]:
+        assert len(run(prometheus, DASHBOARDS[name], panel, target, everything)) <= 11
+        # Only few projects have health metrics here, so the text of the query must limit them.
+        assert "{{project}}" not in target["legendFormat"] or "topk(10," in target["expr"]
+
+
+def test_top_and_others_add_up_to_the_total(prometheus):
+    at = time.time()
+    answer = instant(prometheus, expression("metastudio-overview", 25), at)
+    shares = {labels["project"]: value for labels, value in answer}
+    [(_, total)] = instant(prometheus, expression("metastudio-overview", 1), at)
+    assert set(shares) == {f"many-{index}" for index in range(90, 100)} | {"others"}
+    assert sum(shares.values()) == pytest.approx(total)
+
+
+def expression(name, panel_id, ref="A", **values):
+    values = {"project": ".*", "business_type": ".*", "window": "this_month"} | values
+    [panel] = [panel for panel in DASHBOARDS[name]["panels"] if panel["id"] == panel_id]
+    [target] = [target for target in panel["targets"] if target["refId"] == ref]
+    return fill_in(target["expr"], values)
+
+
+def test_replicas_count_once(demo, prometheus):
+    names = "|".join(sdk.PROJECTS)
+    [(_, total)] = instant(prometheus, expression("metastudio-overview", 1, window="yesterday", project=f"({names})"))
+    text = requests.get(f"{demo[0]}/metrics").text
+    samples = re.findall(r'^metastudio_usage_minutes\{[^}]*window="yesterday"[^}]*\} (\S+)$', text, re.MULTILINE)
+    assert total == pytest.approx(sum(map(float, samples)))
+    assert total > 0
+
+
+def usage(prometheus, at, project, window, *values):
+    """The usage, summed here instead of by PromQL. If two exporters export a series, the greater value."""
+    types = "".join(f', {key}="{value}"' for key, value in zip(SELECTORS, values, strict=False) if value)
+    selected = f'metastudio_usage_minutes{{project="{project}", window="{window}"{types}}}'
+    most = {}
+    for labels, value in instant(prometheus, selected, at):
+        key = tuple(labels.get(key) for key in SELECTORS)
+        most[key] = max(most.get(key, 0), value)
+    return sum(most.values())
+
+
+@pytest.mark.parametrize("ref, kind", [("A", "budget"), ("B", "used"), ("C", "share")])
+def test_budgets_count_the_usage_that_they_select(prometheus, ref, kind):
+    at = time.time()
+    # The selected business type does not matter.
+    answer = instant(prometheus, expression("metastudio-overview", 12, ref, business_type="LIVE_2D"), at)
+    actual = {tuple(labels[name] for name in ("project", "window", *SELECTORS)): value for labels, value in answer}
+    assert len(actual) == len(answer) >= 100
+    actual = {budget: value for budget, value in actual.items() if not budget[0].startswith("many-")}
+    expected = {("nowhere", "this_month", "all", "all", "all"): 1} if kind == "budget" else {}
+    for budget, minutes in BUDGETS.items():
+        used = usage(prometheus, at, *budget)
+        named = tuple(selector or "all" for selector in budget)
+        expected[named] = {"budget": minutes, "used": used, "share": used / minutes}[kind]
+    assert actual == pytest.approx(expected)
+    if kind == "used":
+        assert actual["studio-prod", "today", "all", "PICTURE_2D", "all"] == 0
+
+
+def test_budgets_whose_forecast_exceeds_them_are_counted(prometheus):
+    at = time.time()
+    shares = [value for _, value in instant(prometheus, expression("metastudio-overview", 12, "E"), at)]
+    [(_, count)] = instant(prometheus, expression("metastudio-overview", 6), at)
+    # All budgets of the hundred projects are exceeded.
+    assert 100 <= count == sum(share > 1 for share in shares) < len(shares)
+
+
+def test_every_metric_exists(prometheus):
+    """Checked by name: some queries find 0 if the metric does not exist."""
+    queries = [target["expr"] for parameters in PANELS for target in parameters.values[1]["targets"]]
+    named = set(re.findall(r"\b(\w+)\{", " ".join(queries)))
+    assert "up" in named and "metastudio_usage_minutes" in named
+    assert named <= set(ask(prometheus, "label/__name__/values"))
+
+
+def test_the_forecast_is_proportional_and_limited_at_first(prometheus):
+    at = time.time()
+    answer = instant(prometheus, expression("metastudio-overview", 22, "F"), at)
+    forecast = {labels["project"]: value for labels, value in answer}
+    # One minute in the first minute is not 43200 in the month.
+    assert forecast["young"] == pytest.approx(30)
+    for project in sdk.PROJECTS:
+        names = [f"metastudio_window_{bound}_timestamp_seconds" for bound in ("start", "end")]
+        selected = f'{{project="{project}", window="this_month"}}'
+        start, end = (instant(prometheus, f"max({name}{selected})", at)[0][1] for name in names)
+        over = max((at - start) / (end - start), 1 / 30)
+        assert forecast[project] == pytest.approx(usage(prometheus, at, project, "this_month") / over)
+    # The forecast of a window that has ended is its usage.
+    of_yesterday = expression("metastudio-project", 5, project="studio-prod").replace("this_month", "yesterday")
+    [(_, ended)] = instant(prometheus, of_yesterday, at)
+    assert ended == pytest.approx(usage(prometheus, at, "studio-prod", "yesterday"))
+
+
+@pytest.mark.parametrize("hours", [8, 9, 13, 0, -5, -10], ids="UTC{:+d}".format)
+def test_a_day_is_drawn_at_its_own_date(prometheus, hours):
+    zone = timezone(timedelta(hours=hours))
+    midnight = datetime.now(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    start, end = midnight - timedelta(days=9), midnight - timedelta(days=5)
+    query = expression("metastudio-project", 22, project="past", business_type="VIDEO_2D")
+    bounds = {"start": start.timestamp(), "end": end.timestamp(), "step": "1d"}
+    [series] = ask(prometheus, "query_range", query=query, **bounds)["result"]
+    assert len(series["values"]) == 5
+    for at, value in series["values"]:
+        assert float(value) == datetime.fromtimestamp(at, zone).timetuple().tm_yday
