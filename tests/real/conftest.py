@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import pytest
 import requests
 
-from internet import Internet
+from cloud_proxy import CloudProxy
 
 BINARY = os.environ["METASTUDIO_EXPORTER"]
 # Seconds that a test waits for a program.
-PATIENCE = 60
+TIMEOUT = 60
 # The programs get none of this process' variables, above all no proxy.
 ENVIRONMENT = {"PATH": os.environ["PATH"], "TZ": "UTC"}
 ACCESS_KEY = "SIMULATEDACCESSKEY01"
@@ -59,13 +59,13 @@ class Running:
 
 
 def wait_for(condition, what):
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
         time.sleep(0.1)
-    raise AssertionError(f"waited {PATIENCE} s in vain for {what}")
+    raise AssertionError(f"waited {TIMEOUT} s in vain for {what}")
 
 
 def wait_until_ready(address):
@@ -104,9 +104,9 @@ def demo(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def internet(simulator, tmp_path_factory):
+def cloud_proxy(simulator, tmp_path_factory):
     """A proxy that leads every host of the cloud to the simulated cloud."""
-    return Internet(simulator, tmp_path_factory.mktemp("internet"))
+    return CloudProxy(simulator, tmp_path_factory.mktemp("cloud_proxy"))
 
 
 @pytest.fixture(scope="session")

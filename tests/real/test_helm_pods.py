@@ -24,6 +24,7 @@ from chart import (
     values_of,
     workload,
 )
+from cloud_proxy import self_signed
 from conftest import ACCESS_KEY, BINARY, ENVIRONMENT, SECRET_KEY, wait_for
 from kubelet import Pod
 from monitoring import promtool
@@ -36,9 +37,7 @@ CONFIGURED = [name for name in VALUES if name != "demo"]
 def secrets(tmp_path_factory):
     """The contents of the Secrets that the values name."""
     directory = tmp_path_factory.mktemp("certificate")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"
-    command += " -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE"
-    subprocess.run([*command.split(), "-keyout", "tls.key", "-out", "tls.crt"], cwd=directory, check=True)
+    self_signed(directory / "tls.crt", directory / "tls.key", "IP:127.0.0.1")
     hashed = subprocess.run(["htpasswd", "-nbBC", "4", "prometheus", "pw"], check=True, capture_output=True, text=True)
     name, hashed = hashed.stdout.strip().split(":")
     certificate = (directory / "tls.crt").read_text()
@@ -56,13 +55,13 @@ def secrets(tmp_path_factory):
 
 
 @pytest.fixture
-def pod_of(chart, secrets, internet, tmp_path):
+def pod_of(chart, secrets, cloud_proxy, tmp_path):
     """Makes a pod of the rendered chart: that of the exporter, or that of `helm test`."""
 
     def pod_of(values, name="pod-0", check=False):
         found = objects(chart, values)
         configmaps = {document["metadata"]["name"]: document["data"] for document in of_kind(found, "ConfigMap")}
-        configmaps["company-ca"] = {"ca.crt": internet.certificate.read_text()}
+        configmaps["company-ca"] = {"ca.crt": cloud_proxy.certificate.read_text()}
         [template] = of_kind(found, "Pod") if check else [workload(found)["spec"]["template"]]
         return Pod(tmp_path / f"{name}-{check}", template, configmaps, secrets, name)
 
@@ -106,8 +105,8 @@ def test_the_schema_has_the_sections_of_the_configuration(chart, pod_of):
     assert set(yaml.safe_load(printed.stdout)) == set(chart.schema["properties"]["config"]["properties"])
 
 
-def test_the_exporter_reads_its_keys_from_a_secret(pod_of, started, internet):
-    values, variables = values_of("secret"), internet.variables()
+def test_the_exporter_reads_its_keys_from_a_secret(pod_of, started, cloud_proxy):
+    values, variables = values_of("secret"), cloud_proxy.variables()
     # As `helm test` runs it.
     check = subprocess.run(pod_of(values, check=True).command(variables), capture_output=True, text=True)
     assert check.returncode == 0 and "studio-prod" in check.stdout and "FAIL" not in check.stdout, check.stdout
@@ -127,9 +126,9 @@ def test_the_demo_gets_ready(started):
     assert 'metastudio_up{project="campaign"} 1' in requests.get(f"http://127.0.0.1:{pod.port}/metrics").text
 
 
-def test_probes_need_no_user_but_scrapes_do(started, internet):
+def test_probes_need_no_user_but_scrapes_do(started, cloud_proxy):
     # The proxy in these values does not exist. Polls fail, and the liveness probe succeeds.
-    pod = started(values_of("everything") | {"shards": 1}, variables=internet.variables())
+    pod = started(values_of("everything") | {"shards": 1}, variables=cloud_proxy.variables())
     assert pod.probe("livenessProbe")
     url = f"https://127.0.0.1:{pod.port}/metrics"
     trusted = f"{pod.directory}/etc/metastudio-exporter-web/ca.crt"
@@ -145,11 +144,11 @@ def test_probes_only_connect_if_client_certificates_are_required(started):
         requests.get(f"https://127.0.0.1:{pod.port}/-/healthy", verify=trusted)
 
 
-def test_every_project_is_polled_by_one_shard(started, internet):
+def test_every_project_is_polled_by_one_shard(started, cloud_proxy):
     values = values_of("sharded")
     found = []
     for ordinal in range(values["shards"]):
-        pod = started(values, name=f"metastudio-exporter-{ordinal}", variables=internet.variables())
+        pod = started(values, name=f"metastudio-exporter-{ordinal}", variables=cloud_proxy.variables())
         wait_for(lambda: pod.probe("readinessProbe"), "the shard to be ready")
         metrics = requests.get(f"http://127.0.0.1:{pod.port}/metrics").text
         assert f'metastudio_exporter_shard_info{{shard="{ordinal}",shards="3"}} 1' in metrics

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
+from cloud_proxy import HOSTS, CloudProxy
 from conftest import ACCESS_KEY, BINARY, ENVIRONMENT, SECRET_KEY
-from internet import HOSTS, Internet
 
 CONFIG = "projects: [{name: a, region: cn-north-4, project_id: 5f0d1e2c3b4a59687786a5b4c3d2e101}]\n"
 
@@ -15,11 +15,11 @@ CONFIG = "projects: [{name: a, region: cn-north-4, project_id: 5f0d1e2c3b4a59687
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("version", ["TLSv1_1", "TLSv1_2", "TLSv1_3"])
 def test_tls_is_version_1_2_or_later(version, simulator, tmp_path):
-    internet = Internet(simulator, tmp_path)
-    internet.context.set_ciphers("ALL:@SECLEVEL=0")
-    internet.context.minimum_version = internet.context.maximum_version = ssl.TLSVersion[version]
+    cloud_proxy = CloudProxy(simulator, tmp_path)
+    cloud_proxy.context.set_ciphers("ALL:@SECLEVEL=0")
+    cloud_proxy.context.minimum_version = cloud_proxy.context.maximum_version = ssl.TLSVersion[version]
     # The proxy really speaks this version.
-    proxy = internet.variables()["HTTPS_PROXY"].removeprefix("http://")
+    proxy = cloud_proxy.variables()["HTTPS_PROXY"].removeprefix("http://")
     flag = "-" + version.lower().replace("tlsv", "tls").removesuffix("_0")
     command = ["openssl", "s_client", flag, "-cipher", "ALL:@SECLEVEL=0"]
     command += ["-proxy", proxy, "-connect", f"{HOSTS[0]}:443"]
@@ -31,7 +31,7 @@ def test_tls_is_version_1_2_or_later(version, simulator, tmp_path):
     keys = {"HUAWEICLOUD_SDK_AK": ACCESS_KEY, "HUAWEICLOUD_SDK_SK": SECRET_KEY}
     ran = subprocess.run(
         [BINARY, "check", "--online", "--config.file", config],
-        env=ENVIRONMENT | keys | internet.variables(),
+        env=ENVIRONMENT | keys | cloud_proxy.variables(),
         capture_output=True,
         text=True,
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from cloud_proxy import HOSTS
 from conftest import ACCESS_KEY, BINARY, ENVIRONMENT, LISTEN, SECRET_KEY, Running, wait_until_ready
-from internet import HOSTS
 
 PAGES = Path(__file__).parents[2] / "docs" / "run"
 KEYS = {"SDK_AK=…": f"SDK_AK={ACCESS_KEY}", "SDK_SK=…": f"SDK_SK={SECRET_KEY}"}
@@ -46,7 +46,7 @@ FILES = {
         ("iam-user", USER, {}, 0, HOSTS[:2]),
     ],
 )
-def test_a_page_works_as_written(page, filled_in, variables, configuration, hosts, simulator, internet, tmp_path):
+def test_a_page_works_as_written(page, filled_in, variables, configuration, hosts, simulator, cloud_proxy, tmp_path):
     text = (PAGES / f"{page}.md").read_text()
     for blank, value in filled_in.items():
         assert blank in text, blank
@@ -54,18 +54,18 @@ def test_a_page_works_as_written(page, filled_in, variables, configuration, host
     text = text.replace("SIMULATOR", simulator)
     write_files(tmp_path, re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[configuration])
     variables = {name: value.replace("SIMULATOR", simulator) for name, value in variables.items()}
-    environment = ENVIRONMENT | variables | internet.variables()
+    environment = ENVIRONMENT | variables | cloud_proxy.variables()
     environment["PATH"] = f"{tmp_path}/bin:{environment['PATH']}"
 
     script = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
     assert script.count("\nmetastudio-exporter\n") == 1
     before, after = script.split("\nmetastudio-exporter\n")
     assert "metastudio-exporter check --online" in before
-    del internet.connected[:]
+    del cloud_proxy.connected[:]
     metrics = run_exporter(tmp_path, run_commands(tmp_path, before, environment))
     assert 'metastudio_up{project="studio-prod"} 1' in metrics
     assert 'metastudio_usage_minutes{project="studio-prod"' in metrics
-    assert {target.removesuffix(":443") for target in internet.connected} == set(hosts)
+    assert {target.removesuffix(":443") for target in cloud_proxy.connected} == set(hosts)
 
     rotation = subprocess.run(["bash", "-c", f"set -eu\n{after}"], cwd=tmp_path, env=environment)
     assert rotation.returncode == 0

@@ -8,16 +8,22 @@ import threading
 HOSTS = [f"{service}.cn-north-4.myhuaweicloud.com" for service in ("metastudio", "iam", "sts")]
 
 
-class Internet:
+def self_signed(certificate, key, names):
+    """Writes the certificate and the key of a server with these subject alternative names."""
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"
+    # By default, openssl makes a CA certificate, which a server must not use.
+    extensions = ["-addext", f"subjectAltName={names}", "-addext", "basicConstraints=critical,CA:FALSE"]
+    command = [*command.split(), *extensions, "-keyout", key, "-out", certificate]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+class CloudProxy:
+    """`connected` are the hosts and ports that clients have asked for."""
+
     def __init__(self, simulator, directory):
         self.certificate = directory / "certificate.pem"
         key = directory / "key.pem"
-        names = ",".join(f"DNS:{host}" for host in HOSTS)
-        command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"
-        # By default, openssl makes a CA certificate, which a server must not use.
-        extensions = ["-addext", f"subjectAltName={names}", "-addext", "basicConstraints=critical,CA:FALSE"]
-        command = [*command.split(), *extensions, "-keyout", key, "-out", self.certificate]
-        subprocess.run(command, check=True, capture_output=True)
+        self_signed(self.certificate, key, ",".join(f"DNS:{host}" for host in HOSTS))
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(self.certificate, key)
         self.simulator = simulator.removeprefix("http://").split(":")
