@@ -87,7 +87,7 @@ impl World {
 
     /// How many requests there were to `iam` or `metadata`.
     fn asked(&self, place: &str) -> usize {
-        self.simulator.seen().iter().filter(|seen| seen.project_id == place).count()
+        self.simulator.seen().iter().filter(|seen| seen.recipient == place).count()
     }
 }
 

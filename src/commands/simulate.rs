@@ -9,7 +9,7 @@ use super::{print, serve::Signals};
 use crate::{
     cli::{PagingArg, Simulate},
     server,
-    simulator::{Options, Paging, Simulator, faults::Fault},
+    simulator::{Fault, Options, Paging, Simulator},
 };
 
 /// Serves until a signal; says on standard output how to be its client.

@@ -1,4 +1,4 @@
-//! ShowUsageData: parameters, buckets, pages.
+//! ShowUsageData: its parameters, buckets and pages (contract, 1).
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,22 +7,25 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::{
-    Paging,
-    faults::Kind,
-    history::{self, Project, USERS},
+    faults::FaultKind,
+    history::{self, SimulatedProject, USERS},
+    options::Paging,
 };
 
-/// The project id of the one path there is.
+/// The project id in the path of ShowUsageData; `None` for any other path.
 pub(super) fn project_id(path: &str) -> Option<&str> {
     path.strip_prefix("/v1/")?.strip_suffix("/data-analysis").filter(|id| !id.is_empty() && !id.contains('/'))
 }
 
-/// Answers a query, or says which parameter is wrong.
+/// The answer to a query.
+///
+/// # Errors
+/// The name of the first parameter that is not valid.
 pub(super) fn show_usage_data(
-    project: &Project,
+    project: &SimulatedProject,
     query: &str,
     paging: Paging,
-    fault: Option<Kind>,
+    fault: Option<FaultKind>,
 ) -> Result<Value, String> {
     let parameters: HashMap<String, String> = query
         .split('&')
@@ -44,39 +47,39 @@ pub(super) fn show_usage_data(
         return Err("end_time".to_owned());
     }
 
-    if fault == Some(Kind::EndlessPages) {
+    if fault == Some(FaultKind::EndlessPages) {
         return Ok(endless_page(limit, offset, start));
     }
-    let offset = if fault == Some(Kind::IgnoreOffset) { 0 } else { offset };
+    let offset = if fault == Some(FaultKind::IgnoreOffset) { 0 } else { offset };
     let mut buckets = buckets(project, &parameters, start, end);
-    if fault == Some(Kind::OddRows) {
+    if fault == Some(FaultKind::OddRows) {
         buckets.entry(start).or_default().extend(odd_rows());
     }
     Ok(page(buckets, paging, limit, offset))
 }
 
-/// Rows by the time at which their bucket begins.
+/// Rows by the start of their bucket.
 type Buckets = BTreeMap<DateTime<Utc>, Vec<Value>>;
 
-/// One bucket for each day in Beijing that has usage, cut off at the range's ends.
+/// One bucket for each day in Beijing time that has usage, clipped to the range.
 fn buckets(
-    project: &Project,
+    project: &SimulatedProject,
     parameters: &HashMap<String, String>,
     start: DateTime<Utc>,
     end: DateTime<Utc>,
 ) -> Buckets {
     let wants = |name: &str, value: &str| parameters.get(name).is_none_or(|wanted| wanted == value);
     let mut buckets = Buckets::new();
-    for habit in &project.habits {
-        let resource_type = habit.resource_type.unwrap_or_default();
+    for pattern in &project.usage {
+        let resource_type = pattern.resource_type.unwrap_or_default();
         if !wants("resource_type", resource_type)
-            || !wants("business_type", habit.business_type)
-            || !wants("unit", habit.unit)
+            || !wants("business_type", pattern.business_type)
+            || !wants("unit", pattern.unit)
         {
             continue;
         }
         let mut days: BTreeMap<DateTime<Utc>, (u64, i64)> = BTreeMap::new();
-        for event in history::events(&project.id, habit, start, end) {
+        for event in history::events(&project.id, pattern, start, end) {
             let user = USERS.get(usize::try_from(event.user).unwrap_or_default());
             if wants("user_id", user.unwrap_or(&"")) {
                 let (number, hundredths) = days.entry(day_of(event.at).max(start)).or_default();
@@ -86,12 +89,12 @@ fn buckets(
         }
         for (day, (number, hundredths)) in days {
             let mut row = json!({
-                "business_type": habit.business_type,
+                "business_type": pattern.business_type,
                 "number": number,
                 "usage": hundredths as f64 / 100.0,
-                "unit": habit.unit,
+                "unit": pattern.unit,
             });
-            if let (Some(resource_type), Some(row)) = (habit.resource_type, row.as_object_mut()) {
+            if let (Some(resource_type), Some(row)) = (pattern.resource_type, row.as_object_mut()) {
                 row.insert("resource_type".to_owned(), resource_type.into());
             }
             buckets.entry(day).or_default().push(row);
@@ -103,7 +106,7 @@ fn buckets(
 fn day_of(instant: DateTime<Utc>) -> DateTime<Utc> {
     let zone = history::beijing();
     let midnight = instant.with_timezone(&zone).date_naive().and_time(NaiveTime::MIN);
-    // A fixed offset has every midnight once.
+    // With a fixed offset, every local time exists exactly once.
     zone.from_local_datetime(&midnight).earliest().map_or(instant, |local| local.to_utc())
 }
 
@@ -126,7 +129,7 @@ fn page(buckets: Buckets, paging: Paging, limit: usize, offset: usize) -> Value 
     json!({"count": count, "time_list": list})
 }
 
-/// Rows that are valid JSON, and not to be added to the minutes.
+/// Rows that are valid JSON, but not minutes to add up.
 fn odd_rows() -> [Value; 3] {
     [
         json!({"business_type": "FLEXUS_2D", "sub_resource_type": "part", "is_sub_resource": true, "usage": 9.9, "unit": "MIN"}),
@@ -135,7 +138,7 @@ fn odd_rows() -> [Value; 3] {
     ]
 }
 
-/// A page full of rows that were never there before.
+/// A full page of rows that no other page has.
 fn endless_page(limit: usize, offset: usize, start: DateTime<Utc>) -> Value {
     let time = |index: usize| {
         let time = start.checked_sub_days(Days::new((offset + index) as u64)).unwrap_or(start);

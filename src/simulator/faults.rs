@@ -1,62 +1,62 @@
-//! What can go wrong, on demand.
+//! Faults that a simulated cloud produces on demand.
 
 use std::str::FromStr;
 
-/// A fault and whom it strikes.
+/// A fault, and the requests that it applies to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What goes wrong.
-    pub kind: Kind,
-    /// Only for the project of this name or id.
+    /// The fault.
+    pub kind: FaultKind,
+    /// Match only requests to this recipient: the name or id of a project, or a service such as `iam`.
     pub project: Option<String>,
-    /// Only so often.
+    /// Apply to this many requests, then no more.
     pub times: Option<u64>,
-    /// Only after so many requests it would have struck.
+    /// Leave out this many matching requests first.
     pub after: u64,
 }
 
-/// What goes wrong.
+/// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// 429, with `Retry-After` where seconds are given.
+pub enum FaultKind {
+    /// 429, with or without the header `Retry-After`.
     Throttle {
-        /// Seconds.
+        /// In seconds.
         retry_after: Option<u64>,
     },
     /// 500.
     ServerError,
     /// 403.
     Forbidden,
-    /// No answer ever.
+    /// No answer is ever sent.
     Hang,
-    /// The connection is closed in place of an answer.
+    /// The connection is closed without an answer.
     Disconnect,
-    /// The connection is closed in the middle of the body.
+    /// The connection is closed after half of the body.
     Truncate,
-    /// 200 and a page of HTML.
+    /// 200 and an HTML page.
     Html,
-    /// 200 and no body.
+    /// 200 and an empty body.
     Empty,
     /// 302.
     Redirect,
-    /// Every page is full of new rows.
+    /// Every page is full, without an end.
     EndlessPages,
-    /// The offset is ignored: every page is the first.
+    /// The offset is ignored: every page is the first one.
     IgnoreOffset,
-    /// Besides the true rows: a bundle's part, a unit that is not a time, values that cannot be read.
+    /// Additional rows: a part of a bundle, a unit that is not a time, and values that cannot be parsed.
     OddRows,
-    /// 401, with a message that repeats the request as it came, keys and all (contract, 2.1).
+    /// 401, with a message that repeats the request, including its keys (contract, 2.1).
     Echo,
 }
 
 impl Fault {
-    /// How a fault is written.
-    pub const SYNTAX: &'static str = "KIND[:project=NAME][,times=N][,after=N][,retry_after=SECONDS], where KIND is one of \
+    /// The syntax of a fault.
+    const SYNTAX: &'static str = "KIND[:project=NAME][,times=N][,after=N][,retry_after=SECONDS], where KIND is one of \
         throttle, server-error, forbidden, hang, disconnect, truncate, html, empty, redirect, endless-pages, ignore-offset, odd-rows, echo";
 }
 
-impl From<Kind> for Fault {
-    fn from(kind: Kind) -> Self {
+impl From<FaultKind> for Fault {
+    fn from(kind: FaultKind) -> Self {
         Fault { kind, project: None, times: None, after: 0 }
     }
 }
@@ -78,19 +78,19 @@ impl FromStr for Fault {
             }
         }
         let kind = match kind {
-            "throttle" => Kind::Throttle { retry_after },
-            "server-error" => Kind::ServerError,
-            "forbidden" => Kind::Forbidden,
-            "hang" => Kind::Hang,
-            "disconnect" => Kind::Disconnect,
-            "truncate" => Kind::Truncate,
-            "html" => Kind::Html,
-            "empty" => Kind::Empty,
-            "redirect" => Kind::Redirect,
-            "endless-pages" => Kind::EndlessPages,
-            "ignore-offset" => Kind::IgnoreOffset,
-            "odd-rows" => Kind::OddRows,
-            "echo" => Kind::Echo,
+            "throttle" => FaultKind::Throttle { retry_after },
+            "server-error" => FaultKind::ServerError,
+            "forbidden" => FaultKind::Forbidden,
+            "hang" => FaultKind::Hang,
+            "disconnect" => FaultKind::Disconnect,
+            "truncate" => FaultKind::Truncate,
+            "html" => FaultKind::Html,
+            "empty" => FaultKind::Empty,
+            "redirect" => FaultKind::Redirect,
+            "endless-pages" => FaultKind::EndlessPages,
+            "ignore-offset" => FaultKind::IgnoreOffset,
+            "odd-rows" => FaultKind::OddRows,
+            "echo" => FaultKind::Echo,
             _ => return Err(format!("unknown fault {kind:?}; expected {}", Fault::SYNTAX)),
         };
         Ok(Fault { kind, project, times, after })
@@ -103,9 +103,9 @@ mod tests {
 
     #[test]
     fn faults_are_read() {
-        assert_eq!("hang".parse(), Ok(Fault::from(Kind::Hang)));
+        assert_eq!("hang".parse(), Ok(Fault::from(FaultKind::Hang)));
         let fault = Fault {
-            kind: Kind::Throttle { retry_after: Some(7) },
+            kind: FaultKind::Throttle { retry_after: Some(7) },
             project: Some("campaign".to_owned()),
             times: Some(2),
             after: 3,

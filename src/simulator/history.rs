@@ -1,160 +1,169 @@
-//! A plausible past: who used what, when. The same at every call, for every instant since 1970.
+//! The simulated usage: reproducible events for any time since 1970.
 //!
-//! Each hour of each kind of usage has its own events, drawn from a generator that is seeded with the project, the
-//! kind and the hour. So any range of time is answered without storing anything, and ranges that follow on each
-//! other add up.
+//! The events of an hour come from a random generator that is seeded with the project, the usage pattern and the hour.
+//! Therefore nothing is stored, every call returns the same events, and the sums of adjacent ranges add up.
 
 use chrono::{DateTime, Datelike, Duration, FixedOffset, Timelike, Utc};
 use sha2::{Digest, Sha256};
 
 /// A project of the simulated cloud.
 #[derive(Clone, Debug)]
-pub struct Project {
-    /// Its name: what the demo's configuration calls it.
+pub struct SimulatedProject {
+    /// The name in the configuration of the demo.
     pub name: &'static str,
-    /// Its id.
+    /// The project id.
     pub id: String,
-    /// What it uses.
-    pub habits: Vec<Habit>,
+    /// What the project uses.
+    pub usage: Vec<UsagePattern>,
 }
 
-/// A kind of usage and how much there is of it.
+/// A type of usage, and how much of it there is.
 #[derive(Clone, Copy, Debug)]
-pub struct Habit {
-    /// `resource_type`; none for livestreams.
+pub struct UsagePattern {
+    /// `resource_type`; `None` for livestreams.
     pub resource_type: Option<&'static str>,
     /// `business_type`.
     pub business_type: &'static str,
     /// `MIN` or `HOUR`.
     pub unit: &'static str,
     /// Videos or live sessions in a busy hour.
-    pub events_an_hour: f64,
-    /// Hundredths of the unit that one takes on average.
+    pub events_per_hour: f64,
+    /// Average usage of an event, in hundredths of the unit.
     pub hundredths: i64,
-    /// How a day and a month go.
-    pub rhythm: Rhythm,
+    /// When the events happen.
+    pub activity: Activity,
 }
 
-/// When a project is busy.
+/// How usage is spread over days and months.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rhythm {
-    /// Working hours on working days, little else.
-    Office,
-    /// Evenings, and more at weekends.
-    Evening,
-    /// Like the office, and more every day of the month.
+pub enum Activity {
+    /// Mostly working hours on working days.
+    OfficeHours,
+    /// Mostly evenings, and more at weekends.
+    Evenings,
+    /// Every day of the month more than the day before.
     Growing,
 }
 
 /// One video or live session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// When it was metered.
+    /// The time of metering.
     pub at: DateTime<Utc>,
-    /// How much it took, in hundredths of the unit.
+    /// The usage, in hundredths of the unit.
     pub hundredths: i64,
-    /// Which of the project's sub-account users it was for.
+    /// The sub-account user: an index of [`USERS`].
     pub user: u64,
 }
 
 /// The sub-account users of every project.
 pub const USERS: [&str; 3] = ["user-a", "user-b", "user-c"];
 
-/// The projects that exist unless others are asked for: a steady studio, a shop that streams in the evening, and a
-/// campaign that uses more every day and exceeds 6,000 minutes before each month ends.
-pub fn projects() -> Vec<Project> {
-    let video = |events_an_hour, hundredths, rhythm| Habit {
+/// The default projects: a steady studio, a shop that streams in the evening, and a campaign that uses more every day and
+/// exceeds 6,000 minutes before the end of each month.
+pub fn projects() -> Vec<SimulatedProject> {
+    let video = |events_per_hour, hundredths, activity| UsagePattern {
         resource_type: Some("video_time_2d_model"),
         business_type: "VIDEO_2D",
         unit: "MIN",
-        events_an_hour,
+        events_per_hour,
         hundredths,
-        rhythm,
+        activity,
     };
-    let flexus = |events_an_hour, hundredths, rhythm| Habit {
+    let flexus = |events_per_hour, hundredths, activity| UsagePattern {
         resource_type: Some("video_time_flexus_2d_model"),
-        ..video(events_an_hour, hundredths, rhythm)
+        ..video(events_per_hour, hundredths, activity)
     };
-    let live = |events_an_hour, hundredths, rhythm| Habit {
+    let live = |events_per_hour, hundredths, activity| UsagePattern {
         resource_type: None,
         business_type: "LIVE_2D",
         unit: "HOUR",
-        ..video(events_an_hour, hundredths, rhythm)
+        ..video(events_per_hour, hundredths, activity)
     };
-    let project = |name, id: &str, habits: &[Habit]| Project { name, id: id.to_owned(), habits: habits.to_vec() };
+    let project =
+        |name, id: &str, usage: &[UsagePattern]| SimulatedProject { name, id: id.to_owned(), usage: usage.to_vec() };
     vec![
         project(
             "studio-prod",
             "5f0d1e2c3b4a59687786a5b4c3d2e101",
-            &[video(3.0, 420, Rhythm::Office), flexus(1.2, 185, Rhythm::Office), live(0.05, 150, Rhythm::Office)],
+            &[
+                video(3.0, 420, Activity::OfficeHours),
+                flexus(1.2, 185, Activity::OfficeHours),
+                live(0.05, 150, Activity::OfficeHours),
+            ],
         ),
         project(
             "live-commerce",
             "5f0d1e2c3b4a59687786a5b4c3d2e102",
-            &[live(0.6, 225, Rhythm::Evening), video(0.8, 310, Rhythm::Office)],
+            &[live(0.6, 225, Activity::Evenings), video(0.8, 310, Activity::OfficeHours)],
         ),
-        project("campaign", "5f0d1e2c3b4a59687786a5b4c3d2e103", &[video(2.6, 640, Rhythm::Growing)]),
+        project("campaign", "5f0d1e2c3b4a59687786a5b4c3d2e103", &[video(2.6, 640, Activity::Growing)]),
     ]
 }
 
-impl Rhythm {
-    /// How busy an hour is, where 1 is a busy one.
+impl Activity {
+    /// The activity of an hour, relative to a busy one.
     fn factor(self, hour: DateTime<FixedOffset>) -> f64 {
         let is_weekend = hour.weekday().num_days_from_monday() >= 5;
         match (self, hour.hour()) {
-            (Rhythm::Evening, 19..=23) if is_weekend => 1.6,
-            (Rhythm::Evening, 19..=23) => 1.0,
-            (Rhythm::Evening, _) => 0.1,
-            (Rhythm::Growing, clock) => {
+            (Activity::Evenings, 19..=23) if is_weekend => 1.6,
+            (Activity::Evenings, 19..=23) => 1.0,
+            (Activity::Evenings, _) => 0.1,
+            (Activity::Growing, clock) => {
                 let day = f64::from(hour.day());
                 let busy = if (8..22).contains(&clock) { 1.0 } else { 0.15 };
                 busy * day / 15.0
             }
-            (Rhythm::Office, 9..=18) if !is_weekend => 1.0,
-            (Rhythm::Office, _) => 0.08,
+            (Activity::OfficeHours, 9..=18) if !is_weekend => 1.0,
+            (Activity::OfficeHours, _) => 0.08,
         }
     }
 }
 
-/// The events of a habit from `start` to before `end`, in order.
-pub fn events(project: &str, habit: &Habit, start: DateTime<Utc>, end: DateTime<Utc>) -> impl Iterator<Item = Event> {
+/// The events of the interval `[start, end)`, in order.
+pub fn events(
+    project: &str,
+    pattern: &UsagePattern,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+) -> impl Iterator<Item = Event> {
     let first = start.timestamp().div_euclid(3600);
     let last = (end.timestamp() - 1).div_euclid(3600);
     (first..=last)
-        .flat_map(move |hour| of_hour(project, habit, hour))
+        .flat_map(move |hour| events_of_hour(project, pattern, hour))
         .filter(move |event| start <= event.at && event.at < end)
 }
 
-/// The events of one hour since 1970.
-fn of_hour(project: &str, habit: &Habit, hour: i64) -> Vec<Event> {
+/// The events of one hour, counted from 1970.
+fn events_of_hour(project: &str, pattern: &UsagePattern, hour: i64) -> Vec<Event> {
     let Some(begin) = DateTime::from_timestamp(hour * 3600, 0) else { return Vec::new() };
-    let mut draw = Draw::seeded(&format!("{project} {:?} {} {hour}", habit.resource_type, habit.business_type));
-    let expected = habit.events_an_hour * habit.rhythm.factor(begin.with_timezone(&beijing()));
-    let count = (expected + draw.unit()) as u64;
+    let mut random =
+        SplitMix64::seeded(&format!("{project} {:?} {} {hour}", pattern.resource_type, pattern.business_type));
+    let expected = pattern.events_per_hour * pattern.activity.factor(begin.with_timezone(&beijing()));
+    let count = (expected + random.unit()) as u64;
     let mut events: Vec<Event> = (0..count)
         .map(|_| Event {
-            at: begin + Duration::seconds((draw.unit() * 3600.0) as i64),
-            hundredths: (habit.hundredths as f64 * (0.5 + draw.unit())) as i64,
-            user: draw.next() % USERS.len() as u64,
+            at: begin + Duration::seconds((random.unit() * 3600.0) as i64),
+            hundredths: (pattern.hundredths as f64 * (0.5 + random.unit())) as i64,
+            user: random.next() % USERS.len() as u64,
         })
         .collect();
     events.sort_by_key(|event| event.at);
     events
 }
 
-/// The zone in which the simulated users live and in which days are bucketed.
-pub fn beijing() -> FixedOffset {
-    // Eight hours are in range.
+/// The time zone of the simulated users and of the daily buckets.
+pub(super) fn beijing() -> FixedOffset {
     FixedOffset::east_opt(8 * 3600).unwrap_or_else(|| chrono::Offset::fix(&Utc))
 }
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): small, and the same on every machine.
-struct Draw(u64);
+struct SplitMix64(u64);
 
-impl Draw {
+impl SplitMix64 {
     fn seeded(seed: &str) -> Self {
         let digest = Sha256::digest(seed);
-        Draw(digest.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte)))
+        SplitMix64(digest.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte)))
     }
 
     fn next(&mut self) -> u64 {
@@ -165,7 +174,7 @@ impl Draw {
         z ^ (z >> 31)
     }
 
-    /// From 0 to before 1.
+    /// A number in `[0, 1)`.
     fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
@@ -179,9 +188,9 @@ mod tests {
         DateTime::parse_from_rfc3339(text).unwrap().to_utc()
     }
 
-    fn hundredths(project: &Project, start: &str, end: &str) -> i64 {
-        let habits = project.habits.iter();
-        habits.flat_map(|habit| events(&project.id, habit, at(start), at(end))).map(|event| event.hundredths).sum()
+    fn hundredths(project: &SimulatedProject, start: &str, end: &str) -> i64 {
+        let events = project.usage.iter().flat_map(|pattern| events(&project.id, pattern, at(start), at(end)));
+        events.map(|event| event.hundredths).sum()
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! What gives credentials: IAM's tokens for users, and temporary keys: of the metadata service for instances, of STS for
-//! the tokens of a provider, of a node's agent for pods.
+//! The services that issue credentials. IAM issues tokens to users. The metadata service, STS and the node agent issue
+//! temporary keys to instances, to holders of an OpenID Connect token, and to pods.
 //!
-//! Shapes as in the contract, sections 5 to 7.
+//! The formats are those of the contract, sections 5 to 7.
 
 use std::collections::HashMap;
 
@@ -9,50 +9,49 @@ use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use super::history::Project;
+use super::history::SimulatedProject;
 
-/// The user that exists.
+/// An IAM user.
 #[derive(Clone, Debug)]
 pub struct User {
-    /// The account's name.
+    /// The name of the account.
     pub domain: String,
-    /// Its name.
+    /// The name of the user.
     pub name: String,
-    /// Its password.
+    /// The password of the user.
     pub password: String,
 }
 
-/// What has been issued.
+/// The tokens and temporary keys that were issued.
 #[derive(Debug, Default)]
-pub(super) struct Issued {
-    /// The project of each token.
+pub(super) struct IssuedCredentials {
+    /// The project id of each token.
     tokens: HashMap<String, String>,
     /// Secret key and security token of each access key.
     keys: HashMap<String, (String, String)>,
 }
 
-/// The region of all projects, and so the name of the default one.
-pub const REGION: &str = "cn-north-4";
-/// The token of an OpenID Connect provider that STS trusts.
+/// The region of all projects, and therefore the name of its default project.
+const REGION: &str = "cn-north-4";
+/// An OpenID Connect token that STS accepts.
 pub const ID_TOKEN: &str = "simulated-id-token";
-/// The token of a service account that is associated with an agency.
+/// The token of a service account with an agency.
 pub const POD_TOKEN: &str = "simulated-pod-token";
-/// The header that a metadata client must send back.
+/// The token that each request to the metadata service must carry.
 pub(super) const METADATA_TOKEN: &str = "simulated-metadata-token";
 
-/// Temporary keys.
-struct Keys {
+struct TemporaryKeys {
     access: String,
     secret: String,
     token: String,
     expires: String,
 }
 
-/// An answer: the status and the body.
+/// Status and body.
 type Answer = (StatusCode, Value);
 
-impl Issued {
-    /// The project that a token was issued for.
+impl IssuedCredentials {
+    /// The project id that a token was issued for.
     pub fn project_of(&self, token: &str) -> Option<&str> {
         self.tokens.get(token).map(String::as_str)
     }
@@ -62,7 +61,7 @@ impl Issued {
         self.keys.get(access_key)
     }
 
-    /// `POST /v3/auth/tokens`: the status, the token, and the body.
+    /// `POST /v3/auth/tokens`: status, token and body.
     pub fn token(
         &mut self,
         user: &User,
@@ -104,7 +103,7 @@ impl Issued {
 
     /// `GET /openstack/latest/securitykey`.
     pub fn security_key(&mut self, now: DateTime<Utc>, lifetime: Duration) -> Value {
-        let Keys { access, secret, token, expires } = self.keys(now, lifetime);
+        let TemporaryKeys { access, secret, token, expires } = self.keys(now, lifetime);
         json!({"credential": {"access": access, "secret": secret, "securitytoken": token, "expires_at": expires}})
     }
 
@@ -120,7 +119,7 @@ impl Issued {
             return refusal(StatusCode::FORBIDDEN, "the id token is not trusted or has expired");
         }
         let asked = request.get("duration_seconds").and_then(Value::as_i64).map_or(lifetime, Duration::seconds);
-        let Keys { access, secret, token, expires } = self.keys(now, asked.min(lifetime));
+        let TemporaryKeys { access, secret, token, expires } = self.keys(now, asked.min(lifetime));
         let body = json!({
             "credentials": {
                 "access_key_id": access,
@@ -134,12 +133,12 @@ impl Issued {
         (StatusCode::OK, body)
     }
 
-    /// What a node's agent answers, in CCE's spelling.
+    /// The answer of the node agent, with the spelling of CCE.
     pub fn pod_identity(&mut self, authorization: Option<&[u8]>, now: DateTime<Utc>, lifetime: Duration) -> Answer {
         if authorization != Some(POD_TOKEN.as_bytes()) {
             return refusal(StatusCode::UNAUTHORIZED, "the service account is not associated with an agency");
         }
-        let Keys { access, secret, token, expires } = self.keys(now, lifetime);
+        let TemporaryKeys { access, secret, token, expires } = self.keys(now, lifetime);
         let body = json!({"credentials": {
             "accessKeyId": access,
             "secretAccessKey": secret,
@@ -149,19 +148,19 @@ impl Issued {
         (StatusCode::OK, body)
     }
 
-    fn keys(&mut self, now: DateTime<Utc>, lifetime: Duration) -> Keys {
+    fn keys(&mut self, now: DateTime<Utc>, lifetime: Duration) -> TemporaryKeys {
         let number = self.keys.len() + 1;
         let (access, secret) = (format!("HSTSIMULATED{number}"), format!("temporary-secret-{number}"));
         let token = format!("temporary-token-{number}==");
         self.keys.insert(access.clone(), (secret.clone(), token.clone()));
-        // With a fraction: without one, the SDK fails.
+        // The SDK cannot parse a time without a fraction.
         let expires = (now + lifetime).to_rfc3339_opts(SecondsFormat::Micros, true);
-        Keys { access, secret, token, expires }
+        TemporaryKeys { access, secret, token, expires }
     }
 }
 
-/// `GET /v3/projects`: the projects of this name; all are in one region, and the first is the default one there.
-pub(super) fn projects(projects: &[Project], name: Option<&str>) -> Value {
+/// `GET /v3/projects`: the projects, or only those with this name. The first is the default project of the region.
+pub(super) fn projects(projects: &[SimulatedProject], name: Option<&str>) -> Value {
     let named = projects.iter().enumerate().map(|(index, project)| {
         let own = if index == 0 { REGION.to_owned() } else { format!("{REGION}_{}", project.name) };
         (own, &project.id)

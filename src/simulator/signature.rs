@@ -1,5 +1,4 @@
-//! Checks a signature as the gateway does: from the request as it arrived, by the steps of the signing guide
-//! (contract, section 3).
+//! Checks the signature of a request, by the steps of the signing guide (contract, section 3).
 
 use std::collections::BTreeMap;
 
@@ -9,22 +8,22 @@ use hyper::Request;
 use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 
-/// The gateway's tolerance for clocks.
+/// How far the clocks of client and gateway may differ.
 const TOLERANCE_MINUTES: i64 = 15;
 
-/// The three parts of the header `Authorization`.
+/// The header `Authorization`.
 struct Authorization {
     access_key: String,
     signed_headers: Vec<String>,
     signature: Vec<u8>,
 }
 
-/// The access key that a request names.
+/// The access key of a signed request.
 pub(super) fn access_key<B>(request: &Request<B>) -> Option<String> {
     Some(parse(request)?.access_key)
 }
 
-/// Whether a request is signed with this secret key, and carries this security token.
+/// Checks that a request is signed with this secret key, and carries this security token.
 pub(super) fn verify<B>(
     request: &Request<B>,
     secret_key: &str,
@@ -64,7 +63,7 @@ pub(super) fn verify<B>(
     canonical.push('\n');
     canonical.push_str(&authorization.signed_headers.join(";"));
     canonical.push('\n');
-    // GET has no body: the digest of nothing.
+    // The digest of an empty body: only GET requests are signed.
     canonical.push_str("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 
     let digest: String = Sha256::digest(canonical.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();

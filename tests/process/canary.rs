@@ -7,10 +7,7 @@ use chrono::Utc;
 use metastudio_exporter::{
     config::{Environment, Shard, load},
     polling::Fleet,
-    simulator::{
-        Options,
-        identity::{ID_TOKEN, POD_TOKEN, User},
-    },
+    simulator::{ID_TOKEN, Options, POD_TOKEN, User},
 };
 use tempfile::TempDir;
 

@@ -58,7 +58,7 @@ async fn throttled_with_retry_after_waits_that_long() {
     assert_succeeded(&ended, 1.0);
     let seen = cloud.simulator.seen();
     assert!(seen[1].at - seen[0].at >= Duration::from_secs(3));
-    assert!(seen[0].signed.is_some() && seen[0].signed != seen[1].signed, "each attempt is signed afresh");
+    assert!(seen[0].signed_at.is_some() && seen[0].signed_at != seen[1].signed_at, "each attempt is signed afresh");
 }
 
 #[tokio::test]

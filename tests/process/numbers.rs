@@ -19,20 +19,20 @@ type Records = BTreeMap<String, (i64, u64)>;
 fn records(windows: &[&str], user: Option<&str>, at: chrono::DateTime<Utc>) -> Records {
     let mut records = Records::new();
     for project in history::projects() {
-        for habit in &project.habits {
+        for pattern in &project.usage {
             for name in windows {
                 let window: Window = name.parse().unwrap();
                 let bounds = window.bounds(at, &Zone::shanghai()).elapsed(at);
                 let series = format!(
                     "{{project=\"{}\",window=\"{name}\",resource_type=\"{}\",business_type=\"{}\"",
                     project.name,
-                    habit.resource_type.unwrap_or_default(),
-                    habit.business_type
+                    pattern.resource_type.unwrap_or_default(),
+                    pattern.business_type
                 );
                 let (sum, count) = records.entry(series).or_default();
-                for event in history::events(&project.id, habit, bounds.start, bounds.end) {
+                for event in history::events(&project.id, pattern, bounds.start, bounds.end) {
                     if user.is_none_or(|user| user == USERS[event.user as usize]) {
-                        *sum += event.hundredths * if habit.unit == "HOUR" { 60 } else { 1 };
+                        *sum += event.hundredths * if pattern.unit == "HOUR" { 60 } else { 1 };
                         *count += 1;
                     }
                 }

@@ -237,7 +237,7 @@ async fn online_no_key_is_tried_twice() {
         let seen = cloud.simulator.seen().split_off(before);
         let refused: Vec<_> = seen.iter().filter(|seen| seen.status == Some(401)).collect();
         assert_eq!(refused.len(), 1, "{refused:?}");
-        assert!(place.is_empty() || refused[0].project_id == place, "{refused:?}");
+        assert!(place.is_empty() || refused[0].recipient == place, "{refused:?}");
     }
 }
 

@@ -25,7 +25,7 @@ const HASH: &str = "metastudio_exporter_config_hash";
 fn requests(cloud: &Cloud, name: &str) -> usize {
     let projects = &cloud.simulator.options().projects;
     let id = &projects.iter().find(|project| project.name == name).unwrap().id;
-    cloud.simulator.seen().iter().filter(|seen| seen.project_id == *id).count()
+    cloud.simulator.seen().iter().filter(|seen| seen.recipient == *id).count()
 }
 
 fn polls(metrics: &str, project: &str) -> Option<f64> {

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use metastudio_exporter::simulator::{Options, Simulator, faults::Fault};
+use metastudio_exporter::simulator::{Fault, Options, Simulator};
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 

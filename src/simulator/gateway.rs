@@ -1,0 +1,253 @@
+//! The API gateway of the simulated cloud: applies the faults, checks tokens and signatures, and finds the service.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hyper::{
+    Method, Request, StatusCode,
+    header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER},
+};
+use tokio::time::Instant;
+
+use super::{
+    api,
+    faults::FaultKind,
+    identity::{self, IssuedCredentials},
+    options::Options,
+    reply::Reply,
+    signature,
+};
+
+/// Consecutive failures that lock a key, and how long it stays locked (contract, 2.3, the stricter reading).
+const FAILURES_TO_LOCK: u32 = 5;
+const LOCKED_FOR: Duration = Duration::from_secs(5 * 60);
+
+/// The path of the node agent that gives credentials to pods. In a real cluster, the platform tells it to the pods.
+const POD_IDENTITY_PATH: &str = "/v1/pod-identity";
+
+#[derive(Debug)]
+pub(super) struct Gateway {
+    options: Options,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// How many requests each fault has matched, in the order of the options.
+    matched: Vec<u64>,
+    /// By access key.
+    failures: HashMap<String, Failures>,
+    issued: IssuedCredentials,
+}
+
+#[derive(Debug, Default)]
+struct Failures {
+    consecutive: u32,
+    locked_until: Option<Instant>,
+}
+
+/// The name for the recipient of a request: a project id, or `iam`, `sts`, `metadata` or `pod-identity`.
+pub(super) fn recipient(path: &str) -> &str {
+    match path {
+        "/v3/auth/tokens" | "/v3/projects" => "iam",
+        "/v5/agencies/assume-with-oidc" => "sts",
+        POD_IDENTITY_PATH => "pod-identity",
+        "/meta-data/latest/api/token" | "/openstack/latest/securitykey" => "metadata",
+        _ => api::project_id(path).unwrap_or_default(),
+    }
+}
+
+impl Gateway {
+    pub fn new(options: Options) -> Self {
+        let state = Mutex::new(State { matched: vec![0; options.faults.len()], ..State::default() });
+        Gateway { options, state }
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn reply(&self, request: &Request<Bytes>) -> Reply {
+        let recipient = recipient(request.uri().path());
+        let fault = self.next_fault(recipient);
+        fault
+            .and_then(|fault| fault_reply(fault, request))
+            .or_else(|| self.identity_services(request))
+            .unwrap_or_else(|| self.usage_data(request, recipient, fault))
+    }
+
+    /// The first fault that applies to this request.
+    fn next_fault(&self, recipient: &str) -> Option<FaultKind> {
+        let project = self.options.projects.iter().find(|project| project.id == recipient);
+        let name = project.map(|project| project.name);
+        let mut state = self.lock();
+        for (fault, matched) in self.options.faults.iter().zip(&mut state.matched) {
+            if fault.project.as_deref().is_none_or(|wanted| wanted == recipient || Some(wanted) == name) {
+                let before = *matched;
+                *matched += 1;
+                if before >= fault.after && fault.times.is_none_or(|times| before < fault.after + times) {
+                    return Some(fault.kind);
+                }
+            }
+        }
+        None
+    }
+
+    /// ShowUsageData.
+    fn usage_data(&self, request: &Request<Bytes>, project_id: &str, fault: Option<FaultKind>) -> Reply {
+        if request.method() != Method::GET || api::project_id(request.uri().path()).is_none() {
+            let message = "The API does not exist or has not been published.";
+            return Reply::error(StatusCode::NOT_FOUND, "APIGW.0101", message);
+        }
+        if let Err(reason) = self.authenticate(request) {
+            return Reply::error(StatusCode::UNAUTHORIZED, "APIGW.0301", &reason);
+        }
+        let token = request.headers().get("x-auth-token").and_then(|token| token.to_str().ok());
+        let is_foreign = token.is_some_and(|token| {
+            self.lock().issued.project_of(token).is_some_and(|issued_for| issued_for != project_id)
+        });
+        let Some(project) = self.options.projects.iter().find(|project| project.id == project_id && !is_foreign) else {
+            let message = "urlTenantId is not equal tokenTenantId";
+            return Reply::error(StatusCode::BAD_REQUEST, "MSS.00010009", message);
+        };
+        let query = request.uri().query().unwrap_or_default();
+        match api::show_usage_data(project, query, self.options.paging, fault) {
+            Ok(answer) => {
+                let reply = Reply::json(StatusCode::OK, &answer);
+                if fault == Some(FaultKind::Truncate) { reply.truncated() } else { reply }
+            }
+            Err(name) => Reply::error(StatusCode::BAD_REQUEST, "MSS.00000003", &format!("Invalid parameter: {name}")),
+        }
+    }
+
+    /// IAM, STS, the metadata service and the node agent.
+    fn identity_services(&self, request: &Request<Bytes>) -> Option<Reply> {
+        let now = (self.options.clock)();
+        let lifetime = chrono::Duration::from_std(self.options.lifetime).unwrap_or_default();
+        let header = |name| request.headers().get(name).map(HeaderValue::as_bytes);
+        let reply = match (request.method(), request.uri().path()) {
+            (&Method::POST, "/v3/auth/tokens") => {
+                let default_project = self.options.projects.first().map_or("", |project| &project.id);
+                let user = &self.options.user;
+                let answer = self.lock().issued.token(user, default_project, request.body(), now, lifetime);
+                let (status, token, body) = answer;
+                let reply = Reply::json(status, &body);
+                match token {
+                    Some(token) => reply.with_header(HeaderName::from_static("x-subject-token"), &token),
+                    None => reply,
+                }
+            }
+            (&Method::GET, "/v3/projects") => match self.authenticate(request) {
+                Ok(()) => {
+                    let name = request.uri().query().and_then(|query| query.strip_prefix("name="));
+                    Reply::json(StatusCode::OK, &identity::projects(&self.options.projects, name))
+                }
+                Err(reason) => Reply::error(StatusCode::UNAUTHORIZED, "APIGW.0301", &reason),
+            },
+            (&Method::POST, "/v5/agencies/assume-with-oidc") => {
+                let (status, body) = self.lock().issued.assume_with_oidc(request.body(), now, lifetime);
+                Reply::json(status, &body)
+            }
+            (&Method::POST, POD_IDENTITY_PATH) => {
+                let (status, body) = self.lock().issued.pod_identity(header("authorization"), now, lifetime);
+                Reply::json(status, &body)
+            }
+            (&Method::PUT, "/meta-data/latest/api/token") => {
+                Reply::text(StatusCode::OK, "text/plain", identity::METADATA_TOKEN)
+            }
+            (&Method::GET, "/openstack/latest/securitykey") => {
+                if header("x-metadata-token") == Some(identity::METADATA_TOKEN.as_bytes()) {
+                    Reply::json(StatusCode::OK, &self.lock().issued.security_key(now, lifetime))
+                } else {
+                    Reply::error(StatusCode::UNAUTHORIZED, "401", "The token is missing.")
+                }
+            }
+            _ => return None,
+        };
+        Some(reply)
+    }
+
+    /// Checks the token or the signature, and locks a key that fails too often.
+    fn authenticate<B>(&self, request: &Request<B>) -> Result<(), String> {
+        let message = |reason: &str| format!("Incorrect IAM authentication information: {reason}");
+        if let Some(token) = request.headers().get("x-auth-token") {
+            let token = token.to_str().unwrap_or_default();
+            let is_right =
+                self.options.token.as_deref() == Some(token) || self.lock().issued.project_of(token).is_some();
+            return if is_right { Ok(()) } else { Err(message("decrypt token fail")) };
+        }
+        let access_key = signature::access_key(request).ok_or_else(|| message("x-auth-token not found"))?;
+        let now = Instant::now();
+        let failures = |state: &State| state.failures.get(&access_key).and_then(|failures| failures.locked_until);
+        if failures(&self.lock()).is_some_and(|until| now < until) {
+            return Err(message("AK access failed to reach the limit,forbidden."));
+        }
+        let verdict = self.verify(request, &access_key);
+        let mut state = self.lock();
+        let failures = state.failures.entry(access_key).or_default();
+        match verdict {
+            Ok(()) => {
+                *failures = Failures::default();
+                Ok(())
+            }
+            Err(reason) => {
+                failures.consecutive += 1;
+                if failures.consecutive >= FAILURES_TO_LOCK {
+                    *failures = Failures { consecutive: 0, locked_until: Some(now + LOCKED_FOR) };
+                }
+                Err(message(&reason))
+            }
+        }
+    }
+
+    /// Checks the signature against the secret key, which is a permanent one or issued.
+    fn verify<B>(&self, request: &Request<B>, access_key: &str) -> Result<(), String> {
+        let now = (self.options.clock)();
+        let issued = self.lock().issued.keys_of(access_key).cloned();
+        if let Some((secret_key, token)) = issued {
+            signature::verify(request, &secret_key, Some(&token), now)
+        } else if access_key == self.options.access_key {
+            signature::verify(request, &self.options.secret_key, self.options.security_token.as_deref(), now)
+        } else {
+            Err("Get secretKey failed, ak not exist".to_owned())
+        }
+    }
+}
+
+/// The reply that a fault gives. `None` for the faults that change the answer of ShowUsageData.
+fn fault_reply(fault: FaultKind, request: &Request<Bytes>) -> Option<Reply> {
+    let reply = match fault {
+        FaultKind::Throttle { retry_after } => {
+            let message =
+                "The throttling threshold has been reached: policy user over ratelimit,limit:10,time:1 second";
+            let reply = Reply::error(StatusCode::TOO_MANY_REQUESTS, "APIGW.0308", message);
+            match retry_after {
+                Some(seconds) => reply.with_header(RETRY_AFTER, &seconds.to_string()),
+                None => reply,
+            }
+        }
+        FaultKind::ServerError => Reply::error(StatusCode::INTERNAL_SERVER_ERROR, "MSS.00000004", "Internal Error"),
+        FaultKind::Forbidden => Reply::error(StatusCode::FORBIDDEN, "MSS.00000005", "Forbidden"),
+        FaultKind::Echo => {
+            let headers: String = request.headers().iter().map(|(name, value)| format!("{name}:{value:?} ")).collect();
+            let body = String::from_utf8_lossy(request.body());
+            let message = format!("verify aksk signature fail, canonical request: {headers}{body}");
+            Reply::error(StatusCode::UNAUTHORIZED, "APIGW.0301", &message)
+        }
+        FaultKind::Hang => Reply::Hang,
+        FaultKind::Disconnect => Reply::Disconnect,
+        FaultKind::Redirect => Reply::text(StatusCode::FOUND, "text/html", "").with_header(LOCATION, "/login"),
+        FaultKind::Html => Reply::text(StatusCode::OK, "text/html", "<html><title>Sign in</title></html>"),
+        FaultKind::Empty => Reply::text(StatusCode::OK, "application/json", ""),
+        FaultKind::Truncate | FaultKind::EndlessPages | FaultKind::IgnoreOffset | FaultKind::OddRows => return None,
+    };
+    Some(reply)
+}
