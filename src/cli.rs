@@ -1,10 +1,20 @@
-//! The command line, with the dotted flag names of the Prometheus world.
+//! The command line: which command runs, and how it logs.
+//!
+//! The flags of a command stand beside the code that uses them, in [`commands`](crate::commands). The flags of the log
+//! are the same for all commands, before and after the name of the command.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ErrorKind, parser::ValueSource,
+};
 
-/// What `--version` prints after the name.
+use crate::{
+    commands::{check::Check, demo::Demo, once::Once, serve::Serve, simulate::Simulate},
+    config::Environment,
+};
+
+/// The output of `--version` after the name.
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\nrevision: ",
@@ -21,172 +31,46 @@ const LONG_VERSION: &str = concat!(
     name = "metastudio-exporter",
     version,
     long_version = LONG_VERSION,
-    args_conflicts_with_subcommands = true,
-    after_help = "Without a command: serve. Try `metastudio-exporter demo`: it needs no account and no configuration."
+    after_help = "The default command is serve. `metastudio-exporter demo` needs no account and no configuration."
 )]
 pub struct Cli {
-    /// Flags of `serve`, where no command is named.
     #[command(flatten)]
-    pub serve: Serve,
-    /// The command.
+    log: LogFlags,
+    /// Flags of `serve`, for a command line without a command.
+    #[command(flatten)]
+    serve: Serve,
     #[command(subcommand)]
-    pub command: Option<Command>,
+    command: Option<Command>,
 }
 
-/// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+enum Command {
     /// Poll the projects and serve their metrics (the default)
     Serve(Serve),
-    /// Validate the configuration: print every problem, or what it will cost in API requests
+    /// Validate the configuration: print every problem, or the number of API requests a day
     Check(Check),
-    /// Poll every project once and print the metrics; not more often than every 5 minutes, lest a refused key be locked
+    /// Poll every project once and print the metrics. Run it at most every 5 minutes: more attempts with a wrong key can
+    /// get the key locked
     Once(Once),
-    /// Run a simulated cloud to point an exporter at
+    /// Run only the simulated cloud, as an endpoint for an exporter
     Simulate(Simulate),
     /// Run the exporter on a simulated cloud: no account, no configuration
     Demo(Demo),
 }
 
-/// Flags of `serve`.
-#[derive(Args, Debug)]
-pub struct Serve {
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the flags have their own")]
-    pub config: ConfigFile,
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the flags have their own")]
-    pub web: Web,
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the flags have their own")]
-    pub log: Log,
-    /// Validate the configuration and exit, as `check` does
-    #[arg(long = "config.check")]
-    pub check: bool,
-}
-
-/// Flags of `check`.
-#[derive(Args, Debug)]
-pub struct Check {
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the flags have their own")]
-    pub config: ConfigFile,
-    /// Validate this web configuration, too
-    #[arg(long = "web.config.file", value_name = "PATH")]
-    pub web_config_file: Option<PathBuf>,
-    /// Print the effective configuration, secrets redacted
-    #[arg(long, conflicts_with = "online")]
-    pub print: bool,
-    /// Try every endpoint, key and project for real, with one request each; not more often than every 5 minutes, lest a
-    /// refused key be locked
-    #[arg(long)]
-    pub online: bool,
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the flags have their own")]
-    pub log: Log,
-}
-
-/// Flags of `once`.
-#[derive(Args, Debug)]
-pub struct Once {
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the flags have their own")]
-    pub config: ConfigFile,
-    /// How to print the metrics; the textfile collector wants text
-    #[arg(id = "output_format", long = "format", value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Text)]
-    pub format: OutputFormat,
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the flags have their own")]
-    pub log: Log,
-}
-
-/// Flags of `simulate`.
-#[derive(Args, Debug)]
-pub struct Simulate {
-    /// Where to listen: HOST:PORT, or :PORT for all interfaces
-    #[arg(long = "web.listen-address", value_name = "ADDR", default_value = "127.0.0.1:19678")]
-    pub listen_address: String,
-    /// What goes wrong, repeatable: KIND or KIND:OPTION=VALUE,…; KIND is throttle,
-    /// server-error, forbidden, hang, disconnect, truncate, html, empty, redirect, endless-pages, ignore-offset, odd-rows or echo; OPTION is project (a name, iam, sts,
-    /// metadata or pod-identity), times, after or retry_after
-    #[arg(long = "fault", value_name = "FAULT")]
-    pub faults: Vec<String>,
-    /// What limit and offset count
-    #[arg(long, value_enum, default_value_t = PagingArg::Buckets)]
-    pub paging: PagingArg,
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the flags have their own")]
-    pub log: Log,
-}
-
-/// Flags of `demo`.
-#[derive(Args, Debug)]
-pub struct Demo {
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the flags have their own")]
-    pub web: Web,
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the flags have their own")]
-    pub log: Log,
-}
-
-/// Where the configuration is, and how much of it counts.
-#[derive(Args, Debug)]
-pub struct ConfigFile {
-    /// The configuration file
-    #[arg(long = "config.file", value_name = "PATH", default_value = "config.yaml")]
-    pub file: PathBuf,
-    /// Poll only part INDEX, from 0, of TOTAL parts of the projects; auto/TOTAL takes INDEX from the host name of a
-    /// StatefulSet's pod
-    #[arg(long, value_name = "INDEX/TOTAL", default_value = "0/1", value_parser = shard)]
-    pub shard: ShardArg,
-}
-
-/// `--shard`.
-#[derive(Clone, Copy, Debug)]
-pub struct ShardArg {
-    /// Which part; `None` is for the host name to say.
-    pub index: Option<u32>,
-    /// Of how many.
-    pub total: u32,
-}
-
-/// Where to serve.
-#[derive(Args, Debug)]
-pub struct Web {
-    /// Where to listen, repeatable: HOST:PORT, or :PORT for all interfaces, IPv6 included
-    #[arg(long = "web.listen-address", value_name = "ADDR", default_value = ":19677")]
-    pub listen_addresses: Vec<String>,
-    /// Where the metrics are
-    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
-    pub telemetry_path: String,
-    /// TLS, users, headers and a rate limit, in the format of the exporter-toolkit
-    #[arg(long = "web.config.file", value_name = "PATH")]
-    pub config_file: Option<PathBuf>,
-    /// Answer /-/healthy and /-/ready without a user, for probes; a client certificate is asked for all the same
-    #[arg(long = "web.health-without-auth")]
-    pub health_without_auth: bool,
-    /// Listen on the sockets that systemd passes instead of the addresses
-    #[arg(long = "web.systemd-socket")]
-    pub systemd_socket: bool,
-    /// Allow POST and PUT of /-/reload; SIGHUP reloads in any case
-    #[arg(long = "web.enable-lifecycle")]
-    pub enable_lifecycle: bool,
-}
-
-/// What to log, to standard error.
+/// The flags of the log. They stand last in the `--help` of every command.
 #[derive(Args, Clone, Copy, Debug)]
-pub struct Log {
-    /// What is worth a line
-    #[arg(long = "log.level", value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
+pub struct LogFlags {
+    /// Minimum log level
+    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", global = true, display_order = 900)]
     pub level: LogLevel,
-    /// How a line looks
-    #[arg(long = "log.format", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Logfmt)]
+    /// Log format
+    #[arg(long = "log.format", value_name = "FORMAT", default_value = "logfmt", global = true, display_order = 901)]
     pub format: LogFormat,
 }
 
-/// `--log.level`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+/// The value of `--log.level`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum LogLevel {
     Debug,
@@ -195,71 +79,64 @@ pub enum LogLevel {
     Error,
 }
 
-/// `--log.format`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+/// The value of `--log.format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum LogFormat {
     Logfmt,
     Json,
 }
 
-/// `--format`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum OutputFormat {
-    /// OpenMetrics 1.0.0
-    Openmetrics,
-    /// Prometheus' text format 0.0.4
-    Text,
-}
-
-/// `--paging`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum PagingArg {
-    /// Entries of time_list
-    Buckets,
-    /// Rows
-    Rows,
-}
-
-fn shard(text: &str) -> Result<ShardArg, String> {
-    let expected = "expected INDEX/TOTAL with INDEX less than TOTAL, such as 0/3, or auto/TOTAL; TOTAL is 1000 at most";
-    let (index, total) = text.split_once('/').ok_or(expected)?;
-    let total = total.parse().ok().filter(|total| (1..=1000).contains(total)).ok_or(expected)?;
-    let index = match index {
-        "auto" => None,
-        index => Some(index.parse().ok().filter(|index| *index < total).ok_or(expected)?),
-    };
-    Ok(ShardArg { index, total })
-}
-
-fn telemetry_path(text: &str) -> Result<String, String> {
-    let is_taken = text == "/" || text == "/docs" || text.starts_with("/-/");
-    if text.starts_with('/') && !is_taken && !text.contains(['?', '#', ' ']) {
-        Ok(text.to_owned())
-    } else {
-        Err("expected a path such as /metrics, other than /, /docs and what begins with /-/".to_owned())
-    }
-}
-
 impl Cli {
-    /// The flags of the log, whatever the command.
-    pub fn log(&self) -> Log {
-        match &self.command {
-            None => self.serve.log,
-            Some(Command::Serve(command)) => command.log,
-            Some(Command::Check(command)) => command.log,
-            Some(Command::Once(command)) => command.log,
-            Some(Command::Simulate(command)) => command.log,
-            Some(Command::Demo(command)) => command.log,
+    /// Reads the command line, of which the first argument is the name of the program.
+    ///
+    /// # Errors
+    /// The command line does not parse, or `--help` or `--version` was asked for: [`clap::Error::exit`] prints either.
+    pub fn try_from_args(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(args)?;
+        // `args_conflicts_with_subcommands` would refuse the global flags, too.
+        if let Some(name) = matches.subcommand_name() {
+            let flags = Serve::augment_args(clap::Command::new("serve"));
+            let given =
+                |flag: &&clap::Arg| matches.value_source(flag.get_id().as_str()) == Some(ValueSource::CommandLine);
+            if let Some(flag) = flags.get_arguments().find(given) {
+                let long = flag.get_long().unwrap_or_default();
+                let message = format!("--{long} cannot stand before the command; write it after {name}");
+                return Err(command.error(ErrorKind::ArgumentConflict, message));
+            }
+        }
+        Self::from_arg_matches(&matches)
+    }
+
+    /// The flags of the log.
+    pub fn log(&self) -> LogFlags {
+        self.log
+    }
+
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// The reason for exit code 1. The caller logs it.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let environment = Environment::of_process();
+        match self.command.unwrap_or(Command::Serve(self.serve)) {
+            Command::Serve(serve) => serve.run(environment).await,
+            Command::Check(check) => check.run(&environment).await,
+            Command::Once(once) => once.run(environment).await,
+            Command::Simulate(simulate) => simulate.run().await,
+            Command::Demo(demo) => demo.run().await,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_from_args(["x"].iter().chain(arguments))
+    }
 
     #[test]
     fn the_definition_is_sound() {
@@ -268,15 +145,42 @@ mod tests {
 
     #[test]
     fn flags_of_serve_work_without_naming_it() {
-        let cli =
-            Cli::try_parse_from(["x", "--web.listen-address=:1", "--web.listen-address", "[::1]:2", "--config.check"]);
-        let cli = cli.unwrap();
+        let cli = parse(&["--web.listen-address=:1", "--web.listen-address", "[::1]:2", "--config.check"]).unwrap();
         assert!(cli.command.is_none() && cli.serve.check);
         assert_eq!(cli.serve.web.listen_addresses, [":1", "[::1]:2"]);
-        let named = Cli::try_parse_from(["x", "serve", "--config.file", "a.yaml"]).unwrap();
+        let named = parse(&["serve", "--config.file", "a.yaml"]).unwrap();
         assert!(matches!(named.command, Some(Command::Serve(serve)) if serve.config.file.as_os_str() == "a.yaml"));
-        for wrong in [&["x", "--web.telemetry-path=/"][..], &["x", "--nonsense"], &["x", "--log.level=loud"]] {
-            assert_eq!(Cli::try_parse_from(wrong).unwrap_err().exit_code(), 2);
+        for wrong in [&["--web.telemetry-path=/"][..], &["--nonsense"], &["--log.level=loud"]] {
+            assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn log_flags_work_before_and_after_every_command() {
+        for command in ["serve", "check", "once", "simulate", "demo"] {
+            for arguments in [
+                ["--log.level=debug", "--log.format=json", command],
+                [command, "--log.level=debug", "--log.format=json"],
+            ] {
+                let LogFlags { level, format } = parse(&arguments).unwrap().log();
+                assert_eq!((level, format), (LogLevel::Debug, LogFormat::Json), "{arguments:?}");
+            }
+        }
+        assert_eq!(parse(&["--log.level=warn", "--config.check"]).unwrap().log().level, LogLevel::Warn);
+        assert_eq!(parse(&["--log.level=warn", "check", "--log.level=error"]).unwrap().log().level, LogLevel::Error);
+        assert_eq!(parse(&["check"]).unwrap().log().level, LogLevel::Info);
+    }
+
+    #[test]
+    fn flags_of_serve_before_a_command_are_refused() {
+        for flag in ["--web.listen-address=:1", "--config.file=config.yaml", "--config.check", "--shard=0/1"] {
+            for command in ["serve", "check", "demo"] {
+                let error = parse(&["--log.level=debug", flag, command]).unwrap_err();
+                assert_eq!(error.exit_code(), 2);
+                let long = flag.split('=').next().unwrap();
+                let expected = format!("{long} cannot stand before the command; write it after {command}");
+                assert!(error.to_string().contains(&expected), "{error}");
+            }
         }
     }
 }

@@ -1,19 +1,15 @@
-//! The binary: logging, then the command.
+//! The binary: sets logging up, then runs the command.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use metastudio_exporter::{
-    cli::{Cli, Log, LogFormat, LogLevel},
-    commands,
-};
+use metastudio_exporter::cli::{Cli, LogFlags, LogFormat, LogLevel};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_from_args(std::env::args_os()).unwrap_or_else(|error| error.exit());
     set_up_logging(cli.log());
-    // A panic is a line of the log like any other.
+    // A panic goes to the log, in the same format as every other line.
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     match run(cli) {
         Ok(code) => code,
@@ -26,20 +22,20 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(commands::run(cli));
-    // A name that is being looked up, or a file on a dead mount, must not hold up the end.
+    let result = runtime.block_on(cli.run());
+    // Does not wait for threads that resolve a name or read a file: either may hang.
     runtime.shutdown_background();
     result
 }
 
-fn set_up_logging(log: Log) {
+fn set_up_logging(log: LogFlags) {
     let level = match log.level {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Error => LevelFilter::ERROR,
     };
-    // Only our own words: what libraries say at these levels may hold requests, and requests hold keys.
+    // Only this crate logs. Libraries may log requests at these levels, and requests hold keys.
     let filter = Targets::new().with_target("metastudio_exporter", level);
     let layer = match log.format {
         LogFormat::Logfmt => tracing_logfmt::builder()

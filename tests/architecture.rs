@@ -9,11 +9,8 @@ use std::{
 
 /// A room, as the beginning of its files' paths below `src`, and the rooms it may import besides itself.
 const ROOMS: [(&str, &[&str]); 11] = [
-    ("cli", &[]),
-    (
-        "commands",
-        &["cli", "config", "usage", "cloud", "polling", "snapshot", "exposition", "server", "site", "simulator"],
-    ),
+    ("cli", &["commands", "config"]),
+    ("commands", &["config", "usage", "cloud", "polling", "snapshot", "exposition", "server", "site", "simulator"]),
     ("config", &["usage"]),
     ("usage", &[]),
     ("cloud", &["config", "usage"]),

@@ -121,7 +121,7 @@ fn small_world() -> (Writer, Reader) {
 fn render(reader: Reader, format: Format) -> String {
     let requests = Arc::new(HttpRequests::default());
     requests.count("metrics", 200);
-    let build = BuildInfo { version: "1.2.3", revision: "abc", date: "today", rustc: "rustc 1" };
+    let build = BuildInfo { version: "1.2.3", revision: "abc", rustc: "rustc 1" };
     let status = ExporterStatus { build, shard: (0, 3), config: Arc::new(ConfigStatus::new(42, now())), requests };
     let exposition = Exposition::of_projects(reader, now).and_exporter(status);
     let text = exposition.render(format);

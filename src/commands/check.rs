@@ -1,54 +1,84 @@
-//! `check`: every problem of the configuration, or what it will cost; and whether it works.
+//! `check`: print every problem of the configuration, or its number of API requests a day; `--online` also tries it.
 
 mod online;
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use super::Origin;
+use clap::Args;
+
+use super::{
+    configuration::{ConfigFlags, ConfigSource},
+    print,
+};
 use crate::{
-    cli::Check,
-    config::{self, Config, Environment, effective},
+    config::{Config, Environment, Loaded, Project, effective},
     server::WebPolicy,
 };
 
-/// Prints to standard output, and gives exit code 0 where the configuration is valid, and works if that is asked; else 1.
-pub(super) async fn run(flags: &Check, environment: &Environment) -> anyhow::Result<ExitCode> {
-    let path = &flags.config.file;
-    let loaded = Origin::of(&flags.config, environment)?.load(environment).await;
-    // What is printed as a configuration stays one.
-    let comment = if flags.print && loaded.config.is_some() { "# " } else { "" };
-    let mut text = String::new();
-    for problem in &loaded.problems {
-        text += &format!("{comment}{}: {problem}\n", if problem.is_warning { "warning" } else { "error" });
-    }
-    text += &match &loaded.config {
-        Some(config) if flags.print => effective::to_yaml(config),
-        Some(config) => summary(path, config),
-        None => {
-            let errors = loaded.errors().count();
-            format!("{}: not valid, errors: {errors}\n", path.display())
-        }
-    };
-    super::print(&text)?;
-    let mut web_is_valid = true;
-    if let Some(path) = &flags.web_config_file
-        && let Err(problems) = WebPolicy::new(Some(path.clone()), false).await
-    {
-        for problem in &problems {
-            super::print(&format!("error: web configuration: {problem}\n"))?;
-        }
-        super::print(&format!("{}: not valid, errors: {}\n", path.display(), problems.len()))?;
-        web_is_valid = false;
-    }
-    let works = match &loaded.config {
-        Some(config) if flags.online => online::run(config, environment).await?,
-        loaded => loaded.is_some(),
-    };
-    Ok(if works && web_is_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+/// Flags of `check`.
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub config: ConfigFlags,
+    /// Also validate this web configuration
+    #[arg(long = "web.config.file", value_name = "PATH")]
+    pub web_config_file: Option<PathBuf>,
+    /// Print the effective configuration, secrets redacted
+    #[arg(long, conflicts_with = "online")]
+    pub print: bool,
+    /// Try every endpoint, key and project with one real request each. Run it at most every 5 minutes: more attempts with
+    /// a wrong key can get the key locked
+    #[arg(long)]
+    pub online: bool,
 }
 
-fn summary(path: &Path, config: &Config) -> String {
-    let mut text = format!("{}: valid. API requests a day, where each answer fits on one page:\n", path.display());
+impl Check {
+    /// The exit code is 0 if the configuration is valid and, with `--online`, works.
+    pub async fn run(self, environment: &Environment) -> anyhow::Result<ExitCode> {
+        let loaded = ConfigSource::of(&self.config, environment)?.load(environment).await;
+        print(&self.report(&loaded))?;
+        let web_is_valid = match &self.web_config_file {
+            Some(path) => check_web_config(path).await?,
+            None => true,
+        };
+        let works = match &loaded.config {
+            Some(config) if self.online => online::run(config, environment).await?,
+            config => config.is_some(),
+        };
+        Ok(if works && web_is_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn report(&self, loaded: &Loaded) -> String {
+        // The output of `--print` can be used as a configuration: the warnings in it are comments.
+        let comment = if self.print && loaded.config.is_some() { "# " } else { "" };
+        let mut text = String::new();
+        for problem in &loaded.problems {
+            text += &format!("{comment}{}: {problem}\n", if problem.is_warning { "warning" } else { "error" });
+        }
+        let path = &self.config.file;
+        text + &match &loaded.config {
+            Some(config) if self.print => effective::to_yaml(config),
+            Some(config) => requests_a_day(path, config),
+            None => format!("{}: not valid, errors: {}\n", path.display(), loaded.errors().count()),
+        }
+    }
+}
+
+/// Prints the problems of a web configuration, and returns whether it is valid.
+async fn check_web_config(path: &Path) -> anyhow::Result<bool> {
+    let Err(problems) = WebPolicy::new(Some(path.to_owned()), false).await else { return Ok(true) };
+    for problem in &problems {
+        print(&format!("error: web configuration: {problem}\n"))?;
+    }
+    print(&format!("{}: not valid, errors: {}\n", path.display(), problems.len()))?;
+    Ok(false)
+}
+
+fn requests_a_day(path: &Path, config: &Config) -> String {
+    let mut text = format!("{}: valid. API requests a day, if each answer fits on one page:\n", path.display());
     let width = config.projects.iter().map(|project| project.name.chars().count()).max().unwrap_or_default();
     for project in &config.projects {
         let users = match project.user_ids.len() {
@@ -63,6 +93,6 @@ fn summary(path: &Path, config: &Config) -> String {
             humantime::format_duration(project.interval),
         );
     }
-    let total: f64 = config.projects.iter().map(config::Project::requests_a_day).sum();
+    let total: f64 = config.projects.iter().map(Project::requests_a_day).sum();
     text + &format!("  {:width$}  {total:>8.0}\n", "total")
 }

@@ -3,29 +3,54 @@
 use std::process::ExitCode;
 
 use chrono::Utc;
+use clap::{Args, ValueEnum};
 
-use super::{Origin, print, valid};
+use super::{
+    configuration::{ConfigFlags, ConfigSource, ValidConfig},
+    print,
+};
 use crate::{
-    cli::{Once, OutputFormat},
     config::Environment,
     exposition::{Exposition, Format},
     polling::{Fleet, once},
     snapshot,
 };
 
-/// Prints the metrics of the projects alone: those of the process would clash with the node exporter's own. Exit
-/// code 1 where a project failed.
-pub(super) async fn run(flags: &Once, environment: Environment) -> anyhow::Result<ExitCode> {
-    let config = valid(Origin::of(&flags.config, &environment)?.load(&environment).await)?.config;
-    let concurrency = config.poll.concurrency;
-    let fleet = Fleet::new(config, &environment, Utc::now)?;
-    let (writer, reader) = snapshot::channel(fleet.targets());
-    let succeeded = once::run(fleet.pollers().to_vec(), concurrency, writer, Utc::now).await;
-    let format = match flags.format {
-        OutputFormat::Openmetrics => Format::OpenMetrics,
-        OutputFormat::Text => Format::Text,
-    };
-    let text = Exposition::of_projects(reader, Utc::now).render(format);
-    print(&text)?;
-    Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+/// Flags of `once`.
+#[derive(Args, Debug)]
+pub(crate) struct Once {
+    #[command(flatten)]
+    config: ConfigFlags,
+    /// Format of the metrics; the textfile collector needs text
+    #[arg(id = "output_format", long = "format", value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Text)]
+    format: OutputFormat,
+}
+
+/// The value of `--format`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OutputFormat {
+    /// OpenMetrics 1.0.0
+    Openmetrics,
+    /// Prometheus text format 0.0.4
+    Text,
+}
+
+impl Once {
+    /// Prints the metrics of the projects only: the metrics of the process would clash with those of the node exporter.
+    /// The exit code is 1 if a project failed.
+    pub async fn run(self, environment: Environment) -> anyhow::Result<ExitCode> {
+        let source = ConfigSource::of(&self.config, &environment)?;
+        let config = ValidConfig::new(source.load(&environment).await)?.config;
+        let concurrency = config.poll.concurrency;
+        let fleet = Fleet::new(config, &environment, Utc::now)?;
+        let (writer, reader) = snapshot::channel(fleet.targets());
+        let succeeded = once::run(fleet.pollers().to_vec(), concurrency, writer, Utc::now).await;
+        let format = match self.format {
+            OutputFormat::Openmetrics => Format::OpenMetrics,
+            OutputFormat::Text => Format::Text,
+        };
+        let text = Exposition::of_projects(reader, Utc::now).render(format);
+        print(&text)?;
+        Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
 }

@@ -1,10 +1,11 @@
-//! `serve`: poll and serve, until a signal.
+//! `serve`: poll and serve until a signal.
 
 mod background;
 mod reload;
 mod systemd;
 
 use std::{
+    path::PathBuf,
     process::ExitCode,
     sync::{
         Arc,
@@ -14,6 +15,7 @@ use std::{
 
 use anyhow::{anyhow, bail};
 use chrono::Utc;
+use clap::Args;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -22,147 +24,202 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::reload::Reloader;
-use super::{BUILD, Origin, Valid, valid};
+use super::{
+    check::Check,
+    configuration::{ConfigFlags, ConfigSource, ValidConfig},
+    signals::Signals,
+};
 use crate::{
-    cli::{Serve, Web},
     config::{Environment, Shard},
-    exposition::{ConfigStatus, ExporterStatus, Exposition, HttpRequests},
+    exposition::{BuildInfo, ConfigStatus, ExporterStatus, Exposition, HttpRequests},
     polling::{Fleet, schedule},
     server::{self, CONNECTIONS, LIMITS, Server, WebPolicy},
-    site::Routes,
-    snapshot,
+    site::{ReloadRequest, Routes},
+    snapshot::{self, Reader},
 };
 
-pub(super) async fn run(flags: &Serve, environment: Environment) -> anyhow::Result<ExitCode> {
-    let mut signals = Signals::new()?;
-    // By default this one would end the process.
-    let hangup = signal(SignalKind::hangup())?;
-    tracing::info!(version = BUILD.version, revision = BUILD.revision, "starting metastudio-exporter");
-    let origin = Origin::of(&flags.config, &environment)?;
-    let loaded = tokio::select! {
-        loaded = origin.load(&environment) => loaded,
-        // A secret may lie on a mount that does not answer.
-        () = signals.next() => return Ok(ExitCode::SUCCESS),
-    };
-    let valid = valid(loaded)?;
-    let entrance = Listeners::new(&flags.web).await?;
-    until_signal(origin, valid, &flags.web, entrance, environment, signals, Some(hangup)).await
+const BUILD: BuildInfo =
+    BuildInfo { version: env!("CARGO_PKG_VERSION"), revision: env!("BUILD_REVISION"), rustc: env!("BUILD_RUSTC") };
+
+/// Flags of `serve`.
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub config: ConfigFlags,
+    #[command(flatten)]
+    pub web: WebFlags,
+    /// Validate the configuration and exit, like `check`
+    #[arg(long = "config.check")]
+    pub check: bool,
 }
 
-/// What ends the daemon. Set up first, so that from the start a signal is an orderly end.
-pub(super) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
+/// The flags that `serve` and `demo` share.
+#[derive(Args, Debug)]
+pub(crate) struct WebFlags {
+    /// Address to listen on, repeatable: HOST:PORT, or :PORT for all interfaces, IPv6 included
+    #[arg(long = "web.listen-address", value_name = "ADDR", default_value = ":19677")]
+    pub listen_addresses: Vec<String>,
+    /// Path of the metrics
+    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
+    pub telemetry_path: String,
+    /// Path of the web configuration: TLS, users, headers and a rate limit, in the format of the exporter-toolkit
+    #[arg(long = "web.config.file", value_name = "PATH")]
+    config_file: Option<PathBuf>,
+    /// Serve /-/healthy and /-/ready without basic authentication, for probes; client certificates are still required
+    #[arg(long = "web.health-without-auth")]
+    health_without_auth: bool,
+    /// Listen on the sockets that systemd passes, instead of the addresses
+    #[arg(long = "web.systemd-socket")]
+    systemd_socket: bool,
+    /// Allow POST and PUT on /-/reload; SIGHUP always reloads
+    #[arg(long = "web.enable-lifecycle")]
+    enable_lifecycle: bool,
 }
 
-impl Signals {
-    pub(super) fn new() -> std::io::Result<Self> {
-        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+fn telemetry_path(text: &str) -> Result<String, String> {
+    let is_taken = text == "/" || text == "/docs" || text.starts_with("/-/");
+    if text.starts_with('/') && !is_taken && !text.contains(['?', '#', ' ']) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a path such as /metrics; / and /docs and all paths under /-/ are taken".to_owned())
     }
+}
 
-    /// The next SIGTERM or SIGINT.
-    pub(super) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+impl Serve {
+    /// Runs the daemon, or `check` with `--config.check`.
+    pub async fn run(self, environment: Environment) -> anyhow::Result<ExitCode> {
+        if self.check {
+            let Serve { config, web, .. } = self;
+            let check = Check { config, web_config_file: web.config_file, print: false, online: false };
+            return check.run(&environment).await;
         }
+        let mut signals = Signals::new()?;
+        // From here on, SIGHUP no longer ends the process.
+        let hangup = signal(SignalKind::hangup())?;
+        tracing::info!(version = BUILD.version, revision = BUILD.revision, "starting metastudio-exporter");
+        let source = ConfigSource::of(&self.config, &environment)?;
+        let loaded = tokio::select! {
+            loaded = source.load(&environment) => loaded,
+            // Loading reads the files of secrets, and one of them may be on a mount that hangs.
+            () = signals.next() => return Ok(ExitCode::SUCCESS),
+        };
+        let config = ValidConfig::new(loaded)?;
+        let listeners = Listeners::new(&self.web).await?;
+        let web = self.web;
+        Daemon { source, config, web, listeners, environment, signals, hangup: Some(hangup) }.run().await
     }
 }
 
-/// Where clients come in, and who may.
+/// The sockets to serve on, and the rules for their clients.
 pub(super) struct Listeners {
-    pub listeners: Vec<TcpListener>,
-    guard: Arc<WebPolicy>,
+    pub sockets: Vec<TcpListener>,
+    policy: Arc<WebPolicy>,
 }
 
 impl Listeners {
-    /// Reads the web configuration, and binds all addresses or takes them from systemd, before anything is started.
-    pub async fn new(web: &Web) -> anyhow::Result<Self> {
-        let guard = WebPolicy::new(web.config_file.clone(), web.health_without_auth).await;
-        let guard = guard.map_err(|problems| {
+    /// Reads the web configuration, then binds all addresses or takes the sockets from systemd.
+    ///
+    /// # Errors
+    /// The web configuration is not valid, or an address cannot be bound.
+    pub async fn new(web: &WebFlags) -> anyhow::Result<Self> {
+        let policy = WebPolicy::new(web.config_file.clone(), web.health_without_auth).await;
+        let policy = policy.map_err(|problems| {
             for problem in problems {
                 tracing::error!("web configuration: {problem}");
             }
             anyhow!("the web configuration is not valid")
         })?;
-        let listeners = if web.systemd_socket {
+        let sockets = if web.systemd_socket {
             systemd::sockets()?
         } else {
             let bound = server::bind(&web.listen_addresses).await;
             bound.map_err(|(address, error)| anyhow!("cannot listen on {address}: {error}"))?
         };
-        for listener in &listeners {
-            let (address, tls) = (listener.local_addr()?, guard.speaks_tls());
+        for socket in &sockets {
+            let (address, tls) = (socket.local_addr()?, policy.speaks_tls());
             tracing::info!(%address, path = web.telemetry_path, tls, "listening");
         }
-        Ok(Listeners { listeners, guard })
+        Ok(Listeners { sockets, policy })
     }
 }
 
-/// Polls and serves until SIGTERM or SIGINT; a second one ends the process at once. `hangup` has the configuration
-/// loaded again.
-pub(super) async fn until_signal(
-    origin: Origin,
-    valid: Valid,
-    web: &Web,
-    entrance: Listeners,
-    environment: Environment,
-    mut signals: Signals,
-    hangup: Option<Signal>,
-) -> anyhow::Result<ExitCode> {
-    let Shard { index, total } = origin.shard();
-    if total > 1 {
-        tracing::info!(shard = index, shards = total, projects = valid.config.projects.len(), "polling a part");
+/// A daemon that is ready to start: its configuration is valid, and its listeners are bound.
+pub(super) struct Daemon {
+    pub source: ConfigSource,
+    pub config: ValidConfig,
+    pub web: WebFlags,
+    pub listeners: Listeners,
+    pub environment: Environment,
+    pub signals: Signals,
+    /// Each SIGHUP reloads the configuration. With `None`, SIGHUP ends the process.
+    pub hangup: Option<Signal>,
+}
+
+impl Daemon {
+    /// Polls and serves until SIGTERM or SIGINT. A second signal ends the process at once.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let Daemon { source, config, web, listeners, environment, mut signals, hangup } = self;
+        let shard = source.shard();
+        if shard.total > 1 {
+            let Shard { index, total } = shard;
+            tracing::info!(shard = index, shards = total, projects = config.config.projects.len(), "polling one shard");
+        }
+        let fleet = Fleet::new(config.config, &environment, Utc::now)?;
+        let plan = fleet.plan();
+        let (writer, reader) = snapshot::channel(fleet.targets());
+        let status = Arc::new(ConfigStatus::new(config.hash, config.loaded));
+        let (reload, reload_requests) = mpsc::channel(1);
+        let site = Arc::new(routes(&web, shard, Arc::clone(&status), reader.clone(), reload.clone()));
+
+        let stop = CancellationToken::new();
+        let (plans, new_plans) = mpsc::channel(1);
+        let Listeners { sockets, policy } = listeners;
+        let server = Server { site: Arc::clone(&site), guard: policy, limits: LIMITS, connections: CONNECTIONS };
+        let mut serving = tokio::spawn(server.serve(sockets, stop.clone()));
+        let reloader = Reloader { source, environment, fleet, plans, status, reader: reader.clone() };
+        let mut polling = background::spawn("polling", schedule::run(plan, new_plans, writer, Utc::now))?;
+        let mut reloading = background::spawn("reloading", reloader.run(hangup, reload_requests))?;
+        let notifying = AbortOnDropHandle::new(tokio::spawn(systemd::run(reader)));
+        tokio::select! {
+            () = signals.next() => {}
+            // Each of them ends by itself only if it is broken. The daemon must not go on without one of them.
+            ended = &mut serving => bail!("the server ended by itself: {ended:?}"),
+            ended = &mut polling => bail!("polling ended by itself: {ended:?}"),
+            ended = &mut reloading => bail!("reloading ended by itself: {ended:?}"),
+        }
+
+        tracing::info!("shutting down");
+        systemd::stopping();
+        site.stopping.store(true, Ordering::Relaxed);
+        drop((notifying, reloading, polling, reload));
+        stop.cancel();
+        tokio::select! {
+            _ = serving => {}
+            () = signals.next() => {}
+        }
+        Ok(ExitCode::SUCCESS)
     }
-    let fleet = Fleet::new(valid.config, &environment, Utc::now)?;
-    let plan = fleet.plan();
-    let (writer, reader) = snapshot::channel(fleet.targets());
-    let config = Arc::new(ConfigStatus::new(valid.hash, valid.loaded));
+}
+
+fn routes(
+    web: &WebFlags,
+    shard: Shard,
+    config: Arc<ConfigStatus>,
+    reader: Reader,
+    reload: mpsc::Sender<ReloadRequest>,
+) -> Routes {
     let requests = Arc::new(HttpRequests::default());
-    let status = ExporterStatus {
-        build: BUILD,
-        shard: (index, total),
-        config: Arc::clone(&config),
-        requests: Arc::clone(&requests),
-    };
-    let (reload, reload_requests) = mpsc::channel(1);
-    let site = Arc::new(Routes {
+    let status =
+        ExporterStatus { build: BUILD, shard: (shard.index, shard.total), config, requests: Arc::clone(&requests) };
+    Routes {
         exposition: Exposition::of_projects(reader.clone(), Utc::now).and_exporter(status),
-        reader: reader.clone(),
+        reader,
         version: BUILD.version,
         telemetry_path: web.telemetry_path.clone(),
         requests,
-        reload: web.enable_lifecycle.then(|| reload.clone()),
+        reload: web.enable_lifecycle.then_some(reload),
         stopping: AtomicBool::new(false),
         clock: Utc::now,
         rendering: Arc::default(),
-    });
-
-    let stop = CancellationToken::new();
-    let (plans, new_plans) = mpsc::channel(1);
-    let Listeners { listeners, guard } = entrance;
-    let server = Server { site: Arc::clone(&site), guard, limits: LIMITS, connections: CONNECTIONS };
-    let mut serving = tokio::spawn(server.serve(listeners, stop.clone()));
-    let reloader = Reloader { origin, environment, fleet, plans, config, reader: reader.clone() };
-    let mut polling = background::run("polling", schedule::run(plan, new_plans, writer, Utc::now))?;
-    let mut reloading = background::run("reloading", reloader.run(hangup, reload_requests))?;
-    let notifying = AbortOnDropHandle::new(tokio::spawn(systemd::run(reader)));
-    tokio::select! {
-        () = signals.next() => {}
-        // None of them ends by itself unless it is broken; a daemon that only half works must not go on.
-        ended = &mut serving => bail!("the server ended by itself: {ended:?}"),
-        ended = &mut polling => bail!("polling ended by itself: {ended:?}"),
-        ended = &mut reloading => bail!("reloading ended by itself: {ended:?}"),
     }
-
-    tracing::info!("shutting down");
-    systemd::stopping();
-    site.stopping.store(true, Ordering::Relaxed);
-    drop((notifying, reloading, polling, reload));
-    stop.cancel();
-    tokio::select! {
-        _ = serving => {}
-        () = signals.next() => {}
-    }
-    Ok(ExitCode::SUCCESS)
 }

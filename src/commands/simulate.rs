@@ -1,49 +1,57 @@
-//! `simulate`: a cloud to point an exporter, or any other client, at.
+//! `simulate`: run only the simulated cloud, for an exporter or any other client.
 
-use std::process::ExitCode;
+use std::{net::SocketAddr, process::ExitCode};
 
 use anyhow::{Context, anyhow};
+use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{print, serve::Signals};
+use super::{print, signals::Signals};
 use crate::{
-    cli::{PagingArg, Simulate},
     server,
     simulator::{Fault, Options, Paging, Simulator},
 };
 
-/// Serves until a signal; says on standard output how to be its client.
-pub(super) async fn run(flags: &Simulate) -> anyhow::Result<ExitCode> {
-    let faults =
-        flags.faults.iter().map(|fault| fault.parse::<Fault>().map_err(|error| anyhow!("--fault {fault}: {error}")));
-    let options = Options {
-        faults: faults.collect::<Result<_, _>>()?,
-        paging: match flags.paging {
-            PagingArg::Buckets => Paging::Buckets,
-            PagingArg::Rows => Paging::Rows,
-        },
-        ..Options::default()
-    };
-    let bound = server::bind(std::slice::from_ref(&flags.listen_address)).await;
-    let listeners = bound.map_err(|(address, error)| anyhow!("cannot listen on {address}: {error}"))?;
-    let listener = listeners.into_iter().next().context("no listener")?;
-    let address = listener.local_addr()?;
-    let simulator = Simulator::new(options);
-    let config = config(&simulator, &address);
-    print(&format!("A simulated MetaStudio is at http://{address}\n\nA configuration for it:\n\n{config}"))?;
+/// Flags of `simulate`.
+#[derive(Args, Debug)]
+pub(crate) struct Simulate {
+    /// Address to listen on: HOST:PORT, or :PORT for all interfaces
+    #[arg(long = "web.listen-address", value_name = "ADDR", default_value = "127.0.0.1:19678")]
+    listen_address: String,
+    /// Fault to simulate, repeatable: KIND or KIND:OPTION=VALUE,…; KIND is throttle,
+    /// server-error, forbidden, hang, disconnect, truncate, html, empty, redirect, endless-pages, ignore-offset, odd-rows or echo; OPTION is project (a name, iam, sts,
+    /// metadata or pod-identity), times, after or retry_after
+    #[arg(long = "fault", value_name = "FAULT")]
+    faults: Vec<String>,
+    /// Unit of limit and offset
+    #[arg(long, value_enum, default_value_t)]
+    paging: Paging,
+}
 
-    let stop = CancellationToken::new();
-    let mut signals = Signals::new()?;
-    tokio::select! {
-        served = simulator.serve(listener, stop) => served?,
-        () = signals.next() => {}
+impl Simulate {
+    /// Prints a configuration for the simulated cloud, and serves until a signal.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let parse = |fault: &String| fault.parse::<Fault>().map_err(|error| anyhow!("--fault {fault}: {error}"));
+        let faults = self.faults.iter().map(parse).collect::<Result<_, _>>()?;
+        let simulator = Simulator::new(Options { faults, paging: self.paging, ..Options::default() });
+        let bound = server::bind(std::slice::from_ref(&self.listen_address)).await;
+        let listeners = bound.map_err(|(address, error)| anyhow!("cannot listen on {address}: {error}"))?;
+        let listener = listeners.into_iter().next().context("no listener")?;
+        let address = listener.local_addr()?;
+        let config = config(simulator.options(), address);
+        print(&format!("The simulated cloud is at http://{address}\n\nA configuration for it:\n\n{config}"))?;
+
+        let mut signals = Signals::new()?;
+        tokio::select! {
+            served = simulator.serve(listener, CancellationToken::new()) => served?,
+            () = signals.next() => {}
+        }
+        Ok(ExitCode::SUCCESS)
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// The configuration of an exporter for all projects of a simulated cloud at `address`.
-pub(super) fn config(simulator: &Simulator, address: &std::net::SocketAddr) -> String {
-    let options = simulator.options();
+pub(super) fn config(options: &Options, address: SocketAddr) -> String {
     let mut text = format!(
         "poll: {{interval: 1m}}\n\
          api: {{requests_per_second: 1000}}\n\
@@ -63,8 +71,8 @@ pub(super) fn config(simulator: &Simulator, address: &std::net::SocketAddr) -> S
     text
 }
 
-/// Budgets for the projects of the demo. The campaign exceeds its own: that of the last 30 days always, and that of the
-/// month before its end.
+/// Budgets for the projects of the demo. `campaign` exceeds both of its own: the one of 30 days at any time, the one of
+/// the month before the month ends.
 fn budgets(project: &str) -> &'static str {
     match project {
         "studio-prod" => ", budgets: [{window: this_month, minutes: 6000, business_type: VIDEO_2D}]",

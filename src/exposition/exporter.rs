@@ -18,8 +18,6 @@ pub struct BuildInfo {
     pub version: &'static str,
     /// The git revision; `unknown` outside a checkout.
     pub revision: &'static str,
-    /// When it was built, in UTC.
-    pub date: &'static str,
     /// The compiler.
     pub rustc: &'static str,
 }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Cloud, FAST, run};
+use crate::support::{Cloud, Daemon, FAST, run};
 
 fn binary(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_metastudio-exporter")).args(arguments).env_clear().output().unwrap();
@@ -26,7 +26,14 @@ fn version_and_help() {
 
 #[test]
 fn a_command_line_that_does_not_parse_is_2() {
-    for arguments in [&["--nonsense"][..], &["explode"], &["once", "--format=xml"], &["--log.format=xml"]] {
+    for arguments in [
+        &["--nonsense"][..],
+        &["explode"],
+        &["once", "--format=xml"],
+        &["--log.format=xml"],
+        &["--log.format=xml", "check"],
+        &["--web.listen-address=:1", "check"],
+    ] {
         assert_eq!(binary(arguments).0, Some(2), "{arguments:?}");
     }
 }
@@ -107,12 +114,23 @@ async fn logs_are_logfmt_or_json() {
     let config = cloud.config_of(&["campaign"], "token: t", FAST);
     let logfmt = run(&config, &["once"]).await;
     assert!(logfmt.stderr.contains("level=warn") && logfmt.stderr.contains("project=campaign reason=forbidden"));
-    let json = run(&config, &["once", "--log.format=json"]).await;
-    let line: serde_json::Value = serde_json::from_str(json.stderr.lines().next().unwrap()).unwrap();
-    assert_eq!(
-        (&line["project"], &line["reason"], &line["level"]),
-        (&"campaign".into(), &"forbidden".into(), &"WARN".into())
-    );
-    let quiet = run(&config, &["once", "--log.level=error"]).await;
-    assert_eq!(quiet.stderr, "");
+    for arguments in [["once", "--log.format=json"], ["--log.format=json", "once"]] {
+        let json = run(&config, &arguments).await;
+        let line: serde_json::Value = serde_json::from_str(json.stderr.lines().next().unwrap()).unwrap();
+        assert_eq!(
+            (&line["project"], &line["reason"], &line["level"]),
+            (&"campaign".into(), &"forbidden".into(), &"WARN".into())
+        );
+    }
+    for arguments in [["once", "--log.level=error"], ["--log.level=error", "once"]] {
+        assert_eq!(run(&config, &arguments).await.stderr, "", "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn log_flags_before_the_command_count_for_the_daemon() {
+    let cloud = Cloud::new(&[]).await;
+    for arguments in [&["--log.level=debug"][..], &["--log.level=debug", "serve"], &["serve", "--log.level=debug"]] {
+        Daemon::start(&cloud.config(FAST), arguments).wait_for_log("level=debug");
+    }
 }

@@ -73,14 +73,14 @@ async fn a_reload_that_fails_leaves_everything_as_it_is_and_says_so() {
         daemon.rewrite(bad);
         let (status, text) = daemon.reload().await;
         assert_eq!(status, 500);
-        assert!(text.starts_with("Reload failed, the old configuration stays in force:\n"), "{text}");
+        assert!(text.starts_with("Reload failed, the old configuration stays in use:\n"), "{text}");
         assert!(text.contains(problem) && !text.contains("Secret+Key"), "{text}");
         let metrics = daemon.metrics().await;
         assert_eq!((sample(&metrics, SUCCESSFUL), sample(&metrics, HASH)), (Some(0.0), sample(&before, HASH)));
         assert!(has_usage(&metrics, "campaign"));
         assert_eq!(polls(&metrics, "campaign"), Some(1.0));
     }
-    assert!(daemon.log_text().contains("reload failed, the old configuration stays in force"));
+    assert!(daemon.log_text().contains("reload failed, the old configuration stays in use"));
     daemon.rewrite(&format!("{good}# a comment\n"));
     assert_eq!(daemon.reload().await.0, 200);
     let metrics = daemon.metrics().await;

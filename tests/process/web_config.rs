@@ -391,7 +391,7 @@ async fn sockets_come_from_systemd() {
     let cloud = Cloud::new(&[]).await;
     let ended = run(&cloud.config(FAST), &["serve", "--web.systemd-socket"]).await;
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.contains("systemd has passed no socket"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("systemd passed no socket"), "{}", ended.stderr);
 
     // What systemd does: descriptor 3 is the socket, and the variables say so to this very process.
     let directory = TempDir::new().unwrap();

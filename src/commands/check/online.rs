@@ -1,7 +1,7 @@
 //! `check --online`: tries every endpoint and every project for real.
 //!
-//! An endpoint is tried without a key, then each of its projects with one page of the last day. A key that is refused
-//! is not tried again by the projects that share it, and nothing is retried.
+//! An endpoint is tried without a key, then each of its projects with one page of the last day. If a key is refused, the
+//! other projects that share it do not try it again. Nothing is retried.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,9 +16,8 @@ use crate::{
     usage::{Bounds, Counters, Reason},
 };
 
-/// Prints what was tried, and says whether all went well.
+/// Prints the result of every step, and returns whether all succeeded.
 pub(super) async fn run(config: &Config, environment: &Environment) -> anyhow::Result<bool> {
-    // The first answer counts, whatever it is.
     let connector = Connector::new(ApiSettings { max_retries: 0, ..api(config) }, Utc::now)?;
     let mut all_well = true;
     let width = config.projects.iter().map(|project| project.name.chars().count()).max().unwrap_or_default().max(4);
@@ -34,34 +33,43 @@ pub(super) async fn run(config: &Config, environment: &Environment) -> anyhow::R
     for (endpoint, projects) in by_endpoint {
         print(&format!("\n{endpoint}\n"))?;
         let Some((first, _)) = projects.first() else { continue };
-        if !reach(&connector, &first.endpoint, width).await? {
-            // Nothing would come of it but refused signatures.
+        if reach(&connector, &first.endpoint, width).await? {
+            all_well &= try_projects(projects, &slots, config.poll.timeout, width).await?;
+        } else {
+            // For example, a wrong clock makes the service refuse every signature.
             print(&format!("  -     projects not tried: {}\n", projects.len()))?;
             all_well = false;
-            continue;
-        }
-        let tries: Vec<_> = projects
-            .into_iter()
-            .map(|(project, client)| {
-                let (slots, owned, deadline) = (Arc::clone(&slots), project.clone(), config.poll.timeout);
-                let attempt = tokio::spawn(async move {
-                    // The semaphore is never closed.
-                    let _slot = slots.acquire().await;
-                    try_out(&client, &owned, Instant::now() + deadline).await
-                });
-                (project, attempt)
-            })
-            .collect();
-        for (project, attempt) in tries {
-            let result = attempt.await?;
-            print(&line(&project.name, width, &result))?;
-            all_well &= result.is_ok();
         }
     }
     Ok(all_well)
 }
 
-/// Prints the steps to an endpoint, and says whether they lead there.
+/// Tries the projects of one endpoint, several at a time, prints the results in order, and returns whether all succeeded.
+async fn try_projects(
+    projects: Vec<(&Project, Client)>,
+    slots: &Arc<Semaphore>,
+    timeout: std::time::Duration,
+    width: usize,
+) -> anyhow::Result<bool> {
+    let start = |(project, client): (_, Client)| {
+        let (slots, owned) = (Arc::clone(slots), Project::clone(project));
+        let attempt = tokio::spawn(async move {
+            let _slot = slots.acquire().await;
+            fetch_page(&client, &owned, Instant::now() + timeout).await
+        });
+        (project, attempt)
+    };
+    let attempts: Vec<_> = projects.into_iter().map(start).collect();
+    let mut all_well = true;
+    for (project, attempt) in attempts {
+        let result = attempt.await?;
+        print(&line(&project.name, width, &result))?;
+        all_well &= result.is_ok();
+    }
+    Ok(all_well)
+}
+
+/// Prints the steps of a connection to an endpoint, and returns whether all succeeded.
 async fn reach(connector: &Connector, endpoint: &Endpoint, width: usize) -> anyhow::Result<bool> {
     let steps = connector.reach(endpoint).await;
     for step in &steps {
@@ -70,8 +78,8 @@ async fn reach(connector: &Connector, endpoint: &Endpoint, width: usize) -> anyh
     Ok(steps.iter().all(|step| step.result.is_ok()))
 }
 
-/// The services that give credentials or ids of projects, each once. (The metadata service and the agent of a node are
-/// not asked for anything without a key to give.)
+/// The services that issue credentials or look up project ids, each once. The metadata service and the agent of a node
+/// are not among them: they answer only requests for keys.
 fn services(config: &Config) -> Vec<(&'static str, Endpoint)> {
     let mut services: Vec<(&str, Endpoint)> = Vec::new();
     for project in &config.projects {
@@ -93,8 +101,8 @@ fn services(config: &Config) -> Vec<(&'static str, Endpoint)> {
     services
 }
 
-/// Asks for one page; says how far that got.
-async fn try_out(client: &Client, project: &Project, deadline: Instant) -> Result<String, String> {
+/// Requests one page. Returns the text for a line of the output.
+async fn fetch_page(client: &Client, project: &Project, deadline: Instant) -> Result<String, String> {
     let start = Instant::now();
     let now = Utc::now().trunc_subsecs(0);
     let mut counters = Counters::default();
@@ -119,7 +127,7 @@ async fn try_out(client: &Client, project: &Project, deadline: Instant) -> Resul
     }
 }
 
-/// Which step an error belongs to.
+/// The name of the step that failed.
 fn step(error: &Error) -> &'static str {
     match error {
         Error::NoProject(_) => "project id",

@@ -1,19 +1,19 @@
-//! Threads beside the one that serves.
+//! Threads besides the one that serves.
 
 use std::thread;
 
 use anyhow::Context;
 use tokio::{runtime::Builder, sync::oneshot};
 
-/// Runs work, and all tasks that it spawns, on a thread and runtime of its own, so that neither it nor the rest of the
-/// program waits for the other. One thread is enough for all polls: to hand them from thread to thread costs more than
-/// it gains (`benches/poll`).
+/// Runs work, and all tasks that it spawns, on its own thread and runtime. Neither the work nor the rest of the program
+/// waits for the other. One thread is enough for all polls: to move them between threads costs more than it gains
+/// (`benches/poll`).
 ///
-/// The receiver tells that the work has ended by itself; dropping it ends the work.
+/// The receiver yields the output when the work ends by itself. Dropping the receiver ends the work.
 ///
 /// # Errors
-/// The system gives no thread, or no more file descriptors.
-pub(super) fn run<T: Send + 'static>(
+/// The system is out of threads or file descriptors.
+pub(super) fn spawn<T: Send + 'static>(
     name: &str,
     work: impl Future<Output = T> + Send + 'static,
 ) -> anyhow::Result<oneshot::Receiver<T>> {
@@ -27,7 +27,7 @@ pub(super) fn run<T: Send + 'static>(
                 () = sender.closed() => {}
             }
         });
-        // A name that is being looked up must not hold up the end.
+        // Does not wait for threads that resolve a name: it may hang.
         runtime.shutdown_background();
     });
     thread.with_context(failed)?;

@@ -1,4 +1,4 @@
-//! Loads the configuration again, all or nothing: the old one stays in force until the whole new one is ready to be.
+//! Reloads the configuration, all or nothing: the old one stays in use until all parts of the new one are ready.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio::{
 
 use super::systemd;
 use crate::{
-    commands::{Origin, Valid, valid},
+    commands::configuration::{ConfigSource, ValidConfig},
     config::Environment,
     exposition::ConfigStatus,
     polling::{
@@ -22,23 +22,22 @@ use crate::{
     snapshot::Reader,
 };
 
-/// How long the files of a configuration are waited for: they may lie on a mount that does not answer. Half of what
-/// the server gives a request, so that a reload that waits for another one is answered, too.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time limit for reading the files of a configuration, which may be on a mount that hangs. It is half of the server's
+/// time limit for a request, so that a request is answered even if it waits for another reload first.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Everything a reload needs. It alone changes what is in force: reloads come one after the other.
+/// Everything that a reload needs. Reloads run one after the other, in one task.
 pub(super) struct Reloader {
-    pub origin: Origin,
-    /// That of the process, which does not change while it runs.
+    pub source: ConfigSource,
     pub environment: Environment,
     pub fleet: Fleet,
     pub plans: mpsc::Sender<NewPlan<Poller>>,
-    pub config: Arc<ConfigStatus>,
+    pub status: Arc<ConfigStatus>,
     pub reader: Reader,
 }
 
 impl Reloader {
-    /// Reloads at each signal and each request.
+    /// Reloads at each SIGHUP and each request.
     pub async fn run(mut self, mut hangup: Option<Signal>, mut requests: mpsc::Receiver<ReloadRequest>) {
         loop {
             let request = tokio::select! {
@@ -47,7 +46,7 @@ impl Reloader {
             };
             let result = self.reload().await;
             if let Some(ReloadRequest { answer }) = request {
-                // Whoever asked may have gone.
+                // The client may have closed its connection.
                 let _ = answer.send(result);
             }
         }
@@ -67,24 +66,24 @@ impl Reloader {
                 Ok(())
             }
             Err(error) => {
-                self.config.failed();
-                // What is wrong with the configuration has been said line by line.
+                self.status.failed();
+                // The other lines are the problems of the configuration, which are logged already.
                 let summary = error.to_string();
                 let summary = summary.lines().next().unwrap_or_default();
-                tracing::error!("reload failed, the old configuration stays in force: {summary}");
-                Err(format!("Reload failed, the old configuration stays in force:\n{error:#}\n"))
+                tracing::error!("reload failed, the old configuration stays in use: {summary}");
+                Err(format!("Reload failed, the old configuration stays in use:\n{error:#}\n"))
             }
         }
     }
 
     async fn try_to_reload(&mut self) -> anyhow::Result<Changes> {
-        let loaded = timeout(PATIENCE, self.origin.load(&self.environment)).await;
+        let loaded = timeout(LOAD_TIMEOUT, self.source.load(&self.environment)).await;
         let loaded = loaded.with_context(|| {
-            format!("the file, or a file that it names, could not be read within {}s", PATIENCE.as_secs())
+            format!("the file, or a file that it names, could not be read within {}s", LOAD_TIMEOUT.as_secs())
         })?;
         let errors: Vec<String> = loaded.errors().map(ToString::to_string).collect();
-        let Valid { config, hash, loaded } =
-            valid(loaded).map_err(|error| anyhow!("{error}\n{}", errors.join("\n")))?;
+        let ValidConfig { config, hash, loaded } =
+            ValidConfig::new(loaded).map_err(|error| anyhow!("{error}\n{}", errors.join("\n")))?;
         let renewed = self.fleet.renewed(config, &self.environment).map_err(|error| anyhow!("{error:#}"));
         let (fleet, plan, changes) = renewed?;
         // From here on nothing can fail.
@@ -92,7 +91,7 @@ impl Reloader {
         self.plans.send(NewPlan { plan, applied }).await.map_err(|_| anyhow!("polling has ended"))?;
         is_applied.await.context("polling has ended")?;
         self.fleet = fleet;
-        self.config.succeeded(hash, loaded);
+        self.status.succeeded(hash, loaded);
         Ok(changes)
     }
 }

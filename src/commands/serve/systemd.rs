@@ -1,4 +1,4 @@
-//! Tells systemd how the daemon fares, where systemd has started it (sd_notify(3)).
+//! Reports the state of the daemon to systemd (sd_notify(3)), and takes its sockets. Reports nothing without systemd.
 
 use std::time::Duration;
 
@@ -12,12 +12,13 @@ use tokio::{
 
 use crate::snapshot::Reader;
 
-/// How often a start is looked at.
-const TICK: Duration = Duration::from_secs(1);
-/// How much longer systemd is to wait while the first polls go on: a slow cloud is no reason to be killed.
+/// Interval of the status messages before the daemon is ready.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+/// Extension of the start timeout, while the first polls make progress. Otherwise systemd would kill a daemon whose cloud
+/// is slow.
 const EXTENSION: Duration = Duration::from_secs(30);
 
-/// Says that the daemon is ready, once it is; then keeps the watchdog quiet for as long as polling makes progress.
+/// Reports readiness after the first poll of every project; then feeds the watchdog as long as polling makes progress.
 pub(super) async fn run(reader: Reader) {
     loop {
         let snapshot = reader.load();
@@ -31,10 +32,10 @@ pub(super) async fn run(reader: Reader) {
             states.push(NotifyState::ExtendTimeoutUsec(microseconds(EXTENSION)));
         }
         notify(&states);
-        sleep(TICK).await;
+        sleep(STATUS_INTERVAL).await;
     }
     notify(&[NotifyState::Ready, NotifyState::Status("Polling")]);
-    // Without a watchdog there is nothing more to say.
+    // Never returns, also without a watchdog.
     let Some(limit) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
     loop {
         if !reader.is_stuck(Instant::now()) {
@@ -47,53 +48,52 @@ pub(super) async fn run(reader: Reader) {
 /// The sockets that systemd passes (sd_listen_fds(3)).
 ///
 /// # Errors
-/// If there are none, or one of them is not of TCP.
+/// There are none, or one of them is not a TCP socket.
 pub(super) fn sockets() -> anyhow::Result<Vec<TcpListener>> {
     let mut passed = ListenFd::from_env();
     let count = passed.len();
     if count == 0 {
-        bail!("--web.systemd-socket: systemd has passed no socket; start the exporter by its socket unit");
+        bail!("--web.systemd-socket: systemd passed no socket; start the exporter with its socket unit");
     }
     let socket = |index| {
         let listener = passed.take_tcp_listener(index).ok().flatten();
-        let listener =
-            listener.with_context(|| format!("socket {index} of systemd is not a TCP socket that listens"))?;
+        let listener = listener.with_context(|| format!("socket {index} of systemd is not a listening TCP socket"))?;
         listener.set_nonblocking(true)?;
         Ok(TcpListener::from_std(listener)?)
     };
     (0..count).map(socket).collect()
 }
 
-/// Says that the daemon ends.
+/// Reports the start of the shutdown.
 pub(super) fn stopping() {
     notify(&[NotifyState::Stopping, NotifyState::Status("Shutting down")]);
 }
 
-/// A reload that systemd knows of.
+/// A reload that was reported to systemd.
 pub(super) struct Reloading(());
 
 impl Reloading {
-    /// Says that the configuration is being loaded. `None` before the daemon is ready: systemd takes the end of a
-    /// reload for readiness.
+    /// Reports the start of a reload. `None` before the daemon is ready: the message for the end of a reload is the one
+    /// for readiness.
     pub fn begin(reader: &Reader) -> Option<Self> {
         if !reader.load().is_ready() {
             return None;
         }
         match NotifyState::monotonic_usec_now() {
             Ok(now) => notify(&[NotifyState::Reloading, now]),
-            Err(error) => tracing::warn!(%error, "cannot tell systemd that the configuration is being loaded"),
+            Err(error) => tracing::warn!(%error, "cannot report the reload to systemd"),
         }
         Some(Reloading(()))
     }
 
-    /// Says that this is over. Not when it is dropped: that may be the end of the daemon.
+    /// Reports the end of the reload. Not a `Drop`: the shutdown of the daemon also drops it.
     pub fn end(self) {
         notify(&[NotifyState::Ready]);
     }
 }
 
 fn notify(states: &[NotifyState<'_>]) {
-    // Does nothing where systemd has not started us.
+    // Does nothing if systemd did not start the daemon.
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "cannot notify systemd");
     }
