@@ -25,7 +25,7 @@ fn version_and_help() {
 }
 
 #[test]
-fn a_command_line_that_does_not_parse_is_2() {
+fn a_command_line_that_does_not_parse_exits_with_2() {
     for arguments in [
         &["--nonsense"][..],
         &["explode"],
@@ -39,7 +39,7 @@ fn a_command_line_that_does_not_parse_is_2() {
 }
 
 #[tokio::test]
-async fn a_bad_configuration_is_1_and_every_problem_is_said() {
+async fn a_bad_configuration_exits_with_1_and_lists_every_problem() {
     let config = "poll: {interval: 1s}\nprojects: [{name: a}]\nzzz: 1";
     for arguments in [&["check"][..], &["--config.check"]] {
         let ended = run(config, arguments).await;
@@ -63,17 +63,17 @@ async fn a_bad_configuration_is_1_and_every_problem_is_said() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_1() {
+async fn a_taken_port_exits_with_1() {
     let cloud = Cloud::new(&[]).await;
     let taken = format!("--web.listen-address={}", cloud.address);
     let ended = run(&cloud.config(FAST), &["serve", &taken]).await;
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains(&format!("cannot listen on {}", cloud.address)), "{}", ended.stderr);
-    assert!(cloud.simulator.seen().is_empty(), "nothing is started before the port is ours");
+    assert!(cloud.simulator.seen().is_empty(), "nothing starts before the port is bound");
 }
 
 #[tokio::test]
-async fn check_says_what_it_will_cost() {
+async fn check_prints_the_number_of_requests_a_day() {
     let cloud = Cloud::new(&[]).await;
     let config = cloud.config("poll: {interval: 10m}").replace("name: campaign,", "name: campaign, user_ids: [a, b],");
     let ended = run(&config, &["check"]).await;
@@ -97,7 +97,7 @@ async fn check_prints_the_effective_configuration_without_secrets() {
 }
 
 #[tokio::test]
-async fn once_prints_either_format_and_nothing_of_the_process() {
+async fn once_prints_both_formats_without_process_metrics() {
     let cloud = Cloud::new(&[]).await;
     let text = run(&cloud.config(FAST), &["once"]).await;
     assert!(text.stdout.contains("# TYPE metastudio_polls_total counter\n"));

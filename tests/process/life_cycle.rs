@@ -1,4 +1,4 @@
-//! From the first poll to the last scrape.
+//! Start, shutdown and the log of the daemon; the demo.
 
 use std::time::{Duration, Instant};
 
@@ -7,9 +7,9 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Cloud, Daemon, FAST, wait_for};
+use crate::support::{Cloud, Daemon, FAST, pipe, wait_for};
 
-/// A promise to operators, not a measure of speed.
+/// The documented limit for a shutdown.
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,12 +27,11 @@ async fn a_signal_during_a_poll_ends_the_daemon_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_cannot_be_read_to_its_end_does_not_hold_up_the_end() {
+async fn a_hanging_file_does_not_delay_the_shutdown() {
     let cloud = Cloud::new(&[]).await;
     let directory = tempfile::tempdir().unwrap();
-    let pipe = directory.path().join("token");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    // It can be read once, when the configuration is loaded; who reads it again waits for ever.
+    let pipe = pipe(&directory);
+    // The pipe can be read once, when the configuration is loaded. The poll reads it again and hangs.
     let writer = std::thread::spawn({
         let pipe = pipe.clone();
         move || std::fs::write(pipe, "token").unwrap()
@@ -40,7 +39,7 @@ async fn a_file_that_cannot_be_read_to_its_end_does_not_hold_up_the_end() {
     let config = cloud.config_of(&["campaign"], &format!("token: {{file: {}}}", pipe.display()), FAST);
     let mut daemon = Daemon::start(&config, &[]);
     writer.join().unwrap();
-    // Time for the first poll to begin, and to wait for the pipe.
+    // Time for the first poll to start and to hang.
     tokio::time::sleep(Duration::from_secs(1)).await;
     daemon.signal("TERM");
     let (status, took) = daemon.wait();
@@ -49,8 +48,7 @@ async fn a_file_that_cannot_be_read_to_its_end_does_not_hold_up_the_end() {
     assert!(cloud.simulator.seen().is_empty());
 }
 
-/// A daemon with so many projects that its metrics fill the buffers of both sockets, and a scrape of it that has
-/// begun and is not read.
+/// A daemon with more metrics than the buffers of both sockets hold, and a started scrape that is not read.
 async fn slow_scrape() -> (Daemon, TcpStream) {
     let mut config = "credentials: {main: {token: t}}\nprojects:\n".to_owned();
     for number in 0..4000 {
@@ -75,7 +73,7 @@ async fn a_scrape_in_flight_is_answered_to_the_end() {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
     assert_eq!(body.len(), length.parse::<usize>().unwrap());
-    assert!(body.len() > 4_000_000, "large enough to have been under way: {}", body.len());
+    assert!(body.len() > 4_000_000, "more than the buffers of the sockets hold: {}", body.len());
     assert_eq!(daemon.wait().0.code(), Some(0));
 }
 
@@ -86,7 +84,7 @@ async fn a_scrape_that_is_never_read_is_cut_off_in_time() {
     daemon.signal("TERM");
     let (status, _) = daemon.wait();
     assert_eq!(status.code(), Some(0));
-    assert!(start.elapsed() > FIVE_SECONDS / 2, "it was waited for");
+    assert!(start.elapsed() > FIVE_SECONDS / 2, "the daemon waited for the scrape");
     assert!(start.elapsed() < FIVE_SECONDS, "{:?}", start.elapsed());
 }
 
@@ -112,7 +110,7 @@ async fn a_daemon_is_quiet_when_all_is_well() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demo_needs_nothing() {
+async fn the_demo_needs_no_configuration() {
     use std::{
         io::{BufRead, BufReader},
         process::{Command, Stdio},
@@ -120,7 +118,7 @@ async fn the_demo_needs_nothing() {
     let mut demo = Command::new(env!("CARGO_BIN_EXE_metastudio-exporter"))
         .args(["demo", "--web.listen-address=127.0.0.1:0"])
         .env_clear()
-        .env("http_proxy", "http://127.0.0.1:9") // must not come between the demo and its cloud
+        .env("http_proxy", "http://127.0.0.1:9") // the demo must not use it
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -1,4 +1,4 @@
-//! The whole process against the simulated cloud.
+//! Tests of the whole process against the simulated cloud.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod canary;

@@ -1,4 +1,4 @@
-//! The numbers are those of the cloud's records, to the last digit.
+//! The exported sums equal the sums of the simulated events, to the last digit.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use metastudio_exporter::{
 
 use crate::support::{Cloud, Ended, FAST, once};
 
-/// Hundredths of minutes and numbers of events by series, straight from the simulated records.
-type Records = BTreeMap<String, (i64, u64)>;
+/// Hundredths of minutes and number of events, by series.
+type Sums = BTreeMap<String, (i64, u64)>;
 
-fn records(windows: &[&str], user: Option<&str>, at: chrono::DateTime<Utc>) -> Records {
-    let mut records = Records::new();
+fn expected_sums(windows: &[&str], user: Option<&str>, at: chrono::DateTime<Utc>) -> Sums {
+    let mut sums = Sums::new();
     for project in history::projects() {
         for pattern in &project.usage {
             for name in windows {
@@ -29,7 +29,7 @@ fn records(windows: &[&str], user: Option<&str>, at: chrono::DateTime<Utc>) -> R
                     pattern.resource_type.unwrap_or_default(),
                     pattern.business_type
                 );
-                let (sum, count) = records.entry(series).or_default();
+                let (sum, count) = sums.entry(series).or_default();
                 for event in history::events(&project.id, pattern, bounds.start, bounds.end) {
                     if user.is_none_or(|user| user == USERS[event.user as usize]) {
                         *sum += event.hundredths * if pattern.unit == "HOUR" { 60 } else { 1 };
@@ -39,12 +39,12 @@ fn records(windows: &[&str], user: Option<&str>, at: chrono::DateTime<Utc>) -> R
             }
         }
     }
-    records
+    sums
 }
 
-fn assert_same(ended: &Ended, records: &Records, rest: &str) {
+fn assert_same(ended: &Ended, expected: &Sums, rest: &str) {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    for (series, (hundredths, count)) in records {
+    for (series, (hundredths, count)) in expected {
         let minutes = format!("{}.{:02}", hundredths / 100, hundredths % 100).parse().unwrap();
         let exported = ended.sample(&format!("metastudio_usage_minutes{series}{rest}}}"));
         assert_eq!(exported, Some(minutes), "{series}\n{}", ended.stdout);
@@ -52,11 +52,11 @@ fn assert_same(ended: &Ended, records: &Records, rest: &str) {
         assert_eq!(exported, Some(*count as f64), "{series}");
     }
     let exported = ended.stdout.lines().filter(|line| line.starts_with("metastudio_usage_minutes{")).count();
-    assert_eq!(exported % records.len(), 0, "and no others: {}", ended.stdout);
+    assert_eq!(exported % expected.len(), 0, "and no others: {}", ended.stdout);
 }
 
-/// Windows that do not end now, so that what is expected does not change while the test runs; except at midnight,
-/// when the test is begun anew.
+/// Compares windows that have ended, because the sums of other windows change during the test. If midnight passes
+/// meanwhile, it starts again.
 async fn compare(options: Options, extra: &str, users: &[&str]) {
     let windows = ["yesterday", "last_month"];
     loop {
@@ -71,24 +71,19 @@ async fn compare(options: Options, extra: &str, users: &[&str]) {
             continue;
         }
         if users.is_empty() {
-            assert_same(&ended, &records(&windows, None, before), "");
+            assert_same(&ended, &expected_sums(&windows, None, before), "");
         }
         for user in users {
-            assert_same(&ended, &records(&windows, Some(user), before), &format!(",user_id=\"{user}\""));
+            assert_same(&ended, &expected_sums(&windows, Some(user), before), &format!(",user_id=\"{user}\""));
         }
         return;
     }
 }
 
 #[tokio::test]
-async fn every_sum_is_that_of_the_records() {
-    compare(Options::default(), FAST, &[]).await;
-}
-
-#[tokio::test]
-async fn however_the_pages_are_cut() {
+async fn every_sum_equals_the_events_for_any_page_size() {
     for paging in [Paging::Buckets, Paging::Rows] {
-        for size in [1, 2, 7, 30, 31] {
+        for size in [1, 2, 7, 30, 31, 1000] {
             let extra = format!("api: {{requests_per_second: 1000, page_size: {size}}}");
             compare(Options { paging, ..Options::default() }, &extra, &[]).await;
         }
@@ -96,12 +91,12 @@ async fn however_the_pages_are_cut() {
 }
 
 #[tokio::test]
-async fn for_each_user_on_its_own() {
+async fn every_sum_of_a_user_equals_the_events_of_the_user() {
     compare(Options::default(), FAST, &["user-a", "user-c"]).await;
 }
 
 #[tokio::test]
-async fn only_what_is_wanted_is_kept() {
+async fn filters_keep_only_the_wanted_types() {
     let cloud = Cloud::new(&[]).await;
     let config = cloud.config(FAST).replace("project_id", "business_types: [LIVE_2D], labels: {team: x}, project_id");
     let ended = once(&config).await;

@@ -1,4 +1,4 @@
-//! The way to the cloud: TLS and whom it trusts, proxies, and `check --online`, which tells the steps apart.
+//! Connections to the cloud: TLS and its CA certificates, proxies, and the steps of `check --online`.
 
 use std::{
     io::Write,
@@ -17,13 +17,13 @@ use crate::support::{Cloud, FAST, run_with};
 
 const NAME: &str = "metastudio.cn-north-4.example";
 
-/// A front with TLS before a cloud, and the file with its certificate.
-struct Front {
+/// A TLS server in front of a cloud, and the file with its certificate.
+struct TlsFront {
     address: SocketAddr,
     certificate: tempfile::NamedTempFile,
 }
 
-impl Front {
+impl TlsFront {
     async fn new(cloud: &Cloud) -> Self {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed([NAME.to_owned(), "localhost".to_owned()]).unwrap();
@@ -49,7 +49,7 @@ impl Front {
                 });
             }
         });
-        Front { address, certificate }
+        TlsFront { address, certificate }
     }
 
     fn trusted(&self) -> String {
@@ -57,7 +57,7 @@ impl Front {
     }
 }
 
-/// A proxy that leads every `CONNECT` to one address, and keeps the heads of the requests.
+/// A proxy that connects every `CONNECT` to one address, and records the heads of the requests.
 struct Proxy {
     address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
@@ -94,23 +94,17 @@ impl Proxy {
     }
 }
 
-/// A configuration for one project of the cloud at another endpoint than its own.
+/// A configuration for one project of the cloud, with another endpoint.
 fn config(cloud: &Cloud, endpoint: &str, api: &str) -> String {
     let api = FAST.replace('}', &format!(", {api}}}"));
     let own = format!("http://{}", cloud.address);
-    cloud
-        .config_of(
-            &["campaign"],
-            "access_key: SIMULATEDACCESSKEY01, secret_key: simulated/Secret+Key000000000000000000001",
-            &api,
-        )
-        .replace(&own, endpoint)
+    cloud.config_of(&["campaign"], &cloud.keys(), &api).replace(&own, endpoint)
 }
 
 #[tokio::test]
-async fn only_a_certificate_that_is_trusted_will_do() {
+async fn an_untrusted_certificate_is_refused() {
     let cloud = Cloud::new(&[]).await;
-    let front = Front::new(&cloud).await;
+    let front = TlsFront::new(&cloud).await;
     let endpoint = format!("https://localhost:{}", front.address.port());
     let ended = run_with(&config(&cloud, &endpoint, "page_size: 1000"), &["once"], &[]).await;
     assert_eq!(ended.code, Some(1));
@@ -130,9 +124,9 @@ async fn only_a_certificate_that_is_trusted_will_do() {
 }
 
 #[tokio::test]
-async fn a_system_without_cas_is_said_to_be_one() {
+async fn a_system_without_ca_certificates_gets_a_warning() {
     let cloud = Cloud::new(&[]).await;
-    let front = Front::new(&cloud).await;
+    let front = TlsFront::new(&cloud).await;
     let nothing = [("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/nowhere")];
     let warning = "there are no CA certificates";
     let own = format!("http://{}", cloud.address);
@@ -150,9 +144,9 @@ async fn a_system_without_cas_is_said_to_be_one() {
 }
 
 #[tokio::test]
-async fn proxies_are_those_of_the_environment_or_of_the_configuration() {
+async fn proxies_come_from_the_environment_or_the_configuration() {
     let cloud = Cloud::new(&[]).await;
-    let front = Front::new(&cloud).await;
+    let front = TlsFront::new(&cloud).await;
     let proxy = Proxy::to(front.address).await;
     let endpoint = format!("https://{NAME}");
     let config = |api: &str| config(&cloud, &endpoint, &format!("{}{api}", front.trusted()));
@@ -181,7 +175,7 @@ async fn proxies_are_those_of_the_environment_or_of_the_configuration() {
 }
 
 #[tokio::test]
-async fn this_machine_is_not_asked_through_a_proxy() {
+async fn loopback_addresses_are_reached_without_a_proxy() {
     let cloud = Cloud::new(&[]).await;
     let proxy = Proxy::to(cloud.address).await;
     let url = format!("http://{}", proxy.address);
@@ -194,7 +188,7 @@ async fn this_machine_is_not_asked_through_a_proxy() {
 }
 
 #[tokio::test]
-async fn online_each_step_is_told_and_each_project_tried() {
+async fn online_prints_each_step_and_tries_each_project() {
     let cloud = Cloud::new(&["forbidden:project=live-commerce"]).await;
     let ended = run_with(&cloud.config(FAST), &["check", "--online"], &[]).await;
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), ""));
@@ -242,9 +236,9 @@ async fn online_no_key_is_tried_twice() {
 }
 
 #[tokio::test]
-async fn online_the_step_that_fails_says_what_to_do() {
+async fn online_a_failed_step_says_what_to_do() {
     let cloud = Cloud::new(&[]).await;
-    let front = Front::new(&cloud).await;
+    let front = TlsFront::new(&cloud).await;
     let (tls, plain) = (front.address.port(), cloud.address.port());
     for (endpoint, failure, advice) in [
         (
@@ -277,9 +271,9 @@ async fn online_the_step_that_fails_says_what_to_do() {
     assert!(ended.stdout.contains("  ok    TLS       certificate trusted, status 404"), "{}", ended.stdout);
 }
 
-/// The gateway refuses signatures by a clock that is off, so there is no use in trying the key.
+/// The gateway refuses the signatures of a wrong clock, so the key is not tried.
 #[tokio::test]
-async fn online_a_clock_that_is_off_is_found_before_a_key_is_used() {
+async fn online_a_wrong_clock_is_found_before_a_key_is_used() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let requests: Arc<Mutex<u32>> = Arc::default();

@@ -1,4 +1,4 @@
-//! Reloading: all or nothing, and only what changed.
+//! Reloads: all or nothing, and only changed projects are polled.
 
 use std::{
     sync::{
@@ -14,14 +14,13 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::support::{Cloud, Daemon, FAST, client, sample};
+use crate::support::{Cloud, Daemon, FAST, client, pipe, sample};
 
 const LIFECYCLE: [&str; 1] = ["--web.enable-lifecycle"];
-const KEYS: &str = "access_key: SIMULATEDACCESSKEY01, secret_key: simulated/Secret+Key000000000000000000001";
 const SUCCESSFUL: &str = "metastudio_exporter_config_last_reload_successful";
 const HASH: &str = "metastudio_exporter_config_hash";
 
-/// How many requests there were for a project.
+/// The number of requests for a project.
 fn requests(cloud: &Cloud, name: &str) -> usize {
     let projects = &cloud.simulator.options().projects;
     let id = &projects.iter().find(|project| project.name == name).unwrap().id;
@@ -37,7 +36,7 @@ fn has_usage(metrics: &str, project: &str) -> bool {
 }
 
 #[tokio::test]
-async fn it_must_be_allowed_over_http_and_never_needs_to_be_by_signal() {
+async fn http_reloads_must_be_enabled_and_sighup_always_reloads() {
     let cloud = Cloud::new(&[]).await;
     let daemon = Daemon::start(&cloud.config(FAST), &[]);
     let (status, text) = daemon.reload().await;
@@ -58,7 +57,7 @@ async fn it_must_be_allowed_over_http_and_never_needs_to_be_by_signal() {
 }
 
 #[tokio::test]
-async fn a_reload_that_fails_leaves_everything_as_it_is_and_says_so() {
+async fn a_failed_reload_keeps_the_old_configuration_and_reports_the_reason() {
     let cloud = Cloud::new(&[]).await;
     let good = cloud.config(FAST);
     let daemon = Daemon::start(&good, &LIFECYCLE);
@@ -89,36 +88,32 @@ async fn a_reload_that_fails_leaves_everything_as_it_is_and_says_so() {
 }
 
 #[tokio::test]
-async fn only_what_changed_is_polled_and_what_is_gone_vanishes() {
+async fn a_reload_polls_changed_projects_and_drops_removed_ones() {
     let cloud = Cloud::new(&[]).await;
-    let both = cloud.config_of(&["studio-prod", "live-commerce"], KEYS, FAST);
+    let both = cloud.config_of(&["studio-prod", "live-commerce"], &cloud.keys(), FAST);
     let daemon = Daemon::start(&both, &LIFECYCLE);
     daemon.ready().await;
     let seen = |name| requests(&cloud, name);
     assert_eq!([seen("studio-prod"), seen("live-commerce"), seen("campaign")], [3, 3, 0]);
 
-    daemon.rewrite(&cloud.config_of(&["campaign", "studio-prod"], KEYS, FAST));
+    daemon.rewrite(&cloud.config_of(&["campaign", "studio-prod"], &cloud.keys(), FAST));
     assert_eq!(daemon.reload().await.0, 200);
     let metrics = daemon.metrics().await;
     assert!(!metrics.contains("live-commerce"), "{metrics}");
     assert!(has_usage(&metrics, "studio-prod"));
-    assert_eq!(daemon.get("/-/ready").await.0, 200, "readiness is not lost to a new project");
-    while !has_usage(&daemon.metrics().await, "campaign") {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    assert_eq!(daemon.get("/-/ready").await.0, 200, "a new project does not change readiness");
+    daemon.wait_for_metrics(|metrics| has_usage(metrics, "campaign")).await;
     assert_eq!([seen("studio-prod"), seen("live-commerce"), seen("campaign")], [3, 3, 3]);
 
-    // Asked in another manner, for the same thing: at once, and without a gap.
+    // Another interval: polled at once, and the usage stays.
     let slower = cloud
-        .config_of(&["campaign", "studio-prod"], KEYS, FAST)
+        .config_of(&["campaign", "studio-prod"], &cloud.keys(), FAST)
         .replace("name: campaign", "name: campaign, interval: 7m");
     daemon.rewrite(&slower);
     assert_eq!(daemon.reload().await.0, 200);
     assert!(has_usage(&daemon.metrics().await, "campaign"));
-    while polls(&daemon.metrics().await, "campaign") != Some(2.0) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    // New labels need no poll at all.
+    daemon.wait_for_metrics(|metrics| polls(metrics, "campaign") == Some(2.0)).await;
+    // New labels need no poll.
     let labelled = slower.replace("name: campaign", "name: campaign, labels: {team: red}");
     daemon.rewrite(&labelled);
     assert_eq!(daemon.reload().await.0, 200);
@@ -127,11 +122,11 @@ async fn only_what_changed_is_polled_and_what_is_gone_vanishes() {
     assert_eq!([seen("studio-prod"), seen("campaign")], [3, 6]);
 }
 
-/// Numbers that answer another question than the one now asked must not be shown for a moment.
+/// With other windows, the old sums would answer a different question.
 #[tokio::test]
-async fn usage_of_another_question_goes_at_once() {
+async fn usage_of_other_windows_is_removed_at_once() {
     let cloud = Cloud::new(&["hang:after=3"]).await;
-    let config = cloud.config_of(&["campaign"], KEYS, FAST);
+    let config = cloud.config_of(&["campaign"], &cloud.keys(), FAST);
     let daemon = Daemon::start(&config, &LIFECYCLE);
     daemon.ready().await;
     assert!(has_usage(&daemon.metrics().await, "campaign"));
@@ -139,7 +134,7 @@ async fn usage_of_another_question_goes_at_once() {
     assert_eq!(daemon.reload().await.0, 200);
     let metrics = daemon.metrics().await;
     assert!(!has_usage(&metrics, "campaign"), "{metrics}");
-    assert_eq!(polls(&metrics, "campaign"), Some(1.0), "its counters go on");
+    assert_eq!(polls(&metrics, "campaign"), Some(1.0), "its counters continue");
 }
 
 #[tokio::test]
@@ -160,7 +155,8 @@ async fn connections_to_the_cloud_outlast_a_reload() {
         }
     });
     let config = |interval: u32| {
-        let config = cloud.config_of(&["campaign"], KEYS, FAST).replace(&behind.to_string(), &front.to_string());
+        let config =
+            cloud.config_of(&["campaign"], &cloud.keys(), FAST).replace(&behind.to_string(), &front.to_string());
         config.replace("name: campaign", &format!("name: campaign, interval: {interval}m"))
     };
     let daemon = Daemon::start(&config(5), &LIFECYCLE);
@@ -169,15 +165,13 @@ async fn connections_to_the_cloud_outlast_a_reload() {
     for round in 1..=5 {
         daemon.rewrite(&config(5 + round));
         assert_eq!(daemon.reload().await.0, 200);
-        while polls(&daemon.metrics().await, "campaign") != Some(f64::from(round) + 1.0) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        daemon.wait_for_metrics(|metrics| polls(metrics, "campaign") == Some(f64::from(round) + 1.0)).await;
     }
     assert_eq!(accepted.load(Ordering::Relaxed), before);
 }
 
 #[tokio::test]
-async fn no_reload_gets_a_key_or_a_user_locked() {
+async fn reloads_get_no_key_and_no_user_locked() {
     let cloud = Cloud::new(&[]).await;
     let user =
         format!("iam_user: {{domain: simulated, user: robot, password: wrong, endpoint: 'http://{}'}}", cloud.address);
@@ -191,9 +185,7 @@ async fn no_reload_gets_a_key_or_a_user_locked() {
         for round in 1..20 {
             daemon.rewrite(&config(1000 - round));
             assert_eq!(daemon.reload().await.0, 200);
-            while polls(&daemon.metrics().await, "campaign") < Some(f64::from(round) + 1.0) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            daemon.wait_for_metrics(|metrics| polls(metrics, "campaign") >= Some(f64::from(round) + 1.0)).await;
         }
         let refused = cloud.simulator.seen().iter().skip(before).filter(|seen| seen.status == Some(401)).count();
         assert_eq!(refused, 1, "{credentials}");
@@ -201,10 +193,12 @@ async fn no_reload_gets_a_key_or_a_user_locked() {
 }
 
 #[tokio::test]
-async fn no_scrape_suffers_from_reloads() {
+async fn reloads_do_not_affect_scrapes() {
     let cloud = Cloud::new(&[]).await;
     let config = |projects: &[&str], labels: &str| {
-        cloud.config_of(projects, KEYS, FAST).replace("name: live-commerce", &format!("name: live-commerce, {labels}"))
+        cloud
+            .config_of(projects, &cloud.keys(), FAST)
+            .replace("name: live-commerce", &format!("name: live-commerce, {labels}"))
     };
     let some = config(&["campaign", "live-commerce"], "interval: 5m");
     let all = config(&["studio-prod", "live-commerce", "campaign"], "windows: [7d]");
@@ -239,18 +233,17 @@ async fn no_scrape_suffers_from_reloads() {
     }
 }
 
-/// A secret may lie on a mount that does not answer.
+/// A secret may be on a mount that hangs.
 #[tokio::test]
-async fn a_reload_that_hangs_holds_up_nothing_else() {
+async fn a_hanging_reload_blocks_neither_scrapes_nor_shutdown() {
     let cloud = Cloud::new(&[]).await;
     let config = cloud.config(FAST);
     let mut daemon = Daemon::start(&config, &LIFECYCLE);
     daemon.ready().await;
     let directory = TempDir::new().unwrap();
-    let fifo = directory.path().join("fifo");
-    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let pipe = pipe(&directory);
     daemon.rewrite(
-        &config.replace("access_key: SIMULATEDACCESSKEY01", &format!("access_key: {{file: {}}}", fifo.display())),
+        &config.replace("access_key: SIMULATEDACCESSKEY01", &format!("access_key: {{file: {}}}", pipe.display())),
     );
     let url = daemon.url("/-/reload");
     let hanging =

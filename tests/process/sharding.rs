@@ -1,17 +1,17 @@
-//! Several processes with one configuration.
+//! Shards: several processes with the same configuration.
 
 use std::collections::BTreeSet;
 
 use crate::support::{Cloud, Daemon, FAST, run, run_with, sample};
 
-/// The projects of an exposition.
+/// The names of the projects in an exposition.
 fn projects(metrics: &str) -> BTreeSet<String> {
     let lines = metrics.lines().filter_map(|line| line.strip_prefix("metastudio_up{project=\""));
     lines.map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
-async fn shards_share_the_projects_among_them() {
+async fn every_project_belongs_to_exactly_one_shard() {
     let cloud = Cloud::new(&[]).await;
     let config = cloud.config(FAST);
     let mut all = BTreeSet::new();
@@ -28,10 +28,10 @@ async fn shards_share_the_projects_among_them() {
 }
 
 #[tokio::test]
-async fn a_shard_without_projects_is_ready_and_healthy_and_says_which_one_it_is() {
+async fn a_shard_without_projects_is_ready_and_healthy() {
     let cloud = Cloud::new(&[]).await;
-    // By the vectors of the hash, neither of the two is its own.
-    let config = cloud.config_of(&["studio-prod", "live-commerce"], &keys(&cloud), FAST);
+    // Neither project hashes to shard 1.
+    let config = cloud.config_of(&["studio-prod", "live-commerce"], &cloud.keys(), FAST);
     let daemon = Daemon::start(&config, &["--shard=1/3"]);
     daemon.ready().await;
     assert_eq!(daemon.get("/-/healthy").await.0, 200);
@@ -65,9 +65,4 @@ async fn a_pod_of_a_stateful_set_knows_its_shard() {
             ended.stderr
         );
     }
-}
-
-fn keys(cloud: &Cloud) -> String {
-    let options = cloud.simulator.options();
-    format!("access_key: {}, secret_key: {}", options.access_key, options.secret_key)
 }

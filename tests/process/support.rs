@@ -1,8 +1,9 @@
-//! Runs the binary: once to its end, or as a daemon that is killed when the test ends.
+//! Runs the binary: to its end, or as a daemon that the test kills.
 
 use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -12,7 +13,7 @@ use metastudio_exporter::simulator::{Fault, Options, Simulator};
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Longer than anything here takes; only a test that fails waits so long.
+/// Time limit of all waits. Only a failing test reaches it.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A simulated cloud with faults, and the configuration for it.
@@ -35,12 +36,16 @@ impl Cloud {
         Cloud { simulator, address, _stop: stop.drop_guard() }
     }
 
+    /// The right keys, as in a configuration.
+    pub fn keys(&self) -> String {
+        let options = self.simulator.options();
+        format!("access_key: {}, secret_key: {}", options.access_key, options.secret_key)
+    }
+
     /// A configuration with the right keys for all of its projects, and `extra` at the top.
     pub fn config(&self, extra: &str) -> String {
-        let options = self.simulator.options();
-        let keys = format!("access_key: {}, secret_key: {}", options.access_key, options.secret_key);
-        let projects: Vec<&str> = options.projects.iter().map(|project| project.name).collect();
-        self.config_of(&projects, &keys, extra)
+        let projects: Vec<&str> = self.simulator.options().projects.iter().map(|project| project.name).collect();
+        self.config_of(&projects, &self.keys(), extra)
     }
 
     /// A configuration for some of its projects.
@@ -54,10 +59,10 @@ impl Cloud {
     }
 }
 
-/// A rate that slows no test down, and few retries.
+/// A rate limit that no test reaches, and few retries.
 pub const FAST: &str = "api: {requests_per_second: 1000, max_retries: 1, request_timeout: 2s}";
 
-/// The binary with a configuration, and nothing of this process' environment.
+/// The binary with a configuration and an empty environment.
 pub fn command(directory: &TempDir, config: &str, arguments: &[&str]) -> Command {
     let path = directory.path().join("config.yaml");
     std::fs::write(&path, config).unwrap();
@@ -66,7 +71,7 @@ pub fn command(directory: &TempDir, config: &str, arguments: &[&str]) -> Command
     command
 }
 
-/// What a run to the end came to.
+/// The result of a run.
 pub struct Ended {
     pub code: Option<i32>,
     pub stdout: String,
@@ -78,7 +83,7 @@ pub async fn run(config: &str, arguments: &[&str]) -> Ended {
     run_with(config, arguments, &[]).await
 }
 
-/// As `run`, with these variables in its environment.
+/// Like `run`, with these variables in its environment.
 pub async fn run_with(config: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
     let directory = TempDir::new().unwrap();
     let mut command = command(&directory, config, arguments);
@@ -124,7 +129,7 @@ impl Daemon {
         Self::spawn(command, directory)
     }
 
-    /// As `start`, with so many file descriptors at the most.
+    /// Like `start`, with a limit for file descriptors.
     pub fn start_limited(config: &str, descriptors: u32) -> Self {
         let directory = TempDir::new().unwrap();
         let inner = command(&directory, config, &[]);
@@ -166,7 +171,7 @@ impl Daemon {
         std::fs::write(self.directory.path().join("config.yaml"), config).unwrap();
     }
 
-    /// Has it load its configuration again: status and answer.
+    /// Reloads its configuration over HTTP: status and answer.
     pub async fn reload(&self) -> (u16, String) {
         let response = client().post(self.url("/-/reload")).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
@@ -179,6 +184,19 @@ impl Daemon {
 
     pub async fn metrics(&self) -> String {
         self.get("/metrics").await.1
+    }
+
+    /// Waits until its metrics meet a condition.
+    pub async fn wait_for_metrics(&self, condition: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let metrics = self.metrics().await;
+            if condition(&metrics) {
+                return metrics;
+            }
+            assert!(Instant::now() < deadline, "waited in vain for other metrics: {metrics}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Waits until every project has been polled.
@@ -195,7 +213,7 @@ impl Daemon {
         assert!(status.unwrap().success());
     }
 
-    /// Waits for the process to end, and says how long that took.
+    /// Waits for the process to end; its status and the time that it took.
     pub fn wait(&mut self) -> (ExitStatus, Duration) {
         let start = Instant::now();
         let status = wait_for("the daemon to end", || self.child.try_wait().unwrap());
@@ -214,9 +232,16 @@ impl Drop for Daemon {
     }
 }
 
-/// A client that goes straight to loopback and decodes nothing.
+/// A client without a proxy that decompresses nothing.
 pub fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()
+}
+
+/// A pipe without a writer: to read it takes forever.
+pub fn pipe(directory: &TempDir) -> PathBuf {
+    let path = directory.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    path
 }
 
 pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {

@@ -1,4 +1,4 @@
-//! What systemd is told.
+//! The messages to systemd.
 
 use std::{
     os::unix::net::UnixDatagram,
@@ -35,7 +35,7 @@ impl Systemd {
         String::from_utf8(buffer[..length].to_vec()).unwrap().trim_end().replace('\n', " ")
     }
 
-    /// The next message that begins like this; those that come before it.
+    /// The next message with this beginning, and all messages before it.
     fn wait_for(&self, beginning: &str) -> (String, Vec<String>) {
         let mut before = Vec::new();
         loop {
@@ -49,7 +49,7 @@ impl Systemd {
 }
 
 #[tokio::test]
-async fn it_is_told_of_start_reload_and_end() {
+async fn systemd_is_notified_of_start_reload_and_stop() {
     let cloud = Cloud::new(&["hang:project=campaign,times=1"]).await;
     let systemd = Systemd::new();
     let mut daemon = systemd.start(&cloud.config(FAST), &[]);
@@ -74,7 +74,7 @@ async fn it_is_told_of_start_reload_and_end() {
 }
 
 #[tokio::test]
-async fn the_watchdog_is_kept_quiet() {
+async fn the_watchdog_is_fed() {
     let cloud = Cloud::new(&[]).await;
     let systemd = Systemd::new();
     let _daemon = systemd.start(&cloud.config(FAST), &[("WATCHDOG_USEC", "400000")]);
@@ -83,6 +83,6 @@ async fn the_watchdog_is_kept_quiet() {
     for _ in 0..5 {
         assert_eq!(systemd.next(), "WATCHDOG=1");
     }
-    // Five of them, half the limit apart.
+    // Five messages, at half of the limit.
     assert!(start.elapsed() >= Duration::from_millis(700), "{:?}", start.elapsed());
 }
