@@ -1,13 +1,13 @@
-//! Notes which revision is built, when and by what, for `--version` and the build's metric.
+//! Sets the revision, date and compiler of the build, for `--version` and `metastudio_exporter_build_info`.
 
 use std::{env, process::Command};
 
 fn main() {
-    // Where there is no repository, as in an image, somebody says it.
+    // An image is built without the repository, and gets the revision as a variable.
     let revision = env::var("BUILD_REVISION").ok().filter(|revision| !revision.is_empty());
     let revision = revision.or_else(|| output("git", &["rev-parse", "--short=12", "HEAD"]));
     let rustc = output(&env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned()), &["--version"]);
-    // Reproducible builds name their date (https://reproducible-builds.org/specs/source-date-epoch/).
+    // Reproducible builds set their date (https://reproducible-builds.org/specs/source-date-epoch/).
     let date = match env::var("SOURCE_DATE_EPOCH") {
         Ok(epoch) => output("date", &["-u", "-d", &format!("@{epoch}"), "+%Y-%m-%dT%H:%M:%SZ"]),
         Err(_) => output("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
@@ -18,13 +18,13 @@ fn main() {
     println!("cargo::rerun-if-env-changed=BUILD_REVISION");
     println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
     println!("cargo::rerun-if-changed=build.rs");
-    // The file that moves with every commit and checkout.
+    // This file changes with every commit and checkout.
     if let Some(log) = output("git", &["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo::rerun-if-changed={log}");
     }
 }
 
-/// The first line a command prints, if it succeeds.
+/// The first line of the output of a command; `None` if it fails.
 fn output(command: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(command).args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
