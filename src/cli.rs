@@ -88,7 +88,7 @@ pub enum LogFormat {
 }
 
 impl Cli {
-    /// Reads the command line, of which the first argument is the name of the program.
+    /// Parses the command line. The first argument is the name of the program.
     ///
     /// # Errors
     /// The command line does not parse, or `--help` or `--version` was asked for: [`clap::Error::exit`] prints either.
