@@ -1,9 +1,23 @@
-//! What is answered at which path: metrics for Prometheus ([`routes`]), a status page for people (`page`), probes.
+//! The pages of the exporter: metrics for Prometheus, a status page for people, probes, the request to reload.
 //!
-//! No request can cause a call to the cloud. A request to reload is the only thing that leaves this module.
+//! No request can cause a call to the cloud. Only a request to reload leaves this module, through a channel.
+//!
+//! ```
+//! use metastudio_exporter::site::Route;
+//!
+//! assert_eq!(Route::parse("/m", "/m"), Route::Metrics);
+//! assert_eq!(Route::parse("/", "/m"), Route::StatusPage);
+//! assert_eq!(Route::parse("/metrics", "/m"), Route::NotFound);
+//! assert_eq!(Route::parse("/metrics", "/m").handler(), "other");
+//! ```
 
 mod negotiate;
 mod page;
-pub mod routes;
+mod response;
+mod route;
+mod routes;
 
-pub use routes::{ReloadRequest, Routes};
+pub use self::{
+    route::Route,
+    routes::{ReloadRequest, Routes},
+};

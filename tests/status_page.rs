@@ -1,16 +1,13 @@
-//! The status page, as the site answers with it.
+//! The status page, as a client gets it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
-use std::{
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::time::Duration;
 
 use chrono::{DateTime, Datelike, Days, TimeDelta, Utc};
 use http_body_util::BodyExt;
 use hyper::Request;
 use metastudio_exporter::{
-    exposition::{Exposition, HttpRequests},
+    exposition::Exposition,
     site::Routes,
     snapshot::{self, Attempt, Failure, Reader, Target, WindowUsage, Writer},
     usage::{self, Bounds, Budget, Clock, Reason, Row, RowKey, Tally, Unit, Window},
@@ -29,7 +26,7 @@ fn target(name: &str) -> Target {
     }
 }
 
-/// A project with so many minutes in November of which half has passed, and with a budget of 100 minutes.
+/// A project with this many minutes in November, half of which has passed, and with budgets of 100 minutes.
 fn month(minutes: &str) -> (Writer, Reader) {
     let budget = |business_type: Option<&str>| Budget {
         window: Window::ThisMonth,
@@ -61,21 +58,12 @@ fn forbidden() -> Failure {
     Failure { reason: Reason::Forbidden, message: "HTTP 403 (request id <b>)".into() }
 }
 
-/// The page at `clock`, in the language that is asked for.
+/// The page at `clock` in a language.
 async fn page(reader: &Reader, query: &str, language: &str, clock: Clock) -> String {
-    let site = Routes {
-        exposition: Exposition::of_projects(reader.clone(), clock),
-        reader: reader.clone(),
-        version: "0",
-        telemetry_path: "/metrics".to_owned(),
-        requests: Arc::new(HttpRequests::default()),
-        reload: None,
-        stopping: AtomicBool::new(false),
-        clock,
-        rendering: Arc::default(),
-    };
+    let exposition = Exposition::of_projects(reader.clone(), clock);
+    let routes = Routes::new(exposition, reader.clone(), clock);
     let request = Request::get(format!("/?{query}")).header("accept-language", language).body(()).unwrap();
-    let response = site.answer(&request).await;
+    let response = routes.answer(&request).await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-language"], language);
     assert_eq!(response.headers()["vary"], "Accept-Encoding, Accept-Language");
@@ -84,7 +72,7 @@ async fn page(reader: &Reader, query: &str, language: &str, clock: Clock) -> Str
 }
 
 #[tokio::test]
-async fn what_comes_from_outside_is_escaped() {
+async fn all_values_are_escaped() {
     let hostile = "\"><script>alert('&')</script></style>";
     let target = Target { region: hostile.into(), labels: vec![("l".into(), hostile.into())], ..target(hostile) };
     let (mut writer, reader) = snapshot::channel(vec![target]);
@@ -95,11 +83,11 @@ async fn what_comes_from_outside_is_escaped() {
         assert_eq!((html.matches("<script").count(), html.matches("</style>").count()), (0, 1), "{html}");
     }
     let html = page(&reader, "q=%22%3E%3Cscript", "en", now).await;
-    assert_eq!(html.matches("&#60;script").count(), 5, "name, region, label, error and the words searched for: {html}");
+    assert_eq!(html.matches("&#60;script").count(), 5, "name, region, label, error and search text: {html}");
 }
 
 #[tokio::test]
-async fn a_budget_is_shown_with_its_state_and_what_it_will_come_to() {
+async fn a_budget_is_shown_with_its_level_and_forecast() {
     for (minutes, level) in
         [("29", "fine"), ("50", "fine"), ("50.01", "near"), ("79.9", "near"), ("100", "spent"), ("2000", "spent")]
     {
@@ -128,7 +116,7 @@ async fn minutes_are_shown_to_the_last_digit_and_by_day() {
 }
 
 #[tokio::test]
-async fn a_project_waits_works_fails_and_grows_stale() {
+async fn every_state_of_a_project_is_shown() {
     let (_writer, reader) = snapshot::channel(vec![target("a")]);
     let html = page(&reader, "", "en", now).await;
     assert!(html.contains("<article class=\"waiting\">") && html.contains("<dd>not yet</dd>"), "{html}");
@@ -142,7 +130,7 @@ async fn a_project_waits_works_fails_and_grows_stale() {
     let html = page(&reader, "", "zh-CN", || now() + TimeDelta::seconds(900)).await;
     assert!(html.contains("<article class=\"failing\">") && html.contains(">10 分钟前<"), "{html}");
     assert!(html.contains("缺少权限</strong>") && html.contains("(request id &#60;b&#62;)"), "{html}");
-    assert!(html.contains("<dd>1</dd>"), "the usage is exported still: {html}");
+    assert!(html.contains("<dd>1</dd>"), "the usage is still exported: {html}");
 
     let html = page(&reader, "", "en", || now() + TimeDelta::seconds(901)).await;
     assert!(html.contains("<article class=\"stale\">") && html.contains("no longer exported"), "{html}");
@@ -150,7 +138,7 @@ async fn a_project_waits_works_fails_and_grows_stale() {
 }
 
 #[tokio::test]
-async fn what_is_worst_comes_first_and_can_be_searched_for() {
+async fn the_worst_state_comes_first_and_projects_can_be_searched() {
     let names: Vec<String> = (0..120).map(|n| format!("p{n:03}")).collect();
     let (mut writer, reader) = snapshot::channel(names.iter().map(|name| target(name)).collect());
     for n in 0..120 {
@@ -167,7 +155,7 @@ async fn what_is_worst_comes_first_and_can_be_searched_for() {
     assert_eq!((first.len(), &*first[0], &*first[1], &*first[49]), (50, "p119", "p000", "p048"));
     assert!(html.contains("failing 1</a>") && html.contains("ok 119</a>") && html.contains("href=\"./?page=3\""));
     assert_eq!(shown("page=3").await.0, names[99..119]);
-    assert_eq!(shown("page=99").await.0, names[99..119], "the last that there is");
+    assert_eq!(shown("page=99").await.0, names[99..119], "the last page");
     assert_eq!(shown("state=failing").await.0, ["p119"]);
     assert_eq!(
         shown("q=P11+marketing").await.0,

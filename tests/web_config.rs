@@ -1,4 +1,4 @@
-//! A corpus of web configurations, after the exporter-toolkit's: good ones, and bad ones each with the errors it gives.
+//! A corpus of web configurations after that of the exporter-toolkit: good ones, and bad ones with their errors.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::{
@@ -10,7 +10,7 @@ use metastudio_exporter::server::WebPolicy;
 use rcgen::{CertificateParams, CertifiedKey, KeyPair, generate_simple_self_signed};
 use tempfile::TempDir;
 
-/// The files of a directory of the corpus, in a place where the certificates and keys are that they name.
+/// Copies a directory of the corpus to where the certificates and keys are that it names.
 fn corpus(name: &str) -> (TempDir, Vec<PathBuf>) {
     let directory = TempDir::new().unwrap();
     let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
@@ -41,26 +41,24 @@ fn corpus(name: &str) -> (TempDir, Vec<PathBuf>) {
 }
 
 #[tokio::test]
-async fn good_ones() {
+async fn good_configurations_are_accepted() {
     let (_directory, files) = corpus("good");
     for file in files {
-        let guard = WebPolicy::new(Some(file.clone()), false).await;
-        let guard = guard.unwrap_or_else(|problems| panic!("{}: {problems:?}", file.display()));
+        let policy = WebPolicy::load(Some(file.clone())).await;
+        let policy = policy.unwrap_or_else(|problems| panic!("{}: {problems:?}", file.display()));
         let names_tls = fs::read_to_string(&file).unwrap().contains("tls_server_config");
-        assert_eq!(guard.speaks_tls(), names_tls, "{}", file.display());
-        assert!(!format!("{guard:?}").contains("$2"), "{}", file.display());
+        assert_eq!(policy.speaks_tls(), names_tls, "{}", file.display());
+        assert!(!format!("{policy:?}").contains("$2"), "{}", file.display());
     }
 }
 
 #[tokio::test]
-async fn bad_ones_and_what_is_wrong_with_them() {
+async fn bad_configurations_give_their_errors() {
     let (_directory, files) = corpus("bad");
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
         let expected: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# error: ")).collect();
-        let Err(problems) = WebPolicy::new(Some(file.clone()), false).await else {
-            panic!("{} is good", file.display())
-        };
+        let Err(problems) = WebPolicy::load(Some(file.clone())).await else { panic!("{} is good", file.display()) };
         let found: Vec<String> = problems.iter().map(ToString::to_string).collect();
         for problem in &expected {
             assert!(found.iter().any(|found| found.contains(problem)), "{}: {problem} in {found:?}", file.display());
@@ -68,6 +66,6 @@ async fn bad_ones_and_what_is_wrong_with_them() {
         assert_eq!(found.len(), expected.len(), "{}: {found:?}", file.display());
         assert!(!found.concat().contains("hunter2"), "{found:?}");
     }
-    let nowhere = WebPolicy::new(Some("/nowhere/web.yaml".into()), false).await.unwrap_err();
+    let nowhere = WebPolicy::load(Some("/nowhere/web.yaml".into())).await.unwrap_err();
     assert!(nowhere[0].to_string().starts_with("/nowhere/web.yaml: cannot be read"), "{nowhere:?}");
 }

@@ -69,7 +69,7 @@ impl Check {
 
 /// Prints the problems of a web configuration, and returns whether it is valid.
 async fn check_web_config(path: &Path) -> anyhow::Result<bool> {
-    let Err(problems) = WebPolicy::new(Some(path.to_owned()), false).await else { return Ok(true) };
+    let Err(problems) = WebPolicy::load(Some(path.to_owned())).await else { return Ok(true) };
     for problem in &problems {
         print(&format!("error: web configuration: {problem}\n"))?;
     }

@@ -4,14 +4,7 @@ mod background;
 mod reload;
 mod systemd;
 
-use std::{
-    path::PathBuf,
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::{anyhow, bail};
 use chrono::Utc;
@@ -33,8 +26,8 @@ use crate::{
     config::{Environment, Shard},
     exposition::{BuildInfo, ConfigStatus, ExporterStatus, Exposition, HttpRequests},
     polling::{Fleet, schedule},
-    server::{self, CONNECTIONS, LIMITS, Server, WebPolicy},
-    site::{ReloadRequest, Routes},
+    server::{self, Server, WebPolicy},
+    site::{ReloadRequest, Route, Routes},
     snapshot::{self, Reader},
 };
 
@@ -113,7 +106,7 @@ impl Serve {
 /// The sockets to serve on, and the rules for their clients.
 pub(super) struct Listeners {
     pub sockets: Vec<TcpListener>,
-    policy: Arc<WebPolicy>,
+    policy: WebPolicy,
 }
 
 impl Listeners {
@@ -122,19 +115,18 @@ impl Listeners {
     /// # Errors
     /// The web configuration is not valid, or an address cannot be bound.
     pub async fn new(web: &WebFlags) -> anyhow::Result<Self> {
-        let policy = WebPolicy::new(web.config_file.clone(), web.health_without_auth).await;
-        let policy = policy.map_err(|problems| {
+        let policy = WebPolicy::load(web.config_file.clone()).await;
+        let mut policy = policy.map_err(|problems| {
             for problem in problems {
                 tracing::error!("web configuration: {problem}");
             }
             anyhow!("the web configuration is not valid")
         })?;
-        let sockets = if web.systemd_socket {
-            systemd::sockets()?
-        } else {
-            let bound = server::bind(&web.listen_addresses).await;
-            bound.map_err(|(address, error)| anyhow!("cannot listen on {address}: {error}"))?
-        };
+        if web.health_without_auth {
+            policy = policy.exempt(&Route::PROBES);
+        }
+        let sockets =
+            if web.systemd_socket { systemd::sockets()? } else { server::bind(&web.listen_addresses).await? };
         for socket in &sockets {
             let (address, tls) = (socket.local_addr()?, policy.speaks_tls());
             tracing::info!(%address, path = web.telemetry_path, tls, "listening");
@@ -169,12 +161,14 @@ impl Daemon {
         let (writer, reader) = snapshot::channel(fleet.targets());
         let status = Arc::new(ConfigStatus::new(config.hash, config.loaded));
         let (reload, reload_requests) = mpsc::channel(1);
-        let site = Arc::new(routes(&web, shard, Arc::clone(&status), reader.clone(), reload.clone()));
+        let routes = Arc::new(routes(&web, shard, Arc::clone(&status), reader.clone(), reload.clone()));
 
         let stop = CancellationToken::new();
         let (plans, new_plans) = mpsc::channel(1);
         let Listeners { sockets, policy } = listeners;
-        let server = Server { site: Arc::clone(&site), guard: policy, limits: LIMITS, connections: CONNECTIONS };
+        let counting = Arc::clone(&routes);
+        let server = Server::new(Arc::clone(&routes).service(), policy)
+            .on_answer(move |path, status| counting.count(path, status));
         let mut serving = tokio::spawn(server.serve(sockets, stop.clone()));
         let reloader = Reloader { source, environment, fleet, plans, status, reader: reader.clone() };
         let mut polling = background::spawn("polling", schedule::run(plan, new_plans, writer, Utc::now))?;
@@ -190,7 +184,7 @@ impl Daemon {
 
         tracing::info!("shutting down");
         systemd::stopping();
-        site.stopping.store(true, Ordering::Relaxed);
+        routes.stop();
         drop((notifying, reloading, polling, reload));
         stop.cancel();
         tokio::select! {
@@ -211,15 +205,8 @@ fn routes(
     let requests = Arc::new(HttpRequests::default());
     let status =
         ExporterStatus { build: BUILD, shard: (shard.index, shard.total), config, requests: Arc::clone(&requests) };
-    Routes {
-        exposition: Exposition::of_projects(reader.clone(), Utc::now).and_exporter(status),
-        reader,
-        version: BUILD.version,
-        telemetry_path: web.telemetry_path.clone(),
-        requests,
-        reload: web.enable_lifecycle.then_some(reload),
-        stopping: AtomicBool::new(false),
-        clock: Utc::now,
-        rendering: Arc::default(),
-    }
+    let exposition = Exposition::of_projects(reader.clone(), Utc::now).and_exporter(status);
+    let routes =
+        Routes::new(exposition, reader, Utc::now).with_telemetry_path(&web.telemetry_path).with_requests(requests);
+    if web.enable_lifecycle { routes.with_reload(reload) } else { routes }
 }

@@ -34,8 +34,7 @@ impl Simulate {
         let parse = |fault: &String| fault.parse::<Fault>().map_err(|error| anyhow!("--fault {fault}: {error}"));
         let faults = self.faults.iter().map(parse).collect::<Result<_, _>>()?;
         let simulator = Simulator::new(Options { faults, paging: self.paging, ..Options::default() });
-        let bound = server::bind(std::slice::from_ref(&self.listen_address)).await;
-        let listeners = bound.map_err(|(address, error)| anyhow!("cannot listen on {address}: {error}"))?;
+        let listeners = server::bind(std::slice::from_ref(&self.listen_address)).await?;
         let listener = listeners.into_iter().next().context("no listener")?;
         let address = listener.local_addr()?;
         let config = config(simulator.options(), address);

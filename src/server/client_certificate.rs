@@ -1,4 +1,4 @@
-//! Certificates of clients, beyond what webpki verifies: any at all, and those with one of certain names.
+//! Verifiers of client certificates that webpki does not have: any certificate, and certificates with an allowed name.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -15,7 +15,7 @@ use x509_cert::{
     ext::pkix::{SubjectAltName, name::GeneralName},
 };
 
-/// Takes any certificate whose key the client has.
+/// Accepts any certificate whose private key the client has.
 #[derive(Debug)]
 pub(super) struct AnyCertificate {
     pub is_required: bool,
@@ -63,7 +63,7 @@ impl ClientCertVerifier for AnyCertificate {
     }
 }
 
-/// Takes what another verifier takes, if it has one of the allowed names.
+/// Accepts the certificates that another verifier accepts, if they have an allowed name.
 #[derive(Debug)]
 pub(super) struct NamedCertificate {
     pub verifier: Arc<dyn ClientCertVerifier>,
@@ -94,7 +94,7 @@ impl ClientCertVerifier for NamedCertificate {
         if names.iter().any(|name| self.allowed.contains(name)) {
             Ok(verified)
         } else {
-            Err(Error::General(format!("none of its names is among client_allowed_sans: {}", names.join(", "))))
+            Err(Error::General(format!("no name of the certificate is in client_allowed_sans: {}", names.join(", "))))
         }
     }
 
@@ -121,7 +121,7 @@ impl ClientCertVerifier for NamedCertificate {
     }
 }
 
-/// DNS names, e-mail addresses, URIs and IP addresses, written as Go writes them.
+/// The DNS names, e-mail addresses, URIs and IP addresses of a certificate, as Go prints them.
 fn names(certificate: &CertificateDer<'_>) -> Option<Vec<String>> {
     let certificate = Certificate::from_der(certificate).ok()?;
     let (_, names) = certificate.tbs_certificate().get_extension::<SubjectAltName>().ok()??;

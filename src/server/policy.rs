@@ -1,13 +1,14 @@
-//! Who may come in, and how: the web configuration in force.
+//! The web policy: which connections and requests the server accepts, as the current web configuration says.
 //!
-//! The files are looked at again when somebody comes, at most once a second, so that new certificates, keys and users
-//! count from then on. What is wrong, or half written, is said once and the old state stays. Some things cannot change
-//! while the exporter runs: whether there is TLS at all, because clients would be met by something else than they
-//! speak; and that users or verified client certificates are asked for, because a file that was cut off would open the
-//! door.
+//! A connection or a request reloads the files that have changed, at most once a second. So new certificates, keys and
+//! users take effect without a restart. If the new files are invalid, one warning is logged and the old ones stay in
+//! use. Some changes take a restart:
+//!
+//! - TLS on or off, because clients speak either the one or the other;
+//! - no users any more, or less strict client certificates, because a file that was cut off looks the same.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -26,186 +27,193 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     basic_auth::BasicAuth,
     config::{LoadedWeb, WebConfig, load_web},
-    rate_limit::Bucket,
+    rate_limit::TokenBucket,
+    rejection::Rejection,
     tls,
 };
 use crate::config::Problem;
 
-/// How often the files are looked at, at the most.
-const PAUSE: Duration = Duration::from_secs(1);
-/// How long somebody who comes waits for that.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The shortest time between two checks of the files.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a connection or a request waits for a check. A slow check goes on without it.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Paths that probes ask for.
-const HEALTH: [&str; 2] = ["/-/healthy", "/-/ready"];
-
-/// Stands before the site.
+/// The current web configuration, and the rules for its replacement.
 #[derive(Debug)]
 pub struct WebPolicy {
     path: Option<PathBuf>,
-    /// Whether the paths of [`HEALTH`] are for everybody.
-    health_for_all: bool,
-    gate: BasicAuth,
-    state: ArcSwap<State>,
-    /// What the files held when last looked at, and when that was. A plain mutex: held to compare, never across an
-    /// await.
-    looked: Mutex<Looked>,
-    /// Held by the one who looks.
-    looking: Arc<Semaphore>,
+    /// Paths without authentication and rate limit.
+    exempt: Vec<String>,
+    basic_auth: BasicAuth,
+    active: ArcSwap<ActiveConfig>,
+    last_check: Mutex<LastCheck>,
+    /// Held during a check, so that there is one at a time.
+    checking: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
-struct Looked {
+struct LastCheck {
     at: Instant,
     fingerprint: [u8; 32],
 }
 
-/// What is in force.
-struct State {
+/// A valid configuration, and what is built from it.
+struct ActiveConfig {
     config: WebConfig,
     acceptor: Option<TlsAcceptor>,
     headers: HeaderMap,
-    bucket: Option<Arc<Bucket>>,
+    bucket: Option<Arc<TokenBucket>>,
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for ActiveConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("ActiveConfig").field("config", &self.config).finish_non_exhaustive()
     }
 }
 
-/// Why somebody is not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denied {
-    /// No user, or a wrong password.
-    Unauthorized,
-    /// Too many requests; how long to wait.
-    TooMany(Duration),
-}
-
 impl WebPolicy {
-    /// Reads the web configuration; without a file everybody comes in.
+    /// Reads a web configuration file. Without a file, the server speaks plain HTTP and accepts every request.
     ///
     /// # Errors
-    /// Everything that is wrong with the file.
-    pub async fn new(path: Option<PathBuf>, health_for_all: bool) -> Result<Arc<Self>, Vec<Problem>> {
-        let gate = BasicAuth::new().map_err(|error| vec![Problem::error("basic_auth_users", error.to_string())])?;
+    /// All problems of the file.
+    pub async fn load(path: Option<PathBuf>) -> Result<Self, Vec<Problem>> {
+        let basic_auth =
+            BasicAuth::new().map_err(|error| vec![Problem::error("basic_auth_users", error.to_string())])?;
         let loaded = match &path {
             Some(path) => load_web(path).await,
             None => LoadedWeb { config: Some(WebConfig::default()), problems: Vec::new(), fingerprint: [0; 32] },
         };
-        let fingerprint = loaded.fingerprint;
-        let state = ArcSwap::from_pointee(State::of(loaded)?);
-        let looked = Mutex::new(Looked { at: Instant::now(), fingerprint });
-        Ok(Arc::new(WebPolicy { path, health_for_all, gate, state, looked, looking: Arc::new(Semaphore::new(1)) }))
+        let last_check = Mutex::new(LastCheck { at: Instant::now(), fingerprint: loaded.fingerprint });
+        let active = ArcSwap::from_pointee(ActiveConfig::new(loaded)?);
+        let checking = Arc::new(Semaphore::new(1));
+        Ok(WebPolicy { path, exempt: Vec::new(), basic_auth, active, last_check, checking })
     }
 
-    /// Whether TLS is spoken.
+    /// Accepts requests for these paths without a user and outside the rate limit. Client certificates still apply,
+    /// because they belong to the connection.
+    pub fn exempt(mut self, paths: &[&str]) -> Self {
+        self.exempt.extend(paths.iter().map(|path| (*path).to_owned()));
+        self
+    }
+
+    /// Whether the server speaks TLS.
     pub fn speaks_tls(&self) -> bool {
-        self.state.load().acceptor.is_some()
+        self.active.load().acceptor.is_some()
     }
 
-    /// What a new connection is met with: TLS, or nothing of the kind.
+    /// The TLS acceptor for a new connection; `None` is plain HTTP.
     pub(super) async fn acceptor(self: &Arc<Self>) -> Option<TlsAcceptor> {
-        self.look().await;
-        self.state.load().acceptor.clone()
+        self.reload_if_changed().await;
+        self.active.load().acceptor.clone()
     }
 
-    /// Whether a request may go on.
-    pub(super) async fn admit(self: &Arc<Self>, path: &str, headers: &HeaderMap) -> Result<(), Denied> {
-        if self.health_for_all && HEALTH.contains(&path) {
+    /// Checks the rate limit and the user of a request.
+    pub(super) async fn admit(self: &Arc<Self>, path: &str, headers: &HeaderMap) -> Result<(), Rejection> {
+        if self.exempt.iter().any(|exempt| exempt == path) {
             return Ok(());
         }
-        self.look().await;
-        let state = self.state.load_full();
-        if let Some(bucket) = &state.bucket {
-            bucket.take(Instant::now()).map_err(Denied::TooMany)?;
+        self.reload_if_changed().await;
+        let active = self.active.load_full();
+        if let Some(bucket) = &active.bucket {
+            bucket.take(Instant::now()).map_err(Rejection::TooManyRequests)?;
         }
-        let users = &state.config.users;
+        let users = &active.config.users;
         let authorization = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        if users.is_empty() || self.gate.admits(users, authorization).await {
+        if users.is_empty() || self.basic_auth.accepts(users, authorization).await {
             Ok(())
         } else {
-            Err(Denied::Unauthorized)
+            Err(Rejection::Unauthorized)
         }
     }
 
-    /// Sets the headers of every answer.
-    pub(super) fn dress(&self, headers: &mut HeaderMap) {
-        for (name, value) in &self.state.load().headers {
+    /// Sets the configured headers of an answer.
+    pub(super) fn add_headers(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.active.load().headers {
             headers.insert(name.clone(), value.clone());
         }
     }
 
-    /// Looks at the files, unless somebody does or has a moment ago.
-    async fn look(self: &Arc<Self>) {
+    /// Checks the files, if no check was made in the last second.
+    async fn reload_if_changed(self: &Arc<Self>) {
         let Some(path) = self.path.clone() else { return };
-        let is_due = || self.looked().at.elapsed() >= PAUSE;
+        let is_due = || self.last_check().at.elapsed() >= CHECK_INTERVAL;
         if !is_due() {
             return;
         }
-        // Who comes while somebody looks waits for what comes of it.
-        let permit = timeout(PATIENCE, Arc::clone(&self.looking).acquire_owned()).await;
+        // A request that comes during a check waits for its result.
+        let permit = timeout(CHECK_TIMEOUT, Arc::clone(&self.checking).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else { return };
         if !is_due() {
             return;
         }
-        let guard = Arc::clone(self);
-        let look = tokio::spawn(async move {
-            let loaded = load_web(&path).await;
-            let is_news = {
-                let mut looked = guard.looked();
-                looked.at = Instant::now();
-                std::mem::replace(&mut looked.fingerprint, loaded.fingerprint) != loaded.fingerprint
-            };
-            if is_news {
-                guard.take(loaded);
-            }
+        let policy = Arc::clone(self);
+        let check = tokio::spawn(async move {
+            policy.check(&path).await;
             drop(permit);
         });
-        // It goes on all the same; a file on a dead mount holds nobody up for longer, and is said to be unreadable.
-        let _ = timeout(PATIENCE, look).await;
+        // A file on a dead mount delays requests up to the time-out only. The check goes on and reports it as unreadable.
+        let _ = timeout(CHECK_TIMEOUT, check).await;
     }
 
-    fn take(&self, loaded: LoadedWeb) {
-        let state = State::of(loaded).and_then(|mut state| {
-            let before = self.state.load_full();
-            if state.acceptor.is_some() != before.acceptor.is_some() {
-                return Err(vec![Problem::error("tls_server_config", "TLS is switched on or off by a restart only")]);
-            }
-            if state.config.users.is_empty() && !before.config.users.is_empty() {
-                let text = "there are no users any more; that everybody may come in takes a restart";
-                return Err(vec![Problem::error("basic_auth_users", text)]);
-            }
-            if state.config.tls.as_ref().is_some_and(|tls| tls.asks_less_than(before.config.tls.as_ref())) {
-                let text = "client certificates are verified; that less is asked of them takes a restart";
-                return Err(vec![Problem::error("tls_server_config.client_auth_type", text)]);
-            }
-            if state.config.rate_limit == before.config.rate_limit {
-                state.bucket.clone_from(&before.bucket);
-            }
-            Ok(state)
-        });
-        match state {
-            Ok(state) => {
-                self.state.store(Arc::new(state));
-                tracing::info!("the web configuration, or a file that it names, has changed and is in force");
+    async fn check(&self, path: &Path) {
+        let loaded = load_web(path).await;
+        let has_changed = {
+            let mut last_check = self.last_check();
+            last_check.at = Instant::now();
+            std::mem::replace(&mut last_check.fingerprint, loaded.fingerprint) != loaded.fingerprint
+        };
+        if !has_changed {
+            return;
+        }
+        match self.successor(loaded) {
+            Ok(active) => {
+                self.active.store(Arc::new(active));
+                tracing::info!("web configuration reloaded");
             }
             Err(problems) => {
                 for problem in problems {
-                    tracing::warn!("web configuration, the old one stays in force: {problem}");
+                    tracing::warn!("web configuration not reloaded, the old one stays in use: {problem}");
                 }
             }
         }
     }
 
-    fn looked(&self) -> MutexGuard<'_, Looked> {
-        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The configuration that may replace the active one.
+    ///
+    /// # Errors
+    /// If it is invalid, or such a change takes a restart.
+    fn successor(&self, loaded: LoadedWeb) -> Result<ActiveConfig, Vec<Problem>> {
+        let refused = |path: &str, text: &str| Err(vec![Problem::error(path, text)]);
+        let mut new = ActiveConfig::new(loaded)?;
+        let old = self.active.load_full();
+        if new.acceptor.is_some() != old.acceptor.is_some() {
+            return refused("tls_server_config", "TLS cannot be switched on or off without a restart");
+        }
+        if new.config.users.is_empty() && !old.config.users.is_empty() {
+            return refused(
+                "basic_auth_users",
+                "there are no users any more; restart the exporter to allow all clients",
+            );
+        }
+        if let (Some(new), Some(old)) = (&new.config.tls, &old.config.tls)
+            && new.is_less_strict_than(old)
+        {
+            let text = "client certificates are checked less strictly than before; restart the exporter to allow this";
+            return refused("tls_server_config.client_auth_type", text);
+        }
+        if new.config.rate_limit == old.config.rate_limit {
+            new.bucket.clone_from(&old.bucket);
+        }
+        Ok(new)
+    }
+
+    fn last_check(&self) -> MutexGuard<'_, LastCheck> {
+        self.last_check.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn of(loaded: LoadedWeb) -> Result<Self, Vec<Problem>> {
+impl ActiveConfig {
+    fn new(loaded: LoadedWeb) -> Result<Self, Vec<Problem>> {
         let config = loaded.config.ok_or(loaded.problems)?;
         let acceptor = match &config.tls {
             Some(tls) => {
@@ -219,7 +227,7 @@ impl State {
             Some((name, HeaderValue::from_str(value).ok()?))
         };
         let headers = config.headers.iter().filter_map(header).collect();
-        let bucket = config.rate_limit.map(|limit| Arc::new(Bucket::new(limit)));
-        Ok(State { config, acceptor, headers, bucket })
+        let bucket = config.rate_limit.map(|limit| Arc::new(TokenBucket::new(limit)));
+        Ok(ActiveConfig { config, acceptor, headers, bucket })
     }
 }

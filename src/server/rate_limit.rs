@@ -1,4 +1,4 @@
-//! A bucket that each request takes one from, and that time fills.
+//! A token bucket: each request takes one token, and time fills the bucket.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -9,26 +9,29 @@ use tokio::time::Instant;
 
 use super::config::RateLimit;
 
-/// Lets `burst` requests through at once, and then one every interval.
+/// Allows `burst` requests at once, and then one every interval.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(super) struct TokenBucket {
     limit: RateLimit,
-    /// When the bucket would be full again. A plain mutex: held for an addition, never across an await.
+    /// When the bucket will be full again.
     full_at: Mutex<Option<Instant>>,
 }
 
-impl Bucket {
+impl TokenBucket {
     pub fn new(limit: RateLimit) -> Self {
-        Bucket { limit, full_at: Mutex::new(None) }
+        TokenBucket { limit, full_at: Mutex::new(None) }
     }
 
-    /// Takes one; or says how long it takes until there is one again.
+    /// Takes a token.
+    ///
+    /// # Errors
+    /// If the bucket is empty: the time until the next token.
     pub fn take(&self, now: Instant) -> Result<(), Duration> {
         let RateLimit { interval, burst } = self.limit;
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let missing = full_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
-        let room = interval.saturating_mul(burst - 1);
-        match missing.checked_sub(room) {
+        let capacity = interval.saturating_mul(burst - 1);
+        match missing.checked_sub(capacity) {
             Some(wait) if !wait.is_zero() => Err(wait),
             _ => {
                 *full_at = now.checked_add(missing + interval);
@@ -45,7 +48,7 @@ mod tests {
     #[test]
     fn a_burst_and_then_one_every_interval() {
         let second = Duration::from_secs(1);
-        let bucket = Bucket::new(RateLimit { interval: second, burst: 3 });
+        let bucket = TokenBucket::new(RateLimit { interval: second, burst: 3 });
         let start = Instant::now();
         let taken = |after: Duration| bucket.take(start + after).is_ok();
         assert_eq!([0, 0, 0, 0].map(|_| taken(Duration::ZERO)), [true, true, true, false]);

@@ -1,11 +1,10 @@
 //! Time limits of a connection: for a request's head, between requests, and for an answer as a whole.
 //!
-//! hyper's own limit covers the head and the time between requests alike, and nothing covers a client that does not
-//! read. So the phases are told apart here, by what passes through: the first byte begins a head, the service says
-//! when it answers, the body when its last piece has been taken, and a flush after that ends the answer.
+//! hyper has one limit for both a head and the time between requests, and none for a client that does not read. So the
+//! phases are told apart here. The first byte begins a head. The service reports when it has a request and when its
+//! answer is ready. The body reports when hyper has taken its last piece, and a flush after that ends the answer.
 
 use std::{
-    convert::Infallible,
     io,
     pin::Pin,
     sync::{
@@ -16,24 +15,27 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use hyper::body::{Frame, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep},
 };
 
-use crate::exposition::Body;
-
-/// How long each phase may take.
+/// Time limits of a connection, by phase. The defaults suit Prometheus: few clients, a scrape every few seconds to minutes.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// From a connection's beginning, or a request's first byte, to the end of the request's head.
+    /// From the start of a connection, or the first byte of a request, to the end of the request's head.
     pub head: Duration,
-    /// Between two requests. Longer than the scrape intervals in use, so that connections are kept.
+    /// Between two requests. Longer than usual scrape intervals, so that connections are kept.
     pub idle: Duration,
     /// From the end of a request's head to the last byte of the answer.
     pub total: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { head: Duration::from_secs(10), idle: Duration::from_secs(180), total: Duration::from_secs(60) }
+    }
 }
 
 const HEAD: u8 = 0;
@@ -42,10 +44,10 @@ const HANDLING: u8 = 2;
 const ANSWERING: u8 = 3;
 const ANSWERED: u8 = 4;
 
-/// The service's hold on its connection's phase.
+/// Handle with which the service tells its connection the current phase.
 ///
-/// Atomic, because hyper may run the service in another place than the connection's reads and writes; relaxed,
-/// because nothing else is published with it.
+/// Atomic, because the service and the connection share it without a lock. Relaxed, because nothing else is published
+/// with it.
 #[derive(Clone, Debug)]
 pub(super) struct Phase(Arc<AtomicU8>);
 
@@ -65,30 +67,30 @@ impl Phase {
         self.0.store(ANSWERED, Ordering::Relaxed);
     }
 
-    /// Whether no request is under way.
+    /// Whether no request is being read or answered.
     pub fn is_idle(&self) -> bool {
         self.0.load(Ordering::Relaxed) == IDLE
     }
 }
 
-/// A body that tells its connection when it has been handed out, or thrown away, as that of HEAD is.
+/// A body that tells its connection when hyper has dropped it: after its last piece, or at once for HEAD.
 #[derive(Debug)]
-pub(super) struct PhasedBody {
-    pub body: Body,
+pub(super) struct PhasedBody<B> {
+    pub body: B,
     pub phase: Phase,
 }
 
-impl Drop for PhasedBody {
+impl<B> Drop for PhasedBody<B> {
     fn drop(&mut self) {
         self.phase.answered();
     }
 }
 
-impl hyper::body::Body for PhasedBody {
-    type Data = Bytes;
-    type Error = Infallible;
+impl<B: Body + Unpin> Body for PhasedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 
@@ -121,11 +123,11 @@ impl<S> TimedIo<S> {
 
     fn enter(&mut self, phase: u8) {
         self.phase.store(phase, Ordering::Relaxed);
-        self.watch();
+        self.update_deadline();
     }
 
-    /// Sets the deadline anew where the phase has changed.
-    fn watch(&mut self) {
+    /// Sets a new deadline if the phase has changed.
+    fn update_deadline(&mut self) {
         let phase = self.phase.load(Ordering::Relaxed);
         if phase == self.timed {
             return;
@@ -134,7 +136,7 @@ impl<S> TimedIo<S> {
             HEAD => Some(self.limits.head),
             IDLE => Some(self.limits.idle),
             HANDLING => Some(self.limits.total),
-            // The rest of what handling has left.
+            // The limit began with the handling.
             _ if matches!(self.timed, HANDLING | ANSWERING) => None,
             _ => Some(self.limits.total),
         };
@@ -144,8 +146,8 @@ impl<S> TimedIo<S> {
         self.timed = phase;
     }
 
-    fn check(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        self.watch();
+    fn check_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.update_deadline();
         ready!(self.deadline.as_mut().poll(cx));
         Poll::Ready(io::ErrorKind::TimedOut.into())
     }
@@ -160,7 +162,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimedIo<S> {
             }
             return Poll::Ready(result);
         }
-        self.check(cx).map(Err)
+        self.check_deadline(cx).map(Err)
     }
 }
 
@@ -169,7 +171,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
         if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_write(cx, data) {
             return Poll::Ready(result);
         }
-        self.check(cx).map(Err)
+        self.check_deadline(cx).map(Err)
     }
 
     fn poll_write_vectored(
@@ -180,7 +182,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
         if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_write_vectored(cx, data) {
             return Poll::Ready(result);
         }
-        self.check(cx).map(Err)
+        self.check_deadline(cx).map(Err)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -188,10 +190,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper flushes between the pieces of an answer, too; after the last one it has let go of the body.
+        // hyper also flushes between the pieces of an answer. Before the flush after the last piece it drops the body.
         let Poll::Ready(result) = Pin::new(&mut self.stream).poll_flush(cx) else {
-            // TLS has a buffer of its own, which only a client that reads empties.
-            return self.check(cx).map(Err);
+            // TLS has its own buffer, which drains only while the client reads.
+            return self.check_deadline(cx).map(Err);
         };
         if self.phase.load(Ordering::Relaxed) == ANSWERED {
             self.enter(IDLE);
@@ -203,6 +205,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
         if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_shutdown(cx) {
             return Poll::Ready(result);
         }
-        self.check(cx).map(Err)
+        self.check_deadline(cx).map(Err)
     }
 }

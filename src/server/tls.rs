@@ -1,4 +1,4 @@
-//! TLS for the server, as the web configuration wants it.
+//! The TLS of the server, from the web configuration to rustls.
 
 use std::sync::Arc;
 
@@ -17,16 +17,16 @@ use super::{
 };
 use crate::config::Problem;
 
-/// Builds what the server needs to speak TLS.
+/// Builds the TLS configuration of rustls.
 ///
 /// # Errors
-/// Which key of the web configuration holds something that cannot be used. Nothing of a key is shown.
+/// The key of the web configuration whose value cannot be used. The message shows nothing of a private key.
 pub(super) fn server_config(tls: &TlsConfig, http2: bool) -> Result<ServerConfig, Problem> {
     let problem = |key: &str, error: String| Problem::error(format!("tls_server_config.{key}"), error);
     let chain = certificates(&tls.cert).map_err(|error| problem(tls.cert_path, error))?;
     let key_path = if tls.cert_path == "cert" { "key or key_file" } else { "key_file or key" };
     let key = PrivateKeyDer::from_pem_slice(tls.key.expose_secret())
-        .map_err(|_| problem(key_path, "holds no private key in PEM that can be read".to_owned()))?;
+        .map_err(|_| problem(key_path, "holds no private key in PEM format that can be read".to_owned()))?;
     let provider = Arc::new(provider(tls));
     let versions: Vec<_> = tls
         .versions
@@ -38,7 +38,7 @@ pub(super) fn server_config(tls: &TlsConfig, http2: bool) -> Result<ServerConfig
         .collect();
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions)
-        .map_err(|error| problem("cipher_suites", format!("do not go with the versions and curves: {error}")))?;
+        .map_err(|error| problem("cipher_suites", format!("do not fit the versions and curves: {error}")))?;
     let builder = match verifier(tls, &provider).map_err(|error| problem("client_ca_file or client_ca", error))? {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
@@ -48,7 +48,7 @@ pub(super) fn server_config(tls: &TlsConfig, http2: bool) -> Result<ServerConfig
         error => problem(tls.cert_path, format!("cannot be used: {error}")),
     })?;
     if tls.client_auth != ClientAuth::No {
-        // A session that goes on would not show its certificate again, which may have expired meanwhile.
+        // A resumed session does not show its certificate again, which may have expired meanwhile.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
     }
@@ -57,16 +57,16 @@ pub(super) fn server_config(tls: &TlsConfig, http2: bool) -> Result<ServerConfig
     Ok(config)
 }
 
-/// The suites and key exchanges that are wanted, in the order in which they are.
+/// A provider with the configured cipher suites and key exchanges, in the configured order.
 fn provider(tls: &TlsConfig) -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     let chosen: Vec<&str> =
         tls.cipher_suites.iter().map(String::as_str).filter(|name| CIPHER_SUITES.contains(name)).collect();
     if !chosen.is_empty() {
-        let place = |name: &str| chosen.iter().position(|chosen| *chosen == name);
-        // Those of TLS 1.3 are not chosen among, as in Go; their names are not in the list.
-        provider.cipher_suites.retain(|suite| suite.tls13().is_some() || place(&name_of(suite)).is_some());
-        provider.cipher_suites.sort_by_key(|suite| (suite.tls13().is_none(), place(&name_of(suite))));
+        let position = |name: &str| chosen.iter().position(|chosen| *chosen == name);
+        // The suites of TLS 1.3 cannot be chosen, as in Go; CIPHER_SUITES does not have them.
+        provider.cipher_suites.retain(|suite| suite.tls13().is_some() || position(&name_of(suite)).is_some());
+        provider.cipher_suites.sort_by_key(|suite| (suite.tls13().is_none(), position(&name_of(suite))));
     }
     if !tls.curve_preferences.is_empty() {
         let group = |name: &String| match name.as_str() {
@@ -109,9 +109,9 @@ fn verifier(tls: &TlsConfig, provider: &Arc<CryptoProvider>) -> Result<Option<Ar
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let certificates = read.map_err(|error| format!("holds no certificate in PEM that can be read: {error}"))?;
+    let certificates = read.map_err(|error| format!("holds no certificate in PEM format that can be read: {error}"))?;
     if certificates.is_empty() {
-        return Err("holds no certificate in PEM".to_owned());
+        return Err("holds no certificate in PEM format".to_owned());
     }
     Ok(certificates)
 }

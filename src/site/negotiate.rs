@@ -1,12 +1,59 @@
-//! Which format, encoding and language a client prefers: `Accept`, `Accept-Encoding` and `Accept-Language` with their
-//! q-values (RFC 9110, 12.5).
+//! Content negotiation: the format, encoding and language that a client prefers, from `Accept`, `Accept-Encoding` and
+//! `Accept-Language` with their q-values (RFC 9110, 12.5).
+
+use hyper::{
+    HeaderMap,
+    header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HeaderName},
+};
 
 use crate::exposition::Format;
 
-/// An element of such a list: its lower-case name, its parameters, its weight from 0 to 1.
+/// The header `Vary` of an answer that [`scrape`] has chosen.
+pub(super) const SCRAPE_VARY: &str = "Accept, Accept-Encoding";
+/// The header `Vary` of an answer that [`page`] has chosen.
+pub(super) const PAGE_VARY: &str = "Accept-Encoding, Accept-Language";
+
+/// A language of the pages for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Language {
+    /// The default.
+    English,
+    /// Simplified Chinese.
+    Chinese,
+}
+
+impl Language {
+    /// The language tag (BCP 47), for the header `Content-Language` and for HTML.
+    pub fn tag(self) -> &'static str {
+        match self {
+            Language::English => "en",
+            Language::Chinese => "zh-CN",
+        }
+    }
+}
+
+/// The format of a scrape, and whether it is compressed with gzip.
+pub(super) fn scrape(headers: &HeaderMap) -> (Format, bool) {
+    (format(&list(headers, ACCEPT)), gzip(&list(headers, ACCEPT_ENCODING)))
+}
+
+/// The language of a page, and whether it is compressed with gzip.
+pub(super) fn page(headers: &HeaderMap) -> (Language, bool) {
+    (language(&list(headers, ACCEPT_LANGUAGE)), gzip(&list(headers, ACCEPT_ENCODING)))
+}
+
+/// A header that is a list. Several headers of one name are one list (RFC 9110, 5.3).
+fn list(headers: &HeaderMap, name: HeaderName) -> String {
+    let values = headers.get_all(name).iter();
+    values.filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",")
+}
+
+/// An element of a list.
 struct Element<'a> {
+    /// In lower case.
     name: String,
     parameters: Vec<(&'a str, &'a str)>,
+    /// The q-value, from 0 to 1.
     weight: f64,
 }
 
@@ -16,7 +63,7 @@ impl Element<'_> {
     }
 }
 
-/// The elements of a header's value; what does not parse has weight 0.
+/// The elements of a list. A q-value that does not parse counts as 0.
 fn elements(value: &str) -> impl Iterator<Item = Element<'_>> {
     value.split(',').map(|element| {
         let mut parts = element.split(';').map(str::trim);
@@ -31,9 +78,9 @@ fn elements(value: &str) -> impl Iterator<Item = Element<'_>> {
     })
 }
 
-/// OpenMetrics where the client names it and prefers it, or likes both the same; else the text format, which every
-/// Prometheus understands.
-pub(super) fn format(accept: &str) -> Format {
+/// OpenMetrics if the client names it and gives it at least the weight of the text format. Otherwise the text format,
+/// which every Prometheus understands.
+fn format(accept: &str) -> Format {
     let (mut openmetrics, mut text, mut text_rank) = (0.0_f64, 0.0, 0);
     for element in elements(accept) {
         let rank = match (element.name.as_str(), element.version()) {
@@ -46,7 +93,7 @@ pub(super) fn format(accept: &str) -> Format {
             ("*/*", _) => 1,
             _ => continue,
         };
-        // The most specific element says how welcome the text format is.
+        // The most specific element has the weight of the text format.
         if rank > text_rank || (rank == text_rank && element.weight > text) {
             (text_rank, text) = (rank, element.weight);
         }
@@ -54,8 +101,8 @@ pub(super) fn format(accept: &str) -> Format {
     if openmetrics > 0.0 && openmetrics >= text { Format::OpenMetrics } else { Format::Text }
 }
 
-/// Whether the answer may be compressed with gzip, and the client does not like it better as it is.
-pub(super) fn gzip(accept_encoding: &str) -> bool {
+/// Whether the client accepts gzip and does not prefer an uncompressed answer.
+fn gzip(accept_encoding: &str) -> bool {
     let weight = |names: &[&str]| {
         elements(accept_encoding)
             .filter(|element| names.contains(&element.name.as_str()))
@@ -66,27 +113,8 @@ pub(super) fn gzip(accept_encoding: &str) -> bool {
     gzip > 0.0 && gzip >= weight(&["identity"]).unwrap_or(0.0)
 }
 
-/// A language of the pages for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Language {
-    /// For everybody who does not ask for another.
-    English,
-    /// Simplified Chinese.
-    Chinese,
-}
-
-impl Language {
-    /// The header `Content-Language`.
-    pub fn tag(self) -> &'static str {
-        match self {
-            Language::English => "en",
-            Language::Chinese => "zh-CN",
-        }
-    }
-}
-
-/// The language that the client likes best; of those it likes the same, the one it names first.
-pub(super) fn language(accept_language: &str) -> Language {
+/// The language with the highest weight; the first one of several with the same weight.
+fn language(accept_language: &str) -> Language {
     let mut best = (Language::English, 0.0);
     for element in elements(accept_language) {
         let language = match element.name.split('-').next() {
@@ -106,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_language_that_the_client_likes_best() {
+    fn the_language_that_the_client_prefers() {
         for accept in
             ["zh", "zh-CN,zh;q=0.9,en;q=0.8", "fr, zh-Hant;q=0.1", "en;q=0.5, ZH-cn", "zh, en", "en;q=0, zh;q=0.1"]
         {
@@ -154,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_only_where_it_is_welcome() {
+    fn gzip_only_where_the_client_prefers_it() {
         for accept in ["gzip", "GZIP", "deflate, gzip;q=0.5", "*", "x-gzip", "identity;q=0.5, gzip"] {
             assert!(gzip(accept), "{accept}");
         }

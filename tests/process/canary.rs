@@ -215,7 +215,7 @@ async fn no_secret_of_the_web_configuration_is_shown() {
         said += &checked.stdout;
     }
     said += &daemon.log_text();
-    assert_eq!(said.matches("the old one stays in force").count(), 3, "{said}");
+    assert_eq!(said.matches("the old one stays in use").count(), 3, "{said}");
     let key_line = key.lines().nth(1).unwrap().trim();
     for secret in ["canary", &hash, key_line] {
         assert!(!said.contains(secret), "{secret} is in {said}");

@@ -1,15 +1,15 @@
-//! What is at which path, in which format and encoding, and the limits of a connection.
+//! The answers at each path, in each format and encoding, and the limits of a connection.
 
 use std::{
     io::Read,
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use chrono::Utc;
 use flate2::read::GzDecoder;
 use metastudio_exporter::{
-    exposition::{Exposition, Format, HttpRequests},
+    exposition::{Exposition, Format},
     server::{self, Limits, Server, WebPolicy},
     site::Routes,
     snapshot::{self, Target},
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{Cloud, Daemon, FAST, PATIENCE, client, sample, wait_for};
 
 #[tokio::test]
-async fn every_path_has_its_answer() {
+async fn every_path_is_answered() {
     let cloud = Cloud::new(&["hang:times=1"]).await;
     let daemon = Daemon::start(&cloud.config(FAST), &["--web.telemetry-path=/m"]);
     assert_eq!(daemon.get("/-/healthy").await.0, 200);
@@ -79,51 +79,41 @@ async fn format_and_encoding_are_negotiated() {
 
     let lines = client().get(daemon.url("/metrics")).header("accept", "text/plain;q=0.5");
     let response = lines.header("accept", "application/openmetrics-text").send().await.unwrap();
-    assert!(response.text().await.unwrap().ends_with("# EOF\n"), "several lines are one list");
+    assert!(response.text().await.unwrap().ends_with("# EOF\n"), "several headers are one list");
 }
 
-/// A site with nothing to tell.
-pub fn empty_site() -> Routes {
+/// The routes of an exporter without projects.
+pub fn empty_routes() -> Routes {
     let (_, reader) = snapshot::channel(vec![]);
-    Routes {
-        exposition: Exposition::of_projects(reader.clone(), Utc::now),
-        reader,
-        version: "0",
-        telemetry_path: "/metrics".to_owned(),
-        requests: Arc::new(HttpRequests::default()),
-        reload: None,
-        stopping: AtomicBool::new(false),
-        clock: Utc::now,
-        rendering: Arc::default(),
-    }
+    Routes::new(Exposition::of_projects(reader.clone(), Utc::now), reader, Utc::now)
 }
 
-/// An empty site, on a port of its own, with limits that a test can wait for.
-async fn site(limits: Limits, connections: usize) -> (std::net::SocketAddr, CancellationToken) {
-    serve(empty_site(), limits, connections).await
+/// An exporter without projects on its own port, with limits short enough for a test.
+async fn serve_empty(limits: Limits, connections: usize) -> (std::net::SocketAddr, CancellationToken) {
+    serve(empty_routes(), limits, connections).await
 }
 
-async fn serve(site: Routes, limits: Limits, connections: usize) -> (std::net::SocketAddr, CancellationToken) {
+async fn serve(routes: Routes, limits: Limits, connections: usize) -> (std::net::SocketAddr, CancellationToken) {
     let listeners = server::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
     let address = listeners[0].local_addr().unwrap();
     let stop = CancellationToken::new();
-    let guard = WebPolicy::new(None, false).await.unwrap();
-    let server = Server { site: Arc::new(site), guard, limits, connections };
+    let policy = WebPolicy::load(None).await.unwrap();
+    let server = Server::new(Arc::new(routes).service(), policy).limits(limits).connections(connections);
     tokio::spawn(server.serve(listeners, stop.clone()));
     (address, stop)
 }
 
 #[tokio::test]
-async fn it_is_not_ready_while_it_shuts_down() {
-    let site = empty_site();
-    let ready = async || site.answer(&hyper::Request::get("/-/ready").body(()).unwrap()).await.status().as_u16();
+async fn the_exporter_is_not_ready_while_it_shuts_down() {
+    let routes = empty_routes();
+    let ready = async || routes.answer(&hyper::Request::get("/-/ready").body(()).unwrap()).await.status().as_u16();
     assert_eq!(ready().await, 200);
-    site.stopping.store(true, std::sync::atomic::Ordering::Relaxed);
+    routes.stop();
     assert_eq!(ready().await, 503);
 }
 
 #[tokio::test]
-async fn running_out_of_descriptors_is_survived() {
+async fn the_exporter_survives_running_out_of_descriptors() {
     let cloud = Cloud::new(&[]).await;
     let daemon = Daemon::start_limited(&cloud.config(FAST), 40);
     daemon.ready().await;
@@ -135,14 +125,14 @@ async fn running_out_of_descriptors_is_survived() {
     drop(connections);
     assert_eq!(daemon.get("/-/healthy").await.0, 200);
     let warnings = daemon.log_text().matches("cannot accept connections").count();
-    assert!(warnings < 10, "it waits in between: {warnings}");
+    assert!(warnings < 10, "it waits between two attempts: {warnings}");
 }
 
 const PATIENT: Limits = Limits { head: PATIENCE, idle: PATIENCE, total: PATIENCE };
 const SHORT: Duration = Duration::from_millis(300);
 const REQUEST: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// Reads until the peer closes, and says how long that took.
+/// Reads until the peer closes. Returns the text and the time that it took.
 async fn until_closed(stream: &mut TcpStream) -> (String, Duration) {
     let start = Instant::now();
     let mut bytes = Vec::new();
@@ -151,8 +141,8 @@ async fn until_closed(stream: &mut TcpStream) -> (String, Duration) {
 }
 
 #[tokio::test]
-async fn a_head_that_does_not_come_closes_the_connection() {
-    let (address, _stop) = site(Limits { head: SHORT, ..PATIENT }, 8).await;
+async fn a_connection_without_a_complete_head_is_closed() {
+    let (address, _stop) = serve_empty(Limits { head: SHORT, ..PATIENT }, 8).await;
     for begun in [&b""[..], b"GET / HT"] {
         let start = Instant::now();
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -160,7 +150,7 @@ async fn a_head_that_does_not_come_closes_the_connection() {
         until_closed(&mut stream).await;
         assert!(start.elapsed() >= SHORT);
     }
-    // After a first request, too.
+    // The same after a first request.
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(REQUEST).await.unwrap();
     stream.read_exact(&mut [0; 15]).await.unwrap();
@@ -173,12 +163,12 @@ async fn a_head_that_does_not_come_closes_the_connection() {
 
 #[tokio::test]
 async fn an_idle_connection_is_kept_and_then_closed() {
-    let (address, _stop) = site(Limits { head: SHORT, idle: 8 * SHORT, ..PATIENT }, 8).await;
+    let (address, _stop) = serve_empty(Limits { head: SHORT, idle: 8 * SHORT, ..PATIENT }, 8).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(REQUEST).await.unwrap();
     let mut answer = [0; 15];
     stream.read_exact(&mut answer).await.unwrap();
-    // Longer than a head may take, shorter than idleness: the connection is still good.
+    // Longer than the limit of a head, shorter than the idle limit: the connection stays open.
     tokio::time::sleep(2 * SHORT).await;
     stream.write_all(REQUEST).await.unwrap();
     let (rest, took) = until_closed(&mut stream).await;
@@ -188,16 +178,16 @@ async fn an_idle_connection_is_kept_and_then_closed() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off() {
-    // More than the buffers of both sockets hold, asked for again and again on one connection.
-    let (address, _stop) = site(Limits { total: SHORT, ..PATIENT }, 8).await;
+    // The answers to all these requests do not fit in the buffers of both sockets.
+    let (address, _stop) = serve_empty(Limits { total: SHORT, ..PATIENT }, 8).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let pipelined = REQUEST.repeat(200_000);
     let result = tokio::time::timeout(PATIENCE / 2, stream.write_all(&pipelined)).await;
-    assert!(result.expect("it neither read nor closed").is_err(), "the connection was not cut off");
+    assert!(result.expect("the server neither reads nor closes").is_err(), "the connection was not cut off");
 }
 
 #[tokio::test]
-async fn an_answer_of_many_pieces_has_one_time_limit() {
+async fn a_slow_reader_is_cut_off_in_the_middle_of_an_answer() {
     let target = |n: usize| Target {
         name: format!("project-{n:05}"),
         project_id: None,
@@ -208,29 +198,29 @@ async fn an_answer_of_many_pieces_has_one_time_limit() {
         credentials: String::new(),
         budgets: vec![],
     };
-    // Many megabytes: more than the buffers of both sockets hold, in pieces of 128 KiB.
+    // Many megabytes, which do not fit in the buffers of both sockets.
     let (_writer, reader) = snapshot::channel((0..6_000).map(target).collect());
-    let exposition = Exposition::of_projects(reader, Utc::now);
+    let exposition = Exposition::of_projects(reader.clone(), Utc::now);
     let length = exposition.scrape(Format::Text, false).await.length();
     assert!(length > 10_000_000, "{length}");
     let (address, _stop) =
-        serve(Routes { exposition, ..empty_site() }, Limits { total: 10 * SHORT, ..PATIENT }, 8).await;
+        serve(Routes::new(exposition, reader, Utc::now), Limits { total: 10 * SHORT, ..PATIENT }, 8).await;
     let mut slow = TcpStream::connect(address).await.unwrap();
     slow.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    // It reads the beginning, and then no more.
+    // The client reads the beginning, and then nothing.
     slow.read_exact(&mut [0; 400_000]).await.unwrap();
     tokio::time::sleep(30 * SHORT).await;
     let mut rest = Vec::new();
     let read = tokio::time::timeout(PATIENCE, slow.read_to_end(&mut rest)).await.expect("the connection was kept");
     assert!(read.is_err() || rest.len() + 400_000 < length, "not cut off, {} bytes", rest.len());
-    // Who reads gets all of it, and may ask again.
+    // A client that reads gets the whole answer.
     let all = client().get(format!("http://{address}/metrics")).send().await.unwrap().bytes().await.unwrap();
     assert_eq!(all.len(), length);
 }
 
 #[tokio::test]
-async fn no_more_connections_than_allowed() {
-    let (address, _stop) = site(PATIENT, 1).await;
+async fn the_number_of_connections_is_limited() {
+    let (address, _stop) = serve_empty(PATIENT, 1).await;
     let mut first = TcpStream::connect(address).await.unwrap();
     first.write_all(REQUEST).await.unwrap();
     first.read_exact(&mut [0; 15]).await.unwrap();
@@ -245,7 +235,7 @@ async fn no_more_connections_than_allowed() {
 }
 
 #[tokio::test]
-async fn a_port_alone_means_all_interfaces_ipv6_included() {
+async fn a_port_without_an_address_means_all_interfaces() {
     let listeners = server::bind(&[":0".to_owned()]).await.unwrap();
     let address = listeners[0].local_addr().unwrap();
     assert!(address.ip().is_unspecified());
@@ -255,5 +245,5 @@ async fn a_port_alone_means_all_interfaces_ipv6_included() {
     }
     let taken = server::bind(&[format!("127.0.0.1:{}", address.port())]).await;
     let again = server::bind(&[format!(":{}", address.port())]).await;
-    assert!(taken.is_err() || again.is_err(), "a port that is taken is an error");
+    assert!(taken.is_err() || again.is_err(), "a used port is an error");
 }

@@ -1,27 +1,20 @@
 //! TLS, users and rates, and their rotation while the exporter runs.
 
-use std::{net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
+mod tls_connections;
 
-use metastudio_exporter::server::{self, Limits, Server, WebPolicy};
+use std::{path::Path, process::Command, time::Duration};
+
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Version, tls};
-use rustls::{
-    ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-    version::{TLS12, TLS13},
-};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tokio_rustls::{TlsConnector, client::TlsStream};
-use tokio_util::sync::CancellationToken;
 
-use crate::endpoints::empty_site;
 use crate::support::{Cloud, Daemon, FAST, PATIENCE, run, sample};
 
-/// An authority that issues certificates.
+/// A certificate authority.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -36,7 +29,7 @@ impl Authority {
         Authority { issuer: Issuer::new(params, key), pem }
     }
 
-    /// A certificate with these names, and its key.
+    /// Issues a certificate with these names. Returns it and its key.
     fn issue(&self, names: &[&str]) -> (String, String) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = KeyPair::generate().unwrap();
@@ -56,7 +49,7 @@ impl Authority {
     }
 }
 
-/// A daemon with a web configuration, beside which its files are.
+/// A daemon with a web configuration, in a directory with the files that it names.
 struct World {
     daemon: Daemon,
     authority: Authority,
@@ -107,8 +100,8 @@ impl World {
         Some(request.send().await.ok()?.status().as_u16())
     }
 
-    /// Waits until what was written down a moment ago is in force.
-    async fn pass_a_second() {
+    /// Waits until the daemon checks its files again.
+    async fn wait_for_check() {
         tokio::time::sleep(Duration::from_millis(1100)).await;
     }
 }
@@ -129,7 +122,7 @@ async fn tls_with_both_versions_of_http() {
         }
     }
     let stranger = Client::builder().no_proxy().build().unwrap();
-    assert_eq!(world.status(&stranger, "/metrics").await, None, "its authority is not known");
+    assert_eq!(world.status(&stranger, "/metrics").await, None, "the client does not know the authority");
 
     let world = World::new(&format!("{TLS}http_server_config: {{http2: false}}"), &[]).await;
     let client = world.authority.trusted().build().unwrap();
@@ -137,7 +130,7 @@ async fn tls_with_both_versions_of_http() {
 }
 
 #[tokio::test]
-async fn who_speaks_http_is_told() {
+async fn plain_http_is_answered_with_400() {
     let world = World::new(TLS, &[]).await;
     let mut stream = TcpStream::connect(world.daemon.address).await.unwrap();
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
@@ -147,14 +140,14 @@ async fn who_speaks_http_is_told() {
 }
 
 #[tokio::test]
-async fn only_users_come_in_wherever_they_ask() {
+async fn every_path_takes_a_user() {
     let web = format!("{TLS}{}", users(&[("alice", "one"), ("john.doe", "two: 密码")]));
     let world = World::new(&web, &["--web.enable-lifecycle"]).await;
     let client = world.authority.trusted().build().unwrap();
     for path in ["/metrics", "/", "/-/healthy", "/-/ready", "/-/reload", "/nowhere", "/metrics/", "//metrics"] {
         let response = client.get(world.url(path)).send().await.unwrap();
         assert_eq!(response.status(), 401, "{path}");
-        assert_eq!(response.version(), Version::HTTP_2, "which has no header Connection");
+        assert_eq!(response.version(), Version::HTTP_2, "HTTP/2 has no header Connection");
         assert!(response.headers()["www-authenticate"].to_str().unwrap().starts_with("Basic realm="));
         assert!(!response.text().await.unwrap().contains("metastudio_"), "{path}");
     }
@@ -183,7 +176,7 @@ async fn only_users_come_in_wherever_they_ask() {
 }
 
 #[tokio::test]
-async fn probes_come_in_where_that_is_allowed() {
+async fn probes_take_no_user_if_allowed() {
     let web = format!("{}\nrate_limit: {{interval: 1h, burst: 1}}", users(&[("alice", "one")]));
     let world = World::new(&web, &["--web.health-without-auth"]).await;
     let client = world.authority.trusted().build().unwrap();
@@ -196,7 +189,7 @@ async fn probes_come_in_where_that_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_flood_of_wrong_passwords_holds_up_no_scrape() {
+async fn a_flood_of_wrong_passwords_delays_no_scrape() {
     let hash = bcrypt::hash("one", 12).unwrap();
     let world = World::new(&format!("basic_auth_users: {{alice: {hash}}}"), &[]).await;
     assert_eq!(world.status_of("alice", "one").await, Some(200));
@@ -213,14 +206,14 @@ async fn a_flood_of_wrong_passwords_holds_up_no_scrape() {
     for _ in 0..20 {
         assert_eq!(world.status_of("alice", "one").await, Some(200));
     }
-    assert!(flood.iter().any(|request| !request.is_finished()), "the flood is worked off one by one");
+    assert!(flood.iter().any(|request| !request.is_finished()), "wrong passwords are checked one by one");
     for request in flood {
         request.abort();
     }
 }
 
 #[tokio::test]
-async fn too_many_requests_are_told_to_wait() {
+async fn too_many_requests_are_answered_with_429() {
     let headers =
         "http_server_config: {headers: {X-Frame-Options: deny, Content-Security-Policy: \"default-src 'self'\"}}";
     let world = World::new(&format!("rate_limit: {{interval: 1h, burst: 2}}\n{headers}"), &[]).await;
@@ -230,7 +223,7 @@ async fn too_many_requests_are_told_to_wait() {
         let response = client.get(world.url("/")).send().await.unwrap();
         assert_eq!(response.headers()["x-frame-options"], "deny");
         let policies: Vec<_> = response.headers().get_all("content-security-policy").iter().collect();
-        assert_eq!(policies, ["default-src 'self'"], "it replaces that of the page");
+        assert_eq!(policies, ["default-src 'self'"], "it replaces the policy of the page");
         statuses.push(response.status().as_u16());
         let wait = response.headers().get("retry-after").map(|wait| wait.to_str().unwrap().parse::<u64>().unwrap());
         assert_eq!(wait.is_some_and(|wait| wait > 3500), response.status() == 429);
@@ -280,38 +273,38 @@ async fn certificates_of_clients() {
     ] {
         let client = world.authority.trusted().identity(identity(&world.authority, &[name])).build().unwrap();
         assert_eq!(world.status(&client, "/metrics").await, expected, "{name}");
-        assert_eq!(world.status(&client, "/-/healthy").await, expected, "{name}: the connection is not there");
+        assert_eq!(world.status(&client, "/-/healthy").await, expected, "{name}: there is no connection");
     }
 }
 
 #[tokio::test]
-async fn what_is_new_counts_without_a_restart_and_what_is_wrong_does_not() {
+async fn valid_changes_take_effect_without_a_restart() {
     let world = World::new(&format!("{TLS}{}", users(&[("alice", "one")])), &[]).await;
     assert_eq!(world.status_of("alice", "one").await, Some(200));
 
     world.replace("web.yaml", &format!("{TLS}{}", users(&[("alice", "two"), ("bob", "three")])));
-    World::pass_a_second().await;
-    assert_eq!(world.status_of("alice", "one").await, Some(401), "nor is it remembered");
+    World::wait_for_check().await;
+    assert_eq!(world.status_of("alice", "one").await, Some(401), "the old password is forgotten");
     assert_eq!(world.status_of("alice", "two").await, Some(200));
-    world.daemon.wait_for_log("web configuration, or a file that it names, has changed");
+    world.daemon.wait_for_log("web configuration reloaded");
 
     let without_users = [TLS.to_owned(), format!("{TLS}basic_auth_users:\n")];
     let without_tls = users(&[("alice", "two")]);
     let in_clear = format!("{TLS}basic_auth_users: {{alice: hunter2}}");
     for wrong in ["nonsense", "", &in_clear, &without_users[0], &without_users[1], &without_tls] {
         world.replace("web.yaml", wrong);
-        World::pass_a_second().await;
+        World::wait_for_check().await;
         for _ in 0..3 {
             assert_eq!(world.status_of("alice", "two").await, Some(200), "{wrong}");
             assert_eq!(world.status_of("carol", "two").await, Some(401), "{wrong}");
         }
     }
     let log = world.daemon.log_text();
-    assert_eq!(log.matches("the old one stays in force").count(), 6, "each is said once: {log}");
-    assert!(log.contains("TLS is switched on or off by a restart only") && !log.contains("hunter2"), "{log}");
+    assert_eq!(log.matches("the old one stays in use").count(), 6, "each is logged once: {log}");
+    assert!(log.contains("TLS cannot be switched on or off without a restart") && !log.contains("hunter2"), "{log}");
     assert!(log.contains("there are no users any more"), "{log}");
     world.replace("web.yaml", &format!("{TLS}{}", users(&[("alice", "two")])));
-    World::pass_a_second().await;
+    World::wait_for_check().await;
     assert_eq!(world.status_of("bob", "three").await, Some(401));
 }
 
@@ -331,19 +324,23 @@ async fn certificates_and_keys_rotate() {
 
     let (certificate, key) = next.issue(&["localhost"]);
     world.replace("server.crt", &certificate);
-    World::pass_a_second().await;
-    assert_eq!(world.status(&client(&world.authority, &world.authority), "/metrics").await, Some(200), "half of it");
+    World::wait_for_check().await;
+    assert_eq!(
+        world.status(&client(&world.authority, &world.authority), "/metrics").await,
+        Some(200),
+        "half of the change"
+    );
     world.replace("server.key", &key);
     world.replace("ca.crt", &next.pem);
-    World::pass_a_second().await;
+    World::wait_for_check().await;
     assert_eq!(world.status(&after, "/metrics").await, Some(200));
     let old = client(&next, &world.authority);
-    assert_eq!(world.status(&old, "/metrics").await, None, "the old authority vouches for nobody");
+    assert_eq!(world.status(&old, "/metrics").await, None, "the old authority is no longer trusted");
 }
 
-/// A file that was cut off may well be valid, and ask for less.
+/// A file that was cut off may be valid and less strict.
 #[tokio::test]
-async fn less_is_not_asked_of_clients_without_a_restart() {
+async fn client_certificates_stay_required_without_a_restart() {
     let verified = "client_ca_file: ca.crt, client_auth_type: RequireAndVerifyClientCert";
     let tls = |keys: &str| TLS.replace('}', &format!(", {keys}}}"));
     let named = tls(&format!("{verified}, client_allowed_sans: [prometheus.example]"));
@@ -355,20 +352,20 @@ async fn less_is_not_asked_of_clients_without_a_restart() {
     };
     for less in [TLS, &tls(verified), &tls("client_ca_file: ca.crt, client_auth_type: VerifyClientCertIfGiven"), ""] {
         world.replace("web.yaml", less);
-        World::pass_a_second().await;
+        World::wait_for_check().await;
         let anonymous = world.authority.trusted().build().unwrap();
         assert_eq!(world.status(&anonymous, "/metrics").await, None, "{less}");
         assert_eq!(world.status(&client("other.example"), "/metrics").await, None, "{less}");
         assert_eq!(world.status(&client("prometheus.example"), "/metrics").await, Some(200), "{less}");
     }
-    assert_eq!(world.daemon.log_text().matches("the old one stays in force").count(), 4);
+    assert_eq!(world.daemon.log_text().matches("the old one stays in use").count(), 4);
     world.replace("web.yaml", &named.replace("prometheus.example", "other.example"));
-    World::pass_a_second().await;
+    World::wait_for_check().await;
     assert_eq!(world.status(&client("other.example"), "/metrics").await, Some(200));
 }
 
 #[tokio::test]
-async fn a_wrong_file_is_an_error_at_the_start_and_of_check() {
+async fn an_invalid_file_is_an_error_at_the_start_and_in_check() {
     let cloud = Cloud::new(&[]).await;
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("web.yaml");
@@ -387,13 +384,13 @@ async fn a_wrong_file_is_an_error_at_the_start_and_of_check() {
 }
 
 #[tokio::test]
-async fn sockets_come_from_systemd() {
+async fn systemd_passes_sockets() {
     let cloud = Cloud::new(&[]).await;
     let ended = run(&cloud.config(FAST), &["serve", "--web.systemd-socket"]).await;
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("systemd passed no socket"), "{}", ended.stderr);
 
-    // What systemd does: descriptor 3 is the socket, and the variables say so to this very process.
+    // As systemd does: descriptor 3 is the socket, and two variables announce it to this process.
     let directory = TempDir::new().unwrap();
     let config = directory.path().join("config.yaml");
     std::fs::write(&config, cloud.config(FAST)).unwrap();
@@ -405,118 +402,4 @@ async fn sockets_come_from_systemd() {
     let daemon = Daemon::spawn(command, directory);
     daemon.ready().await;
     assert!(daemon.metrics().await.contains("metastudio_up"));
-}
-
-/// An empty site behind TLS, in this process, with limits that a test can wait for.
-struct TlsSite {
-    address: SocketAddr,
-    authority: Authority,
-    _directory: TempDir,
-}
-
-impl TlsSite {
-    async fn new(web: &str, limits: Limits, connections: usize) -> Self {
-        let (authority, directory) = (Authority::new(), TempDir::new().unwrap());
-        let (certificate, key) = authority.issue(&["localhost"]);
-        std::fs::write(directory.path().join("server.crt"), certificate).unwrap();
-        std::fs::write(directory.path().join("server.key"), key).unwrap();
-        std::fs::write(directory.path().join("web.yaml"), web).unwrap();
-        let guard = WebPolicy::new(Some(directory.path().join("web.yaml")), false).await.unwrap();
-        let listeners = server::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
-        let address = listeners[0].local_addr().unwrap();
-        let server = Server { site: Arc::new(empty_site()), guard, limits, connections };
-        tokio::spawn(server.serve(listeners, CancellationToken::new()));
-        TlsSite { address, authority, _directory: directory }
-    }
-
-    /// What connects, with one version of TLS.
-    fn connector(&self, protocol: &str, version: &'static SupportedProtocolVersion) -> TlsConnector {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.authority.pem.as_bytes()).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[version]).unwrap();
-        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![protocol.into()];
-        TlsConnector::from(Arc::new(config))
-    }
-
-    async fn connect(&self, connector: &TlsConnector) -> TlsStream<TcpStream> {
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
-    }
-}
-
-/// Whoever takes a connection and then does nothing loses it, whatever they pretend to speak.
-#[tokio::test]
-async fn silent_clients_are_not_waited_for() {
-    let limits = Limits {
-        head: Duration::from_millis(300),
-        idle: Duration::from_millis(600),
-        total: Duration::from_millis(600),
-    };
-    // There is room for one connection: each must be closed before the next is served.
-    let site = TlsSite::new(TLS, limits, 1).await;
-    assert_closed(TcpStream::connect(site.address).await.unwrap()).await;
-    for protocol in ["h2", "http/1.1"] {
-        assert_closed(site.connect(&site.connector(protocol, &TLS13)).await).await;
-    }
-    let client = site.authority.trusted().pool_max_idle_per_host(1).build().unwrap();
-    let url = format!("https://localhost:{}/metrics", site.address.port());
-    let response = client.get(&url).send().await.unwrap();
-    assert_eq!((response.status().as_u16(), response.version()), (200, Version::HTTP_2));
-    drop(response);
-    // The client keeps its connection, silently; so it must be given up for the next one to be served.
-    assert_eq!(site.authority.trusted().build().unwrap().get(&url).send().await.unwrap().status(), 200);
-}
-
-/// TLS has buffers of its own, which must not hide that nobody reads.
-#[tokio::test]
-async fn a_client_that_does_not_read_is_cut_off_behind_tls_too() {
-    let limits = Limits { head: PATIENCE, idle: PATIENCE, total: Duration::from_millis(300) };
-    let site = TlsSite::new(TLS, limits, 1).await;
-    let mut stream = site.connect(&site.connector("http/1.1", &TLS13)).await;
-    let pipelined = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n".repeat(300_000);
-    let result = tokio::time::timeout(PATIENCE / 2, stream.write_all(&pipelined)).await;
-    assert!(result.expect("it neither read nor closed").is_err(), "the connection was not cut off");
-}
-
-/// Nor does one that asks over HTTP/2 and takes no answer keep its place.
-#[tokio::test]
-async fn answers_that_nobody_takes_do_not_keep_a_connection() {
-    let limits = Limits { head: PATIENCE, idle: Duration::from_millis(600), total: PATIENCE };
-    let site = TlsSite::new(TLS, limits, 1).await;
-    let mut stream = site.connect(&site.connector("h2", &TLS13)).await;
-    // The preface; SETTINGS with an initial window of 0; HEADERS of GET / on stream 1, after RFC 9113 and RFC 7541.
-    let mut request = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    request.extend([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
-    request.extend([0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x87, 0x84, 0x41, 1, b'x']);
-    stream.write_all(&request).await.unwrap();
-    let start = std::time::Instant::now();
-    assert_closed(stream).await;
-    assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
-}
-
-/// Where clients must show certificates, each connection does.
-#[tokio::test]
-async fn no_session_goes_on_without_its_certificate() {
-    let patient = Limits { head: PATIENCE, idle: PATIENCE, total: PATIENCE };
-    for (auth, expected) in [("NoClientCert", HandshakeKind::Resumed), ("RequestClientCert", HandshakeKind::Full)] {
-        let site = TlsSite::new(&TLS.replace('}', &format!(", client_auth_type: {auth}}}")), patient, 8).await;
-        for version in [&TLS12, &TLS13] {
-            let connector = site.connector("http/1.1", version);
-            for expected in [HandshakeKind::Full, expected] {
-                let mut stream = site.connect(&connector).await;
-                stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-                // What a session needs to go on comes with the first answer.
-                stream.read_exact(&mut [0; 15]).await.unwrap();
-                assert_eq!(stream.get_ref().1.handshake_kind(), Some(expected), "{auth} {version:?}");
-            }
-        }
-    }
-}
-
-async fn assert_closed(mut stream: impl AsyncReadExt + Unpin) {
-    let mut buffer = Vec::new();
-    let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut buffer)).await;
-    assert!(end.is_ok(), "the connection is still open");
 }

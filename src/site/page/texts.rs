@@ -1,16 +1,18 @@
-//! What the status page says, in each of its languages.
+//! The texts of the status page in each language.
 
-use super::State;
-use crate::snapshot::{Reason, Window};
+use super::state::ProjectState;
+use crate::{
+    site::negotiate::Language,
+    usage::{Reason, Window},
+};
 
-/// The words of one language.
+/// The texts of one language.
 #[derive(Debug)]
 pub(super) struct Texts {
-    /// Its tag (BCP 47).
-    pub language: &'static str,
+    pub language: Language,
     pub title: &'static str,
     pub as_of: &'static str,
-    pub states: &'static str,
+    pub filter: &'static str,
     pub all: &'static str,
     pub search: &'static str,
     pub search_hint: &'static str,
@@ -18,17 +20,17 @@ pub(super) struct Texts {
     pub last_poll: &'static str,
     pub not_yet: &'static str,
     pub next_poll: &'static str,
-    pub now: &'static str,
+    pub due: &'static str,
     pub age: &'static str,
     pub none_known: &'static str,
-    pub unit: &'static str,
+    pub minutes: &'static str,
     pub budget: &'static str,
     pub at_this_pace: &'static str,
-    pub most: &'static str,
+    pub highest: &'static str,
     pub by_type: &'static str,
     pub series: &'static str,
-    pub counted: &'static str,
-    pub pieces: &'static str,
+    pub unit: &'static str,
+    pub number: &'static str,
     pub nothing_found: &'static str,
     pub pages: &'static str,
     pub overlap: &'static str,
@@ -38,55 +40,55 @@ pub(super) struct Texts {
     pub healthy: &'static str,
     /// Seconds, minutes, hours, days.
     units: [&'static str; 4],
-    /// Before and after a length of time that has passed.
+    /// Before and after the time since an event.
     ago: (&'static str, &'static str),
-    /// Before and after a length of time that is to come.
+    /// Before and after the time until an event.
     ahead: (&'static str, &'static str),
-    /// Between what is said and what it is of, and so on: punctuation that is another in Chinese.
+    /// Punctuation, which differs in Chinese.
     pub comma: &'static str,
     pub colon: &'static str,
     pub semicolon: &'static str,
     pub open: &'static str,
     pub close: &'static str,
-    /// Before and after a window, of its minutes.
+    /// Before and after the name of a window.
     minutes_of: (&'static str, &'static str),
     /// Before and after a month.
-    daily: (&'static str, &'static str),
+    minutes_per_day: (&'static str, &'static str),
     /// stale, failing, waiting, ok.
-    state: [&'static str; 4],
+    states: [&'static str; 4],
     /// today, yesterday, this week, this month, last month.
     calendar: [&'static str; 5],
     /// Before a number of hours or days.
     rolling: &'static str,
 }
 
-pub(super) const ENGLISH: Texts = Texts {
-    language: "en",
+static ENGLISH: Texts = Texts {
+    language: Language::English,
     title: "MetaStudio exporter",
     as_of: "As of",
-    states: "Projects by state",
+    filter: "Filter projects by state",
     all: "all",
     search: "Search",
     search_hint: "project, region, label …",
-    withdrawn: "The last complete poll is too old: the usage of this project is no longer exported.",
+    withdrawn: "The last complete poll is too old. The usage of this project is no longer exported.",
     last_poll: "Last poll",
     not_yet: "not yet",
     next_poll: "Next poll",
-    now: "now",
+    due: "due now",
     age: "Usage as of",
     none_known: "no data yet",
-    unit: "min",
+    minutes: "min",
     budget: "Budget",
     at_this_pace: "at this pace",
-    most: "highest",
+    highest: "highest",
     by_type: "By type",
     series: "Type",
-    counted: "Counted in",
-    pieces: "number",
+    unit: "Unit",
+    number: "number",
     nothing_found: "No project matches.",
     pages: "Pages",
     overlap: "Usage is polled and cached. Windows overlap: do not add them up. \
-        The mark on a bar shows how much of its window has passed.",
+        The mark on a budget bar shows how much of its window has passed.",
     metrics: "Metrics",
     documentation: "Documentation",
     ready: "Ready?",
@@ -100,38 +102,38 @@ pub(super) const ENGLISH: Texts = Texts {
     open: " (",
     close: ")",
     minutes_of: ("Minutes ", ""),
-    daily: ("Minutes per day, ", ""),
-    state: ["stale", "failing", "waiting", "ok"],
+    minutes_per_day: ("Minutes per day, ", ""),
+    states: ["stale", "failing", "waiting", "ok"],
     calendar: ["today", "yesterday", "this week", "this month", "last month"],
     rolling: "of the last",
 };
 
-pub(super) const CHINESE: Texts = Texts {
-    language: "zh-CN",
+static CHINESE: Texts = Texts {
+    language: Language::Chinese,
     title: "MetaStudio exporter",
     as_of: "截至",
-    states: "按状态筛选项目",
+    filter: "按状态筛选项目",
     all: "全部",
     search: "搜索",
     search_hint: "项目、区域、标签……",
-    withdrawn: "距最近一次完整轮询已过久，该项目的用量暂停导出。",
+    withdrawn: "最近一次完整轮询已过去太久，不再导出该项目的用量。",
     last_poll: "最近一次轮询",
     not_yet: "尚未轮询",
     next_poll: "下一次轮询",
-    now: "即将进行",
-    age: "用量更新于",
+    due: "即将进行",
+    age: "用量截至",
     none_known: "暂无数据",
-    unit: "分钟",
+    minutes: "分钟",
     budget: "预算",
     at_this_pace: "按目前进度预计达到",
-    most: "最高",
-    by_type: "按类型查看",
+    highest: "最高",
+    by_type: "按类型",
     series: "类型",
-    counted: "单位",
-    pieces: "个数",
+    unit: "单位",
+    number: "个数",
     nothing_found: "没有符合条件的项目。",
     pages: "分页",
-    overlap: "用量由定时轮询取得并缓存。各时间窗口相互重叠，不可相加。预算条上的竖线表示该窗口的时间已过去多少。",
+    overlap: "用量由轮询取得并缓存。各时间窗口相互重叠，不可相加。预算条上的竖线表示该窗口的时间已过去多少。",
     metrics: "指标",
     documentation: "文档",
     ready: "是否就绪",
@@ -145,20 +147,27 @@ pub(super) const CHINESE: Texts = Texts {
     open: "（",
     close: "）",
     minutes_of: ("", "分钟数"),
-    daily: ("", " 每日分钟数"),
-    state: ["已过期", "轮询失败", "待首次轮询", "正常"],
+    minutes_per_day: ("", " 每日分钟数"),
+    states: ["已过期", "轮询失败", "待首次轮询", "正常"],
     calendar: ["今天", "昨天", "本周", "本月", "上月"],
     rolling: "最近",
 };
 
 impl Texts {
-    pub fn state(&self, state: State) -> &'static str {
-        let [stale, failing, waiting, ok] = self.state;
+    pub fn of(language: Language) -> &'static Self {
+        match language {
+            Language::English => &ENGLISH,
+            Language::Chinese => &CHINESE,
+        }
+    }
+
+    pub fn state(&self, state: ProjectState) -> &'static str {
+        let [stale, failing, waiting, ok] = self.states;
         match state {
-            State::Stale => stale,
-            State::Failing => failing,
-            State::Waiting => waiting,
-            State::Ok => ok,
+            ProjectState::Stale => stale,
+            ProjectState::Failing => failing,
+            ProjectState::Waiting => waiting,
+            ProjectState::Ok => ok,
         }
     }
 
@@ -166,8 +175,8 @@ impl Texts {
         around(self.minutes_of, window)
     }
 
-    pub fn daily(&self, month: &str) -> String {
-        around(self.daily, month)
+    pub fn minutes_per_day(&self, month: &str) -> String {
+        around(self.minutes_per_day, month)
     }
 
     pub fn window(&self, window: Window) -> String {
@@ -192,7 +201,7 @@ impl Texts {
         around(self.ahead, &self.length(length))
     }
 
-    /// In the largest unit of which there are two at least.
+    /// A length of time in the largest unit that gives at least 2.
     fn length(&self, length: chrono::Duration) -> String {
         let [seconds, minutes, hours, days] = self.units;
         let count = length.num_seconds().max(0);
@@ -206,22 +215,25 @@ impl Texts {
 
     pub fn reason(&self, reason: Reason) -> &'static str {
         let (english, chinese) = match reason {
-            Reason::Auth => ("The key, password or token is not accepted", "密钥、密码或令牌被拒绝"),
+            Reason::Auth => ("The key, password or token is rejected", "密钥、密码或令牌被拒绝"),
             Reason::Forbidden => ("Permission is missing", "缺少权限"),
-            Reason::BadRequest => ("The service does not accept the request", "服务拒绝了该请求"),
-            Reason::Throttled => ("Too many requests", "请求过于频繁，已被限流"),
-            Reason::Server => ("The service failed", "云服务故障"),
+            Reason::BadRequest => ("The service rejects the request", "服务拒绝了该请求"),
+            Reason::Throttled => ("Too many requests", "请求过多"),
+            Reason::Server => ("The service failed", "服务故障"),
             Reason::Timeout => ("Timed out", "超时"),
-            Reason::Network => ("The service could not be reached", "网络不通，未收到应答"),
-            Reason::Malformed => ("Not an answer of the service", "应答格式异常，不像来自该服务"),
+            Reason::Network => ("No answer: the network or the connection failed", "没有应答：网络或连接故障"),
+            Reason::Malformed => ("The answer is not in the format of the service", "应答不符合该服务的格式"),
             Reason::Inconsistent => ("Pages contradict each other", "分页结果前后矛盾"),
-            Reason::Internal => ("A bug in the exporter", "导出器内部错误（程序缺陷）"),
+            Reason::Internal => ("A bug in the exporter", "导出器的程序缺陷"),
         };
-        if self.language == ENGLISH.language { english } else { chinese }
+        match self.language {
+            Language::English => english,
+            Language::Chinese => chinese,
+        }
     }
 }
 
-/// A text between what comes before it and after it in a language.
+/// Puts a text between the two parts of a phrase.
 fn around((before, after): (&str, &str), text: &str) -> String {
     format!("{before}{text}{after}")
 }

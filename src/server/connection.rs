@@ -1,0 +1,185 @@
+//! One connection: its TLS handshake, then HTTP/1.1 or HTTP/2 within time limits.
+
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use hyper::{
+    Request, Response,
+    body::{Body, Incoming},
+    server::conn::{http1, http2},
+    service::{Service, service_fn},
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::Watcher,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+    sync::watch,
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    policed_service::PolicedService,
+    timed_io::{Limits, PhasedBody, TimedIo},
+};
+
+/// Any error that a connection ends with.
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Largest head of a request, in bytes.
+const MAX_HEAD: usize = 16 << 10;
+
+/// Requests at a time on a connection of HTTP/2.
+const STREAMS: u32 = 16;
+
+/// Serves one connection.
+pub(super) struct Connection<S> {
+    service: Arc<PolicedService<S>>,
+    limits: Limits,
+    /// Ends the connection after the answer under way, when the server stops.
+    watcher: Watcher,
+}
+
+impl<S, B> Connection<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
+    pub fn new(service: Arc<PolicedService<S>>, limits: Limits, watcher: Watcher) -> Self {
+        Connection { service, limits, watcher }
+    }
+
+    /// Serves a connection to its end. `stop` ends a TLS handshake, in which no answer is under way.
+    pub async fn serve(self, stream: TcpStream, stop: CancellationToken) -> Result<(), BoxError> {
+        // Answers are written whole, so a wait for more data would only delay them.
+        let _ = stream.set_nodelay(true);
+        let Some(acceptor) = self.service.policy().acceptor().await else { return self.serve_http1(stream).await };
+        let stream = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            stream = timeout(self.limits.head, handshake(stream, acceptor)) => stream??,
+        };
+        let Some(stream) = stream else { return Ok(()) };
+        match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => self.serve_http2(stream).await,
+            _ => self.serve_http1(stream).await,
+        }
+    }
+
+    async fn serve_http1<I>(self, stream: I) -> Result<(), BoxError>
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (io, phase) = TimedIo::new(stream, self.limits);
+        let service = service_fn({
+            let phase = phase.clone();
+            move |request: Request<Incoming>| {
+                let (service, phase) = (Arc::clone(&self.service), phase.clone());
+                phase.handling();
+                async move {
+                    let response = service.answer(request).await;
+                    phase.answering();
+                    Ok::<_, Infallible>(response.map(|body| PhasedBody { body, phase }))
+                }
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(io), service);
+        match self.watcher.watch(connection).await {
+            Err(error) if !phase.is_idle() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Requests of HTTP/2 overlap, so the phases of HTTP/1.1 do not apply. Instead, the connection is closed when no
+    /// request has begun and no answer was ready for too long.
+    async fn serve_http2<I>(self, stream: I) -> Result<(), BoxError>
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let limits = self.limits;
+        let (active, mut activity) = watch::channel(());
+        let active = Arc::new(active);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (service, active) = (Arc::clone(&self.service), Arc::clone(&active));
+            active.send_replace(());
+            async move {
+                let response = service.answer(request).await;
+                active.send_replace(());
+                Ok::<_, Infallible>(response)
+            }
+        });
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+            // Finds peers that have vanished without closing.
+            .keep_alive_interval(limits.total)
+            .keep_alive_timeout(limits.head)
+            .serve_connection(TokioIo::new(stream), service);
+        let idle = async {
+            let mut limit = limits.head;
+            while let Ok(Ok(())) = timeout(limit, activity.changed()).await {
+                limit = limits.idle;
+            }
+        };
+        tokio::select! {
+            ended = self.watcher.watch(connection) => Ok(ended?),
+            () = idle => Ok(()),
+        }
+    }
+}
+
+/// The TLS handshake; `None` for a client that speaks plain HTTP and has been told so.
+async fn handshake(stream: TcpStream, acceptor: TlsAcceptor) -> io::Result<Option<TlsStream<TcpStream>>> {
+    let Some(stream) = reject_plain_http(stream).await? else { return Ok(None) };
+    match acceptor.accept(stream).into_fallible().await {
+        Ok(stream) => Ok(Some(stream)),
+        Err((error, stream)) => {
+            close_after_alert(stream).await;
+            Err(error)
+        }
+    }
+}
+
+/// Answers 400 to a client that speaks plain HTTP. Returns the stream if a TLS handshake begins on it.
+async fn reject_plain_http(mut stream: TcpStream) -> io::Result<Option<TcpStream>> {
+    const HANDSHAKE: u8 = 0x16;
+    const ANSWER: &[u8] = b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\
+        This server speaks HTTPS.\n";
+    let mut first = [0];
+    if stream.peek(&mut first).await? == 0 || first == [HANDSHAKE] {
+        return Ok(Some(stream));
+    }
+    // The request is read first: closing with unread data resets the connection, and the client would miss the answer.
+    let mut head = [0; 4096];
+    let _ = stream.read(&mut head).await?;
+    stream.write_all(ANSWER).await?;
+    stream.shutdown().await?;
+    Ok(None)
+}
+
+/// Closes the connection after a failed handshake such that the client can read the alert.
+///
+/// With TLS 1.3 the client may have sent its request already. Closing with unread data resets the connection, and the
+/// client would miss the alert. So what it has sent is read, up to the size of a head.
+async fn close_after_alert(mut stream: TcpStream) {
+    const TIMEOUT: Duration = Duration::from_secs(1);
+    if stream.shutdown().await.is_ok() {
+        let mut buffer = [0; 1024];
+        let drain = async {
+            for _ in 0..MAX_HEAD / buffer.len() {
+                if !stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+                    break;
+                }
+            }
+        };
+        let _ = timeout(TIMEOUT, drain).await;
+    }
+}

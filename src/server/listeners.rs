@@ -1,0 +1,172 @@
+//! Listeners: they accept connections up to a limit, until the server is told to stop.
+
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use hyper::{Request, Response, StatusCode, body::Body, body::Incoming, service::Service};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::{
+    net::TcpListener,
+    sync::Semaphore,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    connection::{BoxError, Connection},
+    policed_service::PolicedService,
+    policy::WebPolicy,
+    timed_io::Limits,
+};
+
+/// Default limit of connections at a time, for each listener. More wait in the kernel's queue.
+const CONNECTIONS: usize = 512;
+
+/// Time that the answers under way get to end in, after the server is told to stop.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Pause after `accept` has failed.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// An address that cannot be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}")]
+pub struct BindError {
+    address: String,
+    source: io::Error,
+}
+
+/// Binds every address. `:PORT` is all interfaces, IPv6 included where the machine has it.
+///
+/// # Errors
+/// The first address that cannot be bound.
+pub async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, BindError> {
+    let mut listeners = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        let bound = match address.strip_prefix(':') {
+            Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
+                // A kernel without IPv6.
+                Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                    TcpListener::bind(format!("0.0.0.0:{port}")).await
+                }
+                bound => bound,
+            },
+            None => TcpListener::bind(address).await,
+        };
+        listeners.push(bound.map_err(|source| BindError { address: address.clone(), source })?);
+    }
+    Ok(listeners)
+}
+
+/// An HTTP server: a hyper service behind a [`WebPolicy`], within [`Limits`].
+#[derive(Debug)]
+pub struct Server<S> {
+    service: PolicedService<S>,
+    limits: Limits,
+    connections: usize,
+}
+
+impl<S> Server<S> {
+    /// Creates a server with default limits.
+    pub fn new(service: S, policy: WebPolicy) -> Self {
+        Server { service: PolicedService::new(service, policy), limits: Limits::default(), connections: CONNECTIONS }
+    }
+
+    /// Sets the time limits of a connection.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets how many connections are served at a time, for each listener.
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// Calls `observer` once for every answer with its path and status. The 401 and 429 of the server itself count, too.
+    pub fn on_answer(mut self, observer: impl Fn(&str, StatusCode) + Send + Sync + 'static) -> Self {
+        self.service.on_answer(observer);
+        self
+    }
+}
+
+impl<S, B> Server<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
+    /// Serves on all listeners until `stop`. After that, the answers under way get 3 s to end in.
+    ///
+    /// The body of an answer must be `Unpin`; box one that is not.
+    pub async fn serve(self, listeners: Vec<TcpListener>, stop: CancellationToken) {
+        let service = Arc::new(self.service);
+        let mut tasks = JoinSet::new();
+        for listener in listeners {
+            let service = Arc::clone(&service);
+            tasks.spawn(listen(listener, service, self.limits, self.connections, stop.clone()));
+        }
+        // A listener that panics ends the server: a daemon that polls and cannot be scraped must not go on.
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
+    }
+}
+
+async fn listen<S, B>(
+    listener: TcpListener,
+    service: Arc<PolicedService<S>>,
+    limits: Limits,
+    connections: usize,
+    stop: CancellationToken,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
+    let permits = Arc::new(Semaphore::new(connections));
+    let graceful = GracefulShutdown::new();
+    loop {
+        // The permit comes first, so that a connection that cannot be served is not accepted either.
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = async {
+                let permit = Arc::clone(&permits).acquire_owned().await;
+                (listener.accept().await, permit)
+            } => accepted,
+        };
+        match accepted {
+            (Ok((stream, peer)), Ok(permit)) => {
+                let connection = Connection::new(Arc::clone(&service), limits, graceful.watcher());
+                let stop = stop.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = connection.serve(stream, stop).await {
+                        tracing::debug!(%peer, %error, "connection failed");
+                    }
+                    drop(permit);
+                });
+            }
+            (Err(error), _) if concerns_one_connection(&error) => {}
+            (Err(error), _) => {
+                // No descriptors or no memory left: an immediate retry would spin.
+                tracing::warn!(%error, "cannot accept connections, retrying in 1s");
+                sleep(ACCEPT_PAUSE).await;
+            }
+            (_, Err(_)) => break,
+        }
+    }
+    drop(listener);
+    if timeout(GRACE, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some answers took longer than 3s to end and were cut off");
+    }
+}
+
+/// Whether an error of `accept` is about the one connection only (accept(2)).
+fn concerns_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

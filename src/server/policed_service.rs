@@ -1,0 +1,68 @@
+//! A service behind the web policy: each request passes the policy first, and each answer gets the configured headers.
+
+use std::{convert::Infallible, fmt, sync::Arc};
+
+use bytes::Bytes;
+use http_body_util::{Either, Full};
+use hyper::{Method, Request, Response, StatusCode, body::Body, body::Incoming, service::Service};
+
+use super::policy::WebPolicy;
+
+/// The body of an answer: that of the service, or one of the server's own.
+pub(super) type AnswerBody<B> = Either<B, Full<Bytes>>;
+
+/// Called with the path and the status of each answer.
+type Observer = Box<dyn Fn(&str, StatusCode) + Send + Sync>;
+
+/// A hyper service and the policy that each request passes first.
+pub(super) struct PolicedService<S> {
+    service: S,
+    policy: Arc<WebPolicy>,
+    observer: Observer,
+}
+
+impl<S> PolicedService<S> {
+    pub fn new(service: S, policy: WebPolicy) -> Self {
+        PolicedService { service, policy: Arc::new(policy), observer: Box::new(|_, _| {}) }
+    }
+
+    pub fn on_answer(&mut self, observer: impl Fn(&str, StatusCode) + Send + Sync + 'static) {
+        self.observer = Box::new(observer);
+    }
+
+    pub fn policy(&self) -> &Arc<WebPolicy> {
+        &self.policy
+    }
+}
+
+impl<S, B> PolicedService<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    B: Body<Data = Bytes>,
+{
+    /// Answers a request, or rejects it as the policy says.
+    pub async fn answer(&self, request: Request<Incoming>) -> Response<AnswerBody<B>> {
+        let uri = request.uri().clone();
+        let is_head = request.method() == Method::HEAD;
+        let mut response = match self.policy.admit(uri.path(), request.headers()).await {
+            Ok(()) => {
+                let Ok(response) = self.service.call(request).await;
+                response.map(Either::Left)
+            }
+            Err(rejection) => rejection.response().map(Either::Right),
+        };
+        self.policy.add_headers(response.headers_mut());
+        if is_head {
+            // For HTTP/2, hyper would send the body. The headers have its length already.
+            *response.body_mut() = Either::Right(Full::default());
+        }
+        (self.observer)(uri.path(), response.status());
+        response
+    }
+}
+
+impl<S> fmt::Debug for PolicedService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PolicedService").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,50 @@
+//! The answers to requests that the web policy does not let through.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Response, StatusCode,
+    header::{
+        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    },
+};
+
+/// `WWW-Authenticate` (RFC 7617). The realm is the name of the program.
+const CHALLENGE: &str = concat!("Basic realm=\"", env!("CARGO_PKG_NAME"), "\", charset=\"UTF-8\"");
+
+/// Why a request is rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rejection {
+    /// No user, an unknown user, or a wrong password.
+    Unauthorized,
+    /// Too many requests. The next one is possible after this time.
+    TooManyRequests(Duration),
+}
+
+impl Rejection {
+    pub fn response(self) -> Response<Full<Bytes>> {
+        let (status, text, name, value) = match self {
+            Rejection::Unauthorized => {
+                let challenge = HeaderValue::from_static(CHALLENGE);
+                (StatusCode::UNAUTHORIZED, "Unauthorized.\n", WWW_AUTHENTICATE, challenge)
+            }
+            Rejection::TooManyRequests(wait) => {
+                let seconds = HeaderValue::from(wait.as_secs().saturating_add(1));
+                (StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n", RETRY_AFTER, seconds)
+            }
+        };
+        let mut response = Response::new(Full::from(text));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        // Set here, because the answer to HEAD has the length and no body.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(name, value);
+        // A rejected client must not keep a connection from others. hyper leaves the header out of HTTP/2, which has none.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+}

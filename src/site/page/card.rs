@@ -1,0 +1,113 @@
+//! The part of the page about one project.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::{
+    budget::{BudgetBar, bars},
+    chart::Chart,
+    number::grouped,
+    state::ProjectState,
+    texts::Texts,
+};
+use crate::{
+    snapshot::{Failure, Project, Usage, WindowValues},
+    usage::{Measure, Series},
+};
+
+/// One project.
+pub(super) struct Card<'a> {
+    pub state: ProjectState,
+    pub name: &'a str,
+    /// The region, or the endpoint if no region is configured.
+    pub place: &'a str,
+    pub labels: &'a [(String, String)],
+    pub failure: Option<&'a Failure>,
+    pub last_poll: Option<LastPoll>,
+    pub next_poll: String,
+    /// Time since the last complete poll.
+    pub age: Option<String>,
+    pub windows: Vec<WindowTotal>,
+    pub budgets: Vec<BudgetBar>,
+    pub chart: Option<Chart>,
+    pub series: Vec<SeriesRow>,
+}
+
+pub(super) struct LastPoll {
+    pub at: String,
+    pub ago: String,
+    pub duration: String,
+}
+
+pub(super) struct WindowTotal {
+    /// The label `window` of the metrics.
+    pub label: String,
+    pub name: String,
+    pub minutes: String,
+}
+
+/// A series of usage, with its value in each window.
+pub(super) struct SeriesRow {
+    pub name: String,
+    pub unit: String,
+    pub values: Vec<String>,
+}
+
+impl<'a> Card<'a> {
+    pub fn new(project: &'a Project, state: ProjectState, texts: &Texts, now: DateTime<Utc>) -> Self {
+        let target = &project.target;
+        let last = project.health.last.as_ref();
+        let usage = project.usage_at(now);
+        Card {
+            state,
+            name: &target.name,
+            place: if target.region.is_empty() { &target.endpoint } else { &target.region },
+            labels: &target.labels,
+            failure: last.and_then(|last| last.failure.as_ref()),
+            last_poll: last.map(|last| LastPoll {
+                at: timestamp(last.at),
+                ago: texts.ago(now - last.at),
+                duration: format!("{:.1} s", last.duration.as_secs_f64()),
+            }),
+            next_poll: match last.and_then(|last| last.next_at) {
+                Some(next) if next > now => texts.ahead(next - now),
+                _ => texts.due.to_owned(),
+            },
+            age: project.usage.as_ref().map(|usage| texts.ago(now - usage.at)),
+            windows: usage.map(|usage| totals(usage, texts)).unwrap_or_default(),
+            budgets: usage.map(|usage| bars(&target.budgets, usage, texts)).unwrap_or_default(),
+            chart: usage.and_then(|usage| usage.windows.iter().find_map(|window| window.days.as_ref())).map(Chart::new),
+            series: usage.map(|usage| series_rows(usage, texts)).unwrap_or_default(),
+        }
+    }
+}
+
+fn totals(usage: &Usage, texts: &Texts) -> Vec<WindowTotal> {
+    let total = |window: &WindowValues| WindowTotal {
+        label: window.window.to_string(),
+        name: texts.window(window.window),
+        minutes: grouped(usage.minutes(window, |_| true)),
+    };
+    usage.windows.iter().map(total).collect()
+}
+
+fn series_rows(usage: &Usage, texts: &Texts) -> Vec<SeriesRow> {
+    let row = |(at, series): (usize, &Series)| {
+        let Series { resource_type, business_type, user_id, .. } = series;
+        let parts = [Some(resource_type), Some(business_type), user_id.as_ref()].into_iter().flatten();
+        let parts: Vec<&str> = parts.map(|part| if part.is_empty() { "-" } else { part }).collect();
+        SeriesRow {
+            name: parts.join(" · "),
+            unit: match &series.measure {
+                Measure::Minutes => texts.minutes.to_owned(),
+                Measure::Number => texts.number.to_owned(),
+                Measure::Other(unit) => unit.clone(),
+            },
+            values: usage.windows.iter().filter_map(|window| window.values.get(at)).copied().map(grouped).collect(),
+        }
+    };
+    usage.series.iter().enumerate().map(row).collect()
+}
+
+pub(super) fn timestamp(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::Secs, true)
+}

@@ -1,0 +1,52 @@
+//! Responses with the headers that all of them have.
+
+use std::io::Write;
+
+use flate2::{Compression, write::GzEncoder};
+use hyper::{
+    Response, StatusCode,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+};
+
+use crate::exposition::Body;
+
+pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
+pub(super) const HTML: &str = "text/html; charset=utf-8";
+
+/// A response with status 200.
+pub(super) fn ok(content_type: &'static str, body: Body) -> Response<Body> {
+    let length = HeaderValue::from(body.length());
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // Set here, because the answer to HEAD has the length and no body.
+    headers.insert(CONTENT_LENGTH, length);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A line of plain text.
+pub(super) fn plain(status: StatusCode, text: &str) -> Response<Body> {
+    let mut response = ok(PLAIN, text.as_bytes().to_vec().into());
+    *response.status_mut() = status;
+    response
+}
+
+/// A response with status 200, compressed if the client prefers that.
+pub(super) fn encoded(content_type: &'static str, text: String, gzip: bool) -> Response<Body> {
+    let text = text.into_bytes();
+    match gzip.then(|| compress(&text)).flatten() {
+        Some(compressed) => {
+            let mut response = ok(content_type, compressed.into());
+            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response
+        }
+        None => ok(content_type, text.into()),
+    }
+}
+
+fn compress(text: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::default());
+    encoder.write_all(text).ok()?;
+    encoder.finish().ok()
+}

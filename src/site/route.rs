@@ -1,0 +1,97 @@
+//! The routes: their paths, methods and label values, in one place.
+
+use hyper::Method;
+
+const STATUS_PAGE: &str = "/";
+const DOCS: &str = "/docs";
+const HEALTHY: &str = "/-/healthy";
+const READY: &str = "/-/ready";
+const RELOAD: &str = "/-/reload";
+
+/// What a path stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// The metrics, at the telemetry path.
+    Metrics,
+    /// The status page.
+    StatusPage,
+    /// The documentation of this version.
+    Docs,
+    /// The liveness probe.
+    Healthy,
+    /// The readiness probe.
+    Ready,
+    /// The request to reload the configuration.
+    Reload,
+    /// Any other path.
+    NotFound,
+}
+
+impl Route {
+    /// The paths of the probes.
+    pub const PROBES: [&str; 2] = [HEALTHY, READY];
+
+    /// The route of a path, with the metrics at `telemetry_path`.
+    pub fn parse(path: &str, telemetry_path: &str) -> Self {
+        if path == telemetry_path {
+            return Route::Metrics;
+        }
+        match path {
+            STATUS_PAGE => Route::StatusPage,
+            DOCS => Route::Docs,
+            HEALTHY => Route::Healthy,
+            READY => Route::Ready,
+            RELOAD => Route::Reload,
+            _ => Route::NotFound,
+        }
+    }
+
+    /// The label `handler` of `metastudio_exporter_http_requests_total`. It is never a path that a client has made up.
+    pub fn handler(self) -> &'static str {
+        match self {
+            Route::Metrics => "metrics",
+            Route::StatusPage => STATUS_PAGE,
+            Route::Docs => DOCS,
+            Route::Healthy => HEALTHY,
+            Route::Ready => READY,
+            Route::Reload => RELOAD,
+            Route::NotFound => "other",
+        }
+    }
+
+    /// The allowed methods, also as the value of the header `Allow`; `None` if the path is answered with 404 anyway.
+    pub(super) fn methods(self) -> Option<(&'static [Method], &'static str)> {
+        match self {
+            Route::Metrics | Route::StatusPage | Route::Docs | Route::Healthy | Route::Ready => {
+                Some((&[Method::GET, Method::HEAD], "GET, HEAD"))
+            }
+            Route::Reload => Some((&[Method::POST, Method::PUT], "POST, PUT")),
+            Route::NotFound => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fixed_path_is_its_own_label() {
+        for path in [STATUS_PAGE, DOCS, HEALTHY, READY, RELOAD] {
+            assert_eq!(Route::parse(path, "/metrics").handler(), path);
+        }
+        assert_eq!(Route::parse("/metrics", "/metrics").handler(), "metrics");
+        for path in ["", "/metrics/", "//", "/-/", "/docs/", "/other"] {
+            assert_eq!(Route::parse(path, "/metrics"), Route::NotFound, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_header_allow_has_the_allowed_methods() {
+        for route in [Route::Metrics, Route::StatusPage, Route::Docs, Route::Healthy, Route::Ready, Route::Reload] {
+            let (methods, allow) = route.methods().unwrap();
+            let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+            assert_eq!(names.join(", "), allow, "{route:?}");
+        }
+    }
+}
