@@ -6,7 +6,6 @@
 
 pub mod client;
 pub mod credentials;
-mod detached;
 pub mod error;
 pub mod transport;
 pub mod usage_api;

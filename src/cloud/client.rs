@@ -3,12 +3,10 @@
 //! Each attempt waits for its turn ([`Throttle`]) and for leave to use the key ([`Lockout`]), is signed afresh, and is
 //! bounded in time and size. Redirects are not followed.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use reqwest::{
     Proxy, StatusCode,
     header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue},
@@ -24,12 +22,12 @@ use super::{
         lockout::Lockout,
         project_id::{self, ProjectId},
     },
-    detached::Detached,
     error::{Error, Service},
     transport::{
         exchange::{Answer, Http, chain, excerpt, exchange, in_parentheses},
         retry::Retries,
         signing::{self, Payload},
+        task::run_to_end,
         throttle::Throttle,
         tls,
     },
@@ -50,7 +48,7 @@ pub struct Connector {
     throttles: Arc<Throttles>,
 }
 
-/// The paces in use, by name of credentials and host. A plain mutex: held to look one up, never across an await.
+/// The throttles in use, by name of credentials and host.
 type Throttles = Mutex<HashMap<(String, String), Arc<Throttle>>>;
 
 /// The client of one project.
@@ -188,7 +186,7 @@ impl Connector {
     /// The client of a project. Projects with the same credentials and host share a pace.
     pub fn client(&self, project: &Project, credentials: Arc<Credentials>) -> Client {
         let throttle = {
-            let mut throttles = self.throttles.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut throttles = self.throttles.lock();
             let group = (credentials.name.clone(), project.endpoint.host.clone());
             if !throttles.contains_key(&group) {
                 // Those of projects that have gone must not pile up.
@@ -325,7 +323,7 @@ impl Client {
         let (service, host, identity, clock) = (call.service, endpoint.host.clone(), identity.clone(), self.clock);
         // What the service says of the key is known even if the poll is ended meanwhile, by a reload. Otherwise reload
         // after reload could send a wrong key without ever learning that it is one.
-        let sent = Detached::new(async move {
+        let sent = run_to_end(async move {
             let answer = exchange(request, &host, last).await;
             let status = answer.as_ref().ok().map(|answer| answer.status.as_u16());
             let result = answer.and_then(|answer| judge(service, answer, identity, clock));

@@ -4,5 +4,6 @@ pub(super) mod exchange;
 pub mod reach;
 pub mod retry;
 pub mod signing;
+pub(super) mod task;
 pub mod throttle;
 pub(super) mod tls;

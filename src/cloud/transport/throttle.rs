@@ -1,52 +1,45 @@
-//! A rate that all callers keep together: the service throttles a tenant, not a connection.
+//! The request rate of one account in one region, shared by all callers: the service throttles a tenant, not a
+//! connection.
 //!
-//! Callers stand in one line, and only its head waits for the next slot: first come, first served, however many wait,
-//! and who gives up leaves no gap. (The rate-limiting crate at hand wakes all waiters at once and has no order among
-//! them.)
+//! Callers queue, and only the head of the queue waits for the next slot. So callers are served in order, and a caller
+//! that gives up leaves no gap. (The rate-limiting crate at hand wakes all waiters at once, in no order.)
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep_until},
 };
 
-/// The pace of one account in one region.
+/// Spaces the requests of one account in one region.
 #[derive(Debug)]
 pub struct Throttle {
     spacing: Duration,
     /// Held by the head of the line; tokio's semaphores are fair.
     head: Semaphore,
-    /// When the next slot begins. A plain mutex, because it is held to read or set it and never across an await.
+    /// Start of the next free slot.
     next: Mutex<Option<Instant>>,
 }
 
 impl Throttle {
-    /// A throttle that lets through so many requests a second, at even distances.
+    /// A throttle that admits `requests_per_second`, evenly spaced.
     pub fn new(requests_per_second: f64) -> Self {
         let spacing = Duration::try_from_secs_f64(1.0 / requests_per_second).unwrap_or(Duration::ZERO);
         Throttle { spacing, head: Semaphore::new(1), next: Mutex::new(None) }
     }
 
-    /// Waits for the caller's turn. A caller that gives up while waiting takes no slot: a reload that ends many polls
-    /// must not slow down those that follow.
+    /// Waits for the next slot. A caller that gives up while waiting takes none: after a reload that ends many polls, the
+    /// next polls must not wait for their slots.
     pub async fn turn(&self) {
-        // The semaphore is never closed.
         let _head = self.head.acquire().await;
         let now = Instant::now();
-        let slot = self.next().map_or(now, |next| next.max(now));
+        let slot = self.next.lock().map_or(now, |next| next.max(now));
         if slot > now {
-            // Not for a slot that is here already: a timer takes a millisecond at the least.
+            // Only if needed: a timer takes at least a millisecond.
             sleep_until(slot).await;
         }
-        *self.next() = Some(slot + self.spacing);
-    }
-
-    fn next(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.next.lock() = Some(slot + self.spacing);
     }
 }
 
@@ -59,7 +52,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn turns_come_in_order_and_evenly() {
+    async fn slots_are_evenly_spaced_and_in_order() {
         let throttle = Throttle::new(5.0);
         let start = Instant::now();
         let waits = (0..4).map(|_| async {
@@ -77,11 +70,11 @@ mod tests {
         throttle.turn().await;
         assert_eq!(idle.elapsed(), Duration::ZERO, "an idle account does not wait");
         throttle.turn().await;
-        assert_eq!(idle.elapsed(), Duration::from_millis(200), "nor has it saved up a burst");
+        assert_eq!(idle.elapsed(), Duration::from_millis(200), "no burst is saved up either");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_gives_up_takes_no_turn() {
+    async fn a_caller_that_gives_up_takes_no_slot() {
         let throttle = Arc::new(Throttle::new(5.0));
         let start = Instant::now();
         throttle.turn().await;
