@@ -1,15 +1,19 @@
-//! What talks to Huawei Cloud: a query for usage goes in, rows or a typed error come out.
+//! Talks to Huawei Cloud: a query for usage becomes rows or a typed error.
 //!
-//! [`usage_api`] asks for pages until the answer is complete, over a [`client`] that signs every attempt afresh
-//! ([`signing`]), retries what is worth it ([`retry`]), keeps to a rate ([`throttle`]) and never lets a refused key
-//! be tried until the account locks it ([`lockout`]). [`wire`] is the JSON as it comes.
+//! [`usage_api`] asks for pages until the answer is complete. It uses a [`Client`], which signs every attempt afresh
+//! ([`transport::signing`]), retries if that may help, keeps to a rate, and never uses a refused key so often that the
+//! account locks it. Each further API is a module beside [`usage_api`], such as [`project_api`].
 
-pub mod client;
-pub mod credentials;
-pub mod error;
+mod client;
+mod connector;
+mod credentials;
+mod error;
+pub mod project_api;
 pub mod transport;
 pub mod usage_api;
 
-pub use client::{Client, Connector, SetupError};
-pub use error::Error;
+pub use client::Client;
+pub use connector::Connector;
+pub use credentials::Credentials;
+pub use error::{Error, SetupError};
 pub use usage_api::{Answer, UsageQuery};

@@ -215,7 +215,7 @@ async fn what_iam_says_is_said_with_its_reason() {
     for (fault, reason, saying) in [
         ("server-error:project=iam", Reason::Server, "credentials main: HTTP 500 MSS.00000004"),
         ("hang:project=iam", Reason::Timeout, "credentials main: no answer came from 127.0.0.1"),
-        ("html:project=iam", Reason::Malformed, "credentials main: unexpected answer: HTTP 200 OK where 201 was due"),
+        ("html:project=iam", Reason::Malformed, "credentials main: unexpected answer: HTTP 200 OK, expected 201"),
         ("echo:project=iam", Reason::Auth, "Check the domain, user and password"),
     ] {
         let world = world(ROBOT, 24, &[fault]).await;

@@ -7,10 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, Duration, Utc};
-use metastudio_exporter::cloud::{
-    transport::signing::{self, Payload},
-    usage_api::timestamp,
-};
+use metastudio_exporter::cloud::{transport::signing, usage_api::timestamp};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -88,13 +85,7 @@ fn request(host: &str, start: DateTime<Utc>, end: DateTime<Utc>) -> String {
     let path = format!("/v1/{PROJECT_ID}/data-analysis");
     let date = Utc::now().format("%Y%m%dT%H%M%SZ").to_string();
     let headers = [("host", host), ("x-project-id", PROJECT_ID), ("x-sdk-date", &date)];
-    let signed = signing::Request {
-        method: "GET",
-        path: &path,
-        query: &query,
-        headers: &headers,
-        payload: Payload::Signed(b""),
-    };
+    let signed = signing::Request { method: "GET", path: &path, query: &query, headers: &headers, body: b"" };
     let authorization = signing::authorization(ACCESS_KEY, SECRET_KEY, &date, &signed);
     format!(
         "GET {path}?{query} HTTP/1.1\r\nhost: {host}\r\nx-project-id: {PROJECT_ID}\r\nx-sdk-date: {date}\r\n\

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use metastudio_exporter::cloud::transport::signing::{self, Payload};
+use metastudio_exporter::cloud::transport::signing;
 
 /// Signs the request for a page.
 pub fn sign() -> String {
@@ -22,7 +22,7 @@ pub fn sign() -> String {
         path: "/v1/5f0d1e2c3b4a59687786a5b4c3d2e101/data-analysis",
         query: &query,
         headers: black_box(&headers),
-        payload: Payload::Signed(b""),
+        body: b"",
     };
     signing::authorization("BENCHMARKACCESSKEY", "benchmarksecretkeybenchmarksecretkey0000", headers[2].1, &request)
 }

@@ -1,361 +1,240 @@
-//! The HTTP client: one GET with everything that makes it safe to send.
+//! The client of one project: it sends any request to any API of the cloud, and does so safely.
 //!
-//! Each attempt waits for its turn ([`Throttle`]) and for leave to use the key ([`Lockout`]), is signed afresh, and is
-//! bounded in time and size. Redirects are not followed.
+//! Each attempt waits for its slot ([`Throttle`]) and for permission to use the key ([`Lockout`]). It is signed afresh,
+//! because the signature holds the date, and bounded in time and size. Redirects are not followed.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use parking_lot::Mutex;
 use reqwest::{
-    Proxy, StatusCode,
+    Method, StatusCode,
     header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue},
-    redirect,
 };
 use secrecy::ExposeSecret;
-use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
 use super::{
     credentials::{
-        Credentials, Identity, Scope,
-        lockout::Lockout,
-        project_id::{self, ProjectId},
+        Credentials,
+        cache::Cache,
+        identity::{Identity, Scope},
+        lockout::{Lockout, Permit},
     },
-    error::{Error, Service},
+    error::{Advice, Error, in_parentheses},
     transport::{
-        exchange::{Answer, Http, chain, excerpt, exchange, in_parentheses},
+        exchange::{Response, excerpt, exchange},
+        http::HttpClients,
         retry::Retries,
-        signing::{self, Payload},
+        signing,
         task::run_to_end,
         throttle::Throttle,
-        tls,
     },
-    usage_api::wire::Unreadable,
 };
 use crate::{
-    config::{ApiSettings, CredentialsSource, Endpoint, Environment, Project},
+    config::Endpoint,
     usage::{Clock, Counters, Operation},
 };
 
-/// What all clients share: connections, the state of the keys, and the pace of each account and region.
-#[derive(Debug)]
-pub struct Connector {
-    http: Http,
-    api: ApiSettings,
-    clock: Clock,
-    keys: Arc<Lockout>,
-    throttles: Arc<Throttles>,
-}
-
-/// The throttles in use, by name of credentials and host.
-type Throttles = Mutex<HashMap<(String, String), Arc<Throttle>>>;
-
-/// The client of one project.
-#[derive(Debug)]
+/// The client of one project. Cloning is cheap.
+#[derive(Clone, Debug)]
 pub struct Client {
-    http: Http,
-    endpoint: Endpoint,
-    /// Where ids of projects are looked up.
-    iam: Endpoint,
-    /// Whose name stands in the logs and in the lock-out's books.
-    project: String,
-    credentials: Arc<Credentials>,
-    /// The configured id.
-    project_id: Option<Arc<str>>,
-    /// The id of the project that bears the region's name, shared with all who need it.
-    of_region: Arc<ProjectId>,
-    region: String,
-    keys: Arc<Lockout>,
-    throttle: Arc<Throttle>,
-    api: ApiSettings,
-    clock: Clock,
+    pub(super) http: HttpClients,
+    pub(super) endpoint: Endpoint,
+    pub(super) iam_endpoint: Endpoint,
+    /// The name of the project in the logs and for the lock-out.
+    pub(super) project: Arc<str>,
+    pub(super) scope: Scope,
+    pub(super) credentials: Arc<Credentials>,
+    /// The id of the project with the name of the region, shared by the projects that need it.
+    pub(super) project_id: Arc<Cache<Arc<str>>>,
+    pub(super) lockout: Arc<Lockout>,
+    pub(super) throttle: Arc<Throttle>,
+    pub(super) request_timeout: Duration,
+    pub(super) max_retries: usize,
+    pub(super) clock: Clock,
 }
 
-/// What is asked, by as many attempts as it takes.
-struct Call<'a> {
-    service: Service,
-    endpoint: &'a Endpoint,
-    path: &'a str,
-    /// As it is signed.
-    query: String,
-    headers: &'a [(&'a str, &'a str)],
+/// A request to any API of the cloud.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ApiRequest<'a> {
+    /// The label `api` of the counters.
+    pub operation: Operation,
+    pub endpoint: &'a Endpoint,
+    pub method: &'a Method,
+    pub path: &'a str,
+    pub query: &'a [(&'a str, &'a str)],
+    /// Besides those that sign or authenticate the request. All of them are signed.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// Signed, too; empty for a GET.
+    pub body: &'a Bytes,
+    /// What to do about a refusal.
+    pub advice: Advice,
 }
 
-impl Call<'_> {
-    fn operation(&self) -> Operation {
-        if self.service == Service::MetaStudio { Operation::ShowUsageData } else { Operation::ListProjects }
-    }
-}
-
-/// A 200 and its body.
-#[derive(Debug)]
-pub struct Response {
-    /// The body, at most 32 MiB.
+/// A response with status 200.
+pub(super) struct Success {
+    /// At most 32 MiB.
     pub body: Vec<u8>,
     request_id: Option<String>,
-    /// What must not be shown of the body.
     identity: Identity,
 }
 
-impl Response {
-    /// The error for a body that is not what it should be.
-    pub fn malformed(&self, cause: &Unreadable) -> Error {
-        // Redacted as a whole, then cut: half a token would not be recognised.
+impl Success {
+    /// The error for a body that is not `expected`, which is a noun.
+    pub fn malformed(&self, expected: &str, cause: impl fmt::Display) -> Error {
+        // The whole body is redacted before it is cut: a part of a token would not be recognised.
         let beginning = excerpt(&self.identity.redact(&String::from_utf8_lossy(&self.body)), 80);
         let excerpt = if beginning.is_empty() { "it is empty" } else { &format!("it begins with {beginning:?}") };
         let id = in_parentheses(self.request_id.as_deref());
-        Error::Malformed(format!("HTTP 200 with a body that is not usage data: {cause}; {excerpt}{id}"))
+        Error::Malformed(format!("HTTP 200 with a body that is not {expected}: {cause}; {excerpt}{id}"))
     }
 }
 
-/// The connections to the cloud cannot be set up as configured.
-#[derive(Debug, Error)]
-pub enum SetupError {
-    /// What is wrong with the certificates.
-    #[error("api.ca_file: {0}")]
-    Ca(String),
-    /// What is wrong with the rest, which leaves the proxy.
-    #[error("api.proxy: {}", chain(.0))]
-    Proxy(#[from] reqwest::Error),
-}
-
-impl Connector {
-    /// Builds the connections' common part.
-    ///
-    /// # Errors
-    /// If the CA file or the proxy of the configuration cannot be used.
-    pub fn new(api: ApiSettings, clock: Clock) -> Result<Self, SetupError> {
-        Self::with(api, clock, Arc::default(), Arc::default())
-    }
-
-    /// The connector for another `api`; `None` where this one will do. They share what must outlast a change: the state
-    /// of the keys, lest one that rests be tried, and the paces where the rate stays.
-    ///
-    /// # Errors
-    /// As [`Connector::new`].
-    pub fn renewed(&self, api: &ApiSettings) -> Result<Option<Self>, SetupError> {
-        if *api == self.api {
-            return Ok(None);
-        }
-        let is_same_rate = api.requests_per_second == self.api.requests_per_second;
-        let throttles = if is_same_rate { Arc::clone(&self.throttles) } else { Arc::default() };
-        Self::with(api.clone(), self.clock, Arc::clone(&self.keys), throttles).map(Some)
-    }
-
-    fn with(api: ApiSettings, clock: Clock, keys: Arc<Lockout>, throttles: Arc<Throttles>) -> Result<Self, SetupError> {
-        let tls = tls::client_config(&api.ca)?;
-        let builder = || {
-            reqwest::Client::builder()
-                .user_agent(concat!("metastudio-exporter/", env!("CARGO_PKG_VERSION")))
-                .redirect(redirect::Policy::none())
-                // The signature covers the Host header as HTTP/1.1 sends it (contract, 3.7).
-                .http1_only()
-                .tls_backend_preconfigured(tls.clone())
-                .connect_timeout(api.request_timeout)
-        };
-        let direct = builder().no_proxy().build()?;
-        let proxied = match &api.proxy {
-            Some(url) => builder().proxy(Proxy::all(url.expose_secret())?).build()?,
-            None => builder().build()?,
-        };
-        Ok(Connector { http: Http { proxied, direct }, api, clock, keys, throttles })
-    }
-
-    pub(super) fn api(&self) -> &ApiSettings {
-        &self.api
-    }
-
-    pub(super) fn clock(&self) -> Clock {
-        self.clock
-    }
-
-    pub(super) fn http(&self) -> &Http {
-        &self.http
-    }
-
-    /// Credentials that several projects may share.
-    pub fn credentials(&self, name: &str, mut source: CredentialsSource, environment: Environment) -> Arc<Credentials> {
-        if let CredentialsSource::IamUser(user) = &mut source {
-            user.endpoint = user.endpoint.take().or_else(|| self.api.iam_endpoint.clone());
-        }
-        let (http, keys) = (self.http.clone(), Arc::clone(&self.keys));
-        Arc::new(Credentials::new(name, source, environment, self.clock, http, keys))
-    }
-
-    /// The client of a project. Projects with the same credentials and host share a pace.
-    pub fn client(&self, project: &Project, credentials: Arc<Credentials>) -> Client {
-        let throttle = {
-            let mut throttles = self.throttles.lock();
-            let group = (credentials.name.clone(), project.endpoint.host.clone());
-            if !throttles.contains_key(&group) {
-                // Those of projects that have gone must not pile up.
-                throttles.retain(|_, throttle| Arc::strong_count(throttle) > 1);
-            }
-            let throttle =
-                throttles.entry(group).or_insert_with(|| Arc::new(Throttle::new(self.api.requests_per_second)));
-            Arc::clone(throttle)
-        };
-        let of_region = credentials.project_of(&project.region);
-        Client {
-            http: self.http.clone(),
-            endpoint: project.endpoint.clone(),
-            iam: self.api.iam(&project.region),
-            project: project.name.clone(),
-            credentials,
-            project_id: project.project_id.as_deref().map(Arc::from),
-            of_region,
-            region: project.region.clone(),
-            keys: Arc::clone(&self.keys),
-            throttle,
-            api: self.api.clone(),
-            clock: self.clock,
-        }
-    }
+/// A request whose query is encoded, as all of its attempts send it.
+struct Encoded<'a> {
+    request: ApiRequest<'a>,
+    query: String,
 }
 
 impl Client {
-    /// Entries a page, for the API's `limit`.
-    pub fn page_size(&self) -> usize {
-        self.api.page_size
+    /// The endpoint of the service in the region of the project.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
-    /// When the identity of this client's project expires, if that is known.
+    /// The endpoint of IAM for the region of the project.
+    pub(super) fn iam_endpoint(&self) -> &Endpoint {
+        &self.iam_endpoint
+    }
+
+    pub(super) fn region(&self) -> &Arc<str> {
+        &self.scope.region
+    }
+
+    /// When the identity of this project expires, if that is known.
     pub fn credentials_expiry(&self) -> Option<DateTime<Utc>> {
-        self.credentials.expiry(self.scope())
+        self.credentials.expiry(&self.scope)
     }
 
-    fn scope(&self) -> Scope<'_> {
-        Scope { project_id: self.project_id.as_deref(), region: &self.region }
-    }
-
-    /// The project's id, as far as it is known.
+    /// The project's id, if it is known.
     pub fn known_project_id(&self) -> Option<Arc<str>> {
-        self.project_id.clone().or_else(|| self.credentials.project_id(self.scope())).or_else(|| self.of_region.known())
+        let configured = self.scope.project_id.clone();
+        configured.or_else(|| self.credentials.project_id(&self.scope)).or_else(|| self.project_id.last())
     }
 
-    /// The project's id: the configured one, or else that of the project that bears the region's name. That one
-    /// comes with the token where there is one for the project, and is looked up once where there is not.
+    /// The project's id: configured, or issued with the token, or else found by `look_up` once for all projects with these
+    /// credentials in this region.
     ///
     /// # Errors
-    /// Why it could not be looked up.
-    pub async fn project_id(&self, deadline: Instant, counters: &mut Counters) -> Result<Arc<str>, Error> {
-        if let Some(id) = self.project_id.clone().or_else(|| self.of_region.known()) {
+    /// If there is no token, or the error of the last look-up.
+    pub(super) async fn project_id<F>(&self, look_up: impl FnOnce(Self) -> F) -> Result<Arc<str>, Error>
+    where
+        F: Future<Output = Result<Arc<str>, Error>> + Send + 'static,
+    {
+        if let Some(id) = self.scope.project_id.clone().or_else(|| self.project_id.last()) {
             return Ok(id);
         }
-        self.credentials.identity(self.scope()).await?;
-        if let Some(id) = self.credentials.project_id(self.scope()) {
+        self.credentials.identity(&self.scope).await?;
+        if let Some(id) = self.credentials.project_id(&self.scope) {
             return Ok(id);
         }
-        let look_up = async {
-            let query = [("name", &*self.region)];
-            let response = self.get(Service::Projects, "/v3/projects", &query, &[], deadline, counters).await?;
-            project_id::of_region(&response.body, &self.region)
+        let look_up = || {
+            let found = look_up(self.clone());
+            async { found.await.map(|id| (id, None)) }
         };
-        self.of_region.get(look_up).await
+        self.project_id.get(look_up).await.map_err(Error::Shared)
     }
 
-    fn endpoint(&self, service: Service) -> &Endpoint {
-        if service == Service::MetaStudio { &self.endpoint } else { &self.iam }
-    }
-
-    /// Gets `path` of MetaStudio, or of IAM, with a query, retrying what is worth it until `deadline`.
+    /// Sends a request, and retries it until `deadline` if that may help.
     ///
     /// # Errors
-    /// The last attempt's error.
-    pub async fn get(
+    /// The error of the last attempt.
+    pub(super) async fn send(
         &self,
-        service: Service,
-        path: &str,
-        query: &[(&str, &str)],
-        headers: &[(&str, &str)],
+        request: ApiRequest<'_>,
         deadline: Instant,
         counters: &mut Counters,
-    ) -> Result<Response, Error> {
-        let call =
-            Call { endpoint: self.endpoint(service), service, path, query: signing::canonical_query(query), headers };
-        let mut retries = Retries::new(self.api.max_retries, deadline);
-        let mut identity = self.credentials.identity(self.scope()).await?;
-        let mut renewed = false;
+    ) -> Result<Success, Error> {
+        let encoded = Encoded { request, query: signing::canonical_query(request.query) };
+        let mut retries = Retries::new(self.max_retries, deadline);
+        let mut identity = self.credentials.identity(&self.scope).await?;
+        let mut is_renewed = false;
         loop {
-            let error = match self.attempt(&call, &identity, deadline, counters).await {
-                Ok(response) => return Ok(response),
+            let error = match self.attempt(&encoded, &identity, deadline, counters).await {
+                Ok(success) => return Ok(success),
                 Err(error) => error,
             };
-            if error.is_key_refused() && !renewed {
-                // A secret may have been rotated a moment ago, a token may have ended early: another one gets its
-                // own, single try.
-                renewed = true;
-                if let Some(another) = self.credentials.another(&identity, &call.endpoint.host, self.scope()).await {
-                    tracing::info!(project = self.project, "the key or token was refused: trying the one in force now");
+            if error.is_key_refused() && !is_renewed {
+                // The secret may have been rotated, or the token may have ended early. A new one gets one attempt.
+                is_renewed = true;
+                let host = &request.endpoint.host;
+                if let Some(another) = self.credentials.another(&identity, host, &self.scope).await {
+                    tracing::info!(project = &*self.project, "the key or token was refused: trying the new one");
                     identity = another;
-                    counters.count_retry(call.operation());
+                    counters.count_retry(request.operation);
                     continue;
                 }
             }
             if error.is_foreign_project() {
-                self.of_region.forget();
+                // The keys may belong to another account than before.
+                self.project_id.forget();
             }
             let Some(wait) = retries.after(&error) else { return Err(error) };
-            tracing::debug!(project = self.project, %error, wait = ?wait, "request failed, will retry");
+            let error = error.report();
+            tracing::debug!(project = &*self.project, error, wait = ?wait, "request failed, will retry");
             sleep(wait).await;
-            counters.count_retry(call.operation());
+            counters.count_retry(request.operation);
         }
     }
 
     async fn attempt(
         &self,
-        call: &Call<'_>,
+        encoded: &Encoded<'_>,
         identity: &Identity,
         deadline: Instant,
         counters: &mut Counters,
-    ) -> Result<Response, Error> {
-        let Call { endpoint, path, query, .. } = call;
-        let pass = self.keys.admit(identity.fingerprint(&endpoint.host), &self.project).await?;
+    ) -> Result<Success, Error> {
+        let Encoded { request: ApiRequest { operation, endpoint, path, advice, .. }, query } = encoded;
+        let permit = self.lockout.admit(identity.fingerprint(&endpoint.host), &self.project).await?;
         self.throttle.turn().await;
-        pass.check()?;
+        permit.check()?;
 
-        let headers = self.headers(call, identity)?;
-        let url = format!("{endpoint}{path}?{query}");
+        let headers = self.headers(encoded, identity)?;
+        let separator = if query.is_empty() { "" } else { "?" };
+        let url = format!("{endpoint}{path}{separator}{query}");
         let start = Instant::now();
-        let last = (start + self.api.request_timeout).min(deadline);
-        let request = self.http.to(endpoint).get(url).headers(headers);
-        let (service, host, identity, clock) = (call.service, endpoint.host.clone(), identity.clone(), self.clock);
-        // What the service says of the key is known even if the poll is ended meanwhile, by a reload. Otherwise reload
-        // after reload could send a wrong key without ever learning that it is one.
-        let sent = run_to_end(async move {
-            let answer = exchange(request, &host, last).await;
-            let status = answer.as_ref().ok().map(|answer| answer.status.as_u16());
-            let result = answer.and_then(|answer| judge(service, answer, identity, clock));
-            match &result {
-                Ok(_) => pass.accepted(),
-                Err(error) if error.is_key_refused() => pass.refused(),
-                // Known, but not allowed.
-                Err(Error::Refused(refusal)) if refusal.status == 403 => pass.accepted(),
-                // A status without its body says neither yes nor no.
-                Err(Error::Timeout(_)) if status.is_none() => pass.unanswered(),
-                Err(_) => {}
-            }
+        let last = (start + self.request_timeout).min(deadline);
+        let http = self.http.to(endpoint);
+        let request = http.request(encoded.request.method.clone(), url).headers(headers);
+        let request = request.body(encoded.request.body.clone());
+        let (host, identity, clock, advice) = (endpoint.host.clone(), identity.clone(), self.clock, *advice);
+        // The lock-out must learn the outcome even if a reload ends the poll meanwhile. Otherwise each reload could send a
+        // wrong key again.
+        let (status, result) = run_to_end(async move {
+            let response = exchange(request, &host, last).await;
+            let status = response.as_ref().ok().map(|response| response.status.as_u16());
+            let result = response.and_then(|response| judge(response, identity, clock, advice));
+            settle(permit, status, &result);
             (status, result)
-        });
-        let (status, result) = sent.await;
-        counters.count_request(call.operation(), status, start.elapsed());
+        })
+        .await;
+        counters.count_request(*operation, status, start.elapsed());
         result
     }
 
-    fn headers(&self, call: &Call<'_>, identity: &Identity) -> Result<HeaderMap, Error> {
+    fn headers(&self, encoded: &Encoded<'_>, identity: &Identity) -> Result<HeaderMap, Error> {
+        let Encoded { request: ApiRequest { endpoint, method, path, headers, body, .. }, query } = encoded;
         let date = (self.clock)().format("%Y%m%dT%H%M%SZ").to_string();
-        let mut headers = call.headers.to_vec();
-        headers.push(("host", &call.endpoint.host));
+        let mut headers = headers.to_vec();
+        headers.push(("host", &endpoint.host));
         let authorization;
         match identity {
             Identity::Token(token) => headers.push(("x-auth-token", token.expose_secret())),
             Identity::Keys { access_key, secret_key, security_token } => {
                 headers.push(("x-sdk-date", &date));
                 headers.extend(security_token.iter().map(|token| ("x-security-token", token.expose_secret())));
-                let Call { path, query, .. } = call;
-                let request =
-                    signing::Request { method: "GET", path, query, headers: &headers, payload: Payload::Signed(b"") };
+                let request = signing::Request { method: method.as_str(), path, query, headers: &headers, body };
                 authorization =
                     signing::authorization(access_key.expose_secret(), secret_key.expose_secret(), &date, &request);
                 headers.push((AUTHORIZATION.as_str(), &authorization));
@@ -363,7 +242,7 @@ impl Client {
         }
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            let invalid = || Error::Credentials(format!("the value of the header {name} cannot be sent"));
+            let invalid = || Error::Credentials(format!("the value of the header {name} cannot be sent").into());
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
             let mut value = HeaderValue::from_str(value).map_err(|_| invalid())?;
             value.set_sensitive(name != HOST);
@@ -373,11 +252,173 @@ impl Client {
     }
 }
 
-/// Judges an answer, its status first.
-fn judge(service: Service, answer: Answer, identity: Identity, clock: Clock) -> Result<Response, Error> {
-    if answer.status != StatusCode::OK {
-        return Err(answer.error(service, StatusCode::OK, clock(), |text| identity.redact(text)));
+/// A success, or the error that the response stands for.
+fn judge(response: Response, identity: Identity, clock: Clock, advice: Advice) -> Result<Success, Error> {
+    if response.status != StatusCode::OK {
+        return Err(response.error(StatusCode::OK, clock(), advice, |text| identity.redact(text)));
     }
-    let request_id = answer.request_id();
-    Ok(Response { body: answer.body?, request_id, identity })
+    let request_id = response.request_id();
+    Ok(Success { body: response.body?, request_id, identity })
+}
+
+/// Tells the lock-out what the service says of the key.
+fn settle(permit: Permit, status: Option<u16>, result: &Result<Success, Error>) {
+    match result {
+        Ok(_) => permit.accepted(),
+        Err(error) if error.is_key_refused() => permit.refused(),
+        // The key is known, but not allowed.
+        Err(Error::Refused(refusal)) if refusal.status == 403 => permit.accepted(),
+        Err(error) if status.is_none() && error.is_timeout() => permit.unanswered(),
+        // Nothing is said of the key.
+        Err(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use hmac::{Hmac, KeyInit, Mac};
+    use sha2::{Digest, Sha256};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        task::JoinHandle,
+    };
+
+    use super::*;
+    use crate::{
+        cloud::credentials::context::Context,
+        config::{ApiSettings, CredentialsSource, Environment, KeyPair, Secret},
+    };
+
+    const DATE: &str = "20251108T093000Z";
+
+    fn clock() -> DateTime<Utc> {
+        DateTime::parse_from_rfc3339("2025-11-08T09:30:00Z").unwrap().to_utc()
+    }
+
+    fn client(address: SocketAddr) -> Client {
+        let settings = ApiSettings::default();
+        let http = HttpClients::new(&settings).unwrap();
+        let lockout: Arc<Lockout> = Arc::default();
+        let context =
+            Context { environment: Environment::default(), http: http.clone(), clock, lockout: Arc::clone(&lockout) };
+        let secret = |text: &str| Secret::Inline(text.into());
+        let keys = KeyPair { access_key: secret("AK"), secret_key: secret("SK"), security_token: None };
+        let credentials = Arc::new(Credentials::new("main", CredentialsSource::Keys(keys), context));
+        let endpoint = Endpoint::parse(&format!("http://{address}")).unwrap();
+        Client {
+            http,
+            endpoint: endpoint.clone(),
+            iam_endpoint: endpoint,
+            project: "p".into(),
+            scope: Scope { project_id: Some("id".into()), region: "".into() },
+            project_id: credentials.project_id_in(""),
+            credentials,
+            lockout,
+            throttle: Arc::new(Throttle::new(1000.0)),
+            request_timeout: settings.request_timeout,
+            max_retries: 1,
+            clock,
+        }
+    }
+
+    /// A server that answers one request with each of these statuses and an empty body. The task returns the requests.
+    async fn server(statuses: &'static [&'static str]) -> (SocketAddr, JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serve = async move {
+            let mut requests = Vec::new();
+            for status in statuses {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = String::new();
+                while !request.ends_with('}') {
+                    let mut piece = [0; 4096];
+                    let length = stream.read(&mut piece).await.unwrap();
+                    assert_ne!(length, 0, "the body ends with a brace: {request}");
+                    request += std::str::from_utf8(&piece[..length]).unwrap();
+                }
+                requests.push(request);
+                let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+                stream.write_all(head.as_bytes()).await.unwrap();
+            }
+            requests
+        };
+        (address, tokio::spawn(serve))
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The signature as section 3 of the contract describes it, without the code of the signer.
+    fn signature(host: &str, body: &str) -> String {
+        let canonical = format!(
+            "POST\n/v2/bills/monthly/\nlimit=10&month=2025-11\ncontent-type:application/json\nhost:{host}\n\
+             x-sdk-date:{DATE}\n\ncontent-type;host;x-sdk-date\n{}",
+            hex(&Sha256::digest(body))
+        );
+        let text = format!("SDK-HMAC-SHA256\n{DATE}\n{}", hex(&Sha256::digest(canonical)));
+        let mac = Hmac::<Sha256>::new_from_slice(b"SK").unwrap().chain_update(text);
+        hex(&mac.finalize().into_bytes())
+    }
+
+    #[tokio::test]
+    async fn a_post_is_sent_with_a_signed_body_at_each_attempt() {
+        let (address, served) = server(&["503 Service Unavailable", "200 OK"]).await;
+        let client = client(address);
+        let body = r#"{"cycle":"2025-11","name":"数字人"}"#;
+        let request = ApiRequest {
+            operation: Operation::ListProjects,
+            endpoint: client.endpoint(),
+            method: &Method::POST,
+            path: "/v2/bills/monthly",
+            query: &[("month", "2025-11"), ("limit", "10")],
+            headers: &[("content-type", "application/json")],
+            body: &Bytes::from(body),
+            advice: |_| None,
+        };
+        let mut counters = Counters::default();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let success = client.send(request, deadline, &mut counters).await.unwrap();
+        assert_eq!(
+            success.malformed("a bill", "no bill").to_string(),
+            "unexpected answer: HTTP 200 with a body that is not a bill: no bill; it is empty"
+        );
+
+        let requests = served.await.unwrap();
+        assert_eq!(requests.len(), 2);
+        let signature = signature(&address.to_string(), body);
+        for request in requests {
+            let (head, sent) = request.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with("POST /v2/bills/monthly?limit=10&month=2025-11 HTTP/1.1\r\n"), "{head}");
+            let headers = "SignedHeaders=content-type;host;x-sdk-date";
+            assert!(head.contains(&format!("SDK-HMAC-SHA256 Access=AK, {headers}, Signature={signature}")), "{head}");
+            assert_eq!(sent, body);
+        }
+        let counters = &counters.apis[&Operation::ListProjects];
+        assert_eq!((counters.by_status[&Some(503)], counters.by_status[&Some(200)], counters.retries), (1, 1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_request_without_a_query_has_no_question_mark() {
+        let (address, served) = server(&["404 Not Found"]).await;
+        let client = client(address);
+        let request = ApiRequest {
+            operation: Operation::ListProjects,
+            endpoint: client.endpoint(),
+            method: &Method::POST,
+            path: "/v2/bills",
+            query: &[],
+            headers: &[],
+            body: &Bytes::from_static(b"{}"),
+            advice: |_| Some("Check the bills"),
+        };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let result = client.send(request, deadline, &mut Counters::default()).await;
+        let report = result.err().unwrap().report();
+        assert!(report.ends_with("Check the bills"), "the advice of the operation: {report}");
+        assert!(served.await.unwrap()[0].starts_with("POST /v2/bills HTTP/1.1\r\n"));
+    }
 }

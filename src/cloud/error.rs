@@ -1,100 +1,67 @@
-//! Why a request failed, for the person on call: what, with which status, code and request id, and what to do.
+//! Why a request failed: status, code and request id, the label `reason`, and advice for the person on call.
+//!
+//! `Display` says what failed, without the causes: those are in `source()`. [`Error::report`] joins both and adds what to
+//! do. The texts have no apostrophes: logfmt would show them escaped.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 
 use thiserror::Error;
 
 use crate::usage::Reason;
 
-/// Who was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Service {
-    /// MetaStudio.
-    MetaStudio,
-    /// IAM, for a token.
-    Iam,
-    /// IAM, for the id of a project.
-    Projects,
-    /// The metadata service of an ECS instance, for keys.
-    Metadata,
-    /// STS, for keys.
-    Sts,
-    /// The agent of a CCE node, for keys.
-    PodIdentity,
-}
+/// Any error that caused one of ours.
+pub(crate) type Cause = Box<dyn StdError + Send + Sync>;
 
-/// An answer with an error status.
-///
-/// Source: contract, 2.1 to 2.3. The status counts first, because the meaning of the service's codes differs between
-/// its API groups.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Who refused.
-    pub service: Service,
-    /// The HTTP status.
-    pub status: u16,
-    /// The cloud's `error_code`; the status where it sent none.
-    pub code: String,
-    /// The cloud's `error_msg`, cut short and without anything secret.
-    pub message: String,
-    /// `X-Request-Id` of the answer, or its body's `request_id`.
-    pub request_id: Option<String>,
-    /// How long the service asks to wait (`Retry-After`).
-    pub retry_after: Option<Duration>,
-    /// How far the local clock is ahead of the service's, in seconds, where that may be why it refused.
-    pub clock_ahead: Option<i64>,
-}
+/// What to do about a refusal. Each operation has its own; `None` stands for the general advice.
+pub(crate) type Advice = fn(&Refusal) -> Option<&'static str>;
 
-/// A request, or the whole query it belongs to, failed.
-///
-/// The texts have no apostrophes: logfmt would show them escaped.
+/// A request failed, or the query that it belongs to.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// Something that credentials are made of is missing or unusable.
-    #[error("{0}")]
-    Credentials(String),
-    /// What went wrong when the source was last asked.
-    #[error("{0}")]
-    Source(Arc<Error>),
-    /// There are no credentials to ask with.
-    #[error("credentials {name}: {error}")]
+    /// A part of the credentials is missing or unusable.
+    #[error(transparent)]
+    Credentials(Cause),
+    /// The failure of a request that several callers waited for, or that still stands.
+    #[error(transparent)]
+    Shared(Arc<Error>),
+    /// The source of these credentials gave none.
+    #[error("credentials {name}")]
     Unavailable {
-        /// Their name in the configuration.
+        /// Name of the credentials in the configuration.
         name: String,
         /// Why.
-        error: Arc<Error>,
+        source: Arc<Error>,
     },
-    /// A request was not sent, because the service refused this key a short while ago.
+    /// The request was not sent: the service refused this key a short while ago.
     #[error(
         "not asked: the key or password was refused a short while ago, or got no answer, and more failures would lock it \
-         for 5 minutes; next try in {}s, or as soon as it changes. Check the key of these credentials",
+         for 5 minutes; next try in {}s, or as soon as it changes",
         .0.as_secs()
     )]
     KeyHeld(Duration),
-    /// IAM was not asked, because it refused this password before.
+    /// IAM was not asked: it has refused this password before.
     #[error(
         "not asked: IAM refused this password for this project, it never worked, and more failures would lock the user; \
-         it is tried again when the password or the project changes, or after a restart. Check the domain, user and \
-         password, and that the user has a role in the project"
+         it is tried again when the password or the project changes, or after a restart"
     )]
     WrongPassword,
-    /// The project cannot be told by its region.
-    #[error("{0}. Set project_id (console: My Credentials)")]
+    /// The region does not tell which project to ask for.
+    #[error("{0}")]
     NoProject(String),
     /// The service answered with an error status.
-    #[error("HTTP {} {}: {}{}. {}", .0.status, .0.code, .0.message, request_id(.0), remedy(.0))]
+    #[error(transparent)]
     Refused(Box<Refusal>),
     /// The request or the poll ran out of time.
     #[error("{0}")]
     Timeout(String),
     /// No answer, or only a part of one.
-    #[error("{0}. Check name resolution, routes, firewalls and the proxy between here and the endpoint")]
-    Network(String),
-    /// An answer that is not what the API documents.
-    #[error("unexpected answer: {0}. Check the endpoint, and that no proxy or portal answers for it")]
+    #[error(transparent)]
+    Network(NetworkError),
+    /// An answer that differs from what the API documents.
+    #[error("unexpected answer: {0}")]
     Malformed(String),
     /// Pages that contradict each other.
-    #[error("inconsistent pages: {0}. The values of the last complete poll stay in force")]
+    #[error("inconsistent pages: {0}. The values of the last complete poll stay in use")]
     Inconsistent(String),
 }
 
@@ -104,22 +71,23 @@ impl Error {
         match self {
             Error::Credentials(_) | Error::KeyHeld(_) | Error::WrongPassword => Reason::Auth,
             Error::NoProject(_) => Reason::BadRequest,
-            Error::Source(error) | Error::Unavailable { error, .. } => error.reason(),
+            Error::Shared(error) | Error::Unavailable { source: error, .. } => error.reason(),
             Error::Refused(refusal) => refusal.reason(),
             Error::Timeout(_) => Reason::Timeout,
+            Error::Network(error) if error.is_timeout => Reason::Timeout,
             Error::Network(_) => Reason::Network,
             Error::Malformed(_) => Reason::Malformed,
             Error::Inconsistent(_) => Reason::Inconsistent,
         }
     }
 
-    /// Whether the same request may well succeed a little later.
-    pub fn is_transient(&self) -> bool {
+    /// Whether the same request may succeed a little later.
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             Error::Refused(refusal) => matches!(refusal.status, 408 | 429 | 500 | 502 | 503 | 504),
             Error::Timeout(_) | Error::Network(_) => true,
             Error::Credentials(_)
-            | Error::Source(_)
+            | Error::Shared(_)
             | Error::Unavailable { .. }
             | Error::KeyHeld(_)
             | Error::WrongPassword
@@ -129,19 +97,149 @@ impl Error {
         }
     }
 
-    /// Whether the service did not accept the key or token, which counts towards locking it.
-    pub fn is_key_refused(&self) -> bool {
+    /// Whether time ran out before the service answered.
+    pub(crate) fn is_timeout(&self) -> bool {
+        match self {
+            Error::Timeout(_) => true,
+            Error::Network(error) => error.is_timeout,
+            _ => false,
+        }
+    }
+
+    /// Whether the service refused the key or token, which counts towards locking it.
+    pub(crate) fn is_key_refused(&self) -> bool {
         matches!(self, Error::Refused(refusal) if refusal.is_key_refused())
     }
 
     /// Whether the project id belongs to another account than the key.
-    pub fn is_foreign_project(&self) -> bool {
+    pub(crate) fn is_foreign_project(&self) -> bool {
         matches!(self, Error::Refused(refusal) if refusal.has_code("00010009"))
+    }
+
+    /// The whole line for a person: what failed, its causes, and what to do.
+    pub fn report(&self) -> String {
+        let text = with_causes(self);
+        match self.advice() {
+            Some(advice) => format!("{text}. {advice}"),
+            None => text,
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        let advice = match self {
+            Error::Shared(error) | Error::Unavailable { source: error, .. } => return error.advice(),
+            Error::Refused(refusal) => return Some(refusal.advice()),
+            Error::KeyHeld(_) => "Check the key of these credentials",
+            Error::WrongPassword => "Check the domain, user and password, and that the user has a role in the project",
+            Error::NoProject(_) => "Set project_id (console: My Credentials)",
+            Error::Network(error) if !error.is_timeout => {
+                "Check name resolution, routes, firewalls and the proxy between here and the endpoint"
+            }
+            Error::Malformed(_) => "Check the endpoint, and that no proxy or portal answers for it",
+            Error::Credentials(_) | Error::Timeout(_) | Error::Network(_) | Error::Inconsistent(_) => return None,
+        };
+        Some(advice.to_owned())
     }
 }
 
+/// An error and all its causes, each text once.
+pub(crate) fn with_causes(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+/// A connection that could not be made, or that broke.
+#[derive(Debug)]
+pub struct NetworkError {
+    host: String,
+    /// Without its URL, which may hold a secret.
+    error: Cause,
+    is_timeout: bool,
+}
+
+impl NetworkError {
+    pub(crate) fn new(host: &str, error: reqwest::Error) -> Self {
+        NetworkError { host: host.to_owned(), is_timeout: error.is_timeout(), error: error.without_url().into() }
+    }
+
+    /// Whether the certificate of the server was refused.
+    pub(crate) fn is_certificate_refused(&self) -> bool {
+        is_invalid_certificate(&*self.error)
+    }
+}
+
+fn is_invalid_certificate(error: &(dyn StdError + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return matches!(error, rustls::Error::InvalidCertificate(_));
+    }
+    // The source of an I/O error is not the error that it wraps, but the source of that one.
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(wrapped) => is_invalid_certificate(wrapped),
+        None => error.source().is_some_and(is_invalid_certificate),
+    }
+}
+
+impl fmt::Display for NetworkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.host, self.error)
+    }
+}
+
+/// `Display` includes the outermost error, so the source is that error's.
+impl StdError for NetworkError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.error.source()
+    }
+}
+
+/// The connections to the cloud cannot be set up as configured.
+#[derive(Debug, Error)]
+pub enum SetupError {
+    /// The CA file holds an unusable certificate.
+    #[error("api.ca_file")]
+    Ca(#[source] Cause),
+    /// The proxy is unusable.
+    #[error("api.proxy")]
+    Proxy(#[from] reqwest::Error),
+}
+
+/// An answer with an error status.
+///
+/// Source: contract, 2.1 to 2.3. The status counts first, because the meaning of the service's codes differs between
+/// its API groups.
+#[derive(Clone, Debug, Error)]
+#[error("HTTP {status} {code}: {message}{}", in_parentheses(.request_id.as_deref()))]
+pub struct Refusal {
+    pub(crate) status: u16,
+    /// The cloud's `error_code`; the status where it sent none.
+    pub(crate) code: String,
+    /// The cloud's `error_msg`, cut short and without anything secret.
+    pub(crate) message: String,
+    /// `X-Request-Id` of the answer, or its body's `request_id`.
+    pub(crate) request_id: Option<String>,
+    /// How long the service asks to wait (`Retry-After`).
+    pub(crate) retry_after: Option<Duration>,
+    /// How far the local clock is ahead of the service's, in seconds, where that may be why it refused.
+    pub(crate) clock_ahead: Option<i64>,
+    /// What to do, if the operation has advice of its own.
+    pub(crate) advice: Advice,
+}
+
+/// The request id as it follows a message.
+pub(crate) fn in_parentheses(request_id: Option<&str>) -> String {
+    request_id.map_or_else(String::new, |id| format!(" (request id {id})"))
+}
+
 impl Refusal {
-    fn reason(&self) -> Reason {
+    pub(crate) fn reason(&self) -> Reason {
         match self.status {
             401 => Reason::Auth,
             400 if self.has_code("00010008") || self.has_code("00010009") => Reason::Auth,
@@ -156,63 +254,47 @@ impl Refusal {
     }
 
     fn is_key_refused(&self) -> bool {
-        // 00010009 (another tenant's project id) says nothing against the key. The nine digits are no slip (contract, 2.2).
+        // 00010009 (another tenant's project id) says nothing against the key. The nine digits are correct (contract, 2.2).
         self.status == 401
             || (self.status == 403 && self.has_code("000000004"))
             || (self.status == 400 && self.has_code("00010008"))
     }
 
-    /// Products with a gateway of their own say `APIG.` for `APIGW.`: the digits count.
+    /// Compares the digits only: products with a gateway of their own write `APIG.` instead of `APIGW.`.
     fn has_code(&self, digits: &str) -> bool {
         self.code.rsplit('.').next() == Some(digits)
     }
-}
 
-fn request_id(refusal: &Refusal) -> String {
-    refusal.request_id.as_ref().map_or_else(String::new, |id| format!(" (request id {id})"))
-}
-
-fn remedy(refusal: &Refusal) -> String {
-    if let Some(seconds) = refusal.clock_ahead {
-        let way = if seconds > 0 { "ahead of" } else { "behind" };
-        let off = seconds.unsigned_abs();
-        return format!(
-            "The clock of this machine is {off}s {way} that of the service, which refuses more than 900s: set the clock"
-        );
+    fn advice(&self) -> String {
+        if let Some(seconds) = self.clock_ahead {
+            let direction = if seconds > 0 { "ahead of" } else { "behind" };
+            let difference = seconds.unsigned_abs();
+            return format!(
+                "The clock of this machine is {difference}s {direction} that of the service, which refuses more than \
+                 900s: set the clock"
+            );
+        }
+        (self.advice)(self).unwrap_or_else(|| self.general_advice()).to_owned()
     }
-    let text = match refusal.reason() {
-        _ if refusal.service == Service::Metadata => "Check that this is an ECS instance and has an agency",
-        _ if refusal.service == Service::PodIdentity => {
-            "Check that the service account of this pod is associated with an agency, and that the cluster has the add-on"
+
+    fn general_advice(&self) -> &'static str {
+        match self.reason() {
+            Reason::Auth if self.has_code("00010009") => {
+                "The project id belongs to another account than the key: check project_id and credentials"
+            }
+            Reason::Auth if self.message.contains("reach the limit") => {
+                "The account has locked this key for 5 minutes after repeated failures: find out who else uses it"
+            }
+            Reason::Auth if self.has_code("0307") => "The token has expired or belongs to another region: renew it",
+            Reason::Auth => {
+                "Check the access key, secret key or token, and that they belong to the account of this project"
+            }
+            Reason::Forbidden => "The user lacks permission: grant it access to this API in this project",
+            Reason::Throttled => "Lower api.requests_per_second or raise poll.interval if this goes on",
+            Reason::Server => "The service has a fault: if it lasts, report it with the request id",
+            _ => "Check the region or endpoint, and the project id",
         }
-        Reason::Auth | Reason::BadRequest | Reason::Forbidden if refusal.service == Service::Sts => {
-            "Check the URNs of provider and agency, that the agency trusts this token, and that the token is fresh"
-        }
-        Reason::Forbidden if refusal.service == Service::Projects => {
-            "The user may not list projects: set project_id, or grant it iam:projects:listProjects"
-        }
-        Reason::BadRequest if refusal.service == Service::Projects => "Set project_id, or check api.iam_endpoint",
-        Reason::Auth | Reason::BadRequest | Reason::Forbidden if refusal.service == Service::Iam => {
-            "Check the domain, user and password, that the user may log in without MFA, and the project id"
-        }
-        Reason::Auth if refusal.has_code("00010009") => {
-            "The project id belongs to another account than the key: check project_id and credentials"
-        }
-        Reason::Auth if refusal.message.contains("reach the limit") => {
-            "The account has locked this key for 5 minutes after repeated failures: find out who else uses it"
-        }
-        Reason::Auth if refusal.has_code("0307") => "The token has expired or belongs to another region: renew it",
-        Reason::Auth => {
-            "Check the access key, secret key or token, and that they belong to the account of this project"
-        }
-        Reason::Forbidden => "The user lacks permission: grant it the access policy of MetaStudio in this project",
-        Reason::Throttled => "Lower api.requests_per_second or raise poll.interval if this goes on",
-        Reason::Server => "The service has a fault: if it lasts, report it with the request id",
-        Reason::BadRequest if refusal.status == 404 => "Check the region or endpoint, and the project id",
-        Reason::BadRequest => "Check the windows (the service may limit how far back they reach) and the project id",
-        _ => "Check that the endpoint is that of MetaStudio",
-    };
-    text.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -221,13 +303,13 @@ mod tests {
 
     fn refused(status: u16, code: &str, message: &str) -> Error {
         Error::Refused(Box::new(Refusal {
-            service: Service::MetaStudio,
             status,
             code: code.to_owned(),
             message: message.to_owned(),
             request_id: Some("rid".to_owned()),
             retry_after: None,
             clock_ahead: None,
+            advice: |_| None,
         }))
     }
 
@@ -258,11 +340,56 @@ mod tests {
 
     #[test]
     fn says_what_failed_and_what_to_do() {
-        let error = refused(401, "APIGW.0301", "AK access failed to reach the limit,forbidden.").to_string();
+        let error = refused(401, "APIGW.0301", "AK access failed to reach the limit,forbidden.").report();
         assert!(error.starts_with("HTTP 401 APIGW.0301: AK access failed"), "{error}");
         assert!(error.contains("(request id rid)"), "{error}");
         assert!(error.contains("locked this key for 5 minutes"), "{error}");
-        let error = refused(400, "MSS.00010009", "m").to_string();
+        let error = refused(400, "MSS.00010009", "m").report();
         assert!(error.contains("belongs to another account"), "{error}");
+    }
+
+    /// As main prints it: `Display`, then the sources.
+    fn printed_by_anyhow(error: Error) -> String {
+        format!("{:#}", anyhow::Error::from(error))
+    }
+
+    fn unavailable(error: Error) -> Error {
+        Error::Unavailable { name: "main".to_owned(), source: Arc::new(Error::Shared(Arc::new(error))) }
+    }
+
+    #[test]
+    fn causes_are_sources_and_are_printed_once() {
+        let error = io::Error::new(io::ErrorKind::ConnectionRefused, "refused by the test");
+        let error = NetworkError { host: "host".to_owned(), error: Box::new(error), is_timeout: false };
+        let error = unavailable(Error::Network(error));
+        assert!(
+            error.report().starts_with("credentials main: host: refused by the test. Check name"),
+            "{}",
+            error.report()
+        );
+        assert!(error.source().is_some());
+        assert_eq!(printed_by_anyhow(error), "credentials main: host: refused by the test");
+
+        let error = unavailable(refused(401, "APIGW.0301", "m"));
+        let report = error.report();
+        assert!(report.starts_with("credentials main: HTTP 401 APIGW.0301: m (request id rid). Check"), "{report}");
+        assert_eq!(printed_by_anyhow(error), "credentials main: HTTP 401 APIGW.0301: m (request id rid)");
+        let error = SetupError::Ca("BadEncoding".into());
+        assert_eq!(format!("{:#}", anyhow::Error::from(error)), "api.ca_file: BadEncoding");
+    }
+
+    #[test]
+    fn a_refused_certificate_is_found_among_the_causes() {
+        #[derive(Debug, Error)]
+        #[error("outer")]
+        struct Outer(#[source] io::Error);
+
+        let network = |error: Cause| NetworkError { host: String::new(), error, is_timeout: false };
+        // As the HTTP client and its TLS connector wrap it.
+        let wrapped = |error: rustls::Error| network(Box::new(Outer(io::Error::other(io::Error::other(error)))));
+        let unknown_issuer = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        assert!(wrapped(unknown_issuer).is_certificate_refused());
+        assert!(!wrapped(rustls::Error::DecryptError).is_certificate_refused());
+        assert!(!network("certificate".into()).is_certificate_refused(), "no text is searched");
     }
 }

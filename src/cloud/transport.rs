@@ -1,9 +1,10 @@
-//! One HTTP exchange with the cloud: bounded in time and size, signed, paced, and retried where a retry may help.
+//! One HTTP exchange with the cloud: bounded in time and size, signed, throttled, and retried if a retry may help.
 
 pub(super) mod exchange;
-pub mod reach;
-pub mod retry;
+pub(super) mod http;
+pub(super) mod reach;
+pub(super) mod retry;
 pub mod signing;
 pub(super) mod task;
-pub mod throttle;
-pub(super) mod tls;
+pub(super) mod throttle;
+mod tls;

@@ -36,7 +36,7 @@ use super::{
     schedule::{Plan, Planned},
 };
 use crate::{
-    cloud::{Client, Connector, SetupError, credentials::Credentials},
+    cloud::{Client, Connector, Credentials, SetupError},
     config::{ApiSettings, Config, CredentialsSource, Environment, Project},
     snapshot::Target,
     usage::Clock,
@@ -227,5 +227,5 @@ fn poller(
     project: &Project,
 ) -> Result<Arc<Poller>, FleetError> {
     let client = client(connector, credentials, project)?;
-    Ok(Arc::new(Poller::new(client, project.clone(), config.timezone.clone(), config.poll.timeout)))
+    Ok(Arc::new(Poller::new(client, project, config)))
 }

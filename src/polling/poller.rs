@@ -8,8 +8,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::range::{Progress, RangeQuery, RangeUsage};
 use crate::{
-    cloud::{Client, Error, usage_api::Doubt},
-    config::Project,
+    cloud::{Client, Error, project_api, usage_api::Doubt},
+    config::{Config, Project},
     snapshot::{Attempt, Failure, Target, WindowUsage},
     usage::{IgnoredRows, Window, Zone},
 };
@@ -19,6 +19,7 @@ use crate::{
 pub struct Poller {
     client: Client,
     project: Project,
+    page_size: usize,
     timezone: Zone,
     timeout: Duration,
     /// The doubts of the last complete poll: each is logged once, not at every poll.
@@ -50,9 +51,16 @@ struct Complete {
 }
 
 impl Poller {
-    /// A poller for `project`, with `timeout` for each poll.
-    pub(super) fn new(client: Client, project: Project, timezone: Zone, timeout: Duration) -> Self {
-        Poller { client, project, timezone, timeout, doubts: Mutex::default() }
+    /// A poller for a project of `config`.
+    pub(super) fn new(client: Client, project: &Project, config: &Config) -> Self {
+        Poller {
+            client,
+            project: project.clone(),
+            page_size: config.api.page_size,
+            timezone: config.timezone.clone(),
+            timeout: config.poll.timeout,
+            doubts: Mutex::default(),
+        }
     }
 
     /// The project's configuration. After a reload, the parts that change nothing about the poll may be out of date.
@@ -76,7 +84,7 @@ impl Poller {
                 self.log_new_doubts(complete.doubts);
                 Ok(complete.windows)
             }
-            Err(error) => Err(Failure { reason: error.reason(), message: format!("{query}: {error}") }),
+            Err(error) => Err(Failure { reason: error.reason(), message: format!("{query}: {}", error.report()) }),
         };
         Attempt {
             counters,
@@ -89,8 +97,14 @@ impl Poller {
     async fn windows(&self, now: DateTime<Utc>, deadline: Instant, progress: &mut Progress) -> Result<Complete, Error> {
         // The API takes whole seconds. All windows of a poll end at the same instant.
         let now = now.trunc_subsecs(0);
-        let project_id = &*self.client.project_id(deadline, &mut progress.counters).await?;
-        let query = RangeQuery { client: &self.client, project: &self.project, project_id, deadline };
+        let project_id = &*project_api::project_id(&self.client, deadline, &mut progress.counters).await?;
+        let query = RangeQuery {
+            client: &self.client,
+            project: &self.project,
+            project_id,
+            page_size: self.page_size,
+            deadline,
+        };
         let mut complete = Complete::default();
         for &window in &self.project.windows {
             let bounds = window.bounds(now, &self.timezone);

@@ -33,6 +33,8 @@ pub struct RangeQuery<'a> {
     pub project: &'a Project,
     /// Its id, configured or looked up.
     pub project_id: &'a str,
+    /// Entries a page of an answer, the API's `limit`.
+    pub page_size: usize,
     /// The last moment for all requests together.
     pub deadline: Instant,
 }
@@ -78,6 +80,7 @@ impl RangeQuery<'_> {
                 range,
                 user_id,
                 app_user_id: self.project.app_user_id.as_deref(),
+                page_size: self.page_size,
             };
             let answer = usage_api::fetch(self.client, &query, self.deadline, &mut progress.counters).await?;
             usage.ignored.sub_resource += answer.sub_resource_rows;

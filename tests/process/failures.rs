@@ -182,7 +182,7 @@ async fn answers_other_than_usage_data_are_malformed_and_not_retried() {
     for (fault, saying) in [
         ("html", "it begins with \\\"<html><title>Sign in</title></html>\\\""),
         ("empty", "it is empty"),
-        ("redirect", "HTTP 302 Found where 200 was due"),
+        ("redirect", "HTTP 302 Found, expected 200"),
     ] {
         let (ended, cloud) = poll_through(&[fault], FAST).await;
         assert_failed(&ended, "malformed", saying);

@@ -1,164 +1,165 @@
-//! Keeps what a source has given until it is about to expire, and renews it once for everybody.
+//! Keeps a fetched value, and fetches it once for all callers.
 //!
-//! "About to expire" and "still good" are told apart: what is still good is used while it is renewed, and if that
-//! fails, for as long as it lasts. A source is asked once a minute at the most, in a task of its own: what comes of it
-//! is known even if the poll that asked has run out of time.
+//! A value is renewed some time before it expires. It stays in use meanwhile, and until it expires if the renewal fails.
+//! Each fetch runs as a task of its own, so its result is kept even if the caller gives up.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
 };
 
-use chrono::{DateTime, Utc};
-use tokio::{sync::Semaphore, time::Instant};
+use crate::cloud::{error::Error, transport::task::run_to_end};
 
-use super::Identity;
-use crate::cloud::error::Error;
+/// The minimum time between two fetches. A failure stands that long for all callers.
+pub(crate) const PAUSE: Duration = Duration::from_secs(60);
 
-/// The least time between two times a source is asked.
-pub(super) const PAUSE: Duration = Duration::from_secs(60);
-
-/// What a source gives.
-#[derive(Clone, Debug)]
-pub(super) struct Fetched {
-    pub identity: Identity,
-    /// When it expires, by the source's clock.
-    pub expires: DateTime<Utc>,
-    /// How long that is from now on, by ours.
-    pub lifetime: Duration,
-    /// The project it is for, where the source says so.
-    pub project_id: Option<Arc<str>>,
-}
-
-/// One identity, of one source and one scope.
+/// A value that is fetched at need.
 #[derive(Debug)]
-pub(super) struct Cache {
-    /// How long before its end an identity is renewed.
+pub(crate) struct Cache<T> {
+    /// How long before it expires the value is renewed.
     margin: Duration,
-    /// A plain mutex: held to read or change these few words, never across an await.
-    state: Mutex<State>,
-    /// Held by the task that asks the source.
-    renewing: Arc<Semaphore>,
+    /// Whether a failure stands for [`PAUSE`], or the next caller may fetch at once.
+    stands: fn(&Error) -> bool,
+    state: Mutex<State<T>>,
+    /// One permit, held by the task that fetches.
+    fetching: Arc<Semaphore>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    current: Option<Current>,
-    /// When the source was last asked.
-    asked: Option<Instant>,
-    /// What went wrong then, if anything.
+#[derive(Debug)]
+struct State<T> {
+    current: Option<Current<T>>,
+    /// When the last fetch began, or ended if it has.
+    fetched: Option<Instant>,
+    /// The error of the last fetch.
     failure: Option<Arc<Error>>,
 }
 
 #[derive(Debug)]
-struct Current {
-    identity: Identity,
-    end: Instant,
-    expires: DateTime<Utc>,
-    project_id: Option<Arc<str>>,
+struct Current<T> {
+    value: T,
+    /// `None` is never.
+    expires: Option<Instant>,
 }
 
-impl Cache {
-    pub fn new(margin: Duration) -> Arc<Self> {
-        Arc::new(Cache { margin, state: Mutex::default(), renewing: Arc::new(Semaphore::new(1)) })
+impl<T> Default for State<T> {
+    fn default() -> Self {
+        State { current: None, fetched: None, failure: None }
+    }
+}
+
+/// A value, and how long it is valid; `None` is for ever.
+type Fetched<T> = (T, Option<Duration>);
+
+impl<T: Clone + Send + 'static> Cache<T> {
+    pub fn new(margin: Duration, stands: fn(&Error) -> bool) -> Arc<Self> {
+        Arc::new(Cache { margin, stands, state: Mutex::default(), fetching: Arc::new(Semaphore::new(1)) })
     }
 
-    /// The identity in force, fetched if there is none; if it is about to expire, it is renewed meanwhile.
+    /// The value. Fetches it if there is none; renews it in the background if it is about to expire.
     ///
     /// # Errors
-    /// Why the source gave none, if what it gave before is no longer good.
-    pub async fn get(
-        self: &Arc<Self>,
-        fetch: impl Future<Output = Result<Fetched, Error>> + Send + 'static,
-    ) -> Result<Identity, Arc<Error>> {
-        if let Some(identity) = self.good_for(self.margin) {
-            return Ok(identity);
+    /// The error of the last fetch, if there is no valid value.
+    pub async fn get<F>(self: &Arc<Self>, fetch: impl FnOnce() -> F) -> Result<T, Arc<Error>>
+    where
+        F: Future<Output = Result<Fetched<T>, Error>> + Send + 'static,
+    {
+        if let Some(value) = self.valid_for(self.margin) {
+            return Ok(value);
         }
-        let renewal = Arc::clone(&self.renewing).try_acquire_owned().ok().filter(|_| self.may_ask()).map(|permit| {
-            let cache = Arc::clone(self);
-            self.lock().asked = Some(Instant::now());
-            tokio::spawn(async move {
-                let result = fetch.await;
-                cache.record(result);
-                drop(permit);
-            })
-        });
-        if let Some(identity) = self.good_for(Duration::ZERO) {
-            return Ok(identity);
+        let valid = self.valid_for(Duration::ZERO);
+        let permit = match (Arc::clone(&self.fetching).try_acquire_owned(), &valid) {
+            (Ok(permit), _) => Some(permit),
+            (Err(_), Some(_)) => None,
+            (Err(_), None) => Arc::clone(&self.fetching).acquire_owned().await.ok(),
+        };
+        let fetching = permit.filter(|_| self.may_fetch()).map(|permit| Arc::clone(self).start(fetch(), permit));
+        // Another caller may have fetched it while this one waited.
+        match (valid.or_else(|| self.valid_for(Duration::ZERO)), fetching) {
+            // A fetch goes on in the background.
+            (Some(value), _) => Ok(value),
+            (None, Some(fetching)) => fetching.await,
+            (None, None) => Err(self.failure()),
         }
-        match renewal {
-            // A panic there leaves what was known before.
-            Some(renewal) => drop(renewal.await),
-            // Somebody else asks.
-            None => drop(self.renewing.acquire().await),
+    }
+
+    /// The value that was fetched last, even if it has expired.
+    pub fn last(&self) -> Option<T> {
+        self.state.lock().current.as_ref().map(|current| current.value.clone())
+    }
+
+    /// Forgets the value and the last failure: the next caller fetches.
+    pub fn forget(&self) {
+        *self.state.lock() = State::default();
+    }
+
+    /// Forgets the value because the service refused it, unless it was fetched a moment ago.
+    pub fn reject(&self) {
+        if self.may_fetch() {
+            self.forget();
         }
-        self.good_for(Duration::ZERO).ok_or_else(|| {
-            let failure = self.lock().failure.clone();
-            failure.unwrap_or_else(|| Arc::new(Error::Credentials("the source gave nothing".to_owned())))
+    }
+
+    /// Starts a task that fetches and keeps the result. No other caller fetches meanwhile.
+    fn start(
+        self: Arc<Self>,
+        fetch: impl Future<Output = Result<Fetched<T>, Error>> + Send + 'static,
+        permit: OwnedSemaphorePermit,
+    ) -> impl Future<Output = Result<T, Arc<Error>>> + Send + 'static {
+        self.state.lock().fetched = Some(Instant::now());
+        run_to_end(async move {
+            let result = self.keep(fetch.await);
+            drop(permit);
+            result
         })
     }
 
-    /// Forgets the identity, because the service refused it; unless the source gave it a moment ago.
-    pub fn reject(&self) {
-        if self.may_ask() {
-            self.lock().current = None;
-        }
-    }
-
-    /// When the identity in force expires.
-    pub fn expires(&self) -> Option<DateTime<Utc>> {
-        self.lock().current.as_ref().map(|current| current.expires)
-    }
-
-    /// The project that the identity in force is for.
-    pub fn project_id(&self) -> Option<Arc<str>> {
-        self.lock().current.as_ref()?.project_id.clone()
-    }
-
-    fn record(&self, result: Result<Fetched, Error>) {
-        let result = result.and_then(|fetched| match fetched.lifetime {
-            Duration::ZERO => Err(Error::Credentials(format!(
-                "what the source gave expired at {} already: is the clock of this machine right?",
-                fetched.expires
-            ))),
-            _ => Ok(fetched),
-        });
-        let is_good = self.good_for(Duration::ZERO).is_some();
-        let mut state = self.lock();
+    fn keep(&self, result: Result<Fetched<T>, Error>) -> Result<T, Arc<Error>> {
+        let now = Instant::now();
+        let valid = self.valid_for(Duration::ZERO);
+        let mut state = self.state.lock();
         match result {
-            Ok(Fetched { identity, expires, lifetime, project_id }) => {
-                state.current = Some(Current { identity, end: Instant::now() + lifetime, expires, project_id });
-                state.failure = None;
+            Ok((value, lifetime)) => {
+                let expires = lifetime.map(|lifetime| now + lifetime);
+                let current = Current { value: value.clone(), expires };
+                *state = State { current: Some(current), fetched: Some(now), failure: None };
+                Ok(value)
             }
             Err(error) => {
-                if is_good {
-                    tracing::warn!(%error, "credentials could not be renewed; the old ones are still good");
+                if valid.is_some() {
+                    let error = error.report();
+                    tracing::warn!(error, "credentials could not be renewed; the old ones are still valid");
                 }
-                state.failure = Some(Arc::new(error));
+                state.fetched = (self.stands)(&error).then_some(now);
+                let error = Arc::new(error);
+                state.failure = Some(Arc::clone(&error));
+                Err(error)
             }
         }
     }
 
-    fn good_for(&self, margin: Duration) -> Option<Identity> {
-        let state = self.lock();
-        let current = state.current.as_ref().filter(|current| Instant::now() + margin < current.end)?;
-        Some(current.identity.clone())
+    fn valid_for(&self, margin: Duration) -> Option<T> {
+        let state = self.state.lock();
+        let is_valid = |current: &&Current<T>| current.expires.is_none_or(|expires| Instant::now() + margin < expires);
+        state.current.as_ref().filter(is_valid).map(|current| current.value.clone())
     }
 
-    fn may_ask(&self) -> bool {
-        self.lock().asked.is_none_or(|asked| asked.elapsed() >= PAUSE)
+    fn may_fetch(&self) -> bool {
+        self.state.lock().fetched.is_none_or(|fetched| fetched.elapsed() >= PAUSE)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn failure(&self) -> Arc<Error> {
+        let failure = self.state.lock().failure.clone();
+        failure.unwrap_or_else(|| Arc::new(Error::Credentials("the source gave nothing".into())))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-    use secrecy::ExposeSecret;
     use tokio::time::{advance, sleep, timeout};
 
     use super::*;
@@ -167,131 +168,154 @@ mod tests {
     const MARGIN: Duration = Duration::from_secs(600);
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A source whose n-th answer, a second after it is asked, is the token `n`, good for an hour; or an error.
+    /// A source that takes a second for each fetch. The n-th gives the number n, or an error.
     #[derive(Default)]
     struct Source {
-        asked: AtomicUsize,
-        fails: std::sync::atomic::AtomicBool,
+        fetches: AtomicUsize,
+        fails: AtomicBool,
     }
 
     impl Source {
-        async fn fetch(self: Arc<Self>, lifetime: Duration) -> Result<Fetched, Error> {
-            let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        async fn fetch(self: Arc<Self>, lifetime: Option<Duration>) -> Result<Fetched<usize>, Error> {
+            let number = self.fetches.fetch_add(1, Ordering::Relaxed) + 1;
             sleep(SECOND).await;
             if self.fails.load(Ordering::Relaxed) {
-                return Err(Error::Network("down".to_owned()));
+                return Err(Error::Timeout("down".to_owned()));
             }
-            let identity = Identity::Token(number.to_string().into());
-            Ok(Fetched { identity, expires: DateTime::UNIX_EPOCH, lifetime, project_id: None })
+            Ok((number, lifetime))
         }
 
-        fn asked(&self) -> usize {
-            self.asked.load(Ordering::Relaxed)
+        fn fetches(&self) -> usize {
+            self.fetches.load(Ordering::Relaxed)
         }
-    }
 
-    async fn token_for(cache: &Arc<Cache>, source: &Arc<Source>, lifetime: Duration) -> Result<String, String> {
-        match cache.get(Arc::clone(source).fetch(lifetime)).await {
-            Ok(Identity::Token(token)) => Ok(token.expose_secret().to_owned()),
-            Ok(Identity::Keys { .. }) => Err("keys".to_owned()),
-            Err(error) => Err(error.to_string()),
+        fn fail(&self, fails: bool) {
+            self.fails.store(fails, Ordering::Relaxed);
         }
     }
 
-    async fn token(cache: &Arc<Cache>, source: &Arc<Source>) -> Result<String, String> {
-        token_for(cache, source, HOUR).await
+    async fn get_for(
+        cache: &Arc<Cache<usize>>,
+        source: &Arc<Source>,
+        lifetime: Option<Duration>,
+    ) -> Result<usize, String> {
+        let value = cache.get(|| Arc::clone(source).fetch(lifetime)).await;
+        value.map_err(|error| error.to_string())
     }
 
-    fn world() -> (Arc<Cache>, Arc<Source>) {
-        (Cache::new(MARGIN), Arc::default())
+    async fn get(cache: &Arc<Cache<usize>>, source: &Arc<Source>) -> Result<usize, String> {
+        get_for(cache, source, Some(HOUR)).await
+    }
+
+    fn world() -> (Arc<Cache<usize>>, Arc<Source>) {
+        (Cache::new(MARGIN, |_| true), Arc::default())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_kept_until_it_is_about_to_expire_and_used_while_it_is_renewed() {
+    async fn a_value_is_used_while_it_is_renewed() {
         let (cache, source) = world();
-        assert_eq!(token(&cache, &source).await.unwrap(), "1");
+        assert_eq!(get(&cache, &source).await, Ok(1));
         advance(HOUR - MARGIN - SECOND).await;
-        assert_eq!(token(&cache, &source).await.unwrap(), "1");
-        assert_eq!(source.asked(), 1);
+        assert_eq!(get(&cache, &source).await, Ok(1));
+        assert_eq!(source.fetches(), 1);
         advance(SECOND).await;
         let start = Instant::now();
-        assert_eq!(token(&cache, &source).await.unwrap(), "1", "renewed meanwhile");
+        assert_eq!(get(&cache, &source).await, Ok(1), "renewed in the background");
         assert_eq!(start.elapsed(), Duration::ZERO);
         sleep(2 * SECOND).await;
-        assert_eq!(token(&cache, &source).await.unwrap(), "2");
-        assert_eq!(source.asked(), 2);
+        assert_eq!(get(&cache, &source).await, Ok(2));
+        assert_eq!(source.fetches(), 2);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_hundred_callers_cause_one_request() {
+    async fn a_value_without_expiry_is_fetched_once() {
         let (cache, source) = world();
-        for expected in ["1", "2"] {
+        assert_eq!((get_for(&cache, &source, None).await, cache.last()), (Ok(1), Some(1)));
+        advance(1000 * HOUR).await;
+        assert_eq!(get_for(&cache, &source, None).await, Ok(1));
+        cache.forget();
+        assert_eq!(cache.last(), None);
+        assert_eq!(get_for(&cache, &source, None).await, Ok(2), "fetched again at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hundred_callers_cause_one_fetch() {
+        let (cache, source) = world();
+        for expected in [1, 2] {
             let callers: Vec<_> = (0..100)
                 .map(|_| {
                     let (cache, source) = (Arc::clone(&cache), Arc::clone(&source));
-                    tokio::spawn(async move { token(&cache, &source).await.unwrap() })
+                    tokio::spawn(async move { get(&cache, &source).await })
                 })
                 .collect();
             for caller in callers {
-                assert_eq!(caller.await.unwrap(), expected);
+                assert_eq!(caller.await.unwrap(), Ok(expected));
             }
             advance(2 * HOUR).await;
         }
-        assert_eq!(source.asked(), 2);
+        assert_eq!(source.fetches(), 2);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_caller_that_gives_up_does_not_lose_the_answer() {
+    async fn a_caller_that_gives_up_does_not_lose_the_value() {
         let (cache, source) = world();
-        assert!(timeout(SECOND / 2, token(&cache, &source)).await.is_err());
-        assert_eq!(token(&cache, &source).await.unwrap(), "1");
-        assert_eq!(source.asked(), 1);
+        assert!(timeout(SECOND / 2, get(&cache, &source)).await.is_err());
+        assert_eq!(get(&cache, &source).await, Ok(1));
+        assert_eq!(source.fetches(), 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_old_one_is_used_while_renewing_fails_and_it_is_good() {
+    async fn the_old_value_is_used_until_it_expires_if_the_renewal_fails() {
         let (cache, source) = world();
-        token(&cache, &source).await.unwrap();
-        source.fails.store(true, Ordering::Relaxed);
+        assert_eq!(get(&cache, &source).await, Ok(1));
+        source.fail(true);
         advance(HOUR - MARGIN).await;
-        for asked in [2, 2, 3] {
-            assert_eq!(token(&cache, &source).await.unwrap(), "1");
+        for fetches in [2, 2, 3] {
+            assert_eq!(get(&cache, &source).await, Ok(1));
             sleep(2 * SECOND).await;
-            assert_eq!(source.asked(), asked, "once a minute at the most");
+            assert_eq!(source.fetches(), fetches, "at most once a minute");
             advance(PAUSE / 2).await;
         }
         advance(MARGIN).await;
-        assert!(token(&cache, &source).await.unwrap_err().contains("down"), "it is no longer good");
-        assert!(token(&cache, &source).await.unwrap_err().contains("down"));
-        assert_eq!(source.asked(), 4);
-        source.fails.store(false, Ordering::Relaxed);
+        assert_eq!(get(&cache, &source).await, Err("down".to_owned()), "it has expired");
+        assert_eq!(get(&cache, &source).await, Err("down".to_owned()));
+        assert_eq!(source.fetches(), 4);
+        source.fail(false);
         advance(PAUSE).await;
-        assert_eq!(token(&cache, &source).await.unwrap(), "5");
+        assert_eq!(get(&cache, &source).await, Ok(5));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_hardly_lives_is_not_asked_for_over_and_over() {
+    async fn a_failure_that_does_not_stand_is_not_kept() {
+        let (_, source) = world();
+        let cache = Cache::new(MARGIN, |_| false);
+        source.fail(true);
+        let [first, second] = [(); 2].map(|()| {
+            let (cache, source) = (Arc::clone(&cache), Arc::clone(&source));
+            tokio::spawn(async move { get(&cache, &source).await })
+        });
+        assert_eq!(first.await.unwrap(), Err("down".to_owned()));
+        source.fail(false);
+        assert_eq!(second.await.unwrap(), Ok(2), "the caller that waited fetches, too");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_lived_value_is_not_fetched_over_and_over() {
         let (cache, source) = world();
         for _ in 0..10 {
-            assert_eq!(token_for(&cache, &source, MARGIN).await.unwrap(), "1");
+            assert_eq!(get_for(&cache, &source, Some(MARGIN)).await, Ok(1));
         }
-        assert_eq!(source.asked(), 1);
-        let (cache, source) = world();
-        for _ in 0..3 {
-            let error = token_for(&cache, &source, Duration::ZERO).await.unwrap_err();
-            assert!(error.contains("is the clock of this machine right?"), "{error}");
-        }
-        assert_eq!(source.asked(), 1);
+        assert_eq!(source.fetches(), 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_refused_is_fetched_anew_but_not_at_once() {
+    async fn a_rejected_value_is_fetched_again_but_not_at_once() {
         let (cache, source) = world();
-        token(&cache, &source).await.unwrap();
+        assert_eq!(get(&cache, &source).await, Ok(1));
         cache.reject();
-        assert_eq!(token(&cache, &source).await.unwrap(), "1");
+        assert_eq!(get(&cache, &source).await, Ok(1));
         advance(PAUSE).await;
         cache.reject();
-        assert_eq!(token(&cache, &source).await.unwrap(), "2");
+        assert_eq!(get(&cache, &source).await, Ok(2));
     }
 }

@@ -1,34 +1,41 @@
-//! Source: the metadata service of an ECS instance with an agency, which gives temporary keys.
+//! Source: the metadata service of an ECS instance with an agency, which issues temporary keys.
 //!
-//! Source of the facts: contract, 7.1. Keys live an hour and are replaced ten minutes before they expire.
+//! Source of the facts: contract, 7.1. Keys live for an hour; new ones are there ten minutes before.
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use reqwest::{RequestBuilder, StatusCode};
 use tokio::time::Instant;
 
-use super::{cache::Fetched, redact, temporary};
+use super::{
+    context::Context,
+    identity::{Issued, redact},
+    temporary,
+};
 use crate::{
     cloud::{
-        error::{Error, Service},
-        transport::exchange::{Answer, exchange},
+        error::{Error, Refusal},
+        transport::exchange::{Response, exchange},
     },
     config::EcsAgency,
-    usage::Clock,
 };
 
-/// The service is a hop away or not there at all.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// The service is one hop away.
+const TIMEOUT: Duration = Duration::from_secs(3);
 const TOKEN_PATH: &str = "/meta-data/latest/api/token";
 const KEY_PATH: &str = "/openstack/latest/securitykey";
 
-/// Fetches keys. `http` must not go through a proxy: the address is link-local.
+/// Fetches keys.
 ///
 /// # Errors
-/// What the service answered, if not keys.
-pub(super) async fn fetch(agency: EcsAgency, http: reqwest::Client, clock: Clock) -> Result<Fetched, Error> {
+/// If the service sends no keys.
+pub(super) async fn fetch(agency: &EcsAgency, context: &Context) -> Result<Issued, Error> {
+    // The address is link-local: no proxy could reach it.
+    let http = &context.http.direct;
+    let now = || (context.clock)();
     let host = &agency.endpoint.host;
-    let ask = async |request: RequestBuilder| exchange(request, host, Instant::now() + PATIENCE).await;
+    let ask = async |request: RequestBuilder| exchange(request, host, Instant::now() + TIMEOUT).await;
     let new_token = async || {
         let request = http.put(format!("{}{TOKEN_PATH}", agency.endpoint));
         ask(request.header("X-Metadata-Token-Ttl-Seconds", "21600")).await
@@ -41,38 +48,42 @@ pub(super) async fn fetch(agency: EcsAgency, http: reqwest::Client, clock: Clock
         ask(request).await
     };
 
-    let answer = new_token().await?;
-    let mut token = match answer.status.as_u16() {
-        200 => Some(text(answer)?),
-        // No token service here.
+    let response = new_token().await?;
+    let mut token = match response.status.as_u16() {
+        200 => Some(text(response)?),
+        // This instance has no token service.
         404 | 405 | 503 => None,
-        _ => return Err(error(&answer, None, clock)),
+        _ => return Err(error(&response, None, now())),
     };
-    let mut answer = keys(token.as_deref()).await?;
-    if answer.status == StatusCode::UNAUTHORIZED && !speaks_of_agency(&answer) {
+    let mut response = keys(token.as_deref()).await?;
+    if response.status == StatusCode::UNAUTHORIZED && !is_agency_missing(&response) {
         let renewed = new_token().await?;
         if renewed.status != StatusCode::OK {
-            return Err(error(&renewed, None, clock));
+            return Err(error(&renewed, None, now()));
         }
         token = Some(text(renewed)?);
-        answer = keys(token.as_deref()).await?;
+        response = keys(token.as_deref()).await?;
     }
-    if answer.status != StatusCode::OK {
-        return Err(error(&answer, token.as_deref(), clock));
+    if response.status != StatusCode::OK {
+        return Err(error(&response, token.as_deref(), now()));
     }
-    temporary::parse(&answer.body?, "the metadata service", clock)
+    temporary::parse(&response.body?, "the metadata service", now())
 }
 
-fn text(answer: Answer) -> Result<String, Error> {
-    let text = String::from_utf8(answer.body?).unwrap_or_default();
+fn text(response: Response) -> Result<String, Error> {
+    let text = String::from_utf8(response.body?).unwrap_or_default();
     Ok(text.trim().to_owned())
 }
 
-fn speaks_of_agency(answer: &Answer) -> bool {
-    let body = answer.body.as_deref().unwrap_or_default();
+fn is_agency_missing(response: &Response) -> bool {
+    let body = response.body.as_deref().unwrap_or_default();
     String::from_utf8_lossy(body).contains("Please configure Cloud Service Agency first")
 }
 
-fn error(answer: &Answer, token: Option<&str>, clock: Clock) -> Error {
-    answer.error(Service::Metadata, StatusCode::OK, clock(), |text| redact(text, token))
+fn error(response: &Response, token: Option<&str>, now: DateTime<Utc>) -> Error {
+    response.error(StatusCode::OK, now, advice, |text| redact(text, token))
+}
+
+fn advice(_: &Refusal) -> Option<&'static str> {
+    Some("Check that this is an ECS instance and has an agency")
 }

@@ -1,12 +1,9 @@
-//! Source: an IAM user with a password, for whom IAM issues tokens of one project each.
+//! Source: an IAM user with a password. IAM issues a token for each project.
 //!
-//! Source of the facts: contract, section 5. A token lives 24 hours; a new one does not end the old ones. IAM locks a
-//! user after wrong passwords, so they are kept as keys are, and more carefully ([`Lockout`]).
+//! Source of the facts: contract, section 5. A token is valid for 24 hours, also after a new one was issued. IAM locks a user
+//! after wrong passwords, so passwords go through the [lock-out](super::lockout), too.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use chrono::DateTime;
 use reqwest::{StatusCode, header::CONTENT_TYPE};
@@ -16,149 +13,120 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
-    Identity,
-    cache::{Fetched, PAUSE},
-    lockout::{Fingerprint, Lockout},
-    redact,
+    context::Context,
+    identity::{Identity, Issued, Scope, redact},
+    lockout::Fingerprint,
 };
 use crate::{
     cloud::{
-        error::{Error, Service},
-        transport::exchange::{Http, exchange},
+        error::{Error, Refusal},
+        transport::exchange::exchange,
     },
-    config::{Endpoint, Environment, IamUser},
-    usage::Clock,
+    config::{Endpoint, IamUser},
+    usage::Reason,
 };
 
-/// How long before its end a token is renewed.
+/// How long before it expires a token is renewed.
 pub(super) const MARGIN: Duration = Duration::from_secs(60 * 60);
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One user, for all of its projects.
-#[derive(Debug)]
-pub(super) struct TokenIssuer {
-    user: IamUser,
-    environment: Environment,
-    http: Http,
-    clock: Clock,
-    /// Passwords are kept from being locked as keys are.
-    keys: Arc<Lockout>,
-    /// When IAM last gave no verdict on a password, and why. A plain mutex: held to read or change these few words,
-    /// never across an await.
-    failed: Mutex<Option<(Instant, Arc<Error>)>>,
+#[derive(Deserialize)]
+struct TokenJson {
+    token: TokenDetails,
 }
 
 #[derive(Deserialize)]
-struct Document {
-    token: Token,
-}
-
-#[derive(Deserialize)]
-struct Token {
+struct TokenDetails {
     expires_at: DateTime<chrono::FixedOffset>,
     #[serde(default)]
-    project: Option<Project>,
+    project: Option<TokenProject>,
 }
 
 #[derive(Deserialize)]
-struct Project {
+struct TokenProject {
     id: String,
 }
 
-impl TokenIssuer {
-    pub fn new(user: IamUser, environment: Environment, http: Http, clock: Clock, keys: Arc<Lockout>) -> Arc<Self> {
-        Arc::new(TokenIssuer { user, environment, http, clock, keys, failed: Mutex::default() })
-    }
-
-    /// Obtains a token for a project: the one with this id, or the one that bears the region's name.
-    ///
-    /// # Errors
-    /// What IAM answered; or that it is not asked, because it has refused this password, or failed a moment ago.
-    pub async fn fetch(self: Arc<Self>, project_id: Option<String>, region: String) -> Result<Fetched, Error> {
-        let password = self.user.password.read_password(&self.environment).await;
-        let password = password.map_err(|error| Error::Credentials(error.to_string()))?;
-        let fingerprint = Fingerprint::of([&self.user.domain, &self.user.user, password.expose_secret()]);
-        let endpoint = self.user.endpoint.clone().unwrap_or_else(|| Endpoint::of_iam(&region));
-        let scope = format!("{} at {endpoint}", project_id.as_deref().unwrap_or(&region));
-        let pass = self.keys.admit_password(fingerprint, &scope).await?;
-        match &*self.lock() {
-            Some((at, error)) if at.elapsed() < PAUSE && !pass.has_worked() => {
-                return Err(Error::Source(Arc::clone(error)));
-            }
-            _ => {}
+/// Obtains a token for a project.
+///
+/// # Errors
+/// If IAM gives no token; or if it is not asked, because it refused this password before or failed a moment ago.
+pub(super) async fn fetch(user: &IamUser, context: &Context, scope: &Scope) -> Result<Issued, Error> {
+    let password = user.password.read_password(&context.environment).await;
+    let password = password.map_err(|error| Error::Credentials(error.into()))?;
+    let fingerprint = Fingerprint::of([&user.domain, &user.user, password.expose_secret()]);
+    let endpoint = user.endpoint.clone().unwrap_or_else(|| Endpoint::of_iam(&scope.region));
+    let project = format!("{} at {endpoint}", scope.project());
+    let permit = context.lockout.admit_password(fingerprint, &project).await?;
+    match request(user, &password, &endpoint, context, scope).await {
+        Ok((token, TokenDetails { expires_at, project })) => {
+            permit.accepted();
+            let issued = Issued::until(Identity::Token(token), expires_at.to_utc(), (context.clock)())?;
+            Ok(Issued { project_id: project.map(|project| project.id.into()), ..issued })
         }
-        match self.ask(&endpoint, &password, project_id, &region).await {
-            Ok(fetched) => {
-                pass.accepted();
-                *self.lock() = None;
-                Ok(fetched)
-            }
-            Err(Error::Refused(refusal)) if refusal.status == 401 => {
-                pass.refused();
-                Err(Error::Refused(refusal))
-            }
-            // About this project, and none of the others.
-            Err(Error::Refused(refusal)) if refusal.status < 500 => Err(Error::Refused(refusal)),
-            Err(error) => {
-                if matches!(error, Error::Timeout(_)) {
-                    pass.unanswered();
-                }
-                let error = Arc::new(error);
-                *self.lock() = Some((Instant::now(), Arc::clone(&error)));
-                Err(Error::Source(error))
-            }
+        Err(Error::Refused(refusal)) if refusal.status == 401 => {
+            permit.refused();
+            Err(Error::Refused(refusal))
+        }
+        // This concerns this project only.
+        Err(Error::Refused(refusal)) if refusal.status < 500 => Err(Error::Refused(refusal)),
+        Err(error) => {
+            let error = Arc::new(error);
+            permit.failed(&error);
+            Err(Error::Shared(error))
         }
     }
+}
 
-    async fn ask(
-        &self,
-        endpoint: &Endpoint,
-        password: &SecretString,
-        project_id: Option<String>,
-        region: &str,
-    ) -> Result<Fetched, Error> {
-        let project = match &project_id {
-            Some(id) => json!({"id": id}),
-            None => json!({"name": region}),
-        };
-        let body = json!({"auth": {
-            "identity": {
-                "methods": ["password"],
-                "password": {"user": {
-                    "name": self.user.user,
-                    "password": password.expose_secret(),
-                    "domain": {"name": self.user.domain},
-                }},
-            },
-            "scope": {"project": project},
-        }});
-        let request = self
-            .http
-            .to(endpoint)
-            .post(format!("{endpoint}/v3/auth/tokens?nocatalog=true"))
-            .header(CONTENT_TYPE, "application/json;charset=utf8")
-            .body(body.to_string());
-        let answer = exchange(request, &endpoint.host, Instant::now() + PATIENCE).await?;
-        let now = (self.clock)();
-        if answer.status != StatusCode::CREATED {
-            let redact = |text: &str| redact(text, Some(password.expose_secret()));
-            return Err(answer.error(Service::Iam, StatusCode::CREATED, now, redact));
-        }
-        let unreadable = |what: &str| Error::Malformed(format!("IAM sent no {what}"));
-        let token = answer.headers.get("x-subject-token").and_then(|token| token.to_str().ok());
-        let token = token.filter(|token| !token.is_empty()).ok_or_else(|| unreadable("token"))?.into();
-        let document: Result<Document, _> = serde_json::from_slice(&answer.body?);
-        let document = document.map_err(|_| unreadable("time at which the token expires that can be read"))?;
-        let expires = document.token.expires_at.to_utc();
-        let lifetime = (expires - now).to_std().unwrap_or_default();
-        let issued_for = document.token.project.map(|project| project.id.into());
-        if project_id.is_none() && issued_for.is_none() {
-            return Err(unreadable("id of the project that the token is for; set project_id"));
-        }
-        Ok(Fetched { identity: Identity::Token(token), expires, lifetime, project_id: issued_for })
+async fn request(
+    user: &IamUser,
+    password: &SecretString,
+    endpoint: &Endpoint,
+    context: &Context,
+    scope: &Scope,
+) -> Result<(SecretString, TokenDetails), Error> {
+    let project = match scope.project_id.as_deref() {
+        Some(id) => json!({"id": id}),
+        None => json!({"name": &*scope.region}),
+    };
+    let body = json!({"auth": {
+        "identity": {
+            "methods": ["password"],
+            "password": {"user": {
+                "name": user.user,
+                "password": password.expose_secret(),
+                "domain": {"name": user.domain},
+            }},
+        },
+        "scope": {"project": project},
+    }});
+    let request = context
+        .http
+        .to(endpoint)
+        .post(format!("{endpoint}/v3/auth/tokens?nocatalog=true"))
+        .header(CONTENT_TYPE, "application/json;charset=utf8")
+        .body(body.to_string());
+    let response = exchange(request, &endpoint.host, Instant::now() + TIMEOUT).await?;
+    if response.status != StatusCode::CREATED {
+        let redact = |text: &str| redact(text, Some(password.expose_secret()));
+        return Err(response.error(StatusCode::CREATED, (context.clock)(), advice, redact));
     }
+    let unreadable = |what: &str| Error::Malformed(format!("IAM sent no {what}"));
+    let token = response.headers.get("x-subject-token").and_then(|token| token.to_str().ok());
+    let token = token.filter(|token| !token.is_empty()).ok_or_else(|| unreadable("token"))?.into();
+    let json: Result<TokenJson, _> = serde_json::from_slice(&response.body?);
+    let details = json.map_err(|_| unreadable("time at which the token expires that can be read"))?.token;
+    if scope.project_id.is_none() && details.project.is_none() {
+        return Err(unreadable("id of the project that the token is for; set project_id"));
+    }
+    Ok((token, details))
+}
 
-    fn lock(&self) -> MutexGuard<'_, Option<(Instant, Arc<Error>)>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+fn advice(refusal: &Refusal) -> Option<&'static str> {
+    match refusal.reason() {
+        Reason::Auth | Reason::BadRequest | Reason::Forbidden => {
+            Some("Check the domain, user and password, that the user may log in without MFA, and the project id")
+        }
+        _ => None,
     }
 }

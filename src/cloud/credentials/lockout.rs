@@ -1,44 +1,48 @@
-//! Keeps a refused key from being tried until the account locks it.
+//! Keeps the account from locking a key: a refused key is not used for a while.
 //!
-//! The gateway locks a key for 5 minutes after five failures in a row (contract, 2.3), for everybody who uses it. So
-//! a key that has not worked yet is tried by one request at a time; one that has is used by fewer requests at once
-//! than would lock it if all of them failed; and after a refusal no request with that key goes out for 5 minutes, for
-//! 10 after the next one in a row, and so on up to an hour: nobody says how far apart failures must be to count as in
-//! a row. A changed secret is another key.
+//! The gateway locks a key for 5 minutes after five failures in a row (contract, 2.3), for every program that uses it. So:
+//!
+//! - A key that has not worked yet is used by one request at a time.
+//! - A key that works is used by fewer requests at once than would lock it if all of them failed.
+//! - After a refusal, the key is on hold for 5 minutes, after the next one in a row for 10, and so on up to an hour: the
+//!   documentation does not say how far apart failures must be to count as in a row.
+//!
+//! A changed secret is another key.
 
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
+use super::cache::PAUSE;
 use crate::cloud::error::Error;
 
-/// How long a key rests after its first refusal.
-pub const HOLD: Duration = Duration::from_secs(5 * 60);
-/// How long it rests at the most.
+/// How long a key is on hold after its first refusal.
+const HOLD: Duration = Duration::from_secs(5 * 60);
 const LONGEST_HOLD: Duration = Duration::from_secs(60 * 60);
 
-/// How many requests may be under way with a key that has worked: if it is revoked and all of them fail, the first
-/// try after the hold still is not the gateway's limit.
+/// Requests at once with a key that works. If it is revoked and all of them fail, the first request after the hold does
+/// not reach the limit of the gateway.
 const IN_FLIGHT: usize = 3;
 
-/// How many requests with a key that has not worked yet may remain without an answer before it rests.
+/// Unanswered requests with a key that has not worked yet before it is put on hold.
 const UNANSWERED: u32 = 3;
 
-/// Which key a request uses, without saying it: a digest of everything secret in it.
+/// Identifies a key without showing it: a digest of all its secrets.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint([u8; 32]);
+pub(crate) struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// The digest of some texts, in this order.
+    /// The digest of texts in this order.
     pub fn of<'a>(parts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut digest = Sha256::new();
         for part in parts {
@@ -55,52 +59,54 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// The keys in use, shared by all projects.
+/// The state of all keys, shared by all projects.
 #[derive(Debug, Default)]
-pub struct Lockout {
-    /// A plain mutex: held to look one key up, never across an await.
+pub(crate) struct Lockout {
     keys: Mutex<HashMap<Fingerprint, Arc<Key>>>,
 }
 
 #[derive(Debug)]
 struct Key {
     is_password: bool,
-    /// A plain mutex: held to read or change these few words, never across an await.
     state: Mutex<State>,
-    /// Taken while the key has not been accepted yet.
+    /// One permit, for the time in which the key is not accepted.
     probe: Arc<Semaphore>,
-    /// Taken once it has.
+    /// The permits of a key that is accepted.
     in_flight: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// Whether the service accepted the key when it last judged it.
     accepted: bool,
     /// Whether it has ever been accepted.
     worked: bool,
-    /// For whom a password was refused that has never worked.
+    /// Projects for which a password was refused that has never worked.
     wrong_for: BTreeSet<String>,
-    /// Requests without an answer while it has not worked.
+    /// Requests without an answer while the key is not accepted.
     unanswered: u32,
+    /// When IAM last failed to judge a password, and how.
+    failure: Option<(Instant, Arc<Error>)>,
     hold: Option<Hold>,
-    /// How long the next hold will last, less than [`HOLD`] standing for it.
+    /// How long the next hold will last; at least [`HOLD`].
     next_hold: Duration,
 }
 
-/// After a refusal.
+/// The time after a refusal.
 #[derive(Debug)]
 struct Hold {
     until: Instant,
     length: Duration,
-    /// The project whose request was refused, and whether others asked since. They go first when the hold ends, lest
-    /// a key that only fails for one project is spoilt for all of them over and over.
+    /// The project whose request was refused.
     project: String,
+    /// Whether other projects asked since. They go first when the hold ends, so that a key that fails for one project only
+    /// is not put on hold for all of them again and again.
     others_wait: bool,
 }
 
-/// Leave to send one request. Dropped without a verdict (no answer, say) it changes nothing.
+/// Permission to send one request. Dropping it without an outcome leaves the state of the key unchanged.
 #[derive(Debug)]
-pub struct Pass {
+pub(crate) struct Permit {
     key: Arc<Key>,
     project: String,
     _permit: OwnedSemaphorePermit,
@@ -110,25 +116,27 @@ impl Lockout {
     /// Waits until a request of `project` may use the key.
     ///
     /// # Errors
-    /// [`Error::KeyHeld`] while the key rests after a refusal.
-    pub async fn admit(&self, fingerprint: Fingerprint, project: &str) -> Result<Pass, Error> {
+    /// [`Error::KeyHeld`] while the key is on hold.
+    pub async fn admit(&self, fingerprint: Fingerprint, project: &str) -> Result<Permit, Error> {
         self.key(fingerprint, false).admit(project).await
     }
 
-    /// As [`Lockout::admit`], for a password.
+    /// Like [`Lockout::admit`], for a password.
     ///
     /// # Errors
-    /// [`Error::WrongPassword`] for one that was refused for this scope and has never worked; else as [`Lockout::admit`].
-    pub async fn admit_password(&self, fingerprint: Fingerprint, project: &str) -> Result<Pass, Error> {
+    /// - [`Error::KeyHeld`] while the password is on hold.
+    /// - [`Error::WrongPassword`] if it was refused for this project and has never worked.
+    /// - [`Error::Shared`] if it has never worked and IAM has failed to judge it a short while ago.
+    pub async fn admit_password(&self, fingerprint: Fingerprint, project: &str) -> Result<Permit, Error> {
         self.key(fingerprint, true).admit(project).await
     }
 
     fn key(&self, fingerprint: Fingerprint, is_password: bool) -> Arc<Key> {
-        let mut keys = lock(&self.keys);
+        let mut keys = self.keys.lock();
         if !keys.contains_key(&fingerprint) {
-            // Rotated keys must not pile up: forget those that nobody uses and that do not rest. Passwords are few, and
-            // it must be known which have worked.
-            keys.retain(|_, key| key.is_password || Arc::strong_count(key) > 1 || key.rests());
+            // Keys that were rotated away are removed once they are unused and off hold. Passwords are few, and the
+            // exporter must know which ones have worked.
+            keys.retain(|_, key| key.is_password || Arc::strong_count(key) > 1 || key.is_hold_remembered());
         }
         let key = keys.entry(fingerprint).or_insert_with(|| {
             Arc::new(Key {
@@ -143,111 +151,113 @@ impl Lockout {
 }
 
 impl Key {
-    async fn admit(self: Arc<Self>, project: &str) -> Result<Pass, Error> {
+    async fn admit(self: Arc<Self>, project: &str) -> Result<Permit, Error> {
         loop {
             self.check(project)?;
-            let accepted = self.lock().accepted;
-            let gate = if accepted { &self.in_flight } else { &self.probe };
-            let permit = Arc::clone(gate).acquire_owned().await;
-            // The semaphores are never closed.
-            let permit = permit.map_err(|_| Error::Credentials("the key's gate is closed".to_owned()))?;
-            if self.lock().accepted == accepted {
+            let accepted = self.state.lock().accepted;
+            let semaphore = if accepted { &self.in_flight } else { &self.probe };
+            let permit = Arc::clone(semaphore).acquire_owned().await;
+            let permit = permit.map_err(|closed| Error::Credentials(closed.into()))?;
+            if self.state.lock().accepted == accepted {
                 self.check(project)?;
-                return Ok(Pass { key: self, project: project.to_owned(), _permit: permit });
+                return Ok(Permit { key: self, project: project.to_owned(), _permit: permit });
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
-    }
-
-    fn rests(&self) -> bool {
-        self.lock().hold.as_ref().is_some_and(|hold| Instant::now() < hold.until + hold.length)
+    /// Whether the hold lasts, or ended so recently that the project that caused it must still wait for others.
+    fn is_hold_remembered(&self) -> bool {
+        self.state.lock().hold.as_ref().is_some_and(|hold| Instant::now() < hold.until + hold.length)
     }
 
     fn check(&self, project: &str) -> Result<(), Error> {
-        let now = Instant::now();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.wrong_for.contains(project) {
             return Err(Error::WrongPassword);
         }
-        let Some(hold) = &mut state.hold else { return Ok(()) };
-        let until = if hold.project == project {
-            if hold.others_wait { hold.until + hold.length } else { hold.until }
-        } else {
-            hold.others_wait = true;
-            hold.until
-        };
-        match until.checked_duration_since(now) {
-            Some(wait) if !wait.is_zero() => Err(Error::KeyHeld(wait)),
+        if let Some(hold) = &mut state.hold
+            && let Some(wait) = hold.remaining(project)
+        {
+            return Err(Error::KeyHeld(wait));
+        }
+        match &state.failure {
+            Some((at, error)) if !state.worked && at.elapsed() < PAUSE => Err(Error::Shared(Arc::clone(error))),
             _ => Ok(()),
         }
     }
 }
 
-impl Pass {
-    /// Asks again right before sending: another request may have been refused meanwhile.
+impl Hold {
+    /// How long `project` has to wait.
+    fn remaining(&mut self, project: &str) -> Option<Duration> {
+        let is_same = self.project == project;
+        self.others_wait |= !is_same;
+        let until = if is_same && self.others_wait { self.until + self.length } else { self.until };
+        until.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())
+    }
+}
+
+impl Permit {
+    /// Checks again right before the request is sent: another request may have been refused meanwhile.
     ///
     /// # Errors
-    /// [`Error::KeyHeld`], as [`Lockout::admit`].
+    /// As [`Lockout::admit`].
     pub fn check(&self) -> Result<(), Error> {
         self.key.check(&self.project)
     }
 
     /// The service accepted the key.
     pub fn accepted(self) {
-        let mut state = self.key.lock();
-        // A refusal since this request went out is the newer news.
+        let mut state = self.key.state.lock();
+        // A refusal since this request was sent is more recent.
         if state.hold.as_ref().is_none_or(|hold| hold.until <= Instant::now()) {
             *state = State { accepted: true, worked: true, ..State::default() };
         }
     }
 
-    /// No answer came, though the request may have.
-    pub fn unanswered(self) {
-        let is_too_often = {
-            let mut state = self.key.lock();
-            state.unanswered += u32::from(!state.accepted);
-            !state.accepted && state.unanswered >= UNANSWERED
-        };
-        if is_too_often {
-            self.rest();
-        }
-    }
-
-    /// Whether the key has ever been accepted.
-    pub fn has_worked(&self) -> bool {
-        self.key.lock().worked
-    }
-
     /// The service refused the key.
     pub fn refused(self) {
         {
-            let mut state = self.key.lock();
+            let mut state = self.key.state.lock();
             state.accepted = false;
             if self.key.is_password && !state.worked {
                 state.wrong_for.insert(self.project.clone());
             }
         }
-        self.rest();
+        self.hold();
     }
 
-    fn rest(self) {
+    /// No answer came. The service may have judged the key nevertheless.
+    pub fn unanswered(self) {
+        let is_too_often = {
+            let mut state = self.key.state.lock();
+            state.unanswered += u32::from(!state.accepted);
+            !state.accepted && state.unanswered >= UNANSWERED
+        };
+        if is_too_often {
+            self.hold();
+        }
+    }
+
+    /// IAM failed to judge the password. If it has never worked, it is not tried again for [`PAUSE`].
+    pub fn failed(self, error: &Arc<Error>) {
+        self.key.state.lock().failure = Some((Instant::now(), Arc::clone(error)));
+        if error.is_timeout() {
+            self.unanswered();
+        }
+    }
+
+    fn hold(self) {
         let now = Instant::now();
-        let mut state = self.key.lock();
+        let mut state = self.key.state.lock();
         if state.hold.as_ref().is_some_and(|hold| now < hold.until) {
-            return; // of the requests that were under way together, the first one's refusal counts
+            return; // of requests that were sent together, only the first refusal counts
         }
         let length = state.next_hold.max(HOLD);
         state.next_hold = (length * 2).min(LONGEST_HOLD);
         let project = self.project.clone();
         state.hold = Some(Hold { until: now + length, length, project, others_wait: false });
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -260,12 +270,12 @@ mod tests {
         tokio::time::advance(Duration::from_secs(seconds)).await;
     }
 
-    fn is_held(result: Result<Pass, Error>) -> bool {
+    fn is_held(result: Result<Permit, Error>) -> bool {
         matches!(result, Err(Error::KeyHeld(_)))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refused_key_rests_for_all_projects_until_it_changes() {
+    async fn a_refused_key_is_on_hold_for_all_projects_until_it_changes() {
         let keys = Lockout::default();
         keys.admit(KEY, "a").await.unwrap().refused();
         assert!(is_held(keys.admit(KEY, "a").await));
@@ -277,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn refusals_in_a_row_make_the_hold_longer_and_success_ends_that() {
+    async fn each_refusal_in_a_row_doubles_the_hold_until_the_key_works() {
         let keys = Lockout::default();
         for minutes in [5, 10, 20, 40, 60, 60] {
             keys.admit(KEY, "a").await.unwrap().refused();
@@ -292,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_new_key_is_tried_by_one_request_at_a_time() {
+    async fn a_new_key_is_used_by_one_request_at_a_time() {
         let keys = Arc::new(Lockout::default());
         let first = keys.admit(KEY, "a").await.unwrap();
         let other = tokio::spawn({
@@ -302,24 +312,24 @@ mod tests {
         advance(30).await;
         assert!(!other.is_finished());
         first.refused();
-        assert!(matches!(other.await.unwrap(), Err(Error::KeyHeld(_))), "the one that waited must not go either");
+        assert!(matches!(other.await.unwrap(), Err(Error::KeyHeld(_))), "the request that waited is not sent either");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn too_few_at_once_to_lock_a_key_that_works() {
+    async fn too_few_requests_are_sent_at_once_to_lock_a_key_that_works() {
         let keys = Lockout::default();
         keys.admit(KEY, "a").await.unwrap().accepted();
-        let mut passes = Vec::new();
+        let mut permits = Vec::new();
         for _ in 0..IN_FLIGHT {
-            passes.push(keys.admit(KEY, "a").await.unwrap());
+            permits.push(keys.admit(KEY, "a").await.unwrap());
         }
         let another = tokio::time::timeout(Duration::from_secs(60), keys.admit(KEY, "a"));
         assert!(another.await.is_err(), "it waits");
-        let last = passes.pop().unwrap();
+        let last = permits.pop().unwrap();
         last.check().unwrap();
-        passes.pop().unwrap().refused();
-        assert!(last.check().is_err(), "what has not been sent yet stays here");
-        passes.pop().unwrap().accepted();
+        permits.pop().unwrap().refused();
+        assert!(last.check().is_err(), "a request that is not sent yet is stopped");
+        permits.pop().unwrap().accepted();
         assert!(is_held(keys.admit(KEY, "a").await), "an answer from before the refusal does not lift it");
     }
 
@@ -335,11 +345,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn forgotten_keys_do_not_pile_up() {
+    async fn unused_keys_are_removed() {
         let keys = Lockout::default();
         for number in 0..100 {
             keys.admit(Fingerprint([number; 32]), "a").await.unwrap().accepted();
         }
-        assert!(lock(&keys.keys).len() <= 2);
+        assert!(keys.keys.lock().len() <= 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_password_that_iam_failed_to_judge_is_not_tried_again_at_once() {
+        let keys = Lockout::default();
+        let failure = Arc::new(Error::Malformed("HTML".to_owned()));
+        keys.admit_password(KEY, "a").await.unwrap().failed(&failure);
+        let error = keys.admit_password(KEY, "b").await.unwrap_err();
+        assert!(matches!(&error, Error::Shared(shared) if Arc::ptr_eq(shared, &failure)), "{error}");
+        advance(PAUSE.as_secs()).await;
+        keys.admit_password(KEY, "b").await.unwrap().accepted();
+        keys.admit_password(KEY, "a").await.unwrap().failed(&failure);
+        assert!(keys.admit_password(KEY, "b").await.is_ok(), "it has worked");
     }
 }

@@ -1,4 +1,4 @@
-//! Source: STS, which gives temporary keys of an agency for a token of an OpenID Connect provider.
+//! Source: STS, which issues temporary keys of an agency for a token of an OpenID Connect provider.
 //!
 //! Source of the facts: contract, 7.3. The request is not signed.
 
@@ -9,17 +9,21 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{cache::Fetched, redact, temporary};
+use super::{
+    context::Context,
+    identity::{Issued, Scope, redact},
+    temporary,
+};
 use crate::{
     cloud::{
-        error::{Error, Service},
-        transport::exchange::{Http, exchange},
+        error::{Error, Refusal},
+        transport::exchange::exchange,
     },
-    config::{Endpoint, Environment, Oidc},
-    usage::Clock,
+    config::{Endpoint, Oidc},
+    usage::Reason,
 };
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Serialize)]
 struct AssumeAgency<'a> {
@@ -34,20 +38,14 @@ struct AssumeAgency<'a> {
     policy_ids: &'a [String],
 }
 
-/// Fetches keys at the STS of `region`, unless the configuration names another one. The token is read anew: it
-/// lives shorter than the exporter.
+/// Fetches keys at the configured STS or that of the region. The token is read each time, because it is short-lived.
 ///
 /// # Errors
-/// What STS answered, if not keys; or that there is no token.
-pub(super) async fn fetch(
-    oidc: Oidc,
-    environment: Environment,
-    http: Http,
-    region: String,
-    clock: Clock,
-) -> Result<Fetched, Error> {
-    let id_token = oidc.id_token.read(&environment).await.map_err(|error| Error::Credentials(error.to_string()))?;
-    let endpoint = oidc.endpoint.clone().unwrap_or_else(|| Endpoint::of_sts(&region));
+/// If there is no token, or STS sends no keys.
+pub(super) async fn fetch(oidc: &Oidc, context: &Context, scope: &Scope) -> Result<Issued, Error> {
+    let id_token = oidc.id_token.read(&context.environment).await;
+    let id_token = id_token.map_err(|error| Error::Credentials(error.into()))?;
+    let endpoint = oidc.endpoint.clone().unwrap_or_else(|| Endpoint::of_sts(&scope.region));
     let request = AssumeAgency {
         provider_urn: &oidc.provider_urn,
         agency_urn: &oidc.agency_urn,
@@ -57,17 +55,28 @@ pub(super) async fn fetch(
         policy: oidc.policy.as_deref(),
         policy_ids: &oidc.policy_ids,
     };
-    let unwritable = |_| Error::Credentials("the request to STS cannot be written".to_owned());
+    let unwritable = |_| Error::Credentials("the request to STS cannot be written".into());
     let body = serde_json::to_vec(&request).map_err(unwritable)?;
-    let request = http
+    let request = context
+        .http
         .to(&endpoint)
         .post(format!("{endpoint}/v5/agencies/assume-with-oidc"))
         .header(CONTENT_TYPE, "application/json")
         .body(body);
-    let answer = exchange(request, &endpoint.host, Instant::now() + PATIENCE).await?;
-    if answer.status != StatusCode::OK {
+    let response = exchange(request, &endpoint.host, Instant::now() + TIMEOUT).await?;
+    let now = (context.clock)();
+    if response.status != StatusCode::OK {
         let redact = |text: &str| redact(text, Some(id_token.expose_secret()));
-        return Err(answer.error(Service::Sts, StatusCode::OK, clock(), redact));
+        return Err(response.error(StatusCode::OK, now, advice, redact));
     }
-    temporary::parse(&answer.body?, "STS", clock)
+    temporary::parse(&response.body?, "STS", now)
+}
+
+fn advice(refusal: &Refusal) -> Option<&'static str> {
+    match refusal.reason() {
+        Reason::Auth | Reason::BadRequest | Reason::Forbidden => Some(
+            "Check the URNs of provider and agency, that the agency trusts this token, and that the token is fresh",
+        ),
+        _ => None,
+    }
 }

@@ -1,4 +1,4 @@
-//! Source: the agent of a CCE node, which gives temporary keys of the agency of a pod's service account.
+//! Source: the agent of a CCE node, which issues temporary keys of the agency of a pod's service account.
 //!
 //! Source of the facts: contract, 7.4.
 
@@ -11,41 +11,50 @@ use reqwest::{
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
-use super::{cache::Fetched, redact, temporary};
+use super::{
+    context::Context,
+    identity::{Issued, redact},
+    temporary,
+};
 use crate::{
     cloud::{
-        error::{Error, Service},
+        error::{Error, Refusal},
         transport::exchange::exchange,
     },
-    config::{Environment, PodIdentity},
-    usage::Clock,
+    config::PodIdentity,
 };
 
 /// The agent is on the same node.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Fetches keys. The token is read anew: the platform renews it.
+/// Fetches keys. The token is read each time, because the platform renews it.
 ///
 /// # Errors
-/// What the agent answered, if not keys; or that there is no token.
-pub(super) async fn fetch(
-    pod: PodIdentity,
-    environment: Environment,
-    http: reqwest::Client,
-    clock: Clock,
-) -> Result<Fetched, Error> {
-    let token = pod.token.read(&environment).await.map_err(|error| Error::Credentials(error.to_string()))?;
-    let unusable = || Error::Credentials("the token of the service account cannot be sent as a header".to_owned());
-    // No word such as Bearer before it.
+/// If there is no token, or the agent sends no keys.
+pub(super) async fn fetch(pod: &PodIdentity, context: &Context) -> Result<Issued, Error> {
+    let token = pod.token.read(&context.environment).await.map_err(|error| Error::Credentials(error.into()))?;
+    let unusable = || Error::Credentials("the token of the service account cannot be sent as a header".into());
+    // Without a scheme such as Bearer.
     let mut authorization = HeaderValue::from_str(token.expose_secret()).map_err(|_| unusable())?;
     authorization.set_sensitive(true);
-    let request =
-        http.post(&pod.url).header(AUTHORIZATION, authorization).header(CONTENT_TYPE, "application/json").body("{}");
+    // The agent is on the same node, or within the cluster: no proxy could reach it.
+    let request = context
+        .http
+        .direct
+        .post(&pod.url)
+        .header(AUTHORIZATION, authorization)
+        .header(CONTENT_TYPE, "application/json")
+        .body("{}");
     let host = Url::parse(&pod.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-    let answer = exchange(request, &host, Instant::now() + PATIENCE).await?;
-    if answer.status != StatusCode::OK {
+    let response = exchange(request, &host, Instant::now() + TIMEOUT).await?;
+    let now = (context.clock)();
+    if response.status != StatusCode::OK {
         let redact = |text: &str| redact(text, Some(token.expose_secret()));
-        return Err(answer.error(Service::PodIdentity, StatusCode::OK, clock(), redact));
+        return Err(response.error(StatusCode::OK, now, advice, redact));
     }
-    temporary::parse(&answer.body?, "the agent of this node", clock)
+    temporary::parse(&response.body?, "the agent of this node", now)
+}
+
+fn advice(_: &Refusal) -> Option<&'static str> {
+    Some("Check that the service account of this pod is associated with an agency, and that the cluster has the add-on")
 }

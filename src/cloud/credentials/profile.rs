@@ -1,16 +1,17 @@
 //! Source: the credentials file of the official SDK.
 
-use super::Identity;
-use crate::config::{
-    Profile,
-    profile::{ProfileError, ProfileKeys},
+use super::identity::{Identity, Issued};
+use crate::{
+    cloud::error::Error,
+    config::{Profile, profile::ProfileKeys},
 };
 
 /// Reads the keys from the file.
 ///
 /// # Errors
-/// What is wrong with the file.
-pub(super) async fn fetch(profile: &Profile) -> Result<Identity, ProfileError> {
-    let ProfileKeys { access_key, secret_key, security_token } = profile.read().await?;
-    Ok(Identity::Keys { access_key, secret_key, security_token })
+/// If the file is unusable.
+pub(super) async fn fetch(profile: &Profile) -> Result<Issued, Error> {
+    let keys = profile.read().await.map_err(|error| Error::Credentials(error.into()))?;
+    let ProfileKeys { access_key, secret_key, security_token } = keys;
+    Ok(Identity::Keys { access_key, secret_key, security_token }.into())
 }

@@ -1,12 +1,16 @@
-//! Source: an IAM token that somebody else obtains and renews.
+//! Source: an IAM token that another program obtains and renews.
 
-use super::Identity;
-use crate::config::{Environment, Secret, SecretError};
+use super::{
+    context::Context,
+    identity::{Identity, Issued},
+};
+use crate::{cloud::error::Error, config::Secret};
 
 /// Reads the token from where the configuration says.
 ///
 /// # Errors
 /// If it is missing.
-pub async fn fetch(token: &Secret, environment: &Environment) -> Result<Identity, SecretError> {
-    Ok(Identity::Token(token.read(environment).await?))
+pub(super) async fn fetch(token: &Secret, context: &Context) -> Result<Issued, Error> {
+    let token = token.read(&context.environment).await.map_err(|error| Error::Credentials(error.into()))?;
+    Ok(Identity::Token(token).into())
 }

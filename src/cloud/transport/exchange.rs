@@ -1,5 +1,4 @@
-//! One request and its answer, bounded in time and size; and what an answer says besides its data: why it refuses, when
-//! to ask again, what time it is.
+//! One HTTP exchange, bounded in time and size, and the error that a response with another status stands for.
 
 use std::time::Duration;
 
@@ -11,57 +10,38 @@ use reqwest::{
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{
-    cloud::error::{Error, Refusal, Service},
-    config::Endpoint,
-};
+use crate::cloud::error::{Advice, Error, NetworkError, Refusal, in_parentheses};
 
-/// A page of 1000 entries is a fraction of this; what is larger is not an answer of any API used here.
+/// A page of 1000 entries is a fraction of this. No API used here sends more.
 const MAX_BODY: usize = 32 << 20;
-/// As much room as is made for a body because its length is announced.
-const LIKELY_BODY: usize = 1 << 20;
-/// The gateway refuses 15 minutes of difference between the clocks.
+/// At most this much memory is reserved because of an announced length.
+const MAX_RESERVED: usize = 1 << 20;
+/// The gateway refuses signatures when the clocks differ by 15 minutes.
 const CLOCK_TOLERANCE_SECONDS: i64 = 14 * 60;
 const MAX_MESSAGE: usize = 240;
 
-/// The two ways out.
-#[derive(Clone, Debug)]
-pub struct Http {
-    /// Through the proxy, if there is one.
-    pub proxied: reqwest::Client,
-    /// Past it: no proxy could reach this machine, or what is beside it.
-    pub direct: reqwest::Client,
-}
-
-impl Http {
-    /// The way to an endpoint.
-    pub fn to(&self, endpoint: &Endpoint) -> &reqwest::Client {
-        if endpoint.is_loopback { &self.direct } else { &self.proxied }
-    }
-}
-
-/// An answer whose head has come. Not `Debug`: it may hold keys.
-pub struct Answer {
+/// The response to a request. Not `Debug`: it may hold keys.
+pub(crate) struct Response {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    /// Its body, or why that did not come whole.
+    /// The body, or why it is not complete.
     pub body: Result<Vec<u8>, Error>,
 }
 
-/// Sends a request, and waits for the whole answer until `deadline`.
+/// Sends a request and waits until `deadline` for the whole response.
 ///
 /// # Errors
-/// [`Error::Timeout`] or [`Error::Network`] where no head came. The URL is in no message: it may hold a secret.
-pub async fn exchange(request: RequestBuilder, host: &str, deadline: Instant) -> Result<Answer, Error> {
+/// [`Error::Timeout`] or [`Error::Network`] if no head came. The URL is in no message: it may hold a secret.
+pub(crate) async fn exchange(request: RequestBuilder, host: &str, deadline: Instant) -> Result<Response, Error> {
     let patience = (deadline - Instant::now()).as_secs_f64();
     let late = |what: &str| Error::Timeout(format!("{what} from {host} within {patience:.1}s"));
     let sent = timeout_at(deadline, request.send()).await.map_err(|_| late("no answer came"))?;
-    let network = |error| network(host, error);
+    let network = |error| Error::Network(NetworkError::new(host, error));
     let mut response = sent.map_err(network)?;
     let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
     let read = timeout_at(deadline, async {
         let length = response.content_length().and_then(|length| usize::try_from(length).ok());
-        let mut body = Vec::with_capacity(length.unwrap_or_default().min(LIKELY_BODY));
+        let mut body = Vec::with_capacity(length.unwrap_or_default().min(MAX_RESERVED));
         while let Some(chunk) = response.chunk().await.map_err(network)? {
             if body.len() + chunk.len() > MAX_BODY {
                 return Err(Error::Malformed(format!("a body of more than {} MiB", MAX_BODY >> 20)));
@@ -71,72 +51,47 @@ pub async fn exchange(request: RequestBuilder, host: &str, deadline: Instant) ->
         Ok(body)
     });
     let body = read.await.unwrap_or_else(|_| Err(late("the whole answer did not come")));
-    Ok(Answer { status, headers, body })
+    Ok(Response { status, headers, body })
 }
 
-impl Answer {
-    /// The request's id, as MetaStudio and the gateway name it, or as IAM does (contract, 2.1).
+impl Response {
+    /// The request id: MetaStudio and the gateway call it otherwise than IAM (contract, 2.1).
     pub fn request_id(&self) -> Option<String> {
         let id = header(&self.headers, "x-request-id").or_else(|| header(&self.headers, "x-iam-trace-id"));
         id.map(|id| excerpt(id, 80))
     }
 
-    /// The error that an answer with another status than the one that is due stands for. It is a refusal even if its
-    /// body broke off. `redact` takes what is secret out of what the cloud says.
+    /// The error for a status other than `expected`. A 4xx or 5xx is a refusal even if its body is not complete. `redact`
+    /// removes secrets from the texts of the cloud.
     pub fn error(
         &self,
-        service: Service,
-        due: StatusCode,
+        expected: StatusCode,
         now: DateTime<Utc>,
+        advice: Advice,
         redact: impl Fn(&str) -> String,
     ) -> Error {
         let status = self.status;
         if !status.is_client_error() && !status.is_server_error() {
             let id = in_parentheses(self.request_id().as_deref());
-            return Error::Malformed(format!("HTTP {status} where {} was due{id}", due.as_u16()));
+            return Error::Malformed(format!("HTTP {status}, expected {}{id}", expected.as_u16()));
         }
         let shown = |text: &str, length| excerpt(&redact(text), length);
         let body = self.body.as_deref().unwrap_or_default();
         let report = ErrorBody::parse(if body.is_empty() { b"no message" } else { body });
         Error::Refused(Box::new(Refusal {
-            service,
             status: status.as_u16(),
             code: report.code.map_or_else(|| status.as_u16().to_string(), |code| shown(&code, MAX_MESSAGE)),
             message: shown(&report.message, MAX_MESSAGE),
             request_id: self.request_id().or(report.request_id.map(|id| shown(&id, 80))),
             retry_after: retry_after(&self.headers, now),
             clock_ahead: clock_ahead(&self.headers, now).filter(|_| status == StatusCode::UNAUTHORIZED),
+            advice,
         }))
     }
 }
 
-/// As it stands behind a message.
-pub fn in_parentheses(request_id: Option<&str>) -> String {
-    request_id.map_or_else(String::new, |id| format!(" (request id {id})"))
-}
-
-fn network(host: &str, error: reqwest::Error) -> Error {
-    let is_timeout = error.is_timeout();
-    let text = format!("{host}: {}", chain(&error.without_url()));
-    if is_timeout { Error::Timeout(text) } else { Error::Network(text) }
-}
-
-/// An error and all its causes, each said once.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text
-}
-
 /// A header's value, unless it is empty.
-pub fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim).filter(|value| !value.is_empty())
 }
 
@@ -150,27 +105,25 @@ fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     (date - now).to_std().ok()
 }
 
-/// How far the local clock is ahead of the answer's `Date`, where that is far enough to be refused.
+/// Seconds that the local clock is ahead of the `Date` header, if the gateway refuses such a difference.
 fn clock_ahead(headers: &HeaderMap, now: DateTime<Utc>) -> Option<i64> {
     let date: DateTime<Utc> = httpdate::parse_http_date(header(headers, DATE.as_str())?).ok()?.into();
     let ahead = (now - date).num_seconds();
     (ahead.abs() > CLOCK_TOLERANCE_SECONDS).then_some(ahead)
 }
 
-/// A text from outside, in one line and cut short.
-pub fn excerpt(text: &str, length: usize) -> String {
+/// A text from outside, on one line and at most `length` characters long.
+pub(crate) fn excerpt(text: &str, length: usize) -> String {
     let line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(length).collect();
     if text.trim().chars().count() > length { format!("{line}…") } else { line }
 }
 
-/// What an error's body says (contract, 2.1).
+/// The body of an error (contract, 2.1).
 #[derive(Debug, Default, PartialEq)]
 struct ErrorBody {
-    /// The cloud's code.
     code: Option<String>,
     /// The cloud's message, or the raw body.
     message: String,
-    /// The request's id, where the body has it.
     request_id: Option<String>,
 }
 

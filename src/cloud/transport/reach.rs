@@ -1,6 +1,6 @@
-//! Whether an endpoint can be reached, one step after the other, so that the first one that fails says what is wrong.
+//! Tests whether an endpoint can be reached: name, TCP, TLS, clock. The first step that fails tells what is wrong.
 //!
-//! No key is used: the last step asks for nothing, and whatever answers it will do.
+//! No key is used. Any HTTP status counts as reached.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -14,74 +14,76 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::exchange::{exchange, header};
+use super::{
+    exchange::{exchange, header},
+    http::HttpClients,
+};
 use crate::{
-    cloud::{client::Connector, error::Error},
+    cloud::error::{Error, with_causes},
     config::{ApiSettings, Endpoint},
+    usage::Clock,
 };
 
-/// Further off than this is worth a word; the service refuses 15 minutes (contract, 3.9).
+/// A larger difference is mentioned. The service refuses 15 minutes (contract, 3.9).
 const CLOCK_WARNING_SECONDS: i64 = 60;
 const CLOCK_LIMIT_SECONDS: i64 = 15 * 60;
 
-/// A step on the way to an endpoint.
+/// One step of the test.
 #[derive(Debug)]
 pub struct Step {
-    /// In a word or two.
+    /// `name`, `TCP`, `TLS` or `HTTP`, `clock`.
     pub name: &'static str,
     /// What was found; or what is wrong and what to do.
     pub result: Result<String, String>,
 }
 
-/// Where the first connection goes.
+/// The target of the TCP connection: the endpoint itself, or the proxy.
 struct Hop {
     host: String,
     port: u16,
     is_proxy: bool,
 }
 
-impl Connector {
-    /// Takes the steps to an endpoint, up to the first that fails.
-    pub async fn reach(&self, endpoint: &Endpoint) -> Vec<Step> {
-        let mut steps = Vec::new();
-        let patience = self.api().request_timeout;
-        let Some(hop) = hop(endpoint, self.api()) else {
-            let result = Err(format!("{endpoint} is no address that a connection can be made to"));
-            return vec![Step { name: "name", result }];
-        };
-        let addresses = look_up(&hop, patience).await;
-        let found = addresses.as_ref().ok().cloned().unwrap_or_default();
-        steps.push(Step { name: "name", result: addresses.map(|addresses| show(&hop, &addresses)) });
-        if found.is_empty() {
-            return steps;
-        }
-        let connected = connect(&found, patience).await;
-        let is_connected = connected.is_ok();
-        steps.push(Step { name: "TCP", result: connected });
-        if !is_connected {
-            return steps;
-        }
-
-        let request = self.http().to(endpoint).get(format!("{endpoint}/"));
-        let start = Instant::now();
-        let answer = exchange(request, &endpoint.host, start + patience).await;
-        let name = if endpoint.is_encrypted() { "TLS" } else { "HTTP" };
-        let result = match &answer {
-            Ok(answer) => {
-                let trust = if endpoint.is_encrypted() { "certificate trusted, " } else { "" };
-                Ok(format!("{trust}status {} in {:.2?}", answer.status.as_u16(), start.elapsed()))
-            }
-            Err(error) => Err(explain(error, endpoint)),
-        };
-        steps.push(Step { name, result });
-        if let Ok(answer) = answer {
-            steps.push(Step { name: "clock", result: clock(header(&answer.headers, DATE.as_str()), (self.clock())()) });
-        }
-        steps
+/// Tests an endpoint step by step, up to the first step that fails.
+pub(crate) async fn reach(http: &HttpClients, settings: &ApiSettings, clock: Clock, endpoint: &Endpoint) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let patience = settings.request_timeout;
+    let Some(hop) = hop(endpoint, settings) else {
+        let result = Err(format!("{endpoint} is no address that a connection can be made to"));
+        return vec![Step { name: "name", result }];
+    };
+    let addresses = look_up(&hop, patience).await;
+    let found = addresses.as_ref().ok().cloned().unwrap_or_default();
+    steps.push(Step { name: "name", result: addresses.map(|addresses| show(&hop, &addresses)) });
+    if found.is_empty() {
+        return steps;
     }
+    let connected = connect(&found, patience).await;
+    let is_connected = connected.is_ok();
+    steps.push(Step { name: "TCP", result: connected });
+    if !is_connected {
+        return steps;
+    }
+
+    let request = http.to(endpoint).get(format!("{endpoint}/"));
+    let start = Instant::now();
+    let response = exchange(request, &endpoint.host, start + patience).await;
+    let name = if endpoint.is_encrypted() { "TLS" } else { "HTTP" };
+    let result = match &response {
+        Ok(response) => {
+            let trust = if endpoint.is_encrypted() { "certificate trusted, " } else { "" };
+            Ok(format!("{trust}status {} in {:.2?}", response.status.as_u16(), start.elapsed()))
+        }
+        Err(error) => Err(explain(error, endpoint)),
+    };
+    steps.push(Step { name, result });
+    if let Ok(response) = response {
+        steps.push(Step { name: "clock", result: compare(header(&response.headers, DATE.as_str()), clock()) });
+    }
+    steps
 }
 
-/// The endpoint itself, or the proxy before it.
+/// The endpoint itself, or its proxy.
 fn hop(endpoint: &Endpoint, api: &ApiSettings) -> Option<Hop> {
     let target: Uri = endpoint.to_string().parse().ok()?;
     let proxy: Option<Uri> = match &api.proxy {
@@ -131,10 +133,15 @@ async fn connect(addresses: &[SocketAddr], patience: Duration) -> Result<String,
     Err(format!("{}. Check routes, firewalls and security groups, or set api.proxy", failures.join("; ")))
 }
 
-/// What is wrong, once there is a connection.
+/// What is wrong although there is a connection.
 fn explain(error: &Error, endpoint: &Endpoint) -> String {
-    let (Error::Network(text) | Error::Timeout(text)) = error else { return error.to_string() };
-    let advice = if text.contains("certificate") {
+    let is_certificate_refused = match error {
+        Error::Network(error) => error.is_certificate_refused(),
+        Error::Timeout(_) => false,
+        error => return error.report(),
+    };
+    let text = with_causes(error);
+    let advice = if is_certificate_refused {
         "If a private CA, or a proxy that opens TLS, is meant to be there, name its certificate in api.ca_file"
     } else if endpoint.is_encrypted() {
         "Check that TLS 1.2 or later is spoken there, and that the proxy lets it through"
@@ -144,21 +151,23 @@ fn explain(error: &Error, endpoint: &Endpoint) -> String {
     format!("{text}. {advice}")
 }
 
-/// Compares our clock with the answer's `Date`, which counts whole seconds.
-fn clock(date: Option<&str>, now: DateTime<Utc>) -> Result<String, String> {
+/// Compares the local clock with the `Date` of a response, which counts whole seconds.
+fn compare(date: Option<&str>, now: DateTime<Utc>) -> Result<String, String> {
     let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
     let Some(date) = date.map(DateTime::<Utc>::from) else {
-        return Ok("unknown, for the answer has no Date".to_owned());
+        return Ok("unknown: the answer has no Date".to_owned());
     };
     let ahead = (now - date).num_seconds();
-    let way = if ahead > 0 { "ahead of" } else { "behind" };
-    let off = ahead.abs();
-    match off {
+    let direction = if ahead > 0 { "ahead of" } else { "behind" };
+    let difference = ahead.abs();
+    match difference {
         CLOCK_LIMIT_SECONDS.. => Err(format!(
-            "{off}s {way} the service, which refuses every signature that is more than {CLOCK_LIMIT_SECONDS}s off. Set \
-             the clock of this machine"
+            "{difference}s {direction} the service, which refuses every signature that is more than \
+             {CLOCK_LIMIT_SECONDS}s off. Set the clock of this machine"
         )),
-        CLOCK_WARNING_SECONDS.. => Ok(format!("{off}s {way} the service: keep it in step, by NTP for example")),
+        CLOCK_WARNING_SECONDS.. => {
+            Ok(format!("{difference}s {direction} the service: synchronize it, by NTP for example"))
+        }
         _ => Ok("in step with the service".to_owned()),
     }
 }
@@ -170,13 +179,13 @@ mod tests {
     #[test]
     fn the_clock_is_compared() {
         let now = DateTime::parse_from_rfc3339("2025-11-08T09:30:00Z").unwrap().to_utc();
-        let at = |date: &str| clock(Some(date), now);
+        let at = |date: &str| compare(Some(date), now);
         assert_eq!(at("Sat, 08 Nov 2025 09:30:30 GMT").unwrap(), "in step with the service");
         assert!(at("Sat, 08 Nov 2025 09:32:00 GMT").unwrap().starts_with("120s behind the service"));
         assert!(
             at("Sat, 08 Nov 2025 09:14:00 GMT").unwrap_err().starts_with("960s ahead of the service, which refuses")
         );
-        assert!(clock(None, now).unwrap().starts_with("unknown"));
+        assert!(compare(None, now).unwrap().starts_with("unknown"));
         assert!(at("yesterday").unwrap().starts_with("unknown"));
     }
 

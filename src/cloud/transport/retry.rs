@@ -7,12 +7,12 @@ use tokio::time::Instant;
 
 use crate::cloud::error::Error;
 
-/// The longest `Retry-After` that is honoured; what lies beyond is left to the next poll.
+/// A longer `Retry-After` is cut to this: the next poll comes soon enough.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// What one request may still spend on retries.
+/// The retries that one request has left.
 #[derive(Debug)]
-pub struct Retries {
+pub(crate) struct Retries {
     delays: ExponentialBackoff,
     throttled: ExponentialBackoff,
     deadline: Instant,
@@ -33,12 +33,12 @@ impl Retries {
         Retries { delays: backoff(250, 4_000), throttled: backoff(2_000, 2_500), deadline }
     }
 
-    /// The wait before the next attempt after `error`; `None` where there shall be none.
+    /// The wait before the next attempt after `error`; `None` if there must be none.
     pub fn after(&mut self, error: &Error) -> Option<Duration> {
         if !error.is_transient() {
             return None;
         }
-        // Both run, so that together they allow `max` retries.
+        // Both advance, so that together they allow `max` retries.
         let (delay, throttled) = (self.delays.next()?, self.throttled.next()?);
         let delay = match error {
             Error::Refused(refusal) if refusal.retry_after.is_some() => {
@@ -50,7 +50,7 @@ impl Retries {
             Error::Refused(refusal) if refusal.status == 429 => throttled,
             _ => delay,
         };
-        // A wait that outlasts the poll would only hide this error behind a time-out.
+        // A wait beyond the deadline would only replace this error by a timeout.
         (Instant::now() + delay < self.deadline).then_some(delay)
     }
 }
@@ -62,13 +62,13 @@ mod tests {
 
     fn refused(status: u16, retry_after: Option<u64>, message: &str) -> Error {
         Error::Refused(Box::new(Refusal {
-            service: crate::cloud::error::Service::MetaStudio,
             status,
             code: status.to_string(),
             message: message.to_owned(),
             request_id: None,
             retry_after: retry_after.map(Duration::from_secs),
             clock_ahead: None,
+            advice: |_| None,
         }))
     }
 
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn so_many_and_no_more() {
+    async fn the_number_of_retries_is_limited() {
         let mut retries = Retries::new(3, in_a_minute());
         let waits: Vec<Duration> = (0..5).map_while(|_| retries.after(&refused(500, None, ""))).collect();
         assert_eq!(waits.len(), 3);
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn waits_as_long_as_the_service_asks() {
+    async fn the_wait_is_as_long_as_the_service_asks() {
         let after = |error| Retries::new(3, in_a_minute()).after(&error);
         assert_eq!(after(refused(429, Some(7), "")), Some(Duration::from_secs(7)));
         assert_eq!(after(refused(503, Some(3600), "")), Some(LONGEST_RETRY_AFTER), "capped");
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn never_past_the_deadline() {
+    async fn no_retry_is_made_after_the_deadline() {
         let mut retries = Retries::new(3, Instant::now() + Duration::from_secs(5));
         assert_eq!(retries.after(&refused(429, Some(6), "")), None);
     }

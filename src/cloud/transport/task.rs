@@ -2,16 +2,21 @@
 
 use std::panic::resume_unwind;
 
-/// Runs `work` as a task and waits for its result. If the caller is dropped early, the task goes on. A panic of the task
-/// becomes a panic of the caller.
-pub(crate) async fn run_to_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    match tokio::spawn(work).await {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => resume_unwind(panic),
-            // The task was cancelled because the runtime shuts down, which ends the caller, too.
-            Err(_) => std::future::pending().await,
-        },
+/// Starts `work` as a task. The future waits for its result; if it is dropped, the task goes on. A panic of the task
+/// becomes a panic of the caller that waits.
+pub(crate) fn run_to_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> impl Future<Output = T> + Send + 'static {
+    let task = tokio::spawn(work);
+    async move {
+        match task.await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                // The task was cancelled because the runtime shuts down, which ends the caller, too.
+                Err(_) => std::future::pending().await,
+            },
+        }
     }
 }
 
@@ -36,7 +41,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_reaches_the_caller() {
-        let caller = tokio::spawn(run_to_end(async { panic!("defect") }));
+        let caller = tokio::spawn(async { run_to_end(async { panic!("defect") }).await });
         let panic = caller.await.unwrap_err().into_panic();
         assert_eq!(panic.downcast_ref::<&str>(), Some(&"defect"));
     }

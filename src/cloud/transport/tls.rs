@@ -1,4 +1,4 @@
-//! TLS towards the cloud.
+//! The TLS configuration of the HTTP clients.
 
 use std::sync::Arc;
 
@@ -6,13 +6,14 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_native_certs::load_native_certs;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
-use crate::cloud::client::SetupError;
+use crate::cloud::error::{Cause, SetupError};
 
-/// What all connections share: the system's CAs, which take a fifth of a megabyte, and those in `ca`, which is PEM.
+/// Trusts the CAs of the system and those in `ca`, which is PEM. All connections share it: the CAs of a system take a
+/// fifth of a megabyte.
 ///
 /// # Errors
-/// A certificate in `ca` cannot be used.
-pub fn client_config(ca: &[u8]) -> Result<ClientConfig, SetupError> {
+/// If a certificate in `ca` cannot be used.
+pub(super) fn client_config(ca: &[u8]) -> Result<ClientConfig, SetupError> {
     let mut roots = RootCertStore::empty();
     let system = load_native_certs();
     roots.add_parsable_certificates(system.certs);
@@ -36,6 +37,6 @@ pub fn client_config(ca: &[u8]) -> Result<ClientConfig, SetupError> {
     Ok(config)
 }
 
-fn unusable(error: impl ToString) -> SetupError {
-    SetupError::Ca(error.to_string())
+fn unusable(error: impl Into<Cause>) -> SetupError {
+    SetupError::Ca(error.into())
 }

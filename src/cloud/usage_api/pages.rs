@@ -1,9 +1,11 @@
-//! Pages become one answer: complete, or an error.
+//! Joins pages into one complete answer, or an error.
 //!
-//! The API does not say what `limit`, `offset` and `count` count, nor what lies past the end (contract, 1.5). So the
-//! offset advances by the limit that was sent, which is right whether buckets or rows are counted; a row met again
-//! on a later page is the same row; and an answer whose end cannot be told apart from a server that ignores offsets
-//! is an error, because too small a number is worse than an old one.
+//! The API does not document what `limit`, `offset` and `count` count, nor what it sends past the end (contract, 1.5). So:
+//!
+//! - The offset advances by the limit that was sent. That is right whether the API counts buckets or rows.
+//! - A row that comes again on a later page is the same row.
+//! - If the end looks the same as a server that ignores offsets, that is an error: a sum that is too small is worse than an
+//!   old one.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -15,38 +17,38 @@ use crate::{
     usage::{Row, RowKey},
 };
 
-/// More pages than this are taken for pages without end: at 1000 entries a page, 11 years of hours.
-pub const MAX_PAGES: usize = 100;
+/// More pages than this count as endless. At 1000 entries a page, it is enough for 11 years of hours.
+const MAX_PAGES: usize = 100;
 
-/// Something that is not an error, but that the operator may want to know.
+/// An oddity of an answer that is not an error, but that the operator should know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Doubt {
-    /// `count` speaks of more than came.
+    /// `count` is larger than the number of entries.
     CountExceedsAnswer,
-    /// A bucket begins at or after the end of the range that was asked for.
+    /// A bucket begins at or after the end of the range of the query.
     BucketBeyondEnd,
     /// A usage or number is negative.
     Negative,
 }
 
 impl Doubt {
-    /// What it means.
+    /// The meaning, and what to do.
     pub fn explanation(self) -> &'static str {
         match self {
             Doubt::CountExceedsAnswer => {
-                "the service counts more entries than it sent; if it lowers the page size in silence, usage is too low: \
+                "the service counts more entries than it sent; if it silently lowers the page size, usage is too low: \
                  compare with the console, and lower api.page_size"
             }
             Doubt::BucketBeyondEnd => {
-                "the service sent usage of a bucket that begins after the end of the window: neighbouring windows may \
+                "the service sent usage of a bucket that begins after the end of the window: two adjacent windows may \
                  both count it"
             }
-            Doubt::Negative => "the service sent a negative usage or number; it is summed as it came",
+            Doubt::Negative => "the service sent a negative usage or number; it is summed as it is",
         }
     }
 }
 
-/// What to do after a page.
+/// The step after a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Ask for the page at this offset.
@@ -58,15 +60,15 @@ pub enum Next {
 /// A complete answer.
 #[derive(Debug, Default)]
 pub struct Answer {
-    /// The rows to be summed.
+    /// The rows to sum up.
     pub rows: Vec<Row>,
-    /// Rows of a bundle's parts, which their parents already hold.
+    /// Rows of the parts of bundles, which the rows of the bundles include.
     pub sub_resource_rows: u64,
-    /// Rows that an earlier page had already brought.
+    /// Rows that an earlier page has already sent.
     pub duplicate_rows: u64,
     /// Values that could not be read.
     pub dropped_values: u64,
-    /// What the operator may want to know.
+    /// Each once.
     pub doubts: Vec<Doubt>,
 }
 
@@ -74,30 +76,30 @@ pub struct Answer {
 #[derive(Debug)]
 pub struct Pages {
     limit: usize,
-    /// The end of the range asked for.
+    /// The end of the range of the query.
     end: DateTime<Utc>,
     pages: usize,
-    /// Whether the limit may count buckets: all pages but the last were full of them.
+    /// Whether the limit may count buckets: all pages but the last had as many of them.
     may_count_buckets: bool,
-    /// Whether it may count rows.
+    /// The same for rows.
     may_count_rows: bool,
     last_full_of_buckets: bool,
     last_full_of_rows: bool,
     buckets: HashSet<Option<Arc<str>>>,
-    /// The rows of earlier pages; most answers are one page, and need not be remembered.
+    /// The rows of earlier pages. Most answers are one page, which is not remembered.
     known: HashSet<RowKey>,
-    /// How many of the answer's rows are known.
+    /// How many rows of the answer are in `known`.
     known_rows: usize,
-    /// Parts of bundles that are not known yet.
+    /// Parts of bundles that are not in `known` yet.
     new_parts: Vec<RowKey>,
-    /// The largest `count` any page named; some APIs send it with the first page only.
+    /// The largest `count` of all pages: some APIs send it with the first page only.
     count: Option<i64>,
-    /// What the pages so far amount to.
+    /// The answer so far.
     pub answer: Answer,
 }
 
 impl Pages {
-    /// Of a query for `limit` entries a page over a range that ends at `end`.
+    /// For a query with `limit` entries a page over a range that ends at `end`.
     pub fn new(limit: usize, end: DateTime<Utc>) -> Self {
         Pages {
             limit,
@@ -116,10 +118,10 @@ impl Pages {
         }
     }
 
-    /// Takes the next page in.
+    /// Adds the next page.
     ///
     /// # Errors
-    /// [`Error::Inconsistent`] where the server seems to ignore offsets, or pages do not end.
+    /// [`Error::Inconsistent`] if the server seems to ignore offsets, or pages do not end.
     pub fn add(&mut self, page: Page) -> Result<Next, Error> {
         self.pages += 1;
         self.count = self.count.max(page.count);
@@ -129,12 +131,12 @@ impl Pages {
         if self.pages == 1 && !page.has_list && self.count.is_some_and(|count| count > 0) {
             return Err(Error::Malformed("the answer counts entries and has no list of them".to_owned()));
         }
-        let has_news = self.take(page);
+        let has_new_entries = self.take(page);
 
-        if self.pages > 1 && !has_news {
+        if self.pages > 1 && !has_new_entries {
             return match self.count {
                 Some(count) if self.covers(count) => self.complete(),
-                // The end may look like this, and so does a server that ignores the offset.
+                // Both the end and a server that ignores the offset may look like this.
                 None if is_empty || self.pages > 2 => self.complete(),
                 count => Err(Error::Inconsistent(format!(
                     "the page at offset {} brings nothing new, and count ({}) does not say that all has been seen: \
@@ -144,7 +146,7 @@ impl Pages {
                 ))),
             };
         }
-        // A page may be full of buckets or full of rows; if rows outnumber the limit, they are not what it counts.
+        // A page may be full of buckets or full of rows. If there are more rows than the limit, it does not count rows.
         let (full_of_buckets, full_of_rows) = (bucket_count >= self.limit, row_count == self.limit);
         self.may_count_buckets &= self.last_full_of_buckets;
         self.may_count_rows &= self.last_full_of_rows && row_count <= self.limit;
@@ -159,31 +161,31 @@ impl Pages {
         Ok(Next::Offset(self.pages * self.limit))
     }
 
-    /// Makes what came so far known, to be told from what later pages bring.
+    /// Remembers all rows so far, to recognise them on later pages.
     fn remember(&mut self) {
         self.known.extend(self.new_parts.drain(..));
         self.known.extend(self.answer.rows.iter().skip(self.known_rows).map(|row| row.key.clone()));
         self.known_rows = self.answer.rows.len();
     }
 
-    /// Keeps what is new and says whether anything was.
+    /// Keeps the new buckets and rows. Returns whether there were any.
     fn take(&mut self, page: Page) -> bool {
-        let mut news = false;
+        let mut is_new = false;
         self.buckets.reserve(page.buckets.len());
         for bucket in page.buckets {
             if begins_at_or_after(bucket.as_deref(), self.end) {
                 self.doubt(Doubt::BucketBeyondEnd);
             }
-            news |= self.buckets.insert(bucket);
+            is_new |= self.buckets.insert(bucket);
         }
         self.answer.rows.reserve(page.rows.len());
         for row in page.rows {
-            // The same key twice on one page is a row in two parts: both count.
+            // The same key twice on one page is one row in two parts: both count.
             if self.known.contains(&row.key) {
                 self.answer.duplicate_rows += 1;
                 continue;
             }
-            news = true;
+            is_new = true;
             if row.usage.is_some_and(|usage| usage.is_sign_negative() && !usage.is_zero())
                 || row.number.is_some_and(i64::is_negative)
             {
@@ -196,17 +198,17 @@ impl Pages {
                 self.answer.rows.push(row);
             }
         }
-        news
+        is_new
     }
 
-    /// The pages end here. If `count` speaks of more, what was taken for duplicates may not have been any; else it is
-    /// a doubt, because nobody knows what `count` counts.
+    /// The pages end here. If `count` is larger, the rows taken for duplicates may have been others. Without duplicates it is
+    /// only a doubt, because it is undocumented what `count` counts.
     fn complete(&mut self) -> Result<Next, Error> {
         let (buckets, rows, duplicates) = (self.buckets.len(), self.row_count(), self.answer.duplicate_rows);
         let Some(count) = self.count else { return Ok(Next::Complete) };
         if duplicates > 0 && !self.covers(count) {
             return Err(Error::Inconsistent(format!(
-                "count says {count}, but {buckets} buckets and {rows} rows came that differ; {duplicates} came more \
+                "count says {count}, but {buckets} different buckets and {rows} different rows came; {duplicates} came more \
                  than once"
             )));
         }
@@ -216,7 +218,7 @@ impl Pages {
         Ok(Next::Complete)
     }
 
-    /// Whether what was seen is all that `count` speaks of, if it counts what the limit counts.
+    /// Whether the answer has `count` entries, if that counts the same as the limit.
     fn covers(&self, count: i64) -> bool {
         let Ok(count) = usize::try_from(count) else { return false };
         (self.may_count_buckets && count <= self.buckets.len()) || (self.may_count_rows && count <= self.row_count())
@@ -233,7 +235,7 @@ impl Pages {
     }
 }
 
-/// Only where the bucket's time names its offset: of other forms the zone is not known.
+/// False if the time has no offset: its zone is not known then.
 fn begins_at_or_after(time: Option<&str>, end: DateTime<Utc>) -> bool {
     time.and_then(|time| DateTime::parse_from_rfc3339(time).ok()).is_some_and(|time| time >= end)
 }
@@ -279,7 +281,7 @@ mod tests {
         let mut collected = Pages::new(limit, end());
         let mut next = Ok(Next::Offset(0));
         for page in pages {
-            assert!(matches!(next, Ok(Next::Offset(_))), "no page is asked for after {next:?}");
+            assert!(matches!(next, Ok(Next::Offset(_))), "no page may follow {next:?}");
             next = collected.add(page);
         }
         (collected, next)
@@ -308,14 +310,14 @@ mod tests {
     }
 
     #[test]
-    fn past_the_end_may_come_nothing_or_the_last_page_again() {
+    fn past_the_end_an_empty_page_or_the_last_page_again_is_accepted() {
         assert!(is_complete(add_all(2, vec![buckets(None, 0, 2), page(None, &[])]), 2));
         assert!(is_complete(add_all(2, vec![buckets(None, 0, 2), buckets(None, 2, 4), buckets(None, 2, 4)]), 4));
         assert!(is_complete(add_all(2, vec![buckets(Some(2), 0, 2), buckets(None, 0, 2)]), 2));
     }
 
     #[test]
-    fn a_server_that_ignores_offsets_is_an_error_and_never_too_small_a_number() {
+    fn a_server_that_ignores_offsets_is_an_error_and_never_a_sum_that_is_too_small() {
         for count in [Some(3), None] {
             let (_, result) = add_all(2, vec![buckets(count, 0, 2), buckets(count, 0, 2)]);
             assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
@@ -324,7 +326,7 @@ mod tests {
         let three_rows_a_day = || page(Some(6), &[0, 1].map(|day| [0, 1, 2].map(|kind| row(day, kind, 1))).concat());
         let (_, result) = add_all(2, vec![three_rows_a_day(), three_rows_a_day()]);
         assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
-        // Somebody makes a video between the first two requests.
+        // A video is made between the first two requests.
         let grown = || page(Some(3), &[row(0, 0, 100), row(1, 0, 100), row(1, 1, 100)]);
         let (_, result) = add_all(2, vec![buckets(Some(3), 0, 2), grown(), grown()]);
         assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
@@ -337,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_were_taken_for_duplicates_are_missed_where_more_are_counted() {
+    fn rows_taken_for_duplicates_are_an_error_if_more_are_counted() {
         let same_time = |from: usize, to: usize| {
             let rows: Vec<Row> = (from..to).map(|kind| row(0, kind, 1)).collect();
             page(Some(4), &rows)
@@ -350,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn duplicates_among_more_rows_than_the_limit_are_held_against_the_days_counted() {
+    fn duplicates_among_more_rows_than_the_limit_are_compared_with_the_days_counted() {
         // Three days are counted, and every bucket has the time of the query's start.
         let first = page(Some(3), &[row(0, 0, 1), row(0, 1, 1), row(0, 2, 1)]);
         let first = Page { buckets: vec![Some("t0".into()), Some("t0".into())], ..first };
@@ -384,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_buckets_are_news_too() {
+    fn empty_buckets_are_new_entries_too() {
         let idle = |from: usize| Page {
             buckets: (from..from + 2).map(|bucket| Some(format!("t{bucket}").into())).collect(),
             ..Page::default()
@@ -394,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_beyond_the_answer_is_doubted_but_believed() {
+    fn a_count_beyond_the_answer_is_a_doubt_and_no_error() {
         let (pages, next) = add_all(10, vec![buckets(Some(11), 0, 4)]);
         assert_eq!(next.unwrap(), Next::Complete);
         assert_eq!(pages.answer.doubts, [Doubt::CountExceedsAnswer]);
@@ -432,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_things_are_doubted_once() {
+    fn each_doubt_is_noted_once() {
         let mut beyond = page(None, &[row(0, 0, -1), row(0, 1, -1)]);
         beyond.buckets = vec![Some("2001-09-09T01:46:40Z".into()), Some("2001-09-09T09:46:39+08:00".into())];
         let (pages, _) = add_all(10, vec![beyond]);
@@ -468,7 +470,7 @@ mod tests {
                     })
                     .collect()
             };
-            // Repeating the last page is only told apart from ignoring offsets where there is a count.
+            // Only a count tells a server that repeats the last page from one that ignores offsets.
             let repeats = repeats && counted && !entries.is_empty();
             let count = counted.then_some(entries.len() as i64);
             let serve = |offset: usize| {

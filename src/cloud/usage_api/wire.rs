@@ -1,8 +1,8 @@
-//! The JSON of ShowUsageData as it comes, and how it becomes rows.
+//! Reads the JSON of ShowUsageData into rows.
 //!
-//! The shape is documented by the API page; what to tolerate is the contract's table in 1.4: numeric strings, nulls,
-//! a single object where a list is due. A value that cannot be read is dropped alone and counted, never taken for 0
-//! and never a reason to lose the rest. Numbers keep the cloud's own digits.
+//! The API page documents the shape. The table in 1.4 of the contract lists what else is accepted: numeric strings, nulls, a
+//! single object instead of a list. A value that cannot be read is dropped alone and counted. It is never taken for 0, and
+//! the other values stay. Numbers keep the digits of the cloud.
 
 use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
 
@@ -19,15 +19,15 @@ use crate::usage::{Row, RowKey, Unit};
 /// One page of an answer.
 #[derive(Debug, Default, PartialEq)]
 pub struct Page {
-    /// The API's `count`, which it does not define further; absent or unreadable is `None`.
+    /// `count`, which the API does not define further; `None` if absent or unreadable.
     pub count: Option<i64>,
-    /// Whether there was a list at all.
+    /// Whether there was a list.
     pub has_list: bool,
-    /// Entries of `time_list`: what `limit` counts under one reading.
+    /// Times of the entries of `time_list`. `limit` may count these.
     pub buckets: Vec<Option<Arc<str>>>,
-    /// All rows of all buckets: what `limit` counts under the other reading.
+    /// All rows of all buckets. `limit` may count these instead.
     pub rows: Vec<Row>,
-    /// Values that were there but could not be read.
+    /// Values that could not be read.
     pub dropped_values: u64,
 }
 
@@ -36,11 +36,11 @@ impl Page {
     ///
     /// # Errors
     /// If it is not JSON, or not an object of the documented shape: HTML, an empty body, `NaN`, a bare list, an object
-    /// that knows neither `count` nor `time_list`.
+    /// with neither `count` nor `time_list`.
     pub fn parse(body: &[u8]) -> Result<Page, Unreadable> {
         let Object(json): Object<PageJson> = match std::str::from_utf8(body) {
             Ok(text) => serde_json::from_str(text)?,
-            // Bytes of another encoding are only passed over where nobody reads them.
+            // Bytes of another encoding are an error only in fields that are read.
             Err(_) => serde_json::from_slice(body)?,
         };
         let mut page = Page::default();
@@ -65,7 +65,7 @@ impl Page {
     }
 }
 
-/// Why a body is not usage data, in words that quote nothing of it.
+/// Why a body is not usage data. Quotes nothing of the body.
 #[derive(Debug, PartialEq, Error)]
 #[error("{0}")]
 pub struct Unreadable(String);
@@ -82,7 +82,7 @@ impl From<serde_json::Error> for Unreadable {
     }
 }
 
-/// Any JSON value, as its own text. `null` is `None`.
+/// The text of any JSON value. `null` is `None`.
 type Raw<'a> = Option<&'a RawValue>;
 
 #[derive(Deserialize)]
@@ -150,7 +150,7 @@ fn text<'a>(raw: Raw<'a>, dropped: &mut u64) -> Option<Cow<'a, str>> {
     read(raw, dropped, string)
 }
 
-/// The text of a JSON string, which is already known to be one if it begins like one.
+/// The text of a JSON string. The JSON is known to be valid.
 fn string(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') { serde_json::from_str(raw).ok().map(Cow::Owned) } else { Some(inner.into()) }
@@ -189,24 +189,24 @@ fn read<'a, T>(raw: Raw<'a>, dropped: &mut u64, parse: impl FnOnce(&'a str) -> O
     value
 }
 
-/// A decimal number as JSON writes it, exact to the 28th digit; `None` for all else, and beyond 7.9 × 10^28.
+/// A decimal number as JSON writes it, exact to 28 digits; `None` for any other text, and beyond 7.9 × 10^28.
 fn parse_decimal(text: &str) -> Option<Decimal> {
     let is_number = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
     if !text.bytes().all(is_number) {
-        return None; // the library reads 1_000 too
+        return None; // the library would read 1_000, too
     }
     if !text.contains(['e', 'E']) {
         return text.parse().ok();
     }
     let is_tiny = || text.contains("e-") || text.contains("E-");
     match Decimal::from_scientific_lossy(text) {
-        // Smaller than anything that could be seen in a sum.
+        // Too small to be seen in a sum.
         Err(rust_decimal::Error::ScaleExceedsMaximumPrecision(_)) if is_tiny() => Some(Decimal::ZERO),
         value => value.ok(),
     }
 }
 
-/// An object, and nothing else: serde's own structs can be read from a list too.
+/// Only an object: serde would read a struct from a list, too.
 struct Object<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -229,8 +229,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// A list of objects; `null` is an empty one, a bare object a list of one. `null` in a list is an entry without values:
-/// it says nothing, but it counts where entries are counted.
+/// A list of objects. `null` is an empty list, and a bare object is a list of one. `null` in a list is an entry without
+/// values, because it counts as an entry.
 struct Many<T>(Vec<Object<T>>);
 
 impl<T> Default for Many<T> {
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_read_as_the_contract_demands() {
+    fn numbers_are_read_as_the_contract_says() {
         let some = |text: &str| (Some(text.to_owned()), 0);
         assert_eq!(usage("7.25"), some("7.25"));
         assert_eq!(usage(r#"" 7.25 ""#), some("7.25"), "numeric strings, trimmed");
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_value_does_not_cost_the_others() {
+    fn one_unreadable_value_does_not_affect_the_others() {
         let (row, dropped) =
             row(r#""resource_type":5,"business_type":"VIDEO_2D","number":"many","usage":7,"unit":null"#);
         assert_eq!(dropped, 2);
@@ -379,11 +379,11 @@ mod tests {
         assert_eq!((page.buckets.len(), page.rows.len()), (1, 1));
         assert!(page.rows[0].key.is_sub_resource);
         let page = parse(r#"{"time_list":[null,{"resources_usage":[null,{"usage":1}]}]}"#);
-        assert_eq!((page.buckets.len(), page.rows.len()), (2, 2), "null is an entry, if an empty one");
+        assert_eq!((page.buckets.len(), page.rows.len()), (2, 2), "null is an empty entry");
     }
 
     #[test]
-    fn what_is_not_the_documented_shape_is_an_error() {
+    fn any_other_shape_is_an_error() {
         let bodies = [
             "",
             " ",
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_passed_over_where_nobody_reads_them() {
+    fn bytes_that_are_not_utf_8_are_ignored_in_unread_fields() {
         let unread = Page::parse(b"{\"trace\":\"\xff\",\"time_list\":[{\"time\":\"t\"}]}").unwrap();
         assert_eq!(unread.buckets, [Some("t".into())]);
         assert!(Page::parse(b"{\"time_list\":[{\"time\":\"\xff\"}]}").is_err());

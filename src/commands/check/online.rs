@@ -1,4 +1,4 @@
-//! `check --online`: tries every endpoint and every project for real.
+//! `check --online`: tests every endpoint and every project against the cloud.
 //!
 //! An endpoint is tried without a key, then each of its projects with one page of the last day. If a key is refused, the
 //! other projects that share it do not try it again. Nothing is retried.
@@ -9,7 +9,7 @@ use chrono::{Duration, SubsecRound, Utc};
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
-    cloud::{Client, Connector, Error, UsageQuery, usage_api},
+    cloud::{Client, Connector, Error, UsageQuery, project_api, usage_api},
     commands::print,
     config::{ApiSettings, Config, CredentialsSource, Endpoint, Environment, Project},
     polling::fleet::{api, clients},
@@ -19,11 +19,11 @@ use crate::{
 /// Prints the result of every step, and returns whether all succeeded.
 pub(super) async fn run(config: &Config, environment: &Environment) -> anyhow::Result<bool> {
     let connector = Connector::new(ApiSettings { max_retries: 0, ..api(config) }, Utc::now)?;
-    let mut all_well = true;
+    let mut passed = true;
     let width = config.projects.iter().map(|project| project.name.chars().count()).max().unwrap_or_default().max(4);
     for (name, endpoint) in services(config) {
         print(&format!("\n{name} at {endpoint}\n"))?;
-        all_well &= reach(&connector, &endpoint, width).await?;
+        passed &= reach(&connector, &endpoint, width).await?;
     }
     let mut by_endpoint: BTreeMap<String, Vec<(&Project, Client)>> = BTreeMap::new();
     for (project, client) in clients(&connector, config, environment)? {
@@ -34,39 +34,40 @@ pub(super) async fn run(config: &Config, environment: &Environment) -> anyhow::R
         print(&format!("\n{endpoint}\n"))?;
         let Some((first, _)) = projects.first() else { continue };
         if reach(&connector, &first.endpoint, width).await? {
-            all_well &= try_projects(projects, &slots, config.poll.timeout, width).await?;
+            passed &= test_projects(projects, config, &slots, width).await?;
         } else {
             // For example, a wrong clock makes the service refuse every signature.
             print(&format!("  -     projects not tried: {}\n", projects.len()))?;
-            all_well = false;
+            passed = false;
         }
     }
-    Ok(all_well)
+    Ok(passed)
 }
 
-/// Tries the projects of one endpoint, several at a time, prints the results in order, and returns whether all succeeded.
-async fn try_projects(
+/// Tests the projects of one endpoint, several at a time. Prints the results in order, and returns whether all succeeded.
+async fn test_projects(
     projects: Vec<(&Project, Client)>,
+    config: &Config,
     slots: &Arc<Semaphore>,
-    timeout: std::time::Duration,
     width: usize,
 ) -> anyhow::Result<bool> {
+    let (page_size, timeout) = (config.api.page_size, config.poll.timeout);
     let start = |(project, client): (_, Client)| {
         let (slots, owned) = (Arc::clone(slots), Project::clone(project));
-        let attempt = tokio::spawn(async move {
+        let test = tokio::spawn(async move {
             let _slot = slots.acquire().await;
-            fetch_page(&client, &owned, Instant::now() + timeout).await
+            fetch_page(&client, &owned, page_size, Instant::now() + timeout).await
         });
-        (project, attempt)
+        (project, test)
     };
-    let attempts: Vec<_> = projects.into_iter().map(start).collect();
-    let mut all_well = true;
-    for (project, attempt) in attempts {
-        let result = attempt.await?;
+    let tests: Vec<_> = projects.into_iter().map(start).collect();
+    let mut passed = true;
+    for (project, test) in tests {
+        let result = test.await?;
         print(&line(&project.name, width, &result))?;
-        all_well &= result.is_ok();
+        passed &= result.is_ok();
     }
-    Ok(all_well)
+    Ok(passed)
 }
 
 /// Prints the steps of a connection to an endpoint, and returns whether all succeeded.
@@ -102,20 +103,21 @@ fn services(config: &Config) -> Vec<(&'static str, Endpoint)> {
 }
 
 /// Requests one page. Returns the text for a line of the output.
-async fn fetch_page(client: &Client, project: &Project, deadline: Instant) -> Result<String, String> {
+async fn fetch_page(client: &Client, project: &Project, page_size: usize, deadline: Instant) -> Result<String, String> {
     let start = Instant::now();
     let now = Utc::now().trunc_subsecs(0);
     let mut counters = Counters::default();
     let page = async {
-        let project_id = client.project_id(deadline, &mut counters).await?;
+        let project_id = project_api::project_id(client, deadline, &mut counters).await?;
         let query = UsageQuery {
             project_id: &project_id,
             range: Bounds { start: now - Duration::days(1), end: now },
             user_id: project.user_ids.first().map(String::as_str),
             app_user_id: project.app_user_id.as_deref(),
+            page_size,
         };
-        let rows = usage_api::try_out(client, &query, deadline, &mut counters).await?;
-        Ok((project_id, rows))
+        let page = usage_api::fetch_page(client, &query, 0, deadline, &mut counters).await?;
+        Ok((project_id, page.rows.len()))
     };
     match page.await {
         Ok((project_id, rows)) => Ok(format!(
@@ -123,7 +125,7 @@ async fn fetch_page(client: &Client, project: &Project, deadline: Instant) -> Re
             project.credentials,
             start.elapsed()
         )),
-        Err(error) => Err(format!("{}: {error}", step(&error))),
+        Err(error) => Err(format!("{}: {}", step(&error), error.report())),
     }
 }
 

@@ -1,0 +1,113 @@
+//! Builds the clients of all projects on what they share.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+
+use super::{
+    client::Client,
+    credentials::{Credentials, context::Context, identity::Scope, lockout::Lockout},
+    error::SetupError,
+    transport::{
+        http::HttpClients,
+        reach::{self, Step},
+        throttle::Throttle,
+    },
+};
+use crate::{
+    config::{ApiSettings, CredentialsSource, Endpoint, Environment, Project},
+    usage::Clock,
+};
+
+/// What all clients share: connections, the state of the keys, and the throttle of each account and region.
+#[derive(Debug)]
+pub struct Connector {
+    settings: ApiSettings,
+    http: HttpClients,
+    clock: Clock,
+    lockout: Arc<Lockout>,
+    throttles: Arc<Throttles>,
+}
+
+/// The throttles in use, by name of credentials and host.
+type Throttles = Mutex<HashMap<(String, String), Arc<Throttle>>>;
+
+impl Connector {
+    /// Sets up the connections.
+    ///
+    /// # Errors
+    /// If the CA file or the proxy of the configuration cannot be used.
+    pub fn new(settings: ApiSettings, clock: Clock) -> Result<Self, SetupError> {
+        Self::with(settings, clock, Arc::default(), Arc::default())
+    }
+
+    /// The connector for other settings; `None` if they are the same. The new one keeps the state of the keys, so that a
+    /// key on hold is not tried. It keeps the throttles if the rate stays the same.
+    ///
+    /// # Errors
+    /// As [`Connector::new`].
+    pub fn renewed(&self, settings: &ApiSettings) -> Result<Option<Self>, SetupError> {
+        if *settings == self.settings {
+            return Ok(None);
+        }
+        let is_same_rate = settings.requests_per_second == self.settings.requests_per_second;
+        let throttles = if is_same_rate { Arc::clone(&self.throttles) } else { Arc::default() };
+        Self::with(settings.clone(), self.clock, Arc::clone(&self.lockout), throttles).map(Some)
+    }
+
+    fn with(
+        settings: ApiSettings,
+        clock: Clock,
+        lockout: Arc<Lockout>,
+        throttles: Arc<Throttles>,
+    ) -> Result<Self, SetupError> {
+        let http = HttpClients::new(&settings)?;
+        Ok(Connector { settings, http, clock, lockout, throttles })
+    }
+
+    /// Credentials that several projects may share.
+    pub fn credentials(&self, name: &str, mut source: CredentialsSource, environment: Environment) -> Arc<Credentials> {
+        if let CredentialsSource::IamUser(user) = &mut source {
+            user.endpoint = user.endpoint.take().or_else(|| self.settings.iam_endpoint.clone());
+        }
+        let (http, clock, lockout) = (self.http.clone(), self.clock, Arc::clone(&self.lockout));
+        Arc::new(Credentials::new(name, source, Context { environment, http, clock, lockout }))
+    }
+
+    /// The client of a project. Projects with the same credentials and host share a throttle.
+    pub fn client(&self, project: &Project, credentials: Arc<Credentials>) -> Client {
+        Client {
+            http: self.http.clone(),
+            endpoint: project.endpoint.clone(),
+            iam_endpoint: self.settings.iam(&project.region),
+            project: project.name.as_str().into(),
+            scope: Scope {
+                project_id: project.project_id.as_deref().map(Arc::from),
+                region: project.region.as_str().into(),
+            },
+            project_id: credentials.project_id_in(&project.region),
+            throttle: self.throttle(credentials.name(), &project.endpoint.host),
+            lockout: Arc::clone(&self.lockout),
+            credentials,
+            request_timeout: self.settings.request_timeout,
+            max_retries: self.settings.max_retries,
+            clock: self.clock,
+        }
+    }
+
+    /// Tests step by step whether an endpoint can be reached. No key is used.
+    pub async fn reach(&self, endpoint: &Endpoint) -> Vec<Step> {
+        reach::reach(&self.http, &self.settings, self.clock, endpoint).await
+    }
+
+    fn throttle(&self, credentials: &str, host: &str) -> Arc<Throttle> {
+        let mut throttles = self.throttles.lock();
+        let key = (credentials.to_owned(), host.to_owned());
+        if !throttles.contains_key(&key) {
+            // Those of removed projects would pile up.
+            throttles.retain(|_, throttle| Arc::strong_count(throttle) > 1);
+        }
+        let new = || Arc::new(Throttle::new(self.settings.requests_per_second));
+        Arc::clone(throttles.entry(key).or_insert_with(new))
+    }
+}

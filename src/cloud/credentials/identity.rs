@@ -1,0 +1,158 @@
+//! What a request is authenticated with, and for which project.
+
+use std::{cmp::Reverse, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::lockout::Fingerprint;
+use crate::cloud::error::Error;
+
+/// What a request is signed with, or the token that it carries. `Debug` shows nothing of it.
+#[derive(Clone, Debug)]
+pub(crate) enum Identity {
+    /// A key pair that signs (contract, section 3).
+    Keys {
+        /// The AK. Not secret, but not shown either.
+        access_key: SecretString,
+        /// The SK.
+        secret_key: SecretString,
+        /// The token that belongs to temporary keys.
+        security_token: Option<SecretString>,
+    },
+    /// A token in a header (contract, section 5).
+    Token(SecretString),
+}
+
+impl Identity {
+    /// The fingerprint of this key. It includes the host of a token, because a token is valid in one region only. A key is
+    /// locked wherever it is used.
+    pub fn fingerprint(&self, host: &str) -> Fingerprint {
+        match self {
+            Identity::Keys { access_key, secret_key, security_token } => Fingerprint::of([
+                access_key.expose_secret(),
+                secret_key.expose_secret(),
+                security_token.as_ref().map_or("", |token| token.expose_secret()),
+            ]),
+            Identity::Token(token) => Fingerprint::of([token.expose_secret(), host]),
+        }
+    }
+
+    /// Removes all secrets from a text from outside.
+    pub fn redact(&self, text: &str) -> String {
+        let secrets = match self {
+            Identity::Keys { access_key, secret_key, security_token } => {
+                [Some(access_key), Some(secret_key), security_token.as_ref()]
+            }
+            Identity::Token(token) => [Some(token), None, None],
+        };
+        let mut secrets: Vec<&SecretString> = secrets.into_iter().flatten().collect();
+        // One may be a part of another.
+        secrets.sort_by_key(|secret| Reverse(secret.expose_secret().len()));
+        secrets.into_iter().fold(text.to_owned(), |text, secret| redact(&text, Some(secret.expose_secret())))
+    }
+}
+
+/// Removes a secret from a text from outside, both as it is and as JSON writes it.
+pub(super) fn redact(text: &str, secret: Option<&str>) -> String {
+    let Some(secret) = secret.filter(|secret| !secret.is_empty()) else { return text.to_owned() };
+    let quoted = serde_json::Value::from(secret).to_string();
+    text.replace(secret, "<secret>").replace(quoted.trim_matches('"'), "<secret>")
+}
+
+/// The project that an identity is for: a token is issued for one.
+#[derive(Clone, Debug)]
+pub(crate) struct Scope {
+    /// `None` is the project with the name of the region.
+    pub project_id: Option<Arc<str>>,
+    /// Empty if only an endpoint is configured.
+    pub region: Arc<str>,
+}
+
+impl Scope {
+    /// The project's id, or else the region.
+    pub fn project(&self) -> &str {
+        self.project_id.as_deref().unwrap_or(&self.region)
+    }
+}
+
+/// An identity as its source issued it.
+#[derive(Clone, Debug)]
+pub(super) struct Issued {
+    pub identity: Identity,
+    /// By the clock of the source; `None` if the source does not say.
+    pub expires: Option<DateTime<Utc>>,
+    /// The project that it is for, if the source says so.
+    pub project_id: Option<Arc<str>>,
+    /// Until it expires; `None` if the source does not say.
+    pub lifetime: Option<Duration>,
+}
+
+impl Issued {
+    /// An identity that expires.
+    ///
+    /// # Errors
+    /// If it has expired already.
+    pub fn until(identity: Identity, expires: DateTime<Utc>, now: DateTime<Utc>) -> Result<Self, Error> {
+        let lifetime = (expires - now).to_std().ok().filter(|lifetime| !lifetime.is_zero());
+        let lifetime = lifetime.ok_or_else(|| {
+            let text =
+                format!("what the source gave expired at {expires} already: is the clock of this machine right?");
+            Error::Credentials(text.into())
+        })?;
+        Ok(Issued { identity, expires: Some(expires), project_id: None, lifetime: Some(lifetime) })
+    }
+}
+
+impl From<Identity> for Issued {
+    fn from(identity: Identity) -> Self {
+        Issued { identity, expires: None, project_id: None, lifetime: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(access_key: &str, secret_key: &str, security_token: Option<&str>) -> Identity {
+        Identity::Keys {
+            access_key: access_key.into(),
+            secret_key: secret_key.into(),
+            security_token: security_token.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn every_part_counts_for_the_fingerprint() {
+        let base = keys("a", "s", None).fingerprint("h");
+        assert_eq!(keys("a", "s", None).fingerprint("other"), base, "a key is the same key everywhere");
+        for other in [keys("as", "", None), keys("a", "t", None), keys("a", "s", Some("t"))] {
+            assert_ne!(other.fingerprint("h"), base);
+        }
+        let token = Identity::Token("t".into());
+        assert_ne!(token.fingerprint("h"), token.fingerprint("other"), "a token belongs to its region");
+    }
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let identity = keys("AKAK", "SKSK", Some("TOKEN"));
+        let shown = format!("{identity:?} {}", identity.redact("AK: AKAK, SK: SKSK, x-security-token:TOKEN"));
+        for secret in ["AKAK", "SKSK", "TOKEN"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        let nested = keys("AKAK", "AKAKSKSK", None).redact("AKAK AKAKSKSK");
+        assert_eq!(nested, "<secret> <secret>");
+    }
+
+    #[test]
+    fn an_identity_that_has_expired_is_an_error() {
+        let now = DateTime::UNIX_EPOCH;
+        let second = chrono::Duration::seconds(1);
+        let until = |expires| Issued::until(Identity::Token("t".into()), expires, now).map(|issued| issued.lifetime);
+        assert_eq!(until(now + second).unwrap(), Some(Duration::from_secs(1)));
+        for expires in [now, now - second] {
+            let error = until(expires).unwrap_err().to_string();
+            assert!(error.contains("is the clock of this machine right?"), "{error}");
+        }
+    }
+}

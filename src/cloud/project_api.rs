@@ -1,0 +1,128 @@
+//! ListProjects of IAM: finds the id of the project with the name of the region. Every account has one.
+//!
+//! `GET /v3/projects` (contract, section 6). The SDK takes any single project. The exporter takes only one that is enabled
+//! and has that name.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use reqwest::Method;
+use serde::Deserialize;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    client::{ApiRequest, Client},
+    error::{Error, Refusal},
+};
+use crate::usage::{Counters, Operation, Reason};
+
+#[derive(Deserialize)]
+struct ProjectsJson {
+    projects: Vec<ProjectJson>,
+}
+
+#[derive(Deserialize)]
+struct ProjectJson {
+    id: String,
+    name: String,
+    #[serde(default = "yes")]
+    enabled: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The id of the client's project: configured, or issued with the token, or looked up once for all projects with the same
+/// credentials and region.
+///
+/// # Errors
+/// If it could not be looked up. A failure stands for a minute for all of these projects.
+pub async fn project_id(client: &Client, deadline: Instant, counters: &mut Counters) -> Result<Arc<str>, Error> {
+    let (sender, mut counted) = oneshot::channel();
+    let look_up = |client: Client| async move {
+        let mut counters = Counters::default();
+        let found = timeout_at(deadline, look_up(&client, deadline, &mut counters)).await;
+        // The receiver is gone if the poll has ended.
+        let _ = sender.send(counters);
+        found.unwrap_or_else(|_| Err(Error::Timeout("the project could not be looked up in time".to_owned())))
+    };
+    let id = client.project_id(look_up).await;
+    if let Ok(look_up) = counted.try_recv() {
+        *counters += look_up;
+    }
+    id
+}
+
+async fn look_up(client: &Client, deadline: Instant, counters: &mut Counters) -> Result<Arc<str>, Error> {
+    let request = ApiRequest {
+        operation: Operation::ListProjects,
+        endpoint: client.iam_endpoint(),
+        method: &Method::GET,
+        path: "/v3/projects",
+        query: &[("name", client.region())],
+        headers: &[],
+        body: &Bytes::new(),
+        advice,
+    };
+    let success = client.send(request, deadline, counters).await?;
+    of_region(&success.body, client.region())
+}
+
+fn advice(refusal: &Refusal) -> Option<&'static str> {
+    match refusal.reason() {
+        Reason::Forbidden => {
+            Some("The user may not list projects: set project_id, or grant it iam:projects:listProjects")
+        }
+        Reason::BadRequest => Some("Set project_id, or check api.iam_endpoint"),
+        _ => None,
+    }
+}
+
+/// Finds the project of a region in the list that IAM sent.
+///
+/// # Errors
+/// [`Error::NoProject`] where there is none or more than one; [`Error::Malformed`] where it is not such a list.
+fn of_region(list: &[u8], region: &str) -> Result<Arc<str>, Error> {
+    let list: Result<ProjectsJson, _> = serde_json::from_slice(list);
+    let list = list.map_err(|_| Error::Malformed("IAM sent no list of projects that can be read".to_owned()))?;
+    let mut projects: Vec<ProjectJson> =
+        list.projects.into_iter().filter(|project| project.enabled && project.name == region).collect();
+    match (projects.pop(), projects.as_slice()) {
+        (None, _) => {
+            Err(Error::NoProject(format!("IAM knows no enabled project named {region} for these credentials")))
+        }
+        (Some(project), []) => Ok(project.id.into()),
+        (Some(last), others) => {
+            let ids: Vec<&str> = others.iter().chain([&last]).map(|project| &*project.id).collect();
+            Err(Error::NoProject(format!("there are several projects named {region}: {}", ids.join(", "))))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(list: &str) -> Result<String, String> {
+        let id = of_region(list.as_bytes(), "cn-north-4");
+        id.map(|id| id.to_string()).map_err(|error| error.report())
+    }
+
+    #[test]
+    fn only_an_enabled_project_with_that_name_is_found() {
+        let list = r#"{"links":{},"projects":[
+            {"id":"off","name":"cn-north-4","enabled":false},
+            {"id":"sub","name":"cn-north-4_team","enabled":true},
+            {"id":"right","name":"cn-north-4","domain_id":"d"}]}"#;
+        assert_eq!(found(list).unwrap(), "right");
+        let error = found(r#"{"projects":[{"id":"sub","name":"cn-north-4_team","enabled":true}]}"#).unwrap_err();
+        assert!(error.contains("no enabled project named cn-north-4") && error.contains("Set project_id"), "{error}");
+        let error = found(r#"{"projects":[{"id":"a","name":"cn-north-4"},{"id":"b","name":"cn-north-4"}]}"#);
+        assert!(error.unwrap_err().contains("several projects named cn-north-4: a, b"));
+        assert!(found("{}").unwrap_err().contains("no list of projects"));
+    }
+}

@@ -1,0 +1,49 @@
+//! The HTTP clients that all requests share, with and without a proxy.
+
+use reqwest::{Client, Proxy, redirect};
+use secrecy::ExposeSecret;
+
+use super::tls;
+use crate::{
+    cloud::error::SetupError,
+    config::{ApiSettings, Endpoint},
+};
+
+/// A client for each route. Cloning shares the connections.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpClients {
+    /// Uses the proxy, if there is one.
+    pub proxied: Client,
+    /// Uses no proxy: no proxy could reach this machine, or the services beside it.
+    pub direct: Client,
+}
+
+impl HttpClients {
+    /// Builds the clients.
+    ///
+    /// # Errors
+    /// If the CA file or the proxy of the configuration cannot be used.
+    pub fn new(settings: &ApiSettings) -> Result<Self, SetupError> {
+        let tls = tls::client_config(&settings.ca)?;
+        let builder = || {
+            Client::builder()
+                .user_agent(concat!("metastudio-exporter/", env!("CARGO_PKG_VERSION")))
+                .redirect(redirect::Policy::none())
+                // The signature covers the Host header as HTTP/1.1 sends it (contract, 3.7).
+                .http1_only()
+                .tls_backend_preconfigured(tls.clone())
+                .connect_timeout(settings.request_timeout)
+        };
+        let direct = builder().no_proxy().build()?;
+        let proxied = match &settings.proxy {
+            Some(url) => builder().proxy(Proxy::all(url.expose_secret())?).build()?,
+            None => builder().build()?,
+        };
+        Ok(HttpClients { proxied, direct })
+    }
+
+    /// The client for an endpoint.
+    pub fn to(&self, endpoint: &Endpoint) -> &Client {
+        if endpoint.is_loopback { &self.direct } else { &self.proxied }
+    }
+}
