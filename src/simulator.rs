@@ -38,16 +38,13 @@ mod options;
 mod reply;
 mod signature;
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::{net::TcpListener, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -127,11 +124,7 @@ impl Simulator {
 
     /// All requests so far, in the order of their arrival.
     pub fn seen(&self) -> Vec<SeenRequest> {
-        self.lock_seen().clone()
-    }
-
-    fn lock_seen(&self) -> MutexGuard<'_, Vec<SeenRequest>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock().clone()
     }
 
     async fn answer(
@@ -143,7 +136,7 @@ impl Simulator {
         let request = Request::from_parts(parts, body);
         let reply = self.gateway.reply(&request);
         let request_id = {
-            let mut seen = self.lock_seen();
+            let mut seen = self.seen.lock();
             seen.push(SeenRequest {
                 at: Instant::now(),
                 target: request.uri().path_and_query().map_or("", |target| target.as_str()).to_owned(),

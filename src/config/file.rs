@@ -7,17 +7,17 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{sync::Semaphore, time::timeout};
 
 /// The time limit of a read.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One semaphore for each file, held by the thread that reads it. Global, because the threads are, too. A plain mutex is
-/// enough: it is held to look a semaphore up.
+/// One semaphore for each file, held by the thread that reads it. Global, because the threads are, too.
 static READING: Mutex<BTreeMap<PathBuf, Arc<Semaphore>>> = Mutex::new(BTreeMap::new());
 
 /// Reads a file.
@@ -26,7 +26,7 @@ static READING: Mutex<BTreeMap<PathBuf, Arc<Semaphore>>> = Mutex::new(BTreeMap::
 /// If the file cannot be read, or not within the time limit.
 pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
     let semaphore = {
-        let mut reading = READING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reading = READING.lock();
         Arc::clone(reading.entry(path.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(1))))
     };
     let owned = path.to_owned();
@@ -75,7 +75,7 @@ mod tests {
             let error = reader.await.unwrap();
             assert!(error.contains("no answer within 5s"), "{error}");
         }
-        let semaphore = Arc::clone(&READING.lock().unwrap()[&pipe]);
+        let semaphore = Arc::clone(&READING.lock()[&pipe]);
         assert_eq!(semaphore.available_permits(), 0, "one thread is still reading");
         // After the answer, the semaphore is free again. Without it, the runtime of the test would not end.
         std::fs::write(&pipe, "late").unwrap();

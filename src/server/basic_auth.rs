@@ -5,11 +5,12 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use tokio::sync::Semaphore;
@@ -50,7 +51,7 @@ impl BasicAuth {
         let known = users.get(&user);
         let Some(hash) = known.or_else(|| self.decoy(users, &user)).cloned() else { return false };
         let digest = self.digest([&user, hash.expose_secret(), password.expose_secret()]);
-        let is_remembered = || known.is_some() && self.remembered().contains(&digest);
+        let is_remembered = || known.is_some() && self.remembered.lock().contains(&digest);
         if is_remembered() {
             return true;
         }
@@ -66,7 +67,7 @@ impl BasicAuth {
         };
         let is_correct = tokio::task::spawn_blocking(check).await.unwrap_or(false) && known.is_some();
         if is_correct {
-            let mut remembered = self.remembered();
+            let mut remembered = self.remembered.lock();
             if remembered.len() >= MAX_REMEMBERED {
                 remembered.clear();
             }
@@ -80,10 +81,6 @@ impl BasicAuth {
     fn decoy<'a>(&self, users: &'a BTreeMap<String, SecretString>, unknown: &str) -> Option<&'a SecretString> {
         let [.., a, b] = self.digest([unknown, "", ""]);
         users.values().nth(usize::from(u16::from_be_bytes([a, b])).checked_rem(users.len())?)
-    }
-
-    fn remembered(&self) -> MutexGuard<'_, HashSet<[u8; 32]>> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn digest(&self, parts: [&str; 3]) -> [u8; 32] {
@@ -194,9 +191,9 @@ mod tests {
         let auth = BasicAuth::new().unwrap();
         for number in 0..MAX_REMEMBERED {
             let digest = auth.digest([&number.to_string(), "", ""]);
-            auth.remembered().insert(digest);
+            auth.remembered.lock().insert(digest);
         }
         assert!(accepts(&auth, &users(&[("alice", "one")]), "alice:one").await);
-        assert_eq!(auth.remembered().len(), 1);
+        assert_eq!(auth.remembered.lock().len(), 1);
     }
 }

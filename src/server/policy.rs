@@ -9,7 +9,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,6 +18,7 @@ use hyper::{
     HeaderMap,
     header::{AUTHORIZATION, HeaderName, HeaderValue},
 };
+use parking_lot::Mutex;
 use tokio::{
     sync::Semaphore,
     time::{Instant, timeout},
@@ -136,7 +137,7 @@ impl WebPolicy {
     /// Checks the files, if no check was made in the last second.
     async fn reload_if_changed(self: &Arc<Self>) {
         let Some(path) = self.path.clone() else { return };
-        let is_due = || self.last_check().at.elapsed() >= CHECK_INTERVAL;
+        let is_due = || self.last_check.lock().at.elapsed() >= CHECK_INTERVAL;
         if !is_due() {
             return;
         }
@@ -158,7 +159,7 @@ impl WebPolicy {
     async fn check(&self, path: &Path) {
         let loaded = load_web(path).await;
         let has_changed = {
-            let mut last_check = self.last_check();
+            let mut last_check = self.last_check.lock();
             last_check.at = Instant::now();
             std::mem::replace(&mut last_check.fingerprint, loaded.fingerprint) != loaded.fingerprint
         };
@@ -205,10 +206,6 @@ impl WebPolicy {
             new.bucket.clone_from(&old.bucket);
         }
         Ok(new)
-    }
-
-    fn last_check(&self) -> MutexGuard<'_, LastCheck> {
-        self.last_check.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,10 +1,8 @@
 //! A token bucket: each request takes one token, and time fills the bucket.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::config::RateLimit;
@@ -28,7 +26,7 @@ impl TokenBucket {
     /// If the bucket is empty: the time until the next token.
     pub fn take(&self, now: Instant) -> Result<(), Duration> {
         let RateLimit { interval, burst } = self.limit;
-        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut full_at = self.full_at.lock();
         let missing = full_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
         let capacity = interval.saturating_mul(burst - 1);
         match missing.checked_sub(capacity) {

@@ -1,16 +1,13 @@
 //! The API gateway of the simulated cloud: applies the faults, checks tokens and signatures, and finds the service.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
 use hyper::{
     Method, Request, StatusCode,
     header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER},
 };
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
@@ -71,10 +68,6 @@ impl Gateway {
         &self.options
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub fn reply(&self, request: &Request<Bytes>) -> Reply {
         let recipient = recipient(request.uri().path());
         let fault = self.next_fault(recipient);
@@ -88,7 +81,7 @@ impl Gateway {
     fn next_fault(&self, recipient: &str) -> Option<FaultKind> {
         let project = self.options.projects.iter().find(|project| project.id == recipient);
         let name = project.map(|project| project.name);
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         for (fault, matched) in self.options.faults.iter().zip(&mut state.matched) {
             if fault.project.as_deref().is_none_or(|wanted| wanted == recipient || Some(wanted) == name) {
                 let before = *matched;
@@ -112,7 +105,7 @@ impl Gateway {
         }
         let token = request.headers().get("x-auth-token").and_then(|token| token.to_str().ok());
         let is_foreign = token.is_some_and(|token| {
-            self.lock().issued.project_of(token).is_some_and(|issued_for| issued_for != project_id)
+            self.state.lock().issued.project_of(token).is_some_and(|issued_for| issued_for != project_id)
         });
         let Some(project) = self.options.projects.iter().find(|project| project.id == project_id && !is_foreign) else {
             let message = "urlTenantId is not equal tokenTenantId";
@@ -137,7 +130,7 @@ impl Gateway {
             (&Method::POST, "/v3/auth/tokens") => {
                 let default_project = self.options.projects.first().map_or("", |project| &project.id);
                 let user = &self.options.user;
-                let answer = self.lock().issued.token(user, default_project, request.body(), now, lifetime);
+                let answer = self.state.lock().issued.token(user, default_project, request.body(), now, lifetime);
                 let (status, token, body) = answer;
                 let reply = Reply::json(status, &body);
                 match token {
@@ -153,11 +146,11 @@ impl Gateway {
                 Err(reason) => Reply::error(StatusCode::UNAUTHORIZED, "APIGW.0301", &reason),
             },
             (&Method::POST, "/v5/agencies/assume-with-oidc") => {
-                let (status, body) = self.lock().issued.assume_with_oidc(request.body(), now, lifetime);
+                let (status, body) = self.state.lock().issued.assume_with_oidc(request.body(), now, lifetime);
                 Reply::json(status, &body)
             }
             (&Method::POST, POD_IDENTITY_PATH) => {
-                let (status, body) = self.lock().issued.pod_identity(header("authorization"), now, lifetime);
+                let (status, body) = self.state.lock().issued.pod_identity(header("authorization"), now, lifetime);
                 Reply::json(status, &body)
             }
             (&Method::PUT, "/meta-data/latest/api/token") => {
@@ -165,7 +158,7 @@ impl Gateway {
             }
             (&Method::GET, "/openstack/latest/securitykey") => {
                 if header("x-metadata-token") == Some(identity::METADATA_TOKEN.as_bytes()) {
-                    Reply::json(StatusCode::OK, &self.lock().issued.security_key(now, lifetime))
+                    Reply::json(StatusCode::OK, &self.state.lock().issued.security_key(now, lifetime))
                 } else {
                     Reply::error(StatusCode::UNAUTHORIZED, "401", "The token is missing.")
                 }
@@ -181,17 +174,17 @@ impl Gateway {
         if let Some(token) = request.headers().get("x-auth-token") {
             let token = token.to_str().unwrap_or_default();
             let is_right =
-                self.options.token.as_deref() == Some(token) || self.lock().issued.project_of(token).is_some();
+                self.options.token.as_deref() == Some(token) || self.state.lock().issued.project_of(token).is_some();
             return if is_right { Ok(()) } else { Err(message("decrypt token fail")) };
         }
         let access_key = signature::access_key(request).ok_or_else(|| message("x-auth-token not found"))?;
         let now = Instant::now();
         let failures = |state: &State| state.failures.get(&access_key).and_then(|failures| failures.locked_until);
-        if failures(&self.lock()).is_some_and(|until| now < until) {
+        if failures(&self.state.lock()).is_some_and(|until| now < until) {
             return Err(message("AK access failed to reach the limit,forbidden."));
         }
         let verdict = self.verify(request, &access_key);
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let failures = state.failures.entry(access_key).or_default();
         match verdict {
             Ok(()) => {
@@ -211,7 +204,7 @@ impl Gateway {
     /// Checks the signature against the secret key, which is a permanent one or issued.
     fn verify<B>(&self, request: &Request<B>, access_key: &str) -> Result<(), String> {
         let now = (self.options.clock)();
-        let issued = self.lock().issued.keys_of(access_key).cloned();
+        let issued = self.state.lock().issued.keys_of(access_key).cloned();
         if let Some((secret_key, token)) = issued {
             signature::verify(request, &secret_key, Some(&token), now)
         } else if access_key == self.options.access_key {

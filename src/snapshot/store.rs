@@ -1,12 +1,10 @@
 //! The current snapshot, and its one writer and many readers.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{attempt::Attempt, project::Project, target::Target};
@@ -53,12 +51,6 @@ struct Shared {
     next_by: Mutex<Option<Instant>>,
 }
 
-impl Shared {
-    fn next_by(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.next_by.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The one writer. It is not `Clone` and its methods take `&mut self`, so two changes cannot race.
 #[derive(Debug)]
 pub struct Writer {
@@ -92,7 +84,7 @@ impl Writer {
 
     /// Sets the deadline of the next record. After it, [`Reader::is_stuck`] is true. `None` where no poll is planned.
     pub fn expect_next_by(&mut self, by: Option<Instant>) {
-        *self.shared.next_by() = by;
+        *self.shared.next_by.lock() = by;
     }
 
     /// See [`Snapshot::is_ready`].
@@ -115,7 +107,7 @@ impl Reader {
 
     /// Whether no poll has been recorded for longer than is possible while polling works.
     pub fn is_stuck(&self, now: Instant) -> bool {
-        self.shared.next_by().is_some_and(|by| now > by)
+        self.shared.next_by.lock().is_some_and(|by| now > by)
     }
 }
 
