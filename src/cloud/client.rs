@@ -36,6 +36,9 @@ use crate::{
     usage::{Clock, Counters, Operation},
 };
 
+/// How long before the deadline of a poll its last request ends. So the poll still counts that request and reports its error.
+const REPORT_MARGIN: Duration = Duration::from_millis(50);
+
 /// The client of one project. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -204,7 +207,7 @@ impl Client {
         let separator = if query.is_empty() { "" } else { "?" };
         let url = format!("{endpoint}{path}{separator}{query}");
         let start = Instant::now();
-        let last = (start + self.request_timeout).min(deadline);
+        let last = (start + self.request_timeout).min(deadline.checked_sub(REPORT_MARGIN).unwrap_or(deadline));
         let http = self.http.to(endpoint);
         let request = http.request(encoded.request.method.clone(), url).headers(headers);
         let request = request.body(encoded.request.body.clone());
@@ -284,6 +287,7 @@ mod tests {
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
         task::JoinHandle,
+        time::timeout_at,
     };
 
     use super::*;
@@ -348,6 +352,11 @@ mod tests {
         (address, tokio::spawn(serve))
     }
 
+    fn request<'a>(method: &'a Method, endpoint: &'a Endpoint, body: &'a Bytes) -> ApiRequest<'a> {
+        let operation = Operation::ListProjects;
+        ApiRequest { operation, endpoint, method, path: "/v2/bills", query: &[], headers: &[], body, advice: |_| None }
+    }
+
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -368,16 +377,13 @@ mod tests {
     async fn a_post_is_sent_with_a_signed_body_at_each_attempt() {
         let (address, served) = server(&["503 Service Unavailable", "200 OK"]).await;
         let client = client(address);
-        let body = r#"{"cycle":"2025-11","name":"数字人"}"#;
+        let text = r#"{"cycle":"2025-11","name":"数字人"}"#;
+        let body = Bytes::from(text);
         let request = ApiRequest {
-            operation: Operation::ListProjects,
-            endpoint: client.endpoint(),
-            method: &Method::POST,
             path: "/v2/bills/monthly",
             query: &[("month", "2025-11"), ("limit", "10")],
             headers: &[("content-type", "application/json")],
-            body: &Bytes::from(body),
-            advice: |_| None,
+            ..request(&Method::POST, client.endpoint(), &body)
         };
         let mut counters = Counters::default();
         let deadline = Instant::now() + Duration::from_secs(30);
@@ -389,32 +395,39 @@ mod tests {
 
         let requests = served.await.unwrap();
         assert_eq!(requests.len(), 2);
-        let signature = signature(&address.to_string(), body);
+        let signature = signature(&address.to_string(), text);
         for request in requests {
             let (head, sent) = request.split_once("\r\n\r\n").unwrap();
             assert!(head.starts_with("POST /v2/bills/monthly?limit=10&month=2025-11 HTTP/1.1\r\n"), "{head}");
             let headers = "SignedHeaders=content-type;host;x-sdk-date";
             assert!(head.contains(&format!("SDK-HMAC-SHA256 Access=AK, {headers}, Signature={signature}")), "{head}");
-            assert_eq!(sent, body);
+            assert_eq!(sent, text);
         }
         let counters = &counters.apis[&Operation::ListProjects];
         assert_eq!((counters.by_status[&Some(503)], counters.by_status[&Some(200)], counters.retries), (1, 1, 1));
     }
 
     #[tokio::test]
+    async fn a_request_that_the_deadline_ends_is_counted_and_reported() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = client(listener.local_addr().unwrap());
+        let body = Bytes::new();
+        let request = request(&Method::GET, client.endpoint(), &body);
+        let mut counters = Counters::default();
+        let deadline = Instant::now() + Duration::from_millis(300);
+        let result = timeout_at(deadline, client.send(request, deadline, &mut counters)).await;
+        let report = result.unwrap().err().unwrap().report();
+        assert!(report.starts_with("no answer came from 127.0.0.1"), "{report}");
+        assert_eq!(counters.apis[&Operation::ListProjects].by_status[&None], 1);
+    }
+
+    #[tokio::test]
     async fn a_request_without_a_query_has_no_question_mark() {
         let (address, served) = server(&["404 Not Found"]).await;
         let client = client(address);
-        let request = ApiRequest {
-            operation: Operation::ListProjects,
-            endpoint: client.endpoint(),
-            method: &Method::POST,
-            path: "/v2/bills",
-            query: &[],
-            headers: &[],
-            body: &Bytes::from_static(b"{}"),
-            advice: |_| Some("Check the bills"),
-        };
+        let body = Bytes::from_static(b"{}");
+        let request =
+            ApiRequest { advice: |_| Some("Check the bills"), ..request(&Method::POST, client.endpoint(), &body) };
         let deadline = Instant::now() + Duration::from_secs(30);
         let result = client.send(request, deadline, &mut Counters::default()).await;
         let report = result.err().unwrap().report();
