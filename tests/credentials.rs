@@ -1,5 +1,5 @@
-//! Each source of credentials against the simulated services: first use, renewal, failure, recovery, rotation; and ids of
-//! projects that are looked up.
+//! Each source of credentials against the simulated services: first use, renewal, failure, recovery, rotation. Also the
+//! look-up of project ids.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
@@ -21,8 +21,8 @@ struct World {
     _stop: DropGuard,
 }
 
-/// A cloud with faults, whose tokens and keys live so many hours, and pollers of two of its projects with the same
-/// credentials; `ADDRESS` in them is where it is.
+/// A cloud with faults, whose tokens and keys live for `hours`, and pollers of two of its projects with the same
+/// credentials. `ADDRESS` in the credentials stands for the address of the cloud.
 async fn world(credentials: &str, hours: u64, faults: &[&str]) -> World {
     let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
     let lifetime = Duration::from_secs(hours * 3600);
@@ -33,7 +33,7 @@ async fn world(credentials: &str, hours: u64, faults: &[&str]) -> World {
     World { simulator, address, pollers, _stop: stop.drop_guard() }
 }
 
-/// A cloud without faults and pollers of projects that are told apart by what `projects` say.
+/// A cloud without faults and a poller for each of `projects`, which are fields of a project in YAML.
 async fn world_of(credentials: &str, projects: &[String]) -> World {
     let mut world = world(KEYS, 1, &[]).await;
     world.pollers = pollers_of(projects, world.address, credentials).await;
@@ -45,7 +45,7 @@ async fn pollers(address: SocketAddr, credentials: &str) -> Vec<Arc<Poller>> {
     pollers_of(&ids.map(|id| format!("project_id: {id}")), address, credentials).await
 }
 
-/// Pollers of projects that are told apart by what `projects` say.
+/// A poller for each of `projects`, which are fields of a project in YAML.
 async fn pollers_of(projects: &[String], address: SocketAddr, credentials: &str) -> Vec<Arc<Poller>> {
     let credentials = credentials.replace("ADDRESS", &format!("http://{address}"));
     let mut text = format!(
@@ -72,7 +72,7 @@ impl World {
         [first, second].iter().map(reason).collect()
     }
 
-    /// Waits until so many requests have been made to `iam` or `metadata`: renewals go on beside the polls.
+    /// Waits until `times` requests have been made to `iam` or `metadata`, because renewals run in the background.
     async fn asked_in_all(&self, place: &str, times: usize) {
         for _ in 0..1000 {
             if self.asked(place) >= times {
@@ -80,7 +80,7 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        // Time for what comes of the last one.
+        // Time to process the last response.
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert_eq!(self.asked(place), times);
     }
@@ -169,7 +169,7 @@ async fn a_wrong_password_is_tried_once_until_it_changes() {
     assert_eq!(world.poll().await, GOOD);
 }
 
-/// IAM says 401, too, where a user has no role in a project; that must not cost the others their tokens.
+/// IAM also answers 401 if a user has no role in a project. The other projects must still get their tokens.
 #[tokio::test]
 async fn a_refusal_for_one_project_is_not_for_the_others() {
     let world = world(ROBOT, 24, &["echo:project=iam,times=1"]).await;
@@ -184,9 +184,9 @@ async fn a_refusal_for_one_project_is_not_for_the_others() {
     assert_eq!(reasons.iter().filter(|reason| reason.is_none()).count(), 1, "at once: {reasons:?}");
 }
 
-/// A gateway that is late may have refused all the same.
+/// A gateway that answers too late may have refused the key.
 #[tokio::test]
-async fn a_key_that_gets_no_answer_rests_before_it_could_be_locked() {
+async fn a_key_that_gets_no_answer_is_on_hold_before_it_could_be_locked() {
     let world = world(KEYS, 1, &["hang"]).await;
     for _ in 0..3 {
         world.poll().await;
@@ -197,7 +197,7 @@ async fn a_key_that_gets_no_answer_rests_before_it_could_be_locked() {
 }
 
 #[tokio::test]
-async fn iam_may_fail_while_the_token_is_good() {
+async fn iam_may_fail_while_the_token_is_valid() {
     let world = world(ROBOT, 2, &["server-error:project=iam,after=2,times=2"]).await;
     assert_eq!(world.poll().await, GOOD);
     advance(61).await;
@@ -211,8 +211,8 @@ async fn iam_may_fail_while_the_token_is_good() {
 }
 
 #[tokio::test]
-async fn what_iam_says_is_said_with_its_reason() {
-    for (fault, reason, saying) in [
+async fn an_error_of_iam_is_reported_with_its_reason() {
+    for (fault, reason, text) in [
         ("server-error:project=iam", Reason::Server, "credentials main: HTTP 500 MSS.00000004"),
         ("hang:project=iam", Reason::Timeout, "credentials main: no answer came from 127.0.0.1"),
         ("html:project=iam", Reason::Malformed, "credentials main: unexpected answer: HTTP 200 OK, expected 201"),
@@ -222,7 +222,7 @@ async fn what_iam_says_is_said_with_its_reason() {
         let attempt = world.pollers[0].poll(Utc::now()).await;
         assert_eq!(self::reason(&attempt), Some(reason));
         let message = message(attempt);
-        assert!(message.contains(saying), "{message}");
+        assert!(message.contains(text), "{message}");
         assert!(!message.contains("simulated-password"), "{message}");
         assert!(!format!("{:?}", world.pollers[0]).contains("simulated-password"));
     }
@@ -239,11 +239,11 @@ async fn a_token_that_ends_early_is_renewed_once() {
     assert_eq!(world.asked("iam"), 3);
 }
 
-/// The sources of temporary keys: configuration, where they are asked, and in how many requests.
+/// The sources of temporary keys: configuration, name in the simulator, and number of requests.
 const TEMPORARY: [(&str, &str, usize); 3] = [(AGENCY, "metadata", 2), (OIDC, "sts", 1), (POD, "pod-identity", 1)];
 
 #[tokio::test]
-async fn temporary_keys_are_given_to_all_projects_and_renewed_in_time() {
+async fn temporary_keys_are_shared_by_all_projects_and_renewed_in_time() {
     for (source, place, requests) in TEMPORARY {
         let world = world(source, 1, &[]).await;
         assert_eq!(world.poll().await, GOOD, "{source}");
@@ -286,7 +286,7 @@ async fn a_hundred_projects_cause_one_renewal() {
 }
 
 #[tokio::test]
-async fn who_gives_keys_may_fail_while_they_are_good() {
+async fn a_source_may_fail_while_its_keys_are_valid() {
     for (source, place, requests) in TEMPORARY {
         let world = world(source, 1, &[&format!("hang:project={place},after={requests},times=1")]).await;
         assert_eq!(world.poll().await, GOOD, "{source}");
@@ -302,7 +302,7 @@ async fn who_gives_keys_may_fail_while_they_are_good() {
 }
 
 #[tokio::test]
-async fn who_refuses_keys_is_named_and_nothing_secret_is_shown() {
+async fn a_refusal_names_the_source_and_shows_no_secret() {
     for (source, place) in [(OIDC, "sts"), (POD, "pod-identity")] {
         let wrong = source.replace("simulated-id-token", "hunter2").replace("simulated-pod-token", "hunter2");
         let world = world(&wrong, 1, &[]).await;
@@ -369,7 +369,7 @@ async fn keys_rotate_as_kubernetes_swaps_them() {
 }
 
 #[tokio::test]
-async fn a_profile_is_read_again_whenever_it_is_needed() {
+async fn a_profile_is_read_again_for_each_request() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let write = |secret: &str| {
         let text = format!("[basic]\nak = SIMULATEDACCESSKEY01\nsk = {secret}\n");
@@ -399,7 +399,7 @@ async fn an_id_that_is_not_configured_is_looked_up_once() {
 }
 
 #[tokio::test]
-async fn an_id_that_cannot_be_looked_up_is_a_failure_that_says_so() {
+async fn an_id_that_cannot_be_looked_up_is_a_failure_with_advice() {
     let world = world_of(KEYS, &["region: cn-east-3".to_owned(), "region: cn-north-4".to_owned()]).await;
     assert_eq!(world.poll().await, [Some(Reason::BadRequest), None], "one region has nothing to do with another");
     let message = message(world.pollers[0].poll(Utc::now()).await);
@@ -430,7 +430,7 @@ async fn a_refused_key_is_not_tried_at_iam_and_at_the_service() {
     assert_eq!(world.simulator.seen().len(), 1, "one request in all");
 }
 
-/// Answers requests one by one, each on a connection of its own; what came in is there at the end.
+/// Answers requests one by one, each on a connection of its own. The task returns the requests.
 async fn scripted(answers: Vec<(&'static str, &'static str)>) -> (SocketAddr, tokio::task::JoinHandle<Vec<String>>) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -452,7 +452,7 @@ async fn scripted(answers: Vec<(&'static str, &'static str)>) -> (SocketAddr, to
 }
 
 #[tokio::test]
-async fn an_instance_without_token_service_is_asked_without() {
+async fn an_instance_without_token_service_is_asked_without_a_token() {
     let keys = r#"{"credential":{"access":"a","secret":"s","securitytoken":"t","expires_at":"2999-01-01T00:00:00Z"}}"#;
     let (address, served) = scripted(vec![("404 Not Found", ""), ("200 OK", keys), ("200 OK", r#"{"count":0}"#)]).await;
     let pollers = pollers(address, AGENCY).await;
@@ -464,7 +464,7 @@ async fn an_instance_without_token_service_is_asked_without() {
 }
 
 #[tokio::test]
-async fn an_id_that_turns_out_to_be_another_accounts_is_looked_up_again() {
+async fn an_id_of_another_account_is_looked_up_again() {
     let first = r#"{"projects":[{"id":"first","name":"cn-north-4","enabled":true}]}"#;
     let second = r#"{"projects":[{"id":"second","name":"cn-north-4","enabled":true}]}"#;
     let foreign = r#"{"error_code":"MSS.00010009","error_msg":"urlTenantId is not equal tokenTenantId"}"#;
