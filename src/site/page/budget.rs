@@ -3,7 +3,7 @@
 use super::{number::grouped, texts::Texts};
 use crate::{
     snapshot::{Usage, WindowValues},
-    usage::{Budget, Window},
+    usage::Budget,
 };
 
 /// Length of a bar, in units of its drawing.
@@ -45,7 +45,7 @@ impl BudgetBar {
     fn new(budget: &Budget, usage: &Usage, window: &WindowValues, texts: &Texts) -> Self {
         let used = usage.minutes(window, |series| budget.covers(series));
         let share = used / budget.minutes;
-        let is_rolling = matches!(window.window, Window::Hours(_) | Window::Days(_));
+        let is_rolling = window.window.calendar().is_none();
         let seconds = (window.bounds.end - window.bounds.start).num_seconds().max(1) as f64;
         let elapsed = ((usage.at - window.bounds.start).num_seconds().max(1) as f64 / seconds).min(1.0);
         let forecast = used / elapsed;

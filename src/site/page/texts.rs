@@ -56,8 +56,6 @@ pub(super) struct Texts {
     minutes_per_day: (&'static str, &'static str),
     /// stale, failing, waiting, ok.
     states: [&'static str; 4],
-    /// today, yesterday, this week, this month, last month.
-    calendar: [&'static str; 5],
     /// Before a number of hours or days.
     rolling: &'static str,
 }
@@ -104,7 +102,6 @@ static ENGLISH: Texts = Texts {
     minutes_of: ("Minutes ", ""),
     minutes_per_day: ("Minutes per day, ", ""),
     states: ["stale", "failing", "waiting", "ok"],
-    calendar: ["today", "yesterday", "this week", "this month", "last month"],
     rolling: "of the last",
 };
 
@@ -149,7 +146,6 @@ static CHINESE: Texts = Texts {
     minutes_of: ("", "分钟数"),
     minutes_per_day: ("", " 每日分钟数"),
     states: ["已过期", "轮询失败", "待首次轮询", "正常"],
-    calendar: ["今天", "昨天", "本周", "本月", "上月"],
     rolling: "最近",
 };
 
@@ -180,16 +176,13 @@ impl Texts {
     }
 
     pub fn window(&self, window: Window) -> String {
-        let [today, yesterday, this_week, this_month, last_month] = self.calendar;
         let [_, _, hours, days] = self.units;
-        match window {
-            Window::Today => today.to_owned(),
-            Window::Yesterday => yesterday.to_owned(),
-            Window::ThisWeek => this_week.to_owned(),
-            Window::ThisMonth => this_month.to_owned(),
-            Window::LastMonth => last_month.to_owned(),
-            Window::Hours(n) => format!("{} {n} {hours}", self.rolling),
-            Window::Days(n) => format!("{} {n} {days}", self.rolling),
+        match (window, window.calendar(), self.language) {
+            (_, Some(calendar), Language::English) => calendar.english.to_owned(),
+            (_, Some(calendar), Language::Chinese) => calendar.chinese.to_owned(),
+            (Window::Hours(count), ..) => format!("{} {count} {hours}", self.rolling),
+            (Window::Days(count), ..) => format!("{} {count} {days}", self.rolling),
+            (window, ..) => window.to_string(),
         }
     }
 
