@@ -1,226 +1,149 @@
-//! From what is known to the bytes on the wire.
+//! Writes the snapshot and the exporter's own metrics as an exposition. A scrape only reads and never calls the cloud.
 //!
-//! Usage changes when a poll completes, not when somebody scrapes. So what is said of the projects (`projects`) is
-//! rendered when it has changed (`rendering`), compressed in segments (`gzip`), and shared by all scrapes until it
-//! changes again. What is always fresh, about the exporter and its process, is described to prometheus-client, whose
-//! registry encodes it as OpenMetrics, and `text` makes the text format of it. It comes first: so it is written to the
-//! network together with the first chunk of the rest. Nothing here waits for the cloud: a scrape only reads.
+//! Usage changes when a poll completes, not when a scrape comes. So the metrics of the projects are rendered and
+//! compressed after a change, and all scrapes share them until the next change:
+//!
+//! - `projects` is the table of their families, and `lines` writes samples and metadata;
+//! - `block` and `rendering` cache the bytes;
+//! - `gzip` makes one gzip member of segments that were compressed at different times.
+//!
+//! prometheus-client serves where metrics are few and new for each scrape: `exporter` and `process` describe the
+//! metrics of the exporter and its process to its registry, and `text` turns the OpenMetrics that it writes into the
+//! text format. The projects' samples do not go through it, because it would format all of them for each scrape.
 
+mod block;
 mod body;
-pub mod exporter;
+mod encoding;
+mod exporter;
 mod family;
+mod format;
 mod gzip;
 mod lines;
+mod pieces;
 #[cfg(target_os = "linux")]
 mod process;
 mod projects;
 mod rendering;
 mod text;
 
-use std::{
-    future::pending,
-    panic::resume_unwind,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{future::pending, panic::resume_unwind, sync::Arc};
 
-use arc_swap::ArcSwapOption;
-use prometheus_client::{encoding, registry::Registry};
-use tokio::{
-    sync::Mutex,
-    task::{JoinError, spawn_blocking},
-};
+use prometheus_client::{encoding::text::encode_registry, registry::Registry};
+use tokio::{sync::Mutex, task::spawn_blocking};
 
 pub use self::{
     body::Body,
     exporter::{BuildInfo, ConfigStatus, ExporterStatus, HttpRequests},
+    format::Format,
 };
 use self::{
-    exporter::ConfigState,
+    encoding::{Digest, Encoding},
     gzip::{HEADER, end, store},
-    rendering::{Encoding, Rendering},
+    pieces::Pieces,
+    rendering::Rendering,
 };
-use crate::snapshot::{Clock, Reader};
+use crate::{snapshot::Reader, usage::Clock};
 
-/// How samples are written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// OpenMetrics 1.0.0.
-    OpenMetrics,
-    /// Prometheus' text format 0.0.4.
-    Text,
-}
-
-impl Format {
-    /// The header `Content-Type`.
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            Format::Text => "text/plain; version=0.0.4; charset=utf-8",
-        }
-    }
-}
-
-/// Everything that is exposed.
+/// All metrics of this process.
+///
+/// ```
+/// use chrono::DateTime;
+/// use metastudio_exporter::{
+///     exposition::{Exposition, Format},
+///     snapshot::{self, Target},
+/// };
+///
+/// let (_writer, reader) = snapshot::channel(vec![Target::new("studio")]);
+/// let exposition = Exposition::of_projects(reader, || DateTime::UNIX_EPOCH);
+/// let polls = "\
+/// ## HELP metastudio_polls_total Polls, failed ones included.
+/// ## TYPE metastudio_polls_total counter
+/// metastudio_polls_total{project=\"studio\"} 0
+/// ";
+/// assert!(exposition.render(Format::Text).contains(polls));
+/// ```
 #[derive(Debug)]
 pub struct Exposition {
-    /// What is written down anew for each scrape.
+    /// Metrics that are written for each scrape.
     registry: Registry,
-    /// Part of that.
-    config: Option<Arc<ConfigStatus>>,
     reader: Reader,
     clock: Clock,
-    kept: [Arc<Kept>; 4],
-}
-
-/// After so long without a scrape, a format and an encoding are forgotten.
-const FORGOTTEN: Duration = Duration::from_secs(600);
-
-/// How long an answer is given again if neither the projects nor the configuration have changed: what else it says, of
-/// the process and of requests, is fresh enough. Reading that from `/proc` costs more than all else of a scrape, and no
-/// Prometheus comes back so soon.
-const FRESH: Duration = Duration::from_millis(100);
-
-/// The last of a format and an encoding, once it has been asked for.
-#[derive(Debug, Default)]
-struct Kept {
-    rendering: ArcSwapOption<Rendering>,
-    last: ArcSwapOption<Given>,
-    /// Held by the one who renders, to its end, even if the scrape that it is for gives up: the others wait for what
-    /// comes of it.
-    renewing: Arc<Mutex<()>>,
-}
-
-/// What a scrape was answered with, and what was so then.
-#[derive(Debug)]
-struct Given {
-    at: Instant,
-    config: Option<ConfigState>,
-    body: Body,
+    /// Locked while the projects are rendered, so that one scrape renders and the others wait for its result.
+    rendering: Arc<Mutex<Rendering>>,
 }
 
 impl Exposition {
-    /// The metrics of the projects alone.
+    /// The metrics of the projects only.
     pub fn of_projects(reader: Reader, clock: Clock) -> Self {
-        Exposition { registry: Registry::default(), config: None, reader, clock, kept: Default::default() }
+        Exposition { registry: Registry::default(), reader, clock, rendering: Arc::default() }
     }
 
-    /// Adds the metrics of the exporter and of its process.
+    /// Adds the metrics of the exporter and its process.
     pub fn and_exporter(mut self, status: ExporterStatus) -> Self {
-        self.config = Some(Arc::clone(&status.config));
         self.registry.register_collector(Box::new(status));
         #[cfg(target_os = "linux")]
         self.registry.register_collector(Box::new(process::ProcessCollector));
         self
     }
 
-    /// Everything, for a scrape; with `gzip` as one member of that.
+    /// The response to a scrape; with `gzip` as one gzip member.
     pub async fn scrape(&self, format: Format, gzip: bool) -> Body {
         let encoding = if gzip { Encoding::Deflate } else { Encoding::Identity };
-        let kept = self.kept(format, encoding);
-        let shared = self.rendering(kept, format, encoding).await;
-        let config = self.config.as_ref().map(|config| config.now());
-        if let Some(last) = &*kept.last.load()
-            && last.at.elapsed() < FRESH
-            && last.config == config
-            && last.body.shares(&shared)
-        {
-            return last.body.clone();
-        }
-        let at = Instant::now();
-        let body = self.body(format, encoding, shared);
-        kept.last.store(Some(Arc::new(Given { at, config, body: body.clone() })));
-        body
+        let projects = self.projects(format, encoding).await;
+        self.body(format, encoding, projects)
     }
 
-    fn kept(&self, format: Format, encoding: Encoding) -> &Arc<Kept> {
-        let [identity_openmetrics, identity_text, deflate_openmetrics, deflate_text] = &self.kept;
-        match (encoding, format) {
-            (Encoding::Identity, Format::OpenMetrics) => identity_openmetrics,
-            (Encoding::Identity, Format::Text) => identity_text,
-            (Encoding::Deflate, Format::OpenMetrics) => deflate_openmetrics,
-            (Encoding::Deflate, Format::Text) => deflate_text,
-        }
-    }
-
-    /// What is fresh, and then what is shared.
-    fn body(&self, format: Format, encoding: Encoding, shared: Arc<Rendering>) -> Body {
-        let fresh = self.fresh(format);
-        match encoding {
-            Encoding::Identity => Body::new(fresh.into_bytes(), shared, Vec::new()),
-            Encoding::Deflate => {
-                let mut first = Vec::with_capacity(HEADER.len() + fresh.len() + 16);
-                first.extend_from_slice(&HEADER);
-                let sum = store(fresh.as_bytes(), &mut first).and(shared.sum);
-                Body::new(first, shared, end(sum).to_vec())
-            }
-        }
-    }
-
-    /// The rendering of what is known now: the last one, or, where something has changed, a new one, made where it
-    /// keeps nobody else waiting.
-    async fn rendering(&self, kept: &Arc<Kept>, format: Format, encoding: Encoding) -> Arc<Rendering> {
-        let current = || {
-            let (snapshot, now) = (self.reader.load(), (self.clock)());
-            let kept = kept.rendering.load_full();
-            match kept {
-                Some(kept) if kept.shows(&snapshot, now) => Ok(kept),
-                before => Err((before, snapshot, now)),
-            }
-        };
-        if let Ok(rendering) = current() {
-            return rendering;
-        }
-        let renewing = Arc::clone(&kept.renewing).lock_owned().await;
-        let (before, snapshot, now) = match current() {
-            Ok(rendering) => return rendering,
-            Err(changed) => changed,
-        };
-        self.forget_what_nobody_asks_for();
-        let kept = Arc::clone(kept);
-        let rendering = spawn_blocking(move || {
-            let rendering = Arc::new(Rendering::new((format, encoding), before.as_deref(), snapshot, now));
-            kept.rendering.store(Some(Arc::clone(&rendering)));
-            drop(renewing);
-            rendering
-        });
-        match rendering.await.map_err(JoinError::try_into_panic) {
-            Ok(rendering) => rendering,
-            Err(Ok(panic)) => resume_unwind(panic),
-            // The process is ending.
-            Err(Err(_)) => pending().await,
-        }
-    }
-
-    /// It would hold the snapshot of its time.
-    fn forget_what_nobody_asks_for(&self) {
-        for kept in &self.kept {
-            if kept.last.load().as_ref().is_some_and(|last| last.at.elapsed() > FORGOTTEN) {
-                kept.last.store(None);
-                kept.rendering.store(None);
-            }
-        }
-    }
-
-    /// Everything, as one text.
+    /// The whole exposition as text, rendered without the cache.
     pub fn render(&self, format: Format) -> String {
-        let snapshot = self.reader.load();
-        let rendering = Rendering::new((format, Encoding::Identity), None, snapshot, (self.clock)());
-        let mut body = self.body(format, Encoding::Identity, Arc::new(rendering));
+        let projects = Rendering::default().render(format, Encoding::Identity, &self.reader.load(), (self.clock)());
+        let mut body = self.body(format, Encoding::Identity, projects);
         let mut bytes = Vec::with_capacity(body.length());
         while let Some(piece) = body.take() {
             bytes.extend_from_slice(&piece);
         }
-        // All of it is made of strings.
+        // The bytes are UTF-8, because they were written from strings.
         String::from_utf8(bytes).unwrap_or_default()
     }
 
-    /// What is written down for each scrape.
-    fn fresh(&self, format: Format) -> String {
+    /// The current metrics of the projects. If they have changed, they are rendered on a thread for blocking work, so
+    /// that other requests are answered meanwhile.
+    async fn projects(&self, format: Format, encoding: Encoding) -> Arc<Pieces> {
+        let mut rendering = Arc::clone(&self.rendering).lock_owned().await;
+        let (snapshot, now) = (self.reader.load(), (self.clock)());
+        if let Some(pieces) = rendering.get(format, encoding, &snapshot, now) {
+            return pieces;
+        }
+        // The task holds the lock to its end, even if this scrape is cancelled.
+        let task = spawn_blocking(move || rendering.render(format, encoding, &snapshot, now));
+        match task.await {
+            Ok(pieces) => pieces,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                // The runtime cancels blocking tasks only when it shuts down.
+                Err(_) => pending().await,
+            },
+        }
+    }
+
+    /// The registry's metrics come first, so that they are sent together with the first piece of the others.
+    fn body(&self, format: Format, encoding: Encoding, projects: Arc<Pieces>) -> Body {
+        let own = self.own_metrics(format);
+        match encoding {
+            Encoding::Identity => Body::new(own.into_bytes(), projects, Vec::new()),
+            Encoding::Deflate => {
+                let mut first = Vec::with_capacity(HEADER.len() + own.len() + 16);
+                first.extend_from_slice(&HEADER);
+                let text = Digest::concat([store(own.as_bytes(), &mut first), projects.digest]);
+                Body::new(first, projects, end(text).to_vec())
+            }
+        }
+    }
+
+    fn own_metrics(&self, format: Format) -> String {
         let mut openmetrics = String::new();
-        // Writing to a String cannot fail, and the collectors have no errors of their own.
-        if encoding::text::encode_registry(&mut openmetrics, &self.registry).is_err() {
-            tracing::error!("a metric could not be encoded; the exposition is cut short");
+        // Writing to a String cannot fail, and the collectors return no errors of their own.
+        if encode_registry(&mut openmetrics, &self.registry).is_err() {
+            tracing::error!("a metric could not be encoded; the exposition is incomplete");
         }
         match format {
             Format::OpenMetrics => openmetrics,

@@ -1,4 +1,4 @@
-//! What a scrape is answered with: bytes that are shared with other scrapes, between some that are its own.
+//! The response body of a scrape: its own bytes, then the rendering that all scrapes share, then a gzip trailer.
 
 use std::{
     convert::Infallible,
@@ -10,45 +10,40 @@ use std::{
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
-use super::rendering::Rendering;
+use super::pieces::Pieces;
 
-/// The body of an answer, in few pieces.
-#[derive(Clone, Debug, Default)]
+/// A response body of known length.
+#[derive(Debug, Default)]
 pub struct Body {
     first: Option<Bytes>,
-    shared: Option<Arc<Rendering>>,
-    /// Of the chunks of `shared`.
+    shared: Option<Arc<Pieces>>,
+    /// Index of the next piece of `shared`.
     next: usize,
     last: Option<Bytes>,
-    /// What has not been handed out.
+    /// Bytes that have not been taken yet.
     length: usize,
 }
 
 impl Body {
-    pub(super) fn new(first: Vec<u8>, shared: Arc<Rendering>, last: Vec<u8>) -> Self {
-        let length = first.len() + shared.sum.length + last.len();
-        let some = |bytes: Vec<u8>| (!bytes.is_empty()).then(|| Bytes::from(bytes));
-        Body { first: some(first), shared: Some(shared), next: 0, last: some(last), length }
+    pub(super) fn new(first: Vec<u8>, shared: Arc<Pieces>, last: Vec<u8>) -> Self {
+        let length = first.len() + shared.digest.length + last.len();
+        let non_empty = |bytes: Vec<u8>| (!bytes.is_empty()).then(|| Bytes::from(bytes));
+        Body { first: non_empty(first), shared: Some(shared), next: 0, last: non_empty(last), length }
     }
 
-    /// Whether it shares this rendering with others.
-    pub(super) fn shares(&self, rendering: &Arc<Rendering>) -> bool {
-        self.shared.as_ref().is_some_and(|shared| Arc::ptr_eq(shared, rendering))
-    }
-
-    /// In bytes.
+    /// Remaining length in bytes.
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// The next piece.
+    /// Takes the next piece.
     pub(super) fn take(&mut self) -> Option<Bytes> {
-        let bytes = self.first.take().or_else(|| {
-            let chunk = self.shared.as_ref()?.chunk(self.next)?;
+        let shared = || {
+            let piece = self.shared.as_ref()?.list.get(self.next)?;
             self.next += 1;
-            Some(chunk)
-        });
-        let bytes = bytes.or_else(|| self.last.take())?;
+            Some(piece.clone())
+        };
+        let bytes = self.first.take().or_else(shared).or_else(|| self.last.take())?;
         self.length -= bytes.len();
         Some(bytes)
     }

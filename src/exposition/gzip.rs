@@ -1,55 +1,55 @@
 //! One member of gzip (RFC 1952) from segments that were compressed at different times.
 //!
-//! A segment ends with a full flush: it refers to nothing before it and ends on a byte, so segments can be put together
-//! in any order (RFC 1951, 3.2.4 and zlib's `Z_FULL_FLUSH`). Only the checksum is of the whole, and checksums can be
-//! combined. It is one member, because not every client reads a second one.
+//! A segment ends with a full flush. It refers to nothing before it and ends on a byte, so segments can follow each
+//! other in any order (RFC 1951, 3.2.4 and zlib's `Z_FULL_FLUSH`). Only the checksum is that of the whole text, and
+//! checksums can be combined. It is one member, because some clients do not read a second one.
 
 use flate2::{Compress, Compression, FlushCompress};
 use zlib_rs::crc32::crc32;
 
-use super::rendering::{Encoding, Sum};
+use super::encoding::{Digest, Encoded, Encoding};
 
 /// The header of a member without a name and a time.
 pub(super) const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
-/// What a stored block holds at the most.
+/// Maximum length of a stored block.
 const STORED: usize = 0xffff;
 
-/// Writes segments.
+/// Encodes text as it is or in segments.
 #[derive(Debug)]
-pub(super) struct Segments {
-    /// `None` where text stays as it is.
+pub(super) struct Encoder {
+    /// `None` for [`Encoding::Identity`].
     deflate: Option<Compress>,
-    /// The text of one segment.
+    /// Buffer for the text of one segment.
     text: Vec<u8>,
 }
 
-impl Segments {
+impl Encoder {
     pub fn new(encoding: Encoding) -> Self {
         let deflate = (encoding == Encoding::Deflate).then(|| Compress::new(Compression::default(), false));
-        Segments { deflate, text: Vec::new() }
+        Encoder { deflate, text: Vec::new() }
     }
 
-    /// Appends what `write` writes as a segment; nothing, if that is nothing.
-    pub fn append(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Sum {
+    /// Appends the text that `write` writes, as one segment. An empty text is no segment.
+    pub fn append(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Digest {
         let start = out.len();
         let Some(deflate) = &mut self.deflate else {
             write(out);
             let length = out.len() - start;
-            return Sum { length, text: length, crc: 0 };
+            return Digest::new(length, length, 0);
         };
         self.text.clear();
         write(&mut self.text);
         if self.text.is_empty() {
-            return Sum::default();
+            return Digest::new(0, 0, 0);
         }
         let mut rest = self.text.as_slice();
-        // The end of a flush is an output that is not full.
+        // A flush has ended when it leaves free capacity in the output.
         while !rest.is_empty() || out.len() == out.capacity() {
             out.reserve(64 + rest.len() / 4);
             let before = deflate.total_in();
             if deflate.compress_vec(rest, out, FlushCompress::Full).is_err() {
-                // Only of a stream that has been ended before, which this one never is.
+                // zlib fails only after the end of a stream, and this stream does not end.
                 out.truncate(start);
                 store(&self.text, out);
                 break;
@@ -57,12 +57,19 @@ impl Segments {
             let read = usize::try_from(deflate.total_in() - before).unwrap_or_default();
             rest = rest.get(read..).unwrap_or_default();
         }
-        Sum { length: out.len() - start, text: self.text.len(), crc: crc32(0, &self.text) }
+        Digest::new(out.len() - start, self.text.len(), crc32(0, &self.text))
+    }
+
+    /// The text that `write` writes, with bytes of its own.
+    pub fn encode(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Encoded {
+        let mut bytes = Vec::new();
+        let digest = self.append(&mut bytes, write);
+        Encoded { bytes: bytes.into(), digest }
     }
 }
 
-/// Appends text as it is, in stored blocks: for what is too short-lived to be worth compressing.
-pub(super) fn store(text: &[u8], out: &mut Vec<u8>) -> Sum {
+/// Appends text in stored blocks: text of a single scrape is not worth compressing.
+pub(super) fn store(text: &[u8], out: &mut Vec<u8>) -> Digest {
     let start = out.len();
     for piece in text.chunks(STORED) {
         let length = u16::try_from(piece.len()).unwrap_or_default();
@@ -71,13 +78,13 @@ pub(super) fn store(text: &[u8], out: &mut Vec<u8>) -> Sum {
         out.extend_from_slice(&(!length).to_le_bytes());
         out.extend_from_slice(piece);
     }
-    Sum { length: out.len() - start, text: text.len(), crc: crc32(0, text) }
+    Digest::new(out.len() - start, text.len(), crc32(0, text))
 }
 
-/// An empty last block, and the trailer: checksum and length of the text, the latter without its high bits.
-pub(super) fn end(sum: Sum) -> [u8; 10] {
-    let [a, b, c, d] = sum.crc.to_le_bytes();
-    let [e, f, g, h] = (sum.text as u32).to_le_bytes();
+/// An empty last block, then the trailer: checksum of the text and its length modulo 2^32.
+pub(super) fn end(text: Digest) -> [u8; 10] {
+    let [a, b, c, d] = text.crc.to_le_bytes();
+    let [e, f, g, h] = (text.text_length as u32).to_le_bytes();
     [3, 0, a, b, c, d, e, f, g, h]
 }
 
@@ -91,26 +98,27 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn segments_in_any_order_are_one_member(
+        fn any_segments_in_any_order_are_one_member(
             texts in prop::collection::vec(("[ab\"{}=\n]{0,300}", 0..4_usize, any::<bool>()), 0..8),
         ) {
-            let mut segments = Segments::new(Encoding::Deflate);
+            let mut encoder = Encoder::new(Encoding::Deflate);
             let mut member = HEADER.to_vec();
-            let (mut sum, mut whole) = (Sum::default(), Vec::new());
-            // Longer than a stored block, too.
+            let (mut digests, mut whole) = (Vec::new(), Vec::new());
+            // Some are longer than a stored block.
             for (text, zeros, is_stored) in &texts {
                 let text = text.repeat(10_usize.pow(*zeros as u32));
                 whole.extend_from_slice(text.as_bytes());
-                let next = if *is_stored {
+                digests.push(if *is_stored {
                     store(text.as_bytes(), &mut member)
                 } else {
-                    segments.append(&mut member, |out| out.extend_from_slice(text.as_bytes()))
-                };
-                sum = sum.and(next);
+                    encoder.append(&mut member, |out| out.extend_from_slice(text.as_bytes()))
+                });
             }
-            prop_assert_eq!(member.len(), HEADER.len() + sum.length);
-            member.extend_from_slice(&end(sum));
+            let digest = Digest::concat(digests);
+            prop_assert_eq!(member.len(), HEADER.len() + digest.length);
+            member.extend_from_slice(&end(digest));
             let mut decoder = GzDecoder::new(member.as_slice());
             let mut read = Vec::new();
             decoder.read_to_end(&mut read).unwrap();

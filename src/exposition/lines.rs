@@ -1,5 +1,6 @@
-//! Writes sample lines, the same to the byte in both formats.
+//! Writes the lines of a metric family. Its samples are the same bytes in both formats; its metadata are not.
 
+use super::format::Format;
 use crate::usage::Histogram;
 
 /// Types of metric families.
@@ -11,19 +12,47 @@ pub(super) enum Kind {
     Info,
 }
 
-/// What is said of a metric family.
-pub(super) struct About {
+/// The metadata of a metric family: HELP, TYPE and UNIT.
+pub(super) struct Metadata {
     /// With its unit, without the suffix of its samples.
     pub name: &'static str,
     pub kind: Kind,
     pub unit: Option<&'static str>,
-    /// Without quotes, backslashes and line breaks: nothing escapes them.
+    /// Without quotes, backslashes and line breaks, because nothing escapes them.
     pub help: &'static str,
 }
 
-/// Sample lines of one family that have their first label in common.
+impl Metadata {
+    pub const fn new(kind: Kind, name: &'static str, help: &'static str) -> Self {
+        Metadata { name, kind, unit: None, help }
+    }
+
+    pub const fn unit(self, unit: &'static str) -> Self {
+        Metadata { unit: Some(unit), ..self }
+    }
+}
+
+/// Appends the metadata lines of a family.
+pub(super) fn write_metadata(out: &mut Vec<u8>, format: Format, metadata: &Metadata) {
+    let Metadata { name, kind, unit, help } = metadata;
+    let (suffix, kind) = match (format, kind) {
+        (Format::OpenMetrics, Kind::Counter) => ("", "counter"),
+        (Format::OpenMetrics, Kind::Info) => ("", "info"),
+        (Format::Text, Kind::Counter) => ("_total", "counter"),
+        (Format::Text, Kind::Info) => ("_info", "gauge"),
+        (_, Kind::Gauge) => ("", "gauge"),
+        (_, Kind::Histogram) => ("", "histogram"),
+    };
+    let mut line = |words: &[&str]| words.iter().for_each(|word| out.extend_from_slice(word.as_bytes()));
+    line(&["# HELP ", name, suffix, " ", help, "\n", "# TYPE ", name, suffix, " ", kind, "\n"]);
+    if let (Format::OpenMetrics, Some(unit)) = (format, unit) {
+        line(&["# UNIT ", name, " ", unit, "\n"]);
+    }
+}
+
+/// Writes sample lines of one family that share their first label.
 ///
-/// Label values are escaped as both formats want it: backslash, quote and line feed (OpenMetrics 1.0.0, ABNF of
+/// Label values are escaped as both formats require: backslash, quote and line feed (OpenMetrics 1.0.0, ABNF of
 /// `escaped-string`).
 pub(super) struct Lines<'a> {
     out: &'a mut Vec<u8>,
@@ -34,28 +63,28 @@ pub(super) struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     /// Appends to `out`.
-    pub fn new(out: &'a mut Vec<u8>, about: &About, first: (&'static str, &'a str)) -> Self {
-        let suffix = match about.kind {
+    pub fn new(out: &'a mut Vec<u8>, metadata: &Metadata, first: (&'static str, &'a str)) -> Self {
+        let suffix = match metadata.kind {
             Kind::Counter => "_total",
             Kind::Info => "_info",
             Kind::Gauge | Kind::Histogram => "",
         };
-        Lines { out, name: about.name, suffix, first }
+        Lines { out, name: metadata.name, suffix, first }
     }
 
-    /// A line with the first label and these besides.
+    /// A line with the first label and `labels`.
     pub fn sample<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>, value: f64) {
         self.labels(self.suffix, labels);
         self.number(value);
     }
 
-    /// The same for a value that only counts.
+    /// The same for an integer.
     pub fn count<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>, value: u64) {
         self.labels(self.suffix, labels);
         self.integer(value);
     }
 
-    /// The lines of a histogram, each with the first label and this one.
+    /// The lines of a histogram, each with the first label and `label`.
     pub fn histogram(&mut self, label: (&str, &str), histogram: &Histogram) {
         const BOUNDS: [&str; Histogram::BOUNDS.len() + 1] =
             ["0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "+Inf"];
@@ -125,10 +154,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_names_of_buckets_are_their_bounds() {
+    fn bucket_labels_are_the_bounds() {
         let mut out = Vec::new();
-        let about = About { name: "x", kind: Kind::Histogram, unit: None, help: "" };
-        Lines::new(&mut out, &about, ("project", "p")).histogram(("api", "a"), &Histogram::default());
+        Lines::new(&mut out, &Metadata::new(Kind::Histogram, "x", ""), ("project", "p"))
+            .histogram(("api", "a"), &Histogram::default());
         let text = String::from_utf8(out).unwrap();
         let bounds = text.lines().filter_map(|line| line.split("le=\"").nth(1)?.split('"').next()?.parse::<f64>().ok());
         assert_eq!(bounds.collect::<Vec<_>>(), [&Histogram::BOUNDS[..], &[f64::INFINITY]].concat());

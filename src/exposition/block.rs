@@ -1,0 +1,120 @@
+//! A block of projects: the unit in which samples are rendered again.
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    encoding::{Encoded, Encoding},
+    gzip::Encoder,
+    lines::Lines,
+    projects::{FAMILIES, ProjectView},
+};
+use crate::snapshot::Project;
+
+/// Number of projects in a block. Smaller blocks compress worse, larger ones take longer to render again.
+pub(super) const BLOCK: usize = 32;
+
+/// Owns the samples of its projects, in each encoding that has been asked for.
+#[derive(Debug)]
+pub(super) struct Block {
+    /// Weak, so that a block that is not asked for any more does not keep old usage in memory.
+    projects: Vec<Weak<Project>>,
+    pub validity: Validity,
+    identity: Option<Vec<Encoded>>,
+    deflate: Option<Vec<Encoded>>,
+}
+
+impl Block {
+    /// A block of which nothing has been rendered yet.
+    pub fn new(projects: &[Arc<Project>], now: DateTime<Utc>) -> Self {
+        let validity = projects.iter().fold(Validity::default(), |all, project| all.and(Validity::of(project, now)));
+        Block { projects: projects.iter().map(Arc::downgrade).collect(), validity, identity: None, deflate: None }
+    }
+
+    /// Whether its samples are those of these projects at `now`.
+    pub fn shows(&self, projects: &[Arc<Project>], now: DateTime<Utc>) -> bool {
+        let is_same = |(known, project): (&Weak<Project>, &Arc<Project>)| known.as_ptr() == Arc::as_ptr(project);
+        self.validity.contains(now)
+            && self.projects.len() == projects.len()
+            && self.projects.iter().zip(projects).all(is_same)
+    }
+
+    /// The samples of each family. `projects` and `now` are ones that [`Self::shows`] accepts.
+    pub fn samples(
+        &mut self,
+        encoding: Encoding,
+        encoder: &mut Encoder,
+        projects: &[Arc<Project>],
+        now: DateTime<Utc>,
+    ) -> &[Encoded] {
+        let samples = match encoding {
+            Encoding::Identity => &mut self.identity,
+            Encoding::Deflate => &mut self.deflate,
+        };
+        samples.get_or_insert_with(|| encode(encoder, projects, now))
+    }
+}
+
+/// All families of a block share one allocation.
+fn encode(encoder: &mut Encoder, projects: &[Arc<Project>], now: DateTime<Utc>) -> Vec<Encoded> {
+    let mut bytes = Vec::new();
+    let families = FAMILIES.iter().map(|family| {
+        encoder.append(&mut bytes, |text| {
+            for project in projects {
+                let mut lines = Lines::new(text, &family.metadata, ("project", &project.target.name));
+                (family.write)(&mut lines, &ProjectView::at(now, project));
+            }
+        })
+    });
+    let digests: Vec<_> = families.collect();
+    bytes.shrink_to_fit();
+    let mut bytes = Bytes::from(bytes);
+    digests.into_iter().map(|digest| Encoded { bytes: bytes.split_to(digest.length), digest }).collect()
+}
+
+/// The interval `(after, until]` in which samples stay the same if no project changes: usage becomes stale and tokens
+/// expire with time. It has a beginning, because the clock can be set back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Validity {
+    after: DateTime<Utc>,
+    until: DateTime<Utc>,
+}
+
+impl Default for Validity {
+    fn default() -> Self {
+        Validity { after: DateTime::<Utc>::MIN_UTC, until: DateTime::<Utc>::MAX_UTC }
+    }
+}
+
+impl Validity {
+    fn of(project: &Project, now: DateTime<Utc>) -> Self {
+        // At exactly this age usage is not stale yet.
+        let stale_after = TimeDelta::from_std(project.target.stale_after).ok();
+        let usage = project.usage.as_ref();
+        let stale = usage.and_then(|usage| usage.at.checked_add_signed(stale_after?));
+        // A token is expired at its expiry already.
+        let last = project.health.last.as_ref();
+        let expiry = last.and_then(|last| last.credentials_expiry).map(|expiry| expiry - TimeDelta::nanoseconds(1));
+        stale.into_iter().chain(expiry).fold(Validity::default(), |all, change| all.and(Validity::around(change, now)))
+    }
+
+    /// The side of `now`, where samples change just after `change`.
+    fn around(change: DateTime<Utc>, now: DateTime<Utc>) -> Self {
+        if now <= change {
+            Validity { until: change, ..Validity::default() }
+        } else {
+            Validity { after: change, ..Validity::default() }
+        }
+    }
+
+    pub fn contains(self, now: DateTime<Utc>) -> bool {
+        self.after < now && now <= self.until
+    }
+
+    /// The interval in which both are valid.
+    pub fn and(self, other: Validity) -> Self {
+        Validity { after: self.after.max(other.after), until: self.until.min(other.until) }
+    }
+}

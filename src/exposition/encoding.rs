@@ -1,0 +1,51 @@
+//! Encoded text: its bytes, its lengths and its checksum.
+
+use bytes::Bytes;
+use zlib_rs::crc32::{crc32_combine_gen, crc32_combine_op};
+
+/// The encoding of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Identity,
+    /// Deflate segments of one gzip member (RFC 1952). A segment does not refer to the others.
+    Deflate,
+}
+
+/// A piece of text in one of the encodings.
+#[derive(Clone, Debug)]
+pub(super) struct Encoded {
+    pub bytes: Bytes,
+    pub digest: Digest,
+}
+
+/// Lengths and checksum of encoded text. The digests of two texts give the digest of their concatenation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Digest {
+    /// Length of the encoded bytes.
+    pub length: usize,
+    /// Length of the text in bytes.
+    pub text_length: usize,
+    /// CRC-32 of the text (RFC 1952, 8). It stays 0 in [`Encoding::Identity`], which needs no checksum.
+    pub crc: u32,
+    /// Appends this text to another one: see zlib's `crc32_combine_gen`. It is kept, because computing it takes most of
+    /// the time of a combination.
+    operator: u32,
+}
+
+impl Digest {
+    pub fn new(length: usize, text_length: usize, crc: u32) -> Self {
+        Digest { length, text_length, crc, operator: crc32_combine_gen(text_length as u64) }
+    }
+
+    /// The digest of all texts together.
+    pub fn concat(all: impl IntoIterator<Item = Digest>) -> Self {
+        let (mut length, mut text_length, mut crc) = (0, 0, 0);
+        for next in all {
+            length += next.length;
+            text_length += next.text_length;
+            // With 0 before it, the next checksum stays as it is.
+            crc = if crc == 0 { next.crc } else { crc32_combine_op(crc, next.crc, next.operator) };
+        }
+        Digest::new(length, text_length, crc)
+    }
+}
