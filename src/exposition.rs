@@ -7,15 +7,15 @@
 //! - `block` and `rendering` cache the bytes;
 //! - `gzip` makes one gzip member of segments that were compressed at different times.
 //!
-//! prometheus-client serves where metrics are few and new for each scrape: `exporter` and `process` describe the
+//! prometheus-client is used where metrics are few and new for each scrape: `exporter` and `process` describe the
 //! metrics of the exporter and its process to its registry, and `text` turns the OpenMetrics that it writes into the
 //! text format. The projects' samples do not go through it, because it would format all of them for each scrape.
 
 mod block;
 mod body;
+mod descriptor;
 mod encoding;
 mod exporter;
-mod family;
 mod format;
 mod gzip;
 mod lines;
@@ -56,7 +56,7 @@ use crate::{snapshot::Reader, usage::Clock};
 /// let (_writer, reader) = snapshot::channel(vec![Target::new("studio")]);
 /// let exposition = Exposition::of_projects(reader, || DateTime::UNIX_EPOCH);
 /// let polls = "\
-/// ## HELP metastudio_polls_total Polls, failed ones included.
+/// ## HELP metastudio_polls_total Polls, including failed ones.
 /// ## TYPE metastudio_polls_total counter
 /// metastudio_polls_total{project=\"studio\"} 0
 /// ";

@@ -9,64 +9,60 @@ use std::{
 use chrono::{DateTime, Utc};
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, registry::Unit};
 
-use super::family::Family;
+use super::descriptor::Descriptor;
 
-/// Which build this is.
+/// The labels of `metastudio_exporter_build_info`.
 #[derive(Clone, Copy, Debug)]
 pub struct BuildInfo {
-    /// The crate's version.
+    /// Version of the crate.
     pub version: &'static str,
-    /// The git revision; `unknown` outside a checkout.
+    /// Git revision; `unknown` outside a checkout.
     pub revision: &'static str,
-    /// The compiler.
+    /// Version of the compiler.
     pub rustc: &'static str,
 }
 
-/// What the exporter knows of itself.
+/// The source of the exporter's own metrics, which a scrape reads.
 #[derive(Debug)]
 pub struct ExporterStatus {
-    /// Which build this is.
+    /// The running build.
     pub build: BuildInfo,
-    /// Which part of the projects it polls, from 0, and of how many.
+    /// Index of this shard, from 0, and number of shards.
     pub shard: (u32, u32),
-    /// The configuration in force.
+    /// Shared with the code that reloads the configuration.
     pub config: Arc<ConfigStatus>,
-    /// Requests answered so far.
+    /// Shared with the routes, which count.
     pub requests: Arc<HttpRequests>,
 }
 
-/// Which configuration is in force, and whether the last attempt to load one succeeded.
+/// The configuration in use, and whether the last attempt to load one succeeded.
 #[derive(Debug)]
 pub struct ConfigStatus {
-    /// A plain mutex: held to copy or change these few words together, never across an await.
+    /// Locked as a whole, so that a scrape sees hash and time of the same configuration.
     state: Mutex<ConfigState>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct ConfigState {
+#[derive(Clone, Copy, Debug)]
+struct ConfigState {
     hash: u64,
     loaded: DateTime<Utc>,
     succeeded: bool,
 }
 
 impl ConfigStatus {
-    /// A configuration has been loaded. `hash` changes with the text of its file.
+    /// The status after the start. `hash` changes with the text of the file.
     pub fn new(hash: u64, loaded: DateTime<Utc>) -> Self {
         ConfigStatus { state: Mutex::new(ConfigState { hash, loaded, succeeded: true }) }
     }
 
-    /// Another one is in force.
+    /// Records that another configuration is in use.
     pub fn succeeded(&self, hash: u64, loaded: DateTime<Utc>) {
         *self.lock() = ConfigState { hash, loaded, succeeded: true };
     }
 
-    /// Another one could not be loaded; the old one is still in force.
+    /// Records that a configuration could not be loaded and the old one stays in use.
     pub fn failed(&self) {
         self.lock().succeeded = false;
-    }
-
-    pub(super) fn now(&self) -> ConfigState {
-        *self.lock()
     }
 
     fn lock(&self) -> MutexGuard<'_, ConfigState> {
@@ -74,15 +70,14 @@ impl ConfigStatus {
     }
 }
 
-/// Requests answered, by handler and status.
+/// Answered HTTP requests by handler and status.
 #[derive(Debug, Default)]
 pub struct HttpRequests {
-    /// A plain mutex: held for one addition, or while a scrape reads these few numbers.
     counts: Mutex<BTreeMap<(&'static str, u16), u64>>,
 }
 
 impl HttpRequests {
-    /// Counts one request. `handler` is a path the server knows, never one a client made up.
+    /// Counts one request. `handler` names a route and not the path of the request, so the number of series is bounded.
     pub fn count(&self, handler: &'static str, status: u16) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry((handler, status)).or_default() += 1;
@@ -93,30 +88,34 @@ impl Collector for ExporterStatus {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
         let build = [("version", self.build.version), ("revision", self.build.revision), ("rustc", self.build.rustc)];
-        Family::new("metastudio_exporter_build", "The build of this exporter.")
+        Descriptor::new("metastudio_exporter_build", "Version, revision and compiler of this exporter.")
             .infos(encoder, [build.map(|(name, value)| (name, value.to_owned())).to_vec()])?;
         let (shard, shards) = self.shard;
-        Family::new("metastudio_exporter_shard", "Which part of the projects this exporter polls, and of how many.")
-            .infos(encoder, [vec![("shard", shard.to_string()), ("shards", shards.to_string())]])?;
-        let config = self.config.now();
-        Family::new(
+        Descriptor::new(
+            "metastudio_exporter_shard",
+            "Index of this exporter's shard of the projects, from 0, and number of shards.",
+        )
+        .infos(encoder, [vec![("shard", shard.to_string()), ("shards", shards.to_string())]])?;
+        let config = *self.config.lock();
+        Descriptor::new(
             "metastudio_exporter_config_last_reload_successful",
             "Whether the last attempt to load the configuration succeeded.",
         )
         .gauges(encoder, [(vec![], f64::from(u8::from(config.succeeded)))])?;
-        Family::new(
+        Descriptor::new(
             "metastudio_exporter_config_last_reload_success_timestamp",
-            "Unix time at which the configuration in force was loaded.",
+            "Unix time at which the current configuration was loaded.",
         )
         .unit(&Unit::Seconds)
         .gauges(encoder, [(vec![], config.loaded.timestamp_millis() as f64 / 1e3)])?;
-        Family::new(
-            "metastudio_exporter_config_hash",
-            "A number that changes with the text of the configuration file.",
-        )
-        .gauges(encoder, [(vec![], config.hash as f64)])?;
+        Descriptor::new("metastudio_exporter_config_hash", "Hash of the configuration file: it changes with the text.")
+            .gauges(encoder, [(vec![], config.hash as f64)])?;
         let counts = self.counts();
-        Family::new("metastudio_exporter_http_requests", "HTTP requests answered by this exporter.").counters(
+        Descriptor::new(
+            "metastudio_exporter_http_requests",
+            "HTTP requests answered by this exporter, by handler and status code.",
+        )
+        .counters(
             encoder,
             counts.into_iter().map(|((handler, code), count)| {
                 (vec![("handler", handler.to_owned()), ("code", code.to_string())], count)

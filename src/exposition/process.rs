@@ -1,4 +1,4 @@
-//! The metrics of the process, under the names that every Prometheus client library gives them.
+//! The metrics of the process, with the names that all Prometheus client libraries use.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use prometheus_client::{
     registry::Unit,
 };
 
-use super::family::Family;
+use super::descriptor::Descriptor;
 
 /// Reads `/proc/self` at each scrape.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ struct Readings {
 impl Collector for ProcessCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
-        // Without /proc there is nothing to say, and nobody to say it to.
+        // Without /proc these metrics are left out, as other client libraries do.
         let Ok(readings) = read() else { return Ok(()) };
         let mut cpu = encoder.encode_descriptor(
             "process_cpu",
@@ -61,9 +61,9 @@ impl Collector for ProcessCollector {
             ),
             ("process_threads", None, "Number of OS threads in the process.", readings.threads),
         ];
-        gauges
-            .into_iter()
-            .try_for_each(|(name, unit, help, value)| Family { name, unit, help }.gauges(encoder, [(vec![], value)]))
+        gauges.into_iter().try_for_each(|(name, unit, help, value)| {
+            Descriptor { name, unit, help }.gauges(encoder, [(vec![], value)])
+        })
     }
 }
 

@@ -60,13 +60,13 @@ pub(super) static FAMILIES: &[Family] = &[
     ),
     gauge(
         "metastudio_usage_other",
-        "Usage within the window in a unit that is not a time, as the API gave it. Polled and cached like \
+        "Usage within the window in units other than time, as returned by the API. Polled and cached like \
          metastudio_usage_minutes.",
         |lines, view| usage(lines, view, |measure| matches!(measure, Measure::Other(_))),
     ),
     gauge(
         "metastudio_window_start_timestamp_seconds",
-        "Unix time at which the window began, as of the last complete poll.",
+        "Unix time of the start of the window, as of the last complete poll.",
         |lines, view| {
             for (name, window) in view.windows() {
                 lines.sample([("window", &*name)], seconds(window.bounds.start));
@@ -76,8 +76,8 @@ pub(super) static FAMILIES: &[Family] = &[
     .unit("seconds"),
     gauge(
         "metastudio_window_end_timestamp_seconds",
-        "Unix time at which the window ends, as of the last complete poll: a calendar window ends where its period \
-         ends, a rolling one at the poll.",
+        "Unix time of the end of the window, as of the last complete poll. A calendar window ends with its period, a \
+         rolling window ends at the poll.",
         |lines, view| {
             for (name, window) in view.windows() {
                 lines.sample([("window", &*name)], seconds(window.bounds.end));
@@ -87,7 +87,7 @@ pub(super) static FAMILIES: &[Family] = &[
     .unit("seconds"),
     gauge(
         "metastudio_budget_minutes",
-        "Configured budget in minutes for the usage in the window that has the same labels.",
+        "Configured budget in minutes for the usage with the same labels.",
         |lines, view| view.project.target.budgets.iter().for_each(|one| budget(lines, one)),
     )
     .unit("minutes"),
@@ -96,14 +96,14 @@ pub(super) static FAMILIES: &[Family] = &[
             lines.sample([], f64::from(u8::from(last.failure.is_none())));
         }
     }),
-    info("metastudio_project", "The projects that are polled, and where.", |lines, view| {
+    info("metastudio_project", "Polled projects with project id, region and endpoint.", |lines, view| {
         let target = &view.project.target;
         let id = view.project.project_id().unwrap_or_default();
         lines.count([("project_id", id), ("region", &target.region), ("endpoint", &target.endpoint)], 1);
     }),
     gauge(
         "metastudio_poll_last_attempt_timestamp_seconds",
-        "Unix time at which the last poll began.",
+        "Unix time of the start of the last poll.",
         |lines, view| {
             if let Some(last) = view.last() {
                 lines.sample([], seconds(last.at));
@@ -113,7 +113,7 @@ pub(super) static FAMILIES: &[Family] = &[
     .unit("seconds"),
     gauge(
         "metastudio_poll_last_success_timestamp_seconds",
-        "Unix time at which the last poll that succeeded began: the moment of which usage is.",
+        "Unix time of the start of the last successful poll: usage is as of that time.",
         |lines, view| {
             // Stale usage has a time, too.
             if let Some(usage) = &view.project.usage {
@@ -122,16 +122,16 @@ pub(super) static FAMILIES: &[Family] = &[
         },
     )
     .unit("seconds"),
-    gauge("metastudio_poll_last_duration_seconds", "How long the last poll took.", |lines, view| {
+    gauge("metastudio_poll_last_duration_seconds", "Duration of the last poll.", |lines, view| {
         if let Some(last) = view.last() {
             lines.sample([], last.duration.as_secs_f64());
         }
     })
     .unit("seconds"),
-    counter("metastudio_polls", "Polls, failed ones included.", |lines, view| {
+    counter("metastudio_polls", "Polls, including failed ones.", |lines, view| {
         lines.count([], view.project.health.polls);
     }),
-    counter("metastudio_poll_failures", "Polls that failed, by reason.", |lines, view| {
+    counter("metastudio_poll_failures", "Failed polls by reason.", |lines, view| {
         for reason in Reason::ALL {
             let count = view.project.health.failures.get(&reason).copied().unwrap_or_default();
             lines.count([("reason", reason.as_str())], count);
@@ -139,7 +139,7 @@ pub(super) static FAMILIES: &[Family] = &[
     }),
     counter(
         "metastudio_api_requests",
-        "HTTP requests to the API by operation and status; none where no status came back.",
+        "HTTP requests to the API by operation and status code; none stands for no response.",
         |lines, view| {
             for (operation, counters) in &view.project.health.counters.apis {
                 for (status, count) in &counters.by_status {
@@ -156,7 +156,7 @@ pub(super) static FAMILIES: &[Family] = &[
     }),
     histogram(
         "metastudio_api_request_duration_seconds",
-        "Duration of HTTP requests to the API by operation, body included.",
+        "Duration of HTTP requests to the API by operation, including the body.",
         |lines, view| {
             for (operation, counters) in &view.project.health.counters.apis {
                 lines.histogram(("api", operation.as_str()), &counters.durations);
@@ -172,7 +172,7 @@ pub(super) static FAMILIES: &[Family] = &[
     }),
     counter(
         "metastudio_values_dropped",
-        "Single values of answers that could not be read and count as absent.",
+        "Values in API responses that could not be read and were left out.",
         |lines, view| lines.count([], view.project.health.counters.dropped_values),
     ),
 ];
@@ -181,7 +181,7 @@ pub(super) static FAMILIES: &[Family] = &[
 const EXPIRY: Metadata = Metadata::new(
     Kind::Gauge,
     "metastudio_exporter_credentials_expiry_timestamp_seconds",
-    "Unix time at which the token or the temporary keys in force at the last poll expire.",
+    "Unix time at which the token or the temporary keys of the last poll expire.",
 )
 .unit("seconds");
 

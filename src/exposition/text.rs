@@ -1,9 +1,9 @@
-//! Prometheus' text format 0.0.4, made from OpenMetrics.
+//! Rewrites OpenMetrics as Prometheus' text format 0.0.4.
 //!
-//! The samples are the same to the byte; only the lines about them differ. A counter's family is named with its
-//! `_total`, an info is a gauge named with its `_info`, `unknown` is `untyped`, and UNIT and EOF do not exist.
+//! The samples are the same bytes; only the metadata differ. A counter's family is named with `_total`, an info is a
+//! gauge named with `_info`, `unknown` is `untyped`, and UNIT and EOF do not exist.
 
-/// Rewrites an exposition that prometheus-client has encoded.
+/// Rewrites the output of prometheus-client.
 pub(super) fn from_openmetrics(openmetrics: &str) -> String {
     let mut text = String::with_capacity(openmetrics.len());
     let mut lines = openmetrics.lines().peekable();
@@ -11,7 +11,7 @@ pub(super) fn from_openmetrics(openmetrics: &str) -> String {
         let mut words = line.splitn(4, ' ');
         match (words.next(), words.next(), words.next(), words.next()) {
             (Some("#"), Some("EOF"), ..) | (Some("#"), Some("UNIT"), ..) => {}
-            // HELP comes first, and the type is in the line after it.
+            // The type of a HELP line is in the next line.
             (Some("#"), Some(word @ ("HELP" | "TYPE")), Some(name), Some(rest)) => {
                 let kind = if word == "TYPE" {
                     rest
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_lines_about_the_samples_differ() {
+    fn only_metadata_differ() {
         let openmetrics = "\
 # HELP a_seconds How long.
 # TYPE a_seconds counter

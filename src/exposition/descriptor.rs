@@ -1,4 +1,5 @@
-//! Describes a metric family to prometheus-client, unless it has no samples: HELP and TYPE would be printed all the same.
+//! Describes metric families to prometheus-client. A family without samples is left out, because prometheus-client would
+//! print its HELP and TYPE.
 
 use std::fmt;
 
@@ -8,24 +9,24 @@ use prometheus_client::{
     registry::Unit,
 };
 
-/// Names and values, in the order in which they are written.
+/// Names and values in the order of the exposition.
 pub(super) type Labels<'a> = Vec<(&'a str, String)>;
 
-/// Name, unit and help of a family. The help has no quotes, backslashes or line breaks: nothing escapes them.
+/// Name, unit and help of a family. The help has no quotes, backslashes or line breaks, because nothing escapes them.
 #[derive(Clone, Copy)]
-pub(super) struct Family<'a> {
+pub(super) struct Descriptor<'a> {
     pub name: &'a str,
     pub unit: Option<&'a Unit>,
     pub help: &'a str,
 }
 
-impl<'a> Family<'a> {
+impl<'a> Descriptor<'a> {
     pub fn new(name: &'a str, help: &'a str) -> Self {
-        Family { name, unit: None, help }
+        Descriptor { name, unit: None, help }
     }
 
     pub fn unit(self, unit: &'a Unit) -> Self {
-        Family { unit: Some(unit), ..self }
+        Descriptor { unit: Some(unit), ..self }
     }
 
     pub fn gauges<'l>(
@@ -79,7 +80,7 @@ impl<'a> Family<'a> {
         }
         let mut metric = encoder.encode_descriptor(self.name, self.help, self.unit, kind)?;
         samples.try_for_each(|(labels, value)| {
-            // Without labels there are no braces either.
+            // A sample without labels has no braces.
             if labels.is_empty() {
                 write(&mut metric, value)
             } else {
