@@ -1,7 +1,7 @@
-//! What the parts cost: of a poll, all but the network; of a scrape, all but the connection. Processor time of all
-//! threads, since that is what a change costs, whoever else the machine works for.
+//! Processor time of a poll without the network, and of a scrape without the connection.
 //!
-//! `cargo bench --bench parts`, or `cargo bench --bench parts -- gzip` for those with that in their name.
+//! It is the time of all threads of this process, so other load on the machine changes it less than elapsed time.
+//! `cargo bench --bench parts` runs all benchmarks, `cargo bench --bench parts -- gzip` those with "gzip" in their name.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "poll/page.rs"]
@@ -24,12 +24,12 @@ use rustix::time::{ClockId, clock_gettime};
 
 use self::world::now;
 
-/// How many projects change at once.
+/// Number of projects when all of them change.
 const ALL: usize = 3_000;
-/// How many there are when one of them changes.
+/// Number of projects when one of them changes.
 const MANY: usize = 10_000;
 
-/// Of all threads of this process, user and system.
+/// Processor time of this process: all threads, user and system.
 struct ProcessorTime;
 
 impl Measurement for ProcessorTime {
@@ -69,7 +69,7 @@ fn poll(criterion: &mut Criterion<ProcessorTime>) {
     group.bench_function(name, |bench| bench.iter(|| sum::parse_and_sum(black_box(page.as_bytes()), now())));
 }
 
-/// The first scrape after so many projects of so many were polled.
+/// The first scrape after polls of one project or of all.
 fn scrape(criterion: &mut Criterion<ProcessorTime>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let tally = sum::parse_and_sum(page::page().as_bytes(), now());
@@ -86,7 +86,7 @@ fn scrape(criterion: &mut Criterion<ProcessorTime>) {
             let mut polled = 0;
             let mut change = || {
                 for _ in 0..changed {
-                    // Here and there, and not one beside the other.
+                    // A prime step, so that changed projects are in different blocks.
                     polled += 7919;
                     world::poll(&mut writer, polled % count, &tally);
                 }

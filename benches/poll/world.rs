@@ -1,4 +1,4 @@
-//! A snapshot of projects with three windows each, as the exporter has it after its polls.
+//! A snapshot of polled projects with three windows each.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_764_547_200, 0).unwrap()
 }
 
-/// So many projects, each polled once.
+/// This many projects, each polled once.
 pub fn world(count: usize, tally: &Tally) -> (Writer, Reader) {
     let target = |number| Target {
         project_id: Some("5f0d1e2c3b4a59687786a5b4c3d2e101".to_owned()),
@@ -28,7 +28,7 @@ pub fn world(count: usize, tally: &Tally) -> (Writer, Reader) {
     (writer, reader)
 }
 
-/// Polls a project once more.
+/// Records one more poll of a project.
 pub fn poll(writer: &mut Writer, index: usize, tally: &Tally) {
     let usage = |window: Window| {
         let bounds = window.bounds(now(), &Zone::shanghai());
