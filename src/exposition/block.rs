@@ -27,7 +27,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// A block of which nothing has been rendered yet.
+    /// A block without rendered samples.
     pub fn new(projects: &[Arc<Project>], now: DateTime<Utc>) -> Self {
         let validity = projects.iter().fold(Validity::default(), |all, project| all.and(Validity::of(project, now)));
         Block { projects: projects.iter().map(Arc::downgrade).collect(), validity, identity: None, deflate: None }

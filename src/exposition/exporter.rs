@@ -1,12 +1,9 @@
 //! The metrics of the exporter itself.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, registry::Unit};
 
 use super::descriptor::Descriptor;
@@ -57,16 +54,12 @@ impl ConfigStatus {
 
     /// Records that another configuration is in use.
     pub fn succeeded(&self, hash: u64, loaded: DateTime<Utc>) {
-        *self.lock() = ConfigState { hash, loaded, succeeded: true };
+        *self.state.lock() = ConfigState { hash, loaded, succeeded: true };
     }
 
     /// Records that a configuration could not be loaded and the old one stays in use.
     pub fn failed(&self) {
-        self.lock().succeeded = false;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ConfigState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().succeeded = false;
     }
 }
 
@@ -79,7 +72,7 @@ pub struct HttpRequests {
 impl HttpRequests {
     /// Counts one request. `handler` names a route and not the path of the request, so the number of series is bounded.
     pub fn count(&self, handler: &'static str, status: u16) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock();
         *counts.entry((handler, status)).or_default() += 1;
     }
 }
@@ -96,7 +89,7 @@ impl Collector for ExporterStatus {
             "Index of this exporter's shard of the projects, from 0, and number of shards.",
         )
         .infos(encoder, [vec![("shard", shard.to_string()), ("shards", shards.to_string())]])?;
-        let config = *self.config.lock();
+        let config = *self.config.state.lock();
         Descriptor::new(
             "metastudio_exporter_config_last_reload_successful",
             "Whether the last attempt to load the configuration succeeded.",
@@ -126,6 +119,6 @@ impl Collector for ExporterStatus {
 
 impl ExporterStatus {
     fn counts(&self) -> BTreeMap<(&'static str, u16), u64> {
-        self.requests.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.requests.counts.lock().clone()
     }
 }
