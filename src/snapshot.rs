@@ -30,5 +30,3 @@ pub use self::{
     target::Target,
     usage::{Usage, WindowValues},
 };
-// Until `exposition` and `site` import these from `usage`.
-pub use crate::usage::{Bounds, Budget, Clock, Days, Histogram, Measure, Reason, Series, Tally, Window};
