@@ -1,123 +1,377 @@
-//! The rooms of the code and who may import whom, checked against the `crate::` paths of every file.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, missing_docs)]
+//! The layers of the code: which module may import which, and that no two files import each other.
+//!
+//! The test reads every file of `src` and resolves each path that begins with `crate`, `super` or `self` to the file that
+//! defines the item: a re-export counts as an import of the file behind it. Unit tests are left out.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
-/// A room, as the beginning of its files' paths below `src`, and the rooms it may import besides itself.
-const ROOMS: [(&str, &[&str]); 11] = [
-    ("cli", &["commands", "config"]),
-    ("commands", &["config", "usage", "cloud", "polling", "snapshot", "exposition", "server", "site", "simulator"]),
-    ("config", &["usage"]),
+use proc_macro2::TokenTree;
+use syn::{ItemUse, UseTree, Visibility, visit::Visit};
+
+/// Modules by the path of their files below `src`, each with the modules that it may import. The longest path that fits
+/// a file is its module. Data flows from the top to the bottom.
+const LAYERS: &[(&str, &[&str])] = &[
     ("usage", &[]),
-    ("cloud", &["config", "usage"]),
-    ("polling", &["config", "cloud", "usage", "snapshot"]),
+    ("config", &["usage"]),
+    ("cloud/error", &["usage"]),
+    ("cloud/transport", &["config", "usage", "cloud/error"]),
+    ("cloud/credentials", &["config", "usage", "cloud/error", "cloud/transport"]),
+    ("cloud/client", &["config", "usage", "cloud/error", "cloud/transport", "cloud/credentials"]),
+    ("cloud/connector", &["config", "usage", "cloud/error", "cloud/transport", "cloud/credentials", "cloud/client"]),
+    ("cloud/project_api", &["usage", "cloud/error", "cloud/client"]),
+    ("cloud/usage_api", &["usage", "cloud/error", "cloud/client"]),
     ("snapshot", &["usage"]),
-    ("exposition", &["snapshot", "usage"]),
-    ("site", &["exposition", "snapshot", "usage", "config", "server"]),
-    ("server", &["exposition", "config", "site"]),
+    (
+        "polling",
+        &[
+            "config",
+            "usage",
+            "cloud/error",
+            "cloud/credentials",
+            "cloud/client",
+            "cloud/connector",
+            "cloud/project_api",
+            "cloud/usage_api",
+            "snapshot",
+        ],
+    ),
+    ("exposition", &["usage", "snapshot"]),
+    ("site", &["usage", "snapshot", "exposition"]),
+    ("server", &["config"]),
     ("simulator", &[]),
 ];
 
-/// Where time, files and the network are arguments, if anything.
-const PURE: [&str; 2] = ["usage", "cloud/transport/signing"];
+/// Modules that wire the others together, and files that only declare and re-export.
+const WIRING: [&str; 5] = ["main", "lib", "cli", "commands", "cloud"];
+
+/// Modules in which time, files and the network are arguments.
+const PURE: [&str; 3] = ["usage", "cloud/transport/signing", "cloud/usage_api/pages"];
 const IMPURE: [&str; 8] =
     ["tokio", "reqwest", "std::fs", "std::net", "std::env", "Utc::now", "SystemTime", "Instant::now"];
 
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
+/// The files by their path below `src` without extension, such as `cloud/client`.
+type Sources = BTreeMap<String, String>;
+
+fn sources() -> Sources {
+    fn visit(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                visit(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
         }
     }
-    found.sort();
-    found
-}
-
-/// The path below `src`, without the extension, and the code without comments.
-fn sources() -> Vec<(String, String)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    visit(&src, &mut files);
     let source = |path: PathBuf| {
         let name = path.strip_prefix(&src).unwrap().with_extension("").to_str().unwrap().to_owned();
-        let text = fs::read_to_string(&path).unwrap();
-        let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-        (name, code.join("\n"))
+        (name, fs::read_to_string(&path).unwrap())
     };
-    files(&src).into_iter().map(source).collect()
+    let is_test = |name: &str| name.split('/').any(|part| part == "tests");
+    files.into_iter().map(source).filter(|(name, _)| !is_test(name)).collect()
 }
 
-/// The first segments of all `crate::` paths, also within braces: `use crate::{a::b, c}` gives a and c.
-fn imports(code: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for after in code.split("crate::").skip(1) {
-        let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
-        let Some(group) = after.strip_prefix('{') else {
-            found.insert(word(after));
-            continue;
+/// One path of a file, from the root of the crate: `["cloud", "client", "Client"]`.
+type CratePath = Vec<String>;
+
+/// The paths of one file.
+#[derive(Clone, Default)]
+struct Imports {
+    file: String,
+    /// Paths that the code of the file uses.
+    used: BTreeSet<CratePath>,
+    /// Names that the file re-exports, with the path of each.
+    exported: BTreeMap<String, CratePath>,
+    children: BTreeSet<String>,
+}
+
+impl Imports {
+    fn of(file: &str, code: &str, sources: &Sources) -> Self {
+        let prefix = if file == "lib" { String::new() } else { format!("{file}/") };
+        let child = |name: &String| Some(name.strip_prefix(&prefix)?.to_owned()).filter(|rest| !rest.contains('/'));
+        let children = sources.keys().filter_map(child).collect();
+        let mut imports = Imports { file: file.to_owned(), children, ..Imports::default() };
+        let mut parsed = syn::parse_file(code).unwrap_or_else(|error| panic!("src/{file}.rs: {error}"));
+        let is_test = |item: &syn::Item| match item {
+            syn::Item::Mod(module) => module.attrs.iter().any(|attribute| attribute.path().is_ident("cfg")),
+            _ => false,
         };
-        let mut depth = 0;
-        let mut start = true;
-        for (at, character) in group.char_indices() {
-            match character {
-                '{' => depth += 1,
-                '}' if depth == 0 => break,
-                '}' => depth -= 1,
-                ',' if depth == 0 => start = true,
-                c if c.is_whitespace() => {}
-                _ if start => {
-                    found.insert(word(&group[at..]));
-                    start = false;
+        parsed.items.retain(|item| !is_test(item));
+        imports.visit_file(&parsed);
+        imports
+    }
+
+    /// A path from the root of the crate; `None` where it leads out of the crate.
+    fn absolute(&self, segments: &[String]) -> Option<CratePath> {
+        let mut base: CratePath = match self.file.as_str() {
+            "lib" | "main" => Vec::new(),
+            file => file.split('/').map(str::to_owned).collect(),
+        };
+        let mut rest = segments;
+        match segments.first()?.as_str() {
+            "crate" => {
+                base.clear();
+                rest = &rest[1..];
+            }
+            "self" => rest = &rest[1..],
+            "super" => {
+                while rest.first().is_some_and(|segment| segment == "super") {
+                    base.pop();
+                    rest = &rest[1..];
                 }
-                _ => {}
+            }
+            first if self.children.contains(first) => {}
+            _ => return None,
+        }
+        base.extend_from_slice(rest);
+        Some(base)
+    }
+
+    fn collect(&mut self, tree: &UseTree, before: &[String], is_export: bool) {
+        let mut path = before.to_vec();
+        match tree {
+            UseTree::Path(next) => {
+                path.push(next.ident.to_string());
+                self.collect(&next.tree, &path, is_export);
+            }
+            UseTree::Group(group) => group.items.iter().for_each(|tree| self.collect(tree, before, is_export)),
+            UseTree::Name(name) if name.ident == "self" => self.note(&path, None, is_export),
+            UseTree::Name(name) => {
+                path.push(name.ident.to_string());
+                self.note(&path, Some(name.ident.to_string()), is_export);
+            }
+            UseTree::Rename(rename) => {
+                path.push(rename.ident.to_string());
+                self.note(&path, Some(rename.rename.to_string()), is_export);
+            }
+            UseTree::Glob(_) => self.note(&path, None, is_export),
+        }
+    }
+
+    fn note(&mut self, path: &[String], name: Option<String>, is_export: bool) {
+        let Some(path) = self.absolute(path) else { return };
+        match name {
+            Some(name) if is_export => drop(self.exported.insert(name, path)),
+            _ => drop(self.used.insert(path)),
+        }
+    }
+
+    /// The paths inside the arguments of a macro, which are not parsed.
+    fn collect_tokens(&mut self, tokens: proc_macro2::TokenStream) {
+        let mut path: Vec<String> = Vec::new();
+        for token in tokens {
+            match token {
+                TokenTree::Ident(ident) => path.push(ident.to_string()),
+                TokenTree::Punct(punct) if punct.as_char() == ':' => {}
+                other => {
+                    self.note(&std::mem::take(&mut path), None, false);
+                    if let TokenTree::Group(group) = other {
+                        self.collect_tokens(group.stream());
+                    }
+                }
+            }
+        }
+        self.note(&path, None, false);
+    }
+}
+
+impl<'ast> Visit<'ast> for Imports {
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        let is_export = !matches!(item.vis, Visibility::Inherited);
+        self.collect(&item.tree, &[], is_export);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let segments: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        if matches!(segments.first().map(String::as_str), Some("crate" | "self" | "super")) && segments.len() > 1 {
+            self.note(&segments, None, false);
+        }
+        syn::visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, item: &'ast syn::Macro) {
+        self.collect_tokens(item.tokens.clone());
+    }
+}
+
+/// The files of the crate, each with its paths.
+type Parsed = BTreeMap<String, Imports>;
+
+fn parse(sources: &Sources) -> Parsed {
+    sources.iter().map(|(file, code)| (file.clone(), Imports::of(file, code, sources))).collect()
+}
+
+/// The files of the crate, each with the files that it imports.
+type Graph = BTreeMap<String, BTreeSet<String>>;
+
+fn graph(imports: &Parsed) -> Graph {
+    let targets = |of: &Imports| of.used.iter().map(|path| defining_file(path, imports)).collect::<BTreeSet<_>>();
+    imports
+        .iter()
+        .map(|(file, of)| {
+            let mut targets = targets(of);
+            targets.remove(file);
+            (file.clone(), targets)
+        })
+        .collect()
+}
+
+/// The file in which a path ends: re-exports are followed.
+fn defining_file(path: &[String], imports: &Parsed) -> String {
+    let mut file = "lib".to_owned();
+    for (index, segment) in path.iter().enumerate() {
+        let child = if file == "lib" { segment.clone() } else { format!("{file}/{segment}") };
+        if imports.contains_key(&child) {
+            file = child;
+            continue;
+        }
+        if let Some(target) = imports[&file].exported.get(segment) {
+            let whole = [target, &path[index + 1..]].concat();
+            return defining_file(&whole, imports);
+        }
+        break;
+    }
+    file
+}
+
+fn module_of(file: &str) -> &str {
+    let fits = |module: &&str| file == *module || file.starts_with(&format!("{module}/"));
+    let modules = LAYERS.iter().map(|(module, _)| *module).chain(WIRING);
+    modules.filter(fits).max_by_key(|module| module.len()).unwrap_or_else(|| panic!("src/{file}.rs is in no module"))
+}
+
+/// Imports that the table does not allow.
+fn violations(graph: &Graph) -> Vec<String> {
+    let mut found = Vec::new();
+    for (file, targets) in graph {
+        let module = module_of(file);
+        let allowed = LAYERS.iter().find(|(layer, _)| *layer == module).map(|(_, allowed)| *allowed);
+        for target in targets {
+            let imported = module_of(target);
+            if imported != module && allowed.is_some_and(|allowed| !allowed.contains(&imported)) {
+                found.push(format!("src/{file}.rs must not import src/{target}.rs"));
             }
         }
     }
     found
 }
 
-#[test]
-fn imports_are_found_in_every_form() {
-    let code = "use crate::a::{b, c};\nuse crate::{\n    d,\n    e::{f, g},\n    h::i,\n};\nlet x = crate::j::k();";
-    let expected = ["a", "d", "e", "h", "j"].map(str::to_owned);
-    assert_eq!(imports(code), BTreeSet::from(expected));
+/// Circles of files, each as the files on the way round.
+fn circles(graph: &Graph) -> Vec<Vec<String>> {
+    fn visit(
+        file: &str,
+        graph: &Graph,
+        way: &mut Vec<String>,
+        done: &mut BTreeSet<String>,
+        found: &mut Vec<Vec<String>>,
+    ) {
+        if let Some(start) = way.iter().position(|before| before == file) {
+            found.push(way[start..].to_vec());
+            return;
+        }
+        if done.contains(file) {
+            return;
+        }
+        way.push(file.to_owned());
+        graph[file].iter().for_each(|target| visit(target, graph, way, done, found));
+        way.pop();
+        done.insert(file.to_owned());
+    }
+    let (mut done, mut found) = (BTreeSet::new(), Vec::new());
+    graph.keys().for_each(|file| visit(file, graph, &mut Vec::new(), &mut done, &mut found));
+    found
 }
 
 #[test]
-fn rooms_import_only_what_they_may() {
-    let mut visited = BTreeSet::new();
-    for (name, code) in sources() {
-        let room = name.split('/').next().unwrap();
-        if matches!(room, "main" | "lib") {
-            continue;
-        }
-        let (room, allowed) =
-            ROOMS.iter().find(|(known, _)| *known == room).unwrap_or_else(|| panic!("{name} is in no known room"));
-        visited.insert(*room);
-        for import in imports(&code) {
-            assert!(
-                import == *room || allowed.contains(&import.as_str()),
-                "src/{name}.rs must not import crate::{import}"
-            );
+fn modules_import_only_the_modules_before_them() {
+    let found = violations(&graph(&parse(&sources())));
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn no_files_import_each_other() {
+    let found = circles(&graph(&parse(&sources())));
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+/// A module of the table without files would be a rule about nothing.
+#[test]
+fn every_module_has_files() {
+    let sources = sources();
+    let modules: BTreeSet<&str> = sources.keys().map(|file| module_of(file)).collect();
+    for (module, _) in LAYERS {
+        assert!(modules.contains(module), "{module}");
+    }
+}
+
+/// Every allowed import, turned round, is found.
+#[test]
+fn an_import_against_the_layers_is_found() {
+    let sources = sources();
+    let parsed = parse(&sources);
+    let first_file = |module: &str| sources.keys().find(|file| module_of(file) == module).unwrap().clone();
+    let mut turned = 0;
+    for (module, allowed) in LAYERS {
+        for before in *allowed {
+            let (from, to) = (first_file(before), first_file(module));
+            for import in [
+                format!("use crate::{}::Anything;", to.replace('/', "::")),
+                format!("fn anything() {{ let _ = crate::{}::anything(); }}", to.replace('/', "::")),
+            ] {
+                let code = format!("{}{import}", sources[&from]);
+                let mut parsed = parsed.clone();
+                parsed.insert(from.clone(), Imports::of(&from, &code, &sources));
+                let found = violations(&graph(&parsed));
+                assert_eq!(found, [format!("src/{from}.rs must not import src/{to}.rs")], "{import}");
+                turned += 1;
+            }
         }
     }
-    assert_eq!(visited.len(), ROOMS.len(), "every room has files");
+    assert!(turned > 50, "{turned}");
 }
 
 #[test]
-fn what_is_pure_stays_pure() {
+fn imports_are_found_in_every_form() {
+    let files = [
+        ("lib", "pub mod a; pub mod b;"),
+        ("a", "mod c; pub(crate) mod d; pub use self::c::Thing; pub use d::{Other as Renamed};"),
+        ("a/c", "use super::d::Other; pub struct Thing;"),
+        ("a/d", "pub struct Other; #[cfg(test)] mod tests { use super::super::c::Thing; }"),
+        ("b", "use crate::a::{Renamed, Thing}; mod e; fn f() { g!(crate::a::d::Other) }"),
+        ("b/e", "fn f(_: super::super::a::Thing) { super::f() }"),
+    ];
+    let sources: Sources = files.map(|(file, code)| (file.to_owned(), code.to_owned())).into();
+    let graph = graph(&parse(&sources));
+    let targets = |file: &str| graph[file].iter().map(String::as_str).collect::<Vec<_>>();
+    assert_eq!(targets("a"), [""; 0], "re-exports are no imports");
+    assert_eq!(targets("a/c"), ["a/d"]);
+    assert_eq!(targets("a/d"), [""; 0], "unit tests are left out");
+    assert_eq!(targets("b"), ["a/c", "a/d"]);
+    assert_eq!(targets("b/e"), ["a/c", "b"]);
+    assert!(circles(&graph).is_empty());
+    let mut sources = sources;
+    *sources.get_mut("a/d").unwrap() += "use crate::b::f;";
+    assert!(circles(&self::graph(&parse(&sources))).contains(&["a/d", "b"].map(str::to_owned).to_vec()));
+}
+
+#[test]
+fn pure_modules_touch_no_clock_file_or_network() {
     let mut visited = 0;
-    for (name, code) in sources() {
-        if PURE.iter().any(|pure| name == *pure || name.starts_with(&format!("{pure}/"))) {
+    for (file, code) in sources() {
+        if PURE.iter().any(|pure| file == *pure || file.starts_with(&format!("{pure}/"))) {
             visited += 1;
+            let is_code = |line: &&str| !line.trim_start().starts_with("//");
+            let code: String = code.lines().filter(is_code).collect();
             for word in IMPURE {
-                assert!(!code.contains(word), "src/{name}.rs must not touch {word}");
+                assert!(!code.contains(word), "src/{file}.rs must not touch {word}");
             }
         }
     }
@@ -126,6 +380,5 @@ fn what_is_pure_stays_pure() {
 
 #[test]
 fn the_binary_stays_thin() {
-    let (_, main) = sources().into_iter().find(|(name, _)| name == "main").unwrap();
-    assert!(main.lines().count() <= 60);
+    assert!(sources()["main"].lines().count() <= 60);
 }
