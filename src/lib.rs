@@ -4,11 +4,12 @@
 //! cargo run --release -- demo    # a simulated cloud and the exporter: no account, no configuration
 //! ```
 //!
-//! Data flows through the modules in this order, and an import never points backwards:
+//! Data flows through the modules in this order:
 //!
 //! ```text
 //! config ──► cloud ──► polling ──► snapshot ──► exposition ──► site ──► server
-//!               └─► usage ──┘                    (a scrape only reads)
+//!                                              (a scrape only reads)
+//! usage: the words that they share
 //! ```
 //!
 //! 1. [`config`] reads the projects to poll, their credentials and their windows.
@@ -20,7 +21,7 @@
 //! 7. [`server`] accepts connections: TLS, users, limits. It serves any service and knows no metrics.
 //!
 //! A scrape cannot cause an API call: `exposition`, `site` and `server` cannot import `cloud` or `polling`.
-//! `tests/architecture.rs` checks every import. [`commands`] wires the modules together for the command line in [`cli`].
+//! `tests/architecture.rs` has the table of allowed imports, and checks every file. [`commands`] wires the modules together for the command line in [`cli`].
 //! [`simulator`] is a simulated cloud for the demo and the tests.
 //!
 //! Further reading in the repository: [CONTRIBUTING](../../../CONTRIBUTING.md) says where a new metric, window,

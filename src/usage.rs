@@ -22,7 +22,7 @@ mod window;
 mod zone;
 
 pub use budget::Budget;
-pub use counters::{Counters, Histogram, IgnoredRows, Operation, RequestCounters};
+pub use counters::{Counters, Histogram, Operation, RequestCounters, RowCounters};
 pub use days::{DaySums, Days};
 pub use reason::Reason;
 pub use row::{Overflow, Row, RowKey, Unit};

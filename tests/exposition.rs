@@ -17,7 +17,7 @@ use http_body_util::BodyExt;
 use metastudio_exporter::{
     exposition::{BuildInfo, ConfigStatus, ExporterStatus, Exposition, Format, HttpRequests},
     snapshot::{self, Attempt, Failure, Reader, Target, WindowUsage, Writer},
-    usage::{Budget, Counters, IgnoredRows, Operation, Reason, Row, RowKey, Tally, Unit, Window, Zone},
+    usage::{Budget, Counters, Operation, Reason, Row, RowCounters, RowKey, Tally, Unit, Window, Zone},
 };
 use proptest::prelude::*;
 
@@ -61,8 +61,7 @@ fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> Atte
     }
     (0..2).for_each(|_| counters.count_retry(Operation::ShowUsageData));
     if result.is_ok() {
-        counters.ignored = IgnoredRows { sub_resource: 1, duplicate: 2, filtered: 3 };
-        counters.dropped_values = 4;
+        counters.rows = RowCounters { sub_resource: 1, duplicate: 2, filtered: 3, dropped_values: 4 };
     }
     Attempt {
         counters,

@@ -9,7 +9,7 @@ use metastudio_exporter::{
     polling::{Fleet, Poller},
     simulator::{Options, Simulator},
     snapshot::{self, Attempt, Target, WindowUsage},
-    usage::{IgnoredRows, Measure, Operation, Reason, Zone},
+    usage::{Measure, Operation, Reason, RowCounters, Zone},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -174,8 +174,7 @@ async fn what_is_not_added_up_is_counted() {
     let (simulator, address, _stop) = cloud(&["odd-rows"]).await;
     let attempt = poller(address, &keys(&simulator), 1000).await.poll(Utc::now()).await;
     // In each of three windows: a bundle's part; `n/a` and `true`.
-    assert_eq!(attempt.counters.ignored, IgnoredRows { sub_resource: 3, ..IgnoredRows::default() });
-    assert_eq!(attempt.counters.dropped_values, 6);
+    assert_eq!(attempt.counters.rows, RowCounters { sub_resource: 3, dropped_values: 6, ..RowCounters::default() });
     let windows = attempt.result.unwrap();
     let series: Vec<_> = windows[0].tally.series().collect();
     let channels = series.iter().find(|series| series.measure == Measure::Other("CHANNEL".to_owned())).unwrap();
@@ -194,7 +193,7 @@ async fn rows_that_come_twice_are_counted_once() {
     let window = || [page(&["a", "b"]), page(&["b", "c"]), page(&[])];
     let address = scripted([window(), window(), window()].concat(), |_| {}).await;
     let attempt = poller(address, "token: t", 2).await.poll(Utc::now()).await;
-    assert_eq!(attempt.counters.ignored.duplicate, 3);
+    assert_eq!(attempt.counters.rows.duplicate, 3);
     let windows = attempt.result.unwrap();
     let series = windows[0].tally.series().next().unwrap();
     assert_eq!(windows[0].tally.value(series), 3.0);

@@ -2,10 +2,11 @@
 //!
 //! - a struct,
 //! - `read`, which takes the keys of the source from an entry,
-//! - `find`, which takes the source from the environment as the official SDK does,
-//! - `fields`, from which the check of the secrets and the effective configuration follow.
+//! - `find`, which takes the source from the environment, if the official SDK does so,
+//! - `fields`, the list of its keys and values: it is printed as the effective configuration, and its secrets are checked.
 //!
-//! A new source is such a file, a variant of [`CredentialsSource`], and a file in `cloud/credentials/`.
+//! A new source is such a file, a variant of [`CredentialsSource`], a file in `cloud/credentials/`, and the arms that the
+//! compiler then asks for: two here, and those in `cloud/credentials.rs` and `commands/check/online.rs`.
 
 pub(super) mod ecs_agency;
 pub(super) mod iam_user;

@@ -165,7 +165,7 @@ pub(super) static FAMILIES: &[Family] = &[
     )
     .unit("seconds"),
     counter("metastudio_rows_ignored", "Rows left out of the sums, by reason.", |lines, view| {
-        let ignored = view.project.health.counters.ignored;
+        let ignored = view.project.health.counters.rows;
         lines.count([("reason", "duplicate")], ignored.duplicate);
         lines.count([("reason", "filtered")], ignored.filtered);
         lines.count([("reason", "sub_resource")], ignored.sub_resource);
@@ -173,7 +173,7 @@ pub(super) static FAMILIES: &[Family] = &[
     counter(
         "metastudio_values_dropped",
         "Values in API responses that could not be read and were left out.",
-        |lines, view| lines.count([], view.project.health.counters.dropped_values),
+        |lines, view| lines.count([], view.project.health.counters.rows.dropped_values),
     ),
 ];
 

@@ -11,7 +11,7 @@ use crate::{
     cloud::{Client, Error, project_api, usage_api::Doubt},
     config::{Config, Project},
     snapshot::{Attempt, Failure, Target, WindowUsage},
-    usage::{IgnoredRows, Window, Zone},
+    usage::{RowCounters, Window, Zone},
 };
 
 /// Polls one project.
@@ -45,8 +45,7 @@ impl From<&Project> for Target {
 #[derive(Default)]
 struct Complete {
     windows: Vec<WindowUsage>,
-    ignored: IgnoredRows,
-    dropped_values: u64,
+    rows: RowCounters,
     doubts: BTreeSet<Doubt>,
 }
 
@@ -79,8 +78,7 @@ impl Poller {
         let result = result.unwrap_or_else(|_| Err(self.late(counters.requests())));
         let result = match result {
             Ok(complete) => {
-                counters.ignored = complete.ignored;
-                counters.dropped_values = complete.dropped_values;
+                counters.rows = complete.rows;
                 self.log_new_doubts(complete.doubts);
                 Ok(complete.windows)
             }
@@ -110,10 +108,9 @@ impl Poller {
             let bounds = window.bounds(now, &self.timezone);
             let zone_of_days = (window == Window::ThisMonth).then_some(&self.timezone);
             let usage = query.sum(bounds.elapsed(now), zone_of_days, &format!("window {window}"), progress).await?;
-            let RangeUsage { tally, days, ignored, dropped_values, doubts } = usage;
+            let RangeUsage { tally, days, rows, doubts } = usage;
             complete.windows.push(WindowUsage { window, bounds, tally, days });
-            complete.ignored += ignored;
-            complete.dropped_values += dropped_values;
+            complete.rows += rows;
             complete.doubts.extend(doubts);
         }
         Ok(complete)

@@ -12,7 +12,7 @@ use crate::{
         usage_api::{self, Doubt, timestamp},
     },
     config::Project,
-    usage::{Bounds, Counters, DaySums, Days, IgnoredRows, Row, Tally, Zone},
+    usage::{Bounds, Counters, DaySums, Days, Row, RowCounters, Tally, Zone},
 };
 
 /// What is known while a poll goes on. It survives a poll that fails or runs out of time.
@@ -24,7 +24,8 @@ pub struct Progress {
     pub query: String,
 }
 
-/// The project whose usage is asked for.
+/// The project whose usage is asked for. [`super::fleet::clients`] gives its client, and
+/// [`crate::cloud::project_api::project_id`] its id.
 #[derive(Debug)]
 pub struct RangeQuery<'a> {
     /// The client of the project.
@@ -46,17 +47,15 @@ pub struct RangeUsage {
     pub tally: Tally,
     /// Minutes of each day, where days were asked for and the answer tells them apart.
     pub days: Option<Days>,
-    /// Rows left out of the sums.
-    pub ignored: IgnoredRows,
-    /// Single values that could not be read.
-    pub dropped_values: u64,
+    /// Rows and values that are not in the sums.
+    pub rows: RowCounters,
     /// Anything that the operator should check.
     pub doubts: BTreeSet<Doubt>,
 }
 
 impl RangeQuery<'_> {
-    /// Asks for the usage in `range`: one query for each configured user, or one for all users. `days` is the zone whose
-    /// days are summed, too.
+    /// Asks for the usage in `range`: one query for each configured user, or one for all users. With a zone, the minutes
+    /// of each local day are summed, too. `name` begins the error messages.
     ///
     /// # Errors
     /// Any [`Error`] of a query, because a sum without one of its answers is too small. [`Error::Malformed`] where a
@@ -64,12 +63,12 @@ impl RangeQuery<'_> {
     pub async fn sum(
         &self,
         range: Bounds,
-        days: Option<&Zone>,
+        zone: Option<&Zone>,
         name: &str,
         progress: &mut Progress,
     ) -> Result<RangeUsage, Error> {
         let mut usage = RangeUsage::default();
-        let mut days = days.map(|zone| DaySums::new(range, zone.clone()));
+        let mut days = zone.map(|zone| DaySums::new(range, zone.clone()));
         let all_users = [None];
         let users: Vec<Option<&str>> = self.project.user_ids.iter().map(|id| Some(id.as_str())).collect();
         for &user_id in if users.is_empty() { &all_users[..] } else { &users } {
@@ -83,13 +82,11 @@ impl RangeQuery<'_> {
                 page_size: self.page_size,
             };
             let answer = usage_api::fetch(self.client, &query, self.deadline, &mut progress.counters).await?;
-            usage.ignored.sub_resource += answer.sub_resource_rows;
-            usage.ignored.duplicate += answer.duplicate_rows;
-            usage.dropped_values += answer.dropped_values;
+            usage.rows += answer.counters;
             usage.doubts.extend(answer.doubts);
             for row in &answer.rows {
                 if !keeps(self.project, row) {
-                    usage.ignored.filtered += 1;
+                    usage.rows.filtered += 1;
                     continue;
                 }
                 usage.tally.add(row, user_id).map_err(|overflow| Error::Malformed(overflow.to_string()))?;

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::{
         snapshot::{Failure, WindowUsage},
-        usage::{Bounds, Counters, IgnoredRows, Measure, Reason, Row, RowKey, Series, Tally, Unit, Window},
+        usage::{Bounds, Counters, Measure, Reason, Row, RowCounters, RowKey, Series, Tally, Unit, Window},
     };
 
     fn at(second: i64) -> DateTime<Utc> {
@@ -142,8 +142,8 @@ mod tests {
             vec![WindowUsage { window: Window::Today, bounds: Bounds { start: at(0), end: at(9) }, tally, days: None }]
         };
         let result = result.map(windows).map_err(|reason| Failure { reason, message: "m".into() });
-        let ignored = IgnoredRows { duplicate: 1, ..IgnoredRows::default() };
-        let counters = Counters { ignored, ..Counters::default() };
+        let rows = RowCounters { duplicate: 1, ..RowCounters::default() };
+        let counters = Counters { rows, ..Counters::default() };
         Attempt { counters, ..Attempt::new(at(second), Duration::from_secs(1), result) }
     }
 
@@ -276,6 +276,6 @@ mod tests {
         for second in 1..=3 {
             writer.record(0, attempt(second, Ok(&[])), None);
         }
-        assert_eq!(reader.load().projects[0].health.counters.ignored.duplicate, 3);
+        assert_eq!(reader.load().projects[0].health.counters.rows.duplicate, 3);
     }
 }

@@ -1,7 +1,7 @@
 //! What a project's polls count: requests by operation of the cloud, and rows left out of the sums.
 //!
-//! One poll fills its own [`Counters`]; a project's health adds them up. A counter that is missing here cannot be
-//! exported, and one that is added here is summed or the code does not compile.
+//! One poll fills its own [`Counters`], and the health of the project adds them up. A new counter is a field here: if the
+//! sum leaves it out, the code does not compile.
 
 use std::{collections::BTreeMap, ops::AddAssign, time::Duration};
 
@@ -43,16 +43,14 @@ impl Operation {
 pub struct Counters {
     /// By operation. `ShowUsageData` is always there, so that its counters are exported from 0 on.
     pub apis: BTreeMap<Operation, RequestCounters>,
-    /// Rows left out of the sums.
-    pub ignored: IgnoredRows,
-    /// Single values that could not be read.
-    pub dropped_values: u64,
+    /// Rows and values of complete polls that are not in the sums.
+    pub rows: RowCounters,
 }
 
 impl Default for Counters {
     fn default() -> Self {
         let apis = BTreeMap::from([(Operation::ShowUsageData, RequestCounters::default())]);
-        Counters { apis, ignored: IgnoredRows::default(), dropped_values: 0 }
+        Counters { apis, rows: RowCounters::default() }
     }
 }
 
@@ -83,12 +81,11 @@ impl Counters {
 // Every field is named in these sums, so that a new one cannot be forgotten.
 
 impl AddAssign for Counters {
-    fn add_assign(&mut self, Counters { apis, ignored, dropped_values }: Self) {
+    fn add_assign(&mut self, Counters { apis, rows }: Self) {
         for (operation, counters) in apis {
             *self.apis.entry(operation).or_default() += counters;
         }
-        self.ignored += ignored;
-        self.dropped_values += dropped_values;
+        self.rows += rows;
     }
 }
 
@@ -113,22 +110,26 @@ impl AddAssign for RequestCounters {
     }
 }
 
-/// Rows left out of the sums, by reason.
+/// Rows and values of an answer that are not in the sums, by reason. The same struct goes from the page of an answer to
+/// the metrics, so that no step can forget a counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct IgnoredRows {
+pub struct RowCounters {
     /// Parts of a bundle: the parent row already holds their usage.
     pub sub_resource: u64,
     /// Rows that an earlier page had already brought.
     pub duplicate: u64,
     /// Types that the configuration does not keep.
     pub filtered: u64,
+    /// Single values that could not be read. Their rows are in the sums.
+    pub dropped_values: u64,
 }
 
-impl AddAssign for IgnoredRows {
-    fn add_assign(&mut self, IgnoredRows { sub_resource, duplicate, filtered }: Self) {
+impl AddAssign for RowCounters {
+    fn add_assign(&mut self, RowCounters { sub_resource, duplicate, filtered, dropped_values }: Self) {
         self.sub_resource += sub_resource;
         self.duplicate += duplicate;
         self.filtered += filtered;
+        self.dropped_values += dropped_values;
     }
 }
 
@@ -182,8 +183,8 @@ mod tests {
     #[test]
     fn operations_are_counted_apart() {
         let mut total = Counters::default();
-        let mut poll = Counters { dropped_values: 4, ..Counters::default() };
-        poll.ignored = IgnoredRows { sub_resource: 1, duplicate: 2, filtered: 3 };
+        let rows = RowCounters { sub_resource: 1, duplicate: 2, filtered: 3, dropped_values: 4 };
+        let mut poll = Counters { rows, ..Counters::default() };
         poll.count_request(Operation::ShowUsageData, Some(429), Duration::ZERO);
         poll.count_retry(Operation::ShowUsageData);
         poll.count_request(Operation::ShowUsageData, None, Duration::ZERO);
@@ -194,7 +195,7 @@ mod tests {
         assert_eq!(usage.by_status, BTreeMap::from([(None, 2), (Some(429), 2)]));
         assert_eq!(projects.by_status, BTreeMap::from([(Some(200), 2)]));
         assert_eq!((usage.retries, projects.retries), (2, 0));
-        assert_eq!((total.requests(), total.retries(), total.dropped_values), (6, 2, 8));
-        assert_eq!(total.ignored, IgnoredRows { sub_resource: 2, duplicate: 4, filtered: 6 });
+        assert_eq!((total.requests(), total.retries()), (6, 2));
+        assert_eq!(total.rows, RowCounters { sub_resource: 2, duplicate: 4, filtered: 6, dropped_values: 8 });
     }
 }

@@ -108,7 +108,8 @@ impl Window {
         match self {
             Window::Hours(hours) => Some(Duration::hours(hours.into())),
             Window::Days(days) => Some(Duration::hours(24 * i64::from(days))),
-            _ => None,
+            // A new calendar window needs its row in the table.
+            Window::Today | Window::Yesterday | Window::ThisWeek | Window::ThisMonth | Window::LastMonth => None,
         }
     }
 
@@ -165,7 +166,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// The part of the range that has passed at `now`. Only this part is queried, because the API page does not say
+    /// The part of the range that has passed at `now`. Only this part is queried, because the documentation of the API does not say
     /// whether an end in the future is accepted. It is at least one second long, the API's finest step.
     pub fn elapsed(&self, now: DateTime<Utc>) -> Bounds {
         let end = self.end.min(now.max(self.start + Duration::seconds(1)));

@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use super::wire::Page;
 use crate::{
     cloud::error::Error,
-    usage::{Row, RowKey},
+    usage::{Row, RowCounters, RowKey},
 };
 
 /// More pages than this count as endless. At 1000 entries a page, it is enough for 11 years of hours.
@@ -62,12 +62,8 @@ pub enum Next {
 pub struct Answer {
     /// The rows to sum up.
     pub rows: Vec<Row>,
-    /// Rows of the parts of bundles, which the rows of the bundles include.
-    pub sub_resource_rows: u64,
-    /// Rows that an earlier page has already sent.
-    pub duplicate_rows: u64,
-    /// Values that could not be read.
-    pub dropped_values: u64,
+    /// Rows and values that are not in the sums.
+    pub counters: RowCounters,
     /// Each once.
     pub doubts: Vec<Doubt>,
 }
@@ -125,7 +121,7 @@ impl Pages {
     pub fn add(&mut self, page: Page) -> Result<Next, Error> {
         self.pages += 1;
         self.count = self.count.max(page.count);
-        self.answer.dropped_values += page.dropped_values;
+        self.answer.counters.dropped_values += page.dropped_values;
         let (bucket_count, row_count) = (page.buckets.len(), page.rows.len());
         let is_empty = bucket_count == 0 && row_count == 0;
         if self.pages == 1 && !page.has_list && self.count.is_some_and(|count| count > 0) {
@@ -182,7 +178,7 @@ impl Pages {
         for row in page.rows {
             // The same key twice on one page is one row in two parts: both count.
             if self.known.contains(&row.key) {
-                self.answer.duplicate_rows += 1;
+                self.answer.counters.duplicate += 1;
                 continue;
             }
             is_new = true;
@@ -192,7 +188,7 @@ impl Pages {
                 self.doubt(Doubt::Negative);
             }
             if row.key.is_sub_resource {
-                self.answer.sub_resource_rows += 1;
+                self.answer.counters.sub_resource += 1;
                 self.new_parts.push(row.key);
             } else {
                 self.answer.rows.push(row);
@@ -204,7 +200,7 @@ impl Pages {
     /// The pages end here. If `count` is larger, the rows taken for duplicates may have been others. Without duplicates it is
     /// only a doubt, because it is undocumented what `count` counts.
     fn complete(&mut self) -> Result<Next, Error> {
-        let (buckets, rows, duplicates) = (self.buckets.len(), self.row_count(), self.answer.duplicate_rows);
+        let (buckets, rows, duplicates) = (self.buckets.len(), self.row_count(), self.answer.counters.duplicate);
         let Some(count) = self.count else { return Ok(Next::Complete) };
         if duplicates > 0 && !self.covers(count) {
             return Err(Error::Inconsistent(format!(
@@ -225,7 +221,7 @@ impl Pages {
     }
 
     fn row_count(&self) -> usize {
-        self.answer.rows.len() + usize::try_from(self.answer.sub_resource_rows).unwrap_or(usize::MAX)
+        self.answer.rows.len() + usize::try_from(self.answer.counters.sub_resource).unwrap_or(usize::MAX)
     }
 
     fn doubt(&mut self, doubt: Doubt) {
@@ -375,7 +371,7 @@ mod tests {
         let mut part = row(0, 0, 1);
         part.key.is_sub_resource = true;
         let (pages, _) = add_all(1, vec![page(None, &[part]), page(None, &[row(0, 0, 1)]), page(None, &[])]);
-        assert_eq!((pages.answer.rows.len(), pages.answer.sub_resource_rows), (1, 1));
+        assert_eq!((pages.answer.rows.len(), pages.answer.counters.sub_resource), (1, 1));
     }
 
     #[test]
@@ -406,7 +402,7 @@ mod tests {
     fn the_same_row_counts_twice_on_one_page_and_once_on_two() {
         let (pages, _) =
             add_all(2, vec![page(None, &[row(0, 0, 1), row(0, 0, 1)]), page(None, &[row(0, 0, 1), row(1, 0, 1)])]);
-        assert_eq!((pages.answer.rows.len(), pages.answer.duplicate_rows), (3, 1));
+        assert_eq!((pages.answer.rows.len(), pages.answer.counters.duplicate), (3, 1));
     }
 
     #[test]
@@ -414,7 +410,7 @@ mod tests {
         let mut part = row(0, 1, 1);
         part.key.is_sub_resource = true;
         let (pages, _) = add_all(10, vec![page(Some(2), &[row(0, 0, 1), part])]);
-        assert_eq!((pages.answer.rows.len(), pages.answer.sub_resource_rows, pages.answer.doubts.len()), (1, 1, 0));
+        assert_eq!((pages.answer.rows.len(), pages.answer.counters.sub_resource, pages.answer.doubts.len()), (1, 1, 0));
     }
 
     #[test]
@@ -423,14 +419,14 @@ mod tests {
         part.key.is_sub_resource = true;
         let (pages, _) = add_all(2, vec![page(None, &[part.clone(), row(0, 1, 1)]), page(None, &[part, row(1, 0, 1)])]);
         let answer = pages.answer;
-        assert_eq!((answer.rows.len(), answer.sub_resource_rows, answer.duplicate_rows), (2, 1, 1));
+        assert_eq!((answer.rows.len(), answer.counters.sub_resource, answer.counters.duplicate), (2, 1, 1));
     }
 
     #[test]
     fn a_row_of_the_first_page_is_known_on_the_third() {
         let pages = vec![buckets(None, 0, 2), buckets(None, 2, 4), page(None, &[row(0, 0, 100), row(4, 0, 100)])];
         let (pages, _) = add_all(2, pages);
-        assert_eq!((pages.answer.rows.len(), pages.answer.duplicate_rows), (5, 1));
+        assert_eq!((pages.answer.rows.len(), pages.answer.counters.duplicate), (5, 1));
     }
 
     #[test]

@@ -91,7 +91,14 @@ fn services(config: &Config) -> Vec<(&'static str, Endpoint)> {
                 let sts = oidc.endpoint.clone().unwrap_or_else(|| Endpoint::of_sts(&project.region));
                 [Some(("STS", sts)), project.project_id.is_none().then(|| ("IAM", iam()))]
             }
-            _ => [project.project_id.is_none().then(|| ("IAM", iam())), None],
+            Some(
+                CredentialsSource::Keys(_)
+                | CredentialsSource::Token(_)
+                | CredentialsSource::EcsAgency(_)
+                | CredentialsSource::PodIdentity(_)
+                | CredentialsSource::Profile(_),
+            )
+            | None => [project.project_id.is_none().then(|| ("IAM", iam())), None],
         };
         for service in needed.into_iter().flatten() {
             if !services.contains(&service) {
