@@ -3,7 +3,7 @@
 use std::{env, process::Command};
 
 fn main() {
-    // An image is built without the repository, and gets the revision as a variable.
+    // An image is built without the repository, and gets the revision in an environment variable.
     let revision = env::var("BUILD_REVISION").ok().filter(|revision| !revision.is_empty());
     let revision = revision.or_else(|| output("git", &["rev-parse", "--short=12", "HEAD"]));
     let rustc = output(&env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned()), &["--version"]);

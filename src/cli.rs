@@ -1,7 +1,7 @@
 //! The command line: which command runs, and how it logs.
 //!
-//! The flags of a command stand beside the code that uses them, in [`commands`](crate::commands). The flags of the log
-//! are the same for all commands, before and after the name of the command.
+//! The flags of a command are defined beside the code that uses them, in [`commands`](crate::commands). The log flags
+//! are the same for all commands. They may be before or after the name of the command.
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -47,10 +47,10 @@ pub struct Cli {
 enum Command {
     /// Poll the projects and serve their metrics (the default)
     Serve(Serve),
-    /// Validate the configuration: print every problem, or the number of API requests a day
+    /// Validate the configuration: print every problem, or the number of API requests a day if it is valid
     Check(Check),
-    /// Poll every project once and print the metrics. Run it at most every 5 minutes: more attempts with a wrong key can
-    /// get the key locked
+    /// Poll every project once and print the metrics. Run it at most once every 5 minutes: more frequent attempts with
+    /// a wrong key can get the key locked
     Once(Once),
     /// Run only the simulated cloud, as an endpoint for an exporter
     Simulate(Simulate),
@@ -58,7 +58,7 @@ enum Command {
     Demo(Demo),
 }
 
-/// The flags of the log. They stand last in the `--help` of every command.
+/// The log flags. They are the last ones in the `--help` of every command.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct LogFlags {
     /// Minimum log level
@@ -71,7 +71,7 @@ pub struct LogFlags {
 
 /// The value of `--log.level`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names are enough")]
 pub enum LogLevel {
     Debug,
     Info,
@@ -81,7 +81,7 @@ pub enum LogLevel {
 
 /// The value of `--log.format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names are enough")]
 pub enum LogFormat {
     Logfmt,
     Json,
@@ -91,25 +91,26 @@ impl Cli {
     /// Parses the command line. The first argument is the name of the program.
     ///
     /// # Errors
-    /// The command line does not parse, or `--help` or `--version` was asked for: [`clap::Error::exit`] prints either.
+    /// The command line is not valid, or it has `--help` or `--version`. [`clap::Error::exit`] prints the error or the
+    /// requested text.
     pub fn try_from_args(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
         let mut command = Self::command();
         let matches = command.try_get_matches_from_mut(args)?;
-        // `args_conflicts_with_subcommands` would refuse the global flags, too.
+        // `args_conflicts_with_subcommands` would also refuse the log flags.
         if let Some(name) = matches.subcommand_name() {
             let flags = Serve::augment_args(clap::Command::new("serve"));
             let given =
                 |flag: &&clap::Arg| matches.value_source(flag.get_id().as_str()) == Some(ValueSource::CommandLine);
             if let Some(flag) = flags.get_arguments().find(given) {
                 let long = flag.get_long().unwrap_or_default();
-                let message = format!("--{long} cannot stand before the command; write it after {name}");
+                let message = format!("--{long} cannot be before the command; write it after {name}");
                 return Err(command.error(ErrorKind::ArgumentConflict, message));
             }
         }
         Self::from_arg_matches(&matches)
     }
 
-    /// The flags of the log.
+    /// The log flags.
     pub fn log(&self) -> LogFlags {
         self.log
     }
@@ -139,12 +140,12 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn clap_finds_no_error_in_the_definition() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn flags_of_serve_work_without_naming_it() {
+    fn flags_of_serve_work_without_a_command() {
         let cli = parse(&["--web.listen-address=:1", "--web.listen-address", "[::1]:2", "--config.check"]).unwrap();
         assert!(cli.command.is_none() && cli.serve.check);
         assert_eq!(cli.serve.web.listen_addresses, [":1", "[::1]:2"]);
@@ -178,7 +179,7 @@ mod tests {
                 let error = parse(&["--log.level=debug", flag, command]).unwrap_err();
                 assert_eq!(error.exit_code(), 2);
                 let long = flag.split('=').next().unwrap();
-                let expected = format!("{long} cannot stand before the command; write it after {command}");
+                let expected = format!("{long} cannot be before the command; write it after {command}");
                 assert!(error.to_string().contains(&expected), "{error}");
             }
         }

@@ -1,6 +1,6 @@
 //! The commands. Each file has the flags of one command and the code that runs it.
 //!
-//! This is the only module that knows all others: a command creates the parts that it needs and connects them.
+//! Only this module imports all others: a command creates the parts that it needs and connects them.
 
 pub(crate) mod check;
 mod configuration;

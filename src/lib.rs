@@ -13,19 +13,19 @@
 //! ```
 //!
 //! 1. [`config`] reads the projects to poll, their credentials and their windows.
-//! 2. [`cloud`] asks the API. It signs, paces and retries each request. It returns complete answers or an error.
-//! 3. [`usage`] is the domain: windows, rows, units, exact sums. It is pure.
+//! 2. [`cloud`] calls the API. It signs, paces and retries each request. It returns complete answers or an error.
+//! 3. [`usage`] is the domain: windows, rows, units, exact sums. It uses no clock, network or files.
 //! 4. [`polling`] polls each project once per interval. One poll asks for all windows.
 //! 5. [`snapshot`] holds the latest state of every project. Each poll replaces it as a whole.
 //! 6. [`exposition`] renders the snapshot as OpenMetrics or text, and [`site`] answers requests with it.
-//! 7. [`server`] accepts connections: TLS, users, limits. It serves any service and knows no metrics.
+//! 7. [`server`] accepts connections: TLS, users, limits. It serves any hyper service and does not depend on metrics.
 //!
 //! A scrape cannot cause an API call: `exposition`, `site` and `server` cannot import `cloud` or `polling`.
 //! `tests/architecture.rs` has the table of allowed imports, and checks every file. [`commands`] wires the modules together for the command line in [`cli`].
 //! [`simulator`] is a simulated cloud for the demo and the tests.
 //!
-//! Further reading in the repository: [CONTRIBUTING](../../../CONTRIBUTING.md) says where a new metric, window,
-//! credential source, API or command goes. The [contract](../../../docs/contract.md) has each fact about the cloud's API
+//! Further reading in the repository: [CONTRIBUTING](../../../CONTRIBUTING.md) says how to add a metric, window,
+//! credential source, API or command. The [contract](../../../docs/contract.md) has each fact about the cloud's API
 //! with its source.
 
 pub mod config;

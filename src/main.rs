@@ -35,7 +35,7 @@ fn set_up_logging(log: LogFlags) {
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Error => LevelFilter::ERROR,
     };
-    // Only this crate logs. Libraries may log requests at these levels, and requests hold keys.
+    // Log only the events of this crate: libraries may log requests, which contain keys.
     let filter = Targets::new().with_target("metastudio_exporter", level);
     let layer = match log.format {
         LogFormat::Logfmt => tracing_logfmt::builder()

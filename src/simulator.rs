@@ -57,7 +57,7 @@ use gateway::Gateway;
 /// A request that the simulator received.
 #[derive(Clone, Debug)]
 pub struct SeenRequest {
-    /// When its body had arrived.
+    /// The time when its body had arrived.
     pub at: Instant,
     /// Path and query.
     pub target: String,
@@ -77,7 +77,7 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Creates a simulated cloud. Nothing is shared between simulators.
+    /// Creates a simulated cloud. Simulators share no state.
     pub fn new(options: Options) -> Arc<Self> {
         Arc::new(Simulator { gateway: Gateway::new(options), seen: Mutex::default() })
     }
@@ -98,7 +98,7 @@ impl Simulator {
                 let service = service_fn(|request| Arc::clone(&simulator).answer(request));
                 let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
                 tokio::select! {
-                    // An error is a client that disconnects, or a fault.
+                    // An error means that the client disconnected, or that a fault applied.
                     _ = connection => {}
                     () = stop.cancelled() => {}
                 }

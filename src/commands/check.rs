@@ -1,4 +1,5 @@
-//! `check`: print every problem of the configuration, or its number of API requests a day; `--online` also tries it.
+//! `check`: print every problem of the configuration, or the number of API requests a day if it is valid. `--online`
+//! also tests it against the cloud.
 
 mod online;
 
@@ -29,14 +30,14 @@ pub(crate) struct Check {
     /// Print the effective configuration, secrets redacted
     #[arg(long, conflicts_with = "online")]
     pub print: bool,
-    /// Try every endpoint, key and project with one real request each. Run it at most every 5 minutes: more attempts with
-    /// a wrong key can get the key locked
+    /// Test every endpoint, key and project with one real request each. Run it at most once every 5 minutes: more
+    /// frequent attempts with a wrong key can get the key locked
     #[arg(long)]
     pub online: bool,
 }
 
 impl Check {
-    /// The exit code is 0 if the configuration is valid and, with `--online`, works.
+    /// The exit code is 0 if the configuration is valid and, with `--online`, passes all tests against the cloud.
     pub async fn run(self, environment: &Environment) -> anyhow::Result<ExitCode> {
         let loaded = ConfigSource::of(&self.config, environment)?.load(environment).await;
         print(&self.report(&loaded))?;

@@ -56,7 +56,7 @@ impl ShardFlag {
         let index = index.with_context(|| {
             format!(
                 "--shard auto/{total}: the host name {host_name} does not end in -0 to -{}: run one pod of a StatefulSet \
-                 for each shard, or give INDEX",
+                 for each shard, or write the index instead of auto",
                 total - 1
             )
         })?;
@@ -79,7 +79,7 @@ impl ConfigSource {
     /// The file that the flags name.
     ///
     /// # Errors
-    /// `--shard auto/TOTAL`, and the host name has no index.
+    /// The flag is `--shard auto/TOTAL`, but the host name does not end in an index below TOTAL, or cannot be read.
     pub fn of(flags: &ConfigFlags, environment: &Environment) -> anyhow::Result<Self> {
         Ok(ConfigSource::File { path: flags.file.clone(), shard: flags.shard.resolve(environment)? })
     }
@@ -102,7 +102,7 @@ impl ConfigSource {
 /// A configuration without errors.
 pub(super) struct ValidConfig {
     pub config: Config,
-    /// Changes with the file's text; 48 bits, so that a float holds it.
+    /// Hash of the file's text. 48 bits, so that an `f64` holds it exactly.
     pub hash: u64,
     pub loaded: DateTime<Utc>,
 }
@@ -111,7 +111,7 @@ impl ValidConfig {
     /// Logs all problems of a configuration.
     ///
     /// # Errors
-    /// One of the problems is more than a warning.
+    /// One of the problems is an error.
     pub fn new(loaded: Loaded) -> anyhow::Result<Self> {
         for problem in &loaded.problems {
             if problem.is_warning {

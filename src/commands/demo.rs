@@ -47,7 +47,7 @@ impl Demo {
         let address = listeners.sockets.first().context("no listener")?.local_addr()?;
         // The demo serves even if standard output is closed.
         let _ = print(&introduction(address, &web.telemetry_path, cloud));
-        // SIGHUP ends the demo, like most programs when their terminal closes.
+        // SIGHUP ends the demo, as it ends most programs when their terminal closes.
         let result = Daemon { source, config, web, listeners, environment, signals, hangup: None }.run().await;
         stop.cancel();
         result

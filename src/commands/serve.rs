@@ -70,11 +70,11 @@ pub(crate) struct WebFlags {
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {
-    let is_taken = text == "/" || text == "/docs" || text.starts_with("/-/");
-    if text.starts_with('/') && !is_taken && !text.contains(['?', '#', ' ']) {
+    let is_reserved = text == "/" || text == "/docs" || text.starts_with("/-/");
+    if text.starts_with('/') && !is_reserved && !text.contains(['?', '#', ' ']) {
         Ok(text.to_owned())
     } else {
-        Err("expected a path such as /metrics; / and /docs and all paths under /-/ are taken".to_owned())
+        Err("expected a path such as /metrics; / and /docs and all paths under /-/ are reserved".to_owned())
     }
 }
 
@@ -176,7 +176,7 @@ impl Daemon {
         let notifying = AbortOnDropHandle::new(tokio::spawn(systemd::run(reader)));
         tokio::select! {
             () = signals.next() => {}
-            // Each of them ends by itself only if it is broken. The daemon must not go on without one of them.
+            // Each of these tasks ends by itself only because of a bug. The daemon must not run without one of them.
             ended = &mut serving => bail!("the server ended by itself: {ended:?}"),
             ended = &mut polling => bail!("polling ended by itself: {ended:?}"),
             ended = &mut reloading => bail!("reloading ended by itself: {ended:?}"),

@@ -2,7 +2,8 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that end the program. Created first, so that a signal ends the program in order from the start.
+/// The signals that end the program. Create it before anything else, so that even an early signal leads to an orderly
+/// shutdown.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,

@@ -18,12 +18,13 @@ pub(crate) struct Simulate {
     /// Address to listen on: HOST:PORT, or :PORT for all interfaces
     #[arg(long = "web.listen-address", value_name = "ADDR", default_value = "127.0.0.1:19678")]
     listen_address: String,
-    /// Fault to simulate, repeatable: KIND or KIND:OPTION=VALUE,…; KIND is throttle,
-    /// server-error, forbidden, hang, disconnect, truncate, html, empty, redirect, endless-pages, ignore-offset, odd-rows or echo; OPTION is project (a name, iam, sts,
-    /// metadata or pod-identity), times, after or retry_after
+    /// Fault to simulate, repeatable: KIND or KIND:OPTION=VALUE,…; KIND is throttle, server-error, forbidden, hang,
+    /// disconnect, truncate, html, empty, redirect, endless-pages, ignore-offset, odd-rows or echo; OPTION is project
+    /// (a name, iam, sts, metadata or pod-identity), times (maximum number of requests that get the fault), after
+    /// (number of matching requests to skip first) or retry_after (seconds, only for throttle)
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<String>,
-    /// Unit of limit and offset
+    /// Unit of the API parameters limit and offset
     #[arg(long, value_enum, default_value_t)]
     paging: Paging,
 }
@@ -70,7 +71,7 @@ pub(super) fn config(options: &Options, address: SocketAddr) -> String {
     text
 }
 
-/// Budgets for the projects of the demo. `campaign` exceeds both of its own: the one of 30 days at any time, the one of
+/// Budgets for the projects of the demo. `campaign` exceeds both of its budgets: that of 30 days at any time, that of
 /// the month before the month ends.
 fn budgets(project: &str) -> &'static str {
     match project {

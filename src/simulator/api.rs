@@ -129,7 +129,7 @@ fn page(buckets: Buckets, paging: Paging, limit: usize, offset: usize) -> Value 
     json!({"count": count, "time_list": list})
 }
 
-/// Rows that are valid JSON, but not minutes to add up.
+/// Rows that are valid JSON, but that do not count as minutes.
 fn odd_rows() -> [Value; 3] {
     [
         json!({"business_type": "FLEXUS_2D", "sub_resource_type": "part", "is_sub_resource": true, "usage": 9.9, "unit": "MIN"}),

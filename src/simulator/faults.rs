@@ -9,9 +9,9 @@ pub struct Fault {
     pub kind: FaultKind,
     /// Match only requests to this recipient: the name or id of a project, or a service such as `iam`.
     pub project: Option<String>,
-    /// Apply to this many requests, then no more.
+    /// Apply to at most this many requests.
     pub times: Option<u64>,
-    /// Leave out this many matching requests first.
+    /// Skip this many matching requests first.
     pub after: u64,
 }
 
@@ -39,7 +39,7 @@ pub enum FaultKind {
     Empty,
     /// 302.
     Redirect,
-    /// Every page is full, without an end.
+    /// Every page is full, and the pages never end.
     EndlessPages,
     /// The offset is ignored: every page is the first one.
     IgnoreOffset,
@@ -52,7 +52,8 @@ pub enum FaultKind {
 impl Fault {
     /// The syntax of a fault.
     const SYNTAX: &'static str = "KIND[:project=NAME][,times=N][,after=N][,retry_after=SECONDS], where KIND is one of \
-        throttle, server-error, forbidden, hang, disconnect, truncate, html, empty, redirect, endless-pages, ignore-offset, odd-rows, echo";
+        throttle, server-error, forbidden, hang, disconnect, truncate, html, empty, redirect, endless-pages, \
+        ignore-offset, odd-rows, echo";
 }
 
 impl From<FaultKind> for Fault {
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_are_read() {
+    fn faults_are_parsed() {
         assert_eq!("hang".parse(), Ok(Fault::from(FaultKind::Hang)));
         let fault = Fault {
             kind: FaultKind::Throttle { retry_after: Some(7) },

@@ -1,4 +1,5 @@
-//! The API gateway of the simulated cloud: applies the faults, checks tokens and signatures, and finds the service.
+//! The API gateway of the simulated cloud: applies the faults, checks tokens and signatures, and routes each
+//! request to its service.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -23,7 +24,8 @@ use super::{
 const FAILURES_TO_LOCK: u32 = 5;
 const LOCKED_FOR: Duration = Duration::from_secs(5 * 60);
 
-/// The path of the node agent that gives credentials to pods. In a real cluster, the platform tells it to the pods.
+/// The path of the node agent that gives credentials to pods. In a real cluster, pods get it in
+/// an environment variable.
 const POD_IDENTITY_PATH: &str = "/v1/pod-identity";
 
 #[derive(Debug)]
@@ -36,7 +38,7 @@ pub(super) struct Gateway {
 struct State {
     /// How many requests each fault has matched, in the order of the options.
     matched: Vec<u64>,
-    /// By access key.
+    /// Failures by access key.
     failures: HashMap<String, Failures>,
     issued: IssuedCredentials,
 }
@@ -179,8 +181,8 @@ impl Gateway {
         }
         let access_key = signature::access_key(request).ok_or_else(|| message("x-auth-token not found"))?;
         let now = Instant::now();
-        let failures = |state: &State| state.failures.get(&access_key).and_then(|failures| failures.locked_until);
-        if failures(&self.state.lock()).is_some_and(|until| now < until) {
+        let locked_until = |state: &State| state.failures.get(&access_key).and_then(|failures| failures.locked_until);
+        if locked_until(&self.state.lock()).is_some_and(|until| now < until) {
             return Err(message("AK access failed to reach the limit,forbidden."));
         }
         let verdict = self.verify(request, &access_key);
@@ -201,7 +203,7 @@ impl Gateway {
         }
     }
 
-    /// Checks the signature against the secret key, which is a permanent one or issued.
+    /// Checks the signature with the secret key that belongs to the access key, whether permanent or issued.
     fn verify<B>(&self, request: &Request<B>, access_key: &str) -> Result<(), String> {
         let now = (self.options.clock)();
         let issued = self.state.lock().issued.keys_of(access_key).cloned();

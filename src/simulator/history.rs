@@ -13,11 +13,11 @@ pub struct SimulatedProject {
     pub name: &'static str,
     /// The project id.
     pub id: String,
-    /// What the project uses.
+    /// The types of usage of the project.
     pub usage: Vec<UsagePattern>,
 }
 
-/// A type of usage, and how much of it there is.
+/// A type of usage, and its amount over time.
 #[derive(Clone, Copy, Debug)]
 pub struct UsagePattern {
     /// `resource_type`; `None` for livestreams.
@@ -30,18 +30,18 @@ pub struct UsagePattern {
     pub events_per_hour: f64,
     /// Average usage of an event, in hundredths of the unit.
     pub hundredths: i64,
-    /// When the events happen.
+    /// How the events are spread over days and months.
     pub activity: Activity,
 }
 
-/// How usage is spread over days and months.
+/// The times at which usage happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activity {
     /// Mostly working hours on working days.
     OfficeHours,
     /// Mostly evenings, and more at weekends.
     Evenings,
-    /// Every day of the month more than the day before.
+    /// More on every day of the month than on the day before.
     Growing,
 }
 
@@ -102,7 +102,7 @@ pub fn projects() -> Vec<SimulatedProject> {
 }
 
 impl Activity {
-    /// The activity of an hour, relative to a busy one.
+    /// The activity of an hour, relative to a busy hour.
     fn factor(self, hour: DateTime<FixedOffset>) -> f64 {
         let is_weekend = hour.weekday().num_days_from_monday() >= 5;
         match (self, hour.hour()) {
@@ -157,7 +157,7 @@ pub(super) fn beijing() -> FixedOffset {
     FixedOffset::east_opt(8 * 3600).unwrap_or_else(|| chrono::Offset::fix(&Utc))
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): small, and the same on every machine.
+/// SplitMix64 (Steele, Lea and Flood, 2014): small, and gives the same numbers on every machine.
 struct SplitMix64(u64);
 
 impl SplitMix64 {
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn offices_rest_at_weekends_and_campaigns_exceed_their_budget_every_month() {
+    fn offices_use_less_at_weekends_and_the_campaign_exceeds_its_budget_every_month() {
         let projects = projects();
         let [studio, _, campaign] = &projects[..] else { panic!("three projects") };
         let wednesday = hundredths(studio, "2025-11-04T16:00:00Z", "2025-11-05T16:00:00Z");

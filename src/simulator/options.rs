@@ -63,6 +63,6 @@ pub enum Paging {
     /// Entries of time_list
     #[default]
     Buckets,
-    /// Rows
+    /// Rows of all entries
     Rows,
 }

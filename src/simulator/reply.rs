@@ -68,7 +68,7 @@ impl Reply {
     /// The response for hyper.
     ///
     /// # Errors
-    /// The fault is that the connection is closed: hyper closes it.
+    /// The reply is `Disconnect`: the error makes hyper close the connection.
     pub async fn into_response(self, request_id: &str) -> io::Result<Response<UnsyncBoxBody<Bytes, io::Error>>> {
         let mut response = match self {
             Reply::Complete(response) => response

@@ -8,7 +8,7 @@ use hyper::Request;
 use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 
-/// How far the clocks of client and gateway may differ.
+/// The clocks of client and gateway must differ by less than this.
 const TOLERANCE_MINUTES: i64 = 15;
 
 /// The header `Authorization`.
@@ -57,7 +57,7 @@ pub(super) fn verify<B>(
     canonical.push_str(&query(request.uri().query().unwrap_or_default()));
     canonical.push('\n');
     for name in &authorization.signed_headers {
-        let value = header(request, name).ok_or_else(|| format!("{name} is signed but not there"))?;
+        let value = header(request, name).ok_or_else(|| format!("{name} is signed but missing"))?;
         canonical.push_str(&format!("{name}:{value}\n"));
     }
     canonical.push('\n');

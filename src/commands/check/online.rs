@@ -1,7 +1,7 @@
 //! `check --online`: tests every endpoint and every project against the cloud.
 //!
-//! An endpoint is tried without a key, then each of its projects with one page of the last day. If a key is refused, the
-//! other projects that share it do not try it again. Nothing is retried.
+//! Each endpoint is tested without a key first. Then each of its projects requests one page of the last day. If a key
+//! is refused, the other projects that share it do not try it again. No request is retried.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -36,7 +36,7 @@ pub(super) async fn run(config: &Config, environment: &Environment) -> anyhow::R
         if reach(&connector, &first.endpoint, width).await? {
             passed &= test_projects(projects, config, &slots, width).await?;
         } else {
-            // For example, a wrong clock makes the service refuse every signature.
+            // No key is tried: for example, with a wrong clock the service would refuse every signature.
             print(&format!("  -     projects not tried: {}\n", projects.len()))?;
             passed = false;
         }
@@ -79,8 +79,8 @@ async fn reach(connector: &Connector, endpoint: &Endpoint, width: usize) -> anyh
     Ok(steps.iter().all(|step| step.result.is_ok()))
 }
 
-/// The services that issue credentials or look up project ids, each once. The metadata service and the agent of a node
-/// are not among them: they answer only requests for keys.
+/// The services that issue credentials or look up project ids, each once. The metadata service and the node agent
+/// are left out, because they answer only requests for keys.
 fn services(config: &Config) -> Vec<(&'static str, Endpoint)> {
     let mut services: Vec<(&str, Endpoint)> = Vec::new();
     for project in &config.projects {

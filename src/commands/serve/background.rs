@@ -1,12 +1,12 @@
-//! Threads besides the one that serves.
+//! Starts threads besides the one that serves.
 
 use std::thread;
 
 use anyhow::Context;
 use tokio::{runtime::Builder, sync::oneshot};
 
-/// Runs work, and all tasks that it spawns, on its own thread and runtime. Neither the work nor the rest of the program
-/// waits for the other. One thread is enough for all polls: to move them between threads costs more than it gains
+/// Runs work, and all tasks that it spawns, on its own thread and runtime. The work and the rest of the program cannot
+/// block each other. One thread is enough for all polls: moving tasks between threads costs more than it gains
 /// (`benches/poll`).
 ///
 /// The receiver yields the output when the work ends by itself. Dropping the receiver ends the work.

@@ -79,14 +79,15 @@ impl Reloader {
     async fn try_to_reload(&mut self) -> anyhow::Result<Changes> {
         let loaded = timeout(LOAD_TIMEOUT, self.source.load(&self.environment)).await;
         let loaded = loaded.with_context(|| {
-            format!("the file, or a file that it names, could not be read within {}s", LOAD_TIMEOUT.as_secs())
+            let limit = LOAD_TIMEOUT.as_secs();
+            format!("the configuration, or a file that it names, could not be read within {limit}s: check its mount")
         })?;
         let errors: Vec<String> = loaded.errors().map(ToString::to_string).collect();
         let ValidConfig { config, hash, loaded } =
             ValidConfig::new(loaded).map_err(|error| anyhow!("{error}\n{}", errors.join("\n")))?;
         let renewed = self.fleet.renewed(config, &self.environment).map_err(|error| anyhow!("{error:#}"));
         let (fleet, plan, changes) = renewed?;
-        // From here on nothing can fail.
+        // From here on, the reload can fail only if polling has ended.
         let (applied, is_applied) = oneshot::channel();
         self.plans.send(NewPlan { plan, applied }).await.map_err(|_| anyhow!("polling has ended"))?;
         is_applied.await.context("polling has ended")?;

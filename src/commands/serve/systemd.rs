@@ -1,4 +1,5 @@
-//! Reports the state of the daemon to systemd (sd_notify(3)), and takes its sockets. Reports nothing without systemd.
+//! Reports the state of the daemon to systemd (sd_notify(3)), and takes the sockets that systemd passes. Without
+//! systemd, nothing is reported.
 
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub(super) async fn run(reader: Reader) {
         sleep(STATUS_INTERVAL).await;
     }
     notify(&[NotifyState::Ready, NotifyState::Status("Polling")]);
-    // Never returns, also without a watchdog.
+    // Without a watchdog there is nothing more to report, but this function never returns.
     let Some(limit) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
     loop {
         if !reader.is_stuck(Instant::now()) {
@@ -73,8 +74,8 @@ pub(super) fn stopping() {
 pub(super) struct Reloading(());
 
 impl Reloading {
-    /// Reports the start of a reload. `None` before the daemon is ready: the message for the end of a reload is the one
-    /// for readiness.
+    /// Reports the start of a reload. `None` before the daemon is ready: the end of a reload is reported as READY=1,
+    /// which would report readiness too early.
     pub fn begin(reader: &Reader) -> Option<Self> {
         if !reader.load().is_ready() {
             return None;
@@ -86,7 +87,7 @@ impl Reloading {
         Some(Reloading(()))
     }
 
-    /// Reports the end of the reload. Not a `Drop`: the shutdown of the daemon also drops it.
+    /// Reports the end of the reload. Not in `Drop`, because a shutdown during a reload drops it, too.
     pub fn end(self) {
         notify(&[NotifyState::Ready]);
     }
