@@ -49,7 +49,7 @@ def first_scrapes(rounds):
 
 
 def idle(directory, cloud, rounds):
-    """Resident KiB of this many processes with ten projects each, after the polls and one scrape."""
+    """Resident KiB of a process with ten projects, after the polls and one scrape; one figure for each round."""
     sizes = []
     for _ in range(rounds):
         exporter = Exporter(directory, cloud, 10)
@@ -91,11 +91,13 @@ def print_scale(directory, cloud, projects, minutes):
     size = resident_kib(exporter.process.pid)
     exporter.stop()
     print(f"### {projects:,} projects in one process, polled every minute\n")
-    print(f"One window each, for {minutes} min; the simulated cloud and the scrapes share the machine.\n")
+    print(f"Each project has one window. The run takes {minutes} min. The simulated cloud and the scrapes run on the")
+    print("same machine.\n")
     print("| what | figure |\n|---|---:|")
-    print(f"| all polled once, s; {allowed:,.0f} requests a second allow 50 | {exporter.seconds_to_ready:.1f} |")
-    print(f"| polls a second; {projects / 60:,.1f} keep the interval | {rate:,.1f} |")
-    print(f"| oldest usage at any of {len(costs)} scrapes, s | {max(ages):.0f} |")
+    first = f"time until all projects are polled once, s; {allowed:,.0f} requests a second allow 50"
+    print(f"| {first} | {exporter.seconds_to_ready:.1f} |")
+    print(f"| polls a second; the interval needs {projects / 60:,.1f} | {rate:,.1f} |")
+    print(f"| age of the oldest usage in {len(costs)} scrapes, s | {max(ages):.0f} |")
     print(f"| failed polls | {failures:.0f} |")
     print(f"| scrape without compression, ms, median (largest) | {statistics.median(costs):.0f} ({max(costs):.0f}) |")
     print(f"| reload without changes, s | {reloaded:.2f} |")
@@ -136,15 +138,15 @@ def print_process(times):
     print("Medians of 9 (smallest–largest).\n")
     print("| what | figure |\n|---|---:|")
     print(f"| program, MiB | {Path(BINARY).stat().st_size / 1048576:.2f} |")
-    print(f"| start of the demo to its first complete scrape, ms | {spread(times, 0)} |")
+    print(f"| time from the start of the demo to its first complete scrape, ms | {spread(times, 0)} |")
 
 
 def print_memory(directory, cloud, counts):
     sizes = [size / 1024 for size in idle(directory, cloud, 9)]
     print(f"| memory with 10 projects, MiB (RSS) | {spread(sizes, 2)} |\n")
-    print("Memory in KiB (RSS): after the polls, after a scrape with gzip, after one without as well, and after 5 and")
-    print("15 s of 32 scrapers. Bytes a series: memory with both encodings, minus that of the first line, for each")
-    print(f"additional series. `api.ca_file` is a bundle of {CA_FILE.stat().st_size / 1000:.0f} kB.\n")
+    print("Memory in KiB (RSS): after the polls, after a scrape with gzip, after another scrape without compression,")
+    print('and after 5 and 15 s of 32 scrapers. Bytes a series: growth of the column "both" since the first row, for')
+    print(f"each additional series. `api.ca_file` is a bundle of {CA_FILE.stat().st_size / 1000:.0f} kB.\n")
     print("| projects | series | polled | gzip | both | 32 scrapers, 5 s | 15 s | bytes a series |")
     print("|---:|---:|---:|---:|---:|---:|---:|---:|")
     first = None

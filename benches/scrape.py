@@ -47,7 +47,7 @@ def free_port():
 
 
 def started(command, pattern, directory):
-    """Waits for a pattern in the output. The program, the first group of the pattern, and the file with the output."""
+    """Waits for a pattern in the output. Returns the program, the first group of the match, and the file."""
     output = directory / f"{Path(command[0]).name}-{free_port()}.log"
     environment = {"PATH": os.environ["PATH"]}
     process = subprocess.Popen(command, stdout=open(output, "w"), stderr=subprocess.STDOUT, env=environment)
@@ -123,11 +123,11 @@ class Exporter:
 class Nginx:
     """nginx with the response body of the exporter, as it is and compressed."""
 
-    def __init__(self, directory, text, member):
+    def __init__(self, directory, text, compressed):
         root = directory / f"www-{len(text)}"
         root.mkdir()
         (root / "metrics").write_bytes(text)
-        (root / "metrics.gz").write_bytes(member)
+        (root / "metrics.gz").write_bytes(compressed)
         port = free_port()
         config = root / "nginx.conf"
         config.write_text(NGINX.format(port=port, root=root, sendfile="off" if len(text) > 1 << 20 else "on"))
@@ -207,9 +207,10 @@ def main():
     parser.add_argument("--series", default="160,16000,160000")
     flags = parser.parse_args()
     print(
-        f"Median (smallest–largest) of {flags.rounds} rounds of {flags.seconds} s. CPU is that of the server for each"
+        f"Median (smallest–largest) of {flags.rounds} rounds of {flags.seconds} s. CPU is the processor time of the"
+        " server per request."
     )
-    print("request; the load generator shares the machine.\n")
+    print("The load generator runs on the same machine.\n")
     columns = ["series", "encoding", "bytes", "connections", "exporter, req/s", "nginx, req/s", "ratio"]
     columns += ["exporter, CPU µs", "nginx, CPU µs", "ratio"]
     print("|", " | ".join(columns), "|")

@@ -1,5 +1,5 @@
-//! Whether polling keeps what it should have let go: the bytes that are allocated, counted after every project has been
-//! polled once more. Fails if they grow.
+//! Finds memory leaks of polling. After each round, in which every project is polled once, it counts the live bytes.
+//! Fails if they grow.
 //!
 //! `cargo bench --bench soak -- 100` polls a thousand projects a hundred times instead of ten.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
@@ -29,9 +29,9 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const PROJECTS: usize = 1000;
 const ACCOUNTS: usize = 50;
 const CONCURRENCY: usize = 32;
-/// Times that every project is polled.
+/// Number of polls of every project.
 const ROUNDS: usize = 10;
-/// Connections come and go a little: their buffers, and what waits in a queue.
+/// Growth in bytes that is no leak: the buffers of connections and the lengths of queues vary.
 const TOLERANCE: usize = 512 << 10;
 
 fn main() -> ExitCode {
@@ -52,7 +52,7 @@ async fn soak(rounds: usize) -> ExitCode {
     let (mut writer, _reader) = snapshot::channel(targets);
     println!("### Memory over {} polls\n", rounds * PROJECTS);
     println!(
-        "{PROJECTS} projects, {CONCURRENCY} at a time. Live bytes are allocated after every project has been polled again.\n"
+        "{PROJECTS} projects, {CONCURRENCY} at a time. Live bytes are those that are still allocated after a round.\n"
     );
     println!("| polls | live bytes | allocations a poll | bytes allocated a poll |");
     println!("|---|---|---|---|");
@@ -73,14 +73,14 @@ async fn soak(rounds: usize) -> ExitCode {
         }
         let stats = ALLOCATOR.stats();
         live.push(stats.bytes_allocated - stats.bytes_deallocated);
-        // The first, those around the middle and the last will do.
+        // Of many rounds, print the first one and about ten others.
         if rounds <= 20 || round == 1 || round % (rounds / 10) == 0 {
             let allocations = (stats.allocations - before.allocations) / PROJECTS;
             let bytes = (stats.bytes_allocated - before.bytes_allocated) / PROJECTS;
             println!("| {} | {} | {allocations} | {bytes} |", round * PROJECTS, live[round - 1]);
         }
     }
-    // In the first rounds, connections are opened and queues find their sizes.
+    // In the first rounds, connections are opened and queues reach their sizes.
     let settled = live[rounds / 5];
     let growth = live[rounds - 1].saturating_sub(settled);
     let (polls, connections, time) = ((rounds / 5 + 1) * PROJECTS, server.connections(), start.elapsed());

@@ -1,4 +1,4 @@
-"""How the panels of the dashboards look.
+"""The panels of the dashboards.
 
 Every panel takes its id, width (of 24 columns), height, title, description and unit. Ids are arguments, so that a new
 panel does not change the ids of others, which links and bookmarks contain.

@@ -30,7 +30,7 @@ class Selection:
         return _sum(f"{by}, unit", f"max by ({SERIES}, unit) ({selected})")
 
     def daily(self, by, metric="metastudio_usage_minutes"):
-        """The usage of the day that each instant lies in, a day of the exporter's time zone.
+        """The usage of the day that contains each instant, in the exporter's time zone.
 
         The window `yesterday` holds that day 24 hours later. The query takes the last value between 24 and 30 hours
         later. The six hours leave time for the first poll after midnight, and for a browser whose midnight is earlier
@@ -64,9 +64,9 @@ class Selection:
     def budget_used(self):
         """The usage that each budget counts, with the labels of the budget.
 
-        A selector that a budget does not have is an empty label, and so is a label that a sum leaves out. Therefore
-        the sums by every combination of selectors have exactly the labels of the budgets that count them. Two sums can
-        have the same labels, because a type itself can be empty: then the sum over more series comes first.
+        A selector that a budget lacks is an empty label, and so is a label that a sum leaves out. Therefore the sums by
+        every combination of selectors have exactly the labels of the budgets that count them. Two sums can have the
+        same labels, because a type itself can be empty. Then `or` keeps the first one, the sum over more series.
 
         The result is 0 where there was no usage yet, and nothing while the usage of a project is withdrawn.
         """
@@ -113,7 +113,7 @@ def top_and_others(expression, label="project"):
 
 
 def top_of_range(expression, ranking, label="project"):
-    """The series that a ranking finds the greatest, the same ones over a whole range, and the sum of all others."""
+    """The series with the greatest values of a ranking, the same ones over a whole range, and the sum of all others."""
     ranked = f"on ({label})\n{_in(top(ranking))}"
     others = f"sum(\n{_in(expression)}\n  unless {ranked}\n)"
     return f"{expression}\nand {ranked}\n{_or_others(others, label)}"

@@ -1,5 +1,5 @@
-//! The documentation cannot lie: its tables are compared with the code, its links are followed, and its two languages say
-//! the same.
+//! Checks the documentation: its tables match the code, its links have targets, and both languages have the same
+//! structure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::{
@@ -17,7 +17,7 @@ use metastudio_exporter::{
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use yaml_rust2::{Yaml, YamlLoader};
 
-/// A page in both languages: words that stand in its tables, and where the others are.
+/// The pages of one language, and words in their tables.
 struct Language {
     readme: &'static str,
     credentials: &'static str,
@@ -49,32 +49,32 @@ const LANGUAGES: [Language; 2] = [
     },
 ];
 
-/// A stretch of text: as it reads, and the code and the links in it.
+/// The text of a heading, paragraph, item or cell, with the code and the links in it.
 #[derive(Clone, Debug, Default)]
 struct Inline {
     text: String,
-    /// The text without the code.
+    /// The text with a placeholder for each piece of code.
     prose: String,
     code: Vec<String>,
     links: Vec<String>,
 }
 
 impl Inline {
-    /// The code, where there is nothing else.
+    /// The code, if the text consists only of code.
     fn only_code(&self) -> Option<&str> {
         self.code.first().filter(|code| **code == self.text).map(String::as_str)
     }
 }
 
-/// What a page consists of.
+/// The parsed content of a page.
 #[derive(Debug, Default)]
 struct Page {
     headings: Vec<(u8, Inline)>,
-    /// Rows without their headers.
+    /// The rows of each table, without headers.
     tables: Vec<Vec<Vec<Inline>>>,
-    /// Language and text.
+    /// Language and text of each code block.
     code: Vec<(String, String)>,
-    /// All texts, those above included.
+    /// All texts, including headings and cells.
     texts: Vec<Inline>,
 }
 
@@ -107,7 +107,7 @@ fn read(path: &str) -> Page {
             }
             Event::Code(code) => {
                 inline.text += &code;
-                // Something that is no letter and no punctuation.
+                // A placeholder that is neither a letter nor punctuation.
                 inline.prose.push('\u{fffc}');
                 inline.code.push(code.to_string());
             }
@@ -144,13 +144,13 @@ fn read(path: &str) -> Page {
 }
 
 impl Page {
-    /// The rows of all tables whose first column holds code, or text, that begins like this.
+    /// The rows of all tables whose first cell begins with this text.
     fn rows(&self, beginning: &str) -> Vec<&Vec<Inline>> {
-        let is_meant = |table: &&Vec<Vec<Inline>>| table[0][0].text.starts_with(beginning);
-        self.tables.iter().filter(is_meant).flatten().collect()
+        let is_wanted = |table: &&Vec<Vec<Inline>>| table[0][0].text.starts_with(beginning);
+        self.tables.iter().filter(is_wanted).flatten().collect()
     }
 
-    /// The anchors of the headings, as GitHub makes them.
+    /// The anchors of the headings, as GitHub generates them.
     fn anchors(&self) -> BTreeSet<String> {
         let mut anchors = BTreeSet::new();
         for (_, heading) in &self.headings {
@@ -168,7 +168,7 @@ impl Page {
     }
 }
 
-/// Every Markdown file of the project, below its root.
+/// The paths of all Markdown files, relative to the root of the project.
 fn pages() -> Vec<String> {
     fn visit(directory: &Path, found: &mut Vec<String>) {
         for entry in fs::read_dir(directory).unwrap() {
@@ -191,7 +191,7 @@ fn pages() -> Vec<String> {
 
 // Metrics
 
-/// What is exposed of a family: its type, its labels, and the values of the label `reason`.
+/// A metric family as exposed: its type, its labels, and the values of the label `reason`.
 #[derive(Debug, Default, PartialEq)]
 struct Family {
     kind: String,
@@ -220,8 +220,8 @@ fn labels(sample: &str) -> Vec<(String, String)> {
     labels
 }
 
-/// The exposition of a small world with everything in it, by the names that the metrics have in Prometheus. That this is
-/// what is exposed, `tests/exposition.rs` sees to.
+/// The families in the snapshot of all metrics, by their names in Prometheus. `tests/exposition.rs` compares the
+/// snapshot with the code.
 fn exposed() -> BTreeMap<String, Family> {
     let text = include_str!("snapshots/exposition__a_small_world_in_openmetrics.snap");
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
@@ -241,7 +241,7 @@ fn exposed() -> BTreeMap<String, Family> {
                 if label == "reason" {
                     family.reasons.insert(value);
                 }
-                // The bounds of buckets, and a label of a project's own, are not the metric's.
+                // The bound of a bucket, and a label from the configuration of a project, are not documented.
                 if !["le", "team"].contains(&label.as_str()) {
                     family.labels.insert(label);
                 }
@@ -252,7 +252,7 @@ fn exposed() -> BTreeMap<String, Family> {
 }
 
 #[test]
-fn the_tables_of_metrics_are_what_is_exposed() {
+fn the_tables_of_metrics_match_the_exposition() {
     let exposed = exposed();
     assert!(exposed.len() > 20, "{exposed:?}");
     for language in LANGUAGES {
@@ -266,7 +266,7 @@ fn the_tables_of_metrics_are_what_is_exposed() {
                     if labels.contains("reason") { meaning.code.iter().cloned().collect() } else { BTreeSet::new() };
                 assert!(!meaning.text.is_empty(), "{name}");
                 let family = Family { kind: kind.text.clone(), labels, reasons };
-                assert!(documented.insert(name.clone(), family).is_none(), "{name} is there twice");
+                assert!(documented.insert(name.clone(), family).is_none(), "{name} is documented twice");
             }
         }
         for (name, family) in &documented {
@@ -278,9 +278,9 @@ fn the_tables_of_metrics_are_what_is_exposed() {
     }
 }
 
-/// The small world of the tests has no metric of which nobody thought when it was made.
+/// A metric that is missing in the snapshot would go unnoticed in the comparison above.
 #[test]
-fn every_metric_of_the_code_is_in_the_small_world() {
+fn every_metric_of_the_code_is_in_the_snapshot() {
     let exposed = exposed();
     let mut visited = 0;
     for file in ["projects", "exporter"] {
@@ -291,7 +291,7 @@ fn every_metric_of_the_code_is_in_the_small_world() {
             let is_named =
                 |full: &String| full.strip_prefix(&name).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
             visited += 1;
-            assert!(exposed.keys().any(is_named), "{name} is not in the small world of tests/exposition.rs");
+            assert!(exposed.keys().any(is_named), "{name} is not in small_world of tests/exposition.rs");
         }
     }
     assert!(visited > 20, "{visited}");
@@ -300,7 +300,7 @@ fn every_metric_of_the_code_is_in_the_small_world() {
 // Flags
 
 #[test]
-fn the_table_of_flags_is_the_command_line() {
+fn the_tables_of_flags_match_the_command_line() {
     let mut cli = Cli::command();
     cli.build();
     let commands: Vec<&clap::Command> = cli.get_subcommands().filter(|command| command.get_name() != "help").collect();
@@ -309,7 +309,7 @@ fn the_table_of_flags_is_the_command_line() {
         command.get_arguments().filter_map(|arg| Some(arg.get_long()?.to_owned())).collect()
     };
     let without_a_command: BTreeSet<String> = longs(&cli).into_iter().filter(|long| long != "version").collect();
-    assert_eq!(longs(serve), without_a_command, "flags of serve work without naming it");
+    assert_eq!(longs(serve), without_a_command, "the flags of serve work without a command");
 
     for language in LANGUAGES {
         let page = read(language.readme);
@@ -317,7 +317,7 @@ fn the_table_of_flags_is_the_command_line() {
         let documented: Vec<&str> = page.rows("serve").iter().map(|row| row[0].text.as_str()).collect();
         assert_eq!(documented, names, "{}", language.readme);
 
-        // By flag and default, for that may be another one for another command.
+        // By flag and default, because the default of a flag may differ between commands.
         let mut expected: BTreeMap<(String, String), BTreeSet<&str>> = BTreeMap::new();
         let mut choices: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for command in &commands {
@@ -356,7 +356,7 @@ fn the_table_of_flags_is_the_command_line() {
 
 // Configuration
 
-/// Keys whose default is another key's value or what is around, and those that the tests give: there is nothing to compare.
+/// Keys whose default is not compared: it comes from another key or from the environment, or the tests set the key.
 const DERIVED: [&str; 10] = [
     "credentials.NAME",
     "projects[].credentials",
@@ -376,7 +376,7 @@ async fn load(text: &str, variables: &[(&str, &str)]) -> config::Loaded {
     config::load_text(text.to_owned(), Path::new("config.yaml"), &environment).await
 }
 
-/// Every key of which the code knows, below the sections with the key `nonsense`; sections by their paths.
+/// The keys that the code accepts, by the path of their section. The error for the key `nonsense` lists them.
 fn known_keys(problems: &[Problem]) -> BTreeMap<String, Vec<String>> {
     let mut known = BTreeMap::new();
     for problem in problems {
@@ -389,7 +389,7 @@ fn known_keys(problems: &[Problem]) -> BTreeMap<String, Vec<String>> {
     known
 }
 
-/// The paths of keys that are missing where a section is empty, and that nothing else can stand in for.
+/// The paths of the required keys: an empty section lacks them, and no other key can replace them.
 fn missing_keys(problems: &[Problem]) -> BTreeSet<String> {
     let mut missing = BTreeSet::new();
     for problem in problems.iter().filter(|problem| !problem.expected.contains(", or a")) {
@@ -430,7 +430,7 @@ fn flatten(path: &str, value: &Yaml, values: &mut BTreeMap<String, Option<String
     }
 }
 
-/// Compares a table of keys and defaults with the keys, defaults and requirements of the code.
+/// Compares a table of keys and defaults with the keys, the defaults and the required keys of the code.
 fn compare_keys(
     page: &str,
     rows: &[&Vec<Inline>],
@@ -441,7 +441,7 @@ fn compare_keys(
 ) {
     let documented: Vec<&str> = rows.iter().map(|row| row[0].only_code().unwrap()).collect();
     let set: BTreeSet<String> = documented.iter().map(|key| (*key).to_owned()).collect();
-    assert_eq!(set.len(), documented.len(), "{page}: a key is there twice");
+    assert_eq!(set.len(), documented.len(), "{page}: a key is documented twice");
     assert_eq!(set, *known, "{page}");
     for row in rows {
         let [key, default, meaning] = &row[..] else { panic!("{row:?}") };
@@ -453,13 +453,13 @@ fn compare_keys(
         }
         match defaults.get(&key.text) {
             Some(Some(printed)) => assert_eq!(default.only_code(), Some(printed.as_str()), "{context}"),
-            _ => assert_eq!(default.only_code(), None, "{context}: there is no default to show"),
+            _ => assert_eq!(default.only_code(), None, "{context}: the code has no default"),
         }
     }
 }
 
 #[tokio::test]
-async fn the_table_of_the_configuration_is_what_the_code_reads() {
+async fn the_table_of_the_configuration_matches_the_code() {
     let nonsense = "{poll: {nonsense: 1}, api: {nonsense: 1}, nonsense: 1,
         projects: [{nonsense: 1, budgets: [{nonsense: 1}]}]}";
     let problems = load(nonsense, &[]).await.problems;
@@ -490,7 +490,7 @@ async fn the_table_of_the_configuration_is_what_the_code_reads() {
         compare_keys(language.readme, &rows, &known, &defaults, &missing_keys(&problems), language.required);
     }
 
-    // What the page says of the environment.
+    // The variables of the environment, as the page describes them.
     for key in known.iter().filter(|key| key.starts_with("poll.") || key.starts_with("api.") || *key == "timezone") {
         let variable = format!("METASTUDIO_{}", key.to_uppercase().replace('.', "__"));
         let problems = load(minimal, &[(&variable, "~")]).await.problems;
@@ -501,7 +501,7 @@ async fn the_table_of_the_configuration_is_what_the_code_reads() {
 }
 
 #[tokio::test]
-async fn the_tables_of_credentials_are_what_the_code_reads() {
+async fn the_tables_of_credentials_match_the_code() {
     let sources = ["iam_user", "ecs_agency", "oidc", "pod_identity", "profile"];
     let entries: Vec<String> =
         sources.iter().map(|source| format!("{source}: {{{source}: {{nonsense: 1}}}}")).collect();
@@ -511,7 +511,7 @@ async fn the_tables_of_credentials_are_what_the_code_reads() {
     let mut known = BTreeSet::new();
     let mut entries = Vec::new();
     for (section, keys) in known_keys(&problems) {
-        // credentials.oidc.oidc.duration, where the first one is the name given above.
+        // For example credentials.oidc.oidc.duration, where the first `oidc` is the name from above.
         let below = section.strip_prefix("credentials.").unwrap().split_once('.').unwrap().1;
         for key in keys {
             if below.is_empty() {
@@ -557,7 +557,7 @@ async fn the_tables_of_credentials_are_what_the_code_reads() {
 }
 
 #[tokio::test]
-async fn the_table_of_the_web_configuration_is_what_the_code_reads() {
+async fn the_table_of_the_web_configuration_matches_the_code() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("web.yaml");
     let nonsense = "{nonsense: 1, tls_server_config: {nonsense: 1}, http_server_config: {nonsense: 1},
@@ -585,7 +585,7 @@ async fn the_table_of_the_web_configuration_is_what_the_code_reads() {
 }
 
 #[test]
-fn the_oldest_rust_is_the_one_that_is_promised() {
+fn the_readme_names_the_oldest_rust_of_cargo_toml() {
     for language in LANGUAGES {
         let promised = format!("rustup.rs) {} ", env!("CARGO_PKG_RUST_VERSION"));
         assert!(fs::read_to_string(root().join(language.readme)).unwrap().contains(&promised), "{promised}");
@@ -595,7 +595,7 @@ fn the_oldest_rust_is_the_one_that_is_promised() {
 // Alerts
 
 #[test]
-fn the_table_of_alerts_is_the_rules_file() {
+fn the_table_of_alerts_matches_the_rules_file() {
     let rules = fs::read_to_string(root().join("deploy/prometheus/metastudio.rules.yml")).unwrap();
     let rules = YamlLoader::load_from_str(&rules).unwrap().remove(0);
     let groups = rules["groups"].as_vec().unwrap();
@@ -622,7 +622,7 @@ fn the_table_of_alerts_is_the_rules_file() {
 // Pages
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_has_a_target() {
     let mut followed = 0;
     for path in pages() {
         let page = read(&path);
@@ -646,7 +646,7 @@ fn every_link_leads_somewhere() {
     assert!(followed > 100, "{followed}");
 }
 
-/// Pages in English and Chinese.
+/// Each English page and its Chinese translation.
 fn pairs() -> Vec<(String, String)> {
     let pages = pages();
     let chinese = pages.iter().filter(|page| page.ends_with(".zh-CN.md"));
@@ -656,7 +656,7 @@ fn pairs() -> Vec<(String, String)> {
 }
 
 #[test]
-fn both_languages_say_the_same() {
+fn both_languages_have_the_same_structure() {
     for (english, chinese) in pairs() {
         let [en, zh] = [&english, &chinese].map(|page| read(page));
         let context = format!("{english} and {chinese}");
@@ -664,7 +664,7 @@ fn both_languages_say_the_same() {
         let levels = |page: &Page| page.headings.iter().map(|(level, _)| *level).collect::<Vec<_>>();
         assert_eq!(levels(&en), levels(&zh), "{context}: headings");
 
-        // Comments, and words in angle brackets, are for people.
+        // Comments are translated, so they are not compared.
         let code = |page: &Page| {
             let bare = |(language, text): &(String, String)| {
                 let line = |line: &str| match line.split_once("# ") {

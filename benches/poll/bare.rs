@@ -1,5 +1,5 @@
-//! The floor: a poll over bare sockets. It signs and sums as the exporter does, and speaks just enough HTTP/1.1 for an
-//! answer of known length; it knows no time limits, no retries and no errors.
+//! The floor of the comparison: a poll over bare sockets. It signs and sums as the exporter does. It implements just
+//! enough HTTP/1.1 for an answer of known length, without time limits, retries or error handling.
 
 use std::{
     io::{Read, Write},
@@ -31,7 +31,7 @@ pub async fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// A poll after the other over one blocking socket, which is the least work.
+/// Polls one after the other over one blocking socket. This is the least possible work.
 pub fn poll_blocking(stream: &mut std::net::TcpStream, polls: usize) {
     let host = stream.peer_addr().unwrap().to_string();
     let mut answer = Vec::new();
@@ -52,7 +52,7 @@ pub fn poll_blocking(stream: &mut std::net::TcpStream, polls: usize) {
     }
 }
 
-/// The same over a socket of tokio's, for many at a time. Gives the socket back.
+/// The same over a tokio socket, for many at a time. Returns the socket.
 pub async fn poll(mut stream: TcpStream, polls: usize) -> TcpStream {
     let host = stream.peer_addr().unwrap().to_string();
     let mut answer = Vec::new();
@@ -93,7 +93,7 @@ fn request(host: &str, start: DateTime<Utc>, end: DateTime<Utc>) -> String {
     )
 }
 
-/// The body, once all of it has come.
+/// The body, once all of it has arrived.
 fn body(answer: &[u8]) -> Option<&[u8]> {
     let head = answer.windows(4).position(|end| end == b"\r\n\r\n")?;
     let text = std::str::from_utf8(&answer[..head]).unwrap();

@@ -1,7 +1,8 @@
-//! What a poll costs: processor time against the same poll over bare sockets, and time against that of the network.
+//! Measures a poll: its processor time, compared with the same poll over bare sockets, and its duration, compared with
+//! that of the network alone.
 //!
-//! `cargo bench --bench poll` prints Markdown. The peers take turns, round after round, so that whatever else the
-//! machine does hits all of them; the server is another process, and its work is not counted.
+//! `cargo bench --bench poll` prints Markdown. The peers take turns in each round, so that other load on the machine
+//! affects all of them. The server is another process, so its work is not counted.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod bare;
@@ -32,7 +33,7 @@ use self::{
     server::Server,
 };
 
-/// Many short ones: what else the machine does then hits all peers of a round.
+/// Many short rounds, so that other load on the machine affects all peers of a round.
 const ROUNDS: usize = 21;
 /// Polls of a peer in a round.
 const POLLS: usize = 800;
@@ -43,11 +44,11 @@ const BATCH_ACCOUNTS: usize = 50;
 const BATCH_ROUNDS: usize = 5;
 const LATENCY: Duration = Duration::from_millis(100);
 
-/// The official SDK, where it is installed.
+/// The Python interpreter with the official SDK, if it is installed.
 const PYTHON: &str = "target/ci-venv/bin/python";
 const PYTHON_POLLS: usize = 100;
 
-/// What one peer did in one round.
+/// The figures of one peer in one round.
 struct Measured {
     polls: usize,
     processor: Duration,
@@ -55,7 +56,7 @@ struct Measured {
     connections: usize,
 }
 
-/// One who polls, and all that was measured of it.
+/// A program that polls, and its figures.
 struct Peer {
     name: &'static str,
     /// The peer it is compared with.
@@ -74,7 +75,7 @@ fn main() {
     batch();
 }
 
-/// Runs something in this process and says what it cost.
+/// Runs polls in this process, and returns their figures.
 fn measure(server: &mut Server, polls: usize, run: impl FnOnce()) -> Measured {
     let connections = server.connections();
     let (processor, start) = (processor_time(), Instant::now());
@@ -83,12 +84,12 @@ fn measure(server: &mut Server, polls: usize, run: impl FnOnce()) -> Measured {
     Measured { polls, processor, wall, connections: server.connections() - connections }
 }
 
-/// Of all threads of this process, user and system.
+/// User and system time of all threads of this process.
 fn processor_time() -> Duration {
     clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap()
 }
 
-/// As the program polls.
+/// The kind of runtime that the exporter polls on.
 fn one_thread() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
@@ -97,7 +98,7 @@ fn all_threads() -> Runtime {
     Builder::new_multi_thread().enable_all().build().unwrap()
 }
 
-/// The least work of all, but for one poll at a time only.
+/// The least possible work, but only for one poll at a time.
 fn blocking() -> Box<dyn FnMut() -> Option<Measured>> {
     let mut server = Server::start(Duration::ZERO);
     let mut stream = None;
@@ -136,7 +137,7 @@ fn exporter(runtime: Runtime, concurrency: usize) -> Box<dyn FnMut() -> Option<M
     })
 }
 
-/// Polls with all pollers at the same time, each so many times.
+/// Polls with all pollers at the same time, each of them `polls_each` times.
 async fn poll(pollers: &[Arc<Poller>], polls_each: usize) {
     let mut tasks = JoinSet::new();
     for poller in pollers {
@@ -171,7 +172,7 @@ fn cost() {
         Peer::new("exporter, 32 at a time on all cores", MANY, exporter(all_threads(), CONCURRENCY)),
         Peer::new("official SDK for Python, one at a time", BLOCKING, python()),
     ];
-    // One more, which opens the connections and warms up.
+    // One round more than is counted: the first one opens the connections.
     for _ in 0..=ROUNDS {
         for peer in &mut peers {
             peer.rounds.extend((peer.poll)());
@@ -193,7 +194,7 @@ fn cost() {
     println!();
 }
 
-/// Polls with the official SDK, in a process that says how much processor time its polls took.
+/// Polls with the official SDK, in a process that prints the processor time and the duration of its polls.
 fn python() -> Box<dyn FnMut() -> Option<Measured>> {
     let mut server = Server::start(Duration::ZERO);
     Box::new(move || {
@@ -216,12 +217,12 @@ impl Peer {
         Peer { name, floor, poll, rounds: Vec::new() }
     }
 
-    /// The rounds after the one that warms up, the last one first.
+    /// The counted rounds, in reverse order.
     fn timed(&self) -> impl Iterator<Item = &Measured> {
         self.rounds.iter().rev().take(ROUNDS)
     }
 
-    /// Microseconds of processor time a poll, of each of them.
+    /// Microseconds of processor time a poll, for each counted round.
     fn processor(&self) -> impl Iterator<Item = f64> {
         self.timed().map(|round| micros(round.processor, round.polls))
     }
@@ -243,7 +244,7 @@ fn micros(time: Duration, polls: usize) -> f64 {
     time.as_secs_f64() * 1e6 / polls as f64
 }
 
-/// The median, and the quartiles.
+/// The median, with the quartiles.
 fn spread(values: impl Iterator<Item = f64>, digits: usize) -> String {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
@@ -251,7 +252,7 @@ fn spread(values: impl Iterator<Item = f64>, digits: usize) -> String {
     format!("{median:.digits$} ({lower:.digits$}–{upper:.digits$})")
 }
 
-/// Many projects, each polled once, by a service that takes its time.
+/// Polls each of many projects once. The service has latency.
 fn batch() {
     let mut rounds = Vec::new();
     for _ in 0..BATCH_ROUNDS {

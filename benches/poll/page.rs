@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-/// Entries of a page, at the most.
+/// Maximum number of entries of a page.
 pub const PAGE_SIZE: usize = 1000;
 
 /// Days in the page, which are the entries of its list.
 pub const DAYS: usize = 30;
 
-/// What is used every day.
+/// The types of usage: each day has one row of each.
 const KINDS: [(&str, &str, &str); 4] = [
     ("hws.resource.type.metastudio.modeling.avatarvideo.2d", "VIDEO_2D", "MIN"),
     ("hws.resource.type.metastudio.modeling.avatarlive.channel", "LIVE_2D", "HOUR"),

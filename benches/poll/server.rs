@@ -1,5 +1,5 @@
-//! The other side: a process of its own, so that its work is not counted. It answers every request with the same page,
-//! after a while, and counts the connections that it takes.
+//! The service: another process, so that its work is not counted. It answers every request with the same page after a
+//! delay, and counts its connections.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -19,10 +19,10 @@ use tokio::{
 
 use super::page::page;
 
-/// The word on the command line that makes this program a server.
+/// The argument that makes this program a server.
 pub const COMMAND: &str = "serve-page";
 
-/// A server in another process; ends with this value.
+/// A server in another process. Dropping it ends the process.
 pub struct Server {
     pub address: SocketAddr,
     process: Child,
@@ -31,7 +31,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts this very program as a server that waits for `latency` before each answer.
+    /// Starts this program as a server that waits for `latency` before each answer.
     pub fn start(latency: Duration) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args([COMMAND, &latency.as_millis().to_string()])
@@ -46,7 +46,7 @@ impl Server {
         Server { address: address.trim().parse().unwrap(), process, questions, answers }
     }
 
-    /// How many connections it has taken so far.
+    /// Number of connections that the server has accepted so far.
     pub fn connections(&mut self) -> usize {
         writeln!(self.questions).unwrap();
         let mut answer = String::new();
@@ -62,7 +62,7 @@ impl Drop for Server {
     }
 }
 
-/// What the process does: says its address, and then, for each line that it reads, how many connections came.
+/// Runs the server. It prints its address, and then the number of connections for each line that it reads.
 pub fn run(latency: Duration) {
     let connections = Arc::new(AtomicUsize::new(0));
     std::thread::spawn({
@@ -71,7 +71,7 @@ pub fn run(latency: Duration) {
             for _ in std::io::stdin().lines() {
                 println!("{}", connections.load(Ordering::Relaxed));
             }
-            // Whoever measured has gone.
+            // The benchmark has ended.
             std::process::exit(0);
         }
     });

@@ -1,4 +1,4 @@
-//! What a poll does before its request.
+//! The signing of a request.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! What a poll does with an answer.
+//! The parsing and summing of an answer.
 
 use chrono::{DateTime, Utc};
 use metastudio_exporter::{
@@ -8,7 +8,7 @@ use metastudio_exporter::{
 
 use super::page::PAGE_SIZE;
 
-/// Reads the only page of an answer that came at `now`, and adds its rows up.
+/// Parses the only page of an answer that arrived at `now`, and sums its rows.
 pub fn parse_and_sum(page: &[u8], now: DateTime<Utc>) -> Tally {
     let mut pages = Pages::new(PAGE_SIZE, now);
     pages.add(Page::parse(page).unwrap()).unwrap();

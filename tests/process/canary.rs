@@ -1,5 +1,5 @@
-//! Every secret of a configuration is distinctive here, and no output may contain one: neither logs at `debug` in both
-//! formats, nor any command, page or metric, also not if the cloud repeats its requests in its errors.
+//! No output contains a secret: no log line at `debug`, no output of a command, no page and no metric. This also
+//! holds if the cloud repeats requests in its errors. All secrets here contain distinctive texts.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ const PROXY_USER: [&str; 2] = ["hunter2", "Y2FuYXJ5Omh1bnRlcjI"];
 /// A way to configure credentials.
 struct Source {
     name: &'static str,
-    /// As in the configuration; ADDRESS stands for the address of the cloud.
+    /// As in the configuration, with ADDRESS in place of the address of the cloud.
     credentials: String,
     variables: BTreeMap<&'static str, &'static str>,
     is_right: bool,
@@ -89,7 +89,7 @@ fn config(cloud: &Cloud, source: &Source) -> String {
     cloud.config_of(&["campaign", "studio-prod"], &credentials, &api)
 }
 
-fn assert_silent(source: &Source, what: &str, text: &str) {
+fn assert_no_secret(source: &Source, what: &str, text: &str) {
     let secrets = ["canary", "CANARY", ID_TOKEN, POD_TOKEN, "密码"].into_iter().chain(ISSUED).chain(PROXY_USER);
     for secret in secrets {
         assert!(!text.contains(secret), "{}: {what} shows {secret}: {text}", source.name);
@@ -116,7 +116,7 @@ async fn no_command_shows_a_secret() {
                 &["check", "--online", "--log.level=debug"],
             ] {
                 let ended = run(&source, &config, arguments).await;
-                assert_silent(&source, &format!("{arguments:?}"), &format!("{}{}", ended.stdout, ended.stderr));
+                assert_no_secret(&source, &format!("{arguments:?}"), &format!("{}{}", ended.stdout, ended.stderr));
                 let is_right = arguments.contains(&"--print") || (source.is_right && faults.is_empty());
                 let all = format!("{}{}", ended.stdout, ended.stderr);
                 assert_eq!(ended.code == Some(0), is_right, "{} {arguments:?} {faults:?}: {all}", source.name);
@@ -145,9 +145,9 @@ async fn no_page_metric_or_log_of_the_daemon_shows_a_secret() {
                 daemon.wait_for_log("poll failed");
             }
             for path in ["/", "/metrics", "/-/ready", "/-/healthy", "/nowhere"] {
-                assert_silent(&source, path, &daemon.get(path).await.1);
+                assert_no_secret(&source, path, &daemon.get(path).await.1);
             }
-            assert_silent(&source, "the log", &daemon.log_text());
+            assert_no_secret(&source, "the log", &daemon.log_text());
         }
     }
 }
@@ -167,7 +167,7 @@ async fn debug_output_shows_no_secret() {
         let fleet = Fleet::new(config.clone(), &environment, Utc::now).unwrap();
         let attempt = fleet.pollers()[0].poll(Utc::now()).await;
         let shown = format!("{config:?} {environment:?} {fleet:?} {attempt:?}");
-        assert_silent(&source, "Debug", &shown);
+        assert_no_secret(&source, "Debug", &shown);
     }
 }
 
@@ -196,10 +196,10 @@ async fn no_secret_of_the_web_configuration_is_shown() {
         .build()
         .unwrap();
     let url = format!("https://localhost:{}/", daemon.address.port());
-    let mut said = String::new();
+    let mut output = String::new();
     for password in ["canary-password", "canary-wrong"] {
         let response = client.get(&url).basic_auth("alice", Some(password)).send().await.unwrap();
-        said += &format!("{:?}{}", response.headers().clone(), response.text().await.unwrap());
+        output += &format!("{:?}{}", response.headers().clone(), response.text().await.unwrap());
     }
     for wrong in ["nonsense", "private", "alice: canary-hash"] {
         let wrong = match wrong {
@@ -212,12 +212,12 @@ async fn no_secret_of_the_web_configuration_is_shown() {
         assert!(client.get(&url).basic_auth("alice", Some("canary-password")).send().await.unwrap().status() == 200);
         let checked = run(source, &config(&cloud, source), &["check", &flag]).await;
         assert_eq!(checked.code, Some(1));
-        said += &checked.stdout;
+        output += &checked.stdout;
     }
-    said += &daemon.log_text();
-    assert_eq!(said.matches("the old one stays in use").count(), 3, "{said}");
+    output += &daemon.log_text();
+    assert_eq!(output.matches("the old one stays in use").count(), 3, "{output}");
     let key_line = key.lines().nth(1).unwrap().trim();
     for secret in ["canary", &hash, key_line] {
-        assert!(!said.contains(secret), "{secret} is in {said}");
+        assert!(!output.contains(secret), "{secret} is in {output}");
     }
 }

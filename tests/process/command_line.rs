@@ -101,8 +101,8 @@ async fn once_prints_both_formats_without_process_metrics() {
     let cloud = Cloud::new(&[]).await;
     let text = run(&cloud.config(FAST), &["once"]).await;
     assert!(text.stdout.contains("# TYPE metastudio_polls_total counter\n"));
-    assert!(!text.stdout.contains("# EOF") && !text.stdout.contains("process_"), "the node exporter has its own");
-    assert!(text.stderr.is_empty(), "quiet when all is well: {}", text.stderr);
+    assert!(!text.stdout.contains("# EOF") && !text.stdout.contains("process_"), "the node exporter exports them");
+    assert!(text.stderr.is_empty(), "logs nothing without problems: {}", text.stderr);
     let openmetrics = run(&cloud.config(FAST), &["once", "--format=openmetrics"]).await;
     assert!(openmetrics.stdout.contains("# TYPE metastudio_polls counter\n"));
     assert!(openmetrics.stdout.ends_with("# EOF\n"));
@@ -128,7 +128,7 @@ async fn logs_are_logfmt_or_json() {
 }
 
 #[tokio::test]
-async fn log_flags_before_the_command_count_for_the_daemon() {
+async fn log_flags_before_the_command_apply_to_the_daemon() {
     let cloud = Cloud::new(&[]).await;
     for arguments in [&["--log.level=debug"][..], &["--log.level=debug", "serve"], &["serve", "--log.level=debug"]] {
         Daemon::start(&cloud.config(FAST), arguments).wait_for_log("level=debug");

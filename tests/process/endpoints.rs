@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Cloud, Daemon, FAST, PATIENCE, client, sample, wait_for};
+use crate::support::{Cloud, Daemon, FAST, TIMEOUT, client, sample, wait_for};
 
 #[tokio::test]
 async fn every_path_is_answered() {
@@ -128,26 +128,26 @@ async fn the_exporter_survives_running_out_of_descriptors() {
     assert!(warnings < 10, "it waits between two attempts: {warnings}");
 }
 
-const PATIENT: Limits = Limits { head: PATIENCE, idle: PATIENCE, total: PATIENCE };
+const LONG_LIMITS: Limits = Limits { head: TIMEOUT, idle: TIMEOUT, total: TIMEOUT };
 const SHORT: Duration = Duration::from_millis(300);
 const REQUEST: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// Reads until the peer closes. Returns the text and the time that it took.
-async fn until_closed(stream: &mut TcpStream) -> (String, Duration) {
+/// Reads until the peer closes the connection. Returns the text and the duration.
+async fn read_until_closed(stream: &mut TcpStream) -> (String, Duration) {
     let start = Instant::now();
     let mut bytes = Vec::new();
-    let _ = tokio::time::timeout(PATIENCE / 2, stream.read_to_end(&mut bytes)).await.expect("never closed");
+    let _ = tokio::time::timeout(TIMEOUT / 2, stream.read_to_end(&mut bytes)).await.expect("never closed");
     (String::from_utf8(bytes).unwrap(), start.elapsed())
 }
 
 #[tokio::test]
 async fn a_connection_without_a_complete_head_is_closed() {
-    let (address, _stop) = serve_empty(Limits { head: SHORT, ..PATIENT }, 8).await;
+    let (address, _stop) = serve_empty(Limits { head: SHORT, ..LONG_LIMITS }, 8).await;
     for begun in [&b""[..], b"GET / HT"] {
         let start = Instant::now();
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(begun).await.unwrap();
-        until_closed(&mut stream).await;
+        read_until_closed(&mut stream).await;
         assert!(start.elapsed() >= SHORT);
     }
     // The same after a first request.
@@ -157,13 +157,13 @@ async fn a_connection_without_a_complete_head_is_closed() {
     tokio::time::sleep(2 * SHORT).await;
     let start = Instant::now();
     stream.write_all(b"GET / HT").await.unwrap();
-    until_closed(&mut stream).await;
+    read_until_closed(&mut stream).await;
     assert!(start.elapsed() >= SHORT);
 }
 
 #[tokio::test]
 async fn an_idle_connection_is_kept_and_then_closed() {
-    let (address, _stop) = serve_empty(Limits { head: SHORT, idle: 8 * SHORT, ..PATIENT }, 8).await;
+    let (address, _stop) = serve_empty(Limits { head: SHORT, idle: 8 * SHORT, ..LONG_LIMITS }, 8).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(REQUEST).await.unwrap();
     let mut answer = [0; 15];
@@ -171,7 +171,7 @@ async fn an_idle_connection_is_kept_and_then_closed() {
     // Longer than the limit of a head, shorter than the idle limit: the connection stays open.
     tokio::time::sleep(2 * SHORT).await;
     stream.write_all(REQUEST).await.unwrap();
-    let (rest, took) = until_closed(&mut stream).await;
+    let (rest, took) = read_until_closed(&mut stream).await;
     assert!(rest.contains("HTTP/1.1 200 OK"), "the second request is answered: {rest}");
     assert!(took >= 2 * SHORT, "{took:?}");
 }
@@ -179,10 +179,10 @@ async fn an_idle_connection_is_kept_and_then_closed() {
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off() {
     // The answers to all these requests do not fit in the buffers of both sockets.
-    let (address, _stop) = serve_empty(Limits { total: SHORT, ..PATIENT }, 8).await;
+    let (address, _stop) = serve_empty(Limits { total: SHORT, ..LONG_LIMITS }, 8).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let pipelined = REQUEST.repeat(200_000);
-    let result = tokio::time::timeout(PATIENCE / 2, stream.write_all(&pipelined)).await;
+    let result = tokio::time::timeout(TIMEOUT / 2, stream.write_all(&pipelined)).await;
     assert!(result.expect("the server neither reads nor closes").is_err(), "the connection was not cut off");
 }
 
@@ -204,14 +204,14 @@ async fn a_slow_reader_is_cut_off_in_the_middle_of_an_answer() {
     let length = exposition.scrape(Format::Text, false).await.length();
     assert!(length > 10_000_000, "{length}");
     let (address, _stop) =
-        serve(Routes::new(exposition, reader, Utc::now), Limits { total: 10 * SHORT, ..PATIENT }, 8).await;
+        serve(Routes::new(exposition, reader, Utc::now), Limits { total: 10 * SHORT, ..LONG_LIMITS }, 8).await;
     let mut slow = TcpStream::connect(address).await.unwrap();
     slow.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     // The client reads the beginning, and then nothing.
     slow.read_exact(&mut [0; 400_000]).await.unwrap();
     tokio::time::sleep(30 * SHORT).await;
     let mut rest = Vec::new();
-    let read = tokio::time::timeout(PATIENCE, slow.read_to_end(&mut rest)).await.expect("the connection was kept");
+    let read = tokio::time::timeout(TIMEOUT, slow.read_to_end(&mut rest)).await.expect("the connection was kept");
     assert!(read.is_err() || rest.len() + 400_000 < length, "not cut off, {} bytes", rest.len());
     // A client that reads gets the whole answer.
     let all = client().get(format!("http://{address}/metrics")).send().await.unwrap().bytes().await.unwrap();
@@ -220,7 +220,7 @@ async fn a_slow_reader_is_cut_off_in_the_middle_of_an_answer() {
 
 #[tokio::test]
 async fn the_number_of_connections_is_limited() {
-    let (address, _stop) = serve_empty(PATIENT, 1).await;
+    let (address, _stop) = serve_empty(LONG_LIMITS, 1).await;
     let mut first = TcpStream::connect(address).await.unwrap();
     first.write_all(REQUEST).await.unwrap();
     first.read_exact(&mut [0; 15]).await.unwrap();
@@ -230,7 +230,7 @@ async fn the_number_of_connections_is_limited() {
     let early = tokio::time::timeout(SHORT, second.read_exact(&mut answer)).await;
     assert!(early.is_err(), "the second waits");
     drop(first);
-    tokio::time::timeout(PATIENCE, second.read_exact(&mut answer)).await.unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, second.read_exact(&mut answer)).await.unwrap().unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200 OK");
 }
 

@@ -24,17 +24,17 @@ fn assert_succeeded(ended: &Ended, retries: f64) {
     assert_eq!(ended.sample("metastudio_api_retries_total{project=\"campaign\",api=\"ShowUsageData\"}"), Some(retries));
 }
 
-fn assert_failed(ended: &Ended, reason: &str, saying: &str) {
+fn assert_failed(ended: &Ended, reason: &str, message: &str) {
     assert_eq!(ended.code, Some(1), "{}", ended.stdout);
     assert_eq!(ended.sample("metastudio_up{project=\"campaign\"}"), Some(0.0));
     let series = format!("metastudio_poll_failures_total{{project=\"campaign\",reason=\"{reason}\"}}");
     assert_eq!(ended.sample(&series), Some(1.0), "{}", ended.stderr);
     assert!(!ended.stdout.contains("metastudio_usage"), "no numbers from a failed poll: {}", ended.stdout);
-    assert!(ended.stderr.contains("project=campaign") && ended.stderr.contains(saying), "{}", ended.stderr);
+    assert!(ended.stderr.contains("project=campaign") && ended.stderr.contains(message), "{}", ended.stderr);
 }
 
 #[tokio::test]
-async fn throttled_without_retry_after_waits_two_seconds_and_more() {
+async fn throttled_without_retry_after_waits_at_least_two_seconds() {
     let (ended, cloud) = poll_through(&["throttle:times=1"], FAST).await;
     assert_succeeded(&ended, 1.0);
     let seen = cloud.simulator.seen();
@@ -132,7 +132,7 @@ async fn a_reset_connection_and_a_closed_port_are_network_failures() {
     assert_failed(&once(&config).await, "network", "refused");
 }
 
-/// Polls a server that answers with `head` and then `body`, either once or again and again.
+/// Polls a server that sends `head`, and then `body` once or without end.
 async fn poll_raw_server(head: &'static str, body: &'static [u8], repeats_body: bool) -> Ended {
     let seconds = if repeats_body { 60 } else { 3 };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -179,19 +179,19 @@ async fn a_wrong_clock_is_named_as_the_cause() {
 
 #[tokio::test]
 async fn answers_other_than_usage_data_are_malformed_and_not_retried() {
-    for (fault, saying) in [
+    for (fault, message) in [
         ("html", "it begins with \\\"<html><title>Sign in</title></html>\\\""),
         ("empty", "it is empty"),
         ("redirect", "HTTP 302 Found, expected 200"),
     ] {
         let (ended, cloud) = poll_through(&[fault], FAST).await;
-        assert_failed(&ended, "malformed", saying);
+        assert_failed(&ended, "malformed", message);
         assert_eq!(cloud.simulator.seen().len(), 1, "{fault}");
     }
 }
 
 #[tokio::test]
-async fn forbidden_says_what_to_do() {
+async fn forbidden_names_the_query_and_is_not_retried() {
     let (ended, cloud) = poll_through(&["forbidden"], FAST).await;
     assert_failed(&ended, "forbidden", "HTTP 403 MSS.00000005: Forbidden (request id ");
     assert!(ended.stderr.contains("error=\"window today (20"), "which query failed: {}", ended.stderr);

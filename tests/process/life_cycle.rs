@@ -100,7 +100,7 @@ async fn a_second_signal_ends_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_is_quiet_when_all_is_well() {
+async fn a_daemon_without_problems_logs_three_lines() {
     let cloud = Cloud::new(&[]).await;
     let daemon = Daemon::start(&cloud.config(FAST), &[]);
     daemon.ready().await;
@@ -128,8 +128,8 @@ async fn the_demo_needs_no_configuration() {
         .lines()
         .map(Result::unwrap)
         .find_map(|line| Some(line.trim().strip_prefix("metrics")?.trim().to_owned()));
-    let url = url.expect("it says where the metrics are");
-    let deadline = Instant::now() + crate::support::PATIENCE;
+    let url = url.expect("the demo prints the address of its metrics");
+    let deadline = Instant::now() + crate::support::TIMEOUT;
     loop {
         let metrics = crate::support::client().get(&url).send().await.unwrap().text().await.unwrap();
         if ["studio-prod", "live-commerce", "campaign"]

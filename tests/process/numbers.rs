@@ -52,11 +52,11 @@ fn assert_same(ended: &Ended, expected: &Sums, rest: &str) {
         assert_eq!(exported, Some(*count as f64), "{series}");
     }
     let exported = ended.stdout.lines().filter(|line| line.starts_with("metastudio_usage_minutes{")).count();
-    assert_eq!(exported % expected.len(), 0, "and no others: {}", ended.stdout);
+    assert_eq!(exported % expected.len(), 0, "there are no other series: {}", ended.stdout);
 }
 
 /// Compares windows that have ended, because the sums of other windows change during the test. If midnight passes
-/// meanwhile, it starts again.
+/// during the comparison, it starts again.
 async fn compare(options: Options, extra: &str, users: &[&str]) {
     let windows = ["yesterday", "last_month"];
     loop {

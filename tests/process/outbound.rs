@@ -113,7 +113,7 @@ async fn an_untrusted_certificate_is_refused() {
         "{}",
         ended.stderr
     );
-    assert!(cloud.simulator.seen().is_empty(), "no request, and no key, went out");
+    assert!(cloud.simulator.seen().is_empty(), "no request was sent, and so no key");
 
     let ended = run_with(&config(&cloud, &endpoint, &front.trusted()), &["once"], &[]).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -131,7 +131,7 @@ async fn a_system_without_ca_certificates_gets_a_warning() {
     let warning = "there are no CA certificates";
     let own = format!("http://{}", cloud.address);
     let ended = run_with(&config(&cloud, &own, "page_size: 1000"), &["once"], &nothing).await;
-    assert_eq!(ended.code, Some(0), "nothing needs one: {}", ended.stderr);
+    assert_eq!(ended.code, Some(0), "plain HTTP needs no certificates: {}", ended.stderr);
     assert!(ended.stderr.contains(warning), "{}", ended.stderr);
 
     let endpoint = format!("https://localhost:{}", front.address.port());
@@ -158,7 +158,7 @@ async fn proxies_come_from_the_environment_or_the_configuration() {
     }
     let without = [("HTTPS_PROXY", &*url), ("NO_PROXY", ".example")];
     let ended = run_with(&config(""), &["once"], &without).await;
-    assert_eq!((ended.code, proxy.heads().len()), (Some(1), 0), "there is no such name");
+    assert_eq!((ended.code, proxy.heads().len()), (Some(1), 0), "the host name does not exist");
     assert!(ended.stderr.contains("reason=network"), "{}", ended.stderr);
 
     let with_user = config(&format!(", proxy: 'http://user:hunter2@{}'", proxy.address));
@@ -213,7 +213,7 @@ async fn online_prints_each_step_and_tries_each_project() {
 }
 
 #[tokio::test]
-async fn online_no_key_is_tried_twice() {
+async fn online_tries_no_refused_key_again() {
     let cloud = Cloud::new(&[]).await;
     let all = ["studio-prod", "live-commerce", "campaign"];
     let user = format!(
@@ -236,7 +236,7 @@ async fn online_no_key_is_tried_twice() {
 }
 
 #[tokio::test]
-async fn online_a_failed_step_says_what_to_do() {
+async fn online_prints_what_to_do_after_a_failed_step() {
     let cloud = Cloud::new(&[]).await;
     let front = TlsFront::new(&cloud).await;
     let (tls, plain) = (front.address.port(), cloud.address.port());
@@ -271,9 +271,9 @@ async fn online_a_failed_step_says_what_to_do() {
     assert!(ended.stdout.contains("  ok    TLS       certificate trusted, status 404"), "{}", ended.stdout);
 }
 
-/// The gateway refuses the signatures of a wrong clock, so the key is not tried.
+/// With a wrong clock, the gateway would refuse every signature, so the key is not tried.
 #[tokio::test]
-async fn online_a_wrong_clock_is_found_before_a_key_is_used() {
+async fn online_finds_a_wrong_clock_before_it_uses_a_key() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let requests: Arc<Mutex<u32>> = Arc::default();

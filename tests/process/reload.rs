@@ -105,7 +105,7 @@ async fn a_reload_polls_changed_projects_and_drops_removed_ones() {
     daemon.wait_for_metrics(|metrics| has_usage(metrics, "campaign")).await;
     assert_eq!([seen("studio-prod"), seen("live-commerce"), seen("campaign")], [3, 3, 3]);
 
-    // Another interval: polled at once, and the usage stays.
+    // A new interval: the project is polled at once, and its usage stays.
     let slower = cloud
         .config_of(&["campaign", "studio-prod"], &cloud.keys(), FAST)
         .replace("name: campaign", "name: campaign, interval: 7m");
@@ -122,7 +122,7 @@ async fn a_reload_polls_changed_projects_and_drops_removed_ones() {
     assert_eq!([seen("studio-prod"), seen("campaign")], [3, 6]);
 }
 
-/// With other windows, the old sums would answer a different question.
+/// After a change of the windows, the old sums belong to windows that are no longer configured.
 #[tokio::test]
 async fn usage_of_other_windows_is_removed_at_once() {
     let cloud = Cloud::new(&["hang:after=3"]).await;
@@ -138,7 +138,7 @@ async fn usage_of_other_windows_is_removed_at_once() {
 }
 
 #[tokio::test]
-async fn connections_to_the_cloud_outlast_a_reload() {
+async fn connections_to_the_cloud_stay_open_across_reloads() {
     let cloud = Cloud::new(&[]).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (front, behind) = (listener.local_addr().unwrap(), cloud.address);

@@ -42,16 +42,16 @@ async fn a_shard_without_projects_is_ready_and_healthy() {
 }
 
 #[tokio::test]
-async fn a_pod_of_a_stateful_set_knows_its_shard() {
+async fn a_pod_of_a_stateful_set_finds_its_shard_in_its_host_name() {
     let cloud = Cloud::new(&[]).await;
     let config = cloud.config(FAST);
-    let costs = async |host_name: &str| {
+    let checked = async |host_name: &str| {
         let ended = run_with(&config, &["check", "--shard=auto/3"], &[("HOSTNAME", host_name)]).await;
         ended.stdout.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
     };
-    assert!(costs("exporter-0").await[0].starts_with("  campaign "));
-    assert_eq!(costs("exporter-1").await.len(), 1, "the total alone");
-    assert!(costs("exporter-2").await[0].starts_with("  studio-prod "));
+    assert!(checked("exporter-0").await[0].starts_with("  campaign "));
+    assert_eq!(checked("exporter-1").await.len(), 1, "only the line of the total");
+    assert!(checked("exporter-2").await[0].starts_with("  studio-prod "));
     for host_name in ["exporter-3", "exporter", "exporter-7d9f6c-x2x4z"] {
         let ended = run_with(&config, &["--shard=auto/3"], &[("HOSTNAME", host_name)]).await;
         let expected = format!("--shard auto/3: the host name {host_name} does not end in -0 to -2");

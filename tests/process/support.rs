@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Time limit of all waits. Only a failing test reaches it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A simulated cloud with faults, and the configuration for it.
 pub struct Cloud {
@@ -36,13 +36,13 @@ impl Cloud {
         Cloud { simulator, address, _stop: stop.drop_guard() }
     }
 
-    /// The right keys, as in a configuration.
+    /// The valid keys, as in a configuration.
     pub fn keys(&self) -> String {
         let options = self.simulator.options();
         format!("access_key: {}, secret_key: {}", options.access_key, options.secret_key)
     }
 
-    /// A configuration with the right keys for all of its projects, and `extra` at the top.
+    /// A configuration with the valid keys for all of its projects, and `extra` at the top.
     pub fn config(&self, extra: &str) -> String {
         let projects: Vec<&str> = self.simulator.options().projects.iter().map(|project| project.name).collect();
         self.config_of(&projects, &self.keys(), extra)
@@ -171,7 +171,7 @@ impl Daemon {
         std::fs::write(self.directory.path().join("config.yaml"), config).unwrap();
     }
 
-    /// Reloads its configuration over HTTP: status and answer.
+    /// Reloads its configuration over HTTP. Returns the status and the body.
     pub async fn reload(&self) -> (u16, String) {
         let response = client().post(self.url("/-/reload")).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
@@ -188,20 +188,20 @@ impl Daemon {
 
     /// Waits until its metrics meet a condition.
     pub async fn wait_for_metrics(&self, condition: impl Fn(&str) -> bool) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let metrics = self.metrics().await;
             if condition(&metrics) {
                 return metrics;
             }
-            assert!(Instant::now() < deadline, "waited in vain for other metrics: {metrics}");
+            assert!(Instant::now() < deadline, "timed out waiting for the metrics: {metrics}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
     /// Waits until every project has been polled.
     pub async fn ready(&self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while self.get("/-/ready").await.0 != 200 {
             assert!(Instant::now() < deadline, "never ready: {:?}", self.log.lock().unwrap());
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -213,7 +213,7 @@ impl Daemon {
         assert!(status.unwrap().success());
     }
 
-    /// Waits for the process to end; its status and the time that it took.
+    /// Waits for the process to end. Returns its status and the duration of the wait.
     pub fn wait(&mut self) -> (ExitStatus, Duration) {
         let start = Instant::now();
         let status = wait_for("the daemon to end", || self.child.try_wait().unwrap());
@@ -234,10 +234,10 @@ impl Drop for Daemon {
 
 /// A client without a proxy that decompresses nothing.
 pub fn client() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()
+    reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build().unwrap()
 }
 
-/// A pipe without a writer: to read it takes forever.
+/// A pipe without a writer: reading it blocks forever.
 pub fn pipe(directory: &TempDir) -> PathBuf {
     let path = directory.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
@@ -245,12 +245,12 @@ pub fn pipe(directory: &TempDir) -> PathBuf {
 }
 
 pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Some(value) = condition() {
             return value;
         }
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        assert!(Instant::now() < deadline, "timed out waiting for {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::{Cloud, Daemon, FAST, PATIENCE, command};
+use crate::support::{Cloud, Daemon, FAST, TIMEOUT, command};
 
 struct Systemd {
     socket: UnixDatagram,
@@ -18,7 +18,7 @@ impl Systemd {
     fn new() -> Self {
         let directory = TempDir::new().unwrap();
         let socket = UnixDatagram::bind(directory.path().join("notify")).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         Systemd { socket, directory }
     }
 
@@ -67,14 +67,14 @@ async fn systemd_is_notified_of_start_reload_and_stop() {
     daemon.rewrite("nonsense");
     daemon.signal("HUP");
     assert!(systemd.next().starts_with("RELOADING=1"));
-    assert_eq!(systemd.next(), "READY=1", "also when it fails");
+    assert_eq!(systemd.next(), "READY=1", "also after a failed reload");
     daemon.signal("TERM");
     assert_eq!(systemd.next(), "STOPPING=1 STATUS=Shutting down");
     assert!(daemon.wait().0.success());
 }
 
 #[tokio::test]
-async fn the_watchdog_is_fed() {
+async fn the_watchdog_gets_a_message_at_each_half_of_its_limit() {
     let cloud = Cloud::new(&[]).await;
     let systemd = Systemd::new();
     let _daemon = systemd.start(&cloud.config(FAST), &[("WATCHDOG_USEC", "400000")]);

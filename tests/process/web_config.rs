@@ -1,4 +1,4 @@
-//! TLS, users and rates, and their rotation while the exporter runs.
+//! TLS, users and rate limits, and changes to them while the exporter runs.
 
 mod tls_connections;
 
@@ -12,7 +12,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Cloud, Daemon, FAST, PATIENCE, run, sample};
+use crate::support::{Cloud, Daemon, FAST, TIMEOUT, run, sample};
 
 /// A certificate authority.
 struct Authority {
@@ -45,12 +45,12 @@ impl Authority {
 
     fn trusted(&self) -> ClientBuilder {
         let certificate = Certificate::from_pem(self.pem.as_bytes()).unwrap();
-        Client::builder().no_proxy().timeout(PATIENCE).tls_certs_only([certificate])
+        Client::builder().no_proxy().timeout(TIMEOUT).tls_certs_only([certificate])
     }
 }
 
 /// A daemon with a web configuration, in a directory with the files that it names.
-struct World {
+struct Setup {
     daemon: Daemon,
     authority: Authority,
     directory: TempDir,
@@ -64,7 +64,7 @@ fn users(pairs: &[(&str, &str)]) -> String {
 
 const TLS: &str = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n";
 
-impl World {
+impl Setup {
     async fn new(web: &str, arguments: &[&str]) -> Self {
         let (cloud, authority, directory) = (Cloud::new(&[]).await, Authority::new(), TempDir::new().unwrap());
         let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
@@ -75,7 +75,7 @@ impl World {
         write("web.yaml", web);
         let path = directory.path().join("web.yaml").display().to_string();
         let daemon = Daemon::start(&cloud.config(FAST), &[&["--web.config.file", &path], arguments].concat());
-        World { daemon, authority, directory, _cloud: cloud }
+        Setup { daemon, authority, directory, _cloud: cloud }
     }
 
     /// Replaces a file as a whole.
@@ -108,31 +108,31 @@ impl World {
 
 #[tokio::test]
 async fn tls_with_both_versions_of_http() {
-    let world = World::new(TLS, &[]).await;
+    let setup = Setup::new(TLS, &[]).await;
     for (builder, version) in [
-        (world.authority.trusted(), Version::HTTP_2),
-        (world.authority.trusted().http1_only(), Version::HTTP_11),
-        (world.authority.trusted().tls_version_max(tls::Version::TLS_1_2), Version::HTTP_2),
+        (setup.authority.trusted(), Version::HTTP_2),
+        (setup.authority.trusted().http1_only(), Version::HTTP_11),
+        (setup.authority.trusted().tls_version_max(tls::Version::TLS_1_2), Version::HTTP_2),
     ] {
         let client = builder.build().unwrap();
         for _ in 0..3 {
-            let response = client.get(world.url("/metrics")).send().await.unwrap();
+            let response = client.get(setup.url("/metrics")).send().await.unwrap();
             assert_eq!((response.status().as_u16(), response.version()), (200, version));
             assert!(response.text().await.unwrap().contains("metastudio_exporter_build_info"));
         }
     }
     let stranger = Client::builder().no_proxy().build().unwrap();
-    assert_eq!(world.status(&stranger, "/metrics").await, None, "the client does not know the authority");
+    assert_eq!(setup.status(&stranger, "/metrics").await, None, "the client does not know the authority");
 
-    let world = World::new(&format!("{TLS}http_server_config: {{http2: false}}"), &[]).await;
-    let client = world.authority.trusted().build().unwrap();
-    assert_eq!(client.get(world.url("/")).send().await.unwrap().version(), Version::HTTP_11);
+    let setup = Setup::new(&format!("{TLS}http_server_config: {{http2: false}}"), &[]).await;
+    let client = setup.authority.trusted().build().unwrap();
+    assert_eq!(client.get(setup.url("/")).send().await.unwrap().version(), Version::HTTP_11);
 }
 
 #[tokio::test]
 async fn plain_http_is_answered_with_400() {
-    let world = World::new(TLS, &[]).await;
-    let mut stream = TcpStream::connect(world.daemon.address).await.unwrap();
+    let setup = Setup::new(TLS, &[]).await;
+    let mut stream = TcpStream::connect(setup.daemon.address).await.unwrap();
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -140,58 +140,58 @@ async fn plain_http_is_answered_with_400() {
 }
 
 #[tokio::test]
-async fn every_path_takes_a_user() {
+async fn every_path_requires_a_user() {
     let web = format!("{TLS}{}", users(&[("alice", "one"), ("john.doe", "two: 密码")]));
-    let world = World::new(&web, &["--web.enable-lifecycle"]).await;
-    let client = world.authority.trusted().build().unwrap();
+    let setup = Setup::new(&web, &["--web.enable-lifecycle"]).await;
+    let client = setup.authority.trusted().build().unwrap();
     for path in ["/metrics", "/", "/-/healthy", "/-/ready", "/-/reload", "/nowhere", "/metrics/", "//metrics"] {
-        let response = client.get(world.url(path)).send().await.unwrap();
+        let response = client.get(setup.url(path)).send().await.unwrap();
         assert_eq!(response.status(), 401, "{path}");
         assert_eq!(response.version(), Version::HTTP_2, "HTTP/2 has no header Connection");
         assert!(response.headers()["www-authenticate"].to_str().unwrap().starts_with("Basic realm="));
         assert!(!response.text().await.unwrap().contains("metastudio_"), "{path}");
     }
-    assert_eq!(client.post(world.url("/-/reload")).send().await.unwrap().status(), 401);
+    assert_eq!(client.post(setup.url("/-/reload")).send().await.unwrap().status(), 401);
     for path in ["/metrics", "/", "/-/ready"] {
-        let head = client.head(world.url(path)).basic_auth("alice", Some("one")).send().await.unwrap();
+        let head = client.head(setup.url(path)).basic_auth("alice", Some("one")).send().await.unwrap();
         assert_eq!((head.status().as_u16(), head.version()), (200, Version::HTTP_2));
         assert!(head.headers()["content-length"] != "0");
         assert!(head.bytes().await.unwrap().is_empty(), "{path}");
     }
     for _ in 0..2 {
-        assert_eq!(world.status_of("alice", "one").await, Some(200));
-        assert_eq!(world.status_of("john.doe", "two: 密码").await, Some(200));
-        assert_eq!(world.status_of("alice", "two: 密码").await, Some(401));
-        assert_eq!(world.status_of("carol", "one").await, Some(401));
-        assert_eq!(world.status_of("alice", "").await, Some(401));
+        assert_eq!(setup.status_of("alice", "one").await, Some(200));
+        assert_eq!(setup.status_of("john.doe", "two: 密码").await, Some(200));
+        assert_eq!(setup.status_of("alice", "two: 密码").await, Some(401));
+        assert_eq!(setup.status_of("carol", "one").await, Some(401));
+        assert_eq!(setup.status_of("alice", "").await, Some(401));
     }
-    let log = world.daemon.log_text();
+    let log = setup.daemon.log_text();
     assert!(!log.contains("$2") && !log.contains("one") && !log.contains("密码"), "{log}");
-    let metrics = client.get(world.url("/metrics")).basic_auth("alice", Some("one")).send().await.unwrap();
+    let metrics = client.get(setup.url("/metrics")).basic_auth("alice", Some("one")).send().await.unwrap();
     let metrics = metrics.text().await.unwrap();
     let denied = "metastudio_exporter_http_requests_total{handler=\"metrics\",code=\"401\"}";
     assert_eq!(sample(&metrics, denied), Some(7.0), "{metrics}");
 }
 
 #[tokio::test]
-async fn probes_take_no_user_if_allowed() {
+async fn probes_need_no_user_with_health_without_auth() {
     let web = format!("{}\nrate_limit: {{interval: 1h, burst: 1}}", users(&[("alice", "one")]));
-    let world = World::new(&web, &["--web.health-without-auth"]).await;
-    let client = world.authority.trusted().build().unwrap();
-    world.daemon.ready().await;
+    let setup = Setup::new(&web, &["--web.health-without-auth"]).await;
+    let client = setup.authority.trusted().build().unwrap();
+    setup.daemon.ready().await;
     for _ in 0..5 {
-        assert_eq!(world.status(&client, "/-/healthy").await, Some(200));
-        assert_eq!(world.status(&client, "/-/ready").await, Some(200));
+        assert_eq!(setup.status(&client, "/-/healthy").await, Some(200));
+        assert_eq!(setup.status(&client, "/-/ready").await, Some(200));
     }
-    assert_eq!(world.status(&client, "/metrics").await, Some(401));
+    assert_eq!(setup.status(&client, "/metrics").await, Some(401));
 }
 
 #[tokio::test]
 async fn a_flood_of_wrong_passwords_delays_no_scrape() {
     let hash = bcrypt::hash("one", 12).unwrap();
-    let world = World::new(&format!("basic_auth_users: {{alice: {hash}}}"), &[]).await;
-    assert_eq!(world.status_of("alice", "one").await, Some(200));
-    let url = world.url("/metrics");
+    let setup = Setup::new(&format!("basic_auth_users: {{alice: {hash}}}"), &[]).await;
+    assert_eq!(setup.status_of("alice", "one").await, Some(200));
+    let url = setup.url("/metrics");
     let flood: Vec<_> = (0..50)
         .map(|number| {
             let url = url.clone();
@@ -202,7 +202,7 @@ async fn a_flood_of_wrong_passwords_delays_no_scrape() {
         })
         .collect();
     for _ in 0..20 {
-        assert_eq!(world.status_of("alice", "one").await, Some(200));
+        assert_eq!(setup.status_of("alice", "one").await, Some(200));
     }
     assert!(flood.iter().any(|request| !request.is_finished()), "wrong passwords are checked one by one");
     for request in flood {
@@ -214,11 +214,11 @@ async fn a_flood_of_wrong_passwords_delays_no_scrape() {
 async fn too_many_requests_are_answered_with_429() {
     let headers =
         "http_server_config: {headers: {X-Frame-Options: deny, Content-Security-Policy: \"default-src 'self'\"}}";
-    let world = World::new(&format!("rate_limit: {{interval: 1h, burst: 2}}\n{headers}"), &[]).await;
-    let client = world.authority.trusted().build().unwrap();
+    let setup = Setup::new(&format!("rate_limit: {{interval: 1h, burst: 2}}\n{headers}"), &[]).await;
+    let client = setup.authority.trusted().build().unwrap();
     let mut statuses = Vec::new();
     for _ in 0..4 {
-        let response = client.get(world.url("/")).send().await.unwrap();
+        let response = client.get(setup.url("/")).send().await.unwrap();
         assert_eq!(response.headers()["x-frame-options"], "deny");
         let policies: Vec<_> = response.headers().get_all("content-security-policy").iter().collect();
         assert_eq!(policies, ["default-src 'self'"], "it replaces the policy of the page");
@@ -230,7 +230,7 @@ async fn too_many_requests_are_answered_with_429() {
 }
 
 #[tokio::test]
-async fn certificates_of_clients() {
+async fn client_certificates_are_checked() {
     let verified = "client_ca_file: ca.crt, client_auth_type: RequireAndVerifyClientCert";
     let web = |keys: &str| TLS.replace('}', &format!(", {keys}}}"));
     let identity = |authority: &Authority, names: &[&str]| {
@@ -245,20 +245,20 @@ async fn certificates_of_clients() {
         ("client_auth_type: RequestClientCert", Some(200), Some(200), Some(200)),
         ("client_auth_type: NoClientCert", Some(200), Some(200), Some(200)),
     ] {
-        let world = World::new(&web(keys), &[]).await;
+        let setup = Setup::new(&web(keys), &[]).await;
         for versions in [tls::Version::TLS_1_2, tls::Version::TLS_1_3] {
-            let builder = || world.authority.trusted().tls_version_max(versions);
+            let builder = || setup.authority.trusted().tls_version_max(versions);
             let anonymous = builder().build().unwrap();
-            let right = builder().identity(identity(&world.authority, &["prometheus.example"])).build().unwrap();
+            let right = builder().identity(identity(&setup.authority, &["prometheus.example"])).build().unwrap();
             let strange = builder().identity(identity(&stranger, &["prometheus.example"])).build().unwrap();
-            assert_eq!(world.status(&anonymous, "/metrics").await, without, "{keys}");
-            assert_eq!(world.status(&right, "/metrics").await, with_right, "{keys}");
-            assert_eq!(world.status(&strange, "/metrics").await, with_strange, "{keys}");
-            assert_eq!(world.status(&strange, "/-/healthy").await, with_strange, "{keys}");
+            assert_eq!(setup.status(&anonymous, "/metrics").await, without, "{keys}");
+            assert_eq!(setup.status(&right, "/metrics").await, with_right, "{keys}");
+            assert_eq!(setup.status(&strange, "/metrics").await, with_strange, "{keys}");
+            assert_eq!(setup.status(&strange, "/-/healthy").await, with_strange, "{keys}");
         }
     }
     let names = "client_allowed_sans: [prometheus.example, 10.0.0.1, 'fd00::1', ops@prometheus.example]";
-    let world = World::new(&web(&format!("{verified}, {names}")), &["--web.health-without-auth"]).await;
+    let setup = Setup::new(&web(&format!("{verified}, {names}")), &["--web.health-without-auth"]).await;
     for (name, expected) in [
         ("prometheus.example", Some(200)),
         ("10.0.0.1", Some(200)),
@@ -269,97 +269,97 @@ async fn certificates_of_clients() {
         ("10.0.0.2", None),
         ("sub.prometheus.example", None),
     ] {
-        let client = world.authority.trusted().identity(identity(&world.authority, &[name])).build().unwrap();
-        assert_eq!(world.status(&client, "/metrics").await, expected, "{name}");
-        assert_eq!(world.status(&client, "/-/healthy").await, expected, "{name}: there is no connection");
+        let client = setup.authority.trusted().identity(identity(&setup.authority, &[name])).build().unwrap();
+        assert_eq!(setup.status(&client, "/metrics").await, expected, "{name}");
+        assert_eq!(setup.status(&client, "/-/healthy").await, expected, "{name}: the connection is refused");
     }
 }
 
 #[tokio::test]
 async fn valid_changes_take_effect_without_a_restart() {
-    let world = World::new(&format!("{TLS}{}", users(&[("alice", "one")])), &[]).await;
-    assert_eq!(world.status_of("alice", "one").await, Some(200));
+    let setup = Setup::new(&format!("{TLS}{}", users(&[("alice", "one")])), &[]).await;
+    assert_eq!(setup.status_of("alice", "one").await, Some(200));
 
-    world.replace("web.yaml", &format!("{TLS}{}", users(&[("alice", "two"), ("bob", "three")])));
-    World::wait_for_check().await;
-    assert_eq!(world.status_of("alice", "one").await, Some(401), "the old password is forgotten");
-    assert_eq!(world.status_of("alice", "two").await, Some(200));
-    world.daemon.wait_for_log("web configuration reloaded");
+    setup.replace("web.yaml", &format!("{TLS}{}", users(&[("alice", "two"), ("bob", "three")])));
+    Setup::wait_for_check().await;
+    assert_eq!(setup.status_of("alice", "one").await, Some(401), "the old password is no longer valid");
+    assert_eq!(setup.status_of("alice", "two").await, Some(200));
+    setup.daemon.wait_for_log("web configuration reloaded");
 
     let without_users = [TLS.to_owned(), format!("{TLS}basic_auth_users:\n")];
     let without_tls = users(&[("alice", "two")]);
     let in_clear = format!("{TLS}basic_auth_users: {{alice: hunter2}}");
     for wrong in ["nonsense", "", &in_clear, &without_users[0], &without_users[1], &without_tls] {
-        world.replace("web.yaml", wrong);
-        World::wait_for_check().await;
+        setup.replace("web.yaml", wrong);
+        Setup::wait_for_check().await;
         for _ in 0..3 {
-            assert_eq!(world.status_of("alice", "two").await, Some(200), "{wrong}");
-            assert_eq!(world.status_of("carol", "two").await, Some(401), "{wrong}");
+            assert_eq!(setup.status_of("alice", "two").await, Some(200), "{wrong}");
+            assert_eq!(setup.status_of("carol", "two").await, Some(401), "{wrong}");
         }
     }
-    let log = world.daemon.log_text();
+    let log = setup.daemon.log_text();
     assert_eq!(log.matches("the old one stays in use").count(), 6, "each is logged once: {log}");
     assert!(log.contains("TLS cannot be switched on or off without a restart") && !log.contains("hunter2"), "{log}");
     assert!(log.contains("there are no users any more"), "{log}");
-    world.replace("web.yaml", &format!("{TLS}{}", users(&[("alice", "two")])));
-    World::wait_for_check().await;
-    assert_eq!(world.status_of("bob", "three").await, Some(401));
+    setup.replace("web.yaml", &format!("{TLS}{}", users(&[("alice", "two")])));
+    Setup::wait_for_check().await;
+    assert_eq!(setup.status_of("bob", "three").await, Some(401));
 }
 
 #[tokio::test]
 async fn certificates_and_keys_rotate() {
     let verified = ", client_ca_file: ca.crt, client_auth_type: RequireAndVerifyClientCert}";
-    let world = World::new(&TLS.replace('}', verified), &[]).await;
+    let setup = Setup::new(&TLS.replace('}', verified), &[]).await;
     let next = Authority::new();
     let client = |server: &Authority, own: &Authority| {
         let (certificate, key) = own.issue(&["prometheus.example"]);
         let identity = Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap();
         server.trusted().identity(identity).build().unwrap()
     };
-    let (before, after) = (client(&world.authority, &world.authority), client(&next, &next));
-    assert_eq!(world.status(&before, "/metrics").await, Some(200));
-    assert_eq!(world.status(&after, "/metrics").await, None);
+    let (before, after) = (client(&setup.authority, &setup.authority), client(&next, &next));
+    assert_eq!(setup.status(&before, "/metrics").await, Some(200));
+    assert_eq!(setup.status(&after, "/metrics").await, None);
 
     let (certificate, key) = next.issue(&["localhost"]);
-    world.replace("server.crt", &certificate);
-    World::wait_for_check().await;
+    setup.replace("server.crt", &certificate);
+    Setup::wait_for_check().await;
     assert_eq!(
-        world.status(&client(&world.authority, &world.authority), "/metrics").await,
+        setup.status(&client(&setup.authority, &setup.authority), "/metrics").await,
         Some(200),
-        "half of the change"
+        "the new certificate does not match the old key, so the old pair stays in use"
     );
-    world.replace("server.key", &key);
-    world.replace("ca.crt", &next.pem);
-    World::wait_for_check().await;
-    assert_eq!(world.status(&after, "/metrics").await, Some(200));
-    let old = client(&next, &world.authority);
-    assert_eq!(world.status(&old, "/metrics").await, None, "the old authority is no longer trusted");
+    setup.replace("server.key", &key);
+    setup.replace("ca.crt", &next.pem);
+    Setup::wait_for_check().await;
+    assert_eq!(setup.status(&after, "/metrics").await, Some(200));
+    let old = client(&next, &setup.authority);
+    assert_eq!(setup.status(&old, "/metrics").await, None, "the old authority is no longer trusted");
 }
 
-/// A file that was cut off may be valid and less strict.
+/// A truncated file may be valid, but less strict.
 #[tokio::test]
 async fn client_certificates_stay_required_without_a_restart() {
     let verified = "client_ca_file: ca.crt, client_auth_type: RequireAndVerifyClientCert";
     let tls = |keys: &str| TLS.replace('}', &format!(", {keys}}}"));
     let named = tls(&format!("{verified}, client_allowed_sans: [prometheus.example]"));
-    let world = World::new(&named, &[]).await;
+    let setup = Setup::new(&named, &[]).await;
     let client = |name: &str| {
-        let (certificate, key) = world.authority.issue(&[name]);
+        let (certificate, key) = setup.authority.issue(&[name]);
         let identity = Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap();
-        world.authority.trusted().identity(identity).build().unwrap()
+        setup.authority.trusted().identity(identity).build().unwrap()
     };
     for less in [TLS, &tls(verified), &tls("client_ca_file: ca.crt, client_auth_type: VerifyClientCertIfGiven"), ""] {
-        world.replace("web.yaml", less);
-        World::wait_for_check().await;
-        let anonymous = world.authority.trusted().build().unwrap();
-        assert_eq!(world.status(&anonymous, "/metrics").await, None, "{less}");
-        assert_eq!(world.status(&client("other.example"), "/metrics").await, None, "{less}");
-        assert_eq!(world.status(&client("prometheus.example"), "/metrics").await, Some(200), "{less}");
+        setup.replace("web.yaml", less);
+        Setup::wait_for_check().await;
+        let anonymous = setup.authority.trusted().build().unwrap();
+        assert_eq!(setup.status(&anonymous, "/metrics").await, None, "{less}");
+        assert_eq!(setup.status(&client("other.example"), "/metrics").await, None, "{less}");
+        assert_eq!(setup.status(&client("prometheus.example"), "/metrics").await, Some(200), "{less}");
     }
-    assert_eq!(world.daemon.log_text().matches("the old one stays in use").count(), 4);
-    world.replace("web.yaml", &named.replace("prometheus.example", "other.example"));
-    World::wait_for_check().await;
-    assert_eq!(world.status(&client("other.example"), "/metrics").await, Some(200));
+    assert_eq!(setup.daemon.log_text().matches("the old one stays in use").count(), 4);
+    setup.replace("web.yaml", &named.replace("prometheus.example", "other.example"));
+    Setup::wait_for_check().await;
+    assert_eq!(setup.status(&client("other.example"), "/metrics").await, Some(200));
 }
 
 #[tokio::test]

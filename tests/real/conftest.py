@@ -15,7 +15,7 @@ from cloud_proxy import CloudProxy
 BINARY = os.environ["METASTUDIO_EXPORTER"]
 # Seconds that a test waits for a program.
 TIMEOUT = 60
-# The programs get none of this process' variables, above all no proxy.
+# The programs get no other variables of this process, in particular no proxy.
 ENVIRONMENT = {"PATH": os.environ["PATH"], "TZ": "UTC"}
 ACCESS_KEY = "SIMULATEDACCESSKEY01"
 SECRET_KEY = "simulated/Secret+Key000000000000000000001"
@@ -44,7 +44,7 @@ class Running:
         assert self.process.poll() is None, self.text()
 
     def find(self, pattern):
-        """Waits for a pattern in the output. Its first group."""
+        """Waits for a pattern in the output. Returns its first group."""
 
         def search():
             self.assert_running()
@@ -65,7 +65,7 @@ def wait_for(condition, what):
         if value:
             return value
         time.sleep(0.1)
-    raise AssertionError(f"waited {TIMEOUT} s in vain for {what}")
+    raise AssertionError(f"timed out after {TIMEOUT} s waiting for {what}")
 
 
 def wait_until_ready(address):

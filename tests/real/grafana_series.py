@@ -107,7 +107,7 @@ def past():
 
 @contextmanager
 def synthetic_exporter():
-    """The address of a server of the metrics that no exporter here has."""
+    """The address of a server with the synthetic metrics."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), SyntheticMetrics)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"127.0.0.1:{server.server_port}"
@@ -123,7 +123,7 @@ def import_past_days(text, data):
 
 @contextmanager
 def second_exporter(directory, address):
-    """Its first polls need a retry, so that Prometheus scrapes its counters before they count."""
+    """Runs it. Its first polls need a retry, so that Prometheus first scrapes its counters at 0."""
     for name in "cloud", "second":
         (directory / name).mkdir()
     faults = ["--fault=throttle:project=campaign,times=1,retry_after=4", "--fault=odd-rows"]

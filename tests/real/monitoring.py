@@ -12,7 +12,7 @@ SPENT = {ALWAYS_SPENT, ("campaign", "this_month")}
 
 
 class Server(Running):
-    """A running server that is told its port by a flag."""
+    """A running server whose port is set by a flag."""
 
     def __init__(self, directory, program, port, *arguments):
         directory.mkdir(exist_ok=True)
@@ -20,7 +20,7 @@ class Server(Running):
         self.url = f"http://127.0.0.1:{port}"
 
     def get_json(self, path, **parameters):
-        """The answer, or `None` while the server does not answer, or not with JSON."""
+        """The answer; `None` if there is none, or if it is an error or not JSON."""
         self.assert_running()
         try:
             answer = requests.get(f"{self.url}{path}", params=parameters)

@@ -59,7 +59,7 @@ def lost(given, kept, path="dashboard"):
         for index, value in enumerate(given):
             yield from lost(value, kept[index], f"{path}[{index}]")
     elif given != kept:
-        yield f"{path}: {given!r} is not known there"
+        yield f"{path}: {given!r} is not a known property or value"
 
 
 def faults(value, hint=object, path="dashboard"):
@@ -72,31 +72,31 @@ def faults(value, hint=object, path="dashboard"):
     if origin in (typing.Union, types.UnionType):
         of_each = [list(faults(value, one, path)) for one in arguments]
         if all(of_each):
-            # The faults for the most similar type: that with the deepest paths.
+            # The faults for the most similar type, which is the one with the deepest paths.
             yield from max(of_each, key=lambda found: min(len(fault.split(": ")[0]) for fault in found))
     elif origin is typing.Literal:
         if value not in arguments:
             yield f"{path}: {value!r} is none of {arguments}"
     elif origin is list:
         if not isinstance(value, list):
-            yield f"{path}: {value!r} is no list"
+            yield f"{path}: {value!r} is not a list"
         else:
             for index, one in enumerate(value):
                 yield from faults(one, arguments[0], f"{path}[{index}]")
     elif origin is dict:
         if not isinstance(value, dict):
-            yield f"{path}: {value!r} is no object"
+            yield f"{path}: {value!r} is not an object"
         else:
             for key, one in value.items():
                 yield from faults(one, arguments[1], f"{path}.{key}")
     elif isinstance(hint, type) and issubclass(hint, enum.Enum):
         if value not in {member.value for member in hint}:
-            yield f"{path}: {value!r} is no {hint.__name__}"
+            yield f"{path}: {value!r} is not a valid {hint.__name__}"
     elif hint in (int, float):
         if isinstance(value, bool) or not isinstance(value, (int, hint)):
-            yield f"{path}: {value!r} is no {hint.__name__}"
+            yield f"{path}: {value!r} is not a valid {hint.__name__}"
     elif hint is not typing.Any and not isinstance(value, hint):
-        yield f"{path}: {value!r} is no {hint.__name__}"
+        yield f"{path}: {value!r} is not a valid {hint.__name__}"
     elif type(value).__module__.startswith(models.__name__):
         # The property may only say `object`, as for the options of a panel, but the value has a type.
         for name, one in hints(type(value)).items():

@@ -47,7 +47,7 @@ def prometheus(demo, tmp_path_factory):
 
 
 def write_scrapes(path, exporters, synthetic):
-    """The example of a configuration of Prometheus, with these targets."""
+    """Writes the example configuration of Prometheus with these targets."""
     config = yaml.safe_load(Path("deploy/prometheus/prometheus.yml").read_text())
     config["global"]["scrape_interval"] = "1s"
     [job] = config["scrape_configs"]
@@ -112,14 +112,15 @@ def selections(url, dashboard):
 
 
 def run(url, dashboard, panel, target, values):
-    """The result of a query, as Grafana asks it."""
+    """The result of a query, as Grafana runs it."""
     span = seconds(dashboard["time"]["from"])
     minimum = panel.get("interval")
     step = max(seconds(minimum) if minimum else 1, span // 1000)
     query = fill_in(target["expr"], values, [("__rate_interval", f"{step + 1}s"), ("__range", f"{span}s")])
     if target.get("instant"):
         return [(labels, [value]) for labels, value in instant(url, query)]
-    # Grafana's steps are multiples of it, and so of days; but the demo is too young for shorter ones.
+    # Grafana aligns a range to multiples of its step. This test does so only for days: with other steps, an aligned
+    # range could end before the demo started.
     end = time.time() // DAY * DAY if minimum == "1d" else time.time()
     result = ask(url, "query_range", query=query, start=end - span // step * step, end=end, step=step)["result"]
     return [(series["metric"], [float(value) for _, value in series["values"]]) for series in result]
@@ -159,7 +160,7 @@ def test_a_panel_is_readable_with_a_hundred_projects(name, panel, prometheus):
     everything, _ = selections(prometheus, DASHBOARDS[name])
     for target in panel["targets"]:
         assert len(run(prometheus, DASHBOARDS[name], panel, target, everything)) <= 11
-        # Only few projects have health metrics here, so the text of the query must limit them.
+        # Few projects have health metrics here, so check in the text of the query that it limits the number of lines.
         assert "{{project}}" not in target["legendFormat"] or "topk(10," in target["expr"]
 
 

@@ -136,11 +136,11 @@ def services(compose, files):
             "interval: 30s": "interval: 1s",
         },
     )
-    # Alerts that do not make the test wait.
+    # Alerts without delay, so that the test does not wait.
     rules = config.with_name("metastudio.rules.yml")
     rules.write_text(re.sub(r"^ +for: .*\n", "", rules.read_text(), flags=re.MULTILINE))
     command = compose["services"]["exporter"]["command"]
-    # Alertmanager before Prometheus, which repeats an alert that it could not send only after a minute.
+    # Alertmanager first: Prometheus repeats an alert that it could not send only after a minute.
     with (
         Running(files / "exporter", BINARY, *command, f"--web.listen-address=:{exporter}") as exporter,
         start_alertmanager(files / "alertmanager", routes, alertmanager) as alertmanager,

@@ -83,7 +83,7 @@ def write_files(directory, config):
 
 
 def run_commands(directory, commands, environment):
-    """The variables that the commands leave to the last one, which starts the exporter."""
+    """Runs the commands. Returns the variables of the shell after them, for the start of the exporter."""
     shell = f"set -euo pipefail\n{commands}\nenv -0 > environment\n"
     ran = subprocess.run(["bash", "-c", shell], cwd=directory, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr

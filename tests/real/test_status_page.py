@@ -218,7 +218,7 @@ def test_the_page_fits_a_phone(serve, broken, visit):
     assert fits(page)
 
 
-@pytest.mark.skipif("METASTUDIO_SCREENSHOTS" not in os.environ, reason="not asked for")
+@pytest.mark.skipif("METASTUDIO_SCREENSHOTS" not in os.environ, reason="METASTUDIO_SCREENSHOTS is not set")
 def test_take_the_screenshots_of_the_readme(demo, visit):
     directory = Path(os.environ["METASTUDIO_SCREENSHOTS"])
     directory.mkdir(exist_ok=True)

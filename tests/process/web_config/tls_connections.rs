@@ -1,4 +1,4 @@
-//! The limits of connections behind TLS, and their sessions.
+//! Limits of TLS connections, and the resumption of TLS sessions.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use super::{Authority, TLS};
-use crate::{endpoints::empty_routes, support::PATIENCE};
+use crate::{endpoints::empty_routes, support::TIMEOUT};
 
 /// An exporter without projects behind TLS, in this process, with limits short enough for a test.
 struct TlsServer {
@@ -60,9 +60,9 @@ impl TlsServer {
     }
 }
 
-/// A client that connects and then does nothing loses its connection, whatever protocol it announces.
+/// The server closes the connection of a client that sends nothing, whatever protocol the client announces.
 #[tokio::test]
-async fn silent_clients_lose_their_connections() {
+async fn connections_of_silent_clients_are_closed() {
     let limits = Limits {
         head: Duration::from_millis(300),
         idle: Duration::from_millis(600),
@@ -86,18 +86,18 @@ async fn silent_clients_lose_their_connections() {
 /// TLS has its own buffers, which must not hide that the client does not read.
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off_behind_tls_too() {
-    let limits = Limits { head: PATIENCE, idle: PATIENCE, total: Duration::from_millis(300) };
+    let limits = Limits { head: TIMEOUT, idle: TIMEOUT, total: Duration::from_millis(300) };
     let server = TlsServer::new(TLS, limits, 1).await;
     let mut stream = server.connect(&server.connector("http/1.1", &TLS13)).await;
     let pipelined = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n".repeat(300_000);
-    let result = tokio::time::timeout(PATIENCE / 2, stream.write_all(&pipelined)).await;
+    let result = tokio::time::timeout(TIMEOUT / 2, stream.write_all(&pipelined)).await;
     assert!(result.expect("the server neither reads nor closes").is_err(), "the connection was not cut off");
 }
 
-/// A client of HTTP/2 that takes no answer does not keep its connection either.
+/// The server also closes the connection of an HTTP/2 client that accepts no response data.
 #[tokio::test]
-async fn answers_that_are_not_read_do_not_keep_a_connection() {
-    let limits = Limits { head: PATIENCE, idle: Duration::from_millis(600), total: PATIENCE };
+async fn a_connection_whose_answers_are_not_accepted_is_closed() {
+    let limits = Limits { head: TIMEOUT, idle: Duration::from_millis(600), total: TIMEOUT };
     let server = TlsServer::new(TLS, limits, 1).await;
     let mut stream = server.connect(&server.connector("h2", &TLS13)).await;
     // The preface; SETTINGS with an initial window of 0; HEADERS of GET / on stream 1, after RFC 9113 and RFC 7541.
@@ -107,15 +107,15 @@ async fn answers_that_are_not_read_do_not_keep_a_connection() {
     stream.write_all(&request).await.unwrap();
     let start = std::time::Instant::now();
     assert_closed(stream).await;
-    assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
+    assert!(start.elapsed() < TIMEOUT / 2, "{:?}", start.elapsed());
 }
 
-/// If clients must show certificates, every connection shows one.
+/// If the server requests client certificates, no connection may skip them by resuming a session.
 #[tokio::test]
-async fn no_session_resumes_without_its_certificate() {
-    let patient = Limits { head: PATIENCE, idle: PATIENCE, total: PATIENCE };
+async fn no_session_resumes_if_client_certificates_are_requested() {
+    let long_limits = Limits { head: TIMEOUT, idle: TIMEOUT, total: TIMEOUT };
     for (auth, expected) in [("NoClientCert", HandshakeKind::Resumed), ("RequestClientCert", HandshakeKind::Full)] {
-        let server = TlsServer::new(&TLS.replace('}', &format!(", client_auth_type: {auth}}}")), patient, 8).await;
+        let server = TlsServer::new(&TLS.replace('}', &format!(", client_auth_type: {auth}}}")), long_limits, 8).await;
         for version in [&TLS12, &TLS13] {
             let connector = server.connector("http/1.1", version);
             for expected in [HandshakeKind::Full, expected] {
@@ -131,6 +131,6 @@ async fn no_session_resumes_without_its_certificate() {
 
 async fn assert_closed(mut stream: impl AsyncReadExt + Unpin) {
     let mut buffer = Vec::new();
-    let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut buffer)).await;
+    let end = tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut buffer)).await;
     assert!(end.is_ok(), "the connection is still open");
 }
