@@ -102,7 +102,10 @@ async fn a_budget_is_shown_with_its_level_and_forecast() {
     assert!(html.contains("29 / 100 min (29%)"), "{html}");
     let html = page(&month("64.5").1, "", "zh-CN", now).await;
     assert!(html.contains("预算（本月）：64.5 / 100 分钟（64%），按目前进度预计达到 129 分钟"), "{html}");
-    assert!(html.contains("2025-11 每日分钟数；最高：2025-11-03，58 分钟") && html.contains(">本月分钟数<"), "{html}");
+    assert!(
+        html.contains("2025-11 每日分钟数；最高：2025-11-03，58 分钟") && html.contains(">本月的分钟数<"),
+        "{html}"
+    );
     assert!(html.contains("预算（本月，LIVE_2D）：0 / 100 分钟（0%）<"), "{html}");
 }
 

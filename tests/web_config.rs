@@ -1,4 +1,4 @@
-//! A corpus of web configurations after that of the exporter-toolkit: good ones, and bad ones with their errors.
+//! A corpus of web configurations, modelled on that of the exporter-toolkit: good ones, and bad ones with their errors.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::{
@@ -10,7 +10,7 @@ use metastudio_exporter::server::WebPolicy;
 use rcgen::{CertificateParams, CertifiedKey, KeyPair, generate_simple_self_signed};
 use tempfile::TempDir;
 
-/// Copies a directory of the corpus to where the certificates and keys are that it names.
+/// Copies a directory of the corpus into a temporary directory with the certificates and keys that the files name.
 fn corpus(name: &str) -> (TempDir, Vec<PathBuf>) {
     let directory = TempDir::new().unwrap();
     let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();

@@ -8,9 +8,9 @@ use hyper::{
 
 use crate::exposition::Format;
 
-/// The header `Vary` of an answer that [`scrape`] has chosen.
+/// The header `Vary` of an answer whose format [`scrape`] chooses.
 pub(super) const SCRAPE_VARY: &str = "Accept, Accept-Encoding";
-/// The header `Vary` of an answer that [`page`] has chosen.
+/// The header `Vary` of an answer whose language [`page`] chooses.
 pub(super) const PAGE_VARY: &str = "Accept-Encoding, Accept-Language";
 
 /// A language of the pages for people.
@@ -42,7 +42,7 @@ pub(super) fn page(headers: &HeaderMap) -> (Language, bool) {
     (language(&list(headers, ACCEPT_LANGUAGE)), gzip(&list(headers, ACCEPT_ENCODING)))
 }
 
-/// A header that is a list. Several headers of one name are one list (RFC 9110, 5.3).
+/// The value of a header that is a list. Several headers of one name form one list (RFC 9110, 5.3).
 fn list(headers: &HeaderMap, name: HeaderName) -> String {
     let values = headers.get_all(name).iter();
     values.filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",")
@@ -93,7 +93,7 @@ fn format(accept: &str) -> Format {
             ("*/*", _) => 1,
             _ => continue,
         };
-        // The most specific element has the weight of the text format.
+        // The most specific element decides the weight of the text format.
         if rank > text_rank || (rank == text_rank && element.weight > text) {
             (text_rank, text) = (rank, element.weight);
         }

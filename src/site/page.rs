@@ -1,7 +1,7 @@
 //! The status page: the state, usage and budgets of each project.
 //!
-//! One HTML document without scripts and without anything from elsewhere. The template escapes all values. The policy
-//! allows the style sheet by its hash only, so an injected style would have no effect.
+//! One HTML document without scripts and without external resources. The template escapes all values. The header
+//! `Content-Security-Policy` allows only our style sheet, by its hash, so an injected style has no effect.
 
 mod budget;
 mod card;
@@ -29,7 +29,7 @@ use crate::snapshot::{Project, Snapshot};
 
 const STYLE: &str = include_str!("page/status.css");
 
-/// Projects on one page.
+/// Maximum number of projects on one page.
 const PAGE_SIZE: usize = 50;
 
 /// Pages before and after the current one that have a link. The first and the last page always have one.
@@ -101,7 +101,7 @@ pub(super) fn render(
         pages: page_links(&query, page_count),
     };
     page.render().unwrap_or_else(|error| {
-        // Writing to a String cannot fail, and no value of the template has errors of its own.
+        // Not expected: writing to a String cannot fail, and no value of the template returns an error.
         tracing::error!(%error, "cannot render the status page");
         String::new()
     })

@@ -1,4 +1,4 @@
-//! Responses with the headers that all of them have.
+//! Responses with their common headers.
 
 use std::io::Write;
 
@@ -19,13 +19,13 @@ pub(super) fn ok(content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    // Set here, because the answer to HEAD has the length and no body.
+    // Set explicitly, because an answer to HEAD has this length but no body.
     headers.insert(CONTENT_LENGTH, length);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
-/// A line of plain text.
+/// A response of plain text.
 pub(super) fn plain(status: StatusCode, text: &str) -> Response<Body> {
     let mut response = ok(PLAIN, text.as_bytes().to_vec().into());
     *response.status_mut() = status;

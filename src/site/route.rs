@@ -8,7 +8,7 @@ const HEALTHY: &str = "/-/healthy";
 const READY: &str = "/-/ready";
 const RELOAD: &str = "/-/reload";
 
-/// What a path stands for.
+/// A page or an action of the exporter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// The metrics, at the telemetry path.
@@ -46,7 +46,8 @@ impl Route {
         }
     }
 
-    /// The label `handler` of `metastudio_exporter_http_requests_total`. It is never a path that a client has made up.
+    /// The label `handler` of `metastudio_exporter_http_requests_total`. Unknown paths share the value `other`, so that
+    /// clients cannot create series.
     pub fn handler(self) -> &'static str {
         match self {
             Route::Metrics => "metrics",
@@ -59,7 +60,7 @@ impl Route {
         }
     }
 
-    /// The allowed methods, also as the value of the header `Allow`; `None` if the path is answered with 404 anyway.
+    /// The allowed methods, as a list and as the value of the header `Allow`; `None` for a path that is not found.
     pub(super) fn methods(self) -> Option<(&'static [Method], &'static str)> {
         match self {
             Route::Metrics | Route::StatusPage | Route::Docs | Route::Healthy | Route::Ready => {

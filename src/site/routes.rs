@@ -43,9 +43,9 @@ pub struct Routes {
     clock: Clock,
     telemetry_path: String,
     requests: Arc<HttpRequests>,
-    /// `None` where clients may not reload.
+    /// `None` if clients are not allowed to reload.
     reload: Option<mpsc::Sender<ReloadRequest>>,
-    /// Relaxed, because nothing else is published with it.
+    /// Accessed with relaxed ordering, because no other data depends on it.
     is_stopping: AtomicBool,
     /// One status page is rendered at a time, so that pages leave processor time for scrapes and polls.
     rendering: Arc<Mutex<()>>,
@@ -102,12 +102,12 @@ impl Routes {
         })
     }
 
-    /// Counts an answer under its handler, including those that the server gives itself.
+    /// Counts an answer under its handler. The server's own answers count, too.
     pub fn count(&self, path: &str, status: StatusCode) {
         self.requests.count(self.route(path).handler(), status.as_u16());
     }
 
-    /// Makes the exporter not ready, while it shuts down.
+    /// Makes the readiness probe fail, because the exporter shuts down.
     pub fn stop(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
     }
@@ -118,7 +118,8 @@ impl Routes {
         if let Some((methods, allow)) = route.methods()
             && !methods.contains(request.method())
         {
-            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, &format!("Only {allow}.\n"));
+            let text = format!("Method not allowed. Allowed methods: {allow}.\n");
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, &text);
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
             return response;
         }
@@ -154,7 +155,7 @@ impl Routes {
         let telemetry_path = self.telemetry_path.clone();
         let permit = Arc::clone(&self.rendering).lock_owned().await;
         let (snapshot, now) = (self.reader.load(), (self.clock)());
-        // With many projects it takes milliseconds, so it must not block other answers.
+        // Rendering many projects takes milliseconds, so it must not block other answers.
         let rendered = spawn_blocking(move || {
             let _permit = permit;
             let html = page::render(&snapshot, &query, language, &telemetry_path, now);

@@ -11,11 +11,11 @@ use crate::config::file;
 /// Keys of `tls_server_config` that name files.
 const KEYS: [&str; 3] = ["cert_file", "key_file", "client_ca_file"];
 
-/// Contents by name, or why a file cannot be read.
+/// File contents by name; `Err` is the reason why a file cannot be read.
 pub(super) struct Files(BTreeMap<String, Result<SecretSlice<u8>, String>>);
 
 impl Files {
-    /// Reads all named files and adds them to `digest`. Relative paths count from `directory`.
+    /// Reads all named files and adds them to `digest`. Relative paths start at `directory`.
     pub async fn read(tree: &Value, directory: &Path, digest: &mut Sha256) -> Self {
         let mut files = BTreeMap::new();
         for key in KEYS {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::files::Files;
 use crate::config::read::{Node, Section};
 
-/// Cipher suites of TLS 1.2 by their names in Go and at IANA: all that rustls has.
+/// Cipher suites of TLS 1.2 by their names in Go and at IANA: all that rustls supports.
 pub(crate) const CIPHER_SUITES: [&str; 6] = [
     "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
@@ -18,19 +18,19 @@ pub(crate) const CIPHER_SUITES: [&str; 6] = [
 /// Cipher suites of TLS 1.3. Go does not let users choose among them, so naming them has no effect.
 const CIPHER_SUITES_OF_1_3: [&str; 3] =
     ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"];
-/// Key exchanges by their names in Go: all that rustls has.
+/// Key exchanges by their names in Go: all that rustls supports.
 const CURVES: [&str; 4] = ["X25519", "CurveP256", "CurveP384", "X25519MLKEM768"];
 
-/// How the server speaks TLS.
+/// The valid settings of the section.
 #[derive(Clone, Debug)]
 pub(crate) struct TlsConfig {
-    /// `cert` or `cert_file`: the key that has the certificate, for messages.
+    /// The setting that gives the certificate, for messages: `cert` or `cert_file`.
     pub cert_path: &'static str,
     /// The certificate chain in PEM format.
     pub cert: Vec<u8>,
     /// The private key in PEM format.
     pub key: SecretSlice<u8>,
-    /// The authorities of client certificates in PEM format.
+    /// Certificates of the authorities that sign client certificates, in PEM format.
     pub client_ca: Option<Vec<u8>>,
     pub client_auth: ClientAuth,
     /// A client certificate must have one of these names; empty allows all.
@@ -39,7 +39,7 @@ pub(crate) struct TlsConfig {
     pub versions: Vec<TlsVersion>,
     /// Cipher suites for TLS 1.2 in order of preference; empty means all.
     pub cipher_suites: Vec<String>,
-    /// Whether the order of the server counts instead of the client's.
+    /// Whether the server's order of cipher suites applies instead of the client's.
     pub prefer_server_cipher_suites: bool,
     /// Key exchanges in order of preference; empty means all.
     pub curve_preferences: Vec<String>,
@@ -75,7 +75,8 @@ pub(crate) enum TlsVersion {
     Tls13,
 }
 
-/// Reads the section. Without a certificate, a key or a valid value of each choice, there is no configuration.
+/// Reads the section and reports its problems. `None` if the certificate or the key is missing, or if a version or
+/// `client_auth_type` is invalid.
 pub(super) fn read(mut section: Section<'_>, files: &Files) -> Option<TlsConfig> {
     let cert = pem(&mut section, files, "cert", "cert_file");
     let key = pem(&mut section, files, "key", "key_file");
@@ -84,7 +85,7 @@ pub(super) fn read(mut section: Section<'_>, files: &Files) -> Option<TlsConfig>
     let cipher_suites = cipher_suites(&mut section, versions.as_deref());
     let prefer_server_cipher_suites =
         section.get("prefer_server_cipher_suites").and_then(|node| node.read("true or false", Value::as_bool));
-    let curves = format!("one of the curves that rustls has: {}", CURVES.join(", "));
+    let curves = format!("one of the curves that rustls supports: {}", CURVES.join(", "));
     let curve_preferences = texts(section.get("curve_preferences"), |name| CURVES.contains(&name), &curves);
     for (inline, file) in [("cert", "cert_file"), ("key", "key_file")] {
         if !section.has(inline) && !section.has(file) {
@@ -108,7 +109,8 @@ pub(super) fn read(mut section: Section<'_>, files: &Files) -> Option<TlsConfig>
     })
 }
 
-/// PEM from one of two keys: `inline` has the text, `file` names a file. The result has the key that was used.
+/// Reads PEM from one of two settings: `inline` has the text, `file` names a file. Returns the name of the setting in
+/// use, and the PEM.
 fn pem(
     section: &mut Section<'_>,
     files: &Files,
@@ -135,14 +137,14 @@ fn pem(
     }
 }
 
-/// The keys about client certificates.
-struct Clients {
+/// The settings for client certificates.
+struct ClientSettings {
     ca: Option<Vec<u8>>,
     auth: ClientAuth,
     allowed_sans: Vec<String>,
 }
 
-fn clients(section: &mut Section<'_>, files: &Files) -> Option<Clients> {
+fn clients(section: &mut Section<'_>, files: &Files) -> Option<ClientSettings> {
     let ca = pem(section, files, "client_ca", "client_ca_file");
     let auth = section.get("client_auth_type").map_or(Some(ClientAuth::No), |node| client_auth(&node));
     let sans_node = section.get("client_allowed_sans");
@@ -153,7 +155,7 @@ fn clients(section: &mut Section<'_>, files: &Files) -> Option<Clients> {
         section.problem("a client CA has no effect without client_auth_type; expected RequireAndVerifyClientCert");
     }
     if verifies && !has_ca {
-        section.problem("expected client_ca or client_ca_file, to verify client certificates with");
+        section.problem("expected client_ca or client_ca_file, to verify client certificates");
     }
     if let Some(node) = &sans_node {
         if allowed_sans.is_empty() {
@@ -166,7 +168,7 @@ fn clients(section: &mut Section<'_>, files: &Files) -> Option<Clients> {
             );
         }
     }
-    Some(Clients { ca: ca.map(|(_, pem)| pem.expose_secret().to_vec()), auth: auth?, allowed_sans })
+    Some(ClientSettings { ca: ca.map(|(_, pem)| pem.expose_secret().to_vec()), auth: auth?, allowed_sans })
 }
 
 fn client_auth(node: &Node<'_>) -> Option<ClientAuth> {
@@ -176,7 +178,7 @@ fn client_auth(node: &Node<'_>) -> Option<ClientAuth> {
         Some(match text {
             "" | "NoClientCert" => ClientAuth::No,
             "RequestClientCert" => ClientAuth::Request,
-            // The exporter-toolkit has an old name for it, too.
+            // The exporter-toolkit also accepts the old name `RequireClientCert`.
             "RequireAnyClientCert" | "RequireClientCert" => ClientAuth::RequireAny,
             "VerifyClientCertIfGiven" => ClientAuth::VerifyIfGiven,
             "RequireAndVerifyClientCert" => ClientAuth::RequireAndVerify,
@@ -200,7 +202,7 @@ fn versions(section: &mut Section<'_>) -> Option<Vec<TlsVersion>> {
 }
 
 fn version(node: &Node<'_>) -> Option<TlsVersion> {
-    node.parse("TLS12 or TLS13, the versions that rustls has", |text| match text {
+    node.parse("TLS12 or TLS13, the versions that rustls supports", |text| match text {
         "TLS12" => Some(TlsVersion::Tls12),
         "TLS13" => Some(TlsVersion::Tls13),
         _ => None,
@@ -208,7 +210,7 @@ fn version(node: &Node<'_>) -> Option<TlsVersion> {
 }
 
 fn cipher_suites(section: &mut Section<'_>, versions: Option<&[TlsVersion]>) -> Vec<String> {
-    let expected = format!("one of the cipher suites that rustls has: {}", CIPHER_SUITES.join(", "));
+    let expected = format!("one of the cipher suites that rustls supports: {}", CIPHER_SUITES.join(", "));
     let is_of_1_2 = |name: &str| CIPHER_SUITES.contains(&name);
     let is_known = |name: &str| is_of_1_2(name) || CIPHER_SUITES_OF_1_3.contains(&name);
     let suites = texts(section.get("cipher_suites"), is_known, &expected);

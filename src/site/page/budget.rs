@@ -6,16 +6,16 @@ use crate::{
     usage::Budget,
 };
 
-/// Length of a bar, in units of its drawing.
+/// Length of a bar, in units of the SVG drawing.
 const LENGTH: f64 = 1000.0;
 
 /// Width of the mark for the elapsed time, in the same units. The template has the same number.
 const MARK: f64 = 3.0;
 
-/// The share of a window that must have passed before there is a forecast.
+/// Minimum share of a window that has passed before a forecast is shown.
 const MIN_ELAPSED: f64 = 0.05;
 
-/// From this share of a budget on, its bar is a warning.
+/// A bar has the color of a warning from this share of the budget on.
 const WARNING: f64 = 0.8;
 
 /// A budget as a bar.
@@ -27,21 +27,22 @@ pub(super) struct BudgetBar {
     pub percent: i64,
     /// `spent`, `near` or `fine`, as in the style sheet.
     pub level: &'static str,
-    /// The minutes at the end of the window at this pace. Only if they exceed the budget and the window has not ended.
+    /// Minutes expected at the end of the window, at the current pace. Only if they exceed the budget and the window
+    /// has not ended.
     pub forecast: Option<String>,
     pub length: i64,
     /// Position of the mark for the elapsed time of the window; `None` for rolling windows and windows that have ended.
     pub elapsed: Option<i64>,
 }
 
-/// The bars of all budgets whose window is known.
+/// The bars of all budgets whose window was polled.
 pub(super) fn bars(budgets: &[Budget], usage: &Usage, texts: &Texts) -> Vec<BudgetBar> {
     let window = |budget: &Budget| usage.windows.iter().find(|window| window.window == budget.window);
     budgets.iter().filter_map(|budget| Some(BudgetBar::new(budget, usage, window(budget)?, texts))).collect()
 }
 
 impl BudgetBar {
-    /// The elapsed time is that of the poll, not the current one, so that it fits the usage.
+    /// The elapsed time ends at the poll, not now, so that it matches the usage.
     fn new(budget: &Budget, usage: &Usage, window: &WindowValues, texts: &Texts) -> Self {
         let used = usage.minutes(window, |series| budget.covers(series));
         let share = used / budget.minutes;

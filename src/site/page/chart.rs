@@ -5,9 +5,9 @@ use chrono::Datelike;
 use super::number::grouped;
 use crate::usage::Days;
 
-/// Distance of two bars, in units of the drawing.
+/// Distance from the start of one bar to the next, in units of the SVG drawing.
 const STEP: usize = 10;
-/// The height of the highest bar, in the same units. The axis is below it.
+/// Height of the highest bar, in the same units. The axis is below the bars.
 const HEIGHT: f64 = 58.0;
 
 /// The minutes of the days of a month.

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use super::state::ProjectState;
 use crate::snapshot::Project;
 
-/// Longest text of a search, in characters. Each of its words is searched for in each project.
+/// Maximum length of a search text, in characters. Limited, because each word is searched for in each project.
 const LONGEST_SEARCH: usize = 200;
 
 /// Which projects are shown.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Query {
-    /// The text of the search field. A project has to have all of its words.
+    /// The text of the search field. A project is shown if it contains all words.
     pub search: String,
     /// `None` shows all states.
     pub state: Option<ProjectState>,

@@ -1,10 +1,10 @@
-//! The state of a project.
+//! The state of a project on the status page.
 
 use chrono::{DateTime, Utc};
 
 use crate::snapshot::Project;
 
-/// In the order of the page: the worst state comes first.
+/// The state of a project, in the order of the page: the worst state comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ProjectState {
     /// Its usage is too old and no longer exported.

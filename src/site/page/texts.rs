@@ -38,7 +38,7 @@ pub(super) struct Texts {
     pub documentation: &'static str,
     pub ready: &'static str,
     pub healthy: &'static str,
-    /// Seconds, minutes, hours, days.
+    /// Units of time: seconds, minutes, hours, days.
     units: [&'static str; 4],
     /// Before and after the time since an event.
     ago: (&'static str, &'static str),
@@ -54,9 +54,9 @@ pub(super) struct Texts {
     minutes_of: (&'static str, &'static str),
     /// Before and after a month.
     minutes_per_day: (&'static str, &'static str),
-    /// stale, failing, waiting, ok.
+    /// The names of the states stale, failing, waiting and ok.
     states: [&'static str; 4],
-    /// Before a number of hours or days.
+    /// Before the number of hours or days of a rolling window.
     rolling: &'static str,
 }
 
@@ -86,7 +86,7 @@ static ENGLISH: Texts = Texts {
     nothing_found: "No project matches.",
     pages: "Pages",
     overlap: "Usage is polled and cached. Windows overlap: do not add them up. \
-        The mark on a budget bar shows how much of its window has passed.",
+        The mark on a budget bar shows how much of the budget's window has passed.",
     metrics: "Metrics",
     documentation: "Documentation",
     ready: "Ready?",
@@ -130,7 +130,7 @@ static CHINESE: Texts = Texts {
     number: "个数",
     nothing_found: "没有符合条件的项目。",
     pages: "分页",
-    overlap: "用量由轮询取得并缓存。各时间窗口相互重叠，不可相加。预算条上的竖线表示该窗口的时间已过去多少。",
+    overlap: "用量由轮询取得并缓存。各时间窗口相互重叠，不可相加。预算条上的竖线表示该预算的时间窗口已过去多少。",
     metrics: "指标",
     documentation: "文档",
     ready: "是否就绪",
@@ -143,7 +143,7 @@ static CHINESE: Texts = Texts {
     semicolon: "；",
     open: "（",
     close: "）",
-    minutes_of: ("", "分钟数"),
+    minutes_of: ("", "的分钟数"),
     minutes_per_day: ("", " 每日分钟数"),
     states: ["已过期", "轮询失败", "待首次轮询", "正常"],
     rolling: "最近",
@@ -215,8 +215,8 @@ impl Texts {
             Reason::Server => ("The service failed", "服务故障"),
             Reason::Timeout => ("Timed out", "超时"),
             Reason::Network => ("No answer: the network or the connection failed", "没有应答：网络或连接故障"),
-            Reason::Malformed => ("The answer is not in the format of the service", "应答不符合该服务的格式"),
-            Reason::Inconsistent => ("Pages contradict each other", "分页结果前后矛盾"),
+            Reason::Malformed => ("The answer does not have the format of the API", "应答不符合 API 的格式"),
+            Reason::Inconsistent => ("The pages of an answer contradict each other", "分页结果前后矛盾"),
             Reason::Internal => ("A bug in the exporter", "导出器的程序缺陷"),
         };
         match self.language {
