@@ -1,7 +1,7 @@
-//! Polling: when each project is polled, one poll of one project, and the step from one configuration to the next.
+//! Polling: the schedule of polls, the poll of one project, and the change to a new configuration.
 //!
-//! A [`Fleet`] holds the pollers of a configuration. The [`schedule`] polls each of them once per interval, and a
-//! reload hands it a new [`Plan`]. A poll is complete or it changes no usage.
+//! A [`Fleet`] holds the pollers of a configuration. The [`schedule`] runs each of them once per interval. A reload
+//! gives the schedule a new [`Plan`]. Only a complete poll changes the usage.
 
 pub mod change;
 pub mod fleet;

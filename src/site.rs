@@ -1,6 +1,6 @@
-//! The pages of the exporter: metrics for Prometheus, a status page for people, probes, the request to reload.
+//! The pages of the exporter: metrics for Prometheus, a status page for people, probes, and the request to reload.
 //!
-//! No request can cause a call to the cloud. Only a request to reload leaves this module, through a channel.
+//! No HTTP request causes a call to the cloud. A request to reload is sent to the program through a channel.
 //!
 //! ```
 //! use metastudio_exporter::site::Route;

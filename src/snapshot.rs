@@ -1,6 +1,6 @@
 //! The latest known state of every project: immutable, and replaced as a whole after each poll.
 //!
-//! One [`Writer`] changes the snapshot, many [`Reader`]s see it. A reader sees all windows of a project from the same
+//! One [`Writer`] changes the snapshot, many [`Reader`]s read it. A reader sees all windows of a project from the same
 //! poll. Sums stay until the next complete poll; [`Project::usage_at`] hides them once they are too old.
 //!
 //! ```

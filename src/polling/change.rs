@@ -1,27 +1,27 @@
-//! The effect of a new configuration on a project that stays: whether it is polled at once, and whether the known usage
-//! is still true.
+//! The effect of a new configuration on a project that stays: whether the project is polled at once, and whether its
+//! known usage is still valid.
 
 use std::collections::BTreeSet;
 
 use crate::config::{Config, Project};
 
-/// The change of a project, in the order of its effect.
+/// The change of a project, ordered from the smallest effect to the largest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
     /// No change.
     Unchanged,
     /// Labels, budgets or staleness: the way in which usage is shown. It causes no poll.
     Display,
-    /// Interval, credentials or API settings: the way in which the cloud is asked. The project is polled at once. Its
-    /// known usage stays until then, because it answers the same query.
+    /// Interval, credentials or API settings: the way in which the cloud is queried. The project is polled at once.
+    /// Its known usage stays until then, because the query is the same.
     Access,
     /// The query itself. The known usage is removed at once, because a wrong number is worse than none.
     Query,
 }
 
 impl Change {
-    /// Compares a project with the one of the same name in another configuration. The contents of environment variables
-    /// and secret files are not compared.
+    /// Compares a project with the project of the same name in another configuration. The contents of environment
+    /// variables and secret files are not compared.
     pub fn between((before, old): (&Config, &Project), (after, new): (&Config, &Project)) -> Self {
         // Every field is named, so that a new one cannot be forgotten.
         let Project {
@@ -99,7 +99,7 @@ api: {page_size: 1000, requests_per_second: 5, proxy: 'http://user:one@proxy.exa
 credentials: {main: {access_key: one, secret_key: one}, other: {token: other}}
 projects:
   - {name: before, region: cn-north-4, project_id: a0, credentials: main}
-  - {name: it, region: cn-north-4, project_id: a1, credentials: main, labels: {team: one}, user_ids: [one],
+  - {name: studio, region: cn-north-4, project_id: a1, credentials: main, labels: {team: one}, user_ids: [one],
      app_user_id: one, resource_types: [one], business_types: [one]}
 ";
 
@@ -108,8 +108,8 @@ projects:
         loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.problems))
     }
 
-    fn it(config: &Config) -> (&Config, &Project) {
-        (config, config.projects.iter().find(|project| project.name == "it").unwrap())
+    fn studio(config: &Config) -> (&Config, &Project) {
+        (config, config.projects.iter().find(|project| project.name == "studio").unwrap())
     }
 
     #[tokio::test]
@@ -135,7 +135,7 @@ projects:
             ("secret_key: one", "secret_key: one, security_token: one", Change::Access),
             ("project_id: a1, credentials: main", "project_id: a1, credentials: other", Change::Access),
             ("project_id: a1", "project_id: a2", Change::Query),
-            ("{name: it, region: cn-north-4", "{name: it, region: cn-east-3", Change::Query),
+            ("{name: studio, region: cn-north-4", "{name: studio, region: cn-east-3", Change::Query),
             ("windows: [today, this_month]", "windows: [today]", Change::Query),
             ("timezone: Asia/Shanghai", "timezone: UTC", Change::Query),
             ("user_ids: [one]", "user_ids: [one, two]", Change::Query),
@@ -145,17 +145,17 @@ projects:
         ] {
             assert!(BEFORE.contains(from), "{from}");
             let after = config(&BEFORE.replace(from, to)).await;
-            assert_eq!(Change::between(it(&before), it(&after)), change, "{from} to {to}");
+            assert_eq!(Change::between(studio(&before), studio(&after)), change, "{from} to {to}");
         }
         let looked_up = BEFORE.replace("project_id: a1, ", "");
         let before_looked_up = config(&looked_up).await;
-        assert_eq!(Change::between(it(&before), it(&before_looked_up)), Change::Query);
+        assert_eq!(Change::between(studio(&before), studio(&before_looked_up)), Change::Query);
         let after = config(&looked_up.replace("secret_key: one", "secret_key: two")).await;
-        assert_eq!(Change::between(it(&before_looked_up), it(&after)), Change::Query, "maybe another account");
+        assert_eq!(Change::between(studio(&before_looked_up), studio(&after)), Change::Query, "maybe another account");
         let after = config(&looked_up.replace("page_size: 1000", "iam_endpoint: 'https://iam.example'")).await;
-        assert_eq!(Change::between(it(&before_looked_up), it(&after)), Change::Query, "maybe another cloud");
+        assert_eq!(Change::between(studio(&before_looked_up), studio(&after)), Change::Query, "maybe another cloud");
         let explicit = "endpoint: 'https://metastudio.cn-north-4.myhuaweicloud.com', project_id: a1";
         let after = config(&BEFORE.replace("region: cn-north-4, project_id: a1", explicit)).await;
-        assert_eq!(Change::between(it(&before), it(&after)), Change::Access, "the same place, another IAM");
+        assert_eq!(Change::between(studio(&before), studio(&after)), Change::Access, "the same endpoint, another IAM");
     }
 }

@@ -1,4 +1,4 @@
-//! The pollers of a configuration, and the step from one configuration to the next.
+//! The pollers of a configuration, and the change to a new configuration.
 //!
 //! ```
 //! use std::path::Path;
@@ -59,7 +59,7 @@ pub enum FleetError {
     /// The connections to the cloud cannot be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// A project names credentials that do not exist. Validation finds this first.
+    /// A project names credentials that do not exist. Validation reports this earlier.
     #[error("project {project}: there are no credentials {credentials}")]
     NoCredentials {
         /// The project.
@@ -69,7 +69,7 @@ pub enum FleetError {
     },
 }
 
-/// Numbers of projects by the effect of a new configuration.
+/// Numbers of projects, by the effect that a new configuration has on them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Changes {
     /// New projects.
@@ -86,7 +86,7 @@ impl Fleet {
     /// Builds the pollers of a configuration.
     ///
     /// # Errors
-    /// [`FleetError`], where the CA file or the proxy cannot be used.
+    /// [`FleetError`], if the CA file or the proxy cannot be used.
     pub fn new(config: Config, environment: &Environment, clock: Clock) -> Result<Self, FleetError> {
         let connector = Arc::new(Connector::new(api(&config), clock)?);
         let credentials = new_credentials(&connector, &config, environment);
@@ -95,8 +95,8 @@ impl Fleet {
         Ok(Fleet { config, clock, connector, credentials, pollers })
     }
 
-    /// The fleet, plan and changes of a new configuration. Unchanged projects keep their poller. This fleet stays as it
-    /// is, so an error has no effect.
+    /// The fleet, plan and changes of a new configuration. Unchanged projects keep their poller. This fleet does not
+    /// change, so an error has no effect.
     ///
     /// # Errors
     /// As [`Fleet::new`].
@@ -127,7 +127,7 @@ impl Fleet {
             let old = before.get(project.name.as_str());
             let change = old.map(|(old, _)| Change::between((&self.config, old), (&config, project)));
             let kept = old.map(|(_, poller)| *poller);
-            // A new connector means that `api` has changed, which changes every project.
+            // If the connector is new, `api` has changed, and no project keeps its poller.
             let kept = kept.filter(|_| change.is_some_and(Change::keeps_poller));
             match (change, kept) {
                 (None, _) => changes.added += 1,

@@ -24,6 +24,6 @@ pub async fn run<P: Pollable>(pollers: Vec<Arc<P>>, concurrency: usize, mut writ
         log_poll(poller.name(), &attempt, false);
         writer.record(index, attempt, None);
     }
-    // A task that panicked has not recorded its project.
+    // A project whose task panicked has not been recorded.
     all_succeeded && writer.is_ready()
 }

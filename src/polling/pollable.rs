@@ -1,4 +1,4 @@
-//! One poll as a task of its own, and its line in the log.
+//! One poll in a separate task, and its line in the log.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
 pub trait Pollable: Send + Sync + 'static {
     /// The project's name.
     fn name(&self) -> &str;
-    /// The group that shares one rate. Polls of a group are spread over the interval.
+    /// Name of the group that shares one request rate. The polls of a group are spread over the interval.
     fn group(&self) -> String;
     /// The time from one poll to the next.
     fn interval(&self) -> Duration;
@@ -42,7 +42,7 @@ impl Pollable for Poller {
     }
 }
 
-/// Polls in a task of its own, so that a panic fails this poll only.
+/// Polls in a separate task, so that a panic fails this poll only.
 pub(super) async fn poll_isolated<P: Pollable>(poller: Arc<P>, now: DateTime<Utc>) -> Attempt {
     let start = Instant::now();
     let task = AbortOnDropHandle::new(tokio::spawn(async move { poller.poll(now).await }));

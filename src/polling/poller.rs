@@ -1,4 +1,4 @@
-//! One project's poll: all of its windows, or none.
+//! The poll of one project: all of its windows, or none.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -22,7 +22,7 @@ pub struct Poller {
     page_size: usize,
     timezone: Zone,
     timeout: Duration,
-    /// The doubts of the last complete poll: each is logged once, not at every poll.
+    /// The doubts of the last complete poll. A doubt is logged when it is new, not at every poll.
     doubts: Mutex<BTreeSet<Doubt>>,
 }
 
@@ -41,7 +41,7 @@ impl From<&Project> for Target {
     }
 }
 
-/// The outcome of a poll that is complete.
+/// The outcome of a complete poll.
 #[derive(Default)]
 struct Complete {
     windows: Vec<WindowUsage>,
@@ -62,12 +62,12 @@ impl Poller {
         }
     }
 
-    /// The project's configuration. After a reload, the parts that change nothing about the poll may be out of date.
+    /// The project's configuration. After a reload, fields that do not affect the poll may be outdated.
     pub fn project(&self) -> &Project {
         &self.project
     }
 
-    /// Polls once, as of `now`. It ends within the timeout, and a failure is the attempt's result.
+    /// Polls once, as of `now`. The poll ends within the timeout. A failure is the attempt's result.
     pub async fn poll(&self, now: DateTime<Utc>) -> Attempt {
         let start = Instant::now();
         let deadline = start + self.timeout;
@@ -75,7 +75,7 @@ impl Poller {
         let mut progress = Progress { query, ..Progress::default() };
         let result = timeout_at(deadline, self.windows(now, deadline, &mut progress)).await;
         let Progress { mut counters, query } = progress;
-        let result = result.unwrap_or_else(|_| Err(self.late(counters.requests())));
+        let result = result.unwrap_or_else(|_| Err(self.timeout_error(counters.requests())));
         let result = match result {
             Ok(complete) => {
                 counters.rows = complete.rows;
@@ -116,7 +116,7 @@ impl Poller {
         Ok(complete)
     }
 
-    fn late(&self, requests: u64) -> Error {
+    fn timeout_error(&self, requests: u64) -> Error {
         Error::Timeout(format!(
             "the poll was not complete after {:?} and {requests} requests; raise poll.timeout or api.requests_per_second, \
              or poll fewer windows and users",

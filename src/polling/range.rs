@@ -1,6 +1,6 @@
-//! The usage of a project in one range of time: every query that it takes, summed to one tally.
+//! The usage of a project in one range of time: all queries for the range, summed in one tally.
 //!
-//! A window of a poll is such a range, and so is a past day: nothing here asks what time it is.
+//! The range may be a window of a poll or a past day: nothing here reads the current time.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::{
     usage::{Bounds, Counters, DaySums, Days, Row, RowCounters, Tally, Zone},
 };
 
-/// What is known while a poll goes on. It survives a poll that fails or runs out of time.
+/// Counters and current query of a running poll. They stay available when the poll fails or times out.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Requests so far.
@@ -30,13 +30,13 @@ pub struct Progress {
 pub struct RangeQuery<'a> {
     /// The client of the project.
     pub client: &'a Client,
-    /// Its users, its types and the third-party user.
+    /// The configuration of the project: its users, its types and the third-party user.
     pub project: &'a Project,
     /// Its id, configured or looked up.
     pub project_id: &'a str,
-    /// Entries a page of an answer, the API's `limit`.
+    /// Entries per page of an answer, the API's `limit`.
     pub page_size: usize,
-    /// The last moment for all requests together.
+    /// Deadline for all requests together.
     pub deadline: Instant,
 }
 
@@ -45,7 +45,7 @@ pub struct RangeQuery<'a> {
 pub struct RangeUsage {
     /// The sums.
     pub tally: Tally,
-    /// Minutes of each day, where days were asked for and the answer tells them apart.
+    /// Minutes of each day, if days were requested and the answer distinguishes them.
     pub days: Option<Days>,
     /// Rows and values that are not in the sums.
     pub rows: RowCounters,
@@ -58,8 +58,8 @@ impl RangeQuery<'_> {
     /// of each local day are summed, too. `name` begins the error messages.
     ///
     /// # Errors
-    /// Any [`Error`] of a query, because a sum without one of its answers is too small. [`Error::Malformed`] where a
-    /// sum leaves the range of decimal arithmetic.
+    /// Any [`Error`] of a query, because a sum that lacks an answer is too small. [`Error::Malformed`] if a sum exceeds
+    /// the range of decimal arithmetic.
     pub async fn sum(
         &self,
         range: Bounds,
@@ -98,7 +98,7 @@ impl RangeQuery<'_> {
     }
 }
 
-/// Whether the configuration keeps the types of a row.
+/// Whether the configuration includes the types of a row.
 fn keeps(project: &Project, row: &Row) -> bool {
     let has = |list: &[String], value: &String| list.is_empty() || list.contains(value);
     has(&project.resource_types, &row.key.resource_type) && has(&project.business_types, &row.key.business_type)

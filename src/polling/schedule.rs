@@ -1,12 +1,12 @@
 //! The schedule: every project once per interval.
 //!
 //! At the start every project is polled at once, as far as concurrency and the rate allow. Then each project has its
-//! own offset in the interval, so that projects of one account are spread over it. Polls do not drift, because they
-//! start at multiples of the interval. A poll that outlasts its interval skips the next one, so polls of one project
-//! never overlap.
+//! own offset in the interval, so that the projects of one account are spread over the interval. Polls do not drift,
+//! because they start at multiples of the interval. A poll that outlasts its interval skips the next one, so polls of
+//! one project never overlap.
 //!
-//! A new [`Plan`] may come at any time. A project with the same poller in it goes on unchanged, the current poll
-//! included. Other polls end, and projects with a new poller are polled at once.
+//! A new [`Plan`] may come at any time. A project that keeps its poller continues unchanged, with its current poll. All
+//! other polls are cancelled. A project with a new poller is polled at once.
 
 mod offsets;
 
@@ -25,28 +25,28 @@ use crate::{
     usage::Clock,
 };
 
-/// Time beyond the timeout until a poll is recorded on a busy machine. After it, polling counts as stuck.
+/// Extra time after the timeout, because a busy machine records a poll late. After it, polling counts as stuck.
 const MARGIN: Duration = Duration::from_secs(30);
 
-/// The projects to poll, and how.
+/// The projects to poll, and the limits of polling.
 #[derive(Debug)]
 pub struct Plan<P> {
     /// The projects in the order of the configuration; names are unique.
     pub projects: Vec<Planned<P>>,
     /// Projects polled at the same time, at least 1.
     pub concurrency: usize,
-    /// The longest time that a poll takes.
+    /// Maximum duration of a poll.
     pub timeout: Duration,
 }
 
 /// One project of a plan.
 #[derive(Debug)]
 pub struct Planned<P> {
-    /// Its poller. The same `Arc` as in the plan before means that nothing changes about its polls.
+    /// Its poller. If the previous plan has the same `Arc`, the polls continue unchanged.
     pub poller: Arc<P>,
     /// Its target for the snapshot.
     pub target: Target,
-    /// Whether the known usage of this name still answers the configured question.
+    /// Whether the known usage of this project still answers the configured query.
     pub keeps_usage: bool,
 }
 
@@ -59,8 +59,8 @@ pub struct NewPlan<P> {
     pub applied: oneshot::Sender<()>,
 }
 
-/// Polls by the plan until the future is dropped, and records every poll. Dropping it cancels the current polls. It
-/// returns only if the schedule has a defect, which must become visible.
+/// Polls according to the plan, and records every poll. Dropping the future cancels the current polls. It returns only
+/// after a defect of the schedule, so that the caller notices the defect.
 pub async fn run<P: Pollable>(plan: Plan<P>, mut plans: mpsc::Receiver<NewPlan<P>>, writer: Writer, clock: Clock) {
     let (sender, mut results) = mpsc::channel(plan.concurrency);
     let mut schedule = Schedule::new(writer, sender, clock, plan.concurrency);
@@ -70,7 +70,7 @@ pub async fn run<P: Pollable>(plan: Plan<P>, mut plans: mpsc::Receiver<NewPlan<P
             Some(polled) = results.recv() => schedule.record(polled),
             Some(NewPlan { plan, applied }) = plans.recv() => {
                 schedule.apply(plan);
-                // The sender of the plan may no longer wait.
+                // The sender of the plan may have stopped waiting.
                 let _ = applied.send(());
             }
             Some(ended) = schedule.tasks.join_next() => {
@@ -188,7 +188,7 @@ impl<P: Pollable> Schedule<P> {
         Running { poller, task, due: now, is_failing }
     }
 
-    /// Changes the number of slots. New slots are free at once; a slot in use goes when its poll has ended.
+    /// Changes the number of slots. New slots are free at once; a slot in use is removed after its poll.
     fn resize(&mut self, concurrency: usize) {
         if let Some(more) = concurrency.checked_sub(self.concurrency) {
             self.slots.add_permits(more);
@@ -221,8 +221,8 @@ impl<P: Pollable> Schedule<P> {
         }
     }
 
-    /// Sets the deadline for the next record. A poll that is due already runs, or other polls hold all slots. In both
-    /// cases one of the running polls ends within the timeout.
+    /// Sets the deadline for the next record. At the planned start of a poll, either the poll runs or other polls hold
+    /// all slots. In both cases one of the running polls ends within the timeout.
     fn expect_progress(&mut self) {
         let now = Instant::now();
         let due = self.running.iter().map(|running| running.due).min();
@@ -271,7 +271,7 @@ mod tests {
 
         async fn poll(&self, now: DateTime<Utc>) -> Attempt {
             self.log.lock().unwrap().push((self.name, self.start.elapsed().as_secs()));
-            assert!(!self.panics, "told to");
+            assert!(!self.panics, "this fake panics");
             sleep(Duration::from_secs(self.takes)).await;
             Attempt::new(now, Duration::ZERO, Ok(vec![]))
         }
@@ -285,7 +285,7 @@ mod tests {
         start: Instant,
     }
 
-    /// A project's name, group, interval, duration of polls, and whether they panic; in seconds.
+    /// Name, group, interval and duration of a poll in seconds, and whether polls panic.
     type Spec = (&'static str, &'static str, u64, u64, bool);
 
     fn planned(fakes: &[Arc<Fake>], concurrency: usize) -> Plan<Fake> {
@@ -296,7 +296,7 @@ mod tests {
         Plan { projects, concurrency, timeout: Duration::from_secs(60) }
     }
 
-    /// Starts a schedule, and lets it run.
+    /// Starts a schedule, and lets it run for this many seconds.
     async fn run_for(seconds: u64, concurrency: usize, specs: &[Spec]) -> World {
         let (world, _) = world(concurrency, specs);
         world.go_on_until(seconds).await;
@@ -331,7 +331,7 @@ mod tests {
             snapshot.projects.iter().find(|project| project.target.name == name).map(|project| project.health.polls)
         }
 
-        /// Lets time pass, until just after so many seconds since the start.
+        /// Sleeps until just after this many seconds since the start.
         async fn go_on_until(&self, seconds: u64) {
             sleep_until(self.start + Duration::from_secs(seconds) + Duration::from_millis(1)).await;
         }
@@ -359,14 +359,14 @@ mod tests {
         assert_eq!(world.times("a"), [0, 100, 200, 300]);
         assert_eq!(world.times("b"), [0, 133, 233, 333]);
         assert_eq!(world.times("c"), [0, 66, 166, 266]);
-        assert_eq!(world.times("d"), [0, 100, 200, 300], "another account has places of its own");
+        assert_eq!(world.times("d"), [0, 100, 200, 300], "another group has its own offsets");
     }
 
     #[tokio::test(start_paused = true)]
     async fn polls_of_a_project_never_overlap_and_a_slow_poll_skips_the_next() {
         let world = run_for(1000, 8, &[("slow", "g", 100, 250, false), ("fast", "g", 100, 1, false)]).await;
         assert_eq!(world.times("slow"), [0, 300, 600, 900]);
-        assert_eq!(world.times("fast").len(), 11, "and do not hold up others");
+        assert_eq!(world.times("fast").len(), 11, "slow polls do not delay other projects");
     }
 
     #[tokio::test(start_paused = true)]
@@ -393,10 +393,10 @@ mod tests {
         world.go_on_until(50).await;
         let new = world.new_fakes(&[("added", "g", 100, 7, false)]);
         world.apply(&[Arc::clone(&new[0]), Arc::clone(&fakes[1]), Arc::clone(&fakes[0])], 8).await;
-        assert_eq!(world.polls("gone"), None, "it vanishes with the plan");
+        assert_eq!(world.polls("gone"), None, "a removed project disappears at once");
         world.go_on_until(320).await;
         assert_eq!(world.times("kept"), [0, 100, 200, 300]);
-        assert_eq!(world.times("slow"), [0, 133, 233], "nor was its poll under way ended");
+        assert_eq!(world.times("slow"), [0, 133, 233], "its current poll was not cancelled");
         assert_eq!(world.times("gone"), [0]);
         assert_eq!(world.times("added"), [50, 150, 250]);
         assert_eq!([world.polls("kept"), world.polls("slow"), world.polls("added")], [Some(4), Some(3), Some(3)]);
@@ -419,7 +419,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_late_result_of_a_removed_project_is_dropped() {
         let (world, fakes) = world(8, &[("a", "g", 100, 10, false), ("b", "g", 100, 10, false)]);
-        // Both polls end at the moment of the change: their results wait while the plan is taken up.
+        // Both polls end at the moment of the change: their results wait while the plan is applied.
         sleep_until(world.start + Duration::from_secs(10)).await;
         world.apply(&[Arc::clone(&fakes[1])], 8).await;
         world.go_on_until(11).await;
@@ -461,7 +461,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn polling_is_stuck_when_no_poll_ends_in_time() {
         let is_stuck = |world: &World| world.reader.is_stuck(Instant::now());
-        // The time limit is 60 s, the margin 30 s; this fake does not keep to it.
+        // The time limit is 60 s, the margin 30 s; this fake exceeds it.
         let (world, fakes) = world(1, &[("a", "g", 1000, 300, false), ("b", "h", 1000, 10, false)]);
         world.go_on_until(89).await;
         assert!(!is_stuck(&world));
@@ -470,9 +470,9 @@ mod tests {
         world.apply(&fakes, 1).await;
         assert!(is_stuck(&world), "a reload that changes nothing is no progress");
         world.go_on_until(300).await;
-        assert!(!is_stuck(&world), "the first has ended, the second is under way");
+        assert!(!is_stuck(&world), "the first poll has ended, the second is running");
         world.go_on_until(1000).await;
-        assert!(!is_stuck(&world), "nothing is due");
+        assert!(!is_stuck(&world), "the next polls have only started");
         world.go_on_until(1089).await;
         assert!(!is_stuck(&world));
         world.go_on_until(1091).await;

@@ -1,7 +1,7 @@
 //! Basic authentication against bcrypt hashes.
 //!
-//! A hash takes long to check, by design. So correct passwords are remembered, and all others are checked one at a
-//! time on a thread of their own. A flood of wrong passwords slows down neither scrapes nor polls.
+//! Checking a hash takes long, by design. So correct passwords are remembered, and all others are checked one at a time
+//! on a separate thread. A flood of wrong passwords slows down neither scrapes nor polls.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -15,7 +15,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use tokio::sync::Semaphore;
 
-/// Largest number of remembered passwords. One user has one correct password, so more are left over from reloads.
+/// Maximum number of remembered passwords. One user has one correct password, so any more are old ones, from before a
+/// reload.
 const MAX_REMEMBERED: usize = 1000;
 
 /// Checks users and passwords, and remembers the correct ones.
@@ -23,9 +24,10 @@ const MAX_REMEMBERED: usize = 1000;
 pub(super) struct BasicAuth {
     /// Digests of user, hash and correct password. When a hash changes, its digests no longer match.
     remembered: Mutex<HashSet<[u8; 32]>>,
-    /// Key of the digests. Without it, a digest tells nothing about a password.
+    /// Key of the digests. Without this key, a digest reveals nothing about a password.
     key: [u8; 32],
-    /// One check at a time, as in the exporter-toolkit. The check holds the permit, because it goes on without the client.
+    /// Limits checks to one at a time, as in the exporter-toolkit. The check itself holds the permit, because it
+    /// continues after the client has disconnected.
     checking: Arc<Semaphore>,
 }
 
@@ -45,7 +47,7 @@ impl BasicAuth {
         Ok(BasicAuth { remembered: Mutex::default(), key, checking: Arc::new(Semaphore::new(1)) })
     }
 
-    /// Whether a header `Authorization` has one of the users with the correct password.
+    /// Whether a header `Authorization` has the name of a user and the correct password.
     pub async fn accepts(&self, users: &BTreeMap<String, SecretString>, authorization: Option<&[u8]>) -> bool {
         let Some(Login { user, password }) = authorization.and_then(read) else { return false };
         let known = users.get(&user);
@@ -56,7 +58,7 @@ impl BasicAuth {
             return true;
         }
         let Ok(permit) = Arc::clone(&self.checking).acquire_owned().await else { return false };
-        // Another request may have had the same password checked in the meantime.
+        // Another request may have checked the same password in the meantime.
         if is_remembered() {
             return true;
         }
@@ -76,15 +78,15 @@ impl BasicAuth {
         is_correct
     }
 
-    /// The decoy hash for an unknown user name. One name always has the same decoy. So the time of a check does not tell
-    /// whether a user exists, whatever the costs of the hashes.
+    /// The decoy hash for an unknown user name. One name always has the same decoy. So the duration of a check does not
+    /// reveal whether a user exists, even if the costs of the hashes differ.
     fn decoy<'a>(&self, users: &'a BTreeMap<String, SecretString>, unknown: &str) -> Option<&'a SecretString> {
         let [.., a, b] = self.digest([unknown, "", ""]);
         users.values().nth(usize::from(u16::from_be_bytes([a, b])).checked_rem(users.len())?)
     }
 
     fn digest(&self, parts: [&str; 3]) -> [u8; 32] {
-        // HMAC takes a key of any length, so this does not fail.
+        // HMAC accepts a key of any length, so this does not fail.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return [0; 32] };
         for part in parts {
             mac.update(&part.len().to_be_bytes());
@@ -158,28 +160,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_check_goes_on_when_the_client_has_gone() {
+    async fn a_check_continues_after_the_client_has_disconnected() {
         let auth = BasicAuth::new().unwrap();
         let users: BTreeMap<String, SecretString> =
             [("alice".to_owned(), bcrypt::hash("one", 12).unwrap().into())].into();
         let limit = std::time::Duration::from_millis(1);
         for _ in 0..3 {
             assert!(tokio::time::timeout(limit, accepts(&auth, &users, "alice:two")).await.is_err());
-            assert_eq!(auth.checking.available_permits(), 0, "the check goes on");
+            assert_eq!(auth.checking.available_permits(), 0, "the check continues");
         }
     }
 
     #[tokio::test]
-    async fn an_unknown_user_takes_the_time_of_a_known_one() {
+    async fn an_unknown_user_is_checked_against_the_hash_of_a_known_one() {
         let auth = BasicAuth::new().unwrap();
         let users = users(&[("alice", "one"), ("bob", "two"), ("carol", "three")]);
         let decoy = |name: &str| auth.decoy(&users, name).unwrap().expose_secret();
         let names: Vec<String> = (0..200).map(|number| format!("unknown{number}")).collect();
         for hash in users.values() {
-            assert!(names.iter().any(|name| decoy(name) == hash.expose_secret()), "every hash is a decoy");
+            assert!(names.iter().any(|name| decoy(name) == hash.expose_secret()), "every hash serves as a decoy");
         }
         assert!(names.iter().all(|name| decoy(name) == decoy(name)), "always the same");
-        // The password of the decoy does not fit the unknown user.
+        // The password of the decoy is not accepted for an unknown user.
         for password in ["one", "two", "three"] {
             assert!(!accepts(&auth, &users, &format!("unknown:{password}")).await);
         }

@@ -1,4 +1,4 @@
-//! Verifiers of client certificates that webpki does not have: any certificate, and certificates with an allowed name.
+//! Two verifiers of client certificates that webpki lacks: one accepts any certificate, one requires an allowed name.
 
 use std::{net::IpAddr, sync::Arc};
 

@@ -1,8 +1,8 @@
 //! The web configuration file: TLS, users, headers and a rate limit.
 //!
 //! The format is that of the exporter-toolkit (its `docs/web-configuration.md`), so one file works for all exporters.
-//! Settings that rustls does not support (TLS before 1.2, CBC, RSA key exchange, P-521) are reported as problems. All
-//! named files are read here, too. So the fingerprint tells whether anything has changed.
+//! Settings that rustls does not support (TLS before 1.2, CBC, RSA key exchange, P-521) are reported as problems. The
+//! files that the configuration names are read here, too, so that the fingerprint shows every change.
 
 mod files;
 mod tls;
@@ -30,21 +30,21 @@ pub struct WebConfig {
     pub(super) http2: bool,
     /// Headers of every answer.
     pub(super) headers: Vec<(&'static str, String)>,
-    /// Bcrypt hashes by user; if empty, no user is needed.
+    /// Bcrypt hashes by user name; if empty, authentication is off.
     pub(super) users: BTreeMap<String, SecretString>,
     pub(super) rate_limit: Option<RateLimit>,
 }
 
-/// The size of a token bucket, and the time for one new token.
+/// The settings of a token bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RateLimit {
-    /// Greater than 0.
+    /// Time until one token is added; greater than 0.
     pub interval: Duration,
-    /// At least 1.
+    /// Size of the bucket, in tokens; at least 1.
     pub burst: u32,
 }
 
-/// Costs of a bcrypt hash. A check at the highest cost takes some seconds, and later users wait for it.
+/// Allowed costs of a bcrypt hash. A check at the highest cost takes some seconds, and other checks wait for it.
 const COSTS: RangeInclusive<u32> = 4..=16;
 
 /// Headers that may be set, with their allowed values; an empty list allows all.
@@ -67,7 +67,7 @@ pub struct LoadedWeb {
     pub fingerprint: [u8; 32],
 }
 
-/// Reads a web configuration file and the files that it names. Relative paths count from its directory.
+/// Reads a web configuration file and the files that it names. Relative paths start at its directory.
 pub async fn load_web(path: &Path) -> LoadedWeb {
     let failed = |expected: String, fingerprint| LoadedWeb {
         config: None,
@@ -92,11 +92,11 @@ pub async fn load_web(path: &Path) -> LoadedWeb {
     LoadedWeb { config: problems.is_empty().then_some(config), problems, fingerprint: digest.finalize().into() }
 }
 
-/// Parses YAML. The crate `config` does not fit: it takes a key with a dot as a path, and a user may be `john.doe`.
+/// Parses YAML. The crate `config` is not used: it treats a key with a dot as a path, and a user may be `john.doe`.
 fn parse(text: &str) -> Result<Value, String> {
     let documents = YamlLoader::load_from_str(text).map_err(|error| error.to_string())?;
     match documents.as_slice() {
-        // An empty file is plain HTTP.
+        // An empty file means plain HTTP.
         [] | [Yaml::Null] => Ok(Value::Object(Map::new())),
         [document @ Yaml::Hash(_)] => value(document),
         [_] => Err("expected a mapping".to_owned()),
@@ -148,7 +148,7 @@ fn headers(node: &Node<'_>) -> Vec<(&'static str, String)> {
             (values.is_empty() || text.is_empty() || values.contains(&text)) && !text.chars().any(char::is_control)
         };
         let text = value.read(&expected, |value| {
-            // The toolkit's own files have `X-XSS-Protection: 1`, a number in YAML.
+            // The toolkit's example files have `X-XSS-Protection: 1`, a number in YAML.
             let text = match value {
                 Value::Number(number) => number.to_string(),
                 value => value.as_str()?.to_owned(),
@@ -165,7 +165,7 @@ fn users(node: &Node<'_>) -> BTreeMap<String, SecretString> {
     let expected = "a bcrypt hash of a cost from 4 to 16, as htpasswd -nBC 10 prints it, in quotes";
     let user = |(name, node): (&str, Node<'_>)| {
         if name.contains(':') {
-            node.problem("a user name without a colon, which basic authentication cannot send");
+            node.problem("a user name without a colon, because basic authentication ends the name at the first colon");
         }
         let hash = node.parse(expected, |text| {
             text.parse::<bcrypt::HashParts>().is_ok_and(|parts| COSTS.contains(&parts.get_cost())).then(|| text.into())

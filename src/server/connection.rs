@@ -27,20 +27,20 @@ use super::{
     timed_io::{Limits, PhasedBody, TimedIo},
 };
 
-/// Any error that a connection ends with.
+/// Any error that ends a connection.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Largest head of a request, in bytes.
+/// Maximum size of a request's head, in bytes.
 const MAX_HEAD: usize = 16 << 10;
 
-/// Requests at a time on a connection of HTTP/2.
+/// Maximum number of concurrent requests on one HTTP/2 connection.
 const STREAMS: u32 = 16;
 
 /// Serves one connection.
 pub(super) struct Connection<S> {
     service: Arc<PolicedService<S>>,
     limits: Limits,
-    /// Ends the connection after the answer under way, when the server stops.
+    /// When the server stops, ends the connection after the current answer.
     watcher: Watcher,
 }
 
@@ -53,9 +53,9 @@ where
         Connection { service, limits, watcher }
     }
 
-    /// Serves a connection to its end. `stop` ends a TLS handshake, in which no answer is under way.
+    /// Serves the connection until it ends. `stop` aborts a TLS handshake, because no request has been accepted yet.
     pub async fn serve(self, stream: TcpStream, stop: CancellationToken) -> Result<(), BoxError> {
-        // Answers are written whole, so a wait for more data would only delay them.
+        // An answer is written as a whole, so waiting for more data (Nagle's algorithm) would only delay it.
         let _ = stream.set_nodelay(true);
         let Some(acceptor) = self.service.policy().acceptor().await else { return self.serve_http1(stream).await };
         let stream = tokio::select! {
@@ -97,8 +97,8 @@ where
         }
     }
 
-    /// Requests of HTTP/2 overlap, so the phases of HTTP/1.1 do not apply. Instead, the connection is closed when no
-    /// request has begun and no answer was ready for too long.
+    /// Requests of HTTP/2 overlap, so the phases of HTTP/1.1 do not apply. Instead, the connection is closed if no
+    /// request begins and no answer becomes ready for too long.
     async fn serve_http2<I>(self, stream: I) -> Result<(), BoxError>
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -119,7 +119,7 @@ where
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
             .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
-            // Finds peers that have vanished without closing.
+            // Detects clients that disappeared without closing the connection.
             .keep_alive_interval(limits.total)
             .keep_alive_timeout(limits.head)
             .serve_connection(TokioIo::new(stream), service);
@@ -136,7 +136,7 @@ where
     }
 }
 
-/// The TLS handshake; `None` for a client that speaks plain HTTP and has been told so.
+/// Performs the TLS handshake; `None` if the client speaks plain HTTP and was answered with 400.
 async fn handshake(stream: TcpStream, acceptor: TlsAcceptor) -> io::Result<Option<TlsStream<TcpStream>>> {
     let Some(stream) = reject_plain_http(stream).await? else { return Ok(None) };
     match acceptor.accept(stream).into_fallible().await {
@@ -148,7 +148,7 @@ async fn handshake(stream: TcpStream, acceptor: TlsAcceptor) -> io::Result<Optio
     }
 }
 
-/// Answers 400 to a client that speaks plain HTTP. Returns the stream if a TLS handshake begins on it.
+/// Answers 400 to a client that speaks plain HTTP. Returns the stream if a TLS handshake begins.
 async fn reject_plain_http(mut stream: TcpStream) -> io::Result<Option<TcpStream>> {
     const HANDSHAKE: u8 = 0x16;
     const ANSWER: &[u8] = b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\
@@ -165,10 +165,10 @@ async fn reject_plain_http(mut stream: TcpStream) -> io::Result<Option<TcpStream
     Ok(None)
 }
 
-/// Closes the connection after a failed handshake such that the client can read the alert.
+/// Closes the connection after a failed handshake, so that the client can read the alert.
 ///
 /// With TLS 1.3 the client may have sent its request already. Closing with unread data resets the connection, and the
-/// client would miss the alert. So what it has sent is read, up to the size of a head.
+/// client would miss the alert. So the client's data is read before closing, up to the size of a head.
 async fn close_after_alert(mut stream: TcpStream) {
     const TIMEOUT: Duration = Duration::from_secs(1);
     if stream.shutdown().await.is_ok() {

@@ -1,4 +1,4 @@
-//! Listeners: they accept connections up to a limit, until the server is told to stop.
+//! Listeners: they accept connections, up to a limit, until the server stops.
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
@@ -20,10 +20,10 @@ use super::{
     timed_io::Limits,
 };
 
-/// Default limit of connections at a time, for each listener. More wait in the kernel's queue.
+/// Default limit of concurrent connections for each listener. Further ones wait in the kernel's queue.
 const CONNECTIONS: usize = 512;
 
-/// Time that the answers under way get to end in, after the server is told to stop.
+/// Time for current answers to end after the server is told to stop.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Pause after `accept` has failed.
@@ -37,7 +37,7 @@ pub struct BindError {
     source: io::Error,
 }
 
-/// Binds every address. `:PORT` is all interfaces, IPv6 included where the machine has it.
+/// Binds every address. `:PORT` means all interfaces, including IPv6 if the machine supports it.
 ///
 /// # Errors
 /// The first address that cannot be bound.
@@ -46,7 +46,7 @@ pub async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, BindError> {
     for address in addresses {
         let bound = match address.strip_prefix(':') {
             Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
-                // A kernel without IPv6.
+                // The kernel may have no IPv6.
                 Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
                     TcpListener::bind(format!("0.0.0.0:{port}")).await
                 }
@@ -85,7 +85,7 @@ impl<S> Server<S> {
         self
     }
 
-    /// Calls `observer` once for every answer with its path and status. The 401 and 429 of the server itself count, too.
+    /// Calls `observer` once for every answer with its path and status. This includes the server's own 401 and 429.
     pub fn on_answer(mut self, observer: impl Fn(&str, StatusCode) + Send + Sync + 'static) -> Self {
         self.service.on_answer(observer);
         self
@@ -97,7 +97,7 @@ where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
-    /// Serves on all listeners until `stop`. After that, the answers under way get 3 s to end in.
+    /// Serves on all listeners until `stop`. After that, current answers have 3 s to end.
     ///
     /// The body of an answer must be `Unpin`; box one that is not.
     pub async fn serve(self, listeners: Vec<TcpListener>, stop: CancellationToken) {
@@ -107,7 +107,7 @@ where
             let service = Arc::clone(&service);
             tasks.spawn(listen(listener, service, self.limits, self.connections, stop.clone()));
         }
-        // A listener that panics ends the server: a daemon that polls and cannot be scraped must not go on.
+        // A listener that panics ends the server, because an exporter that cannot be scraped must not keep running.
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended
                 && error.is_panic()
@@ -131,7 +131,7 @@ async fn listen<S, B>(
     let permits = Arc::new(Semaphore::new(connections));
     let graceful = GracefulShutdown::new();
     loop {
-        // The permit comes first, so that a connection that cannot be served is not accepted either.
+        // The permit is acquired first, so that only connections that can be served are accepted.
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = async {
@@ -165,7 +165,7 @@ async fn listen<S, B>(
     }
 }
 
-/// Whether an error of `accept` is about the one connection only (accept(2)).
+/// Whether an error of `accept` concerns one connection only (accept(2)). Then the next one can be accepted at once.
 fn concerns_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)

@@ -1,4 +1,4 @@
-//! A service behind the web policy: each request passes the policy first, and each answer gets the configured headers.
+//! A service behind the web policy: the policy checks each request first, and each answer gets the configured headers.
 
 use std::{convert::Infallible, fmt, sync::Arc};
 
@@ -8,13 +8,13 @@ use hyper::{Method, Request, Response, StatusCode, body::Body, body::Incoming, s
 
 use super::policy::WebPolicy;
 
-/// The body of an answer: that of the service, or one of the server's own.
+/// The body of an answer: from the service, or from the server itself (401 and 429).
 pub(super) type AnswerBody<B> = Either<B, Full<Bytes>>;
 
 /// Called with the path and the status of each answer.
 type Observer = Box<dyn Fn(&str, StatusCode) + Send + Sync>;
 
-/// A hyper service and the policy that each request passes first.
+/// A hyper service and the policy that checks each request first.
 pub(super) struct PolicedService<S> {
     service: S,
     policy: Arc<WebPolicy>,
@@ -40,7 +40,7 @@ where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     B: Body<Data = Bytes>,
 {
-    /// Answers a request, or rejects it as the policy says.
+    /// Answers a request. If the policy rejects it, the service is not called.
     pub async fn answer(&self, request: Request<Incoming>) -> Response<AnswerBody<B>> {
         let uri = request.uri().clone();
         let is_head = request.method() == Method::HEAD;
@@ -53,7 +53,7 @@ where
         };
         self.policy.add_headers(response.headers_mut());
         if is_head {
-            // For HTTP/2, hyper would send the body. The headers have its length already.
+            // Over HTTP/2, hyper would send a body even for HEAD. The headers already have its length.
             *response.body_mut() = Either::Right(Full::default());
         }
         (self.observer)(uri.path(), response.status());

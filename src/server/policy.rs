@@ -1,11 +1,11 @@
-//! The web policy: which connections and requests the server accepts, as the current web configuration says.
+//! The web policy: which connections and requests the server accepts, according to the current web configuration.
 //!
 //! A connection or a request reloads the files that have changed, at most once a second. So new certificates, keys and
 //! users take effect without a restart. If the new files are invalid, one warning is logged and the old ones stay in
-//! use. Some changes take a restart:
+//! use. Some changes need a restart:
 //!
-//! - TLS on or off, because clients speak either the one or the other;
-//! - no users any more, or less strict client certificates, because a file that was cut off looks the same.
+//! - switching TLS on or off, because a client speaks either HTTP or HTTPS;
+//! - removing all users, or checking client certificates less strictly, because a truncated file looks the same.
 
 use std::{
     path::{Path, PathBuf},
@@ -34,9 +34,9 @@ use super::{
 };
 use crate::config::Problem;
 
-/// The shortest time between two checks of the files.
+/// Minimum time between two checks of the files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a connection or a request waits for a check. A slow check goes on without it.
+/// Maximum time that a connection or a request waits for a check. A slower check continues in the background.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The current web configuration, and the rules for its replacement.
@@ -48,7 +48,7 @@ pub struct WebPolicy {
     basic_auth: BasicAuth,
     active: ArcSwap<ActiveConfig>,
     last_check: Mutex<LastCheck>,
-    /// Held during a check, so that there is one at a time.
+    /// Held during a check, so that checks do not overlap.
     checking: Arc<Semaphore>,
 }
 
@@ -58,7 +58,7 @@ struct LastCheck {
     fingerprint: [u8; 32],
 }
 
-/// A valid configuration, and what is built from it.
+/// A valid configuration, and the objects that are built from it.
 struct ActiveConfig {
     config: WebConfig,
     acceptor: Option<TlsAcceptor>,
@@ -137,14 +137,14 @@ impl WebPolicy {
     /// Checks the files, if no check was made in the last second.
     async fn reload_if_changed(self: &Arc<Self>) {
         let Some(path) = self.path.clone() else { return };
-        let is_due = || self.last_check.lock().at.elapsed() >= CHECK_INTERVAL;
-        if !is_due() {
+        let needs_check = || self.last_check.lock().at.elapsed() >= CHECK_INTERVAL;
+        if !needs_check() {
             return;
         }
-        // A request that comes during a check waits for its result.
+        // A request that arrives during a check waits for the result.
         let permit = timeout(CHECK_TIMEOUT, Arc::clone(&self.checking).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else { return };
-        if !is_due() {
+        if !needs_check() {
             return;
         }
         let policy = Arc::clone(self);
@@ -152,7 +152,8 @@ impl WebPolicy {
             policy.check(&path).await;
             drop(permit);
         });
-        // A file on a dead mount delays requests up to the time-out only. The check goes on and reports it as unreadable.
+        // A file on a hanging mount delays requests by no more than the timeout. The check continues and reports it as
+        // unreadable.
         let _ = timeout(CHECK_TIMEOUT, check).await;
     }
 
@@ -179,10 +180,10 @@ impl WebPolicy {
         }
     }
 
-    /// The configuration that may replace the active one.
+    /// Builds the configuration that replaces the active one.
     ///
     /// # Errors
-    /// If it is invalid, or such a change takes a restart.
+    /// If the configuration is invalid, or the change needs a restart.
     fn successor(&self, loaded: LoadedWeb) -> Result<ActiveConfig, Vec<Problem>> {
         let refused = |path: &str, text: &str| Err(vec![Problem::error(path, text)]);
         let mut new = ActiveConfig::new(loaded)?;

@@ -1,4 +1,4 @@
-//! A token bucket: each request takes one token, and time fills the bucket.
+//! A token bucket: each request takes one token, and one token is added every interval.
 
 use std::time::Duration;
 

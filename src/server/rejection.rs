@@ -1,4 +1,4 @@
-//! The answers to requests that the web policy does not let through.
+//! The answers to requests that the web policy rejects.
 
 use std::time::Duration;
 
@@ -39,11 +39,11 @@ impl Rejection {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        // Set here, because the answer to HEAD has the length and no body.
+        // Set explicitly, because an answer to HEAD has this length but no body.
         headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(name, value);
-        // A rejected client must not keep a connection from others. hyper leaves the header out of HTTP/2, which has none.
+        // A rejected client must not occupy a connection that others need. HTTP/2 has no such header: hyper omits it.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         response
     }

@@ -1,8 +1,8 @@
-//! Time limits of a connection: for a request's head, between requests, and for an answer as a whole.
+//! Time limits of a connection: for the head of a request, for the time between requests, and for a whole answer.
 //!
-//! hyper has one limit for both a head and the time between requests, and none for a client that does not read. So the
-//! phases are told apart here. The first byte begins a head. The service reports when it has a request and when its
-//! answer is ready. The body reports when hyper has taken its last piece, and a flush after that ends the answer.
+//! hyper has one limit for both a head and the time between requests, and none for a client that does not read. So this
+//! module tracks the phases. The first byte of a request begins its head. The service reports when it has a request and
+//! when its answer is ready. The body reports when hyper has taken its last piece. The next flush ends the answer.
 
 use std::{
     io,
@@ -21,12 +21,13 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// Time limits of a connection, by phase. The defaults suit Prometheus: few clients, a scrape every few seconds to minutes.
+/// Time limits of a connection, by phase. The defaults suit Prometheus: few clients, a scrape every few seconds or
+/// minutes.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// From the start of a connection, or the first byte of a request, to the end of the request's head.
     pub head: Duration,
-    /// Between two requests. Longer than usual scrape intervals, so that connections are kept.
+    /// Between two requests. Longer than usual scrape intervals, so that connections are reused.
     pub idle: Duration,
     /// From the end of a request's head to the last byte of the answer.
     pub total: Duration,
@@ -46,8 +47,8 @@ const ANSWERED: u8 = 4;
 
 /// Handle with which the service tells its connection the current phase.
 ///
-/// Atomic, because the service and the connection share it without a lock. Relaxed, because nothing else is published
-/// with it.
+/// Atomic, because the service and the connection share it without a lock. Relaxed ordering, because no other data
+/// depends on it.
 #[derive(Clone, Debug)]
 pub(super) struct Phase(Arc<AtomicU8>);
 
@@ -73,7 +74,7 @@ impl Phase {
     }
 }
 
-/// A body that tells its connection when hyper has dropped it: after its last piece, or at once for HEAD.
+/// A body that reports to its connection when hyper drops it: after the last piece, or at once for HEAD.
 #[derive(Debug)]
 pub(super) struct PhasedBody<B> {
     pub body: B,
@@ -109,7 +110,7 @@ pub(super) struct TimedIo<S> {
     stream: S,
     phase: Arc<AtomicU8>,
     /// The phase that `deadline` was set for.
-    timed: u8,
+    timed_phase: u8,
     limits: Limits,
     deadline: Pin<Box<Sleep>>,
 }
@@ -118,7 +119,7 @@ impl<S> TimedIo<S> {
     pub fn new(stream: S, limits: Limits) -> (Self, Phase) {
         let phase = Arc::new(AtomicU8::new(HEAD));
         let deadline = Box::pin(sleep(limits.head));
-        (TimedIo { stream, phase: Arc::clone(&phase), timed: HEAD, limits, deadline }, Phase(phase))
+        (TimedIo { stream, phase: Arc::clone(&phase), timed_phase: HEAD, limits, deadline }, Phase(phase))
     }
 
     fn enter(&mut self, phase: u8) {
@@ -129,21 +130,21 @@ impl<S> TimedIo<S> {
     /// Sets a new deadline if the phase has changed.
     fn update_deadline(&mut self) {
         let phase = self.phase.load(Ordering::Relaxed);
-        if phase == self.timed {
+        if phase == self.timed_phase {
             return;
         }
         let limit = match phase {
             HEAD => Some(self.limits.head),
             IDLE => Some(self.limits.idle),
             HANDLING => Some(self.limits.total),
-            // The limit began with the handling.
-            _ if matches!(self.timed, HANDLING | ANSWERING) => None,
+            // `limits.total` has been running since `HANDLING`.
+            _ if matches!(self.timed_phase, HANDLING | ANSWERING) => None,
             _ => Some(self.limits.total),
         };
         if let Some(limit) = limit {
             self.deadline.as_mut().reset(Instant::now() + limit);
         }
-        self.timed = phase;
+        self.timed_phase = phase;
     }
 
     fn check_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
@@ -190,7 +191,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper also flushes between the pieces of an answer. Before the flush after the last piece it drops the body.
+        // hyper also flushes between the pieces of an answer. It drops the body before the flush after the last piece.
         let Poll::Ready(result) = Pin::new(&mut self.stream).poll_flush(cx) else {
             // TLS has its own buffer, which drains only while the client reads.
             return self.check_deadline(cx).map(Err);

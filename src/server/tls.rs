@@ -1,4 +1,4 @@
-//! The TLS of the server, from the web configuration to rustls.
+//! Builds the TLS configuration of rustls from the web configuration.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use super::{
 };
 use crate::config::Problem;
 
-/// Builds the TLS configuration of rustls.
+/// Builds the TLS configuration of the server.
 ///
 /// # Errors
-/// The key of the web configuration whose value cannot be used. The message shows nothing of a private key.
+/// The setting of the web configuration that cannot be used. The message never shows a part of a private key.
 pub(super) fn server_config(tls: &TlsConfig, http2: bool) -> Result<ServerConfig, Problem> {
     let problem = |key: &str, error: String| Problem::error(format!("tls_server_config.{key}"), error);
     let chain = certificates(&tls.cert).map_err(|error| problem(tls.cert_path, error))?;
@@ -48,7 +48,7 @@ pub(super) fn server_config(tls: &TlsConfig, http2: bool) -> Result<ServerConfig
         error => problem(tls.cert_path, format!("cannot be used: {error}")),
     })?;
     if tls.client_auth != ClientAuth::No {
-        // A resumed session does not show its certificate again, which may have expired meanwhile.
+        // In a resumed session the client does not present its certificate again, which may have expired meanwhile.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
     }
@@ -64,7 +64,7 @@ fn provider(tls: &TlsConfig) -> CryptoProvider {
         tls.cipher_suites.iter().map(String::as_str).filter(|name| CIPHER_SUITES.contains(name)).collect();
     if !chosen.is_empty() {
         let position = |name: &str| chosen.iter().position(|chosen| *chosen == name);
-        // The suites of TLS 1.3 cannot be chosen, as in Go; CIPHER_SUITES does not have them.
+        // The suites of TLS 1.3 always stay, as in Go. `CIPHER_SUITES` does not contain them.
         provider.cipher_suites.retain(|suite| suite.tls13().is_some() || position(&name_of(suite)).is_some());
         provider.cipher_suites.sort_by_key(|suite| (suite.tls13().is_none(), position(&name_of(suite))));
     }

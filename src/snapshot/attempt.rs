@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::usage::{Bounds, Counters, Days, Reason, Tally, Window};
 
-/// One poll of a project: its result and its cost.
+/// One poll of a project: its result, its duration and its requests.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     /// Start of the poll.
@@ -15,7 +15,7 @@ pub struct Attempt {
     pub duration: Duration,
     /// All windows, or the reason for the failure.
     pub result: Result<Vec<WindowUsage>, Failure>,
-    /// Requests of the poll; rows and values only of a complete poll.
+    /// Requests of the poll. Rows and values are counted in a complete poll only.
     pub counters: Counters,
     /// The project's id, configured or looked up, if it is known.
     pub project_id: Option<Arc<str>>,
@@ -24,7 +24,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// An attempt that made no request and learned nothing but its result.
+    /// An attempt with nothing but its result: no requests, no project id, no expiry.
     pub fn new(at: DateTime<Utc>, duration: Duration, result: Result<Vec<WindowUsage>, Failure>) -> Self {
         Attempt { at, duration, result, counters: Counters::default(), project_id: None, credentials_expiry: None }
     }
@@ -39,7 +39,7 @@ pub struct WindowUsage {
     pub bounds: Bounds,
     /// Its sums.
     pub tally: Tally,
-    /// Minutes of each day; only for `this_month`, and only where the answer tells days apart.
+    /// Minutes of each day; only for `this_month`, and only if the answer distinguishes days.
     pub days: Option<Days>,
 }
 
@@ -48,6 +48,6 @@ pub struct WindowUsage {
 pub struct Failure {
     /// The value of the label `reason`.
     pub reason: Reason,
-    /// The error with its remedy, for people.
+    /// The error and what to do, for people.
     pub message: String,
 }

@@ -58,14 +58,14 @@ impl Project {
         Project { target: Arc::new(target), health: Health::default(), usage: None }
     }
 
-    /// The same project after a reload. Its counters go on. `keeps_usage` says whether the known usage still answers
-    /// the configured question.
+    /// The same project after a reload. Its counters continue. `keeps_usage` says whether the known usage still
+    /// answers the configured query.
     pub(super) fn reloaded(&self, target: Target, keeps_usage: bool) -> Self {
         let mut health = self.health.clone();
         if let Some(last) = &mut health.last
             && !(keeps_usage && self.target.credentials == target.credentials)
         {
-            // They were found with other credentials, or belong to another project.
+            // The old values were found with other credentials, or belong to another project.
             (last.project_id, last.credentials_expiry) = (None, None);
         }
         Project { target: Arc::new(target), health, usage: self.usage.clone().filter(|_| keeps_usage) }

@@ -36,7 +36,7 @@ impl Snapshot {
     }
 }
 
-/// The writer and a reader of a new snapshot: each target before its first poll.
+/// The writer and a reader of a new snapshot, in which no target has been polled.
 pub fn channel(targets: Vec<Target>) -> (Writer, Reader) {
     let projects = targets.into_iter().map(Project::new).map(Arc::new).collect();
     let current = ArcSwap::from_pointee(Snapshot::new(projects, false));
@@ -47,7 +47,7 @@ pub fn channel(targets: Vec<Target>) -> (Writer, Reader) {
 #[derive(Debug)]
 struct Shared {
     current: ArcSwap<Snapshot>,
-    /// Deadline of the next record, unless polling is stuck; `None` where no poll is planned.
+    /// Deadline of the next record. After it, polling counts as stuck. `None` if no poll is planned.
     next_by: Mutex<Option<Instant>>,
 }
 
@@ -68,8 +68,8 @@ impl Writer {
         }
     }
 
-    /// Replaces all projects at once. A project whose name is known keeps its counters, and its usage where the flag
-    /// beside its target says so.
+    /// Replaces all projects at once. A project whose name is known keeps its counters. It keeps its usage if the flag
+    /// beside its target is true.
     pub fn replace(&mut self, targets: impl IntoIterator<Item = (Target, bool)>) {
         let current = self.shared.current.load();
         let known: HashMap<&str, &Arc<Project>> =
@@ -82,7 +82,7 @@ impl Writer {
         self.shared.current.store(Arc::new(Snapshot::new(projects, current.is_ready)));
     }
 
-    /// Sets the deadline of the next record. After it, [`Reader::is_stuck`] is true. `None` where no poll is planned.
+    /// Sets the deadline of the next record. After it, [`Reader::is_stuck`] is true. `None` if no poll is planned.
     pub fn expect_next_by(&mut self, by: Option<Instant>) {
         *self.shared.next_by.lock() = by;
     }
@@ -105,7 +105,7 @@ impl Reader {
         self.shared.current.load_full()
     }
 
-    /// Whether no poll has been recorded for longer than is possible while polling works.
+    /// Whether polling is stuck: no poll has been recorded by the deadline of [`Writer::expect_next_by`].
     pub fn is_stuck(&self, now: Instant) -> bool {
         self.shared.next_by.lock().is_some_and(|by| now > by)
     }
@@ -178,11 +178,15 @@ mod tests {
         assert_eq!(minutes(&now.projects[0], "x"), Some(5.0));
         assert_eq!(now.projects[0].usage.as_ref().unwrap().at, at(1));
         assert_eq!(now.projects[0].health.failures, BTreeMap::from([(Reason::Server, 1)]));
-        assert_eq!((now.projects[0].health.polls, before.projects[0].health.polls), (2, 1), "the old one is immutable");
+        assert_eq!(
+            (now.projects[0].health.polls, before.projects[0].health.polls),
+            (2, 1),
+            "the old snapshot is immutable"
+        );
     }
 
     #[test]
-    fn what_was_seen_once_falls_to_zero_and_does_not_vanish() {
+    fn a_series_that_was_seen_once_becomes_zero_and_does_not_vanish() {
         let (mut writer, reader) = world();
         writer.record(0, attempt(1, Ok(&[row("x", 5)])), None);
         writer.record(0, attempt(2, Ok(&[row("y", 7)])), None);
@@ -193,18 +197,18 @@ mod tests {
     }
 
     #[test]
-    fn usage_is_withdrawn_when_it_is_stale() {
+    fn stale_usage_is_withdrawn() {
         let (mut writer, reader) = world();
         writer.record(0, attempt(1000, Ok(&[])), None);
         let snapshot = reader.load();
         let project = &snapshot.projects[0];
         assert!(project.usage_at(at(1100)).is_some());
         assert!(project.usage_at(at(1101)).is_none());
-        assert!(project.usage_at(at(900)).is_some(), "a clock set back makes nothing stale");
+        assert!(project.usage_at(at(900)).is_some(), "usage is not stale if the clock is set back");
     }
 
     #[test]
-    fn a_reload_keeps_what_is_still_true_of_a_name() {
+    fn a_reload_keeps_counters_and_the_usage_that_is_still_valid() {
         let (mut writer, reader) = channel(vec![target("kept"), target("changed"), target("gone")]);
         for index in 0..3 {
             writer.record(index, attempt(1, Ok(&[row("x", 5)])), None);
@@ -218,9 +222,9 @@ mod tests {
         let [new, kept, changed] = &after.projects[..] else { panic!("{names:?}") };
         assert_eq!((new.health.polls, minutes(new, "x")), (0, None));
         assert_eq!((kept.health.polls, minutes(kept, "x")), (1, Some(5.0)));
-        assert!(kept.usage_at(at(12)).is_none(), "what is fixed about it is new");
-        assert_eq!((changed.health.polls, minutes(changed, "x")), (1, None), "its counters go on");
-        assert_eq!(before.projects.len(), 3, "the old one is immutable");
+        assert!(kept.usage_at(at(12)).is_none(), "its target is the new one");
+        assert_eq!((changed.health.polls, minutes(changed, "x")), (1, None), "its counters continue");
+        assert_eq!(before.projects.len(), 3, "the old snapshot is immutable");
     }
 
     #[test]
@@ -233,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expiry_is_of_the_credentials_that_it_was_found_with() {
+    fn other_credentials_do_not_keep_the_old_expiry() {
         let (mut writer, reader) = channel(vec![target("kept"), target("changed")]);
         let attempt = Attempt { credentials_expiry: Some(at(50)), ..attempt(1, Ok(&[])) };
         writer.record(0, attempt.clone(), None);
@@ -245,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_of_another_project_goes_with_its_id() {
+    fn usage_is_removed_when_the_project_id_changes() {
         let (mut writer, reader) = world();
         let of = |id: &str, attempt: Attempt| Attempt { project_id: Some(id.into()), ..attempt };
         writer.record(0, of("first", attempt(1, Ok(&[row("x", 5)]))), None);
@@ -255,16 +259,16 @@ mod tests {
         assert_eq!(minutes(&reader.load().projects[0], "x"), None);
         writer.record(0, of("second", attempt(4, Ok(&[row("y", 7)]))), None);
         let project = &reader.load().projects[0];
-        assert_eq!((minutes(project, "x"), minutes(project, "y")), (None, Some(7.0)), "nor is its series known");
+        assert_eq!((minutes(project, "x"), minutes(project, "y")), (None, Some(7.0)), "the old series is removed, too");
     }
 
     #[test]
-    fn readiness_stays_and_may_come_with_a_reload() {
+    fn readiness_stays_and_may_begin_with_a_reload() {
         let (mut writer, reader) = channel(vec![target("a"), target("never")]);
         writer.record(0, attempt(1, Ok(&[])), None);
         assert!(!reader.load().is_ready());
         writer.replace([(target("a"), true)]);
-        assert!(reader.load().is_ready(), "the one that was missing has gone");
+        assert!(reader.load().is_ready(), "the project without a poll has been removed");
         writer.replace([(target("a"), true), (target("new"), true)]);
         let snapshot = reader.load();
         assert_eq!((snapshot.is_ready(), snapshot.tried()), (true, 1));

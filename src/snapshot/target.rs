@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use crate::usage::Budget;
 
-/// One configured project, as metrics and pages name it.
+/// The configuration of a project, as far as metrics and pages show it.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The label `project`.
     pub name: String,
-    /// The configured project id; `None` where the exporter looks it up.
+    /// The configured project id; `None` if the exporter looks it up.
     pub project_id: Option<String>,
     /// The region; empty where only an endpoint is configured.
     pub region: String,
@@ -17,7 +17,7 @@ pub struct Target {
     pub endpoint: String,
     /// Labels of every usage series, sorted by name.
     pub labels: Vec<(String, String)>,
-    /// Usage is withdrawn after this long without a complete poll.
+    /// Usage is no longer exported after this time without a complete poll.
     pub stale_after: Duration,
     /// Name of its credentials.
     pub credentials: String,

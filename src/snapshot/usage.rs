@@ -1,4 +1,4 @@
-//! The usage that the last complete poll brought.
+//! The usage of the last complete poll.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -8,14 +8,14 @@ use rust_decimal::Decimal;
 use super::attempt::WindowUsage;
 use crate::usage::{Bounds, Days, Measure, Series, Window};
 
-/// Usage of the last complete poll.
+/// Usage of all windows.
 #[derive(Clone, Debug)]
 pub struct Usage {
-    /// Start of that poll.
+    /// Start of the poll.
     pub at: DateTime<Utc>,
     /// The configured windows, in their order.
     pub windows: Vec<WindowValues>,
-    /// Every series that any window of any complete poll has had, sorted. A series that has been seen once is exported
+    /// All series of all windows and all complete polls so far, sorted. A series that has been seen once is exported
     /// for every window, as 0 where there was no usage. Snapshots share the list, because it rarely grows.
     pub series: Arc<[Series]>,
 }
@@ -34,7 +34,7 @@ pub struct WindowValues {
 }
 
 impl Usage {
-    /// The usage of a poll, with a value for each series that was `known` before.
+    /// The usage of a poll. The `known` series of earlier polls get a value, too.
     pub(super) fn new(at: DateTime<Utc>, windows: Vec<WindowUsage>, known: Arc<[Series]>) -> Self {
         let polled = || windows.iter().flat_map(|window| window.tally.series());
         let series = if polled().all(|series| known.binary_search(series).is_ok()) {
@@ -60,7 +60,7 @@ impl Usage {
     /// The minutes of the `wanted` series of a window, added in decimal as a tally does.
     pub fn minutes(&self, window: &WindowValues, wanted: impl Fn(&Series) -> bool) -> f64 {
         let minutes = self.of(window).filter(|(series, _)| series.measure == Measure::Minutes && wanted(series));
-        // The shortest decimal of a value is the sum that was rounded to it, up to 15 digits.
+        // The shortest decimal text of an `f64` is the sum that was rounded to it, if the sum has at most 15 digits.
         let decimals = minutes.filter_map(|(_, value)| value.to_string().parse::<Decimal>().ok());
         decimals.fold(Decimal::ZERO, Decimal::saturating_add).to_string().parse().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! What a project's polls count: requests by operation of the cloud, and rows left out of the sums.
+//! The counters of a project's polls: requests by operation of the cloud, and rows left out of the sums.
 //!
 //! One poll fills its own [`Counters`], and the health of the project adds them up. A new counter is a field here: if the
 //! sum leaves it out, the code does not compile.
@@ -55,7 +55,8 @@ impl Default for Counters {
 }
 
 impl Counters {
-    /// Counts one HTTP request by its status, `None` where no status came back, and by its duration, body included.
+    /// Counts one HTTP request by its status and by its duration, including the body. The status is `None` if none came
+    /// back.
     pub fn count_request(&mut self, operation: Operation, status: Option<u16>, duration: Duration) {
         let counters = self.apis.entry(operation).or_default();
         *counters.by_status.entry(status).or_default() += 1;
@@ -92,7 +93,7 @@ impl AddAssign for Counters {
 /// Requests of one operation.
 #[derive(Clone, Debug, Default)]
 pub struct RequestCounters {
-    /// Requests by HTTP status; `None` where no status came back.
+    /// Requests by HTTP status; `None` if none came back.
     pub by_status: BTreeMap<Option<u16>, u64>,
     /// Requests after the first one of a call.
     pub retries: u64,
@@ -116,9 +117,9 @@ impl AddAssign for RequestCounters {
 pub struct RowCounters {
     /// Parts of a bundle: the parent row already holds their usage.
     pub sub_resource: u64,
-    /// Rows that an earlier page had already brought.
+    /// Rows that an earlier page already contained.
     pub duplicate: u64,
-    /// Types that the configuration does not keep.
+    /// Rows of types that the configuration leaves out.
     pub filtered: u64,
     /// Single values that could not be read. Their rows are in the sums.
     pub dropped_values: u64,
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_are_counted_apart() {
+    fn operations_are_counted_separately() {
         let mut total = Counters::default();
         let rows = RowCounters { sub_resource: 1, duplicate: 2, filtered: 3, dropped_values: 4 };
         let mut poll = Counters { rows, ..Counters::default() };

@@ -17,7 +17,7 @@ pub struct Days {
 /// Sums the days of one window.
 ///
 /// The API says neither how wide a bucket is nor in which zone it begins (contract, 1.5). A bucket counts for the local
-/// day in which it begins, or for the first day if that is before the window.
+/// day in which it begins, or for the first day if it begins before the window.
 #[derive(Debug)]
 pub struct DaySums {
     zone: Zone,
@@ -26,21 +26,21 @@ pub struct DaySums {
     /// Start of the first bucket that was added.
     bucket: Option<DateTime<FixedOffset>>,
     /// Whether buckets with different starts were added: a single bucket may hold the whole window (contract, 1.5).
-    tells_days_apart: bool,
-    /// Whether a row belongs to no day.
+    distinguishes_days: bool,
+    /// Whether a row could not be added to a day.
     is_incomplete: bool,
 }
 
 impl DaySums {
-    /// Sums for a window of whole days, of which `elapsed` has passed.
+    /// Creates the sums for a window of whole days. `elapsed` is the part of the window that has passed.
     pub fn new(elapsed: Bounds, zone: Zone) -> Self {
         let date = |instant: DateTime<Utc>| zone.local(instant).date_naive();
         let first = date(elapsed.start);
         let last = date(elapsed.end - chrono::Duration::nanoseconds(1));
         let days = (last - first).num_days() + 1;
         let sums = vec![Decimal::ZERO; usize::try_from(days).unwrap_or_default()];
-        let tells_days_apart = days <= 1;
-        DaySums { zone, first, sums, bucket: None, tells_days_apart, is_incomplete: false }
+        let distinguishes_days = days <= 1;
+        DaySums { zone, first, sums, bucket: None, distinguishes_days, is_incomplete: false }
     }
 
     /// Adds the minutes of a row.
@@ -48,7 +48,7 @@ impl DaySums {
         let Some(minutes) = row.minutes() else { return };
         let time = row.key.time.as_deref().and_then(|time| DateTime::parse_from_rfc3339(time).ok());
         let sum = time.and_then(|time| {
-            self.tells_days_apart |= *self.bucket.get_or_insert(time) != time;
+            self.distinguishes_days |= *self.bucket.get_or_insert(time) != time;
             let day = (self.zone.local(time.to_utc()).date_naive() - self.first).num_days();
             self.sums.get_mut(usize::try_from(day.max(0)).ok()?)
         });
@@ -58,10 +58,10 @@ impl DaySums {
         }
     }
 
-    /// The days; `None` where the answer does not tell all of them apart.
+    /// The days; `None` if the answer does not distinguish them all.
     pub fn finish(self) -> Option<Days> {
         let is_used = self.sums.iter().any(|sum| !sum.is_zero());
-        if self.is_incomplete || (is_used && !self.tells_days_apart) {
+        if self.is_incomplete || (is_used && !self.distinguishes_days) {
             return None;
         }
         let minutes = self.sums.iter().map(|sum| sum.to_f64().unwrap_or_default()).collect();
@@ -79,7 +79,7 @@ mod tests {
         Row { key, usage: Some(usage.parse().unwrap()), number: Some(1) }
     }
 
-    /// Of November, on its third day in Shanghai.
+    /// Minutes of the days of November, polled on its third day in Shanghai.
     fn days(rows: &[Row]) -> Option<Vec<f64>> {
         let now = DateTime::parse_from_rfc3339("2025-11-03T09:00:00+08:00").unwrap().to_utc();
         let zone = Zone::shanghai();
@@ -99,14 +99,14 @@ mod tests {
             row("2025-11-02T00:00:00+08:00", "GB", "7"),
         ];
         assert_eq!(days(&rows), Some(vec![0.3, 120.0, 0.0]));
-        // Of a day in UTC, which begins before the window.
+        // A bucket of a day in UTC begins before the window.
         let rows = [row("2025-10-31T00:00:00Z", "MIN", "5"), row("2025-11-02T00:00:00Z", "MIN", "1")];
         assert_eq!(days(&rows), Some(vec![5.0, 1.0, 0.0]));
         assert_eq!(days(&[]), Some(vec![0.0; 3]));
     }
 
     #[test]
-    fn no_days_where_the_answer_does_not_tell_them_apart() {
+    fn no_days_if_the_answer_does_not_distinguish_them() {
         let whole = row("2025-10-31T16:00:00Z", "MIN", "5");
         assert_eq!(days(&[whole.clone(), whole.clone()]), None, "may be the usage of all days");
         assert_eq!(days(&[row("2025-11-01T00:00:00Z", "MIN", "5")]), None, "rounded to a day by the service");
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_day_of_a_month_needs_no_telling_apart() {
+    fn one_bucket_is_enough_on_the_first_day_of_a_month() {
         let now = DateTime::parse_from_rfc3339("2025-11-01T00:00:00+08:00").unwrap().to_utc();
         let zone = Zone::shanghai();
         let mut sums = DaySums::new(Window::ThisMonth.bounds(now, &zone).elapsed(now), zone);

@@ -1,11 +1,11 @@
-//! Why a poll failed: the closed set behind the label `reason` of `metastudio_poll_failures_total`.
+//! The reasons why a poll fails: all values of the label `reason` of `metastudio_poll_failures_total`.
 
 use std::fmt;
 
 /// The reason why a poll failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// The key or token was refused (HTTP 401), cannot be read, or rests after a refusal.
+    /// The key or token was refused (HTTP 401), cannot be read, or is not used for a while after a refusal.
     Auth,
     /// The key works but lacks the permission (HTTP 403).
     Forbidden,

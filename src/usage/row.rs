@@ -7,19 +7,19 @@ use thiserror::Error;
 
 /// The unit of a row's `usage`.
 ///
-/// The API page lists `MIN` and `HOUR`; sibling APIs of the same service know `NUM`, `CHANNEL`, `GB` and others
-/// (contract, 1.4), so the set is open.
+/// The API page lists `MIN` and `HOUR`; other APIs of the same service use `NUM`, `CHANNEL`, `GB` and others
+/// (contract, 1.4), so any text is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Unit {
     /// `MIN`.
     Minutes,
     /// `HOUR`, 60 minutes.
     Hours,
-    /// Any other unit, as the API gave it; `unknown` where it gave none.
+    /// Any other unit, as the API gave it; `unknown` if it gave none.
     Other(String),
 }
 
-/// The unit of a row without one.
+/// The unit `unknown` of a row without a unit.
 impl Default for Unit {
     fn default() -> Self {
         Unit::Other("unknown".to_owned())
@@ -38,15 +38,15 @@ impl Unit {
     }
 }
 
-/// All fields of a row but its values. Two rows with the same key on two pages are the same row (contract, 1.5,
+/// All fields of a row except its values. Two rows with the same key on two pages are the same row (contract, 1.5,
 /// "duplicate row keys").
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RowKey {
     /// The bucket's `time`, as the API gave it; the rows of a bucket share it.
     pub time: Option<Arc<str>>,
-    /// Type of resource; empty where absent.
+    /// Type of resource; empty if absent.
     pub resource_type: String,
-    /// Type of business; empty where absent.
+    /// Type of business; empty if absent.
     pub business_type: String,
     /// The unit of the row's usage.
     pub unit: Unit,
@@ -68,19 +68,19 @@ pub struct Overflow;
 /// Usage of one resource type and one business type in one bucket of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The fields that the values belong to.
+    /// All fields except the values.
     pub key: RowKey,
-    /// The API's `usage`, in the key's unit. `None` where it is absent or unreadable, which is not 0.
+    /// The API's `usage`, in the key's unit. `None` if absent or unreadable, which is not 0.
     pub usage: Option<Decimal>,
-    /// The API's `number`: videos produced, live sessions held. `None` where absent or unreadable.
+    /// The API's `number`: videos produced, live sessions held. `None` if absent or unreadable.
     pub number: Option<i64>,
 }
 
 impl Row {
-    /// The usage in minutes; `None` where the row has no usage or its unit is not a time.
+    /// The usage in minutes; `None` if the row has no usage or its unit is not a time.
     ///
     /// # Errors
-    /// [`Overflow`] where hours do not fit as minutes.
+    /// [`Overflow`] if the minutes exceed the range of decimal arithmetic.
     pub fn minutes(&self) -> Option<Result<Decimal, Overflow>> {
         let usage = self.usage?;
         match self.key.unit {

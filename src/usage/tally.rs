@@ -1,9 +1,8 @@
 //! Sums over rows.
 //!
 //! Sums are decimal, with the digits that the cloud sent. A sum is rounded once, to the nearest `f64`, when it is
-//! exported. So 0.1 added ten times is 1, in any order of the rows and however they were split over pages. 28
-//! significant digits are exact: usage is at most 10^6 a row (the API page), which leaves more than ten decimals to a
-//! sum over 10^9 rows.
+//! exported. So 0.1 added ten times is 1, in any order of rows and pages. Decimal arithmetic has 28 exact
+//! digits. The usage of a row is at most 10^6 (the API page), so a sum over 10^9 rows keeps more than ten decimals.
 
 use std::collections::BTreeMap;
 
@@ -27,11 +26,11 @@ pub enum Measure {
 pub struct Series {
     /// The quantity.
     pub measure: Measure,
-    /// Type of resource; empty where the API named none.
+    /// Type of resource; empty if the API gives none.
     pub resource_type: String,
-    /// Type of business; empty where the API named none.
+    /// Type of business; empty if the API gives none.
     pub business_type: String,
-    /// The sub-account user of the query; `None` where the query named none.
+    /// The sub-account user of the query; `None` if the query is for all users.
     pub user_id: Option<String>,
 }
 
@@ -45,7 +44,7 @@ impl Tally {
     /// Adds the values of a row. An absent value adds nothing, not even a series with 0.
     ///
     /// # Errors
-    /// [`Overflow`] where a sum leaves the range of decimal arithmetic.
+    /// [`Overflow`] if a sum exceeds the range of decimal arithmetic.
     pub fn add(&mut self, row: &Row, user_id: Option<&str>) -> Result<(), Overflow> {
         let mut add = |measure: Measure, value: Decimal| {
             let series = Series {
@@ -75,9 +74,9 @@ impl Tally {
         self.sums.keys()
     }
 
-    /// The sum of a series as the nearest `f64`; 0 where no row had a value for it.
+    /// The sum of a series as the nearest `f64`; 0 if no row had a value for it.
     pub fn value(&self, series: &Series) -> f64 {
-        // By way of the decimal text, because std rounds a text correctly for every value.
+        // Converted through text, because std rounds every decimal text to the nearest `f64`.
         self.sums.get(series).and_then(|sum| sum.to_string().parse().ok()).unwrap_or(0.0)
     }
 }
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn hours_become_minutes_and_other_units_stay_apart() {
+    fn hours_become_minutes_and_other_units_stay_separate() {
         let mut tally = Tally::default();
         for (unit, usage) in [("MIN", "12.5"), ("HOUR", "3.25"), ("GB", "7"), ("", "1")] {
             tally.add(&row(unit, Some(usage.parse().unwrap()), None), None).unwrap();
@@ -108,7 +107,7 @@ mod tests {
         assert_eq!(tally.value(&series(Measure::Minutes)), 12.5 + 195.0);
         assert_eq!(tally.value(&series(Measure::Other("GB".into()))), 7.0);
         assert_eq!(tally.value(&series(Measure::Other("unknown".into()))), 1.0);
-        assert_eq!(tally.series().count(), 3, "no series for the numbers that did not come");
+        assert_eq!(tally.series().count(), 3, "no series for an absent number");
     }
 
     #[test]
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn series_that_differ_in_any_part_are_summed_apart() {
+    fn series_that_differ_in_any_part_are_summed_separately() {
         let mut rows = vec![row("MIN", Some(Decimal::ONE), Some(1)), row("GB", Some(Decimal::ONE), None)];
         for (resource_type, business_type) in [("rb", ""), ("", "rb"), ("s", "b"), ("r", "c")] {
             let mut other = row("MIN", Some(Decimal::ONE), None);
@@ -148,7 +147,7 @@ mod tests {
     }
 
     proptest! {
-        /// The oracle adds integers: millionths of a minute, in 128 bits, and has std round the decimal text.
+        /// The expected sum is computed with 128-bit integers, in millionths of a minute. std rounds its decimal text.
         #[test]
         fn sums_equal_exact_integer_arithmetic(
             values in prop::collection::vec((any::<bool>(), -1_000_000_000_000_i64..1_000_000_000_000), 0..200),

@@ -38,11 +38,11 @@ pub struct CalendarWindow {
     pub english: &'static str,
     /// The name on the status page, in Chinese.
     pub chinese: &'static str,
-    /// First day and first day after the window, on a given day.
+    /// The first day of the window and the first day after it, when `today` is the current day.
     days: fn(today: NaiveDate) -> Range<NaiveDate>,
 }
 
-/// All calendar windows. A new one is a variant of [`Window`] and a row here.
+/// All calendar windows. A new one needs a variant of [`Window`] and a row here.
 const CALENDAR: &[CalendarWindow] = &[
     CalendarWindow {
         window: Window::Today,
@@ -98,7 +98,7 @@ impl Window {
     pub const EXPECTED: &'static str = "today, yesterday, this_week, this_month, last_month, \
         or a number of hours or days from 1h to 8784h and 1d to 366d, such as 24h or 30d";
 
-    /// The row of a calendar window; `None` for a rolling window.
+    /// The row of this window in the table of calendar windows; `None` for a rolling window.
     pub fn calendar(self) -> Option<&'static CalendarWindow> {
         CALENDAR.iter().find(|row| row.window == self)
     }
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_midnight_that_does_not_exist_is_the_first_minute_after_it() {
+    fn a_day_without_midnight_starts_at_the_first_instant_after_the_clock_change() {
         let cairo = "Africa/Cairo"; // clocks go from 00:00 to 01:00 on the last Friday of April
         assert_eq!(
             at("today", "2025-04-25T12:00:00Z", cairo),
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_midnight_that_comes_twice_the_first_counts() {
+    fn the_first_of_two_midnights_counts() {
         let havana = "America/Havana"; // clocks go from 01:00 back to 00:00 on the first Sunday of November
         assert_eq!(
             at("today", "2025-11-02T12:00:00Z", havana),
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_back_and_others_refused() {
+    fn valid_names_are_parsed_and_others_refused() {
         for name in ["today", "yesterday", "this_week", "this_month", "last_month", "1h", "8784h", "1d", "366d"] {
             assert_eq!(name.parse::<Window>().unwrap().to_string(), name);
         }
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_past_is_asked_for() {
+    fn only_the_elapsed_part_is_queried() {
         let zone = "UTC".parse().unwrap();
         let now = utc("2025-11-08T09:30:00Z");
         let elapsed = Window::Today.bounds(now, &zone).elapsed(now);
@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(first.end, utc("2025-11-08T00:00:01Z"), "never an empty range");
     }
 
-    /// All there are.
+    /// All names in the time zone database.
     fn zones() -> impl Strategy<Value = String> {
         let names: Vec<String> =
             jiff::tz::TimeZoneDatabase::bundled().available().map(|name| name.to_string()).collect();
@@ -304,14 +304,14 @@ mod tests {
     }
 
     proptest! {
-        /// From 2012 on: before that, Newfoundland set its clocks back at 00:01, into a day that had already ended.
+        /// From 2012 on: before 2012, Newfoundland set its clocks back at 00:01, into a day that had already ended.
         #[test]
         fn windows_partition_time(zone in zones(), second in 1_325_376_000_i64..4_102_444_800) {
             let zone: Zone = zone.parse().unwrap();
             let now = DateTime::from_timestamp(second, 0).unwrap();
             let of = |window: Window| window.bounds(now, &zone);
             let today = of(Window::Today);
-            prop_assert!(today.start <= now && now < today.end, "{today:?} does not hold {now}");
+            prop_assert!(today.start <= now && now < today.end, "{today:?} does not contain {now}");
             prop_assert_eq!(of(Window::Yesterday).end, today.start);
             prop_assert_eq!(of(Window::LastMonth).end, of(Window::ThisMonth).start);
             prop_assert_eq!(Window::Today.bounds(today.end, &zone).start, today.end);

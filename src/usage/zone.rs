@@ -35,12 +35,12 @@ impl Zone {
         instant.with_timezone(&offset.unwrap_or_else(|| Utc.fix()))
     }
 
-    /// Start of a local day. A midnight that comes twice counts as the first one. A midnight that a clock change skips
-    /// moves forward by the length of the change.
+    /// Start of a local day. If midnight occurs twice, the first one counts. If a clock change skips midnight, the day
+    /// starts later by the length of the change.
     pub fn midnight(&self, date: NaiveDate) -> DateTime<Utc> {
         let timestamp = civil_date(date).and_then(|date| self.0.to_timestamp(date.into()).ok());
         let instant = timestamp.and_then(|timestamp| DateTime::from_timestamp(timestamp.as_second(), 0));
-        // For dates that jiff does not hold, after the year 9999.
+        // For dates that jiff does not support, after the year 9999.
         instant.unwrap_or_else(|| date.and_time(NaiveTime::MIN).and_utc())
     }
 }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_show_the_offset_of_the_instant() {
+    fn local_time_has_the_offset_of_the_instant() {
         let zone: Zone = "Europe/Berlin".parse().unwrap();
         for (instant, local) in [
             ("2025-03-30T00:59:59.5Z", "2025-03-30T01:59:59.500+01:00"),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn no_date_is_too_far() {
+    fn the_first_and_last_dates_are_handled() {
         for date in [NaiveDate::MIN, NaiveDate::MAX] {
             assert_eq!(Zone::shanghai().midnight(date).date_naive(), date);
         }
