@@ -103,7 +103,7 @@ impl Cli {
                 |flag: &&clap::Arg| matches.value_source(flag.get_id().as_str()) == Some(ValueSource::CommandLine);
             if let Some(flag) = flags.get_arguments().find(given) {
                 let long = flag.get_long().unwrap_or_default();
-                let message = format!("--{long} cannot be before the command; write it after {name}");
+                let message = format!("--{long} cannot be before the command; flags of {name} come after it");
                 return Err(command.error(ErrorKind::ArgumentConflict, message));
             }
         }
@@ -179,7 +179,7 @@ mod tests {
                 let error = parse(&["--log.level=debug", flag, command]).unwrap_err();
                 assert_eq!(error.exit_code(), 2);
                 let long = flag.split('=').next().unwrap();
-                let expected = format!("{long} cannot be before the command; write it after {command}");
+                let expected = format!("{long} cannot be before the command; flags of {command} come after it");
                 assert!(error.to_string().contains(&expected), "{error}");
             }
         }

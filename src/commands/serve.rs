@@ -177,9 +177,9 @@ impl Daemon {
         tokio::select! {
             () = signals.next() => {}
             // Each of these tasks ends by itself only because of a bug. The daemon must not run without one of them.
-            ended = &mut serving => bail!("the server ended by itself: {ended:?}"),
-            ended = &mut polling => bail!("polling ended by itself: {ended:?}"),
-            ended = &mut reloading => bail!("reloading ended by itself: {ended:?}"),
+            _ = &mut serving => bail!("the server ended by itself, please report this with the log"),
+            _ = &mut polling => bail!("polling ended by itself, please report this with the log"),
+            _ = &mut reloading => bail!("reloading ended by itself, please report this with the log"),
         }
 
         tracing::info!("shutting down");

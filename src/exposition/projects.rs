@@ -185,7 +185,7 @@ const EXPIRY: Metadata = Metadata::new(
 )
 .unit("seconds");
 
-/// A project at one moment: stale usage is withdrawn.
+/// A project at one moment: stale usage is left out.
 pub(super) struct ProjectView<'a> {
     project: &'a Project,
     current_usage: Option<&'a Usage>,

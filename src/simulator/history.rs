@@ -52,11 +52,11 @@ pub struct Event {
     pub at: DateTime<Utc>,
     /// The usage, in hundredths of the unit.
     pub hundredths: i64,
-    /// The sub-account user: an index of [`USERS`].
+    /// The sub-user: an index of [`USERS`].
     pub user: u64,
 }
 
-/// The sub-account users of every project.
+/// The sub-users of every project.
 pub const USERS: [&str; 3] = ["user-a", "user-b", "user-c"];
 
 /// The default projects: a steady studio, a shop that streams in the evening, and a campaign that uses more every day and

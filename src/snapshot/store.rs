@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn stale_usage_is_withdrawn() {
+    fn stale_usage_is_hidden() {
         let (mut writer, reader) = world();
         writer.record(0, attempt(1000, Ok(&[])), None);
         let snapshot = reader.load();

@@ -30,7 +30,7 @@ pub struct Series {
     pub resource_type: String,
     /// Type of business; empty if the API gives none.
     pub business_type: String,
-    /// The sub-account user of the query; `None` if the query is for all users.
+    /// The sub-user of the query; `None` if the query is for all users.
     pub user_id: Option<String>,
 }
 
