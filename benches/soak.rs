@@ -66,9 +66,9 @@ async fn soak(rounds: usize) -> ExitCode {
                 let poller = Arc::clone(poller);
                 polls.spawn(async move { (offset, poller.poll(Utc::now()).await) });
             }
-            for (offset, attempt) in polls.join_all().await {
-                assert!(attempt.result.is_ok(), "{:?}", attempt.result);
-                writer.record(number * CONCURRENCY + offset, attempt, None);
+            for (offset, outcome) in polls.join_all().await {
+                assert!(outcome.result.is_ok(), "{:?}", outcome.result);
+                writer.record(number * CONCURRENCY + offset, outcome, None);
             }
         }
         let stats = ALLOCATOR.stats();

@@ -9,7 +9,7 @@ use metastudio_exporter::{
     config::{Environment, load_text},
     polling::{Fleet, Poller},
     simulator::{Options, Simulator},
-    snapshot::Attempt,
+    snapshot::PollOutcome,
     usage::{Operation, Reason},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -91,11 +91,11 @@ impl World {
     }
 }
 
-fn reason(attempt: &Attempt) -> Option<Reason> {
+fn reason(attempt: &PollOutcome) -> Option<Reason> {
     attempt.result.as_ref().err().map(|failure| failure.reason)
 }
 
-fn message(attempt: Attempt) -> String {
+fn message(attempt: PollOutcome) -> String {
     attempt.result.unwrap_err().message
 }
 

@@ -16,7 +16,7 @@ use flate2::read::GzDecoder;
 use http_body_util::BodyExt;
 use metastudio_exporter::{
     exposition::{BuildInfo, ConfigStatus, ExporterStatus, Exposition, Format, HttpRequests},
-    snapshot::{self, Attempt, Failure, Reader, Target, WindowUsage, Writer},
+    snapshot::{self, Failure, PollOutcome, Reader, Target, WindowUsage, Writer},
     usage::{Budget, Counters, Operation, Reason, Row, RowCounters, RowKey, Tally, Unit, Window, Zone},
 };
 use proptest::prelude::*;
@@ -54,7 +54,7 @@ fn window(window: Window, rows: &[(Option<&str>, Row)]) -> WindowUsage {
     WindowUsage { window, bounds: window.bounds(now(), &Zone::shanghai()), tally, days: None }
 }
 
-fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> Attempt {
+fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> PollOutcome {
     let mut counters = Counters::default();
     for (status, milliseconds) in [(Some(200), 40), (Some(200), 40), (Some(429), 300), (None, 10_001)] {
         counters.count_request(Operation::ShowUsageData, status, Duration::from_millis(milliseconds));
@@ -63,10 +63,10 @@ fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> Atte
     if result.is_ok() {
         counters.rows = RowCounters { sub_resource: 1, duplicate: 2, filtered: 3, dropped_values: 4 };
     }
-    Attempt {
+    PollOutcome {
         counters,
         credentials_expiry: Some(at + chrono::Duration::hours(1)),
-        ..Attempt::new(at, Duration::from_millis(1250), result)
+        ..PollOutcome::new(at, Duration::from_millis(1250), result)
     }
 }
 
@@ -247,7 +247,7 @@ fn apply(event: Event, writer: &mut Writer, reader: &Reader) {
             row.usage = (value >= 0).then(|| value.into());
             let windows = vec![window(Window::Today, &[(None, row)])];
             let expiry = Some(moving() + TimeDelta::seconds(value));
-            let attempt = Attempt { credentials_expiry: expiry, ..attempt(moving(), Ok(windows)) };
+            let attempt = PollOutcome { credentials_expiry: expiry, ..attempt(moving(), Ok(windows)) };
             writer.record(index(project), attempt, None);
         }
         Event::Failure(project) => writer.record(index(project), attempt(moving(), Err(failure())), None),

@@ -8,7 +8,7 @@ use metastudio_exporter::{
     config::{Environment, load_text},
     polling::{Fleet, Poller},
     simulator::{Options, Simulator},
-    snapshot::{self, Attempt, Target, WindowUsage},
+    snapshot::{self, PollOutcome, Target, WindowUsage},
     usage::{Measure, Operation, Reason, RowCounters, Zone},
 };
 use tokio::{
@@ -45,11 +45,11 @@ fn keys(simulator: &Simulator) -> String {
 }
 
 /// Requests that were answered with HTTP 401.
-fn answered_401(attempt: &Attempt) -> u64 {
+fn answered_401(attempt: &PollOutcome) -> u64 {
     attempt.counters.apis[&Operation::ShowUsageData].by_status[&Some(401)]
 }
 
-fn reason(attempt: &Attempt) -> Option<Reason> {
+fn reason(attempt: &PollOutcome) -> Option<Reason> {
     attempt.result.as_ref().err().map(|failure| failure.reason)
 }
 

@@ -9,7 +9,7 @@ use hyper::Request;
 use metastudio_exporter::{
     exposition::Exposition,
     site::Routes,
-    snapshot::{self, Attempt, Failure, Reader, Target, WindowUsage, Writer},
+    snapshot::{self, Failure, PollOutcome, Reader, Target, WindowUsage, Writer},
     usage::{self, Bounds, Budget, Clock, Reason, Row, RowKey, Tally, Unit, Window},
 };
 
@@ -50,8 +50,8 @@ fn month(minutes: &str) -> (Writer, Reader) {
     (writer, reader)
 }
 
-fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> Attempt {
-    Attempt::new(at, Duration::from_millis(250), result)
+fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> PollOutcome {
+    PollOutcome::new(at, Duration::from_millis(250), result)
 }
 
 fn forbidden() -> Failure {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use metastudio_exporter::{
-    snapshot::{self, Attempt, Reader, Target, WindowUsage, Writer},
+    snapshot::{self, PollOutcome, Reader, Target, WindowUsage, Writer},
     usage::{Operation, Tally, Window, Zone},
 };
 
@@ -35,9 +35,9 @@ pub fn poll(writer: &mut Writer, index: usize, tally: &Tally) {
         WindowUsage { window, bounds, tally: tally.clone(), days: None }
     };
     let windows = [Window::Today, Window::Yesterday, Window::ThisMonth].map(usage).to_vec();
-    let mut attempt = Attempt::new(now(), Duration::from_millis(300), Ok(windows));
+    let mut outcome = PollOutcome::new(now(), Duration::from_millis(300), Ok(windows));
     for _ in 0..3 {
-        attempt.counters.count_request(Operation::ShowUsageData, Some(200), Duration::from_millis(100));
+        outcome.counters.count_request(Operation::ShowUsageData, Some(200), Duration::from_millis(100));
     }
-    writer.record(index, attempt, None);
+    writer.record(index, outcome, None);
 }

@@ -11,7 +11,7 @@ use super::{
     lines::Lines,
     projects::{FAMILIES, ProjectView},
 };
-use crate::snapshot::Project;
+use crate::snapshot::ProjectStatus;
 
 /// Number of projects in a block. Smaller blocks compress worse, larger ones take longer to render again.
 pub(super) const BLOCK: usize = 32;
@@ -20,7 +20,7 @@ pub(super) const BLOCK: usize = 32;
 #[derive(Debug)]
 pub(super) struct Block {
     /// Weak, so that a block that is not asked for any more does not keep old usage in memory.
-    projects: Vec<Weak<Project>>,
+    projects: Vec<Weak<ProjectStatus>>,
     pub validity: Validity,
     identity: Option<Vec<Encoded>>,
     deflate: Option<Vec<Encoded>>,
@@ -28,14 +28,15 @@ pub(super) struct Block {
 
 impl Block {
     /// A block without rendered samples.
-    pub fn new(projects: &[Arc<Project>], now: DateTime<Utc>) -> Self {
+    pub fn new(projects: &[Arc<ProjectStatus>], now: DateTime<Utc>) -> Self {
         let validity = projects.iter().fold(Validity::default(), |all, project| all.and(Validity::of(project, now)));
         Block { projects: projects.iter().map(Arc::downgrade).collect(), validity, identity: None, deflate: None }
     }
 
     /// Whether its samples are those of these projects at `now`.
-    pub fn shows(&self, projects: &[Arc<Project>], now: DateTime<Utc>) -> bool {
-        let is_same = |(known, project): (&Weak<Project>, &Arc<Project>)| known.as_ptr() == Arc::as_ptr(project);
+    pub fn shows(&self, projects: &[Arc<ProjectStatus>], now: DateTime<Utc>) -> bool {
+        let is_same =
+            |(known, project): (&Weak<ProjectStatus>, &Arc<ProjectStatus>)| known.as_ptr() == Arc::as_ptr(project);
         self.validity.contains(now)
             && self.projects.len() == projects.len()
             && self.projects.iter().zip(projects).all(is_same)
@@ -46,7 +47,7 @@ impl Block {
         &mut self,
         encoding: Encoding,
         encoder: &mut Encoder,
-        projects: &[Arc<Project>],
+        projects: &[Arc<ProjectStatus>],
         now: DateTime<Utc>,
     ) -> &[Encoded] {
         let samples = match encoding {
@@ -58,7 +59,7 @@ impl Block {
 }
 
 /// All families of a block share one allocation.
-fn encode(encoder: &mut Encoder, projects: &[Arc<Project>], now: DateTime<Utc>) -> Vec<Encoded> {
+fn encode(encoder: &mut Encoder, projects: &[Arc<ProjectStatus>], now: DateTime<Utc>) -> Vec<Encoded> {
     let mut bytes = Vec::new();
     let families = FAMILIES.iter().map(|family| {
         encoder.append(&mut bytes, |text| {
@@ -89,7 +90,7 @@ impl Default for Validity {
 }
 
 impl Validity {
-    fn of(project: &Project, now: DateTime<Utc>) -> Self {
+    fn of(project: &ProjectStatus, now: DateTime<Utc>) -> Self {
         // At exactly this age usage is not stale yet.
         let stale_after = TimeDelta::from_std(project.target.stale_after).ok();
         let usage = project.usage.as_ref();

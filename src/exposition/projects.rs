@@ -9,7 +9,7 @@ use super::{
     lines::{Kind, Lines, Metadata, write_metadata},
 };
 use crate::{
-    snapshot::{LastPoll, Project, Usage, WindowValues},
+    snapshot::{LastPoll, ProjectStatus, Usage, WindowValues},
     usage::{Budget, Measure, Reason},
 };
 
@@ -187,12 +187,12 @@ const EXPIRY: Metadata = Metadata::new(
 
 /// A project at one moment: stale usage is left out.
 pub(super) struct ProjectView<'a> {
-    project: &'a Project,
+    project: &'a ProjectStatus,
     current_usage: Option<&'a Usage>,
 }
 
 impl<'a> ProjectView<'a> {
-    pub fn at(now: DateTime<Utc>, project: &'a Project) -> Self {
+    pub fn at(now: DateTime<Utc>, project: &'a ProjectStatus) -> Self {
         ProjectView { project, current_usage: project.usage_at(now) }
     }
 
@@ -208,7 +208,7 @@ impl<'a> ProjectView<'a> {
 }
 
 /// Appends the expiry of each set of credentials.
-pub(super) fn write_expiries(out: &mut Vec<u8>, format: Format, projects: &[Arc<Project>], now: DateTime<Utc>) {
+pub(super) fn write_expiries(out: &mut Vec<u8>, format: Format, projects: &[Arc<ProjectStatus>], now: DateTime<Utc>) {
     let mut expiries: BTreeMap<&str, DateTime<Utc>> = BTreeMap::new();
     for project in projects {
         let Some(expiry) = project.health.last.as_ref().and_then(|last| last.credentials_expiry) else { continue };

@@ -19,10 +19,10 @@ pub async fn run<P: Pollable>(pollers: Vec<Arc<P>>, concurrency: usize, mut writ
         });
     }
     let mut all_succeeded = true;
-    while let Some(Ok((index, poller, attempt))) = polls.join_next().await {
-        all_succeeded &= attempt.result.is_ok();
-        log_poll(poller.name(), &attempt, false);
-        writer.record(index, attempt, None);
+    while let Some(Ok((index, poller, outcome))) = polls.join_next().await {
+        all_succeeded &= outcome.result.is_ok();
+        log_poll(poller.name(), &outcome, false);
+        writer.record(index, outcome, None);
     }
     // A project whose task panicked has not been recorded.
     all_succeeded && writer.is_ready()

@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::poller::Poller;
 use crate::{
-    snapshot::{Attempt, Failure},
+    snapshot::{Failure, PollOutcome},
     usage::Reason,
 };
 
@@ -21,7 +21,7 @@ pub trait Pollable: Send + Sync + 'static {
     /// The time from one poll to the next.
     fn interval(&self) -> Duration;
     /// Polls once, as of `now`.
-    fn poll(&self, now: DateTime<Utc>) -> impl Future<Output = Attempt> + Send;
+    fn poll(&self, now: DateTime<Utc>) -> impl Future<Output = PollOutcome> + Send;
 }
 
 impl Pollable for Poller {
@@ -37,26 +37,26 @@ impl Pollable for Poller {
         self.project().interval
     }
 
-    fn poll(&self, now: DateTime<Utc>) -> impl Future<Output = Attempt> + Send {
+    fn poll(&self, now: DateTime<Utc>) -> impl Future<Output = PollOutcome> + Send {
         Poller::poll(self, now)
     }
 }
 
 /// Polls in a separate task, so that a panic fails this poll only.
-pub(super) async fn poll_isolated<P: Pollable>(poller: Arc<P>, now: DateTime<Utc>) -> Attempt {
+pub(super) async fn poll_isolated<P: Pollable>(poller: Arc<P>, now: DateTime<Utc>) -> PollOutcome {
     let start = Instant::now();
     let task = AbortOnDropHandle::new(tokio::spawn(async move { poller.poll(now).await }));
     task.await.unwrap_or_else(|error| {
         let message = format!("a defect of the exporter, please report it: {error}");
-        Attempt::new(now, start.elapsed(), Err(Failure { reason: Reason::Internal, message }))
+        PollOutcome::new(now, start.elapsed(), Err(Failure { reason: Reason::Internal, message }))
     })
 }
 
 /// Logs a poll. A success after a success is logged at level debug only.
-pub(super) fn log_poll(project: &str, attempt: &Attempt, was_failing: bool) {
-    let seconds = attempt.duration.as_secs_f64();
-    let (requests, retries) = (attempt.counters.requests(), attempt.counters.retries());
-    match &attempt.result {
+pub(super) fn log_poll(project: &str, outcome: &PollOutcome, was_failing: bool) {
+    let seconds = outcome.duration.as_secs_f64();
+    let (requests, retries) = (outcome.counters.requests(), outcome.counters.retries());
+    match &outcome.result {
         Err(failure) => tracing::warn!(
             project,
             reason = failure.reason.as_str(),

@@ -10,7 +10,7 @@ use super::range::{Progress, RangeQuery, RangeUsage};
 use crate::{
     cloud::{Client, Error, project_api, usage_api::Doubt},
     config::{Config, Project},
-    snapshot::{Attempt, Failure, Target, WindowUsage},
+    snapshot::{Failure, PollOutcome, Target, WindowUsage},
     usage::{RowCounters, Window, Zone},
 };
 
@@ -67,8 +67,8 @@ impl Poller {
         &self.project
     }
 
-    /// Polls once, as of `now`. The poll ends within the timeout. A failure is the attempt's result.
-    pub async fn poll(&self, now: DateTime<Utc>) -> Attempt {
+    /// Polls once, as of `now`. The poll ends within the timeout. A failure is the outcome's result.
+    pub async fn poll(&self, now: DateTime<Utc>) -> PollOutcome {
         let start = Instant::now();
         let deadline = start + self.timeout;
         let query = format!("id of the project in region {}", self.project.region);
@@ -84,11 +84,11 @@ impl Poller {
             }
             Err(error) => Err(Failure { reason: error.reason(), message: format!("{query}: {}", error.report()) }),
         };
-        Attempt {
+        PollOutcome {
             counters,
             project_id: self.client.known_project_id(),
             credentials_expiry: self.client.credentials_expiry(),
-            ..Attempt::new(now, start.elapsed(), result)
+            ..PollOutcome::new(now, start.elapsed(), result)
         }
     }
 

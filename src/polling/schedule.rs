@@ -21,7 +21,7 @@ use tokio::{
 use self::offsets::{first_offset, next_poll, offsets};
 use super::pollable::{Pollable, log_poll, poll_isolated};
 use crate::{
-    snapshot::{Attempt, Target, Writer},
+    snapshot::{PollOutcome, Target, Writer},
     usage::Clock,
 };
 
@@ -109,7 +109,7 @@ struct Running<P> {
 /// A poll that has ended.
 struct Polled<P> {
     poller: Arc<P>,
-    attempt: Attempt,
+    outcome: PollOutcome,
     /// Start of the next poll.
     due: Instant,
 }
@@ -175,10 +175,10 @@ impl<P: Pollable> Schedule<P> {
                 let first = now + first_offset(offset, interval);
                 loop {
                     let Ok(slot) = slots.acquire().await else { return };
-                    let attempt = poll_isolated(Arc::clone(&poller), clock()).await;
+                    let outcome = poll_isolated(Arc::clone(&poller), clock()).await;
                     drop(slot);
                     let due = next_poll(first, interval, Instant::now());
-                    if sender.send(Polled { poller: Arc::clone(&poller), attempt, due }).await.is_err() {
+                    if sender.send(Polled { poller: Arc::clone(&poller), outcome, due }).await.is_err() {
                         return;
                     }
                     sleep_until(due).await;
@@ -205,14 +205,14 @@ impl<P: Pollable> Schedule<P> {
     }
 
     /// Records a poll, unless a new plan has removed or replaced its poller meanwhile.
-    fn record(&mut self, Polled { poller, attempt, due }: Polled<P>) {
+    fn record(&mut self, Polled { poller, outcome, due }: Polled<P>) {
         let known = self.running.iter_mut().enumerate().find(|(_, running)| Arc::ptr_eq(&running.poller, &poller));
         let Some((index, running)) = known else { return };
-        log_poll(poller.name(), &attempt, running.is_failing);
-        running.is_failing = attempt.result.is_err();
+        log_poll(poller.name(), &outcome, running.is_failing);
+        running.is_failing = outcome.result.is_err();
         running.due = due;
         let wait = chrono::Duration::from_std(due.saturating_duration_since(Instant::now())).unwrap_or_default();
-        self.writer.record(index, attempt, Some((self.clock)() + wait));
+        self.writer.record(index, outcome, Some((self.clock)() + wait));
         self.expect_progress();
         if !self.was_ready && self.writer.is_ready() {
             self.was_ready = true;
@@ -269,11 +269,11 @@ mod tests {
             Duration::from_secs(self.interval)
         }
 
-        async fn poll(&self, now: DateTime<Utc>) -> Attempt {
+        async fn poll(&self, now: DateTime<Utc>) -> PollOutcome {
             self.log.lock().unwrap().push((self.name, self.start.elapsed().as_secs()));
             assert!(!self.panics, "this fake panics");
             sleep(Duration::from_secs(self.takes)).await;
-            Attempt::new(now, Duration::ZERO, Ok(vec![]))
+            PollOutcome::new(now, Duration::ZERO, Ok(vec![]))
         }
     }
 
@@ -433,9 +433,9 @@ mod tests {
         let log = Arc::default();
         let [old, new] = [1, 2].map(|_| fakes(&log, Instant::now(), &[("a", "g", 100, 10, false)]));
         let mut schedule = Schedule::new(writer, sender, Utc::now, 1);
-        let attempt = || Attempt::new(Utc::now(), Duration::ZERO, Ok(vec![]));
+        let outcome = || PollOutcome::new(Utc::now(), Duration::ZERO, Ok(vec![]));
         let polled =
-            |poller: &Arc<Fake>| Polled { poller: Arc::clone(poller), attempt: attempt(), due: Instant::now() };
+            |poller: &Arc<Fake>| Polled { poller: Arc::clone(poller), outcome: outcome(), due: Instant::now() };
         schedule.apply(planned(&old, 1));
         schedule.apply(planned(&new, 1));
         schedule.record(polled(&old[0]));

@@ -25,7 +25,7 @@ use self::{
     texts::Texts,
 };
 use super::negotiate::Language;
-use crate::snapshot::{Project, Snapshot};
+use crate::snapshot::{ProjectStatus, Snapshot};
 
 const STYLE: &str = include_str!("page/status.css");
 
@@ -76,7 +76,7 @@ pub(super) fn render(
     let texts = Texts::of(language);
     let mut query = Query::parse(query);
     let words = query.words();
-    let mut found: Vec<(ProjectState, &Project)> = snapshot
+    let mut found: Vec<(ProjectState, &ProjectStatus)> = snapshot
         .projects
         .iter()
         .filter(|project| query::has_words(project, &words))
@@ -108,7 +108,7 @@ pub(super) fn render(
 }
 
 /// Links to all projects and to those of each state, with their number.
-fn state_links(query: &Query, found: &[(ProjectState, &Project)], texts: &Texts) -> Vec<Link> {
+fn state_links(query: &Query, found: &[(ProjectState, &ProjectStatus)], texts: &Texts) -> Vec<Link> {
     let link = |state: Option<ProjectState>| {
         let count = found.iter().filter(|(of, _)| state.is_none_or(|state| state == *of)).count();
         let text = state.map_or(texts.all, |state| texts.state(state));

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 
 use super::{
-    attempt::{Attempt, Failure},
+    outcome::{Failure, PollOutcome},
     target::Target,
     usage::Usage,
 };
@@ -13,7 +13,7 @@ use crate::usage::{Counters, Reason};
 
 /// The state of one project.
 #[derive(Clone, Debug)]
-pub struct Project {
+pub struct ProjectStatus {
     /// Its configuration.
     pub target: Arc<Target>,
     /// Its polls since the start.
@@ -52,10 +52,10 @@ pub struct LastPoll {
     pub next_at: Option<DateTime<Utc>>,
 }
 
-impl Project {
+impl ProjectStatus {
     /// A project before its first poll.
     pub(super) fn new(target: Target) -> Self {
-        Project { target: Arc::new(target), health: Health::default(), usage: None }
+        ProjectStatus { target: Arc::new(target), health: Health::default(), usage: None }
     }
 
     /// The same project after a reload. Its counters continue. `keeps_usage` says whether the known usage still
@@ -68,7 +68,7 @@ impl Project {
             // The old values were found with other credentials, or belong to another project.
             (last.project_id, last.credentials_expiry) = (None, None);
         }
-        Project { target: Arc::new(target), health, usage: self.usage.clone().filter(|_| keeps_usage) }
+        ProjectStatus { target: Arc::new(target), health, usage: self.usage.clone().filter(|_| keeps_usage) }
     }
 
     /// The project's id, configured or looked up; `None` until it is known.
@@ -86,19 +86,19 @@ impl Project {
     }
 
     /// Records a poll. A failed poll changes the health only.
-    pub(super) fn record(&mut self, attempt: Attempt, next_at: Option<DateTime<Utc>>) {
-        if let (Some(known), Some(polled)) = (self.project_id(), attempt.project_id.as_deref())
+    pub(super) fn record(&mut self, outcome: PollOutcome, next_at: Option<DateTime<Utc>>) {
+        if let (Some(known), Some(polled)) = (self.project_id(), outcome.project_id.as_deref())
             && known != polled
         {
             // The looked-up id has changed, so the known usage belongs to another project.
             self.usage = None;
         }
         self.health.polls += 1;
-        self.health.counters += attempt.counters;
-        let failure = match attempt.result {
+        self.health.counters += outcome.counters;
+        let failure = match outcome.result {
             Ok(windows) => {
                 let known = self.usage.take().map(|usage| usage.series).unwrap_or_default();
-                self.usage = Some(Usage::new(attempt.at, windows, known));
+                self.usage = Some(Usage::new(outcome.at, windows, known));
                 None
             }
             Err(failure) => {
@@ -107,11 +107,11 @@ impl Project {
             }
         };
         self.health.last = Some(LastPoll {
-            at: attempt.at,
-            duration: attempt.duration,
+            at: outcome.at,
+            duration: outcome.duration,
             failure,
-            project_id: attempt.project_id,
-            credentials_expiry: attempt.credentials_expiry,
+            project_id: outcome.project_id,
+            credentials_expiry: outcome.credentials_expiry,
             next_at,
         });
     }

@@ -7,18 +7,18 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{attempt::Attempt, project::Project, target::Target};
+use super::{outcome::PollOutcome, project::ProjectStatus, target::Target};
 
 /// The state of all projects at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// In the order of the configuration.
-    pub projects: Vec<Arc<Project>>,
+    pub projects: Vec<Arc<ProjectStatus>>,
     is_ready: bool,
 }
 
 impl Snapshot {
-    fn new(projects: Vec<Arc<Project>>, was_ready: bool) -> Self {
+    fn new(projects: Vec<Arc<ProjectStatus>>, was_ready: bool) -> Self {
         let mut snapshot = Snapshot { projects, is_ready: was_ready };
         snapshot.is_ready |= snapshot.tried() == snapshot.projects.len();
         snapshot
@@ -38,7 +38,7 @@ impl Snapshot {
 
 /// The writer and a reader of a new snapshot, in which no target has been polled.
 pub fn channel(targets: Vec<Target>) -> (Writer, Reader) {
-    let projects = targets.into_iter().map(Project::new).map(Arc::new).collect();
+    let projects = targets.into_iter().map(ProjectStatus::new).map(Arc::new).collect();
     let current = ArcSwap::from_pointee(Snapshot::new(projects, false));
     let shared = Arc::new(Shared { current, next_by: Mutex::new(None) });
     (Writer { shared: Arc::clone(&shared) }, Reader { shared })
@@ -59,11 +59,11 @@ pub struct Writer {
 
 impl Writer {
     /// Records a poll of the project at `index`; `next_at` is the start of the next poll, if one is planned.
-    pub fn record(&mut self, index: usize, attempt: Attempt, next_at: Option<DateTime<Utc>>) {
+    pub fn record(&mut self, index: usize, outcome: PollOutcome, next_at: Option<DateTime<Utc>>) {
         let current = self.shared.current.load();
         let mut projects = current.projects.clone();
         if let Some(project) = projects.get_mut(index) {
-            Arc::make_mut(project).record(attempt, next_at);
+            Arc::make_mut(project).record(outcome, next_at);
             self.shared.current.store(Arc::new(Snapshot::new(projects, current.is_ready)));
         }
     }
@@ -72,11 +72,11 @@ impl Writer {
     /// beside its target is true.
     pub fn replace(&mut self, targets: impl IntoIterator<Item = (Target, bool)>) {
         let current = self.shared.current.load();
-        let known: HashMap<&str, &Arc<Project>> =
+        let known: HashMap<&str, &Arc<ProjectStatus>> =
             current.projects.iter().map(|project| (project.target.name.as_str(), project)).collect();
         let project = |(target, keeps_usage): (Target, bool)| match known.get(target.name.as_str()) {
             Some(project) => Arc::new(project.reloaded(target, keeps_usage)),
-            None => Arc::new(Project::new(target)),
+            None => Arc::new(ProjectStatus::new(target)),
         };
         let projects = targets.into_iter().map(project).collect();
         self.shared.current.store(Arc::new(Snapshot::new(projects, current.is_ready)));
@@ -135,7 +135,7 @@ mod tests {
         Row { key, usage: Some(minutes.into()), number: None }
     }
 
-    fn attempt(second: i64, result: Result<&[Row], Reason>) -> Attempt {
+    fn outcome(second: i64, result: Result<&[Row], Reason>) -> PollOutcome {
         let windows = |rows: &[Row]| {
             let mut tally = Tally::default();
             rows.iter().for_each(|row| tally.add(row, None).unwrap());
@@ -144,7 +144,7 @@ mod tests {
         let result = result.map(windows).map_err(|reason| Failure { reason, message: "m".into() });
         let rows = RowCounters { duplicate: 1, ..RowCounters::default() };
         let counters = Counters { rows, ..Counters::default() };
-        Attempt { counters, ..Attempt::new(at(second), Duration::from_secs(1), result) }
+        PollOutcome { counters, ..PollOutcome::new(at(second), Duration::from_secs(1), result) }
     }
 
     fn target(name: &str) -> Target {
@@ -155,7 +155,7 @@ mod tests {
         channel(vec![target("a")])
     }
 
-    fn minutes(project: &Project, resource_type: &str) -> Option<f64> {
+    fn minutes(project: &ProjectStatus, resource_type: &str) -> Option<f64> {
         let usage = project.usage.as_ref()?;
         let series = Series {
             measure: Measure::Minutes,
@@ -170,9 +170,9 @@ mod tests {
     fn a_failed_poll_changes_no_usage() {
         let (mut writer, reader) = world();
         assert!(!reader.load().is_ready());
-        writer.record(0, attempt(1, Ok(&[row("x", 5)])), None);
+        writer.record(0, outcome(1, Ok(&[row("x", 5)])), None);
         let before = reader.load();
-        writer.record(0, attempt(2, Err(Reason::Server)), None);
+        writer.record(0, outcome(2, Err(Reason::Server)), None);
         let now = reader.load();
         assert!(now.is_ready());
         assert_eq!(minutes(&now.projects[0], "x"), Some(5.0));
@@ -188,8 +188,8 @@ mod tests {
     #[test]
     fn a_series_that_was_seen_once_becomes_zero_and_does_not_vanish() {
         let (mut writer, reader) = world();
-        writer.record(0, attempt(1, Ok(&[row("x", 5)])), None);
-        writer.record(0, attempt(2, Ok(&[row("y", 7)])), None);
+        writer.record(0, outcome(1, Ok(&[row("x", 5)])), None);
+        writer.record(0, outcome(2, Ok(&[row("y", 7)])), None);
         let snapshot = reader.load();
         assert_eq!(minutes(&snapshot.projects[0], "x"), Some(0.0));
         assert_eq!(minutes(&snapshot.projects[0], "y"), Some(7.0));
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn stale_usage_is_hidden() {
         let (mut writer, reader) = world();
-        writer.record(0, attempt(1000, Ok(&[])), None);
+        writer.record(0, outcome(1000, Ok(&[])), None);
         let snapshot = reader.load();
         let project = &snapshot.projects[0];
         assert!(project.usage_at(at(1100)).is_some());
@@ -211,7 +211,7 @@ mod tests {
     fn a_reload_keeps_counters_and_the_usage_that_is_still_valid() {
         let (mut writer, reader) = channel(vec![target("kept"), target("changed"), target("gone")]);
         for index in 0..3 {
-            writer.record(index, attempt(1, Ok(&[row("x", 5)])), None);
+            writer.record(index, outcome(1, Ok(&[row("x", 5)])), None);
         }
         let before = reader.load();
         let relabelled = Target { stale_after: Duration::from_secs(10), ..target("kept") };
@@ -230,34 +230,34 @@ mod tests {
     #[test]
     fn a_series_that_was_seen_outlasts_a_reload() {
         let (mut writer, reader) = world();
-        writer.record(0, attempt(1, Ok(&[row("x", 5)])), None);
+        writer.record(0, outcome(1, Ok(&[row("x", 5)])), None);
         writer.replace([(target("a"), true)]);
-        writer.record(0, attempt(2, Ok(&[row("y", 7)])), None);
+        writer.record(0, outcome(2, Ok(&[row("y", 7)])), None);
         assert_eq!(minutes(&reader.load().projects[0], "x"), Some(0.0));
     }
 
     #[test]
     fn other_credentials_do_not_keep_the_old_expiry() {
         let (mut writer, reader) = channel(vec![target("kept"), target("changed")]);
-        let attempt = Attempt { credentials_expiry: Some(at(50)), ..attempt(1, Ok(&[])) };
-        writer.record(0, attempt.clone(), None);
-        writer.record(1, attempt, None);
+        let outcome = PollOutcome { credentials_expiry: Some(at(50)), ..outcome(1, Ok(&[])) };
+        writer.record(0, outcome.clone(), None);
+        writer.record(1, outcome, None);
         let other = Target { credentials: "other".into(), ..target("changed") };
         writer.replace([(target("kept"), true), (other, true)]);
-        let expiry = |project: &Arc<Project>| project.health.last.as_ref().unwrap().credentials_expiry;
+        let expiry = |project: &Arc<ProjectStatus>| project.health.last.as_ref().unwrap().credentials_expiry;
         assert_eq!(reader.load().projects.iter().map(expiry).collect::<Vec<_>>(), [Some(at(50)), None]);
     }
 
     #[test]
     fn usage_is_removed_when_the_project_id_changes() {
         let (mut writer, reader) = world();
-        let of = |id: &str, attempt: Attempt| Attempt { project_id: Some(id.into()), ..attempt };
-        writer.record(0, of("first", attempt(1, Ok(&[row("x", 5)]))), None);
-        writer.record(0, of("first", attempt(2, Err(Reason::Server))), None);
+        let of = |id: &str, outcome: PollOutcome| PollOutcome { project_id: Some(id.into()), ..outcome };
+        writer.record(0, of("first", outcome(1, Ok(&[row("x", 5)]))), None);
+        writer.record(0, of("first", outcome(2, Err(Reason::Server))), None);
         assert_eq!(minutes(&reader.load().projects[0], "x"), Some(5.0));
-        writer.record(0, of("second", attempt(3, Err(Reason::Server))), None);
+        writer.record(0, of("second", outcome(3, Err(Reason::Server))), None);
         assert_eq!(minutes(&reader.load().projects[0], "x"), None);
-        writer.record(0, of("second", attempt(4, Ok(&[row("y", 7)]))), None);
+        writer.record(0, of("second", outcome(4, Ok(&[row("y", 7)]))), None);
         let project = &reader.load().projects[0];
         assert_eq!((minutes(project, "x"), minutes(project, "y")), (None, Some(7.0)), "the old series is removed, too");
     }
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn readiness_stays_and_may_begin_with_a_reload() {
         let (mut writer, reader) = channel(vec![target("a"), target("never")]);
-        writer.record(0, attempt(1, Ok(&[])), None);
+        writer.record(0, outcome(1, Ok(&[])), None);
         assert!(!reader.load().is_ready());
         writer.replace([(target("a"), true)]);
         assert!(reader.load().is_ready(), "the project without a poll has been removed");
@@ -278,7 +278,7 @@ mod tests {
     fn counters_of_polls_add_up() {
         let (mut writer, reader) = world();
         for second in 1..=3 {
-            writer.record(0, attempt(second, Ok(&[])), None);
+            writer.record(0, outcome(second, Ok(&[])), None);
         }
         assert_eq!(reader.load().projects[0].health.counters.rows.duplicate, 3);
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
-use super::attempt::WindowUsage;
+use super::outcome::WindowUsage;
 use crate::usage::{Bounds, Days, Measure, Series, Window};
 
 /// Usage of all windows.

@@ -10,7 +10,7 @@ use super::{
     texts::Texts,
 };
 use crate::{
-    snapshot::{Failure, Project, Usage, WindowValues},
+    snapshot::{Failure, ProjectStatus, Usage, WindowValues},
     usage::{Measure, Series},
 };
 
@@ -53,7 +53,7 @@ pub(super) struct SeriesRow {
 }
 
 impl<'a> Card<'a> {
-    pub fn new(project: &'a Project, state: ProjectState, texts: &Texts, now: DateTime<Utc>) -> Self {
+    pub fn new(project: &'a ProjectStatus, state: ProjectState, texts: &Texts, now: DateTime<Utc>) -> Self {
         let target = &project.target;
         let last = project.health.last.as_ref();
         let usage = project.usage_at(now);

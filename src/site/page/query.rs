@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::state::ProjectState;
-use crate::snapshot::Project;
+use crate::snapshot::ProjectStatus;
 
 /// Maximum length of a search text, in characters. Limited, because each word is searched for in each project.
 const LONGEST_SEARCH: usize = 200;
@@ -56,7 +56,7 @@ impl Query {
 }
 
 /// Whether the name, id, region, endpoint and labels of a project have all words.
-pub(super) fn has_words(project: &Project, words: &BTreeSet<String>) -> bool {
+pub(super) fn has_words(project: &ProjectStatus, words: &BTreeSet<String>) -> bool {
     let target = &project.target;
     let mut text =
         [&*target.name, &target.region, &target.endpoint, project.project_id().unwrap_or_default()].join("\n");

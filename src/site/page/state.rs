@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::snapshot::Project;
+use crate::snapshot::ProjectStatus;
 
 /// The state of a project, in the order of the page: the worst state comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +31,7 @@ impl ProjectState {
         }
     }
 
-    pub fn of(project: &Project, now: DateTime<Utc>) -> Self {
+    pub fn of(project: &ProjectStatus, now: DateTime<Utc>) -> Self {
         match &project.health.last {
             None => ProjectState::Waiting,
             Some(_) if project.usage.is_some() && project.usage_at(now).is_none() => ProjectState::Stale,

@@ -8,7 +8,7 @@ use crate::usage::{Bounds, Counters, Days, Reason, Tally, Window};
 
 /// One poll of a project: its result, its duration and its requests.
 #[derive(Clone, Debug)]
-pub struct Attempt {
+pub struct PollOutcome {
     /// Start of the poll.
     pub at: DateTime<Utc>,
     /// Duration of the poll.
@@ -23,10 +23,10 @@ pub struct Attempt {
     pub credentials_expiry: Option<DateTime<Utc>>,
 }
 
-impl Attempt {
-    /// An attempt with nothing but its result: no requests, no project id, no expiry.
+impl PollOutcome {
+    /// An outcome with nothing but its result: no requests, no project id, no expiry.
     pub fn new(at: DateTime<Utc>, duration: Duration, result: Result<Vec<WindowUsage>, Failure>) -> Self {
-        Attempt { at, duration, result, counters: Counters::default(), project_id: None, credentials_expiry: None }
+        PollOutcome { at, duration, result, counters: Counters::default(), project_id: None, credentials_expiry: None }
     }
 }
 
