@@ -21,8 +21,9 @@
 //! 7. [`server`] accepts connections: TLS, users, limits. It serves any hyper service and does not depend on metrics.
 //!
 //! A scrape cannot cause an API call: `exposition`, `site` and `server` cannot import `cloud` or `polling`.
-//! `tests/architecture.rs` has the table of allowed imports, and checks every file. [`commands`] wires the modules together for the command line in [`cli`].
-//! [`simulator`] is a simulated cloud for the demo and the tests.
+//! `tests/architecture.rs` has the table of allowed imports, and checks every file. `commands` has the commands of the
+//! command line in [`cli`]: each creates the parts that it needs and connects them. [`simulator`] is a simulated cloud for
+//! the demo and the tests.
 //!
 //! Further reading in the repository: [CONTRIBUTING](../../../CONTRIBUTING.md) says how to add a metric, window,
 //! credential source, API or command. The [contract](../../../docs/contract.md) has each fact about the cloud's API
@@ -41,6 +42,6 @@ pub mod server;
 pub mod site;
 
 pub mod cli;
-pub mod commands;
+mod commands;
 
 pub mod simulator;
