@@ -1,9 +1,9 @@
 //! Instruction counts of a poll and of a scrape. Each has a limit, and exceeding it is a failure. Instructions are
 //! counted and not timed, so a busy machine gives the same result.
 //!
-//! Needs valgrind and `cargo install gungraun-runner` in the version of `Cargo.lock`. The limits are about 5 % above the
-//! counts of a release build on x86-64. Lower them after an improvement. Raise them only with a reason, such as a new
-//! compiler.
+//! Needs valgrind and `cargo install gungraun-runner` in the version of `Cargo.lock`. The limits are about 5 % above
+//! the counts of a release build on x86-64. Lower them after an improvement. Raise them only with a reason, such as a
+//! new compiler.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "poll/page.rs"]

@@ -1,7 +1,8 @@
 //! Processor time of a poll without the network, and of a scrape without the connection.
 //!
 //! It is the time of all threads of this process, so other load on the machine changes it less than elapsed time.
-//! `cargo bench --bench parts` runs all benchmarks, `cargo bench --bench parts -- gzip` those with "gzip" in their name.
+//! `cargo bench --bench parts` runs all benchmarks, `cargo bench --bench parts -- gzip` those with "gzip" in their
+//! name.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "poll/page.rs"]

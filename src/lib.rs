@@ -22,8 +22,8 @@
 //!
 //! A scrape cannot cause an API call: `exposition`, `site` and `server` cannot import `cloud` or `polling`.
 //! `tests/architecture.rs` has the table of allowed imports, and checks every file. `commands` has the commands of the
-//! command line in [`cli`]: each creates the parts that it needs and connects them. [`simulator`] is a simulated cloud for
-//! the demo and the tests.
+//! command line in [`cli`]: each creates the parts that it needs and connects them. [`simulator`] is a simulated cloud
+//! for the demo and the tests.
 //!
 //! Further reading in the repository: [CONTRIBUTING](../../../CONTRIBUTING.md) says how to add a metric, window,
 //! credential source, API or command. The [contract](../../../docs/contract.md) has each fact about the cloud's API

@@ -1,8 +1,8 @@
-//! A simulated cloud for tests, demos and other clients: ShowUsageData, IAM, STS and the metadata service as the contract
-//! describes them, with faults on demand.
+//! A simulated cloud for tests, demos and other clients: ShowUsageData, IAM, STS and the metadata service as the
+//! contract describes them, with faults on demand.
 //!
-//! It shares no code with the client. In particular it checks signatures with its own implementation of the signing guide:
-//! a verifier that used the signer's code would hide the signer's mistakes.
+//! It shares no code with the client. In particular it checks signatures with its own implementation of the signing
+//! guide: a verifier that used the signer's code would hide the signer's mistakes.
 //!
 //! A simulator records every request:
 //!

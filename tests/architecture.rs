@@ -1,7 +1,7 @@
 //! The layers of the code: which module may import which, and that no two files import each other.
 //!
-//! The test reads every file of `src` and resolves each path that begins with `crate`, `super` or `self` to the file that
-//! defines the item: a re-export counts as an import of the file behind it. Unit tests are left out.
+//! The test reads every file of `src` and resolves each path that begins with `crate`, `super` or `self` to the file
+//! that defines the item: a re-export counts as an import of the file behind it. Unit tests are left out.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::{

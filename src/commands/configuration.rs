@@ -15,8 +15,8 @@ pub(crate) struct ConfigFlags {
     /// Path of the configuration file
     #[arg(long = "config.file", value_name = "PATH", default_value = "config.yaml")]
     pub file: PathBuf,
-    /// Poll only shard INDEX (from 0) of TOTAL shards of the projects. With auto/TOTAL, INDEX is the number at the end of
-    /// the host name, as in a pod of a StatefulSet
+    /// Poll only shard INDEX (from 0) of TOTAL shards of the projects. With auto/TOTAL, INDEX is the number at the end
+    /// of the host name, as in a pod of a StatefulSet
     #[arg(long, value_name = "INDEX/TOTAL", default_value = "0/1", value_parser = parse_shard)]
     shard: ShardFlag,
 }

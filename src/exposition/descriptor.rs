@@ -1,5 +1,5 @@
-//! Describes metric families to prometheus-client. A family without samples is left out, because prometheus-client would
-//! print its HELP and TYPE.
+//! Describes metric families to prometheus-client. A family without samples is left out, because prometheus-client
+//! would print its HELP and TYPE.
 
 use std::fmt;
 

@@ -54,8 +54,8 @@ pub struct RangeUsage {
 }
 
 impl RangeQuery<'_> {
-    /// Asks for the usage in `range`: one query for each configured user, or one for all users. With a zone, the minutes
-    /// of each local day are summed, too. `name` begins the error messages.
+    /// Asks for the usage in `range`: one query for each configured user, or one for all users. With a zone, the
+    /// minutes of each local day are summed, too. `name` begins the error messages.
     ///
     /// # Errors
     /// Any [`Error`] of a query, because a sum that lacks an answer is too small. [`Error::Malformed`] if a sum exceeds

@@ -59,8 +59,8 @@ pub struct Event {
 /// The sub-users of every project.
 pub const USERS: [&str; 3] = ["user-a", "user-b", "user-c"];
 
-/// The default projects: a steady studio, a shop that streams in the evening, and a campaign that uses more every day and
-/// exceeds 6,000 minutes before the end of each month.
+/// The default projects: a steady studio, a shop that streams in the evening, and a campaign that uses more every day
+/// and exceeds 6,000 minutes before the end of each month.
 pub fn projects() -> Vec<SimulatedProject> {
     let video = |events_per_hour, hundredths, activity| UsagePattern {
         resource_type: Some("video_time_2d_model"),

@@ -1,7 +1,7 @@
 //! The counters of a project's polls: requests by operation of the cloud, and rows left out of the sums.
 //!
-//! One poll fills its own [`Counters`], and the health of the project adds them up. A new counter is a field here: if the
-//! sum leaves it out, the code does not compile.
+//! One poll fills its own [`Counters`], and the health of the project adds them up. A new counter is a field here: if
+//! the sum leaves it out, the code does not compile.
 
 use std::{collections::BTreeMap, ops::AddAssign, time::Duration};
 

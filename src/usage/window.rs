@@ -166,8 +166,8 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// The part of the range that has passed at `now`. Only this part is queried, because the documentation of the API does not say
-    /// whether an end in the future is accepted. It is at least one second long, the API's finest step.
+    /// The part of the range that has passed at `now`. Only this part is queried, because the documentation of the API
+    /// does not say whether an end in the future is accepted. It is at least one second long, the API's finest step.
     pub fn elapsed(&self, now: DateTime<Utc>) -> Bounds {
         let end = self.end.min(now.max(self.start + Duration::seconds(1)));
         Bounds { start: self.start, end }

@@ -44,7 +44,8 @@ pub(super) async fn run(config: &Config, environment: &Environment) -> anyhow::R
     Ok(passed)
 }
 
-/// Tests the projects of one endpoint, several at a time. Prints the results in order, and returns whether all succeeded.
+/// Tests the projects of one endpoint, several at a time. Prints the results in order, and returns whether all
+/// succeeded.
 async fn test_projects(
     projects: Vec<(&Project, Client)>,
     config: &Config,

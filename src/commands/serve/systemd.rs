@@ -15,8 +15,8 @@ use crate::snapshot::Reader;
 
 /// Interval of the status messages before the daemon is ready.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
-/// Extension of the start timeout, while the first polls make progress. Otherwise systemd would kill a daemon whose cloud
-/// is slow.
+/// Extension of the start timeout, while the first polls make progress. Otherwise systemd would kill a daemon whose
+/// cloud is slow.
 const EXTENSION: Duration = Duration::from_secs(30);
 
 /// Reports readiness after the first poll of every project; then feeds the watchdog as long as polling makes progress.
