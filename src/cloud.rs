@@ -1,7 +1,7 @@
-//! Talks to Huawei Cloud: a query for usage becomes rows or a typed error.
+//! The client for Huawei Cloud: turns a query for usage into rows or a typed error.
 //!
 //! [`usage_api`] asks for pages until the answer is complete. It uses a [`Client`], which signs every attempt afresh
-//! ([`transport::signing`]), retries if that may help, keeps to a rate, and never uses a refused key so often that the
+//! ([`transport::signing`]), retries if that may help, limits the rate, and never uses a refused key so often that the
 //! account locks it. Each further API is a module beside [`usage_api`], such as [`project_api`].
 
 mod client;

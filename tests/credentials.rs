@@ -21,8 +21,8 @@ struct World {
     _stop: DropGuard,
 }
 
-/// A cloud with faults, whose tokens and keys live for `hours`, and pollers of two of its projects with the same
-/// credentials. `ADDRESS` in the credentials stands for the address of the cloud.
+/// A cloud with faults, whose tokens and keys are valid for `hours`, and pollers of two of its projects with the same
+/// credentials. `ADDRESS` in the credentials is replaced by the address of the cloud.
 async fn world(credentials: &str, hours: u64, faults: &[&str]) -> World {
     let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
     let lifetime = Duration::from_secs(hours * 3600);
@@ -72,22 +72,22 @@ impl World {
         [first, second].iter().map(reason).collect()
     }
 
-    /// Waits until `times` requests have been made to `iam` or `metadata`, because renewals run in the background.
-    async fn asked_in_all(&self, place: &str, times: usize) {
+    /// Waits until `recipient`, such as `iam` or `metadata`, has had `times` requests: renewals run in the background.
+    async fn asked_in_all(&self, recipient: &str, times: usize) {
         for _ in 0..1000 {
-            if self.asked(place) >= times {
+            if self.asked(recipient) >= times {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         // Time to process the last response.
         tokio::time::sleep(Duration::from_millis(200)).await;
-        assert_eq!(self.asked(place), times);
+        assert_eq!(self.asked(recipient), times);
     }
 
-    /// How many requests there were to `iam` or `metadata`.
-    fn asked(&self, place: &str) -> usize {
-        self.simulator.seen().iter().filter(|seen| seen.recipient == place).count()
+    /// The number of requests to `recipient`, such as `iam` or `metadata`.
+    fn asked(&self, recipient: &str) -> usize {
+        self.simulator.seen().iter().filter(|seen| seen.recipient == recipient).count()
     }
 }
 
@@ -101,7 +101,7 @@ fn message(attempt: PollOutcome) -> String {
 
 const GOOD: [Option<Reason>; 2] = [None, None];
 
-/// Moves tokio's clock, and lets it run on with the real one: requests over sockets need it to.
+/// Advances tokio's clock, then lets it run with the real clock again, because requests over sockets need that.
 async fn advance(minutes: u64) {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(minutes * 60)).await;
@@ -116,7 +116,7 @@ const POD: &str = "pod_identity: {url: 'ADDRESS/v1/pod-identity', token: simulat
 const KEYS: &str = "access_key: SIMULATEDACCESSKEY01, secret_key: simulated/Secret+Key000000000000000000001";
 
 #[tokio::test]
-async fn a_user_gets_one_token_a_project_and_renews_it_in_time() {
+async fn an_iam_user_gets_a_token_for_each_project_and_renews_it_in_time() {
     let world = world(ROBOT, 24, &[]).await;
     assert_eq!(world.poll().await, GOOD);
     assert_eq!(world.poll().await, GOOD);
@@ -129,7 +129,7 @@ async fn a_user_gets_one_token_a_project_and_renews_it_in_time() {
     assert_eq!(world.asked("iam"), 2);
     advance(61).await;
     assert_eq!(world.poll().await, GOOD);
-    world.asked_in_all("iam", 4).await; // an hour before their end
+    world.asked_in_all("iam", 4).await; // an hour before they expire
     assert_eq!(world.poll().await, GOOD);
     assert_eq!(world.asked("iam"), 4);
 }
@@ -140,12 +140,12 @@ async fn a_password_that_has_worked_survives_a_refusal() {
     assert_eq!(world.poll().await, GOOD);
     advance(23 * 60 + 1).await;
     for _ in 0..5 {
-        assert_eq!(world.poll().await, GOOD, "with the old token of the one that was refused");
+        assert_eq!(world.poll().await, GOOD, "the project whose renewal was refused uses its old token");
         tokio::time::sleep(Duration::from_millis(200)).await;
         advance(6).await;
     }
     advance(60).await;
-    assert_eq!(world.poll().await, GOOD, "the old tokens have ended, and both have been renewed");
+    assert_eq!(world.poll().await, GOOD, "the old tokens have expired, and both have been renewed");
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn a_wrong_password_is_tried_once_until_it_changes() {
         advance(60).await;
         assert_eq!(world.poll().await, auth);
     }
-    assert_eq!(world.asked("iam"), 2, "one for each project, long after each other, and never again");
+    assert_eq!(world.asked("iam"), 2, "one for each project in all");
     assert!(message(world.pollers[0].poll(Utc::now()).await).contains("IAM refused this password"));
 
     std::fs::write(file.path(), "simulated-password").unwrap();
@@ -171,7 +171,7 @@ async fn a_wrong_password_is_tried_once_until_it_changes() {
 
 /// IAM also answers 401 if a user has no role in a project. The other projects must still get their tokens.
 #[tokio::test]
-async fn a_refusal_for_one_project_is_not_for_the_others() {
+async fn a_refusal_for_one_project_does_not_affect_the_others() {
     let world = world(ROBOT, 24, &["echo:project=iam,times=1"]).await;
     assert_eq!(world.poll().await, [Some(Reason::Auth), Some(Reason::Auth)]);
     advance(6).await;
@@ -193,7 +193,7 @@ async fn a_key_that_gets_no_answer_is_on_hold_before_it_could_be_locked() {
     }
     assert_eq!(world.simulator.seen().len(), 3);
     let message = message(world.pollers[0].poll(Utc::now()).await);
-    assert!(message.contains("not asked") && message.contains("got no answer"), "{message}");
+    assert!(message.contains("not sent") && message.contains("got no answer"), "{message}");
 }
 
 #[tokio::test]
@@ -229,7 +229,7 @@ async fn an_error_of_iam_is_reported_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_token_that_ends_early_is_renewed_once() {
+async fn a_token_that_expires_early_is_renewed_once() {
     let world = world(ROBOT, 24, &["echo:project=campaign,after=1,times=1"]).await;
     assert_eq!(world.poll().await, GOOD);
     advance(2).await;
@@ -256,7 +256,7 @@ async fn temporary_keys_are_shared_by_all_projects_and_renewed_in_time() {
         assert_eq!(world.asked(place), requests);
         advance(2).await;
         assert_eq!(world.poll().await, GOOD);
-        world.asked_in_all(place, 2 * requests).await; // ten minutes before their end
+        world.asked_in_all(place, 2 * requests).await; // ten minutes before they expire
         assert_eq!(world.poll().await, GOOD);
         assert_eq!(world.asked(place), 2 * requests);
     }
@@ -294,7 +294,7 @@ async fn a_source_may_fail_while_its_keys_are_valid() {
         assert_eq!(world.poll().await, GOOD, "with the old keys");
         advance(10).await;
         let attempt = world.pollers[0].poll(Utc::now()).await;
-        assert_eq!(reason(&attempt), Some(Reason::Timeout), "the keys have ended");
+        assert_eq!(reason(&attempt), Some(Reason::Timeout), "the keys have expired");
         assert!(message(attempt).contains("credentials main: no answer came from"));
         advance(2).await;
         assert_eq!(world.poll().await, GOOD, "recovered");
@@ -346,7 +346,7 @@ async fn a_token_in_a_file_is_read_again_at_each_renewal() {
 
 /// Kubernetes mounts a secret as links into a directory that is itself a link, and swaps that link.
 #[tokio::test]
-async fn keys_rotate_as_kubernetes_swaps_them() {
+async fn keys_that_kubernetes_rotates_are_read_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     for (version, secret) in [("..1", "wrong"), ("..2", "simulated/Secret+Key000000000000000000001")] {
@@ -401,9 +401,9 @@ async fn an_id_that_is_not_configured_is_looked_up_once() {
 #[tokio::test]
 async fn an_id_that_cannot_be_looked_up_is_a_failure_with_advice() {
     let world = world_of(KEYS, &["region: cn-east-3".to_owned(), "region: cn-north-4".to_owned()]).await;
-    assert_eq!(world.poll().await, [Some(Reason::BadRequest), None], "one region has nothing to do with another");
+    assert_eq!(world.poll().await, [Some(Reason::BadRequest), None], "a failure in one region does not affect another");
     let message = message(world.pollers[0].poll(Utc::now()).await);
-    let saying = "id of the project in region cn-east-3: IAM knows no enabled project named cn-east-3";
+    let saying = "id of the project in region cn-east-3: IAM has no enabled project named cn-east-3";
     assert!(message.starts_with(saying) && message.contains("Set project_id"), "{message}");
 
     for (fault, reason, saying) in [
@@ -421,7 +421,7 @@ async fn an_id_that_cannot_be_looked_up_is_a_failure_with_advice() {
 }
 
 #[tokio::test]
-async fn a_refused_key_is_not_tried_at_iam_and_at_the_service() {
+async fn a_key_that_iam_refused_is_not_sent_to_the_service() {
     let wrong = "access_key: SIMULATEDACCESSKEY01, secret_key: wrong";
     let world = world_of(wrong, &["region: cn-north-4".to_owned(), "region: cn-north-4".to_owned()]).await;
     for _ in 0..5 {
@@ -489,7 +489,7 @@ async fn an_id_of_another_account_is_looked_up_again() {
 }
 
 #[tokio::test]
-async fn sts_is_asked_for_what_is_configured() {
+async fn the_request_to_sts_has_the_configured_values() {
     let keys = r#"{"credentials":{"access_key_id":"a","secret_access_key":"s","security_token":"t","expiration":"2999-01-01T00:00:00Z"}}"#;
     let (address, served) = scripted(vec![("200 OK", keys), ("200 OK", r#"{"count":0}"#)]).await;
     let source = OIDC.replace("duration: 1h", "session_name: robot, duration: 2h, policy: '{}', policy_ids: [x, y]");

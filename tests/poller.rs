@@ -1,4 +1,4 @@
-//! Poll after poll of one project, in one process: what is kept, what is not asked again, what is counted.
+//! Several polls of one project in one process: the usage that is kept, keys on hold, changed secrets, and counters.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
@@ -74,7 +74,7 @@ async fn a_poll_that_fails_in_its_last_window_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_poll_of_the_past_asks_for_the_windows_of_then() {
+async fn a_poll_for_a_past_time_asks_for_the_windows_of_that_time() {
     let (simulator, address, _stop) = cloud(&[]).await;
     let poller = poller(address, &keys(&simulator), 1000).await;
     let date = Zone::shanghai().local(Utc::now()).date_naive() - chrono::Days::new(20);
@@ -86,7 +86,7 @@ async fn a_poll_of_the_past_asks_for_the_windows_of_then() {
     assert!(today.bounds.start <= then && then < today.bounds.end);
     assert!(this_month.bounds.start <= then && then < this_month.bounds.end);
     assert_eq!(yesterday.bounds.end, today.bounds.start);
-    // The simulated cloud knows the past, and `today` of then is over now.
+    // The simulated cloud has usage of the past. The day that was `today` then is complete now.
     let whole = poller.poll(today.bounds.end).await.result.unwrap().swap_remove(1);
     assert_eq!(whole.bounds, today.bounds);
     let minutes = |usage: &WindowUsage| usage.tally.series().map(|series| usage.tally.value(series)).sum::<f64>();
@@ -99,14 +99,14 @@ async fn a_refused_key_is_not_used_again_for_five_minutes() {
     let poller = poller(address, "access_key: SIMULATEDACCESSKEY01, secret_key: wrong", 1000).await;
     let poll = async || reason(&poller.poll(Utc::now()).await);
     assert_eq!((poll().await, simulator.seen().len()), (Some(Reason::Auth), 1));
-    assert_eq!((poll().await, simulator.seen().len()), (Some(Reason::Auth), 1), "not asked again");
+    assert_eq!((poll().await, simulator.seen().len()), (Some(Reason::Auth), 1), "no second request");
     advance(280).await;
     assert_eq!((poll().await, simulator.seen().len()), (Some(Reason::Auth), 1));
     advance(20).await;
-    assert_eq!((poll().await, simulator.seen().len()), (Some(Reason::Auth), 2), "now it is");
+    assert_eq!((poll().await, simulator.seen().len()), (Some(Reason::Auth), 2), "the hold is over");
 }
 
-/// Moves tokio's clock, and lets it run on with the real one: requests over sockets need it to.
+/// Advances tokio's clock, then lets it run with the real clock again, because requests over sockets need that.
 async fn advance(seconds: u64) {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(seconds)).await;
@@ -130,7 +130,7 @@ async fn a_secret_that_changes_is_used_at_once() {
     assert!(failure.message.contains("cannot read"), "never an empty secret: {}", failure.message);
 }
 
-/// A server that answers with the given heads and bodies, one a request, and calls `before` each.
+/// A server that answers each request with the next status and body. It calls `before` ahead of each answer.
 async fn scripted(answers: Vec<(&'static str, String)>, before: impl Fn(usize) + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -166,14 +166,18 @@ async fn a_secret_that_changes_while_it_is_refused_gets_one_try() {
 
     let address = scripted(vec![refused()], |_| {}).await;
     let attempt = poller(address, &credentials, 1000).await.poll(Utc::now()).await;
-    assert_eq!((reason(&attempt), attempt.counters.retries()), (Some(Reason::Auth), 0), "an unchanged one gets none");
+    assert_eq!(
+        (reason(&attempt), attempt.counters.retries()),
+        (Some(Reason::Auth), 0),
+        "an unchanged secret gets no second try"
+    );
 }
 
 #[tokio::test]
-async fn what_is_not_added_up_is_counted() {
+async fn rows_and_values_that_are_not_summed_are_counted() {
     let (simulator, address, _stop) = cloud(&["odd-rows"]).await;
     let attempt = poller(address, &keys(&simulator), 1000).await.poll(Utc::now()).await;
-    // In each of three windows: a bundle's part; `n/a` and `true`.
+    // Each of the three windows has a row for a part of a bundle, and two unreadable values: `n/a` and `true`.
     assert_eq!(attempt.counters.rows, RowCounters { sub_resource: 3, dropped_values: 6, ..RowCounters::default() });
     let windows = attempt.result.unwrap();
     let series: Vec<_> = windows[0].tally.series().collect();
@@ -183,7 +187,7 @@ async fn what_is_not_added_up_is_counted() {
 }
 
 #[tokio::test]
-async fn rows_that_come_twice_are_counted_once() {
+async fn rows_that_come_twice_are_summed_once() {
     let bucket =
         |time: &str| format!(r#"{{"time":"{time}","resources_usage":{{"business_type":"B","usage":1,"unit":"MIN"}}}}"#);
     let page = |times: &[&str]| {

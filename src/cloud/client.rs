@@ -1,7 +1,7 @@
-//! The client of one project: it sends any request to any API of the cloud, and does so safely.
+//! The client of one project: it sends requests to any API of the cloud.
 //!
-//! Each attempt waits for its slot ([`Throttle`]) and for permission to use the key ([`Lockout`]). It is signed afresh,
-//! because the signature holds the date, and bounded in time and size. Redirects are not followed.
+//! Each attempt waits for its slot ([`Throttle`]) and for permission to use the key ([`Lockout`]). Each attempt is
+//! signed afresh, because the signature holds the date. Its time and size are limited. Redirects are not followed.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -36,7 +36,8 @@ use crate::{
     usage::{Clock, Counters, Operation},
 };
 
-/// How long before the deadline of a poll its last request ends. So the poll still counts that request and reports its error.
+/// The last request of a poll ends this long before the deadline, so that the poll can still count it and report its
+/// error.
 const REPORT_MARGIN: Duration = Duration::from_millis(50);
 
 /// The client of one project. Cloning is cheap.
@@ -67,11 +68,11 @@ pub(super) struct ApiRequest<'a> {
     pub method: &'a Method,
     pub path: &'a str,
     pub query: &'a [(&'a str, &'a str)],
-    /// Besides those that sign or authenticate the request. All of them are signed.
+    /// The headers without those that sign or authenticate the request. All headers are signed.
     pub headers: &'a [(&'a str, &'a str)],
-    /// Signed, too; empty for a GET.
+    /// The body is also signed; empty for a GET.
     pub body: &'a Bytes,
-    /// What to do about a refusal.
+    /// Returns what to do about a refusal.
     pub advice: Advice,
 }
 
@@ -84,7 +85,7 @@ pub(super) struct Success {
 }
 
 impl Success {
-    /// The error for a body that is not `expected`, which is a noun.
+    /// The error for a body that is not `expected`, a noun phrase such as "usage data".
     pub fn malformed(&self, expected: &str, cause: impl fmt::Display) -> Error {
         // The whole body is redacted before it is cut: a part of a token would not be recognised.
         let beginning = excerpt(&self.identity.redact(&String::from_utf8_lossy(&self.body)), 80);
@@ -94,7 +95,7 @@ impl Success {
     }
 }
 
-/// A request whose query is encoded, as all of its attempts send it.
+/// A request and its encoded query, which all attempts send.
 struct Encoded<'a> {
     request: ApiRequest<'a>,
     query: String,
@@ -130,7 +131,7 @@ impl Client {
     /// credentials in this region.
     ///
     /// # Errors
-    /// If there is no token, or the error of the last look-up.
+    /// If the credentials give no identity, or the error of the last look-up.
     pub(super) async fn project_id<F>(&self, look_up: impl FnOnce(Self) -> F) -> Result<Arc<str>, Error>
     where
         F: Future<Output = Result<Arc<str>, Error>> + Send + 'static,
@@ -169,7 +170,7 @@ impl Client {
                 Err(error) => error,
             };
             if error.is_key_refused() && !is_renewed {
-                // The secret may have been rotated, or the token may have ended early. A new one gets one attempt.
+                // The secret may have been rotated, or the token may have expired early. A new one gets one attempt.
                 is_renewed = true;
                 let host = &request.endpoint.host;
                 if let Some(another) = self.credentials.another(&identity, host, &self.scope).await {
@@ -180,7 +181,7 @@ impl Client {
                 }
             }
             if error.is_foreign_project() {
-                // The keys may belong to another account than before.
+                // The keys may belong to another account than before, so the id is looked up again.
                 self.project_id.forget();
             }
             let Some(wait) = retries.after(&error) else { return Err(error) };
@@ -255,7 +256,7 @@ impl Client {
     }
 }
 
-/// A success, or the error that the response stands for.
+/// Turns a response into a success or an error.
 fn judge(response: Response, identity: Identity, clock: Clock, advice: Advice) -> Result<Success, Error> {
     if response.status != StatusCode::OK {
         return Err(response.error(StatusCode::OK, clock(), advice, |text| identity.redact(text)));
@@ -264,15 +265,15 @@ fn judge(response: Response, identity: Identity, clock: Clock, advice: Advice) -
     Ok(Success { body: response.body?, request_id, identity })
 }
 
-/// Tells the lock-out what the service says of the key.
+/// Tells the lock-out whether the service accepted the key.
 fn settle(permit: Permit, status: Option<u16>, result: &Result<Success, Error>) {
     match result {
         Ok(_) => permit.accepted(),
         Err(error) if error.is_key_refused() => permit.refused(),
-        // The key is known, but not allowed.
+        // The key is valid, but lacks a permission.
         Err(Error::Refused(refusal)) if refusal.status == 403 => permit.accepted(),
         Err(error) if status.is_none() && error.is_timeout() => permit.unanswered(),
-        // Nothing is said of the key.
+        // The outcome does not show whether the key is valid.
         Err(_) => {}
     }
 }

@@ -1,4 +1,4 @@
-//! Builds the clients of all projects on what they share.
+//! Builds the clients of all projects, with the state that they share.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -19,7 +19,7 @@ use crate::{
     usage::Clock,
 };
 
-/// What all clients share: connections, the state of the keys, and the throttle of each account and region.
+/// The state that all clients share: connections, the state of the keys, and the throttle of each account and region.
 #[derive(Debug)]
 pub struct Connector {
     settings: ApiSettings,
@@ -41,11 +41,11 @@ impl Connector {
         Self::with(settings, clock, Arc::default(), Arc::default())
     }
 
-    /// The connector for other settings; `None` if they are the same. The new one keeps the state of the keys, so that a
+    /// A connector for changed settings; `None` if they are the same. The new one keeps the state of the keys, so that a
     /// key on hold is not tried. It keeps the throttles if the rate stays the same.
     ///
     /// # Errors
-    /// As [`Connector::new`].
+    /// As for [`Connector::new`].
     pub fn renewed(&self, settings: &ApiSettings) -> Result<Option<Self>, SetupError> {
         if *settings == self.settings {
             return Ok(None);
@@ -104,7 +104,7 @@ impl Connector {
         let mut throttles = self.throttles.lock();
         let key = (credentials.to_owned(), host.to_owned());
         if !throttles.contains_key(&key) {
-            // Those of removed projects would pile up.
+            // Otherwise, the throttles of removed projects would pile up.
             throttles.retain(|_, throttle| Arc::strong_count(throttle) > 1);
         }
         let new = || Arc::new(Throttle::new(self.settings.requests_per_second));

@@ -33,7 +33,7 @@ pub struct Credentials {
     name: String,
     source: Arc<CredentialsSource>,
     context: Context,
-    /// The identities that expire: one for each project, or one under the empty name for all of them.
+    /// The identities that expire: one for each project, or one under the empty name for all projects.
     identities: Mutex<HashMap<String, Arc<Cache<Issued>>>>,
     /// The ids of the projects with the names of the regions, by region.
     project_ids: Mutex<HashMap<String, Arc<Cache<Arc<str>>>>>,
@@ -57,7 +57,7 @@ impl Credentials {
     /// The id of the project with the name of the region, for all projects that need it.
     pub(super) fn project_id_in(&self, region: &str) -> Arc<Cache<Arc<str>>> {
         let mut ids = self.project_ids.lock();
-        // A refused key may have been replaced when the next project asks.
+        // A refusal of the key is not kept, because the key may have been replaced when the next project asks.
         let new = || Cache::new(Duration::ZERO, |error| error.reason() != Reason::Auth);
         Arc::clone(ids.entry(region.to_owned()).or_insert_with(new))
     }
@@ -85,7 +85,7 @@ impl Credentials {
         Ok(issued.identity)
     }
 
-    /// The project that the last identity of this scope is for, if the source says so.
+    /// The id of the project that the last identity of this scope is for, if the source tells it.
     pub(super) fn project_id(&self, scope: &Scope) -> Option<Arc<str>> {
         self.cache(scope)?.last()?.project_id
     }
@@ -104,7 +104,7 @@ impl Credentials {
             Ok(identity) => (identity.fingerprint(host) != refused.fingerprint(host)).then_some(identity),
             Err(error) => {
                 let error = error.report();
-                tracing::warn!(error, "the service refused the credentials, and there are no others");
+                tracing::warn!(error, "the service refused the credentials, and the source gave no new ones");
                 None
             }
         }

@@ -12,40 +12,40 @@ use crate::usage::Reason;
 /// Any error that caused one of ours.
 pub(crate) type Cause = Box<dyn StdError + Send + Sync>;
 
-/// What to do about a refusal. Each operation has its own; `None` stands for the general advice.
+/// Returns what to do about a refusal. Each operation has its own function; `None` means the general advice.
 pub(crate) type Advice = fn(&Refusal) -> Option<&'static str>;
 
-/// A request failed, or the query that it belongs to.
+/// The failure of a request, or of the query that it belongs to.
 #[derive(Debug, Error)]
 pub enum Error {
     /// A part of the credentials is missing or unusable.
     #[error(transparent)]
     Credentials(Cause),
-    /// The failure of a request that several callers waited for, or that still stands.
+    /// The failure of a request that several callers share: they waited for it, or came soon after it.
     #[error(transparent)]
     Shared(Arc<Error>),
-    /// The source of these credentials gave none.
+    /// The source of these credentials gave no identity.
     #[error("credentials {name}")]
     Unavailable {
         /// Name of the credentials in the configuration.
         name: String,
-        /// Why.
+        /// The failure of the source.
         source: Arc<Error>,
     },
-    /// The request was not sent: the service refused this key a short while ago.
+    /// The request was not sent: this key was refused, or got no answers, a short while ago.
     #[error(
-        "not asked: the key or password was refused a short while ago, or got no answer, and more failures would lock it \
-         for 5 minutes; next try in {}s, or as soon as it changes",
+        "not sent: the key or password was refused a short while ago, or got no answer. More failures would lock it for \
+         5 minutes. Next try in {}s, or as soon as it changes",
         .0.as_secs()
     )]
     KeyHeld(Duration),
-    /// IAM was not asked: it has refused this password before.
+    /// The request to IAM was not sent: IAM has refused this password before.
     #[error(
-        "not asked: IAM refused this password for this project, it never worked, and more failures would lock the user; \
-         it is tried again when the password or the project changes, or after a restart"
+        "not sent: IAM refused this password for this project, and it has never worked. More failures would lock the \
+         user. It is tried again when the password or the project changes, or after a restart"
     )]
     WrongPassword,
-    /// The region does not tell which project to ask for.
+    /// The id of the project cannot be found by the region.
     #[error("{0}")]
     NoProject(String),
     /// The service answered with an error status.
@@ -116,7 +116,7 @@ impl Error {
         matches!(self, Error::Refused(refusal) if refusal.has_code("00010009"))
     }
 
-    /// The whole line for a person: what failed, its causes, and what to do.
+    /// The complete message: the failure, its causes, and what to do.
     pub fn report(&self) -> String {
         let text = with_causes(self);
         match self.advice() {
@@ -135,7 +135,7 @@ impl Error {
             Error::Network(error) if !error.is_timeout => {
                 "Check name resolution, routes, firewalls and the proxy between here and the endpoint"
             }
-            Error::Malformed(_) => "Check the endpoint, and that no proxy or portal answers for it",
+            Error::Malformed(_) => "Check the endpoint, and that no proxy or login portal answers in its place",
             Error::Credentials(_) | Error::Timeout(_) | Error::Network(_) | Error::Inconsistent(_) => return None,
         };
         Some(advice.to_owned())
@@ -180,7 +180,7 @@ fn is_invalid_certificate(error: &(dyn StdError + 'static)) -> bool {
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
         return matches!(error, rustls::Error::InvalidCertificate(_));
     }
-    // The source of an I/O error is not the error that it wraps, but the source of that one.
+    // The method `source` of an I/O error skips the error that it wraps.
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(wrapped) => is_invalid_certificate(wrapped),
         None => error.source().is_some_and(is_invalid_certificate),
@@ -193,7 +193,7 @@ impl fmt::Display for NetworkError {
     }
 }
 
-/// `Display` includes the outermost error, so the source is that error's.
+/// `Display` includes `error`, so this returns the source of `error`.
 impl StdError for NetworkError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.error.source()
@@ -219,21 +219,21 @@ pub enum SetupError {
 #[error("HTTP {status} {code}: {message}{}", in_parentheses(.request_id.as_deref()))]
 pub struct Refusal {
     pub(crate) status: u16,
-    /// The cloud's `error_code`; the status where it sent none.
+    /// The cloud's `error_code`; the status if it sent none.
     pub(crate) code: String,
-    /// The cloud's `error_msg`, cut short and without anything secret.
+    /// The cloud's `error_msg`, shortened and without secrets.
     pub(crate) message: String,
     /// `X-Request-Id` of the answer, or its body's `request_id`.
     pub(crate) request_id: Option<String>,
     /// How long the service asks to wait (`Retry-After`).
     pub(crate) retry_after: Option<Duration>,
-    /// How far the local clock is ahead of the service's, in seconds, where that may be why it refused.
+    /// Seconds that the local clock is ahead of the service's, if the service may have refused for that reason.
     pub(crate) clock_ahead: Option<i64>,
     /// What to do, if the operation has advice of its own.
     pub(crate) advice: Advice,
 }
 
-/// The request id as it follows a message.
+/// The request id, to be appended to a message.
 pub(crate) fn in_parentheses(request_id: Option<&str>) -> String {
     request_id.map_or_else(String::new, |id| format!(" (request id {id})"))
 }
@@ -254,7 +254,8 @@ impl Refusal {
     }
 
     fn is_key_refused(&self) -> bool {
-        // 00010009 (another tenant's project id) says nothing against the key. The nine digits are correct (contract, 2.2).
+        // 00010009 (another tenant's project id) does not mean that the key is wrong. 000000004 really has nine digits
+        // (contract, 2.2).
         self.status == 401
             || (self.status == 403 && self.has_code("000000004"))
             || (self.status == 400 && self.has_code("00010008"))
@@ -283,15 +284,15 @@ impl Refusal {
                 "The project id belongs to another account than the key: check project_id and credentials"
             }
             Reason::Auth if self.message.contains("reach the limit") => {
-                "The account has locked this key for 5 minutes after repeated failures: find out who else uses it"
+                "The account has locked this key for 5 minutes after repeated failures: find the programs that use it"
             }
             Reason::Auth if self.has_code("0307") => "The token has expired or belongs to another region: renew it",
             Reason::Auth => {
                 "Check the access key, secret key or token, and that they belong to the account of this project"
             }
             Reason::Forbidden => "The user lacks permission: grant it access to this API in this project",
-            Reason::Throttled => "Lower api.requests_per_second or raise poll.interval if this goes on",
-            Reason::Server => "The service has a fault: if it lasts, report it with the request id",
+            Reason::Throttled => "Lower api.requests_per_second or raise poll.interval if this continues",
+            Reason::Server => "The service has a fault: if it lasts, report it to Huawei Cloud with the request id",
             _ => "Check the region or endpoint, and the project id",
         }
     }
@@ -314,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn status_first_then_code() {
+    fn the_reason_follows_from_the_status_then_the_code() {
         let cases = [
             (401, "APIGW.0301", Reason::Auth, false, true),
             (401, "MSS.00000003", Reason::Auth, false, true),
@@ -339,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_failed_and_what_to_do() {
+    fn a_report_has_the_failure_and_the_advice() {
         let error = refused(401, "APIGW.0301", "AK access failed to reach the limit,forbidden.").report();
         assert!(error.starts_with("HTTP 401 APIGW.0301: AK access failed"), "{error}");
         assert!(error.contains("(request id rid)"), "{error}");

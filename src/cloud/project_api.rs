@@ -1,7 +1,8 @@
-//! ListProjects of IAM: finds the id of the project with the name of the region. Every account has one.
+//! ListProjects of IAM: finds the id of the project with the name of the region. Every account has such a
+//! project.
 //!
-//! `GET /v3/projects` (contract, section 6). The SDK takes any single project. The exporter takes only one that is enabled
-//! and has that name.
+//! `GET /v3/projects` (contract, section 6). The SDK accepts any project if it is the only one. The exporter accepts
+//! only an enabled project with that name.
 
 use std::sync::Arc;
 
@@ -40,7 +41,8 @@ fn yes() -> bool {
 /// credentials and region.
 ///
 /// # Errors
-/// If it could not be looked up. A failure stands for a minute for all of these projects.
+/// If it could not be looked up. A failure of the look-up, other than [`Reason::Auth`], is kept for a minute for all of
+/// these projects.
 pub async fn project_id(client: &Client, deadline: Instant, counters: &mut Counters) -> Result<Arc<str>, Error> {
     let (sender, mut counted) = oneshot::channel();
     let look_up = |client: Client| async move {
@@ -85,16 +87,14 @@ fn advice(refusal: &Refusal) -> Option<&'static str> {
 /// Finds the project of a region in the list that IAM sent.
 ///
 /// # Errors
-/// [`Error::NoProject`] where there is none or more than one; [`Error::Malformed`] where it is not such a list.
+/// [`Error::NoProject`] if there is no such project or more than one; [`Error::Malformed`] if the list cannot be read.
 fn of_region(list: &[u8], region: &str) -> Result<Arc<str>, Error> {
     let list: Result<ProjectsJson, _> = serde_json::from_slice(list);
     let list = list.map_err(|_| Error::Malformed("IAM sent no list of projects that can be read".to_owned()))?;
     let mut projects: Vec<ProjectJson> =
         list.projects.into_iter().filter(|project| project.enabled && project.name == region).collect();
     match (projects.pop(), projects.as_slice()) {
-        (None, _) => {
-            Err(Error::NoProject(format!("IAM knows no enabled project named {region} for these credentials")))
-        }
+        (None, _) => Err(Error::NoProject(format!("IAM has no enabled project named {region} for these credentials"))),
         (Some(project), []) => Ok(project.id.into()),
         (Some(last), others) => {
             let ids: Vec<&str> = others.iter().chain([&last]).map(|project| &*project.id).collect();

@@ -30,7 +30,7 @@ pub struct UsageQuery<'a> {
     pub project_id: &'a str,
     /// The range of time; the API takes whole seconds.
     pub range: Bounds,
-    /// Only this sub-account user.
+    /// The sub-account user to query; `None` queries all users.
     pub user_id: Option<&'a str>,
     /// The third-party user, header `X-App-UserId`.
     pub app_user_id: Option<&'a str>,
@@ -102,7 +102,7 @@ fn advice(refusal: &Refusal) -> Option<&'static str> {
     }
 }
 
-/// An instant in the only form that the API page shows.
+/// Formats an instant in the only form that the API page shows, such as `2025-11-08T09:30:00Z`.
 pub fn timestamp(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

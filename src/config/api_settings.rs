@@ -32,17 +32,17 @@ pub struct ApiSettings {
     pub request_timeout: Duration,
     /// The number of retries of one request.
     pub max_retries: usize,
-    /// The rate for each account and region, of all shards together.
+    /// The rate for each account and region. All shards together keep to it.
     pub requests_per_second: f64,
     /// Entries on a page, 1 to 1000.
     pub page_size: usize,
     /// The endpoint of IAM for tokens and project ids; `None` is the IAM of each project's region.
     pub iam_endpoint: Option<Endpoint>,
-    /// The path of a file of certificates that are trusted besides those of the system.
+    /// The path of a PEM file with certificates that are trusted in addition to those of the system.
     pub ca_file: Option<PathBuf>,
     /// The content of the CA file, in PEM.
     pub ca: Arc<[u8]>,
-    /// The URL of a proxy for all requests; `None` is `HTTPS_PROXY` and `NO_PROXY`. It may hold a password.
+    /// The URL of a proxy for all requests; `None` means `HTTPS_PROXY` and `NO_PROXY`. The URL may hold a password.
     pub proxy: Option<SecretString>,
 }
 
@@ -61,7 +61,8 @@ impl Default for ApiSettings {
     }
 }
 
-/// Written by hand because of the proxy. It names every field, so that a new one cannot be forgotten.
+/// Not derived, because [`SecretString`] is not comparable. The pattern names every field, so that no
+/// new field is forgotten.
 impl PartialEq for ApiSettings {
     fn eq(&self, other: &Self) -> bool {
         let ApiSettings {
@@ -94,7 +95,7 @@ impl ApiSettings {
         self.iam_endpoint.clone().unwrap_or_else(|| Endpoint::of_iam(region))
     }
 
-    /// Reads the section. [`ApiSettings::read_ca_file`] reads the file that it names.
+    /// Reads the section. [`ApiSettings::read_ca_file`] reads the CA file later.
     pub(super) fn read(mut section: Section<'_>, environment: &Environment) -> Self {
         let default = ApiSettings::default();
         let timeout = section.get("request_timeout");

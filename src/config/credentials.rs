@@ -1,11 +1,11 @@
-//! The section `credentials`: one source for each entry. Each source has a file of the same form:
+//! The section `credentials`: one source for each entry. Each kind of source has a module with these items:
 //!
 //! - a struct,
-//! - `read`, which takes the keys of the source from an entry,
-//! - `find`, which takes the source from the environment, if the official SDK does so,
+//! - `read`, which reads the source from an entry,
+//! - `find`, which reads the source from the environment, if the official SDK does so,
 //! - `fields`, the list of its keys and values: it is printed as the effective configuration, and its secrets are checked.
 //!
-//! A new source is such a file, a variant of [`CredentialsSource`], a file in `cloud/credentials/`, and the arms that the
+//! A new kind of source is such a module, a variant of [`CredentialsSource`], a module in `cloud/credentials/`, and the arms that the
 //! compiler then asks for: two here, and those in `cloud/credentials.rs` and `commands/check/online.rs`.
 
 pub(super) mod ecs_agency;
@@ -41,7 +41,7 @@ pub enum CredentialsSource {
 }
 
 impl CredentialsSource {
-    /// Reads an entry. Notes problems and uses a valid source instead, so that all checks run.
+    /// Reads an entry. If it is invalid, notes the problems and returns a valid source, so that all other checks run.
     pub(super) fn read(mut section: Section<'_>, environment: &Environment) -> Self {
         let sources = [
             keys::read(&mut section).map(CredentialsSource::Keys),
@@ -65,10 +65,10 @@ impl CredentialsSource {
     }
 
     /// Finds the source for a configuration without credentials, in the order of the contract, 7.7. The metadata
-    /// service is last, because every instance has it.
+    /// service is last, because every ECS instance has it.
     ///
-    /// The first source that is configured applies. If it is incomplete or fails, that is an error: the next one may
-    /// belong to another account.
+    /// The first source that is configured applies. If it is incomplete or fails, that is an error. The next source is not
+    /// tried, because it may belong to another account.
     pub(super) async fn find(environment: &Environment, problems: &mut Vec<Problem>) -> Self {
         if let Some(keys) = keys::find(environment) {
             return CredentialsSource::Keys(keys);
@@ -87,8 +87,9 @@ impl CredentialsSource {
         problems.push(Problem::warning(
             "credentials",
             format!(
-                "there are none in the configuration, in the environment ({}) or in a profile file; the metadata \
-                 service will be asked, which has keys only on an ECS instance with an agency",
+                "there are none in the configuration, in the environment ({}) or in a credentials file; the exporter \
+                 will use the metadata service, which has keys only on an ECS instance with an agency. Elsewhere, add \
+                 credentials to the configuration",
                 keys.join(", "),
             ),
         ));

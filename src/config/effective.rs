@@ -10,7 +10,7 @@ use super::{
     settings::Config,
 };
 
-/// Prints a configuration. It loads again after the secrets from the file are put back.
+/// Prints a configuration as a file that loads again. Secrets that the file holds are printed as `<secret>`.
 pub fn to_yaml(config: &Config) -> String {
     let mut yaml = String::new();
     // Writing to a String cannot fail.

@@ -7,7 +7,7 @@ use reqwest::Url;
 use super::{environment::Environment, problem::Problem, read::Node};
 
 /// The regions in which MetaStudio is documented (contract, 1.1). The official SDK has the first two only. The host name
-/// in the third is inferred from the pattern.
+/// in the third follows the pattern of these two, without a source.
 pub(super) const REGIONS: [&str; 3] = ["cn-north-4", "cn-east-3", "ap-southeast-3"];
 
 /// The regions with their own IAM endpoint (contract, 5).
@@ -63,7 +63,7 @@ pub struct Endpoint {
     scheme: &'static str,
     /// The value of the header `Host`: with a port if it is not the default of the scheme.
     pub(crate) host: String,
-    /// Whether the host is this machine. Its requests take no proxy.
+    /// Whether the host is this machine. Requests to it use no proxy.
     pub(crate) is_loopback: bool,
 }
 
@@ -110,7 +110,7 @@ impl Endpoint {
     /// Reads an endpoint from an environment variable, if it is set.
     ///
     /// # Errors
-    /// If the value is no endpoint.
+    /// If the value is not an endpoint.
     pub(super) fn of_variable(name: &str, environment: &Environment) -> Result<Option<Self>, Problem> {
         let Some(text) = environment.get(name) else { return Ok(None) };
         let endpoint = Endpoint::parse(text);
@@ -118,7 +118,8 @@ impl Endpoint {
         endpoint.map(Some).ok_or_else(problem)
     }
 
-    /// Parses a URL with scheme, host and port only. `http` needs a local host, because tokens would be sent unencrypted.
+    /// Parses a URL with scheme, host and port only. `http` is accepted for this machine and link-local addresses only,
+    /// because it sends tokens unencrypted.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;
         let is_bare = matches!(url.path(), "" | "/")

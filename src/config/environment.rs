@@ -1,4 +1,4 @@
-//! The environment of the process, as an argument.
+//! The environment variables of the process, as a value.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 

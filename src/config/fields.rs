@@ -62,7 +62,7 @@ pub(super) async fn unreadable(prefix: &str, fields: &Fields<'_>, environment: &
     errors
 }
 
-/// The fields with those of their sections, by path.
+/// All fields, including those of nested sections, with their paths.
 fn flatten<'f, 'a>(prefix: &str, fields: &'f Fields<'a>) -> Vec<(String, &'f Field<'a>)> {
     let mut flat = Vec::new();
     for (key, field) in fields {

@@ -1,7 +1,7 @@
 //! Reads files with a time limit, because a file may be on a mount that does not answer.
 //!
-//! A thread that is blocked in a read cannot be stopped. So each file has at most one such thread: a reader waits for the
-//! one before it, up to the time limit. Otherwise each poll would block one more thread until the pool has none left.
+//! A thread that is blocked in a read cannot be stopped. So each file has at most one such thread: a new reader waits
+//! for the earlier one, up to the time limit. Otherwise each poll would block one more thread until the pool has none left.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use tokio::{sync::Semaphore, time::timeout};
 /// The time limit of a read.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One semaphore for each file, held by the thread that reads it. Global, because the threads are, too.
+/// One semaphore for each file, held by the thread that reads it. Global, like the threads.
 static READING: Mutex<BTreeMap<PathBuf, Arc<Semaphore>>> = Mutex::new(BTreeMap::new());
 
 /// Reads a file.
@@ -40,16 +40,16 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
         read.await.map_err(io::Error::other)?
     };
     let late = || {
-        let text = format!("no answer within {}s: does it lie on a mount that has gone?", READ_TIMEOUT.as_secs());
+        let text = format!("no answer within {}s; check the mount that holds the file", READ_TIMEOUT.as_secs());
         io::Error::new(io::ErrorKind::TimedOut, text)
     };
     timeout(READ_TIMEOUT, content).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// Reads a text.
+/// Reads a text file.
 ///
 /// # Errors
-/// As [`read`], or if the file is not UTF-8.
+/// As for [`read`], or if the file is not UTF-8.
 pub(crate) async fn read_to_string(path: &Path) -> io::Result<String> {
     let content = read(path).await?;
     String::from_utf8(content).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
@@ -77,7 +77,7 @@ mod tests {
         }
         let semaphore = Arc::clone(&READING.lock()[&pipe]);
         assert_eq!(semaphore.available_permits(), 0, "one thread is still reading");
-        // After the answer, the semaphore is free again. Without it, the runtime of the test would not end.
+        // An answer ends the thread and frees the semaphore. Otherwise the runtime of the test would not shut down.
         std::fs::write(&pipe, "late").unwrap();
         let _one_at_a_time = semaphore.acquire().await.unwrap();
     }

@@ -2,7 +2,7 @@
 //!
 //! The crate (0.15) reads each key at the top level as a path: `poll.timeout: 5s` sets the key `timeout` of the section
 //! `poll`, and `projects[1]: …` adds an element to the list `projects`. It goes through the keys in the random order of a
-//! hash map, so that either of two values for the same path may win. Keys further down are not paths: credentials may be
+//! hash map, so either of two values for the same path may win. Keys further down are not paths: credentials may be
 //! called `john.doe`.
 
 use std::{borrow::Cow, fmt::Write};
@@ -13,7 +13,7 @@ use super::problem::Problem;
 
 /// The text without the keys that would be misread, and a problem for each of these keys.
 ///
-/// The text is unchanged if it has no such keys. The crate reports a text that is not YAML or not one mapping.
+/// The text is unchanged if it has no such keys. The crate itself reports a text that is not YAML or not one mapping.
 pub(super) fn check(text: &str) -> (Cow<'_, str>, Vec<Problem>) {
     let mut problems = Vec::new();
     let document = YamlLoader::load_from_str(text).ok().filter(|documents| documents.len() == 1);
@@ -69,19 +69,19 @@ fn check_below(node: &mut Yaml, path: &mut String, problems: &mut Vec<Problem>) 
 fn key_problem(key: &Yaml, fields: &Hash, path: &str) -> Option<Problem> {
     let place = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     match scalar(key) {
-        // Neither is shown: a template that was not rendered, `{{ … }}`, is a mapping as a key.
+        // Neither key nor value is shown. A template that was not rendered, `{{ … }}`, is a mapping as a key.
         None => {
             let place = if path.is_empty() { "the top level" } else { path };
             Some(Problem::error(place, "expected a text as every key; put values that begin with {{ in quotes"))
         }
         Some(text) if key.as_str().is_none() && fields.contains_key(&Yaml::String(text.clone().into_owned())) => {
-            Some(Problem::error(place(&text), "this key is there twice, once without quotes"))
+            Some(Problem::error(place(&text), "this key occurs twice, once with quotes and once without; remove one"))
         }
         Some(_) => None,
     }
 }
 
-/// Removes the keys that `find` has a problem with.
+/// Removes the keys for which `find` returns a problem, and adds the problems.
 fn remove(fields: &mut Hash, find: impl Fn(&Yaml, &Hash) -> Option<Problem>, problems: &mut Vec<Problem>) {
     let found: Vec<(Yaml, Problem)> = fields.keys().filter_map(|key| Some((key.clone(), find(key, fields)?))).collect();
     for (key, problem) in found {

@@ -1,8 +1,8 @@
 //! Loads a configuration from a file and the environment.
 //!
-//! The crate `config` layers the two: it reads the YAML of the file, and sets the values of variables at their paths above
-//! it. [`keys`] first removes the keys that the crate would misread. The reading of the resulting tree is our own, because
-//! a deserializer stops at the first problem.
+//! [`keys`] first removes the keys that the crate `config` would misread. The crate then reads the YAML of the file, and
+//! overrides values with those of variables. [`Config::read`] reads the resulting tree, because a deserializer would stop
+//! at the first problem.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -14,8 +14,8 @@ use super::{
     warnings,
 };
 
-/// The values that a variable `METASTUDIO_<SECTION>__<KEY>` may set. Secrets are not among them, because variables are
-/// easily shown.
+/// The values that a variable `METASTUDIO_<SECTION>__<KEY>` may set. Secrets are excluded, because variables are
+/// easily exposed.
 const SCALARS: [&str; 12] = [
     "api.ca_file",
     "api.iam_endpoint",
@@ -54,9 +54,9 @@ impl Loaded {
     }
 }
 
-/// Loads a file, with the values that the environment overrides, and reads its secrets once to check them.
+/// Loads a file, overrides values with those of the environment, and reads all secrets once to check them.
 ///
-/// All projects are validated; the configuration holds those of the shard.
+/// All projects are validated. The returned configuration holds only those of the shard.
 pub async fn load(path: &Path, environment: &Environment, shard: Shard) -> Loaded {
     match file::read_to_string(path).await {
         Ok(text) => read(text, path, environment, shard).await,
@@ -67,7 +67,7 @@ pub async fn load(path: &Path, environment: &Environment, shard: Shard) -> Loade
     }
 }
 
-/// As [`load`], but of a text. Relative paths in it count from the directory of `path`.
+/// Like [`load`], for a text. Relative paths in it start at the directory of `path`.
 ///
 /// ```
 /// # use std::path::Path;
@@ -99,7 +99,7 @@ async fn read(text: String, path: &Path, environment: &Environment, shard: Shard
     }
 }
 
-/// Reads the text and the variables, but no other file. Uses defaults instead of invalid values.
+/// Reads the text and the variables, but no other file. Replaces invalid values by defaults.
 ///
 /// # Errors
 /// If the text is not YAML.
@@ -118,7 +118,7 @@ fn parse(text: &str, directory: &Path, environment: &Environment) -> Result<(Con
             (true, None) => {}
             (false, _) => warnings.push(Problem::warning(
                 name,
-                "this environment variable matches no key that may be set this way and is ignored",
+                "this environment variable is ignored, because it matches no key that a variable may set",
             )),
         }
     }
@@ -130,7 +130,7 @@ fn parse(text: &str, directory: &Path, environment: &Environment) -> Result<(Con
     Ok((config, problems))
 }
 
-/// Adds what is outside of the file: credentials of the environment, the CA file, and the checks that need both.
+/// Adds the credentials from the environment and the content of the CA file, and runs the checks that need all parts.
 async fn complete(config: &mut Config, problems: &mut Vec<Problem>, environment: &Environment) {
     config.find_credentials(environment, problems).await;
     for (name, source) in &config.credentials {

@@ -1,4 +1,4 @@
-//! A fault of a configuration: where it is, what was found, what was expected.
+//! An error or a warning of a configuration, with its path, the value found and the value expected.
 
 use std::fmt;
 
@@ -14,11 +14,11 @@ use std::fmt;
 pub struct Problem {
     /// The path in the file, such as `projects[0].name`, or the name of an environment variable.
     pub path: String,
-    /// The value found, if it may be shown; `None` if it is missing.
+    /// The value found, or a note that it is not shown; `None` if there is no such value.
     pub found: Option<String>,
-    /// What was expected, and what to do.
+    /// The expected value, or the fault and what to do.
     pub expected: String,
-    /// Whether the configuration can be used in spite of it.
+    /// Whether the configuration can be used nevertheless.
     pub is_warning: bool,
 }
 

@@ -1,6 +1,6 @@
 //! The format of the official SDK's credentials file, section `basic` (contract, 7.6).
 //!
-//! The SDK's reader interpolates, so that a `%` breaks it. Here, values are read as they are.
+//! The SDK's reader interpolates values and fails on a `%`. The exporter reads values literally.
 
 use std::{
     io,
@@ -36,7 +36,7 @@ pub(crate) struct ProfileError {
 /// Reads the keys.
 ///
 /// # Errors
-/// If the file cannot be read, is no INI file, or lacks a key.
+/// If the file cannot be read, is not an INI file, or lacks a key.
 pub(super) async fn read(path: &Path) -> Result<ProfileKeys, ProfileError> {
     let ini = load(path).await?;
     if !ini.get_map_ref().contains_key(SECTION) {
@@ -44,10 +44,17 @@ pub(super) async fn read(path: &Path) -> Result<ProfileKeys, ProfileError> {
     }
     let required = |key: &str| ini.get(SECTION, key).ok_or_else(|| error(path, missing(key, &ini)));
     let value = |key: &str, text: &str| {
-        let empty = || error(path, format!("{key} in [{SECTION}] is empty or holds a space or break"));
+        let empty = || {
+            error(
+                path,
+                format!(
+                    "{key} in [{SECTION}] is empty or holds a space, a line break or a character that is not ASCII"
+                ),
+            )
+        };
         printable(text).ok_or_else(empty)
     };
-    // An empty token is none, as in the environment (contract, 3.11).
+    // An empty token counts as absent, as in the environment (contract, 3.11).
     let security_token = ini.get(SECTION, "security_token").filter(|token| !token.trim().is_empty());
     Ok(ProfileKeys {
         access_key: value("ak", &required("ak")?)?,
@@ -61,7 +68,7 @@ pub(super) async fn names_a_project(path: &Path) -> bool {
     load(path).await.is_ok_and(|ini| ini.get(SECTION, "project_id").is_some_and(|id| !id.trim().is_empty()))
 }
 
-/// Whether the file exists and has the section. A file that exists but cannot be read counts.
+/// Whether the file exists and has the section. A file that exists but cannot be read counts as present.
 pub(super) async fn is_present(path: &Path) -> bool {
     match load(path).await {
         Ok(ini) => ini.get_map_ref().contains_key(SECTION),
@@ -77,7 +84,7 @@ async fn load(path: &Path) -> Result<Ini, ProfileError> {
     })?;
     let mut ini = Ini::new();
     ini.set_inline_comment_symbols(Some(&[]));
-    // The parser's error names the line and quotes nothing of it.
+    // The parser's error gives the number of the line and quotes nothing of it.
     ini.read(text).map_err(|failure| error(path, format!("is not an INI file: {failure}")))?;
     Ok(ini)
 }

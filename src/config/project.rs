@@ -24,7 +24,7 @@ pub(super) const DEFAULT_CREDENTIALS: &str = "default";
 /// A message lists at most this many names of credentials: there may be thousands.
 const LISTED_NAMES: usize = 20;
 
-/// A project to poll, with all that it inherits.
+/// A project to poll. Values that it inherits are filled in.
 #[derive(Clone, Debug)]
 pub struct Project {
     /// The value of the label `project`; unique.
@@ -41,7 +41,7 @@ pub struct Project {
     pub labels: BTreeMap<String, String>,
     /// Sub-account users, with one query each; if empty, one query asks for all users.
     pub user_ids: Vec<String>,
-    /// Third-party user, the header `X-App-UserId`.
+    /// The third-party user: the value of the header `X-App-UserId`.
     pub app_user_id: Option<String>,
     /// The resource types that are kept; if empty, all are.
     pub resource_types: Vec<String>,
@@ -51,9 +51,9 @@ pub struct Project {
     pub interval: Duration,
     /// The usage is withdrawn after this time without a successful poll.
     pub stale_after: Duration,
-    /// The windows that are asked for.
+    /// The windows to query.
     pub windows: Vec<Window>,
-    /// Limits of usage; at most one for the same usage.
+    /// Limits of usage; no two for the same window, types and user.
     pub budgets: Vec<Budget>,
 }
 
@@ -79,7 +79,7 @@ impl Project {
         self.queries() as f64 / self.interval.as_secs_f64()
     }
 
-    /// Reads an entry and adds its name to `names`. Notes problems and uses valid values instead, so that all checks run.
+    /// Reads an entry and adds its name to `names`. Replaces invalid values by valid ones, so that all checks run.
     pub(super) fn read(node: &Node<'_>, context: &Context<'_>, names: &mut HashSet<String>) -> Option<Self> {
         if !node.is_mapping() {
             node.problem("a mapping with name and region");
@@ -98,7 +98,7 @@ impl Project {
         let labels = labels::read(section.get("labels"));
         let user_ids = texts(section.get("user_ids"));
         let app_user_id = section.get("app_user_id").and_then(|node| {
-            node.parse("a text of ASCII characters (the API allows no Chinese ones)", |text| {
+            node.parse("a text of ASCII characters without spaces (the API allows no Chinese characters)", |text| {
                 (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| text.to_owned())
             })
         });
@@ -188,7 +188,7 @@ fn region_and_endpoint(section: &mut Section<'_>) -> (String, Endpoint) {
         && !REGIONS.contains(&region.as_str())
     {
         node.warning(format!(
-            "MetaStudio is documented in {} only; will try {}",
+            "MetaStudio is documented in {} only; the exporter will try {}",
             REGIONS.join(", "),
             Endpoint::of_region(region)
         ));
@@ -213,15 +213,17 @@ fn project_id(section: &mut Section<'_>) -> Option<String> {
         (!text.is_empty() && text.bytes().all(is_allowed)).then(|| text.to_owned())
     });
     if id.as_ref().is_some_and(|id| id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit())) {
-        node.warning("project ids are 32 hexadecimal digits; the project's name is not its id");
+        node.warning(
+            "a project id has 32 hexadecimal digits; use the id in the console (My Credentials), not the name",
+        );
     }
     id
 }
 
-/// The name of the project's credentials. It can be left out if there is one entry at most.
+/// The name of the project's credentials. It can be left out if there is at most one entry.
 fn credentials_name(section: &mut Section<'_>, credentials: &BTreeMap<String, CredentialsSource>) -> String {
     if let Some(node) = section.get("credentials") {
-        // The list of names is made only for a message: with thousands of projects it would take most of the time.
+        // Names are listed only for a message: with thousands of projects, that would take most of the loading time.
         let name = node.as_str().filter(|name| credentials.contains_key(*name)).map(str::to_owned);
         if name.is_none() {
             node.problem(format!("the name of one of the credentials: {}", list(credentials)));
@@ -241,7 +243,7 @@ fn credentials_name(section: &mut Section<'_>, credentials: &BTreeMap<String, Cr
 
 fn list(credentials: &BTreeMap<String, CredentialsSource>) -> String {
     if credentials.is_empty() {
-        return "none, because there is no section credentials".to_owned();
+        return "there are none, so add the section credentials".to_owned();
     }
     let mut names = credentials.keys().take(LISTED_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
     if credentials.len() > LISTED_NAMES {

@@ -18,9 +18,9 @@ use super::problem::Problem;
 #[derive(Debug, Default)]
 pub(crate) struct Document {
     problems: RefCell<Vec<Problem>>,
-    /// Relative paths of files count from here.
+    /// Relative paths of files start at this directory.
     directory: PathBuf,
-    /// The paths of values that an environment variable has set, with its name.
+    /// The paths of values that environment variables have set, with the names of the variables.
     overridden: BTreeMap<String, String>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Node<'a> {
     hidden: bool,
 }
 
-/// A mapping. [`Section::finish`] reports every key that was not asked for.
+/// A mapping. [`Section::finish`] reports every key that was never passed to [`Section::get`].
 pub(crate) struct Section<'a> {
     path: String,
     fields: Option<&'a Map<String, Value>>,
@@ -78,7 +78,7 @@ impl<'a> Section<'a> {
         self.fields.and_then(|fields| fields.get(key)).is_some_and(|value| !value.is_null())
     }
 
-    /// As [`Section::get`], but a missing key is a problem.
+    /// Like [`Section::get`], but a missing key is a problem.
     pub fn require(&mut self, key: &'static str, expected: &str) -> Option<Node<'a>> {
         let node = self.get(key);
         if node.is_none() {
@@ -87,7 +87,7 @@ impl<'a> Section<'a> {
         node
     }
 
-    /// As [`Section::require`], of a text. After a problem, the text is empty.
+    /// Like [`Section::require`], for a text. After a problem, the text is empty.
     pub fn require_text(&mut self, key: &'static str, expected: &str) -> String {
         self.require(key, expected).and_then(|node| node.text()).unwrap_or_default()
     }
@@ -116,7 +116,7 @@ impl<'a> Section<'a> {
         self.document.problems.borrow_mut().push(problem);
     }
 
-    /// Notes a problem for every key that was not asked for.
+    /// Notes a problem for every key that was never passed to [`Section::get`].
     pub fn finish(self) {
         for key in self.fields.into_iter().flat_map(Map::keys) {
             if !self.known.iter().any(|known| known == key) {
@@ -152,7 +152,7 @@ impl<'a> Node<'a> {
         self.document.note(&self.path, Some(found), text, is_warning);
     }
 
-    /// The result of `parse`; `None` is a problem.
+    /// Returns the result of `parse`. If that is `None`, notes a problem.
     pub fn read<T>(&self, expected: &str, parse: impl FnOnce(&'a Value) -> Option<T>) -> Option<T> {
         let value = parse(self.value);
         if value.is_none() {
@@ -163,7 +163,7 @@ impl<'a> Node<'a> {
         value
     }
 
-    /// As [`Node::read`], of a text.
+    /// Like [`Node::read`], for a text.
     pub fn parse<T>(&self, expected: &str, parse: impl FnOnce(&'a str) -> Option<T>) -> Option<T> {
         self.read(expected, |value| value.as_str().and_then(parse))
     }
@@ -184,7 +184,7 @@ impl<'a> Node<'a> {
         self.parse(&expected, |text| humantime::parse_duration(text).ok().filter(|value| range.contains(value)))
     }
 
-    /// A number. Environment variables give it as a text.
+    /// A number, or a text that holds one: the values of environment variables are texts.
     pub fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
         self.read(&format!("a number from {} to {}", range.start(), range.end()), |value| {
             let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
@@ -192,7 +192,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// An integer. Environment variables give it as a text.
+    /// An integer, or a text that holds one: the values of environment variables are texts.
     pub fn integer(&self, range: RangeInclusive<usize>) -> Option<usize> {
         self.read(&format!("an integer from {} to {}", range.start(), range.end()), |value| {
             let number = value.as_u64().and_then(|number| number.try_into().ok());
@@ -212,7 +212,7 @@ impl<'a> Node<'a> {
         list.iter().enumerate().map(element).filter_map(read).collect()
     }
 
-    /// As [`Node::list`], but an element that repeats an earlier one is a problem.
+    /// Like [`Node::list`], but an element that repeats an earlier one is a problem.
     pub fn set<T: Clone + Eq + Hash>(&self, mut read: impl FnMut(&Node<'a>) -> Option<T>) -> Vec<T> {
         let mut seen = HashSet::new();
         self.list(|node| {
@@ -245,7 +245,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The value, if it is a text, without a problem otherwise.
+    /// The value, if it is a text. Another value is not a problem.
     pub fn as_str(&self) -> Option<&'a str> {
         self.value.as_str()
     }
@@ -259,7 +259,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// The value in a form that fits in a line.
+/// The value in a form that fits on one line.
 fn show(value: &Value) -> String {
     match value {
         Value::Array(list) => format!("a list of {}", list.len()),

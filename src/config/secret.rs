@@ -13,7 +13,7 @@ use super::{
 
 const EXPECTED: &str = "a text, {env: NAME} or {file: PATH}";
 
-/// The place of a secret. `Debug` does not show the value.
+/// The place where a secret is found. `Debug` does not show the value.
 #[derive(Clone, Debug)]
 pub enum Secret {
     /// A text in the configuration file.
@@ -24,7 +24,8 @@ pub enum Secret {
     File(PathBuf),
 }
 
-/// Compares the places. The contents of variables and files are not compared, because they are read at each use.
+/// Compares inline values, names of variables and paths of files. The contents of variables and files are not compared,
+/// because they are read at each use.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -36,7 +37,7 @@ impl PartialEq for Secret {
     }
 }
 
-/// Compares two values from the operator's own files. Constant time is not needed, because no client chooses either.
+/// Compares two values from the operator's own files. Constant time is not needed, because no client chooses a value.
 pub(super) fn is_same(value: &SecretString, other: &SecretString) -> bool {
     value.expose_secret() == other.expose_secret()
 }
@@ -64,7 +65,7 @@ pub(crate) enum SecretError {
 }
 
 impl Secret {
-    /// Reads the place from the configuration. Notes a problem and uses [`Secret::invalid`] instead.
+    /// Reads the place from the configuration. If it is invalid, notes a problem and returns [`Secret::invalid`].
     pub(super) fn of_node(node: &Node<'_>) -> Self {
         if !node.is_mapping() {
             let inline = node.parse(EXPECTED, |text| Some(Secret::Inline(text.into())));
@@ -84,12 +85,12 @@ impl Secret {
         }
     }
 
-    /// As [`Secret::of_node`], for a key that must be there.
+    /// Like [`Secret::of_node`], for a key that is required.
     pub(super) fn required(section: &mut Section<'_>, key: &'static str, expected: &str) -> Self {
         section.require(key, expected).map_or_else(Secret::invalid, |node| Secret::of_node(&node))
     }
 
-    /// A value for use in place of an invalid one, so that loading finds more problems.
+    /// A placeholder for an invalid secret, so that loading goes on and finds more problems.
     pub(super) fn invalid() -> Self {
         Secret::Inline("invalid".into())
     }
@@ -109,7 +110,7 @@ impl Secret {
     /// Reads a password: any text, spaces included. A line break at the end is removed, because files end in one.
     ///
     /// # Errors
-    /// As [`Secret::read`].
+    /// As for [`Secret::read`].
     pub(crate) async fn read_password(&self, environment: &Environment) -> Result<SecretString, SecretError> {
         let value = self.value(environment).await?;
         let line = value.expose_secret().trim_end_matches(['\r', '\n']);

@@ -20,7 +20,7 @@ use crate::usage::{Window, Zone};
 pub struct Config {
     /// Section `poll`.
     pub poll: PollSettings,
-    /// The windows of projects without their own, in the order of the file.
+    /// The windows of projects that set none, in the order of the file.
     pub windows: Vec<Window>,
     /// The time zone of the calendar windows.
     pub timezone: Zone,
@@ -35,12 +35,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// The rate of this process for each account and region: its part of the configured rate.
+    /// The rate of this process for each account and region: its share of the configured rate.
     pub(crate) fn requests_per_second(&self) -> f64 {
         self.api.requests_per_second / f64::from(self.shards)
     }
 
-    /// Reads the document. Notes problems and uses defaults instead.
+    /// Reads the document. Notes problems and replaces invalid values by defaults.
     pub(super) fn read(mut section: Section<'_>, environment: &Environment) -> Self {
         let poll = PollSettings::read(section.section("poll"));
         let windows = section
@@ -69,7 +69,7 @@ impl Config {
         Config { poll, windows, timezone, api, credentials, projects, shards: 1 }
     }
 
-    /// Looks for credentials outside of the configuration if it has none.
+    /// If the configuration has no credentials, looks for them outside of it.
     pub(super) async fn find_credentials(&mut self, environment: &Environment, problems: &mut Vec<Problem>) {
         if self.credentials.is_empty() {
             let source = CredentialsSource::find(environment, problems).await;
@@ -77,7 +77,7 @@ impl Config {
         }
     }
 
-    /// Keeps the projects of one shard.
+    /// Keeps only the projects of one shard, and sets the number of shards.
     pub(super) fn keep(&mut self, shard: Shard) {
         self.projects.retain(|project| shard.has(&project.name));
         self.shards = shard.total;

@@ -33,13 +33,13 @@ impl Shard {
 
     /// Whether this shard polls a project.
     pub fn has(self, project: &str) -> bool {
-        // The first of equal weights. With 64 bits, equal weights are a theoretical case.
+        // If weights are equal, the shard with the smallest index polls it. With 64 bits, that is a theoretical case.
         let owner = (0..self.total).max_by_key(|&index| (weight(index, project), std::cmp::Reverse(index)));
         owner == Some(self.index)
     }
 }
 
-/// This function must not change: shards of two versions would poll a project twice, or not at all.
+/// This function must not change. Otherwise, shards of different versions would poll a project twice, or not at all.
 fn weight(index: u32, project: &str) -> u64 {
     let hash = Sha256::new().chain_update(index.to_be_bytes()).chain_update(project).finalize();
     hash.iter().take(8).fold(0, |weight, byte| weight << 8 | u64::from(*byte))
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_shard_takes_an_equal_part_and_moves_nothing_else() {
+    fn a_new_shard_gets_an_equal_part_and_no_other_project_moves() {
         let names: Vec<String> = (0..4000).map(|n| format!("project-{n}")).collect();
         for total in 1..8 {
             let mut counts = vec![0; total as usize + 1];

@@ -10,8 +10,8 @@ use super::{
 /// The SDK's variable for the id of the project in all its requests (contract, 7.5).
 const PROJECT_ID: &str = "HUAWEICLOUD_SDK_PROJECT_ID";
 
-/// Warns of project ids that the SDK would use and the exporter does not. Projects without an id get the one of their
-/// region's project, because one id for all of them would be wrong for the second project.
+/// Warns of a project id that the SDK would use for all requests. The exporter does not use it, because one id can be
+/// right for one project only. A project without an id gets that of the project with the name of its region.
 pub(super) async fn unused_project_ids(config: &Config, environment: &Environment) -> Vec<Problem> {
     let mut unused: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (name, source) in &config.credentials {
@@ -28,7 +28,7 @@ pub(super) async fn unused_project_ids(config: &Config, environment: &Environmen
         for place in unused.get(project.credentials.as_str()).into_iter().flatten() {
             warnings.push(Problem::warning(
                 format!("projects.{}.project_id", project.name),
-                format!("{place} is not used; a project without project_id is the one with the name of its region"),
+                format!("{place} is not used; without project_id, the project with the name of the region is polled"),
             ));
         }
     }
@@ -54,12 +54,12 @@ pub(super) fn rates(config: &Config) -> Vec<Problem> {
         if rate > allowed {
             warnings.push(format!(
                 "the projects with credentials {credentials} at {host} need {rate:.1} requests a second, \
-                 api.requests_per_second allows {shown}: raise the interval, or poll fewer windows and users"
+                 but api.requests_per_second allows {shown}: raise the interval, or poll fewer windows and users"
             ));
         } else if takes > timeout {
             warnings.push(format!(
-                "{at_a_time} polls at a time with credentials {credentials} at {host} share {shown} requests a \
-                 second and take {takes:.0}s, poll.timeout allows {timeout}s: lower poll.concurrency or raise the timeout"
+                "{at_a_time} simultaneous polls with credentials {credentials} at {host} share {shown} requests a \
+                 second and take {takes:.0}s, but poll.timeout is {timeout}s: lower poll.concurrency or raise the timeout"
             ));
         }
     }

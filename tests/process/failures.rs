@@ -230,7 +230,7 @@ async fn a_wrong_key_is_tried_once_by_all_its_projects_together() {
     assert_eq!(cloud.simulator.seen().len(), 1, "one request in all: {:?}", cloud.simulator.seen());
     let log = daemon.log_text();
     assert!(log.contains("HTTP 401 APIGW.0301") && log.contains("verify aksk signature fail"), "{log}");
-    assert!(log.contains("not asked: the key or password was refused"), "{log}");
+    assert!(log.contains("not sent: the key or password was refused"), "{log}");
 }
 
 #[tokio::test]

@@ -225,7 +225,7 @@ async fn online_tries_no_refused_key_again() {
         let ended = run_with(&cloud.config_of(&all, credentials, FAST), &["check", "--online"], &[]).await;
         assert_eq!(ended.code, Some(1));
         assert_eq!(ended.stdout.matches("credentials: ").count(), 3, "{}", ended.stdout);
-        assert_eq!(ended.stdout.matches("not asked: ").count(), 2, "{}", ended.stdout);
+        assert_eq!(ended.stdout.matches("not sent: ").count(), 2, "{}", ended.stdout);
         assert_eq!(ended.stdout.contains("\nIAM at http://127.0.0.1:"), place == "iam", "{}", ended.stdout);
         assert!(!ended.stdout.contains("hunter2"), "{}", ended.stdout);
         let seen = cloud.simulator.seen().split_off(before);
@@ -247,8 +247,8 @@ async fn online_prints_what_to_do_after_a_failed_step() {
             "Check the region or endpoint",
         ),
         ("http://127.0.0.1:1".to_owned(), "  FAIL  TCP       127.0.0.1:1: Connection refused", "security groups"),
-        (format!("https://localhost:{tls}"), "  FAIL  TLS       localhost:", "name its certificate in api.ca_file"),
-        (format!("https://localhost:{plain}"), "  FAIL  TLS       localhost:", "TLS 1.2 or later is spoken"),
+        (format!("https://localhost:{tls}"), "  FAIL  TLS       localhost:", "set api.ca_file to the path of its CA"),
+        (format!("https://localhost:{plain}"), "  FAIL  TLS       localhost:", "supports TLS 1.2 or later"),
     ] {
         let ended = run_with(&config(&cloud, &endpoint, "page_size: 1000"), &["check", "--online"], &[]).await;
         assert_eq!(ended.code, Some(1));

@@ -13,16 +13,16 @@ use tokio::{
 
 use crate::cloud::{error::Error, transport::task::run_to_end};
 
-/// The minimum time between two fetches. A failure stands that long for all callers.
+/// The minimum time between two fetches. During this time, all callers get the failure of the last fetch.
 pub(crate) const PAUSE: Duration = Duration::from_secs(60);
 
-/// A value that is fetched at need.
+/// A value that is fetched when it is needed.
 #[derive(Debug)]
 pub(crate) struct Cache<T> {
-    /// How long before it expires the value is renewed.
+    /// The value is renewed this long before it expires.
     margin: Duration,
-    /// Whether a failure stands for [`PAUSE`], or the next caller may fetch at once.
-    stands: fn(&Error) -> bool,
+    /// Whether a failure is kept for [`PAUSE`]. Otherwise, the next caller may fetch at once.
+    is_failure_kept: fn(&Error) -> bool,
     state: Mutex<State<T>>,
     /// One permit, held by the task that fetches.
     fetching: Arc<Semaphore>,
@@ -31,7 +31,7 @@ pub(crate) struct Cache<T> {
 #[derive(Debug)]
 struct State<T> {
     current: Option<Current<T>>,
-    /// When the last fetch began, or ended if it has.
+    /// When the last fetch began or, if it has ended, when it ended. `None` allows a fetch at once.
     fetched: Option<Instant>,
     /// The error of the last fetch.
     failure: Option<Arc<Error>>,
@@ -40,7 +40,7 @@ struct State<T> {
 #[derive(Debug)]
 struct Current<T> {
     value: T,
-    /// `None` is never.
+    /// `None` means never.
     expires: Option<Instant>,
 }
 
@@ -50,12 +50,12 @@ impl<T> Default for State<T> {
     }
 }
 
-/// A value, and how long it is valid; `None` is for ever.
+/// A value, and how long it is valid; `None` means for ever.
 type Fetched<T> = (T, Option<Duration>);
 
 impl<T: Clone + Send + 'static> Cache<T> {
-    pub fn new(margin: Duration, stands: fn(&Error) -> bool) -> Arc<Self> {
-        Arc::new(Cache { margin, stands, state: Mutex::default(), fetching: Arc::new(Semaphore::new(1)) })
+    pub fn new(margin: Duration, is_failure_kept: fn(&Error) -> bool) -> Arc<Self> {
+        Arc::new(Cache { margin, is_failure_kept, state: Mutex::default(), fetching: Arc::new(Semaphore::new(1)) })
     }
 
     /// The value. Fetches it if there is none; renews it in the background if it is about to expire.
@@ -132,7 +132,7 @@ impl<T: Clone + Send + 'static> Cache<T> {
                     let error = error.report();
                     tracing::warn!(error, "credentials could not be renewed; the old ones are still valid");
                 }
-                state.fetched = (self.stands)(&error).then_some(now);
+                state.fetched = (self.is_failure_kept)(&error).then_some(now);
                 let error = Arc::new(error);
                 state.failure = Some(Arc::clone(&error));
                 Err(error)
@@ -152,7 +152,7 @@ impl<T: Clone + Send + 'static> Cache<T> {
 
     fn failure(&self) -> Arc<Error> {
         let failure = self.state.lock().failure.clone();
-        failure.unwrap_or_else(|| Arc::new(Error::Credentials("the source gave nothing".into())))
+        failure.unwrap_or_else(|| Arc::new(Error::Credentials("the source gave no value".into())))
     }
 }
 
@@ -207,13 +207,13 @@ mod tests {
         get_for(cache, source, Some(HOUR)).await
     }
 
-    fn world() -> (Arc<Cache<usize>>, Arc<Source>) {
+    fn cache_and_source() -> (Arc<Cache<usize>>, Arc<Source>) {
         (Cache::new(MARGIN, |_| true), Arc::default())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_value_is_used_while_it_is_renewed() {
-        let (cache, source) = world();
+        let (cache, source) = cache_and_source();
         assert_eq!(get(&cache, &source).await, Ok(1));
         advance(HOUR - MARGIN - SECOND).await;
         assert_eq!(get(&cache, &source).await, Ok(1));
@@ -229,7 +229,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_value_without_expiry_is_fetched_once() {
-        let (cache, source) = world();
+        let (cache, source) = cache_and_source();
         assert_eq!((get_for(&cache, &source, None).await, cache.last()), (Ok(1), Some(1)));
         advance(1000 * HOUR).await;
         assert_eq!(get_for(&cache, &source, None).await, Ok(1));
@@ -240,7 +240,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_hundred_callers_cause_one_fetch() {
-        let (cache, source) = world();
+        let (cache, source) = cache_and_source();
         for expected in [1, 2] {
             let callers: Vec<_> = (0..100)
                 .map(|_| {
@@ -258,7 +258,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_caller_that_gives_up_does_not_lose_the_value() {
-        let (cache, source) = world();
+        let (cache, source) = cache_and_source();
         assert!(timeout(SECOND / 2, get(&cache, &source)).await.is_err());
         assert_eq!(get(&cache, &source).await, Ok(1));
         assert_eq!(source.fetches(), 1);
@@ -266,7 +266,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_old_value_is_used_until_it_expires_if_the_renewal_fails() {
-        let (cache, source) = world();
+        let (cache, source) = cache_and_source();
         assert_eq!(get(&cache, &source).await, Ok(1));
         source.fail(true);
         advance(HOUR - MARGIN).await;
@@ -286,8 +286,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_that_does_not_stand_is_not_kept() {
-        let (_, source) = world();
+    async fn after_a_failure_that_is_not_kept_the_next_caller_fetches() {
+        let (_, source) = cache_and_source();
         let cache = Cache::new(MARGIN, |_| false);
         source.fail(true);
         let [first, second] = [(); 2].map(|()| {
@@ -301,7 +301,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_short_lived_value_is_not_fetched_over_and_over() {
-        let (cache, source) = world();
+        let (cache, source) = cache_and_source();
         for _ in 0..10 {
             assert_eq!(get_for(&cache, &source, Some(MARGIN)).await, Ok(1));
         }
@@ -310,7 +310,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_rejected_value_is_fetched_again_but_not_at_once() {
-        let (cache, source) = world();
+        let (cache, source) = cache_and_source();
         assert_eq!(get(&cache, &source).await, Ok(1));
         cache.reject();
         assert_eq!(get(&cache, &source).await, Ok(1));

@@ -1,6 +1,7 @@
 //! Source: the metadata service of an ECS instance with an agency, which issues temporary keys.
 //!
-//! Source of the facts: contract, 7.1. Keys live for an hour; new ones are there ten minutes before.
+//! Source of the facts: contract, 7.1. Keys are valid for an hour. The service has new ones ten minutes before the
+//! old ones expire.
 
 use std::time::Duration;
 

@@ -26,7 +26,7 @@ use crate::{
     usage::Reason,
 };
 
-/// How long before it expires a token is renewed.
+/// A token is renewed this long before it expires.
 pub(super) const MARGIN: Duration = Duration::from_secs(60 * 60);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -68,7 +68,7 @@ pub(super) async fn fetch(user: &IamUser, context: &Context, scope: &Scope) -> R
             permit.refused();
             Err(Error::Refused(refusal))
         }
-        // This concerns this project only.
+        // The refusal concerns this project only, not the password.
         Err(Error::Refused(refusal)) if refusal.status < 500 => Err(Error::Refused(refusal)),
         Err(error) => {
             let error = Arc::new(error);
@@ -115,7 +115,7 @@ async fn request(
     let token = response.headers.get("x-subject-token").and_then(|token| token.to_str().ok());
     let token = token.filter(|token| !token.is_empty()).ok_or_else(|| unreadable("token"))?.into();
     let json: Result<TokenJson, _> = serde_json::from_slice(&response.body?);
-    let details = json.map_err(|_| unreadable("time at which the token expires that can be read"))?.token;
+    let details = json.map_err(|_| unreadable("readable expiry time of the token"))?.token;
     if scope.project_id.is_none() && details.project.is_none() {
         return Err(unreadable("id of the project that the token is for; set project_id"));
     }

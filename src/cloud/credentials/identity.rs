@@ -1,4 +1,4 @@
-//! What a request is authenticated with, and for which project.
+//! The identity that authenticates a request, and the project that it is for.
 
 use std::{cmp::Reverse, sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::lockout::Fingerprint;
 use crate::cloud::error::Error;
 
-/// What a request is signed with, or the token that it carries. `Debug` shows nothing of it.
+/// The keys that sign a request, or the token that it carries. `Debug` shows none of them.
 #[derive(Clone, Debug)]
 pub(crate) enum Identity {
     /// A key pair that signs (contract, section 3).
@@ -25,8 +25,8 @@ pub(crate) enum Identity {
 }
 
 impl Identity {
-    /// The fingerprint of this key. It includes the host of a token, because a token is valid in one region only. A key is
-    /// locked wherever it is used.
+    /// The fingerprint of this key. It includes the host of a token, because a token is valid in one region only. The
+    /// fingerprint of a key does not, because a locked key is locked everywhere.
     pub fn fingerprint(&self, host: &str) -> Fingerprint {
         match self {
             Identity::Keys { access_key, secret_key, security_token } => Fingerprint::of([
@@ -47,7 +47,7 @@ impl Identity {
             Identity::Token(token) => [Some(token), None, None],
         };
         let mut secrets: Vec<&SecretString> = secrets.into_iter().flatten().collect();
-        // One may be a part of another.
+        // The longest is first, because one secret may be a part of another.
         secrets.sort_by_key(|secret| Reverse(secret.expose_secret().len()));
         secrets.into_iter().fold(text.to_owned(), |text, secret| redact(&text, Some(secret.expose_secret())))
     }
@@ -60,7 +60,7 @@ pub(super) fn redact(text: &str, secret: Option<&str>) -> String {
     text.replace(secret, "<secret>").replace(quoted.trim_matches('"'), "<secret>")
 }
 
-/// The project that an identity is for: a token is issued for one.
+/// The project that an identity is for: a token is issued for one project.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
     /// `None` is the project with the name of the region.
@@ -82,9 +82,9 @@ pub(super) struct Issued {
     pub identity: Identity,
     /// By the clock of the source; `None` if the source does not say.
     pub expires: Option<DateTime<Utc>>,
-    /// The project that it is for, if the source says so.
+    /// The id of the project that it is for, if the source tells it.
     pub project_id: Option<Arc<str>>,
-    /// Until it expires; `None` if the source does not say.
+    /// The time from its issue until it expires; `None` if the source does not say.
     pub lifetime: Option<Duration>,
 }
 
@@ -97,7 +97,7 @@ impl Issued {
         let lifetime = (expires - now).to_std().ok().filter(|lifetime| !lifetime.is_zero());
         let lifetime = lifetime.ok_or_else(|| {
             let text =
-                format!("what the source gave expired at {expires} already: is the clock of this machine right?");
+                format!("the source gave a key or token that expired at {expires}: check the clock of this machine");
             Error::Credentials(text.into())
         })?;
         Ok(Issued { identity, expires: Some(expires), project_id: None, lifetime: Some(lifetime) })
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(until(now + second).unwrap(), Some(Duration::from_secs(1)));
         for expires in [now, now - second] {
             let error = until(expires).unwrap_err().to_string();
-            assert!(error.contains("is the clock of this machine right?"), "{error}");
+            assert!(error.contains("check the clock of this machine"), "{error}");
         }
     }
 }

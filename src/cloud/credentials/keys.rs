@@ -9,7 +9,7 @@ use crate::{
     config::{KeyPair, SecretError},
 };
 
-/// Reads the keys from where the configuration says.
+/// Reads the keys from the places that the configuration names.
 ///
 /// # Errors
 /// If a value is missing.

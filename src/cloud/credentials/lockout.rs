@@ -4,8 +4,8 @@
 //!
 //! - A key that has not worked yet is used by one request at a time.
 //! - A key that works is used by fewer requests at once than would lock it if all of them failed.
-//! - After a refusal, the key is on hold for 5 minutes, after the next one in a row for 10, and so on up to an hour: the
-//!   documentation does not say how far apart failures must be to count as in a row.
+//! - After a refusal, the key is on hold for 5 minutes. Each further refusal in a row doubles that, up to an hour, because
+//!   the documentation does not say how far apart failures in a row may be.
 //!
 //! A changed secret is another key.
 
@@ -30,11 +30,11 @@ use crate::cloud::error::Error;
 const HOLD: Duration = Duration::from_secs(5 * 60);
 const LONGEST_HOLD: Duration = Duration::from_secs(60 * 60);
 
-/// Requests at once with a key that works. If it is revoked and all of them fail, the first request after the hold does
-/// not reach the limit of the gateway.
+/// The most requests at once with a key that works. If the key is revoked and all of them fail, the first request after
+/// the hold is still below the limit of the gateway.
 const IN_FLIGHT: usize = 3;
 
-/// Unanswered requests with a key that has not worked yet before it is put on hold.
+/// A key that is not accepted is put on hold after this many unanswered requests.
 const UNANSWERED: u32 = 3;
 
 /// Identifies a key without showing it: a digest of all its secrets.
@@ -69,9 +69,9 @@ pub(crate) struct Lockout {
 struct Key {
     is_password: bool,
     state: Mutex<State>,
-    /// One permit, for the time in which the key is not accepted.
+    /// One permit, used while the key is not accepted.
     probe: Arc<Semaphore>,
-    /// The permits of a key that is accepted.
+    /// The permits that are used while the key is accepted.
     in_flight: Arc<Semaphore>,
 }
 
@@ -81,11 +81,11 @@ struct State {
     accepted: bool,
     /// Whether it has ever been accepted.
     worked: bool,
-    /// Projects for which a password was refused that has never worked.
+    /// The projects for which this password was refused, as long as it has never worked.
     wrong_for: BTreeSet<String>,
     /// Requests without an answer while the key is not accepted.
     unanswered: u32,
-    /// When IAM last failed to judge a password, and how.
+    /// When IAM last failed to judge the password, and the error.
     failure: Option<(Instant, Arc<Error>)>,
     hold: Option<Hold>,
     /// How long the next hold will last; at least [`HOLD`].
@@ -99,8 +99,8 @@ struct Hold {
     length: Duration,
     /// The project whose request was refused.
     project: String,
-    /// Whether other projects asked since. They go first when the hold ends, so that a key that fails for one project only
-    /// is not put on hold for all of them again and again.
+    /// Whether other projects have asked since. They are admitted first when the hold ends. Otherwise, a key that fails for
+    /// one project only would be put on hold for all projects again and again.
     others_wait: bool,
 }
 
@@ -134,8 +134,8 @@ impl Lockout {
     fn key(&self, fingerprint: Fingerprint, is_password: bool) -> Arc<Key> {
         let mut keys = self.keys.lock();
         if !keys.contains_key(&fingerprint) {
-            // Keys that were rotated away are removed once they are unused and off hold. Passwords are few, and the
-            // exporter must know which ones have worked.
+            // Old keys are removed when they are unused and their hold is over. Passwords stay: they are few, and the
+            // exporter must remember which ones have worked.
             keys.retain(|_, key| key.is_password || Arc::strong_count(key) > 1 || key.is_hold_remembered());
         }
         let key = keys.entry(fingerprint).or_insert_with(|| {
@@ -188,7 +188,8 @@ impl Key {
 }
 
 impl Hold {
-    /// How long `project` has to wait.
+    /// How long `project` has to wait; `None` if it may use the key. Also notes a request of another
+    /// project than the refused one.
     fn remaining(&mut self, project: &str) -> Option<Duration> {
         let is_same = self.project == project;
         self.others_wait |= !is_same;
@@ -201,7 +202,7 @@ impl Permit {
     /// Checks again right before the request is sent: another request may have been refused meanwhile.
     ///
     /// # Errors
-    /// As [`Lockout::admit`].
+    /// As for [`Lockout::admit`].
     pub fn check(&self) -> Result<(), Error> {
         self.key.check(&self.project)
     }
@@ -209,7 +210,7 @@ impl Permit {
     /// The service accepted the key.
     pub fn accepted(self) {
         let mut state = self.key.state.lock();
-        // A refusal since this request was sent is more recent.
+        // If the key is on hold, it was refused after this request was sent. The hold stays.
         if state.hold.as_ref().is_none_or(|hold| hold.until <= Instant::now()) {
             *state = State { accepted: true, worked: true, ..State::default() };
         }

@@ -38,7 +38,7 @@ struct AssumeAgency<'a> {
     policy_ids: &'a [String],
 }
 
-/// Fetches keys at the configured STS or that of the region. The token is read each time, because it is short-lived.
+/// Fetches keys from the configured STS or that of the region. The token is read each time, because it is short-lived.
 ///
 /// # Errors
 /// If there is no token, or STS sends no keys.

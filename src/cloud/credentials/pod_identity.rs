@@ -34,7 +34,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) async fn fetch(pod: &PodIdentity, context: &Context) -> Result<Issued, Error> {
     let token = pod.token.read(&context.environment).await.map_err(|error| Error::Credentials(error.into()))?;
     let unusable = || Error::Credentials("the token of the service account cannot be sent as a header".into());
-    // Without a scheme such as Bearer.
+    // The token is sent without a scheme such as Bearer.
     let mut authorization = HeaderValue::from_str(token.expose_secret()).map_err(|_| unusable())?;
     authorization.set_sensitive(true);
     // The agent is on the same node, or within the cluster: no proxy could reach it.

@@ -1,6 +1,6 @@
 //! Temporary keys in the forms that the metadata service, STS and the agent of a node send.
 //!
-//! Source of the forms: contract, section 7. Any time of RFC 3339 is read; the SDK insists on a fraction.
+//! Source of the forms: contract, section 7. Any time of RFC 3339 is read; the SDK requires a fraction of a second.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use serde::Deserialize;
 use super::identity::{Identity, Issued};
 use crate::cloud::error::Error;
 
-/// How long before they expire keys are renewed. The metadata service has new ones from then on (contract, 7.1). With its
-/// 40 minutes, the SDK asks most of the time.
+/// Keys are renewed this long before they expire. The metadata service has new ones from then on (contract, 7.1). The SDK
+/// starts 40 minutes before, when there are no new ones yet.
 pub(super) const MARGIN: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Deserialize)]

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{cloud::error::Error, config::Secret};
 
-/// Reads the token from where the configuration says.
+/// Reads the token from the place that the configuration names.
 ///
 /// # Errors
 /// If it is missing.

@@ -1,4 +1,4 @@
-//! One HTTP exchange, bounded in time and size, and the error that a response with another status stands for.
+//! One HTTP exchange, bounded in time and size, and the error for a response with an unexpected status.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::cloud::error::{Advice, Error, NetworkError, Refusal, in_parentheses};
 
 /// A page of 1000 entries is a fraction of this. No API used here sends more.
 const MAX_BODY: usize = 32 << 20;
-/// At most this much memory is reserved because of an announced length.
+/// At most this much memory is reserved for an announced length.
 const MAX_RESERVED: usize = 1 << 20;
 /// The gateway refuses signatures when the clocks differ by 15 minutes.
 const CLOCK_TOLERANCE_SECONDS: i64 = 14 * 60;
@@ -31,7 +31,7 @@ pub(crate) struct Response {
 /// Sends a request and waits until `deadline` for the whole response.
 ///
 /// # Errors
-/// [`Error::Timeout`] or [`Error::Network`] if no head came. The URL is in no message: it may hold a secret.
+/// [`Error::Timeout`] or [`Error::Network`] if no response head came. The URL is in no message: it may hold a secret.
 pub(crate) async fn exchange(request: RequestBuilder, host: &str, deadline: Instant) -> Result<Response, Error> {
     let patience = (deadline - Instant::now()).as_secs_f64();
     let late = |what: &str| Error::Timeout(format!("{what} from {host} within {patience:.1}s"));
@@ -55,7 +55,7 @@ pub(crate) async fn exchange(request: RequestBuilder, host: &str, deadline: Inst
 }
 
 impl Response {
-    /// The request id: MetaStudio and the gateway call it otherwise than IAM (contract, 2.1).
+    /// The request id: IAM uses another header for it than MetaStudio and the gateway (contract, 2.1).
     pub fn request_id(&self) -> Option<String> {
         let id = header(&self.headers, "x-request-id").or_else(|| header(&self.headers, "x-iam-trace-id"));
         id.map(|id| excerpt(id, 80))
@@ -95,7 +95,7 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
     headers.get(name)?.to_str().ok().map(str::trim).filter(|value| !value.is_empty())
 }
 
-/// Seconds or an HTTP date (RFC 9110, 10.2.3).
+/// The wait that `Retry-After` asks for, in seconds or as an HTTP date (RFC 9110, 10.2.3).
 fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let value = header(headers, RETRY_AFTER.as_str())?;
     if let Ok(seconds) = value.parse() {

@@ -9,12 +9,12 @@ use crate::{
     config::{ApiSettings, Endpoint},
 };
 
-/// A client for each route. Cloning shares the connections.
+/// One client with and one without a proxy. Cloning shares the connections.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpClients {
     /// Uses the proxy, if there is one.
     pub proxied: Client,
-    /// Uses no proxy: no proxy could reach this machine, or the services beside it.
+    /// Uses no proxy, for this machine and the services of its instance or node, which no proxy could reach.
     pub direct: Client,
 }
 

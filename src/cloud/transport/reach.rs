@@ -1,4 +1,4 @@
-//! Tests whether an endpoint can be reached: name, TCP, TLS, clock. The first step that fails tells what is wrong.
+//! Tests whether an endpoint can be reached: name, TCP, TLS, clock. The first step that fails shows the cause.
 //!
 //! No key is used. Any HTTP status counts as reached.
 
@@ -24,7 +24,7 @@ use crate::{
     usage::Clock,
 };
 
-/// A larger difference is mentioned. The service refuses 15 minutes (contract, 3.9).
+/// A difference of this size is mentioned. The service refuses one of 15 minutes (contract, 3.9).
 const CLOCK_WARNING_SECONDS: i64 = 60;
 const CLOCK_LIMIT_SECONDS: i64 = 15 * 60;
 
@@ -33,7 +33,7 @@ const CLOCK_LIMIT_SECONDS: i64 = 15 * 60;
 pub struct Step {
     /// `name`, `TCP`, `TLS` or `HTTP`, `clock`.
     pub name: &'static str,
-    /// What was found; or what is wrong and what to do.
+    /// The finding, or the fault and what to do.
     pub result: Result<String, String>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) async fn reach(http: &HttpClients, settings: &ApiSettings, clock: Clo
     let mut steps = Vec::new();
     let patience = settings.request_timeout;
     let Some(hop) = hop(endpoint, settings) else {
-        let result = Err(format!("{endpoint} is no address that a connection can be made to"));
+        let result = Err(format!("{endpoint} is not an address to connect to. Check the region or endpoint"));
         return vec![Step { name: "name", result }];
     };
     let addresses = look_up(&hop, patience).await;
@@ -133,7 +133,7 @@ async fn connect(addresses: &[SocketAddr], patience: Duration) -> Result<String,
     Err(format!("{}. Check routes, firewalls and security groups, or set api.proxy", failures.join("; ")))
 }
 
-/// What is wrong although there is a connection.
+/// The fault after TCP has connected, and what to do.
 fn explain(error: &Error, endpoint: &Endpoint) -> String {
     let is_certificate_refused = match error {
         Error::Network(error) => error.is_certificate_refused(),
@@ -142,11 +142,11 @@ fn explain(error: &Error, endpoint: &Endpoint) -> String {
     };
     let text = with_causes(error);
     let advice = if is_certificate_refused {
-        "If a private CA, or a proxy that opens TLS, is meant to be there, name its certificate in api.ca_file"
+        "If you use a private CA, or a proxy that decrypts TLS, set api.ca_file to the path of its CA certificate"
     } else if endpoint.is_encrypted() {
-        "Check that TLS 1.2 or later is spoken there, and that the proxy lets it through"
+        "Check that the endpoint supports TLS 1.2 or later, and that the proxy lets it through"
     } else {
-        "Check that HTTP is spoken there"
+        "Check that an HTTP server listens there"
     };
     format!("{text}. {advice}")
 }
@@ -155,7 +155,7 @@ fn explain(error: &Error, endpoint: &Endpoint) -> String {
 fn compare(date: Option<&str>, now: DateTime<Utc>) -> Result<String, String> {
     let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
     let Some(date) = date.map(DateTime::<Utc>::from) else {
-        return Ok("unknown: the answer has no Date".to_owned());
+        return Ok("unknown: the answer has no valid Date header".to_owned());
     };
     let ahead = (now - date).num_seconds();
     let direction = if ahead > 0 { "ahead of" } else { "behind" };

@@ -29,11 +29,11 @@ impl Retries {
                 .with_jitter()
                 .build()
         };
-        // Huawei's advice for APIGW.0308 is to wait 2 to 5 s (contract, 2.3); jitter adds up to as much again.
+        // Huawei's advice for APIGW.0308 is to wait 2 to 5 s (contract, 2.3); jitter at most doubles the delays.
         Retries { delays: backoff(250, 4_000), throttled: backoff(2_000, 2_500), deadline }
     }
 
-    /// The wait before the next attempt after `error`; `None` if there must be none.
+    /// The wait before the next attempt after `error`; `None` if there must be no further attempt.
     pub fn after(&mut self, error: &Error) -> Option<Duration> {
         if !error.is_transient() {
             return None;

@@ -2,7 +2,7 @@
 //! connection.
 //!
 //! Callers queue, and only the head of the queue waits for the next slot. So callers are served in order, and a caller
-//! that gives up leaves no gap. (The rate-limiting crate at hand wakes all waiters at once, in no order.)
+//! that gives up leaves no gap. (A common rate-limiting crate would wake all waiters at once, in no order.)
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tokio::{
 #[derive(Debug)]
 pub struct Throttle {
     spacing: Duration,
-    /// Held by the head of the line; tokio's semaphores are fair.
+    /// Held by the head of the queue; tokio's semaphores are fair.
     head: Semaphore,
     /// Start of the next free slot.
     next: Mutex<Option<Instant>>,
@@ -70,7 +70,7 @@ mod tests {
         throttle.turn().await;
         assert_eq!(idle.elapsed(), Duration::ZERO, "an idle account does not wait");
         throttle.turn().await;
-        assert_eq!(idle.elapsed(), Duration::from_millis(200), "no burst is saved up either");
+        assert_eq!(idle.elapsed(), Duration::from_millis(200), "idle time does not allow a burst");
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,9 +3,9 @@
 //! The API does not document what `limit`, `offset` and `count` count, nor what it sends past the end (contract, 1.5). So:
 //!
 //! - The offset advances by the limit that was sent. That is right whether the API counts buckets or rows.
-//! - A row that comes again on a later page is the same row.
-//! - If the end looks the same as a server that ignores offsets, that is an error: a sum that is too small is worse than an
-//!   old one.
+//! - A row that an earlier page already had is the same row, and counts once.
+//! - If the answer may have ended, but the server may also have ignored the offset, that is an error: a sum that is too
+//!   small is worse than an old one.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
     usage::{Row, RowCounters, RowKey},
 };
 
-/// More pages than this count as endless. At 1000 entries a page, it is enough for 11 years of hours.
+/// More pages than this count as endless. With 1000 entries a page, this is enough for one entry an hour over 11 years.
 const MAX_PAGES: usize = 100;
 
 /// An oddity of an answer that is not an error, but that the operator should know.
@@ -48,7 +48,7 @@ impl Doubt {
     }
 }
 
-/// The step after a page.
+/// The next step after a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Ask for the page at this offset.
@@ -64,7 +64,7 @@ pub struct Answer {
     pub rows: Vec<Row>,
     /// Rows and values that are not in the sums.
     pub counters: RowCounters,
-    /// Each once.
+    /// Each doubt once.
     pub doubts: Vec<Doubt>,
 }
 
@@ -75,14 +75,14 @@ pub struct Pages {
     /// The end of the range of the query.
     end: DateTime<Utc>,
     pages: usize,
-    /// Whether the limit may count buckets: all pages but the last had as many of them.
+    /// Whether the limit may count buckets: every page but the last had at least `limit` of them.
     may_count_buckets: bool,
-    /// The same for rows.
+    /// The same for rows: every page but the last had exactly `limit` of them, and none had more.
     may_count_rows: bool,
     last_full_of_buckets: bool,
     last_full_of_rows: bool,
     buckets: HashSet<Option<Arc<str>>>,
-    /// The rows of earlier pages. Most answers are one page, which is not remembered.
+    /// The rows of earlier pages. Most answers have only one page, whose rows need not be remembered.
     known: HashSet<RowKey>,
     /// How many rows of the answer are in `known`.
     known_rows: usize,
@@ -95,7 +95,7 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// For a query with `limit` entries a page over a range that ends at `end`.
+    /// Starts the answer to a query with `limit` entries a page over a range that ends at `end`.
     pub fn new(limit: usize, end: DateTime<Utc>) -> Self {
         Pages {
             limit,
@@ -125,24 +125,25 @@ impl Pages {
         let (bucket_count, row_count) = (page.buckets.len(), page.rows.len());
         let is_empty = bucket_count == 0 && row_count == 0;
         if self.pages == 1 && !page.has_list && self.count.is_some_and(|count| count > 0) {
-            return Err(Error::Malformed("the answer counts entries and has no list of them".to_owned()));
+            return Err(Error::Malformed("count is positive, but there is no time_list".to_owned()));
         }
         let has_new_entries = self.take(page);
 
         if self.pages > 1 && !has_new_entries {
             return match self.count {
                 Some(count) if self.covers(count) => self.complete(),
-                // Both the end and a server that ignores the offset may look like this.
+                // An empty page is the end. A third page follows a second one with new entries, so the offset is not ignored.
                 None if is_empty || self.pages > 2 => self.complete(),
+                // Both the end and a server that ignores the offset may look like this.
                 count => Err(Error::Inconsistent(format!(
-                    "the page at offset {} brings nothing new, and count ({}) does not say that all has been seen: \
+                    "the page at offset {} has no new entries, and count ({}) does not show that the answer is complete: \
                      the service seems to ignore the offset",
                     (self.pages - 1) * self.limit,
                     count.map_or("absent".to_owned(), |count| count.to_string()),
                 ))),
             };
         }
-        // A page may be full of buckets or full of rows. If there are more rows than the limit, it does not count rows.
+        // A page may be full of buckets or full of rows. If it has more rows than the limit, the limit does not count rows.
         let (full_of_buckets, full_of_rows) = (bucket_count >= self.limit, row_count == self.limit);
         self.may_count_buckets &= self.last_full_of_buckets;
         self.may_count_rows &= self.last_full_of_rows && row_count <= self.limit;
@@ -197,15 +198,15 @@ impl Pages {
         is_new
     }
 
-    /// The pages end here. If `count` is larger, the rows taken for duplicates may have been others. Without duplicates it is
-    /// only a doubt, because it is undocumented what `count` counts.
+    /// Ends the answer. If `count` is larger, rows that were taken for duplicates may have been other rows: that is an
+    /// error. Without duplicates, it is only a doubt, because the meaning of `count` is undocumented.
     fn complete(&mut self) -> Result<Next, Error> {
         let (buckets, rows, duplicates) = (self.buckets.len(), self.row_count(), self.answer.counters.duplicate);
         let Some(count) = self.count else { return Ok(Next::Complete) };
         if duplicates > 0 && !self.covers(count) {
             return Err(Error::Inconsistent(format!(
-                "count says {count}, but {buckets} different buckets and {rows} different rows came; {duplicates} came more \
-                 than once"
+                "count is {count}, but the pages have {buckets} different buckets and {rows} different rows; {duplicates} \
+                 rows are repeated"
             )));
         }
         if usize::try_from(count).is_ok_and(|count| count > rows.max(buckets)) {
@@ -214,7 +215,7 @@ impl Pages {
         Ok(Next::Complete)
     }
 
-    /// Whether the answer has `count` entries, if that counts the same as the limit.
+    /// Whether the answer has `count` entries, provided that `count` counts the same as the limit.
     fn covers(&self, count: i64) -> bool {
         let Ok(count) = usize::try_from(count) else { return false };
         (self.may_count_buckets && count <= self.buckets.len()) || (self.may_count_rows && count <= self.row_count())
@@ -231,7 +232,7 @@ impl Pages {
     }
 }
 
-/// False if the time has no offset: its zone is not known then.
+/// False if the time has no offset, because its zone is unknown.
 fn begins_at_or_after(time: Option<&str>, end: DateTime<Utc>) -> bool {
     time.and_then(|time| DateTime::parse_from_rfc3339(time).ok()).is_some_and(|time| time >= end)
 }
@@ -318,24 +319,24 @@ mod tests {
             let (_, result) = add_all(2, vec![buckets(count, 0, 2), buckets(count, 0, 2)]);
             assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
         }
-        // Six days are counted; their two first have as many rows.
+        // `count` means six days, but the first two days also have six rows.
         let three_rows_a_day = || page(Some(6), &[0, 1].map(|day| [0, 1, 2].map(|kind| row(day, kind, 1))).concat());
         let (_, result) = add_all(2, vec![three_rows_a_day(), three_rows_a_day()]);
         assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
-        // A video is made between the first two requests.
+        // A video is made between the first two requests, so a row is added.
         let grown = || page(Some(3), &[row(0, 0, 100), row(1, 0, 100), row(1, 1, 100)]);
         let (_, result) = add_all(2, vec![buckets(Some(3), 0, 2), grown(), grown()]);
         assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
     }
 
     #[test]
-    fn nothing_after_a_full_page_is_not_enough_if_more_are_counted() {
+    fn an_empty_page_after_a_full_one_is_an_error_if_count_is_larger() {
         let (_, result) = add_all(2, vec![buckets(Some(3), 0, 2), page(None, &[])]);
         assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
     }
 
     #[test]
-    fn rows_taken_for_duplicates_are_an_error_if_more_are_counted() {
+    fn duplicates_are_an_error_if_count_is_larger() {
         let same_time = |from: usize, to: usize| {
             let rows: Vec<Row> = (from..to).map(|kind| row(0, kind, 1)).collect();
             page(Some(4), &rows)
@@ -348,8 +349,8 @@ mod tests {
     }
 
     #[test]
-    fn duplicates_among_more_rows_than_the_limit_are_compared_with_the_days_counted() {
-        // Three days are counted, and every bucket has the time of the query's start.
+    fn duplicates_are_an_error_if_count_is_larger_than_the_buckets() {
+        // `count` means three days, and every bucket has the time of the query's start.
         let first = page(Some(3), &[row(0, 0, 1), row(0, 1, 1), row(0, 2, 1)]);
         let first = Page { buckets: vec![Some("t0".into()), Some("t0".into())], ..first };
         let second = page(None, &[row(0, 0, 1), row(0, 3, 1), row(0, 4, 1)]);
@@ -438,8 +439,8 @@ mod tests {
     }
 
     proptest! {
-        /// A server that counts rows and one that counts buckets, with any page size, with or without a count, with
-        /// nothing, or the last page again, past the end: the sums are those of the rows.
+        /// The server counts rows or buckets, has any page size, and sends a count or none. Past the end, it sends an empty
+        /// page or the last page again. In all cases, the sums are those of the rows.
         #[test]
         fn rows_split_over_pages_in_any_way_give_the_same_sums(
             usages in prop::collection::vec(prop::collection::vec(0_i64..1_000_000, 0..4), 0..24),

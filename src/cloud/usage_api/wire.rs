@@ -1,8 +1,8 @@
 //! Reads the JSON of ShowUsageData into rows.
 //!
 //! The API page documents the shape. The table in 1.4 of the contract lists what else is accepted: numeric strings, nulls, a
-//! single object instead of a list. A value that cannot be read is dropped alone and counted. It is never taken for 0, and
-//! the other values stay. Numbers keep the digits of the cloud.
+//! single object instead of a list. A value that cannot be read is dropped and counted. It is never read as 0, and the
+//! other values stay. Numbers have the digits that the cloud sent.
 
 use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
 
@@ -21,7 +21,7 @@ use crate::usage::{Row, RowKey, Unit};
 pub struct Page {
     /// `count`, which the API does not define further; `None` if absent or unreadable.
     pub count: Option<i64>,
-    /// Whether there was a list.
+    /// Whether `time_list` was there and not null.
     pub has_list: bool,
     /// Times of the entries of `time_list`. `limit` may count these.
     pub buckets: Vec<Option<Arc<str>>>,
@@ -74,7 +74,7 @@ impl From<serde_json::Error> for Unreadable {
     fn from(error: serde_json::Error) -> Self {
         let what = match error.classify() {
             Category::Syntax => "not JSON",
-            Category::Eof => "JSON that breaks off",
+            Category::Eof => "incomplete JSON",
             Category::Data => "JSON of another shape",
             Category::Io => "unreadable",
         };
@@ -200,13 +200,13 @@ fn parse_decimal(text: &str) -> Option<Decimal> {
     }
     let is_tiny = || text.contains("e-") || text.contains("E-");
     match Decimal::from_scientific_lossy(text) {
-        // Too small to be seen in a sum.
+        // Too small to change a sum visibly.
         Err(rust_decimal::Error::ScaleExceedsMaximumPrecision(_)) if is_tiny() => Some(Decimal::ZERO),
         value => value.ok(),
     }
 }
 
-/// Only an object: serde would read a struct from a list, too.
+/// Accepts only an object: serde would also read a struct from a list.
 struct Object<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -229,8 +229,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// A list of objects. `null` is an empty list, and a bare object is a list of one. `null` in a list is an entry without
-/// values, because it counts as an entry.
+/// A list of objects. `null` is an empty list, and a bare object is a list of one. `null` in a list is an empty
+/// entry, because the cloud may count it as one.
 struct Many<T>(Vec<Object<T>>);
 
 impl<T> Default for Many<T> {

@@ -1,4 +1,4 @@
-//! Source: an IAM user with a password. The official SDK takes none from the environment.
+//! Source: an IAM user with a password. The official SDK reads none from the environment, so there is no `find`.
 
 use crate::config::{
     endpoint::Endpoint,
@@ -7,7 +7,7 @@ use crate::config::{
     secret::Secret,
 };
 
-/// An IAM user with a password. A HUAWEI ID gets no token, and login MFA must be off (contract, 5).
+/// An IAM user with a password. A HUAWEI ID cannot get a token, and login MFA must be off (contract, 5).
 #[derive(Clone, Debug, PartialEq)]
 pub struct IamUser {
     /// The name of the account.
@@ -16,7 +16,7 @@ pub struct IamUser {
     pub user: String,
     /// The password of the user.
     pub password: Secret,
-    /// The endpoint of IAM; `None` is the one of the API settings.
+    /// The endpoint of IAM; `None` is `api.iam_endpoint`, or else the endpoint of the region.
     pub endpoint: Option<Endpoint>,
 }
 

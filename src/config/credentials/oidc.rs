@@ -1,4 +1,4 @@
-//! Source: an agency that trusts an OpenID Connect provider. STS gives temporary keys for the provider's token.
+//! Source: an agency that trusts an OpenID Connect provider. STS issues temporary keys for the provider's token.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -19,7 +19,7 @@ const SESSION_NAME: &str = "HUAWEICLOUD_OIDC_SESSION_NAME";
 const DURATION: &str = "HUAWEICLOUD_OIDC_DURATION_SECONDS";
 const POLICY: &str = "HUAWEICLOUD_OIDC_POLICY";
 const POLICY_IDS: &str = "HUAWEICLOUD_OIDC_POLICY_IDS";
-/// The SDK's other way to federate, through IAM. The exporter does not have it.
+/// The SDK also federates through IAM, with this variable. The exporter does not support that.
 const IDP: &str = "HUAWEICLOUD_SDK_IDP_ID";
 const STS_ENDPOINT: &str = "HUAWEICLOUD_SDK_STS_ENDPOINT";
 
@@ -113,7 +113,8 @@ pub(super) fn find(environment: &Environment, problems: &mut Vec<Problem>) -> Op
     })
 }
 
-/// An error for a variable that the SDK would use before all that follow (contract, 7.5).
+/// An error if federation through IAM is configured: the SDK would use it before all sources that are tried next
+/// (contract, 7.5).
 pub(super) fn unsupported(environment: &Environment) -> Option<Problem> {
     let expected = format!("is not supported; with an OpenID Connect provider, set {PROVIDER} and {AGENCY}");
     environment.has(IDP).then(|| Problem::error(IDP, expected))

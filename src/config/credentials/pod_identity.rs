@@ -1,4 +1,4 @@
-//! Source: the agency of a CCE pod's service account. An agent on the node gives temporary keys.
+//! Source: the agency of a CCE pod's service account. An agent on the node issues temporary keys.
 
 use reqwest::Url;
 
@@ -12,7 +12,7 @@ use crate::config::{
 
 /// The URL of the agent, which CCE sets in pods with an identity.
 const URL_VARIABLE: &str = "HC_CONTAINER_CREDENTIALS_FULL_URI";
-/// The file of the service account's token, which CCE sets, too.
+/// The path of the file with the service account's token, which CCE also sets.
 const TOKEN_VARIABLE: &str = "HC_CONTAINER_AUTHORIZATION_TOKEN_FILE";
 
 /// The agency of a pod's service account (contract, 7.4).
@@ -24,7 +24,7 @@ pub struct PodIdentity {
     pub token: Secret,
 }
 
-/// Takes the keys that are left out from the environment.
+/// Reads the entry. A missing `url` or `token` is read from the environment.
 pub(super) fn read(section: &mut Section<'_>, environment: &Environment) -> Option<PodIdentity> {
     let mut section = section.get("pod_identity")?.section();
     let url = section.get("url").and_then(|node| {
@@ -65,7 +65,7 @@ fn token_of(environment: &Environment) -> Option<Secret> {
     environment.get(TOKEN_VARIABLE).map(|path| Secret::File(path.into()))
 }
 
-/// Plain HTTP is allowed, because CCE gives the URL and it is in the network of the cluster.
+/// Plain HTTP is allowed, because CCE sets the URL and the agent is in the network of the cluster.
 fn is_agent_url(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| {
         let has_no_user = url.username().is_empty() && url.password().is_none();

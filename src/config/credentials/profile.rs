@@ -24,7 +24,7 @@ impl Profile {
     /// Reads the keys.
     ///
     /// # Errors
-    /// As [`profile::read`].
+    /// As for [`profile::read`].
     pub(crate) async fn read(&self) -> Result<ProfileKeys, ProfileError> {
         profile::read(&self.path).await
     }
@@ -34,13 +34,13 @@ pub(super) fn read(section: &mut Section<'_>, environment: &Environment) -> Opti
     let mut section = section.get("profile")?.section();
     let path = section.get("file").and_then(|node| node.file_path()).or_else(|| default_path(environment));
     if path.is_none() {
-        section.problem(format!("expected file: PATH, because the environment has no HOME to find {FILE_IN_HOME} in"));
+        section.problem(format!("expected file: PATH, because HOME is not set and the default is ~/{FILE_IN_HOME}"));
     }
     section.finish();
     Some(Profile { path: path.unwrap_or_else(|| FILE_IN_HOME.into()) })
 }
 
-/// A file that the environment names must exist. The one in the home directory may be missing.
+/// A file that [`FILE_VARIABLE`] names must exist. The one in the home directory may be missing.
 pub(super) async fn find(environment: &Environment) -> Option<Profile> {
     let path = default_path(environment)?;
     let is_configured = environment.has(FILE_VARIABLE) || profile::is_present(&path).await;

@@ -1,4 +1,5 @@
-//! Source: an IAM token that another program renews. The official SDK takes none from the environment.
+//! Source: an IAM token that another program renews. The official SDK reads none from the
+//! environment, so there is no `find`.
 
 use crate::config::{
     fields::{Field, Fields},

@@ -106,7 +106,7 @@ async fn a_text_that_is_not_one_mapping_is_an_error() {
 }
 
 #[tokio::test]
-async fn relative_paths_count_from_the_directory_of_the_file() {
+async fn relative_paths_start_at_the_directory_of_the_file() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("token"), "secret").unwrap();
     let text = minimal().replace("{token: t}", "{token: {file: token}}");

@@ -38,7 +38,7 @@ pub(super) fn read(node: &Node<'_>, selectors: &Selectors<'_>) -> Vec<Budget> {
         let budget = budget(node.section(), selectors)?;
         let Budget { window, minutes: _, resource_type, business_type, user_id } = budget.clone();
         if !seen.insert((window, resource_type, business_type, user_id)) {
-            node.problem("one budget for the same usage");
+            node.problem("only one budget for the same window, types and user");
         }
         Some(budget)
     })
@@ -50,12 +50,13 @@ fn budget(mut section: Section<'_>, selectors: &Selectors<'_>) -> Option<Budget>
     let window = section.require("window", &expected).and_then(|node| {
         node.parse(&expected, |text| text.parse().ok().filter(|window| selectors.windows.contains(window)))
     });
-    let minutes = section.require("minutes", "how many minutes may be used").and_then(|node| node.number(MINUTES));
+    let minutes =
+        section.require("minutes", "the number of minutes that may be used").and_then(|node| node.number(MINUTES));
     let mut kept = |key, kept: &[String]| {
         section.get(key).and_then(|node| {
             let text = node.text()?;
             if !kept.is_empty() && !kept.contains(&text) {
-                node.problem(format!("one that this project keeps: {}", kept.join(", ")));
+                node.problem(format!("one of the {key}s of this project: {}", kept.join(", ")));
             }
             Some(text)
         })
@@ -67,7 +68,7 @@ fn budget(mut section: Section<'_>, selectors: &Selectors<'_>) -> Option<Budget>
     if let (Some(node), Some(user)) = (&user_node, &user_id)
         && !selectors.user_ids.contains(user.as_str())
     {
-        node.problem("one of the user_ids of this project, which are asked for one by one");
+        node.problem("one of the user_ids of this project, because only these are queried one by one");
     }
     section.finish();
     Some(Budget { window: window?, minutes: minutes?, resource_type, business_type, user_id })

@@ -41,7 +41,7 @@ async fn a_path_as_a_key_is_a_problem() {
     }
 }
 
-/// The hash map of the crate has another order in each run, so once is not enough.
+/// The hash map of the crate has a random order in each run, so one run is not enough.
 #[tokio::test]
 async fn a_path_as_a_key_never_changes_a_value() {
     for _ in 0..50 {
@@ -84,7 +84,7 @@ projects:
 }
 
 #[tokio::test]
-async fn a_key_that_is_no_text_is_a_problem() {
+async fn a_key_that_is_not_a_text_is_a_problem() {
     let expected = "expected a text as every key; put values that begin with {{ in quotes";
     for (line, path) in [
         ("poll: {interval: {{ hunter2 }}}", "poll.interval"),
@@ -99,11 +99,11 @@ async fn a_key_that_is_no_text_is_a_problem() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_there_twice_is_a_problem() {
+async fn a_key_that_occurs_twice_is_a_problem() {
     let text = minimal().replace("main: {token: t}", "1: {token: hunter2}, '1': {token: t}");
     let (config, problems) = load_with(&text, &[]).await;
     assert!(config.is_none());
-    assert_eq!(problems, ["credentials.1: this key is there twice, once without quotes"]);
+    assert_eq!(problems, ["credentials.1: this key occurs twice, once with quotes and once without; remove one"]);
 }
 
 #[tokio::test]

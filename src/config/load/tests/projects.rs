@@ -29,7 +29,7 @@ async fn a_budget_needs_usage_that_the_project_polls() {
         ("budgets: [{window: today, minutes: 1, unit: MIN}]", "[0].unit: there is no such key"),
         (
             "business_types: [x], budgets: [{window: today, minutes: 1, business_type: y}]",
-            "[0].business_type: found \"y\"; expected one that this project keeps: x",
+            "[0].business_type: found \"y\"; expected one of the business_types of this project: x",
         ),
         (
             "budgets: [{window: today, minutes: 1, user_id: u}]",
@@ -37,7 +37,7 @@ async fn a_budget_needs_usage_that_the_project_polls() {
         ),
         (
             "budgets: [{window: today, minutes: 1}, {window: today, minutes: 2}]",
-            "[1]: found a mapping of minutes, window; expected one budget for the same usage",
+            "[1]: found a mapping of minutes, window; expected only one budget for the same window, types and user",
         ),
     ] {
         let (config, problems) = of(project).await;

@@ -13,7 +13,7 @@ async fn more_requests_than_the_rate_allows_give_a_warning() {
     let text = minimal().replace("name: a", &format!("name: a, user_ids: [{}]", users.join(", ")));
     let (config, problems) = load_with(&text, &[]).await;
     assert!(config.is_some());
-    assert!(problems[0].contains("take 120s, poll.timeout allows 60s"), "{problems:?}");
+    assert!(problems[0].contains("take 120s, but poll.timeout is 60s"), "{problems:?}");
 }
 
 #[tokio::test]
