@@ -127,8 +127,8 @@ impl Client {
         configured.or_else(|| self.credentials.project_id(&self.scope)).or_else(|| self.project_id.last())
     }
 
-    /// The project's id: configured, or issued with the token, or else found by `look_up` once for all projects with these
-    /// credentials in this region.
+    /// The project's id: configured, or issued with the token, or else found by `look_up` once for all projects with
+    /// these credentials in this region.
     ///
     /// # Errors
     /// If the credentials give no identity, or the error of the last look-up.
@@ -213,8 +213,8 @@ impl Client {
         let request = http.request(encoded.request.method.clone(), url).headers(headers);
         let request = request.body(encoded.request.body.clone());
         let (host, identity, clock, advice) = (endpoint.host.clone(), identity.clone(), self.clock, *advice);
-        // The lock-out must learn the outcome even if a reload ends the poll meanwhile. Otherwise each reload could send a
-        // wrong key again.
+        // The lock-out must learn the outcome even if a reload ends the poll meanwhile. Otherwise each reload could
+        // send a wrong key again.
         let (status, result) = run_to_end(async move {
             let response = exchange(request, &host, last).await;
             let status = response.as_ref().ok().map(|response| response.status.as_u16());

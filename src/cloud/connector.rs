@@ -41,8 +41,8 @@ impl Connector {
         Self::with(settings, clock, Arc::default(), Arc::default())
     }
 
-    /// A connector for changed settings; `None` if they are the same. The new one keeps the state of the keys, so that a
-    /// key on hold is not tried. It keeps the throttles if the rate stays the same.
+    /// A connector for changed settings; `None` if they are the same. The new one keeps the state of the keys, so that
+    /// a key on hold is not tried. It keeps the throttles if the rate stays the same.
     ///
     /// # Errors
     /// As for [`Connector::new`].

@@ -1,7 +1,7 @@
 //! Why a request failed: status, code and request id, the label `reason`, and advice for the person on call.
 //!
-//! `Display` says what failed, without the causes: those are in `source()`. [`Error::report`] joins both and adds what to
-//! do. The texts have no apostrophes: logfmt would show them escaped.
+//! `Display` says what failed, without the causes: those are in `source()`. [`Error::report`] joins both and adds what
+//! to do. The texts have no apostrophes: logfmt would show them escaped.
 
 use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 

@@ -37,8 +37,8 @@ fn yes() -> bool {
     true
 }
 
-/// The id of the client's project: configured, or issued with the token, or looked up once for all projects with the same
-/// credentials and region.
+/// The id of the client's project: configured, or issued with the token, or looked up once for all projects with the
+/// same credentials and region.
 ///
 /// # Errors
 /// If it could not be looked up. A failure of the look-up, other than [`Reason::Auth`], is kept for a minute for all of

@@ -1,7 +1,7 @@
 //! ShowUsageData: queries the usage in a range of time, and returns a complete answer or an error.
 //!
-//! `GET /v1/{project_id}/data-analysis` (contract, 1.1 to 1.5). Filters are not sent: the unfiltered answer is complete, and
-//! it is undocumented whether `unit` filters or converts.
+//! `GET /v1/{project_id}/data-analysis` (contract, 1.1 to 1.5). Filters are not sent: the unfiltered answer is
+//! complete, and it is undocumented whether `unit` filters or converts.
 
 pub mod pages;
 pub mod wire;

@@ -3,10 +3,11 @@
 //! - a struct,
 //! - `read`, which reads the source from an entry,
 //! - `find`, which reads the source from the environment, if the official SDK does so,
-//! - `fields`, the list of its keys and values: it is printed as the effective configuration, and its secrets are checked.
+//! - `fields`, the list of its keys and values: it is printed as the effective configuration, and its secrets are
+//!   checked.
 //!
-//! A new kind of source is such a module, a variant of [`CredentialsSource`], a module in `cloud/credentials/`, and the arms that the
-//! compiler then asks for: two here, and those in `cloud/credentials.rs` and `commands/check/online.rs`.
+//! A new kind of source is such a module, a variant of [`CredentialsSource`], a module in `cloud/credentials/`, and the
+//! arms that the compiler then asks for: two here, and those in `cloud/credentials.rs` and `commands/check/online.rs`.
 
 pub(super) mod ecs_agency;
 pub(super) mod iam_user;
@@ -67,8 +68,8 @@ impl CredentialsSource {
     /// Finds the source for a configuration without credentials, in the order of the contract, 7.7. The metadata
     /// service is last, because every ECS instance has it.
     ///
-    /// The first source that is configured applies. If it is incomplete or fails, that is an error. The next source is not
-    /// tried, because it may belong to another account.
+    /// The first source that is configured applies. If it is incomplete or fails, that is an error. The next source is
+    /// not tried, because it may belong to another account.
     pub(super) async fn find(environment: &Environment, problems: &mut Vec<Problem>) -> Self {
         if let Some(keys) = keys::find(environment) {
             return CredentialsSource::Keys(keys);

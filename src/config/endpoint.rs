@@ -6,8 +6,8 @@ use reqwest::Url;
 
 use super::{environment::Environment, problem::Problem, read::Node};
 
-/// The regions in which MetaStudio is documented (contract, 1.1). The official SDK has the first two only. The host name
-/// in the third follows the pattern of these two, without a source.
+/// The regions in which MetaStudio is documented (contract, 1.1). The official SDK has the first two only. The host
+/// name in the third follows the pattern of these two, without a source.
 pub(super) const REGIONS: [&str; 3] = ["cn-north-4", "cn-east-3", "ap-southeast-3"];
 
 /// The regions with their own IAM endpoint (contract, 5).
@@ -101,7 +101,8 @@ impl Endpoint {
         self.scheme == "https"
     }
 
-    /// Reads an endpoint from the configuration. Messages do not show a URL with a user, because it may hold a password.
+    /// Reads an endpoint from the configuration. Messages do not show a URL with a user, because it may hold a
+    /// password.
     pub(super) fn of_node(node: &Node<'_>) -> Option<Self> {
         let node = if node.contains('@') { node.clone().hide() } else { node.clone() };
         node.parse(Endpoint::EXPECTED, Endpoint::parse)

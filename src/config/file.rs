@@ -1,7 +1,8 @@
 //! Reads files with a time limit, because a file may be on a mount that does not answer.
 //!
 //! A thread that is blocked in a read cannot be stopped. So each file has at most one such thread: a new reader waits
-//! for the earlier one, up to the time limit. Otherwise each poll would block one more thread until the pool has none left.
+//! for the earlier one, up to the time limit. Otherwise each poll would block one more thread until the pool has none
+//! left.
 
 use std::{
     collections::BTreeMap,

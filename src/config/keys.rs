@@ -1,8 +1,8 @@
 //! Finds the keys of the document that the crate `config` does not read as they are written.
 //!
 //! The crate (0.15) reads each key at the top level as a path: `poll.timeout: 5s` sets the key `timeout` of the section
-//! `poll`, and `projects[1]: …` adds an element to the list `projects`. It goes through the keys in the random order of a
-//! hash map, so either of two values for the same path may win. Keys further down are not paths: credentials may be
+//! `poll`, and `projects[1]: …` adds an element to the list `projects`. It goes through the keys in the random order of
+//! a hash map, so either of two values for the same path may win. Keys further down are not paths: credentials may be
 //! called `john.doe`.
 
 use std::{borrow::Cow, fmt::Write};

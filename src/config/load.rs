@@ -1,8 +1,8 @@
 //! Loads a configuration from a file and the environment.
 //!
-//! [`keys`] first removes the keys that the crate `config` would misread. The crate then reads the YAML of the file, and
-//! overrides values with those of variables. [`Config::read`] reads the resulting tree, because a deserializer would stop
-//! at the first problem.
+//! [`keys`] first removes the keys that the crate `config` would misread. The crate then reads the YAML of the file,
+//! and overrides values with those of variables. [`Config::read`] reads the resulting tree, because a deserializer
+//! would stop at the first problem.
 
 use std::{collections::BTreeMap, path::Path};
 

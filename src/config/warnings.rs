@@ -35,8 +35,8 @@ pub(super) async fn unused_project_ids(config: &Config, environment: &Environmen
     warnings
 }
 
-/// Warns of projects of one account and region that need more requests than the rate allows: on average, or in the polls
-/// that run at the same time.
+/// Warns of projects of one account and region that need more requests than the rate allows: on average, or in the
+/// polls that run at the same time.
 pub(super) fn rates(config: &Config) -> Vec<Problem> {
     let allowed = config.requests_per_second();
     let shown = (allowed * 1e3).round() / 1e3;

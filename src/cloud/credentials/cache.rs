@@ -1,7 +1,7 @@
 //! Keeps a fetched value, and fetches it once for all callers.
 //!
-//! A value is renewed some time before it expires. It stays in use meanwhile, and until it expires if the renewal fails.
-//! Each fetch runs as a task of its own, so its result is kept even if the caller gives up.
+//! A value is renewed some time before it expires. It stays in use meanwhile, and until it expires if the renewal
+//! fails. Each fetch runs as a task of its own, so its result is kept even if the caller gives up.
 
 use std::{sync::Arc, time::Duration};
 

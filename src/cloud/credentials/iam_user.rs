@@ -1,7 +1,7 @@
 //! Source: an IAM user with a password. IAM issues a token for each project.
 //!
-//! Source of the facts: contract, section 5. A token is valid for 24 hours, also after a new one was issued. IAM locks a user
-//! after wrong passwords, so passwords go through the [lock-out](super::lockout), too.
+//! Source of the facts: contract, section 5. A token is valid for 24 hours, also after a new one was issued. IAM locks
+//! a user after wrong passwords, so passwords go through the [lock-out](super::lockout), too.
 
 use std::{sync::Arc, time::Duration};
 

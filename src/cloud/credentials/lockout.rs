@@ -1,10 +1,12 @@
 //! Keeps the account from locking a key: a refused key is not used for a while.
 //!
-//! The gateway locks a key for 5 minutes after five failures in a row (contract, 2.3), for every program that uses it. So:
+//! The gateway locks a key for 5 minutes after five failures in a row (contract, 2.3), for every program that uses it.
+//! So:
 //!
 //! - A key that has not worked yet is used by one request at a time.
 //! - A key that works is used by fewer requests at once than would lock it if all of them failed.
-//! - After a refusal, the key is on hold for 5 minutes. Each further refusal in a row doubles that, up to an hour, because
+//! - After a refusal, the key is on hold for 5 minutes. Each further refusal in a row doubles that, up to an hour,
+//!   because
 //!   the documentation does not say how far apart failures in a row may be.
 //!
 //! A changed secret is another key.
@@ -99,8 +101,8 @@ struct Hold {
     length: Duration,
     /// The project whose request was refused.
     project: String,
-    /// Whether other projects have asked since. They are admitted first when the hold ends. Otherwise, a key that fails for
-    /// one project only would be put on hold for all projects again and again.
+    /// Whether other projects have asked since. They are admitted first when the hold ends. Otherwise, a key that fails
+    /// for one project only would be put on hold for all projects again and again.
     others_wait: bool,
 }
 

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use super::identity::{Identity, Issued};
 use crate::cloud::error::Error;
 
-/// Keys are renewed this long before they expire. The metadata service has new ones from then on (contract, 7.1). The SDK
-/// starts 40 minutes before, when there are no new ones yet.
+/// Keys are renewed this long before they expire. The metadata service has new ones from then on (contract, 7.1). The
+/// SDK starts 40 minutes before, when there are no new ones yet.
 pub(super) const MARGIN: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Deserialize)]

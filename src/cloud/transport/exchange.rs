@@ -61,8 +61,8 @@ impl Response {
         id.map(|id| excerpt(id, 80))
     }
 
-    /// The error for a status other than `expected`. A 4xx or 5xx is a refusal even if its body is not complete. `redact`
-    /// removes secrets from the texts of the cloud.
+    /// The error for a status other than `expected`. A 4xx or 5xx is a refusal even if its body is not complete.
+    /// `redact` removes secrets from the texts of the cloud.
     pub fn error(
         &self,
         expected: StatusCode,

@@ -22,7 +22,8 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// The query as [`canonical_query`] wrote it, which is also the query on the wire.
     pub query: &'a str,
-    /// The headers to sign, including `Host` and `X-Sdk-Date`. Names with `_` are not signed, because gateways drop them.
+    /// The headers to sign, including `Host` and `X-Sdk-Date`. Names with `_` are not signed, because gateways drop
+    /// them.
     pub headers: &'a [(&'a str, &'a str)],
     /// The body on the wire; empty for a GET.
     pub body: &'a [u8],
@@ -30,8 +31,8 @@ pub struct Request<'a> {
 
 /// The value of the header `Authorization`.
 ///
-/// `date` is the value of the header `X-Sdk-Date`: UTC, `YYYYMMDD'T'HHMMSS'Z'`. The gateway refuses a request whose date
-/// differs from its own clock by more than 15 minutes.
+/// `date` is the value of the header `X-Sdk-Date`: UTC, `YYYYMMDD'T'HHMMSS'Z'`. The gateway refuses a request whose
+/// date differs from its own clock by more than 15 minutes.
 ///
 /// ```
 /// use metastudio_exporter::cloud::transport::signing::{Request, authorization, canonical_query};
@@ -117,8 +118,8 @@ fn encode(text: &str) -> String {
 }
 
 fn hmac_hex(key: &[u8], message: &[u8]) -> String {
-    // HMAC takes keys of any length (RFC 2104, section 2), so the error cannot happen. The gateway would refuse an empty
-    // signature.
+    // HMAC takes keys of any length (RFC 2104, section 2), so the error cannot happen. The gateway would refuse an
+    // empty signature.
     Hmac::<Sha256>::new_from_slice(key)
         .map(|mac| hex(&mac.chain_update(message).finalize().into_bytes()))
         .unwrap_or_default()
@@ -176,8 +177,8 @@ mod tests {
                 .collect();
             headers.push(("Host".to_owned(), text(&input["host"])));
 
-            // The Python SDK does not sign the body of a content type that it does not know (contract, 3.8). The exporter
-            // always signs it.
+            // The Python SDK does not sign the body of a content type that it does not know (contract, 3.8). The
+            // exporter always signs it.
             let content_type = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
             let known = |value: &str| value.starts_with("application/json") || value.starts_with("application/bson");
             let unsigned = content_type.is_some_and(|(_, value)| !known(value));

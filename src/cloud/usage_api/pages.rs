@@ -1,6 +1,7 @@
 //! Joins pages into one complete answer, or an error.
 //!
-//! The API does not document what `limit`, `offset` and `count` count, nor what it sends past the end (contract, 1.5). So:
+//! The API does not document what `limit`, `offset` and `count` count, nor what it sends past the end (contract, 1.5).
+//! So:
 //!
 //! - The offset advances by the limit that was sent. That is right whether the API counts buckets or rows.
 //! - A row that an earlier page already had is the same row, and counts once.
@@ -132,7 +133,8 @@ impl Pages {
         if self.pages > 1 && !has_new_entries {
             return match self.count {
                 Some(count) if self.covers(count) => self.complete(),
-                // An empty page is the end. A third page follows a second one with new entries, so the offset is not ignored.
+                // An empty page is the end. A third page follows a second one with new entries, so the offset is not
+                // ignored.
                 None if is_empty || self.pages > 2 => self.complete(),
                 // Both the end and a server that ignores the offset may look like this.
                 count => Err(Error::Inconsistent(format!(
@@ -143,7 +145,8 @@ impl Pages {
                 ))),
             };
         }
-        // A page may be full of buckets or full of rows. If it has more rows than the limit, the limit does not count rows.
+        // A page may be full of buckets or full of rows. If it has more rows than the limit, the limit does not count
+        // rows.
         let (full_of_buckets, full_of_rows) = (bucket_count >= self.limit, row_count == self.limit);
         self.may_count_buckets &= self.last_full_of_buckets;
         self.may_count_rows &= self.last_full_of_rows && row_count <= self.limit;
@@ -439,8 +442,8 @@ mod tests {
     }
 
     proptest! {
-        /// The server counts rows or buckets, has any page size, and sends a count or none. Past the end, it sends an empty
-        /// page or the last page again. In all cases, the sums are those of the rows.
+        /// The server counts rows or buckets, has any page size, and sends a count or none. Past the end, it sends an
+        /// empty page or the last page again. In all cases, the sums are those of the rows.
         #[test]
         fn rows_split_over_pages_in_any_way_give_the_same_sums(
             usages in prop::collection::vec(prop::collection::vec(0_i64..1_000_000, 0..4), 0..24),

@@ -1,8 +1,8 @@
 //! Reads the JSON of ShowUsageData into rows.
 //!
-//! The API page documents the shape. The table in 1.4 of the contract lists what else is accepted: numeric strings, nulls, a
-//! single object instead of a list. A value that cannot be read is dropped and counted. It is never read as 0, and the
-//! other values stay. Numbers have the digits that the cloud sent.
+//! The API page documents the shape. The table in 1.4 of the contract lists what else is accepted: numeric strings,
+//! nulls, a single object instead of a list. A value that cannot be read is dropped and counted. It is never read as 0,
+//! and the other values stay. Numbers have the digits that the cloud sent.
 
 use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
 

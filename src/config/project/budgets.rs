@@ -13,7 +13,8 @@ use crate::{
 /// The upper bound is far above any usage: a greater number is a typing error.
 const MINUTES: RangeInclusive<f64> = 0.01..=1e12;
 
-/// The windows, types and users of a project. A budget for anything else would never be used up, and no alert would fire.
+/// The windows, types and users of a project. A budget for anything else would never be used up, and no alert would
+/// fire.
 pub(super) struct Selectors<'a> {
     windows: &'a [Window],
     resource_types: &'a [String],
