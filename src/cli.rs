@@ -1,6 +1,6 @@
 //! The command line: which command runs, and how it logs.
 //!
-//! The flags of a command are defined beside the code that uses them, in [`commands`](crate::commands). The log flags
+//! The flags of a command are defined beside the code that uses them, in `commands`. The log flags
 //! are the same for all commands. They may be before or after the name of the command.
 
 use std::{ffi::OsString, process::ExitCode};
@@ -96,7 +96,7 @@ impl Cli {
     pub fn try_from_args(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
         let mut command = Self::command();
         let matches = command.try_get_matches_from_mut(args)?;
-        // `args_conflicts_with_subcommands` would also refuse the log flags.
+        // Checked here and not by clap: its `args_conflicts_with_subcommands` would also refuse the log flags.
         if let Some(name) = matches.subcommand_name() {
             let flags = Serve::augment_args(clap::Command::new("serve"));
             let given =

@@ -7,9 +7,10 @@
 //! - `block` and `rendering` cache the bytes;
 //! - `gzip` makes one gzip member of segments that were compressed at different times.
 //!
-//! prometheus-client is used where metrics are few and new for each scrape: `exporter` and `process` describe the
-//! metrics of the exporter and its process to its registry, and `text` turns the OpenMetrics that it writes into the
-//! text format. The projects' samples do not go through it, because it would format all of them for each scrape.
+//! The crate prometheus-client writes the metrics of the exporter and its process, because they are few and change at
+//! each scrape. `exporter` and `process` are collectors in its registry. The crate writes only OpenMetrics, so `text`
+//! converts its output to the text format. The projects' samples do not go through the crate, because it would format all
+//! of them for each scrape.
 
 mod block;
 mod body;

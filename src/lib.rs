@@ -9,7 +9,7 @@
 //! ```text
 //! config ──► cloud ──► polling ──► snapshot ──► exposition ──► site ──► server
 //!                                              (a scrape only reads)
-//! usage: the words that they share
+//! usage: the types that these modules share
 //! ```
 //!
 //! 1. [`config`] reads the projects to poll, their credentials and their windows.

@@ -21,7 +21,7 @@ pub enum Error {
     /// A part of the credentials is missing or unusable.
     #[error(transparent)]
     Credentials(Cause),
-    /// The failure of a request that several callers share: they waited for it, or came soon after it.
+    /// Several callers get the same failure: they waited for the same request, or called soon after it failed.
     #[error(transparent)]
     Shared(Arc<Error>),
     /// The source of these credentials gave no identity.
@@ -45,7 +45,7 @@ pub enum Error {
          user. It is tried again when the password or the project changes, or after a restart"
     )]
     WrongPassword,
-    /// The id of the project cannot be found by the region.
+    /// No project with the name of the region was found, so the project id is unknown.
     #[error("{0}")]
     NoProject(String),
     /// The service answered with an error status.
@@ -193,7 +193,7 @@ impl fmt::Display for NetworkError {
     }
 }
 
-/// `Display` includes `error`, so this returns the source of `error`.
+/// `Display` already prints `error`. So `source` skips it and returns its cause; otherwise it would be printed twice.
 impl StdError for NetworkError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.error.source()
@@ -227,7 +227,7 @@ pub struct Refusal {
     pub(crate) request_id: Option<String>,
     /// How long the service asks to wait (`Retry-After`).
     pub(crate) retry_after: Option<Duration>,
-    /// Seconds that the local clock is ahead of the service's, if the service may have refused for that reason.
+    /// Local clock minus service clock, in seconds. `None` if the clock cannot be the reason for the refusal.
     pub(crate) clock_ahead: Option<i64>,
     /// What to do, if the operation has advice of its own.
     pub(crate) advice: Advice,
@@ -271,8 +271,8 @@ impl Refusal {
             let direction = if seconds > 0 { "ahead of" } else { "behind" };
             let difference = seconds.unsigned_abs();
             return format!(
-                "The clock of this machine is {difference}s {direction} that of the service, which refuses more than \
-                 900s: set the clock"
+                "The clock of this machine is {difference}s {direction} the clock of the service. The service refuses a \
+                 difference of more than 900s. Set the clock of this machine"
             );
         }
         (self.advice)(self).unwrap_or_else(|| self.general_advice()).to_owned()

@@ -6,8 +6,9 @@
 //! - `fields`, the list of its keys and values: it is printed as the effective configuration, and its secrets are
 //!   checked.
 //!
-//! A new kind of source is such a module, a variant of [`CredentialsSource`], a module in `cloud/credentials/`, and the
-//! arms that the compiler then asks for: two here, and those in `cloud/credentials.rs` and `commands/check/online.rs`.
+//! A new kind of source is such a module, a variant of [`CredentialsSource`], and a module in `cloud/credentials/`. It
+//! needs a line in [`CredentialsSource::read`], perhaps one in [`CredentialsSource::find`], and the arms that the compiler
+//! then asks for: here, in `cloud/credentials.rs` and in `commands/check/online.rs`.
 
 pub(super) mod ecs_agency;
 pub(super) mod iam_user;

@@ -1,4 +1,4 @@
-//! A block of projects: the unit in which samples are rendered again.
+//! A block of projects. If one project changes, all samples of its block are rendered again.
 
 use std::sync::{Arc, Weak};
 
@@ -19,7 +19,7 @@ pub(super) const BLOCK: usize = 32;
 /// Owns the samples of its projects, in each encoding that has been asked for.
 #[derive(Debug)]
 pub(super) struct Block {
-    /// Weak, so that a block that is not asked for any more does not keep old usage in memory.
+    /// Weak: an unused block must not keep old usage in memory.
     projects: Vec<Weak<ProjectStatus>>,
     pub validity: Validity,
     identity: Option<Vec<Encoded>>,
@@ -33,7 +33,7 @@ impl Block {
         Block { projects: projects.iter().map(Arc::downgrade).collect(), validity, identity: None, deflate: None }
     }
 
-    /// Whether its samples are those of these projects at `now`.
+    /// Whether this block is still valid: it holds the same projects, unchanged, and `now` is in its validity.
     pub fn shows(&self, projects: &[Arc<ProjectStatus>], now: DateTime<Utc>) -> bool {
         let is_same =
             |(known, project): (&Weak<ProjectStatus>, &Arc<ProjectStatus>)| known.as_ptr() == Arc::as_ptr(project);
@@ -101,7 +101,7 @@ impl Validity {
         stale.into_iter().chain(expiry).fold(Validity::default(), |all, change| all.and(Validity::around(change, now)))
     }
 
-    /// The side of `now`, where samples change just after `change`.
+    /// Samples change just after `change`. This is the interval before it or after it, whichever contains `now`.
     fn around(change: DateTime<Utc>, now: DateTime<Utc>) -> Self {
         if now <= change {
             Validity { until: change, ..Validity::default() }

@@ -25,7 +25,7 @@ use crate::{
     usage::Clock,
 };
 
-/// Extra time after the timeout, because a busy machine records a poll late. After it, polling counts as stuck.
+/// A busy machine may record a poll late. So polling counts as stuck only after the timeout plus this margin.
 const MARGIN: Duration = Duration::from_secs(30);
 
 /// The projects to poll, and the limits of polling.
@@ -59,8 +59,8 @@ pub struct NewPlan<P> {
     pub applied: oneshot::Sender<()>,
 }
 
-/// Polls according to the plan, and records every poll. Dropping the future cancels the current polls. It returns only
-/// after a defect of the schedule, so that the caller notices the defect.
+/// Polls according to the plan, and records every poll. Dropping the future cancels the current polls. It never returns,
+/// unless the schedule has a bug. The caller must treat a return as an error.
 pub async fn run<P: Pollable>(plan: Plan<P>, mut plans: mpsc::Receiver<NewPlan<P>>, writer: Writer, clock: Clock) {
     let (sender, mut results) = mpsc::channel(plan.concurrency);
     let mut schedule = Schedule::new(writer, sender, clock, plan.concurrency);
@@ -221,8 +221,8 @@ impl<P: Pollable> Schedule<P> {
         }
     }
 
-    /// Sets the deadline for the next record. At the planned start of a poll, either the poll runs or other polls hold
-    /// all slots. In both cases one of the running polls ends within the timeout.
+    /// Sets the deadline for the next record. When a poll is due, it starts, or it waits because all slots are in use. In
+    /// both cases a poll is running, and it ends within the timeout.
     fn expect_progress(&mut self) {
         let now = Instant::now();
         let due = self.running.iter().map(|running| running.due).min();

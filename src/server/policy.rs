@@ -5,7 +5,8 @@
 //! use. Some changes need a restart:
 //!
 //! - switching TLS on or off, because a client speaks either HTTP or HTTPS;
-//! - removing all users, or checking client certificates less strictly, because a truncated file looks the same.
+//! - removing all users, or checking client certificates less strictly, because a file that is only half written looks
+//!   like such a change.
 
 use std::{
     path::{Path, PathBuf},

@@ -87,18 +87,20 @@ impl ProjectStatus {
 
     /// Records a poll. A failed poll changes the health only.
     pub(super) fn record(&mut self, outcome: PollOutcome, next_at: Option<DateTime<Utc>>) {
-        if let (Some(known), Some(polled)) = (self.project_id(), outcome.project_id.as_deref())
+        // Every field is named, so that a new one cannot be forgotten.
+        let PollOutcome { at, duration, result, counters, project_id, credentials_expiry } = outcome;
+        if let (Some(known), Some(polled)) = (self.project_id(), project_id.as_deref())
             && known != polled
         {
             // The looked-up id has changed, so the known usage belongs to another project.
             self.usage = None;
         }
         self.health.polls += 1;
-        self.health.counters += outcome.counters;
-        let failure = match outcome.result {
+        self.health.counters += counters;
+        let failure = match result {
             Ok(windows) => {
                 let known = self.usage.take().map(|usage| usage.series).unwrap_or_default();
-                self.usage = Some(Usage::new(outcome.at, windows, known));
+                self.usage = Some(Usage::new(at, windows, known));
                 None
             }
             Err(failure) => {
@@ -106,13 +108,6 @@ impl ProjectStatus {
                 Some(failure)
             }
         };
-        self.health.last = Some(LastPoll {
-            at: outcome.at,
-            duration: outcome.duration,
-            failure,
-            project_id: outcome.project_id,
-            credentials_expiry: outcome.credentials_expiry,
-            next_at,
-        });
+        self.health.last = Some(LastPoll { at, duration, failure, project_id, credentials_expiry, next_at });
     }
 }

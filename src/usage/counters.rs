@@ -111,7 +111,7 @@ impl AddAssign for RequestCounters {
     }
 }
 
-/// Rows and values of an answer that are not in the sums, by reason. The same struct goes from the page of an answer to
+/// Rows and values of an answer that are not in the sums, by reason. The same struct goes from the answer to a query to
 /// the metrics, so that no step can forget a counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RowCounters {

@@ -174,7 +174,11 @@ async fn answers_are_limited_in_size_and_time() {
 async fn a_wrong_clock_is_named_as_the_cause() {
     let head = "HTTP/1.1 401 Unauthorized\r\ndate: Sat, 08 Nov 2025 09:30:00 GMT\r\ncontent-length: 2\r\n\r\n";
     let ended = poll_raw_server(head, b"{}", false).await;
-    assert_failed(&ended, "auth", "s ahead of that of the service, which refuses more than 900s");
+    assert_failed(
+        &ended,
+        "auth",
+        "s ahead of the clock of the service. The service refuses a difference of more than 900s",
+    );
 }
 
 #[tokio::test]

@@ -4,10 +4,9 @@
 //! So:
 //!
 //! - A key that has not worked yet is used by one request at a time.
-//! - A key that works is used by fewer requests at once than would lock it if all of them failed.
-//! - After a refusal, the key is on hold for 5 minutes. Each further refusal in a row doubles that, up to an hour,
-//!   because
-//!   the documentation does not say how far apart failures in a row may be.
+//! - A key that works is used by at most 3 requests at a time. Even if all of them fail, the key is not locked.
+//! - After a refusal, the key is on hold for 5 minutes. Each further refusal in a row doubles that, up to an hour. The
+//!   reason: the documentation does not say how far apart failures in a row may be.
 //!
 //! A changed secret is another key.
 
@@ -32,11 +31,11 @@ use crate::cloud::error::Error;
 const HOLD: Duration = Duration::from_secs(5 * 60);
 const LONGEST_HOLD: Duration = Duration::from_secs(60 * 60);
 
-/// The most requests at once with a key that works. If the key is revoked and all of them fail, the first request after
-/// the hold is still below the limit of the gateway.
+/// The most requests at once with a key that works. If the key is revoked, these 3 requests fail. With the first request
+/// after the hold, that is 4 failures in a row. The gateway locks the key at 5.
 const IN_FLIGHT: usize = 3;
 
-/// A key that is not accepted is put on hold after this many unanswered requests.
+/// This many unanswered requests put a key on hold, if the service has not accepted it since the last refusal.
 const UNANSWERED: u32 = 3;
 
 /// Identifies a key without showing it: a digest of all its secrets.
@@ -83,11 +82,11 @@ struct State {
     accepted: bool,
     /// Whether it has ever been accepted.
     worked: bool,
-    /// The projects for which this password was refused, as long as it has never worked.
+    /// Projects for which this password was refused. Empty once the password has worked.
     wrong_for: BTreeSet<String>,
     /// Requests without an answer while the key is not accepted.
     unanswered: u32,
-    /// When IAM last failed to judge the password, and the error.
+    /// The last request for which IAM neither accepted nor refused the password: when, and the error.
     failure: Option<(Instant, Arc<Error>)>,
     hold: Option<Hold>,
     /// How long the next hold will last; at least [`HOLD`].
@@ -101,8 +100,8 @@ struct Hold {
     length: Duration,
     /// The project whose request was refused.
     project: String,
-    /// Whether other projects have asked since. They are admitted first when the hold ends. Otherwise, a key that fails
-    /// for one project only would be put on hold for all projects again and again.
+    /// Whether another project has tried to use the key during the hold. After the hold, other projects use the key
+    /// before `project` does. Otherwise, a key that fails for one project only would be on hold for all again and again.
     others_wait: bool,
 }
 
@@ -128,7 +127,7 @@ impl Lockout {
     /// # Errors
     /// - [`Error::KeyHeld`] while the password is on hold.
     /// - [`Error::WrongPassword`] if it was refused for this project and has never worked.
-    /// - [`Error::Shared`] if it has never worked and IAM has failed to judge it a short while ago.
+    /// - [`Error::Shared`] if it has never worked, and a short while ago IAM neither accepted nor refused it.
     pub async fn admit_password(&self, fingerprint: Fingerprint, project: &str) -> Result<Permit, Error> {
         self.key(fingerprint, true).admit(project).await
     }
@@ -167,7 +166,7 @@ impl Key {
         }
     }
 
-    /// Whether the hold lasts, or ended so recently that the project that caused it must still wait for others.
+    /// Whether the hold must be kept: it has not ended, or its project still waits while other projects go first.
     fn is_hold_remembered(&self) -> bool {
         self.state.lock().hold.as_ref().is_some_and(|hold| Instant::now() < hold.until + hold.length)
     }
@@ -190,8 +189,8 @@ impl Key {
 }
 
 impl Hold {
-    /// How long `project` has to wait; `None` if it may use the key. Also notes a request of another
-    /// project than the refused one.
+    /// How long `project` has to wait; `None` if it may use the key. If `project` is not the refused project, it also sets
+    /// `others_wait`.
     fn remaining(&mut self, project: &str) -> Option<Duration> {
         let is_same = self.project == project;
         self.others_wait |= !is_same;
@@ -242,7 +241,7 @@ impl Permit {
         }
     }
 
-    /// IAM failed to judge the password. If it has never worked, it is not tried again for [`PAUSE`].
+    /// IAM neither accepted nor refused the password. If it has never worked, it is not tried again for [`PAUSE`].
     pub fn failed(self, error: &Arc<Error>) {
         self.key.state.lock().failure = Some((Instant::now(), Arc::clone(error)));
         if error.is_timeout() {

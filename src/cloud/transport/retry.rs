@@ -38,7 +38,7 @@ impl Retries {
         if !error.is_transient() {
             return None;
         }
-        // Both advance, so that together they allow `max` retries.
+        // Each retry takes one delay from both lists, so the total is `max` and not twice `max`.
         let (delay, throttled) = (self.delays.next()?, self.throttled.next()?);
         let delay = match error {
             Error::Refused(refusal) if refusal.retry_after.is_some() => {
