@@ -83,7 +83,7 @@ impl Exposition {
     pub fn and_exporter(mut self, status: ExporterStatus) -> Self {
         self.registry.register_collector(Box::new(status));
         #[cfg(target_os = "linux")]
-        self.registry.register_collector(Box::new(process::ProcessCollector));
+        self.registry.register_collector(Box::new(process::ProcessCollector::new()));
         self
     }
 

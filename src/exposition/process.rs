@@ -2,22 +2,29 @@
 
 use std::fmt;
 
-use procfs::{
-    ProcResult, WithCurrentSystemInfo,
-    process::{LimitValue, Process},
-};
+use procfs::{ProcResult, WithCurrentSystemInfo, process::Process};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, NoLabelSet},
     metrics::MetricType,
     registry::Unit,
 };
+use rustix::process::{Resource, getrlimit};
 
 use super::descriptor::Descriptor;
 
 /// Reads `/proc/self` at each scrape.
 #[derive(Debug)]
-pub(super) struct ProcessCollector;
+pub(super) struct ProcessCollector {
+    /// Start of the process, which is read once; `None` without `/proc`.
+    start_seconds: Option<f64>,
+}
+
+impl ProcessCollector {
+    pub fn new() -> Self {
+        ProcessCollector { start_seconds: start_seconds().ok() }
+    }
+}
 
 struct Readings {
     cpu_seconds: f64,
@@ -26,7 +33,6 @@ struct Readings {
     virtual_bytes: f64,
     virtual_max_bytes: f64,
     resident_bytes: f64,
-    start_seconds: f64,
     threads: f64,
 }
 
@@ -34,7 +40,7 @@ impl Collector for ProcessCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
         // Without /proc these metrics are left out, as other client libraries do.
-        let Ok(readings) = read() else { return Ok(()) };
+        let (Some(start_seconds), Ok(readings)) = (self.start_seconds, read()) else { return Ok(()) };
         let mut cpu = encoder.encode_descriptor(
             "process_cpu",
             "Total user and system CPU time spent.",
@@ -57,7 +63,7 @@ impl Collector for ProcessCollector {
                 "process_start_time",
                 Some(&Unit::Seconds),
                 "Start time of the process since the Unix epoch.",
-                readings.start_seconds,
+                start_seconds,
             ),
             ("process_threads", None, "Number of OS threads in the process.", readings.threads),
         ];
@@ -67,23 +73,23 @@ impl Collector for ProcessCollector {
     }
 }
 
+fn start_seconds() -> ProcResult<f64> {
+    let ticks = Process::myself()?.stat()?.starttime as f64;
+    Ok(procfs::boot_time_secs()? as f64 + ticks / procfs::ticks_per_second() as f64)
+}
+
 fn read() -> ProcResult<Readings> {
     let process = Process::myself()?;
     let stat = process.stat()?;
-    let limits = process.limits()?;
-    let ticks = procfs::ticks_per_second() as f64;
-    let limit = |value| match value {
-        LimitValue::Value(value) => value as f64,
-        LimitValue::Unlimited => u64::MAX as f64,
-    };
+    // One system call each, because reading and parsing /proc/self/limits costs more.
+    let limit = |resource| getrlimit(resource).current.unwrap_or(u64::MAX) as f64;
     Ok(Readings {
-        cpu_seconds: (stat.utime + stat.stime) as f64 / ticks,
+        cpu_seconds: (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64,
         open_fds: process.fd_count()? as f64,
-        max_fds: limit(limits.max_open_files.soft_limit),
+        max_fds: limit(Resource::Nofile),
         virtual_bytes: stat.vsize as f64,
-        virtual_max_bytes: limit(limits.max_address_space.soft_limit),
+        virtual_max_bytes: limit(Resource::As),
         resident_bytes: stat.rss_bytes().get() as f64,
-        start_seconds: procfs::boot_time_secs()? as f64 + stat.starttime as f64 / ticks,
         threads: stat.num_threads as f64,
     })
 }
