@@ -26,7 +26,7 @@ fn target(name: &str) -> Target {
     }
 }
 
-/// A project with this many minutes in November, half of which has passed, and with budgets of 100 minutes.
+/// A project with these minutes in November and with budgets of 100 minutes. Half of November has passed.
 fn month(minutes: &str) -> (Writer, Reader) {
     let budget = |business_type: Option<&str>| Budget {
         window: Window::ThisMonth,

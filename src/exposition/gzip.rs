@@ -98,7 +98,6 @@ mod tests {
     use super::*;
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn any_segments_in_any_order_are_one_member(
             texts in prop::collection::vec(("[ab\"{}=\n]{0,300}", 0..4_usize, any::<bool>()), 0..8),

@@ -139,7 +139,7 @@ pub(super) static FAMILIES: &[Family] = &[
     }),
     counter(
         "metastudio_api_requests",
-        "HTTP requests to the API by operation and status code; none stands for no response.",
+        "HTTP requests to the API by operation and status code. The code is none if no response came.",
         |lines, view| {
             for (operation, counters) in &view.project.health.counters.apis {
                 for (status, count) in &counters.by_status {

@@ -60,7 +60,7 @@ impl TlsServer {
     }
 }
 
-/// The server closes the connection of a client that sends nothing, whatever protocol the client announces.
+/// A client that sends nothing is disconnected. The protocol that it announces makes no difference.
 #[tokio::test]
 async fn connections_of_silent_clients_are_closed() {
     let limits = Limits {
