@@ -38,12 +38,15 @@ pub use self::{
     format::Format,
 };
 use self::{
-    encoding::{Digest, Encoding},
+    encoding::Encoding,
     gzip::{HEADER, end, store},
     pieces::Pieces,
     rendering::Rendering,
 };
 use crate::{snapshot::Reader, usage::Clock};
+
+/// More bytes than the metrics of the exporter and its process usually take, so that the buffer need not grow.
+const OWN_METRICS: usize = 8 << 10;
 
 /// All metrics of this process.
 ///
@@ -134,14 +137,15 @@ impl Exposition {
             Encoding::Deflate => {
                 let mut first = Vec::with_capacity(HEADER.len() + own.len() + 16);
                 first.extend_from_slice(&HEADER);
-                let text = Digest::concat([store(own.as_bytes(), &mut first), projects.digest]);
-                Body::new(first, projects, end(text).to_vec())
+                let crc = projects.digest.crc_after(store(own.as_bytes(), &mut first));
+                let trailer = end(crc, own.len() + projects.digest.text_length);
+                Body::new(first, projects, trailer.to_vec())
             }
         }
     }
 
     fn own_metrics(&self, format: Format) -> String {
-        let mut openmetrics = String::new();
+        let mut openmetrics = String::with_capacity(OWN_METRICS);
         // Writing to a String cannot fail, and the collectors return no errors of their own.
         if encode_registry(&mut openmetrics, &self.registry).is_err() {
             tracing::error!("a metric could not be encoded; the exposition is incomplete");

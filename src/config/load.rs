@@ -14,8 +14,8 @@ use super::{
     warnings,
 };
 
-/// The values that a variable `METASTUDIO_<SECTION>__<KEY>` may set. Secrets are excluded, because variables are
-/// easily exposed.
+/// The values that a variable `METASTUDIO_<SECTION>__<KEY>` may set. Keys and passwords of the cloud are excluded: each
+/// credential source has its own variables. The URL of `api.proxy` may hold a password, as `HTTPS_PROXY` does.
 const SCALARS: [&str; 12] = [
     "api.ca_file",
     "api.iam_endpoint",

@@ -1,91 +1,67 @@
-//! Describes metric families to prometheus-client. A family without samples is left out, because prometheus-client
-//! would print its HELP and TYPE.
+//! Describes metric families to prometheus-client.
 
 use std::fmt;
 
 use prometheus_client::{
-    encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet},
+    encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet},
     metrics::MetricType,
     registry::Unit,
 };
 
-/// Names and values in the order of the exposition.
-pub(super) type Labels<'a> = Vec<(&'a str, String)>;
-
 /// Name, unit and help of a family. The help has no quotes, backslashes or line breaks, because nothing escapes them.
 #[derive(Clone, Copy)]
-pub(super) struct Descriptor<'a> {
-    pub name: &'a str,
-    pub unit: Option<&'a Unit>,
-    pub help: &'a str,
+pub(super) struct Descriptor {
+    pub name: &'static str,
+    pub unit: Option<&'static Unit>,
+    pub help: &'static str,
 }
 
-impl<'a> Descriptor<'a> {
-    pub fn new(name: &'a str, help: &'a str) -> Self {
+impl Descriptor {
+    pub fn new(name: &'static str, help: &'static str) -> Self {
         Descriptor { name, unit: None, help }
     }
 
-    pub fn unit(self, unit: &'a Unit) -> Self {
+    pub fn unit(self, unit: &'static Unit) -> Self {
         Descriptor { unit: Some(unit), ..self }
     }
 
-    pub fn gauges<'l>(
-        self,
-        encoder: &mut DescriptorEncoder<'_>,
-        samples: impl IntoIterator<Item = (Labels<'l>, f64)>,
-    ) -> fmt::Result {
-        self.write(encoder, MetricType::Gauge, samples, |metric, value| {
-            // Whole numbers without a fraction, as other exporters write them; floats hold them exactly up to 2^53.
-            if value.trunc() == value && value.abs() < (1_i64 << 53) as f64 {
-                metric.encode_gauge(&(value as i64))
-            } else {
-                metric.encode_gauge(&value)
-            }
-        })
+    /// Writes one sample without labels.
+    pub fn gauge(self, encoder: &mut DescriptorEncoder<'_>, value: f64) -> fmt::Result {
+        let mut metric = encoder.encode_descriptor(self.name, self.help, self.unit, MetricType::Gauge)?;
+        // Whole numbers without a fraction, as other exporters write them; floats hold them exactly up to 2^53.
+        if value.trunc() == value && value.abs() < (1_i64 << 53) as f64 {
+            metric.encode_gauge(&(value as i64))
+        } else {
+            metric.encode_gauge(&value)
+        }
     }
 
-    pub fn counters<'l>(
-        self,
-        encoder: &mut DescriptorEncoder<'_>,
-        samples: impl IntoIterator<Item = (Labels<'l>, u64)>,
-    ) -> fmt::Result {
-        self.write(encoder, MetricType::Counter, samples, |metric, value| {
-            metric.encode_counter::<NoLabelSet, _, f64>(&value, None)
-        })
+    /// Writes one sample without labels.
+    pub fn counter(self, encoder: &mut DescriptorEncoder<'_>, value: f64) -> fmt::Result {
+        encoder
+            .encode_descriptor(self.name, self.help, self.unit, MetricType::Counter)?
+            .encode_counter::<NoLabelSet, _, f64>(&value, None)
     }
 
-    pub fn infos<'l>(
+    /// Writes a sample for each set of labels. A family without samples is left out, because prometheus-client would
+    /// print its HELP and TYPE.
+    pub fn counters(
         self,
         encoder: &mut DescriptorEncoder<'_>,
-        samples: impl IntoIterator<Item = Labels<'l>>,
+        samples: impl IntoIterator<Item = (impl EncodeLabelSet, u64)>,
     ) -> fmt::Result {
         let mut samples = samples.into_iter().peekable();
         if samples.peek().is_none() {
             return Ok(());
         }
-        let mut metric = encoder.encode_descriptor(self.name, self.help, self.unit, MetricType::Info)?;
-        samples.try_for_each(|labels| metric.encode_info(&labels))
-    }
-
-    fn write<'l, T>(
-        self,
-        encoder: &mut DescriptorEncoder<'_>,
-        kind: MetricType,
-        samples: impl IntoIterator<Item = (Labels<'l>, T)>,
-        write: impl Fn(&mut MetricEncoder<'_>, T) -> fmt::Result,
-    ) -> fmt::Result {
-        let mut samples = samples.into_iter().peekable();
-        if samples.peek().is_none() {
-            return Ok(());
-        }
-        let mut metric = encoder.encode_descriptor(self.name, self.help, self.unit, kind)?;
+        let mut metric = encoder.encode_descriptor(self.name, self.help, self.unit, MetricType::Counter)?;
         samples.try_for_each(|(labels, value)| {
-            // A sample without labels has no braces.
-            if labels.is_empty() {
-                write(&mut metric, value)
-            } else {
-                write(&mut metric.encode_family(&labels)?, value)
-            }
+            metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&value, None)
         })
+    }
+
+    /// Writes one sample with these labels.
+    pub fn info(self, encoder: &mut DescriptorEncoder<'_>, labels: &impl EncodeLabelSet) -> fmt::Result {
+        encoder.encode_descriptor(self.name, self.help, self.unit, MetricType::Info)?.encode_info(labels)
     }
 }

@@ -43,9 +43,14 @@ impl Digest {
         for next in all {
             length += next.length;
             text_length += next.text_length;
-            // With 0 before it, the next checksum stays as it is.
-            crc = if crc == 0 { next.crc } else { crc32_combine_op(crc, next.crc, next.operator) };
+            crc = next.crc_after(crc);
         }
         Digest::new(length, text_length, crc)
+    }
+
+    /// The checksum of a text with the checksum `before`, followed by this text.
+    pub fn crc_after(self, before: u32) -> u32 {
+        // With 0 before it, the checksum stays as it is.
+        if before == 0 { self.crc } else { crc32_combine_op(before, self.crc, self.operator) }
     }
 }

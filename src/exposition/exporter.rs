@@ -82,27 +82,27 @@ impl Collector for ExporterStatus {
         let encoder = &mut encoder;
         let build = [("version", self.build.version), ("revision", self.build.revision), ("rustc", self.build.rustc)];
         Descriptor::new("metastudio_exporter_build", "Version, revision and compiler of this exporter.")
-            .infos(encoder, [build.map(|(name, value)| (name, value.to_owned())).to_vec()])?;
+            .info(encoder, &build)?;
         let (shard, shards) = self.shard;
         Descriptor::new(
             "metastudio_exporter_shard",
             "Index of this exporter's shard of the projects, from 0, and number of shards.",
         )
-        .infos(encoder, [vec![("shard", shard.to_string()), ("shards", shards.to_string())]])?;
+        .info(encoder, &[("shard", shard), ("shards", shards)])?;
         let config = *self.config.state.lock();
         Descriptor::new(
             "metastudio_exporter_config_last_reload_successful",
             "Whether the last attempt to load the configuration succeeded.",
         )
-        .gauges(encoder, [(vec![], f64::from(u8::from(config.succeeded)))])?;
+        .gauge(encoder, f64::from(u8::from(config.succeeded)))?;
         Descriptor::new(
             "metastudio_exporter_config_last_reload_success_timestamp",
             "Unix time at which the current configuration was loaded.",
         )
         .unit(&Unit::Seconds)
-        .gauges(encoder, [(vec![], config.loaded.timestamp_millis() as f64 / 1e3)])?;
+        .gauge(encoder, config.loaded.timestamp_millis() as f64 / 1e3)?;
         Descriptor::new("metastudio_exporter_config_hash", "Hash of the configuration file: it changes with the text.")
-            .gauges(encoder, [(vec![], config.hash as f64)])?;
+            .gauge(encoder, config.hash as f64)?;
         let counts = self.counts();
         Descriptor::new(
             "metastudio_exporter_http_requests",
@@ -110,9 +110,7 @@ impl Collector for ExporterStatus {
         )
         .counters(
             encoder,
-            counts.into_iter().map(|((handler, code), count)| {
-                (vec![("handler", handler.to_owned()), ("code", code.to_string())], count)
-            }),
+            counts.into_iter().map(|((handler, code), count)| (([("handler", handler)], [("code", code)]), count)),
         )
     }
 }

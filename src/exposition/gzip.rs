@@ -51,8 +51,8 @@ impl Encoder {
             if deflate.compress_vec(rest, out, FlushCompress::Full).is_err() {
                 // zlib fails only after the end of a stream, and this stream does not end.
                 out.truncate(start);
-                store(&self.text, out);
-                break;
+                let crc = store(&self.text, out);
+                return Digest::new(out.len() - start, self.text.len(), crc);
             }
             let read = usize::try_from(deflate.total_in() - before).unwrap_or_default();
             rest = rest.get(read..).unwrap_or_default();
@@ -68,9 +68,8 @@ impl Encoder {
     }
 }
 
-/// Appends text in stored blocks: text of a single scrape is not worth compressing.
-pub(super) fn store(text: &[u8], out: &mut Vec<u8>) -> Digest {
-    let start = out.len();
+/// Appends text in stored blocks: text of a single scrape is not worth compressing. Returns its checksum.
+pub(super) fn store(text: &[u8], out: &mut Vec<u8>) -> u32 {
     for piece in text.chunks(STORED) {
         let length = u16::try_from(piece.len()).unwrap_or_default();
         out.push(0);
@@ -78,13 +77,13 @@ pub(super) fn store(text: &[u8], out: &mut Vec<u8>) -> Digest {
         out.extend_from_slice(&(!length).to_le_bytes());
         out.extend_from_slice(piece);
     }
-    Digest::new(out.len() - start, text.len(), crc32(0, text))
+    crc32(0, text)
 }
 
 /// An empty last block, then the trailer: checksum of the text and its length modulo 2^32.
-pub(super) fn end(text: Digest) -> [u8; 10] {
-    let [a, b, c, d] = text.crc.to_le_bytes();
-    let [e, f, g, h] = (text.text_length as u32).to_le_bytes();
+pub(super) fn end(crc: u32, text_length: usize) -> [u8; 10] {
+    let [a, b, c, d] = crc.to_le_bytes();
+    let [e, f, g, h] = (text_length as u32).to_le_bytes();
     [3, 0, a, b, c, d, e, f, g, h]
 }
 
@@ -110,14 +109,16 @@ mod tests {
                 let text = text.repeat(10_usize.pow(*zeros as u32));
                 whole.extend_from_slice(text.as_bytes());
                 digests.push(if *is_stored {
-                    store(text.as_bytes(), &mut member)
+                    let start = member.len();
+                    let crc = store(text.as_bytes(), &mut member);
+                    Digest::new(member.len() - start, text.len(), crc)
                 } else {
                     encoder.append(&mut member, |out| out.extend_from_slice(text.as_bytes()))
                 });
             }
             let digest = Digest::concat(digests);
             prop_assert_eq!(member.len(), HEADER.len() + digest.length);
-            member.extend_from_slice(&end(digest));
+            member.extend_from_slice(&end(digest.crc, digest.text_length));
             let mut decoder = GzDecoder::new(member.as_slice());
             let mut read = Vec::new();
             decoder.read_to_end(&mut read).unwrap();

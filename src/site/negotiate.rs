@@ -34,63 +34,66 @@ impl Language {
 
 /// The format of a scrape, and whether it is compressed with gzip.
 pub(super) fn scrape(headers: &HeaderMap) -> (Format, bool) {
-    (format(&list(headers, ACCEPT)), gzip(&list(headers, ACCEPT_ENCODING)))
+    (format(list(headers, ACCEPT)), gzip(list(headers, ACCEPT_ENCODING)))
 }
 
 /// The language of a page, and whether it is compressed with gzip.
 pub(super) fn page(headers: &HeaderMap) -> (Language, bool) {
-    (language(&list(headers, ACCEPT_LANGUAGE)), gzip(&list(headers, ACCEPT_ENCODING)))
-}
-
-/// The value of a header that is a list. Several headers of one name form one list (RFC 9110, 5.3).
-fn list(headers: &HeaderMap, name: HeaderName) -> String {
-    let values = headers.get_all(name).iter();
-    values.filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",")
+    (language(list(headers, ACCEPT_LANGUAGE)), gzip(list(headers, ACCEPT_ENCODING)))
 }
 
 /// An element of a list.
 struct Element<'a> {
-    /// In lower case.
-    name: String,
-    parameters: Vec<(&'a str, &'a str)>,
+    /// Its case has no meaning.
+    name: &'a str,
+    version: Option<&'a str>,
     /// The q-value, from 0 to 1.
     weight: f64,
 }
 
 impl Element<'_> {
-    fn version(&self) -> Option<&str> {
-        self.parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case("version")).map(|(_, value)| *value)
+    fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
     }
 }
 
+/// The elements of a header that is a list. Several headers of one name form one list (RFC 9110, 5.3).
+fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = Element<'_>> {
+    headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).flat_map(elements)
+}
+
 /// The elements of a list. A q-value that does not parse counts as 0.
-fn elements(value: &str) -> impl Iterator<Item = Element<'_>> {
-    value.split(',').map(|element| {
+fn elements(list: &str) -> impl Iterator<Item = Element<'_>> {
+    list.split(',').map(|element| {
         let mut parts = element.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let (weights, parameters): (Vec<_>, Vec<_>) = parts
-            .filter_map(|part| part.split_once('='))
-            .map(|(name, value)| (name.trim(), value.trim().trim_matches('"')))
-            .partition(|(name, _)| name.eq_ignore_ascii_case("q"));
-        let weight = weights.first().map_or(Some(1.0), |(_, value)| value.parse::<f64>().ok());
-        let weight = weight.filter(|weight| (0.0..=1.0).contains(weight)).unwrap_or(0.0);
-        Element { name, parameters, weight }
+        let name = parts.next().unwrap_or_default();
+        let (mut version, mut weight) = (None, None);
+        for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+            let (name, value) = (name.trim(), value.trim().trim_matches('"'));
+            if name.eq_ignore_ascii_case("version") {
+                version.get_or_insert(value);
+            } else if name.eq_ignore_ascii_case("q") {
+                let parsed = value.parse().ok().filter(|weight| (0.0..=1.0).contains(weight));
+                weight.get_or_insert(parsed.unwrap_or(0.0));
+            }
+        }
+        Element { name, version, weight: weight.unwrap_or(1.0) }
     })
 }
 
 /// OpenMetrics if the client names it and gives it at least the weight of the text format. Otherwise the text format,
 /// which every Prometheus understands.
-fn format(accept: &str) -> Format {
+fn format<'a>(accept: impl Iterator<Item = Element<'a>>) -> Format {
     let (mut openmetrics, mut text, mut text_rank) = (0.0_f64, 0.0, 0);
-    for element in elements(accept) {
-        let rank = match (element.name.as_str(), element.version()) {
-            ("application/openmetrics-text", None | Some("1.0.0")) => {
+    for element in accept {
+        let rank = match element.version {
+            None | Some("1.0.0") if element.is("application/openmetrics-text") => {
                 openmetrics = openmetrics.max(element.weight);
                 continue;
             }
-            ("text/plain", None | Some("0.0.4")) => 3,
-            ("text/*", _) => 2,
-            ("*/*", _) => 1,
+            None | Some("0.0.4") if element.is("text/plain") => 3,
+            _ if element.is("text/*") => 2,
+            _ if element.is("*/*") => 1,
             _ => continue,
         };
         // The most specific element decides the weight of the text format.
@@ -102,24 +105,29 @@ fn format(accept: &str) -> Format {
 }
 
 /// Whether the client accepts gzip and does not prefer an uncompressed answer.
-fn gzip(accept_encoding: &str) -> bool {
-    let weight = |names: &[&str]| {
-        elements(accept_encoding)
-            .filter(|element| names.contains(&element.name.as_str()))
-            .map(|element| element.weight)
-            .last()
-    };
-    let gzip = weight(&["gzip", "x-gzip"]).or_else(|| weight(&["*"])).unwrap_or(0.0);
-    gzip > 0.0 && gzip >= weight(&["identity"]).unwrap_or(0.0)
+fn gzip<'a>(accept_encoding: impl Iterator<Item = Element<'a>>) -> bool {
+    let (mut gzip, mut other, mut identity) = (None, 0.0, 0.0);
+    for element in accept_encoding {
+        if element.is("gzip") || element.is("x-gzip") {
+            gzip = Some(element.weight);
+        } else if element.is("*") {
+            other = element.weight;
+        } else if element.is("identity") {
+            identity = element.weight;
+        }
+    }
+    let gzip = gzip.unwrap_or(other);
+    gzip > 0.0 && gzip >= identity
 }
 
 /// The language with the highest weight; the first one of several with the same weight.
-fn language(accept_language: &str) -> Language {
+fn language<'a>(accept_language: impl Iterator<Item = Element<'a>>) -> Language {
     let mut best = (Language::English, 0.0);
-    for element in elements(accept_language) {
-        let language = match element.name.split('-').next() {
-            Some("en") => Language::English,
-            Some("zh") => Language::Chinese,
+    for element in accept_language {
+        let primary = element.name.split('-').next().unwrap_or_default();
+        let language = match primary {
+            _ if primary.eq_ignore_ascii_case("en") => Language::English,
+            _ if primary.eq_ignore_ascii_case("zh") => Language::Chinese,
             _ => continue,
         };
         if element.weight > best.1 {
@@ -138,10 +146,10 @@ mod tests {
         for accept in
             ["zh", "zh-CN,zh;q=0.9,en;q=0.8", "fr, zh-Hant;q=0.1", "en;q=0.5, ZH-cn", "zh, en", "en;q=0, zh;q=0.1"]
         {
-            assert_eq!(language(accept), Language::Chinese, "{accept}");
+            assert_eq!(language(elements(accept)), Language::Chinese, "{accept}");
         }
         for accept in ["", "*", "en", "fr", "en-GB, zh;q=0.9", "en, zh", "zh;q=0", "zhx", "zh;q=high"] {
-            assert_eq!(language(accept), Language::English, "{accept}");
+            assert_eq!(language(elements(accept)), Language::English, "{accept}");
         }
     }
 
@@ -161,7 +169,7 @@ mod tests {
             "text/plain;q=0.1, */*;q=0.9, application/openmetrics-text;q=0.5",
         ];
         for accept in openmetrics {
-            assert_eq!(format(accept), Format::OpenMetrics, "{accept}");
+            assert_eq!(format(elements(accept)), Format::OpenMetrics, "{accept}");
         }
         let text = [
             "",
@@ -177,17 +185,17 @@ mod tests {
             ";;;,,,q=1",
         ];
         for accept in text {
-            assert_eq!(format(accept), Format::Text, "{accept}");
+            assert_eq!(format(elements(accept)), Format::Text, "{accept}");
         }
     }
 
     #[test]
     fn gzip_only_where_the_client_prefers_it() {
         for accept in ["gzip", "GZIP", "deflate, gzip;q=0.5", "*", "x-gzip", "identity;q=0.5, gzip"] {
-            assert!(gzip(accept), "{accept}");
+            assert!(gzip(elements(accept)), "{accept}");
         }
         for accept in ["", "identity", "gzip;q=0", "*, gzip;q=0", "deflate", "identity, gzip;q=0.5", "gzipped"] {
-            assert!(!gzip(accept), "{accept}");
+            assert!(!gzip(elements(accept)), "{accept}");
         }
     }
 }
