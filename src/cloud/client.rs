@@ -404,7 +404,7 @@ mod tests {
             assert!(head.contains(&format!("SDK-HMAC-SHA256 Access=AK, {headers}, Signature={signature}")), "{head}");
             assert_eq!(sent, text);
         }
-        let counters = &counters.apis[&Operation::ListProjects];
+        let counters = counters.api(Operation::ListProjects);
         assert_eq!((counters.by_status[&Some(503)], counters.by_status[&Some(200)], counters.retries), (1, 1, 1));
     }
 
@@ -419,7 +419,7 @@ mod tests {
         let result = timeout_at(deadline, client.send(request, deadline, &mut counters)).await;
         let report = result.unwrap().err().unwrap().report();
         assert!(report.starts_with("no answer came from 127.0.0.1"), "{report}");
-        assert_eq!(counters.apis[&Operation::ListProjects].by_status[&None], 1);
+        assert_eq!(counters.api(Operation::ListProjects).by_status[&None], 1);
     }
 
     #[tokio::test]

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Weak};
 
-use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
@@ -49,7 +48,7 @@ impl Block {
         encoder: &mut Encoder,
         projects: &[Arc<ProjectStatus>],
         now: DateTime<Utc>,
-    ) -> &[Encoded] {
+    ) -> &mut [Encoded] {
         let samples = match encoding {
             Encoding::Identity => &mut self.identity,
             Encoding::Deflate => &mut self.deflate,
@@ -58,21 +57,16 @@ impl Block {
     }
 }
 
-/// All families of a block share one allocation.
 fn encode(encoder: &mut Encoder, projects: &[Arc<ProjectStatus>], now: DateTime<Utc>) -> Vec<Encoded> {
-    let mut bytes = Vec::new();
     let families = FAMILIES.iter().map(|family| {
-        encoder.append(&mut bytes, |text| {
+        encoder.encode(|text| {
             for project in projects {
                 let mut lines = Lines::new(text, &family.metadata, ("project", &project.target.name));
                 (family.write)(&mut lines, &ProjectView::at(now, project));
             }
         })
     });
-    let digests: Vec<_> = families.collect();
-    bytes.shrink_to_fit();
-    let mut bytes = Bytes::from(bytes);
-    digests.into_iter().map(|digest| Encoded { bytes: bytes.split_to(digest.length), digest }).collect()
+    families.collect()
 }
 
 /// The interval `(after, until]` in which samples stay the same if no project changes: usage becomes stale and tokens
@@ -95,7 +89,7 @@ impl Validity {
         let stale_after = TimeDelta::from_std(project.target.stale_after).ok();
         let usage = project.usage.as_ref();
         let stale = usage.and_then(|usage| usage.at.checked_add_signed(stale_after?));
-        // A token is expired at its expiry already.
+        // At exactly its expiry, a token counts as expired.
         let last = project.health.last.as_ref();
         let expiry = last.and_then(|last| last.credentials_expiry).map(|expiry| expiry - TimeDelta::nanoseconds(1));
         stale.into_iter().chain(expiry).fold(Validity::default(), |all, change| all.and(Validity::around(change, now)))

@@ -1,8 +1,8 @@
 //! One member of gzip (RFC 1952) from segments that were compressed at different times.
 //!
-//! A segment ends with a full flush. It refers to nothing before it and ends on a byte, so segments can follow each
-//! other in any order (RFC 1951, 3.2.4 and zlib's `Z_FULL_FLUSH`). Only the checksum is that of the whole text, and
-//! checksums can be combined. It is one member, because some clients do not read a second one.
+//! A segment ends with a full flush. It refers to nothing before it and ends at a whole byte, so segments can follow
+//! each other in any order (RFC 1951, 3.2.4 and zlib's `Z_FULL_FLUSH`). Only the checksum covers the whole text, and
+//! checksums can be combined. The output is one member, because some clients do not read a second one.
 
 use flate2::{Compress, Compression, FlushCompress};
 use zlib_rs::crc32::crc32;
@@ -64,6 +64,7 @@ impl Encoder {
     pub fn encode(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Encoded {
         let mut bytes = Vec::new();
         let digest = self.append(&mut bytes, write);
+        bytes.shrink_to_fit();
         Encoded { bytes: bytes.into(), digest }
     }
 }

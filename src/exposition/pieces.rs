@@ -18,34 +18,53 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// Lines up the parts. A long part shares its bytes with the block that owns them.
-    pub fn new(parts: Vec<Encoded>) -> Self {
+    /// Lines up the parts. A part and its piece share the same bytes in the end: a long part is a piece of its own, and a
+    /// short one becomes a slice of the piece that it was copied to.
+    pub fn new(parts: Vec<&mut Encoded>) -> Self {
         let digest = Digest::concat(parts.iter().map(|part| part.digest));
-        let (mut list, mut copied) = (Vec::new(), Vec::new());
+        let mut list = Vec::new();
+        let mut open = OpenPiece::default();
         for part in parts {
             if part.bytes.len() >= COPIED_BELOW {
-                close(&mut copied, &mut list);
-                list.push(part.bytes);
+                list.extend(open.close());
+                list.push(part.bytes.clone());
                 continue;
             }
-            if copied.len() >= PIECE {
-                close(&mut copied, &mut list);
+            if open.bytes.len() >= PIECE {
+                list.extend(open.close());
             }
-            if copied.is_empty() {
-                copied.reserve(PIECE + COPIED_BELOW);
-            }
-            copied.extend_from_slice(&part.bytes);
+            open.append(part);
         }
-        close(&mut copied, &mut list);
+        list.extend(open.close());
         Pieces { list, digest }
     }
 }
 
-/// Ends the piece of copied parts.
-fn close(copied: &mut Vec<u8>, list: &mut Vec<Bytes>) {
-    copied.shrink_to_fit();
-    if !copied.is_empty() {
-        list.push(Bytes::from(std::mem::take(copied)));
+/// A piece that short parts are copied to.
+#[derive(Default)]
+struct OpenPiece<'a> {
+    bytes: Vec<u8>,
+    parts: Vec<&'a mut Encoded>,
+}
+
+impl<'a> OpenPiece<'a> {
+    fn append(&mut self, part: &'a mut Encoded) {
+        if self.bytes.is_empty() {
+            self.bytes.reserve(PIECE + COPIED_BELOW);
+        }
+        self.bytes.extend_from_slice(&part.bytes);
+        self.parts.push(part);
+    }
+
+    /// Ends the piece; `None` if it is empty.
+    fn close(&mut self) -> Option<Bytes> {
+        self.bytes.shrink_to_fit();
+        let piece = Bytes::from(std::mem::take(&mut self.bytes));
+        let mut rest = piece.clone();
+        for part in self.parts.drain(..) {
+            part.bytes = rest.split_to(part.bytes.len());
+        }
+        (!piece.is_empty()).then_some(piece)
     }
 }
 
@@ -58,14 +77,19 @@ mod tests {
     }
 
     #[test]
-    fn short_parts_share_a_piece_and_long_ones_are_not_copied() {
-        let long = part(COPIED_BELOW);
-        let pieces = Pieces::new(vec![part(1), part(2), long.clone(), part(3)]);
+    fn parts_and_pieces_share_their_bytes() {
+        let mut parts = [part(1), part(2), part(COPIED_BELOW), part(3)];
+        let long = parts[2].bytes.as_ptr();
+        let pieces = Pieces::new(parts.iter_mut().collect());
         let lengths: Vec<usize> = pieces.list.iter().map(Bytes::len).collect();
         assert_eq!(lengths, [3, COPIED_BELOW, 3]);
-        assert_eq!(pieces.list[1].as_ptr(), long.bytes.as_ptr());
         assert_eq!(pieces.digest.length, COPIED_BELOW + 6);
-        let pieces = Pieces::new(vec![part(COPIED_BELOW - 1); 100]);
+        assert_eq!(pieces.list[1].as_ptr(), long, "a long part is not copied");
+        assert_eq!(parts[0].bytes.as_ptr(), pieces.list[0].as_ptr());
+        assert_eq!((parts[1].bytes.as_ptr(), parts[1].bytes.len()), (pieces.list[0][1..].as_ptr(), 2));
+        assert_eq!((parts[3].bytes.as_ptr(), parts[3].bytes.len()), (pieces.list[2].as_ptr(), 3));
+        let mut parts = vec![part(COPIED_BELOW - 1); 100];
+        let pieces = Pieces::new(parts.iter_mut().collect());
         assert!(pieces.list.iter().all(|piece| piece.len() < PIECE + COPIED_BELOW));
         assert_eq!(pieces.list.len(), 6);
         assert!(Pieces::new(Vec::new()).list.is_empty());

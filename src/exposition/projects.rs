@@ -141,7 +141,7 @@ pub(super) static FAMILIES: &[Family] = &[
         "metastudio_api_requests",
         "HTTP requests to the API by operation and status code. The code is none if no response came.",
         |lines, view| {
-            for (operation, counters) in &view.project.health.counters.apis {
+            for (operation, counters) in view.project.health.counters.apis() {
                 for (status, count) in &counters.by_status {
                     let code = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
                     lines.count([("api", operation.as_str()), ("code", &*code)], *count);
@@ -150,7 +150,7 @@ pub(super) static FAMILIES: &[Family] = &[
         },
     ),
     counter("metastudio_api_retries", "Retried HTTP requests by operation.", |lines, view| {
-        for (operation, counters) in &view.project.health.counters.apis {
+        for (operation, counters) in view.project.health.counters.apis() {
             lines.count([("api", operation.as_str())], counters.retries);
         }
     }),
@@ -158,7 +158,7 @@ pub(super) static FAMILIES: &[Family] = &[
         "metastudio_api_request_duration_seconds",
         "Duration of HTTP requests to the API by operation, including the body.",
         |lines, view| {
-            for (operation, counters) in &view.project.health.counters.apis {
+            for (operation, counters) in view.project.health.counters.apis() {
                 lines.histogram(("api", operation.as_str()), &counters.durations);
             }
         },
@@ -213,8 +213,8 @@ pub(super) fn write_expiries(out: &mut Vec<u8>, format: Format, projects: &[Arc<
     for project in projects {
         let Some(expiry) = project.health.last.as_ref().and_then(|last| last.credentials_expiry) else { continue };
         // Projects that share credentials can have tokens of their own: the first one to expire counts. A past expiry
-        // counts only if there is no other: the token has been renewed since by another project, which is polled more
-        // often.
+        // counts only if no expiry is in the future. Otherwise another project, which is polled more often, has renewed
+        // the token since.
         let first = expiries.entry(&project.target.credentials).or_insert(expiry);
         *first = if (*first > now) == (expiry > now) { expiry.min(*first) } else { expiry.max(*first) };
     }

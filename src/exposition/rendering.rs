@@ -75,23 +75,28 @@ impl Rendering {
     fn line_up(&mut self, format: Format, encoding: Encoding, snapshot: &Snapshot, now: DateTime<Utc>) -> Pieces {
         let mut encoder = Encoder::new(encoding);
         let blocks = self.blocks.iter_mut().zip(snapshot.projects.chunks(BLOCK));
-        let blocks: Vec<&[Encoded]> =
-            blocks.map(|(block, projects)| block.samples(encoding, &mut encoder, projects, now)).collect();
-        let mut parts = Vec::with_capacity(FAMILIES.len() * (1 + blocks.len()) + 1);
-        for (index, family) in FAMILIES.iter().enumerate() {
-            let samples = blocks.iter().filter_map(|families| families.get(index));
-            let mut samples = samples.filter(|samples| !samples.bytes.is_empty()).peekable();
-            if samples.peek().is_some() {
-                parts.push(encoder.encode(|text| write_metadata(text, format, &family.metadata)));
-                parts.extend(samples.cloned());
-            }
-        }
-        parts.push(encoder.encode(|text| {
+        let mut blocks: Vec<_> =
+            blocks.map(|(block, projects)| block.samples(encoding, &mut encoder, projects, now).iter_mut()).collect();
+        let mut metadata: Vec<Encoded> = FAMILIES
+            .iter()
+            .map(|family| encoder.encode(|text| write_metadata(text, format, &family.metadata)))
+            .collect();
+        let mut end = encoder.encode(|text| {
             write_expiries(text, format, &snapshot.projects, now);
             if format == Format::OpenMetrics {
                 text.extend_from_slice(b"# EOF\n");
             }
-        }));
+        });
+        let mut parts = Vec::with_capacity(metadata.len() * (1 + blocks.len()) + 1);
+        for metadata in &mut metadata {
+            let samples = blocks.iter_mut().filter_map(Iterator::next);
+            let mut samples = samples.filter(|samples| !samples.bytes.is_empty()).peekable();
+            if samples.peek().is_some() {
+                parts.push(metadata);
+                parts.extend(samples);
+            }
+        }
+        parts.push(&mut end);
         Pieces::new(parts)
     }
 }

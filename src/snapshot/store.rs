@@ -24,8 +24,8 @@ impl Snapshot {
         snapshot
     }
 
-    /// Whether every project has been polled once. It stays true when a reload adds projects: a load balancer would
-    /// otherwise take the exporter out, and the other projects could not be scraped.
+    /// Whether every project has been polled once. It stays true when a reload adds projects. Otherwise, a load
+    /// balancer would send no scrapes to the exporter, and the metrics of the other projects would be missing, too.
     pub fn is_ready(&self) -> bool {
         self.is_ready
     }
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::{
         snapshot::{Failure, WindowUsage},
-        usage::{Bounds, Counters, Measure, Reason, Row, RowCounters, RowKey, Series, Tally, Unit, Window},
+        usage::{Bounds, Measure, Reason, Row, RowKey, Series, Tally, Unit, Window},
     };
 
     fn at(second: i64) -> DateTime<Utc> {
@@ -142,9 +142,9 @@ mod tests {
             vec![WindowUsage { window: Window::Today, bounds: Bounds { start: at(0), end: at(9) }, tally, days: None }]
         };
         let result = result.map(windows).map_err(|reason| Failure { reason, message: "m".into() });
-        let rows = RowCounters { duplicate: 1, ..RowCounters::default() };
-        let counters = Counters { rows, ..Counters::default() };
-        PollOutcome { counters, ..PollOutcome::new(at(second), Duration::from_secs(1), result) }
+        let mut outcome = PollOutcome::new(at(second), Duration::from_secs(1), result);
+        outcome.counters.rows.duplicate = 1;
+        outcome
     }
 
     fn target(name: &str) -> Target {

@@ -15,6 +15,9 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Every operation, in the order in which they are exported.
+    pub const ALL: [Operation; 2] = [Operation::ShowUsageData, Operation::ListProjects];
+
     /// The label value: the operation's name in the API's documentation.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,53 +42,68 @@ impl Operation {
 /// total += poll;
 /// assert_eq!((total.requests(), total.retries()), (2, 2));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Counters {
-    /// By operation. `ShowUsageData` is always there, so that its counters are exported from 0 on.
-    pub apis: BTreeMap<Operation, RequestCounters>,
+    show_usage_data: RequestCounters,
+    list_projects: RequestCounters,
     /// Rows and values of complete polls that are not in the sums.
     pub rows: RowCounters,
 }
 
-impl Default for Counters {
-    fn default() -> Self {
-        let apis = BTreeMap::from([(Operation::ShowUsageData, RequestCounters::default())]);
-        Counters { apis, rows: RowCounters::default() }
-    }
-}
-
 impl Counters {
+    /// The requests of an operation.
+    pub fn api(&self, operation: Operation) -> &RequestCounters {
+        match operation {
+            Operation::ShowUsageData => &self.show_usage_data,
+            Operation::ListProjects => &self.list_projects,
+        }
+    }
+
+    fn api_mut(&mut self, operation: Operation) -> &mut RequestCounters {
+        match operation {
+            Operation::ShowUsageData => &mut self.show_usage_data,
+            Operation::ListProjects => &mut self.list_projects,
+        }
+    }
+
+    /// The operations that have been used. `ShowUsageData` is always there, so that its counters are exported from 0 on.
+    pub fn apis(&self) -> impl Iterator<Item = (Operation, &RequestCounters)> {
+        let is_used = |operation: &Operation| {
+            *operation == Operation::ShowUsageData || !self.api(*operation).by_status.is_empty()
+        };
+        Operation::ALL.into_iter().filter(is_used).map(|operation| (operation, self.api(operation)))
+    }
+
     /// Counts one HTTP request by its status and by its duration, including the body. The status is `None` if none came
     /// back.
     pub fn count_request(&mut self, operation: Operation, status: Option<u16>, duration: Duration) {
-        let counters = self.apis.entry(operation).or_default();
+        let counters = self.api_mut(operation);
         *counters.by_status.entry(status).or_default() += 1;
         counters.durations.observe(duration);
     }
 
     /// Counts one retry.
     pub fn count_retry(&mut self, operation: Operation) {
-        self.apis.entry(operation).or_default().retries += 1;
+        self.api_mut(operation).retries += 1;
     }
 
     /// HTTP requests of all operations, retries included.
     pub fn requests(&self) -> u64 {
-        self.apis.values().flat_map(|counters| counters.by_status.values()).sum()
+        self.apis().flat_map(|(_, counters)| counters.by_status.values()).sum()
     }
 
     /// Retries of all operations.
     pub fn retries(&self) -> u64 {
-        self.apis.values().map(|counters| counters.retries).sum()
+        self.apis().map(|(_, counters)| counters.retries).sum()
     }
 }
 
 // Every field is named in these sums, so that a new one cannot be forgotten.
 
 impl AddAssign for Counters {
-    fn add_assign(&mut self, Counters { apis, rows }: Self) {
-        for (operation, counters) in apis {
-            *self.apis.entry(operation).or_default() += counters;
-        }
+    fn add_assign(&mut self, Counters { show_usage_data, list_projects, rows }: Self) {
+        self.show_usage_data += show_usage_data;
+        self.list_projects += list_projects;
         self.rows += rows;
     }
 }
@@ -192,7 +210,8 @@ mod tests {
         poll.count_request(Operation::ListProjects, Some(200), Duration::ZERO);
         total += poll.clone();
         total += poll;
-        let [usage, projects] = [Operation::ShowUsageData, Operation::ListProjects].map(|api| &total.apis[&api]);
+        let [usage, projects] =
+            [Operation::ShowUsageData, Operation::ListProjects].map(|operation| total.api(operation));
         assert_eq!(usage.by_status, BTreeMap::from([(None, 2), (Some(429), 2)]));
         assert_eq!(projects.by_status, BTreeMap::from([(Some(200), 2)]));
         assert_eq!((usage.retries, projects.retries), (2, 0));
