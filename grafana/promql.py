@@ -68,7 +68,7 @@ class Selection:
         every combination of selectors have exactly the labels of the budgets that count them. Two sums can have the
         same labels, because a type itself can be empty. Then `or` keeps the first one, the sum over more series.
 
-        The result is 0 where there was no usage yet, and nothing while the usage of a project is withdrawn.
+        The result is 0 where there was no usage yet. There is no result while the usage of a project is not exported.
         """
         known = f"metastudio_window_start_timestamp_seconds{{{self.project}}}"
         series = f"max by ({SERIES}) (metastudio_usage_minutes{{{self.project}}})"

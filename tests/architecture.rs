@@ -264,7 +264,7 @@ fn violations(graph: &Graph) -> Vec<String> {
     found
 }
 
-/// Circles of files, each as the files on the way round.
+/// Cycles of imports, each as its files in order.
 fn circles(graph: &Graph) -> Vec<Vec<String>> {
     fn visit(
         file: &str,
@@ -302,7 +302,7 @@ fn no_files_import_each_other() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
-/// A module of the table without files would be a rule about nothing.
+/// If a module of the table had no files, its rule would check nothing.
 #[test]
 fn every_module_has_files() {
     let sources = sources();
@@ -312,7 +312,7 @@ fn every_module_has_files() {
     }
 }
 
-/// Every allowed import, turned round, is found.
+/// If an allowed import is reversed, it is found.
 #[test]
 fn an_import_against_the_layers_is_found() {
     let sources = sources();

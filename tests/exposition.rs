@@ -1,4 +1,5 @@
-//! The exposition in both formats and both encodings: of a small world as snapshots, of random worlds by comparison.
+//! The exposition in both formats and both encodings. That of a small world is compared with snapshots. After random
+//! events, each scrape is compared with a rendering from scratch.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::{
@@ -264,8 +265,8 @@ fn targets(count: usize) -> impl Iterator<Item = Target> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
-    /// More projects than fit into a block, or few, so that families come and go. Only some outputs are asked for after
-    /// each event, so that blocks keep older bytes of the others.
+    /// There are more projects than fit into a block, or so few that families come and go. After each event, only some
+    /// outputs are requested, so that blocks keep older bytes of the others.
     #[test]
     fn a_scrape_equals_a_rendering_from_scratch(
         count in prop_oneof![0..4_usize, 30..40_usize],

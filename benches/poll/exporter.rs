@@ -1,4 +1,5 @@
-//! The exporter's own pollers, made from a configuration. Only the rate limit is out of reach.
+//! The exporter's own pollers, made from a configuration. Only the rate limit is changed: it is so high that no poll
+//! reaches it.
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 

@@ -172,7 +172,7 @@ fn cost() {
         Peer::new("exporter, 32 at a time on all cores", MANY, exporter(all_threads(), CONCURRENCY)),
         Peer::new("official SDK for Python, one at a time", BLOCKING, python()),
     ];
-    // One round more than is counted: the first one opens the connections.
+    // The additional round is not counted: the first round opens the connections.
     for _ in 0..=ROUNDS {
         for peer in &mut peers {
             peer.rounds.extend((peer.poll)());

@@ -46,7 +46,7 @@ impl ShardFlag {
         if let Some(index) = index {
             return Ok(Shard { index, total });
         }
-        // In a pod, both give the same name.
+        // In a pod, the variable and the file give the same name.
         let host_name = match environment.get("HOSTNAME") {
             Some(name) => name.to_owned(),
             None => std::fs::read_to_string("/proc/sys/kernel/hostname").context("cannot read the host name")?,

@@ -71,8 +71,8 @@ pub(super) fn config(options: &Options, address: SocketAddr) -> String {
     text
 }
 
-/// Budgets for the projects of the demo. `campaign` exceeds both of its budgets: that of 30 days at any time, that of
-/// the month before the month ends.
+/// Budgets for the projects of the demo. `campaign` always exceeds its budget of 30 days. It exceeds its budget of the
+/// month before the month ends.
 fn budgets(project: &str) -> &'static str {
     match project {
         "studio-prod" => ", budgets: [{window: this_month, minutes: 6000, business_type: VIDEO_2D}]",

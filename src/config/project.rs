@@ -223,7 +223,8 @@ fn project_id(section: &mut Section<'_>) -> Option<String> {
 /// The name of the project's credentials. It can be left out if there is at most one entry.
 fn credentials_name(section: &mut Section<'_>, credentials: &BTreeMap<String, CredentialsSource>) -> String {
     if let Some(node) = section.get("credentials") {
-        // Names are listed only for a message: with thousands of projects, that would take most of the loading time.
+        // Names are listed only for a message. Listing them for each of thousands of projects would take most of the
+        // loading time.
         let name = node.as_str().filter(|name| credentials.contains_key(*name)).map(str::to_owned);
         if name.is_none() {
             node.problem(format!("the name of one of the credentials: {}", list(credentials)));

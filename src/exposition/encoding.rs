@@ -27,8 +27,8 @@ pub(super) struct Digest {
     pub text_length: usize,
     /// CRC-32 of the text (RFC 1952, 8). It stays 0 in [`Encoding::Identity`], which needs no checksum.
     pub crc: u32,
-    /// Appends this text to another one: see zlib's `crc32_combine_gen`. It is kept, because computing it takes most of
-    /// the time of a combination.
+    /// Combines the checksum of a text before this one with `crc` (zlib's `crc32_combine_gen`). It is kept, because
+    /// computing it takes most of the time of a combination.
     operator: u32,
 }
 

@@ -41,10 +41,10 @@ impl Collector for ProcessCollector {
     }
 }
 
-/// What stays the same while the process runs: its start, and open files, which can be read again and again.
+/// Values that stay the same while the process runs: its start, and open files, which can be read again and again.
 ///
-/// All readings are single system calls, because to render and to parse `/proc/self/stat` costs more than the rest of a
-/// small scrape.
+/// Each reading is a single system call, because rendering and parsing `/proc/self/stat` would cost more than the rest
+/// of a small scrape.
 #[derive(Debug)]
 struct Source {
     process: Process,

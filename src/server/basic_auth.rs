@@ -15,8 +15,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use tokio::sync::Semaphore;
 
-/// Maximum number of remembered passwords. One user has one correct password, so any more are old ones, from before a
-/// reload.
+/// Maximum number of remembered passwords. One user has one correct password. If there are more, the others are from
+/// before a reload.
 const MAX_REMEMBERED: usize = 1000;
 
 /// Checks users and passwords, and remembers the correct ones.

@@ -60,7 +60,7 @@ impl Usage {
     /// The minutes of the `wanted` series of a window, added in decimal as a tally does.
     pub fn minutes(&self, window: &WindowValues, wanted: impl Fn(&Series) -> bool) -> f64 {
         let minutes = self.of(window).filter(|(series, _)| series.measure == Measure::Minutes && wanted(series));
-        // The shortest decimal text of an `f64` is the sum that was rounded to it, if the sum has at most 15 digits.
+        // If a sum has at most 15 digits, the shortest decimal text of its `f64` is the sum itself.
         let decimals = minutes.filter_map(|(_, value)| value.to_string().parse::<Decimal>().ok());
         decimals.fold(Decimal::ZERO, Decimal::saturating_add).to_string().parse().unwrap_or_default()
     }

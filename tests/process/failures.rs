@@ -94,7 +94,7 @@ async fn no_answer_is_a_timeout() {
 async fn the_whole_poll_has_a_deadline() {
     let extra = "api: {max_retries: 10, request_timeout: 1s}\npoll: {timeout: 3s}";
     let (ended, cloud) = poll_through(&["hang"], extra).await;
-    // Either the third request times out, or the poll.
+    // Either the third request or the whole poll times out.
     assert_failed(&ended, "timeout", "reason=timeout");
     assert!(cloud.simulator.seen().len() <= 3);
 }

@@ -24,7 +24,7 @@ def read(dashboard):
 
 
 def as_panel_reads(panel_type, properties):
-    """The properties of an override, read as defaults of a panel; the panel, and the properties that it keeps."""
+    """Reads properties of an override as defaults of a panel. Returns the panel and the properties that it keeps."""
     defaults = {}
     for one in properties:
         place, key = (

@@ -1,7 +1,7 @@
 //! Keeps a fetched value, and fetches it once for all callers.
 //!
-//! A value is renewed some time before it expires. It stays in use meanwhile, and until it expires if the renewal
-//! fails. Each fetch runs as a task of its own, so its result is kept even if the caller gives up.
+//! A value is renewed some time before it expires. The old value stays in use meanwhile. If the renewal fails, it stays
+//! in use until it expires. Each fetch runs as a task of its own, so its result is kept even if the caller gives up.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,8 @@ use tokio::{
 
 use crate::cloud::{error::Error, transport::task::run_to_end};
 
-/// The minimum time between two fetches. During this time, all callers get the failure of the last fetch.
+/// The minimum time between two fetches. After a failed fetch, callers without a valid value get its error during this
+/// time.
 pub(crate) const PAUSE: Duration = Duration::from_secs(60);
 
 /// A value that is fetched when it is needed.
@@ -31,7 +32,7 @@ pub(crate) struct Cache<T> {
 #[derive(Debug)]
 struct State<T> {
     current: Option<Current<T>>,
-    /// When the last fetch began or, if it has ended, when it ended. `None` allows a fetch at once.
+    /// Start of the current fetch, or else end of the last one. `None` allows a fetch at once.
     fetched: Option<Instant>,
     /// The error of the last fetch.
     failure: Option<Arc<Error>>,

@@ -1,6 +1,6 @@
 //! Source: an IAM user with a password. IAM issues a token for each project.
 //!
-//! Source of the facts: contract, section 5. A token is valid for 24 hours, also after a new one was issued. IAM locks
+//! Source of the facts: contract, section 5. A token is valid for 24 hours, even after a new one was issued. IAM locks
 //! a user after wrong passwords, so passwords go through the [lock-out](super::lockout), too.
 
 use std::{sync::Arc, time::Duration};
@@ -50,7 +50,8 @@ struct TokenProject {
 /// Obtains a token for a project.
 ///
 /// # Errors
-/// If IAM gives no token; or if it is not asked, because it refused this password before or failed a moment ago.
+/// If IAM gives no token, or if the exporter does not ask, because IAM refused this password before or failed a moment
+/// ago.
 pub(super) async fn fetch(user: &IamUser, context: &Context, scope: &Scope) -> Result<Issued, Error> {
     let password = user.password.read_password(&context.environment).await;
     let password = password.map_err(|error| Error::Credentials(error.into()))?;

@@ -25,8 +25,8 @@ pub(crate) enum Identity {
 }
 
 impl Identity {
-    /// The fingerprint of this key. It includes the host of a token, because a token is valid in one region only. The
-    /// fingerprint of a key does not, because a locked key is locked everywhere.
+    /// The fingerprint of this key or token. The one of a token includes the host, because a token is valid in one
+    /// region only. The one of a key does not, because a locked key is locked everywhere.
     pub fn fingerprint(&self, host: &str) -> Fingerprint {
         match self {
             Identity::Keys { access_key, secret_key, security_token } => Fingerprint::of([
@@ -38,7 +38,7 @@ impl Identity {
         }
     }
 
-    /// Removes all secrets from a text from outside.
+    /// Removes all secrets from a text that came from outside.
     pub fn redact(&self, text: &str) -> String {
         let secrets = match self {
             Identity::Keys { access_key, secret_key, security_token } => {
@@ -53,7 +53,7 @@ impl Identity {
     }
 }
 
-/// Removes a secret from a text from outside, both as it is and as JSON writes it.
+/// Removes a secret from a text that came from outside, both as it is and as JSON writes it.
 pub(super) fn redact(text: &str, secret: Option<&str>) -> String {
     let Some(secret) = secret.filter(|secret| !secret.is_empty()) else { return text.to_owned() };
     let quoted = serde_json::Value::from(secret).to_string();

@@ -1,6 +1,7 @@
 //! Temporary keys in the forms that the metadata service, STS and the agent of a node send.
 //!
-//! Source of the forms: contract, section 7. Any time of RFC 3339 is read; the SDK requires a fraction of a second.
+//! Source of the forms: contract, section 7. Times may have any form of RFC 3339; the SDK requires a fraction of
+//! a second.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::identity::{Identity, Issued};
 use crate::cloud::error::Error;
 
 /// Keys are renewed this long before they expire. The metadata service has new ones from then on (contract, 7.1). The
-/// SDK starts 40 minutes before, when there are no new ones yet.
+/// SDK renews them 40 minutes before they expire, when there are no new ones yet.
 pub(super) const MARGIN: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Deserialize)]

@@ -14,7 +14,7 @@ use crate::{
 pub(crate) struct HttpClients {
     /// Uses the proxy, if there is one.
     pub proxied: Client,
-    /// Uses no proxy, for this machine and the services of its instance or node, which no proxy could reach.
+    /// Uses no proxy. It is for this machine and the services of its instance or node: no proxy could reach them.
     pub direct: Client,
 }
 

@@ -29,8 +29,8 @@ impl Throttle {
         Throttle { spacing, head: Semaphore::new(1), next: Mutex::new(None) }
     }
 
-    /// Waits for the next slot. A caller that gives up while waiting takes none: after a reload that ends many polls,
-    /// the next polls must not wait for their slots.
+    /// Waits for the next slot. A caller that gives up while waiting takes none. Otherwise, after a reload that ends
+    /// many polls, the next polls would wait for the slots of the ended ones.
     pub async fn turn(&self) {
         let _head = self.head.acquire().await;
         let now = Instant::now();

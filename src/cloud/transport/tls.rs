@@ -8,8 +8,8 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use crate::cloud::error::{Cause, SetupError};
 
-/// Trusts the CAs of the system and those in `ca`, which is PEM. All connections share it: the CAs of a system take
-/// 0.2 MB.
+/// Trusts the CAs of the system and those in `ca`, which is PEM. All connections share this configuration, because the
+/// CAs of a system take 0.2 MB.
 ///
 /// # Errors
 /// If a certificate in `ca` cannot be used.

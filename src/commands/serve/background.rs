@@ -27,7 +27,7 @@ pub(super) fn spawn<T: Send + 'static>(
                 () = sender.closed() => {}
             }
         });
-        // Does not wait for threads that resolve a name: it may hang.
+        // Does not wait for threads that resolve a name, because they may hang.
         runtime.shutdown_background();
     });
     thread.with_context(failed)?;

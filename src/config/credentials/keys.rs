@@ -38,7 +38,8 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<KeyPair> {
     }
 }
 
-/// Uses the first set of names with any variable set. An incomplete set is not completed from the other set.
+/// Uses the first row of [`VARIABLES`] in which a variable has a value. An incomplete row is not completed from the
+/// other row.
 pub(super) fn find(environment: &Environment) -> Option<KeyPair> {
     let [access_key, secret_key, security_token] =
         VARIABLES.into_iter().find(|names| names.iter().any(|name| environment.has(name)))?;

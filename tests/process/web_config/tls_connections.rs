@@ -100,7 +100,7 @@ async fn a_connection_whose_answers_are_not_accepted_is_closed() {
     let limits = Limits { head: TIMEOUT, idle: Duration::from_millis(600), total: TIMEOUT };
     let server = TlsServer::new(TLS, limits, 1).await;
     let mut stream = server.connect(&server.connector("h2", &TLS13)).await;
-    // The preface; SETTINGS with an initial window of 0; HEADERS of GET / on stream 1, after RFC 9113 and RFC 7541.
+    // The preface; SETTINGS with an initial window of 0; HEADERS of GET / on stream 1. See RFC 9113 and RFC 7541.
     let mut request = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     request.extend([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
     request.extend([0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x87, 0x84, 0x41, 1, b'x']);

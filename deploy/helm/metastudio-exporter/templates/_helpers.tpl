@@ -130,7 +130,7 @@ httpGet:
 {{- end }}
 
 {{/*
-Checks that the schema cannot express well.
+Conditions that the schema cannot express well.
 */}}
 {{- define "metastudio-exporter.validate" -}}
 {{- with .Values }}
