@@ -46,12 +46,12 @@ fn sign() -> String {
 #[library_benchmark(config = at_most(PARSE_AND_SUM))]
 #[bench::page(setup = page::page)]
 fn parse_and_sum(page: String) -> (String, Tally) {
-    let tally = sum::parse_and_sum(black_box(page.as_bytes()), now());
+    let tally = sum::parse_and_sum(black_box(page.as_bytes()));
     (page, tally)
 }
 
 fn exposition() -> Exposition {
-    let (_, reader) = world::world(20, &sum::parse_and_sum(page::page().as_bytes(), now()));
+    let (_, reader) = world::world(20, &sum::parse_and_sum(page::page().as_bytes()));
     Exposition::of_projects(reader, now)
 }
 

@@ -67,13 +67,13 @@ fn poll(criterion: &mut Criterion<ProcessorTime>) {
     group.bench_function("sign a request", |bench| bench.iter(signature::sign));
     let page = page::page();
     let name = format!("parse and sum a page of {} rows", 4 * page::DAYS);
-    group.bench_function(name, |bench| bench.iter(|| sum::parse_and_sum(black_box(page.as_bytes()), now())));
+    group.bench_function(name, |bench| bench.iter(|| sum::parse_and_sum(black_box(page.as_bytes()))));
 }
 
 /// The first scrape after polls of one project or of all.
 fn scrape(criterion: &mut Criterion<ProcessorTime>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let tally = sum::parse_and_sum(page::page().as_bytes(), now());
+    let tally = sum::parse_and_sum(page::page().as_bytes());
     let mut group = criterion.benchmark_group("scrape");
     group.sample_size(20);
     for (count, changed) in [(MANY, 1), (ALL, ALL)] {

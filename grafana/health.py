@@ -62,6 +62,10 @@ def _increase(metric, by):
     return f"sum by ({by}) (increase({metric}{{{PROJECTS}}}[$__rate_interval]))"
 
 
+def _doubtful_projects():
+    return f"count by (doubt) (max by (project, doubt) (metastudio_poll_doubts{{{PROJECTS}}}) == 1)"
+
+
 def _request_duration(quantile):
     return f"histogram_quantile({quantile}, {_rate('metastudio_api_request_duration_seconds_bucket', 'le')})"
 
@@ -280,8 +284,8 @@ def _rows_left_out():
             8,
             8,
             "Rows ignored by reason",
-            "`sub_resource`: part of a bundle; `duplicate`: already on an earlier page; `filtered`: excluded by the "
-            "configuration.",
+            "`outside`: of a bucket that begins outside of the window; `filtered`: excluded by the configuration; "
+            "`sub_resource`: part of a bundle.",
             "short",
             [panels.query(_increase("metastudio_rows_ignored_total", "reason"), "{{reason}}")],
         ),
@@ -289,10 +293,10 @@ def _rows_left_out():
             25,
             8,
             8,
-            "Values dropped",
-            f"Values that could not be read and count as absent, of the {TOP} projects with the most.",
+            "Projects with doubtful usage",
+            "Projects whose published usage may be wrong, by doubt. The runbook of MetaStudioUsageDoubtful explains each.",
             "short",
-            [panels.query(top(_increase("metastudio_values_dropped_total", "project")), "{{project}}")],
+            [panels.query(_doubtful_projects(), "{{doubt}}")],
         ),
     ]
 

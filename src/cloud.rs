@@ -16,4 +16,4 @@ pub use client::Client;
 pub use connector::Connector;
 pub use credentials::Credentials;
 pub use error::{Error, SetupError};
-pub use usage_api::{Answer, UsageQuery};
+pub use usage_api::UsageQuery;

@@ -3,11 +3,13 @@
 //! A [`Fleet`] holds the pollers of a configuration. The [`schedule`] runs each of them once per interval. A reload
 //! gives the schedule a new [`Plan`]. Only a complete poll changes the usage.
 
+mod answer;
 pub mod change;
 pub mod fleet;
 pub mod once;
 mod pollable;
 mod poller;
+pub mod proofs;
 pub mod range;
 pub mod schedule;
 

@@ -8,13 +8,14 @@
 //! let mut tally = Tally::default();
 //! tally.add(&Row { key, usage: Some("1.5".parse()?), number: None }, None)?;
 //! let series = tally.series().next().ok_or("no series")?;
-//! assert_eq!((&series.measure, tally.value(series)), (&Measure::Minutes, 90.0));
+//! assert_eq!((&series.measure, tally.value(series)), (&Measure::Minutes, Some(90.0)));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod budget;
 mod counters;
 mod days;
+mod doubt;
 mod reason;
 mod row;
 mod tally;
@@ -24,6 +25,7 @@ mod zone;
 pub use budget::Budget;
 pub use counters::{Counters, Histogram, Operation, RequestCounters, RowCounters};
 pub use days::{DaySums, Days};
+pub use doubt::{Doubt, Doubts};
 pub use reason::Reason;
 pub use row::{Overflow, Row, RowKey, Unit};
 pub use tally::{Measure, Series, Tally};

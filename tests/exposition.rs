@@ -62,7 +62,7 @@ fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> Poll
     }
     (0..2).for_each(|_| counters.count_retry(Operation::ShowUsageData));
     if result.is_ok() {
-        counters.rows = RowCounters { sub_resource: 1, duplicate: 2, filtered: 3, dropped_values: 4 };
+        counters.rows = RowCounters { sub_resource: 1, outside: 2, filtered: 3 };
     }
     PollOutcome {
         counters,

@@ -9,7 +9,7 @@ use metastudio_exporter::{
     polling::{Fleet, Poller},
     simulator::{Options, Simulator},
     snapshot::{self, PollOutcome, Target, WindowUsage},
-    usage::{Measure, Operation, Reason, RowCounters, Zone},
+    usage::{Doubt, Measure, Operation, Reason, Zone},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -55,7 +55,10 @@ fn reason(attempt: &PollOutcome) -> Option<Reason> {
 
 #[tokio::test]
 async fn a_poll_that_fails_in_its_last_window_changes_nothing() {
-    let (simulator, address, _stop) = cloud(&["server-error:after=5"]).await;
+    // The first poll needs further requests for its proofs. Without faults, their number is the same.
+    let (simulator, address, _stop) = cloud(&[]).await;
+    let first = poller(address, &keys(&simulator), 1000).await.poll(Utc::now()).await.counters.requests();
+    let (simulator, address, _stop) = cloud(&[&format!("server-error:after={}", first + 2)]).await;
     let poller = poller(address, &keys(&simulator), 1000).await;
     let (mut writer, reader) = snapshot::channel(vec![Target::from(poller.project())]);
     writer.record(0, poller.poll(Utc::now()).await, None);
@@ -64,7 +67,7 @@ async fn a_poll_that_fails_in_its_last_window_changes_nothing() {
     assert_eq!(usage.windows.len(), 3);
 
     writer.record(0, poller.poll(Utc::now()).await, None);
-    assert_eq!(simulator.seen().len(), 6, "two windows of the second poll were answered");
+    assert_eq!(simulator.seen().len() as u64, first + 3, "two windows of the second poll were answered");
     let after = reader.load();
     let last = after.projects[0].health.last.as_ref().unwrap();
     let failure = last.failure.as_ref().unwrap();
@@ -89,7 +92,8 @@ async fn a_poll_for_a_past_time_asks_for_the_windows_of_that_time() {
     // The simulated cloud has usage of the past. The day that was `today` then is complete now.
     let whole = poller.poll(today.bounds.end).await.result.unwrap().swap_remove(1);
     assert_eq!(whole.bounds, today.bounds);
-    let minutes = |usage: &WindowUsage| usage.tally.series().map(|series| usage.tally.value(series)).sum::<f64>();
+    let minutes =
+        |usage: &WindowUsage| usage.tally.series().filter_map(|series| usage.tally.value(series)).sum::<f64>();
     assert!(minutes(today) > 0.0 && minutes(today) <= minutes(&whole), "{} {}", minutes(today), minutes(&whole));
 }
 
@@ -174,33 +178,118 @@ async fn a_secret_that_changes_while_it_is_refused_gets_one_try() {
 }
 
 #[tokio::test]
-async fn rows_and_values_that_are_not_summed_are_counted() {
+async fn rows_that_are_not_summed_are_counted() {
     let (simulator, address, _stop) = cloud(&["odd-rows"]).await;
     let attempt = poller(address, &keys(&simulator), 1000).await.poll(Utc::now()).await;
-    // Each of the three windows has a row for a part of a bundle, and two unreadable values: `n/a` and `true`.
-    assert_eq!(attempt.counters.rows, RowCounters { sub_resource: 3, dropped_values: 6, ..RowCounters::default() });
     let windows = attempt.result.unwrap();
-    let series: Vec<_> = windows[0].tally.series().collect();
+    let [_, yesterday, _] = &windows[..] else { panic!("{windows:?}") };
+    // Each day with usage has a row for a part of a bundle: yesterday once in its own window, once in the month.
+    assert!(attempt.counters.rows.sub_resource >= 1, "{:?}", attempt.counters.rows);
+    assert_eq!((attempt.counters.rows.outside, attempt.counters.rows.filtered), (0, 0));
+    let series: Vec<_> = yesterday.tally.series().collect();
     let channels = series.iter().find(|series| series.measure == Measure::Other("CHANNEL".to_owned())).unwrap();
-    assert_eq!(windows[0].tally.value(channels), 2.5);
+    assert_eq!(yesterday.tally.value(channels), Some(2.5));
     assert!(series.iter().all(|series| series.business_type != "FLEXUS_2D"), "{series:?}");
 }
 
-#[tokio::test]
-async fn rows_that_come_twice_are_summed_once() {
-    let bucket =
-        |time: &str| format!(r#"{{"time":"{time}","resources_usage":{{"business_type":"B","usage":1,"unit":"MIN"}}}}"#);
-    let page = |times: &[&str]| {
-        let buckets: Vec<String> = times.iter().map(|time| bucket(time)).collect();
-        ("200 OK", format!(r#"{{"count":3,"time_list":[{}]}}"#, buckets.join(",")))
+/// A poller of one window, `today`, with the further `keys` of the project.
+async fn poller_of_today(address: SocketAddr, page_size: usize, keys: &str) -> Arc<Poller> {
+    let text = format!(
+        "api: {{requests_per_second: 1000, max_retries: 0, page_size: {page_size}}}\n\
+         windows: [today]\n\
+         credentials: {{main: {{token: t}}}}\n\
+         projects: [{{name: p, endpoint: 'http://{address}', project_id: 5f0d1e2c3b4a59687786a5b4c3d2e103{keys}}}]"
+    );
+    let loaded = load_text(text, Path::new("config.yaml"), &Environment::default()).await;
+    let config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.problems));
+    Arc::clone(&Fleet::new(config, &Environment::default(), Utc::now).unwrap().pollers()[0])
+}
+
+/// A page of buckets, each with a row of so many minutes, or with any JSON in place of the minutes.
+fn page(rows: &[(&str, &str)]) -> (&'static str, String) {
+    let bucket = |(time, usage): &(&str, &str)| {
+        format!(
+            r#"{{"time":"{time}","resources_usage":[{{"resource_type":"r","business_type":"B","usage":{usage},"unit":"MIN"}}]}}"#
+        )
     };
-    let window = || [page(&["a", "b"]), page(&["b", "c"]), page(&[])];
-    let address = scripted([window(), window(), window()].concat(), |_| {}).await;
-    let attempt = poller(address, "token: t", 2).await.poll(Utc::now()).await;
-    assert_eq!(attempt.counters.rows.duplicate, 3);
+    let buckets: Vec<String> = rows.iter().map(bucket).collect();
+    ("200 OK", format!(r#"{{"time_list":[{}]}}"#, buckets.join(",")))
+}
+
+#[tokio::test]
+async fn pages_overlap_and_rows_of_one_key_all_count() {
+    let pages = [&[("t", "1"), ("t", "2")][..], &[("t", "2"), ("t", "4")], &[("t", "4")]];
+    let pages = pages.into_iter().map(page).collect();
+    let poller = poller_of_today(scripted(pages, |_| {}).await, 2, "").await;
+    let attempt = poller.poll(Utc::now()).await;
     let windows = attempt.result.unwrap();
     let series = windows[0].tally.series().next().unwrap();
-    assert_eq!(windows[0].tally.value(series), 3.0);
+    assert_eq!(windows[0].tally.value(series), Some(7.0));
+    assert_eq!(attempt.counters.requests(), 3);
+    assert_eq!(attempt.doubts.keys().collect::<Vec<_>>(), [&Doubt::UnreadableTime], "t is no time");
+}
+
+#[tokio::test]
+async fn a_value_that_cannot_be_read_fails_the_poll() {
+    for usage in [r#""1,234.5""#, r#""n/a""#, "1e30", "true"] {
+        let poller = poller_of_today(scripted(vec![page(&[("t", usage)])], |_| {}).await, 1000, "").await;
+        let failure = poller.poll(Utc::now()).await.result.unwrap_err();
+        assert_eq!(failure.reason, Reason::Malformed, "{}", failure.message);
+        assert!(failure.message.contains("usage has a value that cannot be read"), "{}", failure.message);
+    }
+}
+
+#[tokio::test]
+async fn a_series_that_lacks_a_value_is_a_doubt_and_has_no_value() {
+    let pages = vec![page(&[("t", "1"), ("t", "null")]), page(&[("t", "null")])];
+    let poller = poller_of_today(scripted(pages, |_| {}).await, 1000, "").await;
+    let attempt = poller.poll(Utc::now()).await;
+    assert!(attempt.doubts.contains_key(&Doubt::ValueMissing), "{:?}", attempt.doubts);
+    let (mut writer, reader) = snapshot::channel(vec![Target::from(poller.project())]);
+    writer.record(0, attempt, None);
+    let snapshot = reader.load();
+    let usage = snapshot.projects[0].usage.as_ref().unwrap();
+    assert_eq!((usage.series.len(), usage.of(&usage.windows[0]).count()), (1, 0), "neither 1 nor 0");
+}
+
+#[tokio::test]
+async fn users_without_effect_are_refused() {
+    let same = || page(&[("t", "100")]);
+    let users = ", user_ids: [a, b]";
+    // Both users, then all users.
+    let poller = poller_of_today(scripted(vec![same(), same(), same()], |_| {}).await, 1000, users).await;
+    let failure = poller.poll(Utc::now()).await.result.unwrap_err();
+    assert_eq!(failure.reason, Reason::Inconsistent);
+    assert!(failure.message.contains("ignores user_id"), "{}", failure.message);
+    // Of a single user it cannot be known.
+    let poller = poller_of_today(scripted(vec![same(), same()], |_| {}).await, 1000, ", user_ids: [a]").await;
+    let doubts = poller.poll(Utc::now()).await.doubts;
+    assert!(doubts.contains_key(&Doubt::UserWithoutEffect), "{doubts:?}");
+    // Two users with a half each. It is proven once.
+    let half = || page(&[("t", "50")]);
+    let answers = vec![half(), half(), same(), half(), half()];
+    let poller = poller_of_today(scripted(answers, |_| {}).await, 1000, users).await;
+    for requests in [3, 2] {
+        let attempt = poller.poll(Utc::now()).await;
+        assert!(attempt.result.is_ok(), "{:?}", attempt.result);
+        assert_eq!(attempt.counters.requests(), requests);
+    }
+}
+
+#[tokio::test]
+async fn nothing_configured_is_silently_without_effect() {
+    let keys = ", user_ids: [a, b], resource_types: [r, video_2d], budgets: [{window: today, minutes: 50, business_type: live}]";
+    let empty = || ("200 OK", r#"{"count":0,"time_list":[]}"#.to_owned());
+    let answers = vec![page(&[("t", "1")]), empty(), page(&[("t", "1")])];
+    let poller = poller_of_today(scripted(answers, |_| {}).await, 1000, keys).await;
+    let doubts = poller.poll(Utc::now()).await.doubts;
+    let wanted = [Doubt::BudgetMatchesNothing, Doubt::FilterMatchesNothing, Doubt::UserMatchesNothing];
+    for (doubt, seen) in wanted.into_iter().zip(["live", "video_2d", "user b"]) {
+        assert!(doubts[&doubt].contains(seen), "{doubts:?}");
+    }
+    // Without any usage there is nothing to match.
+    let poller = poller_of_today(scripted(vec![empty(), empty(), empty()], |_| {}).await, 1000, keys).await;
+    assert_eq!(poller.poll(Utc::now()).await.doubts.len(), 0);
 }
 
 #[tokio::test]

@@ -4,15 +4,16 @@
 //! complete, and it is undocumented whether `unit` filters or converts.
 
 pub mod pages;
+mod range;
 pub mod wire;
 
 use bytes::Bytes;
-use chrono::{DateTime, SecondsFormat, Utc};
 use reqwest::Method;
 use tokio::time::Instant;
 
 use self::{
     pages::{Next, Pages},
+    range::within,
     wire::Page,
 };
 use super::{
@@ -21,7 +22,10 @@ use super::{
 };
 use crate::usage::{Bounds, Counters, Operation, Reason};
 
-pub use self::pages::{Answer, Doubt};
+pub use self::{
+    pages::{PageRequest, Service},
+    range::{Alignment, InRange, timestamp},
+};
 
 /// A query for the usage of one project.
 #[derive(Clone, Copy, Debug)]
@@ -38,39 +42,69 @@ pub struct UsageQuery<'a> {
     pub page_size: usize,
 }
 
-/// Asks for page after page until the answer is complete.
+/// Asks for page after page until the answer is proven to be complete. `service` holds what has been proven before, and
+/// is updated.
 ///
 /// # Errors
-/// Any [`Error`]: an incomplete answer is an error.
+/// Any [`Error`]: an answer that may be incomplete is an error.
 pub async fn fetch(
     client: &Client,
     query: &UsageQuery<'_>,
+    service: &mut Service,
     deadline: Instant,
     counters: &mut Counters,
-) -> Result<Answer, Error> {
-    let mut pages = Pages::new(query.page_size, query.range.end);
-    let mut offset = 0;
-    loop {
-        let page = fetch_page(client, query, offset, deadline, counters).await?;
-        match pages.add(page)? {
-            Next::Offset(next) => offset = next,
-            Next::Complete => return Ok(pages.answer),
+) -> Result<InRange, Error> {
+    let answer = fetch_from(client, query, service.clone(), deadline, counters).await;
+    match answer {
+        Ok((rows, proven)) => {
+            *service = proven;
+            Ok(rows)
+        }
+        Err(error) => {
+            if matches!(error, Error::Inconsistent(_)) {
+                // The service may have changed since.
+                *service = Service::default();
+            }
+            Err(error)
         }
     }
 }
 
-/// Asks for one page, which begins at `offset` entries.
+async fn fetch_from(
+    client: &Client,
+    query: &UsageQuery<'_>,
+    service: Service,
+    deadline: Instant,
+    counters: &mut Counters,
+) -> Result<(InRange, Service), Error> {
+    let mut pages = Pages::new(query.page_size, service);
+    let mut request = pages.first();
+    loop {
+        let page = fetch_page(client, query, request, deadline, counters).await?;
+        match pages.add(page)? {
+            Next::Ask(next) => request = next,
+            Next::Complete => break,
+        }
+    }
+    let (answer, service) = pages.finish()?;
+    let mut rows = within(answer.rows, query.range)?;
+    rows.counters += answer.counters;
+    rows.doubts.extend(answer.doubts);
+    Ok((rows, service))
+}
+
+/// Asks for one page.
 ///
 /// # Errors
 /// Any [`Error`].
 pub async fn fetch_page(
     client: &Client,
     query: &UsageQuery<'_>,
-    offset: usize,
+    page: PageRequest,
     deadline: Instant,
     counters: &mut Counters,
 ) -> Result<Page, Error> {
-    let (limit, offset) = (query.page_size.to_string(), offset.to_string());
+    let (limit, offset) = (page.limit.to_string(), page.offset.to_string());
     let (start, end) = (timestamp(query.range.start), timestamp(query.range.end));
     let mut parameters = vec![("start_time", &*start), ("end_time", &*end), ("limit", &*limit), ("offset", &*offset)];
     parameters.extend(query.user_id.map(|id| ("user_id", id)));
@@ -100,9 +134,4 @@ fn advice(refusal: &Refusal) -> Option<&'static str> {
         }
         _ => None,
     }
-}
-
-/// Formats an instant in the only form that the API page shows, such as `2025-11-08T09:30:00Z`.
-pub fn timestamp(instant: DateTime<Utc>) -> String {
-    instant.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

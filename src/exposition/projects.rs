@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     snapshot::{LastPoll, ProjectStatus, Usage, WindowValues},
-    usage::{Budget, Measure, Reason},
+    usage::{Budget, Doubt, Measure, Reason},
 };
 
 /// A metric family of the projects.
@@ -166,14 +166,21 @@ pub(super) static FAMILIES: &[Family] = &[
     .unit("seconds"),
     counter("metastudio_rows_ignored", "Rows left out of the sums, by reason.", |lines, view| {
         let ignored = view.project.health.counters.rows;
-        lines.count([("reason", "duplicate")], ignored.duplicate);
+        lines.count([("reason", "outside")], ignored.outside);
         lines.count([("reason", "filtered")], ignored.filtered);
         lines.count([("reason", "sub_resource")], ignored.sub_resource);
     }),
-    counter(
-        "metastudio_values_dropped",
-        "Values in API responses that could not be read and were left out.",
-        |lines, view| lines.count([], view.project.health.counters.rows.dropped_values),
+    gauge(
+        "metastudio_poll_doubts",
+        "Whether there is a doubt about the usage, by doubt, as of the last complete poll. Polled and cached like \
+         metastudio_usage_minutes.",
+        |lines, view| {
+            for doubt in Doubt::ALL {
+                if let Some(usage) = view.current_usage {
+                    lines.count([("doubt", doubt.as_str())], u64::from(usage.doubts.contains_key(&doubt)));
+                }
+            }
+        },
     ),
 ];
 

@@ -2,17 +2,20 @@
 //!
 //! The range may be a window of a poll or a past day: nothing here reads the current time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
 use tokio::time::Instant;
 
+use super::proofs::Proofs;
 use crate::{
     cloud::{
         Client, Error, UsageQuery,
-        usage_api::{self, Doubt, timestamp},
+        usage_api::{self, InRange, timestamp},
     },
     config::Project,
-    usage::{Bounds, Counters, DaySums, Days, Row, RowCounters, Tally, Zone},
+    usage::{Bounds, Counters, DaySums, Days, Doubt, Doubts, Overflow, Row, RowCounters, Tally, Zone},
 };
 
 /// Counters and current query of a running poll. They stay available when the poll fails or times out.
@@ -22,6 +25,8 @@ pub struct Progress {
     pub counters: Counters,
     /// The current query, for the error message.
     pub query: String,
+    /// What has been proven of the service so far.
+    pub proofs: Proofs,
 }
 
 /// The project whose usage is asked for. [`super::fleet::clients`] gives its client, and
@@ -47,10 +52,16 @@ pub struct RangeUsage {
     pub tally: Tally,
     /// Minutes of each day, if days were requested and the answer distinguishes them.
     pub days: Option<Days>,
-    /// Rows and values that are not in the sums.
+    /// Rows that are not in the sums.
     pub rows: RowCounters,
     /// Anything that the operator should check.
-    pub doubts: BTreeSet<Doubt>,
+    pub doubts: Doubts,
+    /// Minutes by the start of the bucket. Rows without a readable time are left out.
+    pub buckets: BTreeMap<DateTime<Utc>, Decimal>,
+    /// Resource type and business type of all rows, if the configuration leaves some out.
+    pub types: BTreeSet<(String, String)>,
+    /// The users that have rows.
+    pub users: BTreeSet<String>,
 }
 
 impl RangeQuery<'_> {
@@ -59,7 +70,7 @@ impl RangeQuery<'_> {
     ///
     /// # Errors
     /// Any [`Error`] of a query, because a sum that lacks an answer is too small. [`Error::Malformed`] if a sum exceeds
-    /// the range of decimal arithmetic.
+    /// the range of decimal arithmetic. [`Error::Inconsistent`] if `user_ids` have no effect.
     pub async fn sum(
         &self,
         range: Bounds,
@@ -69,33 +80,118 @@ impl RangeQuery<'_> {
     ) -> Result<RangeUsage, Error> {
         let mut usage = RangeUsage::default();
         let mut days = zone.map(|zone| DaySums::new(range, zone.clone()));
-        let all_users = [None];
         let users: Vec<Option<&str>> = self.project.user_ids.iter().map(|id| Some(id.as_str())).collect();
-        for &user_id in if users.is_empty() { &all_users[..] } else { &users } {
-            let of_user = user_id.map_or_else(String::new, |id| format!(" of user {id}"));
-            progress.query = format!("{name} ({} to {}){of_user}", timestamp(range.start), timestamp(range.end));
-            let query = UsageQuery {
-                project_id: self.project_id,
-                range,
-                user_id,
-                app_user_id: self.project.app_user_id.as_deref(),
-                page_size: self.page_size,
-            };
-            let answer = usage_api::fetch(self.client, &query, self.deadline, &mut progress.counters).await?;
+        let has_filter = !self.project.resource_types.is_empty() || !self.project.business_types.is_empty();
+        // What the users have together, unfiltered and without their ids.
+        let mut together = Tally::default();
+        for &user_id in if users.is_empty() { &[None][..] } else { &users } {
+            let answer = self.fetch(range, user_id, name, progress).await?;
             usage.rows += answer.counters;
-            usage.doubts.extend(answer.doubts);
-            for row in &answer.rows {
+            usage.note(answer.doubts);
+            usage.users.extend(user_id.filter(|_| !answer.rows.is_empty()).map(str::to_owned));
+            for (start, row) in &answer.rows {
+                if has_filter {
+                    usage.types.insert((row.key.resource_type.clone(), row.key.business_type.clone()));
+                }
+                if user_id.is_some() {
+                    together.add(row, None).map_err(overflow)?;
+                }
+                if is_negative(row) {
+                    let seen = format!("{name} has a row of {}", row.key.business_type);
+                    usage.doubts.entry(Doubt::Negative).or_insert(seen);
+                }
                 if !keeps(self.project, row) {
                     usage.rows.filtered += 1;
                     continue;
                 }
-                usage.tally.add(row, user_id).map_err(|overflow| Error::Malformed(overflow.to_string()))?;
+                usage.tally.add(row, user_id).map_err(overflow)?;
                 days.iter_mut().for_each(|days| days.add(row));
+                if let Some(start) = start {
+                    let minutes = row.minutes().transpose().map_err(overflow)?.unwrap_or_default();
+                    let sum = usage.buckets.entry(*start).or_default();
+                    *sum = sum.checked_add(minutes).ok_or(Overflow).map_err(overflow)?;
+                }
             }
+        }
+        if let Some(series) = usage.tally.incomplete().next() {
+            let (resource, business) = (&series.resource_type, &series.business_type);
+            let seen = format!("{name} has a row of {business} {resource} without a value");
+            usage.doubts.entry(Doubt::ValueMissing).or_insert(seen);
+        }
+        if !users.is_empty() && !progress.proofs.users_have_effect {
+            self.prove_users(range, name, &together, &mut usage, progress).await?;
         }
         usage.days = days.and_then(DaySums::finish);
         Ok(usage)
     }
+
+    async fn fetch(
+        &self,
+        range: Bounds,
+        user_id: Option<&str>,
+        name: &str,
+        progress: &mut Progress,
+    ) -> Result<InRange, Error> {
+        let of_user = user_id.map_or_else(String::new, |id| format!(" of user {id}"));
+        progress.query = format!("{name} ({} to {}){of_user}", timestamp(range.start), timestamp(range.end));
+        let query = UsageQuery {
+            project_id: self.project_id,
+            range,
+            user_id,
+            app_user_id: self.project.app_user_id.as_deref(),
+            page_size: self.page_size,
+        };
+        let (service, counters) = (&mut progress.proofs.service, &mut progress.counters);
+        usage_api::fetch(self.client, &query, service, self.deadline, counters).await
+    }
+
+    /// Asks for all users. They have at least what the configured users have `together`, unless the service ignores
+    /// `user_id`, as it does without sub-account isolation (contract, 1.2).
+    async fn prove_users(
+        &self,
+        range: Bounds,
+        name: &str,
+        together: &Tally,
+        usage: &mut RangeUsage,
+        progress: &mut Progress,
+    ) -> Result<(), Error> {
+        let answer = self.fetch(range, None, name, progress).await?;
+        let mut all = Tally::default();
+        answer.rows.iter().try_for_each(|(_, row)| all.add(row, None)).map_err(overflow)?;
+        if together.larger_than(&all).is_some() {
+            return Err(Error::Inconsistent(
+                "the configured users have more usage together than all users: the service ignores user_id. Turn on \
+                 sub-account isolation, or remove user_ids"
+                    .to_owned(),
+            ));
+        }
+        match &self.project.user_ids[..] {
+            // A single user may be the only one, or be ignored.
+            [only] if all.series().next().is_some() && all.larger_than(together).is_none() => {
+                let seen = format!("user {only} has the same usage as all users");
+                usage.doubts.insert(Doubt::UserWithoutEffect, seen);
+            }
+            _ => progress.proofs.users_have_effect = all.series().next().is_some(),
+        }
+        Ok(())
+    }
+}
+
+impl RangeUsage {
+    fn note(&mut self, doubts: Doubts) {
+        for (doubt, seen) in doubts {
+            self.doubts.entry(doubt).or_insert(seen);
+        }
+    }
+}
+
+fn overflow(overflow: Overflow) -> Error {
+    Error::Malformed(overflow.to_string())
+}
+
+fn is_negative(row: &Row) -> bool {
+    row.usage.is_some_and(|usage| usage.is_sign_negative() && !usage.is_zero())
+        || row.number.is_some_and(i64::is_negative)
 }
 
 /// Whether the configuration includes the types of a row.

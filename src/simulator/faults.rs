@@ -43,7 +43,7 @@ pub enum FaultKind {
     EndlessPages,
     /// The offset is ignored: every page is the first one.
     IgnoreOffset,
-    /// Additional rows: a part of a bundle, a unit that is not a time, and values that cannot be parsed.
+    /// Additional rows in each bucket: a part of a bundle, and a unit that is not a time.
     OddRows,
     /// 401, with a message that repeats the request, including its keys (contract, 2.1).
     Echo,

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
-use crate::usage::{Bounds, Counters, Days, Reason, Tally, Window};
+use crate::usage::{Bounds, Counters, Days, Doubts, Reason, Tally, Window};
 
 /// One poll of a project: its result, its duration and its requests.
 #[derive(Clone, Debug)]
@@ -15,7 +15,9 @@ pub struct PollOutcome {
     pub duration: Duration,
     /// All windows, or the reason for the failure.
     pub result: Result<Vec<WindowUsage>, Failure>,
-    /// Requests of the poll. Rows and values are counted in a complete poll only.
+    /// The doubts about the usage; none if the poll failed.
+    pub doubts: Doubts,
+    /// Requests of the poll. Rows are counted in a complete poll only.
     pub counters: Counters,
     /// The project's id, configured or looked up, if it is known.
     pub project_id: Option<Arc<str>>,
@@ -24,9 +26,17 @@ pub struct PollOutcome {
 }
 
 impl PollOutcome {
-    /// An outcome with nothing but its result: no requests, no project id, no expiry.
+    /// An outcome with nothing but its result: no doubts, no requests, no project id, no expiry.
     pub fn new(at: DateTime<Utc>, duration: Duration, result: Result<Vec<WindowUsage>, Failure>) -> Self {
-        PollOutcome { at, duration, result, counters: Counters::default(), project_id: None, credentials_expiry: None }
+        PollOutcome {
+            at,
+            duration,
+            result,
+            doubts: Doubts::new(),
+            counters: Counters::default(),
+            project_id: None,
+            credentials_expiry: None,
+        }
     }
 }
 

@@ -88,7 +88,7 @@ impl ProjectStatus {
     /// Records a poll. A failed poll changes the health only.
     pub(super) fn record(&mut self, outcome: PollOutcome, next_at: Option<DateTime<Utc>>) {
         // Every field is named, so that a new one cannot be forgotten.
-        let PollOutcome { at, duration, result, counters, project_id, credentials_expiry } = outcome;
+        let PollOutcome { at, duration, result, doubts, counters, project_id, credentials_expiry } = outcome;
         if let (Some(known), Some(polled)) = (self.project_id(), project_id.as_deref())
             && known != polled
         {
@@ -100,7 +100,7 @@ impl ProjectStatus {
         let failure = match result {
             Ok(windows) => {
                 let known = self.usage.take().map(|usage| usage.series).unwrap_or_default();
-                self.usage = Some(Usage::new(at, windows, known));
+                self.usage = Some(Usage::new(at, windows, doubts, known));
                 None
             }
             Err(failure) => {

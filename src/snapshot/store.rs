@@ -143,7 +143,7 @@ mod tests {
         };
         let result = result.map(windows).map_err(|reason| Failure { reason, message: "m".into() });
         let mut outcome = PollOutcome::new(at(second), Duration::from_secs(1), result);
-        outcome.counters.rows.duplicate = 1;
+        outcome.counters.rows.outside = 1;
         outcome
     }
 
@@ -280,6 +280,6 @@ mod tests {
         for second in 1..=3 {
             writer.record(0, outcome(second, Ok(&[])), None);
         }
-        assert_eq!(reader.load().projects[0].health.counters.rows.duplicate, 3);
+        assert_eq!(reader.load().projects[0].health.counters.rows.outside, 3);
     }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
 use super::outcome::WindowUsage;
-use crate::usage::{Bounds, Days, Measure, Series, Window};
+use crate::usage::{Bounds, Days, Doubts, Measure, Series, Window};
 
 /// Usage of all windows.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Usage {
     /// All series of all windows and all complete polls so far, sorted. A series that has been seen once is exported
     /// for every window, as 0 where there was no usage. Snapshots share the list, because it rarely grows.
     pub series: Arc<[Series]>,
+    /// The doubts of the poll, each with what was seen.
+    pub doubts: Doubts,
 }
 
 /// Usage of one window.
@@ -27,15 +29,22 @@ pub struct WindowValues {
     pub window: Window,
     /// Its nominal bounds at the poll.
     pub bounds: Bounds,
-    /// One value for each of [`Usage::series`], in their order.
-    pub values: Box<[f64]>,
+    /// One value for each of [`Usage::series`], in their order. Not a number where a row had no value.
+    values: Box<[f64]>,
     /// See [`WindowUsage::days`].
     pub days: Option<Days>,
 }
 
+impl WindowValues {
+    /// The value of the series with this index of [`Usage::series`]; `None` if a row of it had no value.
+    pub fn value(&self, index: usize) -> Option<f64> {
+        self.values.get(index).copied().filter(|value| !value.is_nan())
+    }
+}
+
 impl Usage {
     /// The usage of a poll. The `known` series of earlier polls get a value, too.
-    pub(super) fn new(at: DateTime<Utc>, windows: Vec<WindowUsage>, known: Arc<[Series]>) -> Self {
+    pub(super) fn new(at: DateTime<Utc>, windows: Vec<WindowUsage>, doubts: Doubts, known: Arc<[Series]>) -> Self {
         let polled = || windows.iter().flat_map(|window| window.tally.series());
         let series = if polled().all(|series| known.binary_search(series).is_ok()) {
             known
@@ -46,15 +55,15 @@ impl Usage {
         let values = |window: WindowUsage| WindowValues {
             window: window.window,
             bounds: window.bounds,
-            values: series.iter().map(|series| window.tally.value(series)).collect(),
+            values: series.iter().map(|series| window.tally.value(series).unwrap_or(f64::NAN)).collect(),
             days: window.days,
         };
-        Usage { at, windows: windows.into_iter().map(values).collect(), series: Arc::clone(&series) }
+        Usage { at, windows: windows.into_iter().map(values).collect(), series: Arc::clone(&series), doubts }
     }
 
-    /// The values of a window, each with its series.
+    /// The values of a window, each with its series. A series of which a row had no value is left out.
     pub fn of<'a>(&'a self, window: &'a WindowValues) -> impl Iterator<Item = (&'a Series, f64)> {
-        self.series.iter().zip(window.values.iter().copied())
+        self.series.iter().enumerate().filter_map(|(index, series)| Some((series, window.value(index)?)))
     }
 
     /// The minutes of the `wanted` series of a window, added in decimal as a tally does.

@@ -46,7 +46,7 @@ impl Operation {
 pub struct Counters {
     show_usage_data: RequestCounters,
     list_projects: RequestCounters,
-    /// Rows and values of complete polls that are not in the sums.
+    /// Rows of complete polls that are not in the sums.
     pub rows: RowCounters,
 }
 
@@ -129,26 +129,23 @@ impl AddAssign for RequestCounters {
     }
 }
 
-/// Rows and values of an answer that are not in the sums, by reason. The same struct goes from the answer to a query to
+/// Rows of an answer that are not in the sums, by reason. The same struct goes from the answer to a query to
 /// the metrics, so that no step can forget a counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RowCounters {
     /// Parts of a bundle: the parent row already holds their usage.
     pub sub_resource: u64,
-    /// Rows that an earlier page already contained.
-    pub duplicate: u64,
+    /// Rows of buckets that begin outside of the range that was asked for.
+    pub outside: u64,
     /// Rows of types that the configuration leaves out.
     pub filtered: u64,
-    /// Single values that could not be read. Their rows are in the sums.
-    pub dropped_values: u64,
 }
 
 impl AddAssign for RowCounters {
-    fn add_assign(&mut self, RowCounters { sub_resource, duplicate, filtered, dropped_values }: Self) {
+    fn add_assign(&mut self, RowCounters { sub_resource, outside, filtered }: Self) {
         self.sub_resource += sub_resource;
-        self.duplicate += duplicate;
+        self.outside += outside;
         self.filtered += filtered;
-        self.dropped_values += dropped_values;
     }
 }
 
@@ -202,7 +199,7 @@ mod tests {
     #[test]
     fn operations_are_counted_separately() {
         let mut total = Counters::default();
-        let rows = RowCounters { sub_resource: 1, duplicate: 2, filtered: 3, dropped_values: 4 };
+        let rows = RowCounters { sub_resource: 1, outside: 2, filtered: 3 };
         let mut poll = Counters { rows, ..Counters::default() };
         poll.count_request(Operation::ShowUsageData, Some(429), Duration::ZERO);
         poll.count_retry(Operation::ShowUsageData);
@@ -216,6 +213,6 @@ mod tests {
         assert_eq!(projects.by_status, BTreeMap::from([(Some(200), 2)]));
         assert_eq!((usage.retries, projects.retries), (2, 0));
         assert_eq!((total.requests(), total.retries()), (6, 2));
-        assert_eq!(total.rows, RowCounters { sub_resource: 2, duplicate: 4, filtered: 6, dropped_values: 8 });
+        assert_eq!(total.rows, RowCounters { sub_resource: 2, outside: 4, filtered: 6 });
     }
 }

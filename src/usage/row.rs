@@ -15,18 +15,21 @@ pub enum Unit {
     Minutes,
     /// `HOUR`, 60 minutes.
     Hours,
-    /// Any other unit, as the API gave it; `unknown` if it gave none.
+    /// Any other unit, as the API gave it; [`Unit::UNKNOWN`] if it gave none.
     Other(String),
 }
 
-/// The unit `unknown` of a row without a unit.
+/// The unit of a row without a unit.
 impl Default for Unit {
     fn default() -> Self {
-        Unit::Other("unknown".to_owned())
+        Unit::Other(Unit::UNKNOWN.to_owned())
     }
 }
 
 impl Unit {
+    /// The name of the unit of a row without a unit.
+    pub const UNKNOWN: &str = "unknown";
+
     /// The unit named by the API's text; absent or empty is `unknown`. Names are matched exactly.
     pub fn from_api(text: Option<&str>) -> Self {
         match text {
@@ -38,8 +41,8 @@ impl Unit {
     }
 }
 
-/// All fields of a row except its values. Two rows with the same key on two pages are the same row (contract, 1.5,
-/// "duplicate row keys").
+/// All fields of a row except its values. Rows of one bucket may have the same key: then each of them counts (numbers,
+/// "Paging").
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RowKey {
     /// The bucket's `time`, as the API gave it; the rows of a bucket share it.
@@ -70,9 +73,9 @@ pub struct Overflow;
 pub struct Row {
     /// All fields except the values.
     pub key: RowKey,
-    /// The API's `usage`, in the key's unit. `None` if absent or unreadable, which is not 0.
+    /// The API's `usage`, in the key's unit. `None` if absent, which is not 0.
     pub usage: Option<Decimal>,
-    /// The API's `number`: videos produced, live sessions held. `None` if absent or unreadable.
+    /// The API's `number`: videos produced, live sessions held. `None` if absent.
     pub number: Option<i64>,
 }
 

@@ -4,7 +4,7 @@
 //! exported. So 0.1 added ten times is 1, in any order of rows and pages. Decimal arithmetic has 28 exact
 //! digits. The usage of a row is at most 10^6 (the API page), so a sum over 10^9 rows keeps more than ten decimals.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 
@@ -38,46 +38,83 @@ pub struct Series {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     sums: BTreeMap<Series, Decimal>,
+    /// Series of which a row has no value. A sum without it would be too small.
+    incomplete: BTreeSet<Series>,
 }
 
 impl Tally {
-    /// Adds the values of a row. An absent value adds nothing, not even a series with 0.
+    /// Adds the values of a row. An absent value is not 0: it makes its series incomplete.
     ///
     /// # Errors
     /// [`Overflow`] if a sum exceeds the range of decimal arithmetic.
     pub fn add(&mut self, row: &Row, user_id: Option<&str>) -> Result<(), Overflow> {
-        let mut add = |measure: Measure, value: Decimal| {
+        let mut add = |measure: Measure, value: Option<Decimal>| {
             let series = Series {
                 measure,
                 resource_type: row.key.resource_type.clone(),
                 business_type: row.key.business_type.clone(),
                 user_id: user_id.map(str::to_owned),
             };
+            let Some(value) = value else {
+                self.incomplete.insert(series);
+                return Ok(());
+            };
             let sum = self.sums.entry(series).or_default();
             *sum = sum.checked_add(value).ok_or(Overflow)?;
             Ok(())
         };
-        if let Some(minutes) = row.minutes() {
-            add(Measure::Minutes, minutes?)?;
+        match &row.key.unit {
+            Unit::Minutes | Unit::Hours => add(Measure::Minutes, row.minutes().transpose()?)?,
+            Unit::Other(unit) => add(Measure::Other(unit.clone()), row.usage)?,
         }
-        if let (Some(usage), Unit::Other(unit)) = (row.usage, &row.key.unit) {
-            add(Measure::Other(unit.clone()), usage)?;
-        }
-        if let Some(number) = row.number {
-            add(Measure::Number, Decimal::from(number))?;
-        }
-        Ok(())
+        add(Measure::Number, row.number.map(Decimal::from))
     }
 
-    /// The series of all rows, sorted.
+    /// The series of all rows with a value, sorted.
     pub fn series(&self) -> impl Iterator<Item = &Series> {
         self.sums.keys()
     }
 
-    /// The sum of a series as the nearest `f64`; 0 if no row had a value for it.
-    pub fn value(&self, series: &Series) -> f64 {
+    /// The series that lack a value. Rows may do without a number, and without anything at all: those that have no value
+    /// in any row are not meant.
+    pub fn incomplete(&self) -> impl Iterator<Item = &Series> {
+        let is_needed = |series: &Series| match &series.measure {
+            Measure::Minutes => true,
+            Measure::Other(unit) => *unit != Unit::UNKNOWN,
+            Measure::Number => false,
+        };
+        self.incomplete.iter().filter(move |series| is_needed(series) || self.sums.contains_key(series))
+    }
+
+    /// The sum of a series as the nearest `f64`; 0 if the answer has no row of it, `None` if a row of it has no value.
+    pub fn value(&self, series: &Series) -> Option<f64> {
+        let without_unit = Series { measure: Measure::Other(Unit::UNKNOWN.to_owned()), ..series.clone() };
+        // The usage of a row without a unit may be minutes.
+        let lacks_minutes = series.measure == Measure::Minutes && self.sums.contains_key(&without_unit);
+        if lacks_minutes || self.incomplete.contains(series) {
+            return None;
+        }
         // Converted through text, because std rounds every decimal text to the nearest `f64`.
-        self.sums.get(series).and_then(|sum| sum.to_string().parse().ok()).unwrap_or(0.0)
+        Some(self.sums.get(series).and_then(|sum| sum.to_string().parse().ok()).unwrap_or(0.0))
+    }
+
+    /// Adds the sums of another tally.
+    ///
+    /// # Errors
+    /// [`Overflow`] if a sum exceeds the range of decimal arithmetic.
+    pub fn merge(&mut self, other: &Tally) -> Result<(), Overflow> {
+        for (series, value) in &other.sums {
+            let sum = self.sums.entry(series.clone()).or_default();
+            *sum = sum.checked_add(*value).ok_or(Overflow)?;
+        }
+        self.incomplete.extend(other.incomplete.iter().cloned());
+        Ok(())
+    }
+
+    /// A series whose sum is larger than that of `other`, if there is one.
+    pub fn larger_than(&self, other: &Tally) -> Option<&Series> {
+        let sum = |series: &Series| other.sums.get(series).copied().unwrap_or_default();
+        self.sums.iter().find(|(series, value)| **value > sum(series)).map(|(series, _)| series)
     }
 }
 
@@ -101,13 +138,13 @@ mod tests {
     #[test]
     fn hours_become_minutes_and_other_units_stay_separate() {
         let mut tally = Tally::default();
-        for (unit, usage) in [("MIN", "12.5"), ("HOUR", "3.25"), ("GB", "7"), ("", "1")] {
+        for (unit, usage) in [("MIN", "12.5"), ("HOUR", "3.25"), ("GB", "7")] {
             tally.add(&row(unit, Some(usage.parse().unwrap()), None), None).unwrap();
         }
-        assert_eq!(tally.value(&series(Measure::Minutes)), 12.5 + 195.0);
-        assert_eq!(tally.value(&series(Measure::Other("GB".into()))), 7.0);
-        assert_eq!(tally.value(&series(Measure::Other("unknown".into()))), 1.0);
-        assert_eq!(tally.series().count(), 3, "no series for an absent number");
+        assert_eq!(tally.value(&series(Measure::Minutes)), Some(12.5 + 195.0));
+        assert_eq!(tally.value(&series(Measure::Other("GB".into()))), Some(7.0));
+        assert_eq!(tally.series().count(), 2, "no series for an absent number");
+        assert_eq!(tally.incomplete().count(), 0, "no row has a number");
     }
 
     #[test]
@@ -116,13 +153,40 @@ mod tests {
         for _ in 0..10 {
             tally.add(&row("MIN", Some("0.1".parse().unwrap()), Some(1)), None).unwrap();
         }
-        assert_eq!(tally.value(&series(Measure::Minutes)), 1.0);
-        assert_eq!(tally.value(&series(Measure::Number)), 10.0);
+        assert_eq!(tally.value(&series(Measure::Minutes)), Some(1.0));
+        assert_eq!(tally.value(&series(Measure::Number)), Some(10.0));
+        let half = tally.clone();
+        tally.merge(&half).unwrap();
+        assert_eq!(tally.value(&series(Measure::Number)), Some(20.0));
+        assert_eq!((half.larger_than(&tally), half.larger_than(&half)), (None, None));
+        assert_eq!(tally.larger_than(&half), Some(&series(Measure::Minutes)));
+    }
+
+    #[test]
+    fn a_series_that_lacks_a_value_has_no_sum() {
+        let mut tally = Tally::default();
+        tally.add(&row("MIN", Some(Decimal::ONE), Some(1)), None).unwrap();
+        tally.add(&row("HOUR", None, None), None).unwrap();
+        for measure in [Measure::Minutes, Measure::Number] {
+            assert_eq!(tally.value(&series(measure)), None);
+        }
+        assert_eq!(tally.incomplete().count(), 2);
+        // Other series of the same answer are complete.
+        let other = Series { resource_type: "s".into(), ..series(Measure::Minutes) };
+        assert_eq!(tally.value(&other), Some(0.0));
+    }
+
+    #[test]
+    fn usage_without_a_unit_may_be_minutes() {
+        let mut tally = Tally::default();
+        tally.add(&row("", Some(Decimal::ONE), None), None).unwrap();
+        assert_eq!(tally.value(&series(Measure::Other("unknown".into()))), Some(1.0));
+        assert_eq!(tally.value(&series(Measure::Minutes)), None, "not 0");
     }
 
     #[test]
     fn series_that_differ_in_any_part_are_summed_separately() {
-        let mut rows = vec![row("MIN", Some(Decimal::ONE), Some(1)), row("GB", Some(Decimal::ONE), None)];
+        let mut rows = vec![row("MIN", Some(Decimal::ONE), Some(1)), row("GB", Some(Decimal::ONE), Some(0))];
         for (resource_type, business_type) in [("rb", ""), ("", "rb"), ("s", "b"), ("r", "c")] {
             let mut other = row("MIN", Some(Decimal::ONE), None);
             (other.key.resource_type, other.key.business_type) = (resource_type.into(), business_type.into());
@@ -134,7 +198,7 @@ mod tests {
         }
         assert_eq!(tally.series().count(), 3 * 7);
         assert!(tally.series().is_sorted());
-        assert!(tally.series().all(|series| tally.value(series) == 2.0));
+        assert!(tally.series().all(|series| tally.value(series) == Some(2.0)));
     }
 
     #[test]
@@ -163,7 +227,7 @@ mod tests {
             let size = millionths.unsigned_abs();
             let text = format!("{sign}{}.{:06}", size / 1_000_000, size % 1_000_000);
             let exact: f64 = text.parse().unwrap();
-            prop_assert_eq!(tally.value(&series(Measure::Minutes)), exact);
+            prop_assert_eq!(tally.value(&series(Measure::Minutes)), Some(exact));
         }
     }
 }

@@ -73,7 +73,8 @@ async fn a_retry_after_beyond_the_deadline_is_not_waited_for() {
 async fn a_server_error_is_retried() {
     let (ended, cloud) = poll_through(&["server-error:times=1"], FAST).await;
     assert_succeeded(&ended, 1.0);
-    assert_eq!(cloud.simulator.seen().len(), 4, "three windows and a retry");
+    let failed = cloud.simulator.seen().iter().filter(|seen| seen.status == Some(500)).count();
+    assert_eq!(failed, 1, "the request was sent once more");
     let (ended, _) = poll_through(&["server-error"], FAST).await;
     assert_failed(&ended, "server", "HTTP 500 MSS.00000004: Internal Error (request id ");
 }
@@ -205,7 +206,7 @@ async fn forbidden_names_the_query_and_is_not_retried() {
 #[tokio::test]
 async fn pages_that_do_not_end_are_inconsistent() {
     let (ended, cloud) = poll_through(&["endless-pages"], "api: {requests_per_second: 1000, page_size: 3}").await;
-    assert_failed(&ended, "inconsistent", "still new rows after 100 pages of 3");
+    assert_failed(&ended, "inconsistent", "still new entries after 100 pages of 3");
     assert_eq!(cloud.simulator.seen().len(), 100);
 }
 
@@ -213,10 +214,12 @@ async fn pages_that_do_not_end_are_inconsistent() {
 async fn a_server_that_ignores_offsets_is_inconsistent() {
     let extra = "windows: [7d]\napi: {requests_per_second: 1000, page_size: 3}";
     let (ended, _) = poll_through(&["ignore-offset"], extra).await;
-    assert_failed(&ended, "inconsistent", "the service seems to ignore the offset");
+    assert_failed(&ended, "inconsistent", "the service ignores the offset");
     let (ended, cloud) = poll_through(&[], extra).await;
     assert_eq!(ended.code, Some(0), "the same without the fault: {}", ended.stderr);
-    assert_eq!(cloud.simulator.seen().len(), 3, "seven or eight days, three a page");
+    // Seven or eight days, three a page, of which one is known. The two halves of the window are asked for, too.
+    let whole = cloud.simulator.seen().len();
+    assert!((6..14).contains(&whole), "{whole}");
 }
 
 #[tokio::test]
@@ -254,9 +257,10 @@ async fn projects_of_one_account_share_its_rate() {
     let config = cloud.config_of(&["campaign", "studio-prod"], &cloud.keys(), "api: {requests_per_second: 5}");
     assert_eq!(once(&config).await.code, Some(0));
     let seen = cloud.simulator.seen();
-    assert_eq!(seen.len(), 6);
-    let span = seen[5].at - seen[0].at;
-    assert!(span >= Duration::from_millis(900), "six requests, a fifth of a second apart: {span:?}");
+    assert!(seen.len() >= 6, "three windows each");
+    let span = seen[seen.len() - 1].at - seen[0].at;
+    let least = Duration::from_millis(200) * (seen.len() as u32 - 1) - Duration::from_millis(100);
+    assert!(span >= least, "{} requests, a fifth of a second apart: {span:?}", seen.len());
 }
 
 #[tokio::test]

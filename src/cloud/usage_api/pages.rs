@@ -1,59 +1,75 @@
-//! Joins pages into one complete answer, or an error.
+//! Joins pages into one complete answer, or refuses them.
 //!
-//! The API does not document what `limit`, `offset` and `count` count, nor what it sends past the end (contract, 1.5).
-//! So:
+//! The API documents neither what `limit`, `offset` and `count` count, nor what it sends past the end, nor whether it
+//! lowers the limit in silence (contract, 1.5). So an answer has to prove itself (numbers, "Paging"):
 //!
-//! - The offset advances by the limit that was sent. That is right whether the API counts buckets or rows.
-//! - A row that an earlier page already had is the same row, and counts once.
-//! - If the answer may have ended, but the server may also have ignored the offset, that is an error: a sum that is too
-//!   small is worse than an old one.
+//! - The next page is asked for from the last entry that is known, and must begin with it. This shows at once whether
+//!   buckets or rows are counted, from 0 or from 1, and whether the list has moved.
+//! - A page that is shorter than the limit may still be cut. Where that is plausible, the last entry is asked for again:
+//!   if it comes alone, nothing follows it.
+//! - Entries are compared in their order. No row is left out because its key has been seen.
+//!
+//! What has been proven is a [`Service`], so that later queries need no more requests than pages.
 
 use std::{collections::HashSet, sync::Arc};
 
-use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
 
 use super::wire::Page;
 use crate::{
     cloud::error::Error,
-    usage::{Row, RowCounters, RowKey},
+    usage::{Doubt, Doubts, Row, RowCounters, RowKey},
 };
 
-/// More pages than this count as endless. With 1000 entries a page, this is enough for one entry an hour over 11 years.
+/// More pages than this count as endless, unless `count` says that they end before the next constant.
 const MAX_PAGES: usize = 100;
+const MAX_COUNTED_PAGES: usize = 1000;
 
-/// An oddity of an answer that is not an error, but that the operator should know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Doubt {
-    /// `count` is larger than the number of entries.
-    CountExceedsAnswer,
-    /// A bucket begins at or after the end of the range of the query.
-    BucketBeyondEnd,
-    /// A usage or number is negative.
-    Negative,
+/// What the limit and the offset count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counted {
+    Buckets,
+    Rows,
 }
 
-impl Doubt {
-    /// The meaning, and what to do.
-    pub fn explanation(self) -> &'static str {
-        match self {
-            Doubt::CountExceedsAnswer => {
-                "the service counts more entries than it sent; if it silently lowers the page size, usage is too low: \
-                 compare with the console, and lower api.page_size"
-            }
-            Doubt::BucketBeyondEnd => {
-                "the service sent usage of a bucket that begins after the end of the window: two adjacent windows may \
-                 both count it"
-            }
-            Doubt::Negative => "the service sent a negative usage or number; it is summed as it is",
-        }
-    }
+/// Whether `count` is the number of all buckets, or of all rows, as far as complete answers have shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Meaning {
+    #[default]
+    Possible,
+    /// It was, and it was not the number of those on the page.
+    Shown,
+    Refuted,
+}
+
+/// What has been proven of a service. It starts with nothing, and is forgotten when an answer contradicts itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    counted: Option<Counted>,
+    /// The number of the first entry: 0 or 1. `None` until two pages have been compared.
+    first_entry: Option<usize>,
+    /// Whether it sends everything, whatever the limit and the offset are.
+    sends_everything: bool,
+    /// The most buckets and the most rows of a page: the service does not cut pages below this.
+    longest: Option<(usize, usize)>,
+    count_of_buckets: Meaning,
+    count_of_rows: Meaning,
+}
+
+/// The part of the list to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageRequest {
+    /// Entries a page.
+    pub limit: usize,
+    /// Number of the first entry.
+    pub offset: usize,
 }
 
 /// The next step after a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Ask for the page at this offset.
-    Offset(usize),
+    /// Ask for this page.
+    Ask(PageRequest),
     /// The answer is complete.
     Complete,
 }
@@ -61,444 +77,587 @@ pub enum Next {
 /// A complete answer.
 #[derive(Debug, Default)]
 pub struct Answer {
-    /// The rows to sum up.
+    /// The rows, without parts of bundles.
     pub rows: Vec<Row>,
-    /// Rows and values that are not in the sums.
+    /// Rows that are left out.
     pub counters: RowCounters,
-    /// Each doubt once.
-    pub doubts: Vec<Doubt>,
+    /// What was seen that may make the sums wrong.
+    pub doubts: Doubts,
+}
+
+/// An entry of the list, as small as a service may count.
+#[derive(Debug)]
+enum Item {
+    Row(Row),
+    EmptyBucket(Option<Arc<str>>),
+}
+
+impl Item {
+    fn has_key_of(&self, other: &Item) -> bool {
+        match (self, other) {
+            (Item::Row(one), Item::Row(other)) => one.key == other.key,
+            (Item::EmptyBucket(one), Item::EmptyBucket(other)) => one == other,
+            _ => false,
+        }
+    }
+
+    fn equals(&self, other: &Item) -> bool {
+        match (self, other) {
+            (Item::Row(one), Item::Row(other)) => one == other,
+            _ => self.has_key_of(other),
+        }
+    }
+}
+
+/// Items in the order of the service, and where the entries that it may count begin.
+#[derive(Debug, Default)]
+struct List {
+    items: Vec<Item>,
+    /// Index of the first item of each bucket.
+    buckets: Vec<usize>,
+    /// Index of each row.
+    rows: Vec<usize>,
+}
+
+impl From<Page> for List {
+    fn from(page: Page) -> Self {
+        let mut list = List::default();
+        for bucket in page.buckets {
+            list.buckets.push(list.items.len());
+            if bucket.rows.is_empty() {
+                list.items.push(Item::EmptyBucket(bucket.time));
+                continue;
+            }
+            for row in bucket.rows {
+                list.rows.push(list.items.len());
+                list.items.push(Item::Row(row));
+            }
+        }
+        list
+    }
+}
+
+impl List {
+    /// Buckets and rows.
+    fn counts(&self) -> (usize, usize) {
+        (self.buckets.len(), self.rows.len())
+    }
+
+    /// Appends the items of `other` after its first `known` ones. A bucket that begins among those is not a new one.
+    fn append(&mut self, other: List, known: usize) {
+        let shift = |index: &usize| index.checked_sub(known).map(|index| index + self.items.len());
+        self.buckets.extend(other.buckets.iter().filter_map(shift));
+        self.rows.extend(other.rows.iter().filter_map(shift));
+        self.items.extend(other.items.into_iter().skip(known));
+    }
+
+    /// Whether `other` begins with exactly the items of this list from `start` on.
+    fn continues(&self, start: usize, other: &List) -> bool {
+        self.compare(start, other, Item::equals)
+    }
+
+    /// The same, although values may have grown meanwhile. But of several items one is still the same, and where rows share
+    /// their keys, only the values tell them apart.
+    fn resembles(&self, start: usize, other: &List) -> bool {
+        if self.has_repeated_keys() || other.has_repeated_keys() {
+            return self.continues(start, other);
+        }
+        let known = self.items.get(start..).unwrap_or_default();
+        let is_some_equal = || known.iter().zip(&other.items).any(|(one, other)| one.equals(other));
+        self.compare(start, other, Item::has_key_of) && (known.len() < 2 || is_some_equal())
+    }
+
+    fn compare(&self, start: usize, other: &List, is_same: fn(&Item, &Item) -> bool) -> bool {
+        let known = self.items.get(start..).unwrap_or_default();
+        !known.is_empty()
+            && known.len() <= other.items.len()
+            && known.iter().zip(&other.items).all(|(one, other)| is_same(one, other))
+    }
+
+    /// Whether the times of the buckets go in one direction.
+    fn is_in_order(&self) -> bool {
+        let time = |index: &usize| match self.items.get(*index) {
+            Some(Item::Row(row)) => row.key.time.as_deref(),
+            Some(Item::EmptyBucket(time)) => time.as_deref(),
+            None => None,
+        };
+        let times = || self.buckets.iter().map(time);
+        times().is_sorted() || times().rev().is_sorted()
+    }
+
+    /// How many items from `first` on are copies of earlier ones; none if those are not all different.
+    fn copies(&self, first: usize) -> usize {
+        fn content(item: &Item) -> Option<(&RowKey, Option<Decimal>, Option<i64>)> {
+            match item {
+                Item::Row(row) => Some((&row.key, row.usage, row.number)),
+                Item::EmptyBucket(_) => None,
+            }
+        }
+        let (known, new) = self.items.split_at(first.min(self.items.len()));
+        let mut seen = HashSet::new();
+        if !known.iter().all(|item| seen.insert(content(item))) {
+            return 0;
+        }
+        new.iter().filter(|item| seen.contains(&content(item))).count()
+    }
+
+    /// The number of the first bucket with several rows.
+    fn bucket_of_several_rows(&self) -> Option<usize> {
+        let ends = self.buckets.iter().skip(1).copied().chain([self.items.len()]);
+        self.buckets.iter().zip(ends).position(|(start, end)| end - start > 1)
+    }
+
+    fn has_repeated_keys(&self) -> bool {
+        let mut seen = HashSet::new();
+        self.items.iter().any(|item| matches!(item, Item::Row(row) if !seen.insert(&row.key)))
+    }
+}
+
+/// The place in the known list at which a page begins.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    start: usize,
+    counted: Counted,
+    first_entry: usize,
+}
+
+/// The purpose of the request whose page comes next.
+#[derive(Debug)]
+enum Phase {
+    First,
+    /// More entries, from the last known one on.
+    More {
+        offset: usize,
+    },
+    /// Whether only the value of the last known entry has changed: then the entry before it is the same. `page` waits for
+    /// the answer.
+    Grown {
+        offset: usize,
+        page: List,
+        places: Vec<Place>,
+    },
+    /// Whether the first entry has the number 1: then the page at offset 2 begins with the second one. `page` waits for the
+    /// answer.
+    FirstEntry {
+        page: List,
+        places: Vec<Place>,
+    },
+    /// Whether the list still begins with the first entry. If another one has moved before it, all entries have moved by
+    /// one as well.
+    Unmoved {
+        page: List,
+        places: Vec<Place>,
+    },
+    /// Whether the limit has an effect: one entry is asked for. `page`, which repeats all that is known, waits.
+    Limit {
+        page: List,
+        places: Vec<Place>,
+    },
+    /// Whether rows or buckets are counted: one entry is asked for, at the place of a bucket with several rows.
+    Counted {
+        bucket: usize,
+        offset: usize,
+    },
 }
 
 /// Collects the pages of one query.
 #[derive(Debug)]
 pub struct Pages {
     limit: usize,
-    /// The end of the range of the query.
-    end: DateTime<Utc>,
+    service: Service,
+    phase: Phase,
     pages: usize,
-    /// Whether the limit may count buckets: every page but the last had at least `limit` of them.
-    may_count_buckets: bool,
-    /// The same for rows: every page but the last had exactly `limit` of them, and none had more.
-    may_count_rows: bool,
-    last_full_of_buckets: bool,
-    last_full_of_rows: bool,
-    buckets: HashSet<Option<Arc<str>>>,
-    /// The rows of earlier pages. Most answers have only one page, whose rows need not be remembered.
-    known: HashSet<RowKey>,
-    /// How many rows of the answer are in `known`.
-    known_rows: usize,
-    /// Parts of bundles that are not in `known` yet.
-    new_parts: Vec<RowKey>,
-    /// The largest `count` of all pages: some APIs send it with the first page only.
+    known: List,
+    /// How many of the items came with the first page.
+    first_items: usize,
+    /// The last `count`: some APIs send it with the first page only.
     count: Option<i64>,
-    /// The answer so far.
-    pub answer: Answer,
+    /// The `count` of each page, and its own buckets and rows.
+    counts: Vec<(Option<i64>, (usize, usize))>,
 }
 
 impl Pages {
-    /// Starts the answer to a query with `limit` entries a page over a range that ends at `end`.
-    pub fn new(limit: usize, end: DateTime<Utc>) -> Self {
+    /// Starts an answer of pages of `limit` entries from a service of which something may have been proven.
+    pub fn new(limit: usize, service: Service) -> Self {
+        // Pages overlap by one entry, so a page of one would bring nothing new.
+        let limit = limit.max(2);
         Pages {
             limit,
-            end,
+            service,
+            phase: Phase::First,
             pages: 0,
-            may_count_buckets: true,
-            may_count_rows: true,
-            last_full_of_buckets: true,
-            last_full_of_rows: true,
-            buckets: HashSet::new(),
-            known: HashSet::new(),
-            known_rows: 0,
-            new_parts: Vec::new(),
+            known: List::default(),
+            first_items: 0,
             count: None,
-            answer: Answer::default(),
+            counts: Vec::new(),
         }
+    }
+
+    /// The first page to ask for.
+    pub fn first(&self) -> PageRequest {
+        PageRequest { limit: self.limit, offset: 0 }
     }
 
     /// Adds the next page.
     ///
     /// # Errors
-    /// [`Error::Inconsistent`] if the server seems to ignore offsets, or pages do not end.
+    /// [`Error::Inconsistent`] if pages contradict each other or do not end, [`Error::Malformed`] if entries are counted
+    /// but not sent.
     pub fn add(&mut self, page: Page) -> Result<Next, Error> {
         self.pages += 1;
-        self.count = self.count.max(page.count);
-        self.answer.counters.dropped_values += page.dropped_values;
-        let (bucket_count, row_count) = (page.buckets.len(), page.rows.len());
-        let is_empty = bucket_count == 0 && row_count == 0;
-        if self.pages == 1 && !page.has_list && self.count.is_some_and(|count| count > 0) {
-            return Err(Error::Malformed("count is positive, but there is no time_list".to_owned()));
+        self.count = page.count.or(self.count);
+        let own = (page.buckets.len(), page.buckets.iter().map(|bucket| bucket.rows.len()).sum());
+        self.counts.push((page.count, own));
+        match std::mem::replace(&mut self.phase, Phase::First) {
+            Phase::First => {
+                check_lists(&page)?;
+                self.known = page.into();
+                self.first_items = self.known.items.len();
+                let length = self.known.counts();
+                self.after(length, false)
+            }
+            Phase::More { offset } => {
+                let page = List::from(page);
+                let places = self.places(offset, &page);
+                if self.known.resembles(0, &page) {
+                    self.phase = Phase::Limit { page, places };
+                    return Ok(self.ask(1, 0));
+                }
+                if places.is_empty() {
+                    return Err(inconsistent(format!(
+                        "the page at offset {offset} does not begin with the last entry that is known: the list changed \
+                         while it was read, or the offset does not count entries"
+                    )));
+                }
+                let is_changed = |place: &Place| {
+                    self.known.items.len() == place.start + 1 && !self.known.continues(place.start, &page)
+                };
+                if places.iter().any(is_changed) {
+                    if offset < 2 {
+                        // The first page again would prove nothing.
+                        return Err(inconsistent("the last known entry changed while the list was read".to_owned()));
+                    }
+                    self.phase = Phase::Grown { offset, page, places };
+                    return Ok(self.ask(self.limit, offset - 1));
+                }
+                self.place(page, places)
+            }
+            Phase::Grown { offset, page: waiting, mut places } => {
+                let page = List::from(page);
+                places.retain(|place| {
+                    let start = self.start_of(offset.saturating_sub(1), place.counted, place.first_entry);
+                    let before = start.and_then(|start| self.known.items.get(start..place.start)).unwrap_or_default();
+                    !before.is_empty()
+                        && before.len() < page.items.len()
+                        && before.iter().zip(&page.items).all(|(one, other)| one.equals(other))
+                });
+                if places.is_empty() {
+                    return Err(inconsistent("the last known entry changed while the list was read".to_owned()));
+                }
+                self.place(waiting, places)
+            }
+            Phase::FirstEntry { page: waiting, mut places } => {
+                let page = page.into();
+                places.retain(|place| {
+                    let start = self.start_of(2, place.counted, place.first_entry);
+                    start.is_some_and(|start| self.known.resembles(start, &page))
+                });
+                if places.is_empty() {
+                    return Err(inconsistent(
+                        "the list changed while it was read: its entries moved by one".to_owned(),
+                    ));
+                }
+                if places.iter().any(|place| place.first_entry == 1) {
+                    self.phase = Phase::Unmoved { page: waiting, places };
+                    return Ok(self.ask(self.limit, 0));
+                }
+                self.join(waiting, &places)
+            }
+            Phase::Unmoved { page: waiting, places } => {
+                if !self.known.resembles(0, &page.into()) {
+                    return Err(inconsistent(
+                        "the list changed while it was read: an entry moved before all others".to_owned(),
+                    ));
+                }
+                self.join(waiting, &places)
+            }
+            Phase::Limit { page: waiting, places } => {
+                if self.known.resembles(0, &page.into()) {
+                    self.service.sends_everything = true;
+                    return Ok(self.complete());
+                }
+                if places.is_empty() {
+                    return Err(inconsistent("the service ignores the offset: every page is the first one".to_owned()));
+                }
+                self.place(waiting, places)
+            }
+            Phase::Counted { bucket, offset } => {
+                let page = List::from(page);
+                let (buckets, _) = self.known.counts();
+                if buckets > 1 && self.known.resembles(0, &page) {
+                    self.service.sends_everything = true;
+                    return Ok(self.complete());
+                }
+                let begins_with = |index: Option<&usize>| {
+                    let known = index.and_then(|index| self.known.items.get(*index));
+                    let is_key_enough = !self.known.has_repeated_keys();
+                    known
+                        .zip(page.items.first())
+                        .is_some_and(|(known, first)| known.equals(first) || (is_key_enough && known.has_key_of(first)))
+                };
+                if page.rows.len() > 1 && begins_with(self.known.buckets.get(bucket)) {
+                    self.service.counted = Some(Counted::Buckets);
+                    // A list of one bucket is complete with it.
+                    return Ok(if buckets == 1 { self.complete() } else { self.ask_for_more() });
+                }
+                if page.rows.len() == 1 && begins_with(self.known.rows.get(bucket)) {
+                    self.service.counted = Some(Counted::Rows);
+                    return Ok(self.ask_for_more());
+                }
+                if offset == bucket && self.service.first_entry.is_none() {
+                    // Entries may be counted from 1.
+                    self.phase = Phase::Counted { bucket, offset: offset + 1 };
+                    return Ok(self.ask(1, offset + 1));
+                }
+                Err(inconsistent("an entry is another one when it is asked for alone".to_owned()))
+            }
         }
-        let has_new_entries = self.take(page);
-
-        if self.pages > 1 && !has_new_entries {
-            return match self.count {
-                Some(count) if self.covers(count) => self.complete(),
-                // An empty page is the end. A third page follows a second one with new entries, so the offset is not
-                // ignored.
-                None if is_empty || self.pages > 2 => self.complete(),
-                // Both the end and a server that ignores the offset may look like this.
-                count => Err(Error::Inconsistent(format!(
-                    "the page at offset {} has no new entries, and count ({}) does not show that the answer is complete: \
-                     the service seems to ignore the offset",
-                    (self.pages - 1) * self.limit,
-                    count.map_or("absent".to_owned(), |count| count.to_string()),
-                ))),
-            };
-        }
-        // A page may be full of buckets or full of rows. If it has more rows than the limit, the limit does not count
-        // rows.
-        let (full_of_buckets, full_of_rows) = (bucket_count >= self.limit, row_count == self.limit);
-        self.may_count_buckets &= self.last_full_of_buckets;
-        self.may_count_rows &= self.last_full_of_rows && row_count <= self.limit;
-        (self.last_full_of_buckets, self.last_full_of_rows) = (full_of_buckets, full_of_rows);
-        if !full_of_buckets && !full_of_rows {
-            return self.complete();
-        }
-        if self.pages == MAX_PAGES {
-            return Err(Error::Inconsistent(format!("still new rows after {MAX_PAGES} pages of {}", self.limit)));
-        }
-        self.remember();
-        Ok(Next::Offset(self.pages * self.limit))
     }
 
-    /// Remembers all rows so far, to recognise them on later pages.
-    fn remember(&mut self) {
-        self.known.extend(self.new_parts.drain(..));
-        self.known.extend(self.answer.rows.iter().skip(self.known_rows).map(|row| row.key.clone()));
-        self.known_rows = self.answer.rows.len();
-    }
-
-    /// Keeps the new buckets and rows. Returns whether there were any.
-    fn take(&mut self, page: Page) -> bool {
-        let mut is_new = false;
-        self.buckets.reserve(page.buckets.len());
-        for bucket in page.buckets {
-            if begins_at_or_after(bucket.as_deref(), self.end) {
-                self.doubt(Doubt::BucketBeyondEnd);
-            }
-            is_new |= self.buckets.insert(bucket);
+    /// The rows, and what has been proven of the service.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if no row has a value, [`Error::Inconsistent`] if rows of an unordered list came twice.
+    pub fn finish(self) -> Result<(Answer, Service), Error> {
+        let is_joined = self.known.items.len() > self.first_items;
+        if is_joined && !self.known.is_in_order() && self.known.has_repeated_keys() {
+            return Err(inconsistent(
+                "the list has no order, and rows came twice: it changed while it was read".to_owned(),
+            ));
         }
-        self.answer.rows.reserve(page.rows.len());
-        for row in page.rows {
-            // The same key twice on one page is one row in two parts: both count.
-            if self.known.contains(&row.key) {
-                self.answer.counters.duplicate += 1;
-                continue;
-            }
-            is_new = true;
-            if row.usage.is_some_and(|usage| usage.is_sign_negative() && !usage.is_zero())
-                || row.number.is_some_and(i64::is_negative)
-            {
-                self.doubt(Doubt::Negative);
-            }
+        let (copies, new) = (self.known.copies(self.first_items), self.known.items.len() - self.first_items);
+        if 2 * copies > new {
+            return Err(inconsistent(
+                "most rows of the first page came again: the list changed while it was read".to_owned(),
+            ));
+        }
+        let mut answer = Answer::default();
+        if copies > 0 {
+            let seen = format!("{copies} of {new} rows of later pages are the same as rows of the first one");
+            answer.doubts.insert(Doubt::RepeatedRows, seen);
+        }
+        let mut has_value = self.known.rows.is_empty();
+        for item in self.known.items {
+            let Item::Row(row) = item else { continue };
+            has_value |= row.usage.is_some() || row.number.is_some();
             if row.key.is_sub_resource {
-                self.answer.counters.sub_resource += 1;
-                self.new_parts.push(row.key);
+                answer.counters.sub_resource += 1;
             } else {
-                self.answer.rows.push(row);
+                answer.rows.push(row);
             }
         }
-        is_new
-    }
-
-    /// Ends the answer. If `count` is larger, rows that were taken for duplicates may have been other rows: that is an
-    /// error. Without duplicates, it is only a doubt, because the meaning of `count` is undocumented.
-    fn complete(&mut self) -> Result<Next, Error> {
-        let (buckets, rows, duplicates) = (self.buckets.len(), self.row_count(), self.answer.counters.duplicate);
-        let Some(count) = self.count else { return Ok(Next::Complete) };
-        if duplicates > 0 && !self.covers(count) {
-            return Err(Error::Inconsistent(format!(
-                "count is {count}, but the pages have {buckets} different buckets and {rows} different rows; {duplicates} \
-                 rows are repeated"
-            )));
+        if !has_value {
+            return Err(Error::Malformed(
+                "no row has a usage or a number: the service may have renamed them".to_owned(),
+            ));
         }
-        if usize::try_from(count).is_ok_and(|count| count > rows.max(buckets)) {
-            self.doubt(Doubt::CountExceedsAnswer);
+        Ok((answer, self.service))
+    }
+
+    /// The index of the known item with which the page at `offset` begins.
+    fn start_of(&self, offset: usize, counted: Counted, first_entry: usize) -> Option<usize> {
+        let starts = match counted {
+            Counted::Buckets => &self.known.buckets,
+            Counted::Rows => &self.known.rows,
+        };
+        starts.get(offset.checked_sub(first_entry)?).copied()
+    }
+
+    /// The places in the known list at which the page at `offset` may begin: all with the same start. What has been
+    /// proven of the service leaves only one. A start where the values are the same, too, is the better one.
+    fn places(&self, offset: usize, page: &List) -> Vec<Place> {
+        let first_entries = self.service.first_entry.map_or(0..=1, |first| first..=first);
+        let places = first_entries.flat_map(|first_entry| {
+            [Counted::Buckets, Counted::Rows]
+                .into_iter()
+                .filter(|counted| self.service.counted.is_none_or(|known| known == *counted))
+                .filter_map(move |counted| {
+                    Some(Place { start: self.start_of(offset, counted, first_entry)?, counted, first_entry })
+                })
+        });
+        let mut places: Vec<Place> = places.collect();
+        let best = |is_one: fn(&List, usize, &List) -> bool| {
+            places.iter().map(|place| place.start).find(|start| is_one(&self.known, *start, page))
+        };
+        let start = best(List::continues).or_else(|| best(List::resembles));
+        places.retain(|place| Some(place.start) == start);
+        places
+    }
+
+    /// Joins a page that begins at one of these places, unless it must be asked first whether entries are counted from 1.
+    fn place(&mut self, page: List, places: Vec<Place>) -> Result<Next, Error> {
+        if places.iter().any(|place| place.first_entry == 1) && self.service.first_entry.is_none() {
+            self.phase = Phase::FirstEntry { page, places };
+            return Ok(self.ask(self.limit, 2));
         }
-        Ok(Next::Complete)
+        self.join(page, &places)
     }
 
-    /// Whether the answer has `count` entries, provided that `count` counts the same as the limit.
-    fn covers(&self, count: i64) -> bool {
-        let Ok(count) = usize::try_from(count) else { return false };
-        (self.may_count_buckets && count <= self.buckets.len()) || (self.may_count_rows && count <= self.row_count())
-    }
-
-    fn row_count(&self) -> usize {
-        self.answer.rows.len() + usize::try_from(self.answer.counters.sub_resource).unwrap_or(usize::MAX)
-    }
-
-    fn doubt(&mut self, doubt: Doubt) {
-        if !self.answer.doubts.contains(&doubt) {
-            self.answer.doubts.push(doubt);
+    /// Joins a page that begins at one of these places, which have the same start.
+    fn join(&mut self, page: List, places: &[Place]) -> Result<Next, Error> {
+        let Some(Place { start, counted, first_entry }) = places.first().copied() else { return Ok(self.complete()) };
+        // What all places have in common is proven.
+        if places.iter().all(|place| place.counted == counted) {
+            self.service.counted = Some(counted);
         }
+        if places.iter().all(|place| place.first_entry == first_entry) {
+            self.service.first_entry = Some(first_entry);
+        }
+        let known = self.known.items.len() - start;
+        // Only the last entry alone shows that nothing follows it. A longer page may have been cut.
+        let is_last = match counted {
+            Counted::Buckets => self.known.buckets.last() == Some(&start),
+            Counted::Rows => self.known.rows.last() == Some(&start),
+        };
+        let is_end = is_last && page.items.len() == known;
+        let length = page.counts();
+        self.known.append(page, known);
+        self.after(length, is_end)
+    }
+
+    /// Decides whether the answer may go on after a page of so many buckets and rows. `is_end` says that it does not.
+    fn after(&mut self, length: (usize, usize), is_end: bool) -> Result<Next, Error> {
+        let (most_buckets, most_rows) = self.service.longest.unwrap_or_default();
+        self.service.longest = Some((most_buckets.max(length.0), most_rows.max(length.1)));
+        // Buckets and rows both count here, whichever the limit counts: if the list changed while that was proven, the proof
+        // is wrong.
+        let is_full = length.0 == self.limit || length.1 == self.limit;
+        let is_shorter = length.0 < most_buckets && length.1 < most_rows;
+        let is_plausible_cut = is_round(length.0) || is_round(length.1);
+        let is_proven = self.service.sends_everything
+            || is_end
+            // A single entry has nothing before it that would tell its number.
+            || (self.entries() < 2 && (self.service.counted.is_some() || self.known.items.len() < 2))
+            || (!is_full && (is_shorter || self.count_proves()));
+        let is_unknown_service = self.service.first_entry.is_none();
+        if is_proven || !(is_full || is_plausible_cut || is_unknown_service || self.count_contradicts()) {
+            return Ok(self.complete());
+        }
+        let (buckets, rows) = self.known.counts();
+        // `count` may promise that the end is near.
+        let missing = self.count.and_then(|count| usize::try_from(count).ok()?.checked_sub(rows.max(buckets)));
+        let most = MAX_COUNTED_PAGES.saturating_sub(self.pages) * (self.limit - 1);
+        if self.pages >= MAX_PAGES && missing.is_none_or(|missing| missing == 0 || missing > most) {
+            return Err(inconsistent(format!("still new entries after {} pages of {}", self.pages, self.limit)));
+        }
+        if self.service.counted.is_none()
+            && let Some(bucket) = self.known.bucket_of_several_rows()
+        {
+            let offset = bucket + self.service.first_entry.unwrap_or(0);
+            self.phase = Phase::Counted { bucket, offset };
+            return Ok(self.ask(1, offset));
+        }
+        Ok(self.ask_for_more())
+    }
+
+    /// Asks for the list from its last known entry on.
+    fn ask_for_more(&mut self) -> Next {
+        let offset = self.entries().saturating_sub(1) + self.service.first_entry.unwrap_or(0);
+        self.phase = Phase::More { offset };
+        self.ask(self.limit, offset)
+    }
+
+    /// The number of entries that are known: buckets or rows, whichever is counted. Without several rows in a bucket both
+    /// are the same, except for empty buckets: a service that counts rows has none.
+    fn entries(&self) -> usize {
+        match (self.service.counted, self.known.counts()) {
+            (Some(Counted::Rows), (_, rows)) => rows,
+            (Some(Counted::Buckets) | None, (buckets, _)) => buckets,
+        }
+    }
+
+    fn ask(&self, limit: usize, offset: usize) -> Next {
+        Next::Ask(PageRequest { limit, offset })
+    }
+
+    /// Ends the answer. Its pages show what `count` means.
+    fn complete(&mut self) -> Next {
+        let (buckets, rows) = self.known.counts();
+        let show = |before: Meaning, all: usize, own: fn(&(usize, usize)) -> usize| {
+            let is_other = |count: i64| i64::try_from(all) != Ok(count);
+            if before == Meaning::Refuted || self.counts.iter().any(|(count, _)| count.is_some_and(is_other)) {
+                Meaning::Refuted
+            } else if self.count.is_some() && self.counts.iter().any(|(_, page)| own(page) != all) {
+                Meaning::Shown
+            } else {
+                before
+            }
+        };
+        let of_buckets = show(self.service.count_of_buckets, buckets, |own| own.0);
+        self.service.count_of_rows = show(self.service.count_of_rows, rows, |own| own.1);
+        self.service.count_of_buckets = of_buckets;
+        let is_own = |(count, (buckets, rows)): &(Option<i64>, (usize, usize))| {
+            count.is_none_or(|count| [*buckets, *rows].into_iter().any(|own| i64::try_from(own) == Ok(count)))
+        };
+        let is_same = |(count, _): &(Option<i64>, _)| count.is_none() || *count == self.count;
+        if !self.counts.iter().all(is_own) && !self.counts.iter().all(is_same) {
+            // The list changed meanwhile, so its pages may have proven something else.
+            self.service = Service::default();
+        }
+        Next::Complete
+    }
+
+    /// What `count` may mean, and whether it is that now.
+    fn meanings(&self) -> impl Iterator<Item = (Meaning, bool)> {
+        let (buckets, rows) = self.known.counts();
+        let meanings = [(self.service.count_of_buckets, buckets), (self.service.count_of_rows, rows)];
+        let count = self.count;
+        let possible = meanings.into_iter().filter(|(meaning, _)| *meaning != Meaning::Refuted);
+        possible.map(move |(meaning, entries)| (meaning, count.is_some() && count == i64::try_from(entries).ok()))
+    }
+
+    /// Whether `count` is what complete answers have shown it to be. If a page can be cut between two rows of a bucket, all
+    /// buckets may be there, and rows of the last one may not.
+    fn count_proves(&self) -> bool {
+        let of_buckets =
+            self.service.count_of_buckets == Meaning::Shown && self.service.counted == Some(Counted::Buckets);
+        let is_shown = of_buckets || self.service.count_of_rows == Meaning::Shown;
+        is_shown && self.meanings().all(|(_, is_equal)| is_equal)
+    }
+
+    /// Whether `count` is there, and is nothing that it may mean.
+    fn count_contradicts(&self) -> bool {
+        self.count.is_some() && self.meanings().next().is_some() && !self.meanings().any(|(_, is_equal)| is_equal)
     }
 }
 
-/// False if the time has no offset, because its zone is unknown.
-fn begins_at_or_after(time: Option<&str>, end: DateTime<Utc>) -> bool {
-    time.and_then(|time| DateTime::parse_from_rfc3339(time).ok()).is_some_and(|time| time >= end)
+/// A length at which services cut pages in silence: 10, 50, 64, 100 …
+fn is_round(length: usize) -> bool {
+    length >= 10 && (length.is_multiple_of(5) || length.is_power_of_two())
+}
+
+/// Refuses a first page that counts entries and does not send them, and buckets whose list of rows has another name.
+fn check_lists(page: &Page) -> Result<(), Error> {
+    let is_counted = page.count.is_some_and(|count| count > 0);
+    let lacks_rows = |bucket: &super::wire::Bucket| !bucket.has_list;
+    let what = if is_counted && !page.has_list {
+        "there is no time_list"
+    } else if is_counted && page.buckets.is_empty() {
+        "time_list is empty"
+    } else if (is_counted && page.buckets.iter().any(lacks_rows))
+        || (!page.buckets.is_empty() && page.buckets.iter().all(lacks_rows))
+    {
+        "entries of time_list have no resources_usage"
+    } else {
+        return Ok(());
+    };
+    let count = page.count.map_or("absent".to_owned(), |count| count.to_string());
+    Err(Error::Malformed(format!("{what}, and count is {count}: the service may have renamed a list")))
+}
+
+fn inconsistent(what: String) -> Error {
+    Error::Inconsistent(what)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use rust_decimal::Decimal;
-
-    use super::*;
-    use crate::usage::{Tally, Unit};
-
-    fn end() -> DateTime<Utc> {
-        DateTime::from_timestamp(1_000_000_000, 0).unwrap()
-    }
-
-    fn row(bucket: usize, kind: usize, usage: i64) -> Row {
-        Row {
-            key: RowKey {
-                time: Some(format!("t{bucket}").into()),
-                resource_type: format!("r{kind}"),
-                business_type: "b".to_owned(),
-                unit: Unit::Minutes,
-                ..RowKey::default()
-            },
-            usage: Some(Decimal::new(usage, 2)),
-            number: Some(1),
-        }
-    }
-
-    fn page(count: Option<i64>, rows: &[Row]) -> Page {
-        let mut buckets: Vec<Option<Arc<str>>> = rows.iter().map(|row| row.key.time.clone()).collect();
-        buckets.dedup();
-        Page { count, has_list: true, buckets, rows: rows.to_vec(), dropped_values: 0 }
-    }
-
-    /// Buckets `from` to `to`, one row each.
-    fn buckets(count: Option<i64>, from: usize, to: usize) -> Page {
-        page(count, &(from..to).map(|bucket| row(bucket, 0, 100)).collect::<Vec<_>>())
-    }
-
-    fn add_all(limit: usize, pages: Vec<Page>) -> (Pages, Result<Next, Error>) {
-        let mut collected = Pages::new(limit, end());
-        let mut next = Ok(Next::Offset(0));
-        for page in pages {
-            assert!(matches!(next, Ok(Next::Offset(_))), "no page may follow {next:?}");
-            next = collected.add(page);
-        }
-        (collected, next)
-    }
-
-    fn is_complete(result: (Pages, Result<Next, Error>), rows: usize) -> bool {
-        matches!(result.1, Ok(Next::Complete)) && result.0.answer.rows.len() == rows
-    }
-
-    #[test]
-    fn the_offset_advances_by_the_limit_and_a_short_page_is_the_last() {
-        let mut pages = Pages::new(2, end());
-        assert_eq!(pages.add(buckets(Some(5), 0, 2)).unwrap(), Next::Offset(2));
-        assert_eq!(pages.add(buckets(None, 2, 4)).unwrap(), Next::Offset(4));
-        assert_eq!(pages.add(buckets(None, 4, 5)).unwrap(), Next::Complete);
-        assert_eq!((pages.answer.rows.len(), &pages.answer.doubts[..]), (5, &[][..]));
-    }
-
-    #[test]
-    fn more_rows_than_the_limit_means_that_buckets_are_counted() {
-        let rows = [row(0, 0, 1), row(0, 1, 1), row(0, 2, 1)];
-        assert!(is_complete(add_all(2, vec![page(None, &rows)]), 3));
-        let exactly = [row(0, 0, 1), row(0, 1, 1)];
-        let (_, next) = add_all(2, vec![page(None, &exactly)]);
-        assert_eq!(next.unwrap(), Next::Offset(2), "as many rows as the limit: there may be more");
-    }
-
-    #[test]
-    fn past_the_end_an_empty_page_or_the_last_page_again_is_accepted() {
-        assert!(is_complete(add_all(2, vec![buckets(None, 0, 2), page(None, &[])]), 2));
-        assert!(is_complete(add_all(2, vec![buckets(None, 0, 2), buckets(None, 2, 4), buckets(None, 2, 4)]), 4));
-        assert!(is_complete(add_all(2, vec![buckets(Some(2), 0, 2), buckets(None, 0, 2)]), 2));
-    }
-
-    #[test]
-    fn a_server_that_ignores_offsets_is_an_error_and_never_a_sum_that_is_too_small() {
-        for count in [Some(3), None] {
-            let (_, result) = add_all(2, vec![buckets(count, 0, 2), buckets(count, 0, 2)]);
-            assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
-        }
-        // `count` means six days, but the first two days also have six rows.
-        let three_rows_a_day = || page(Some(6), &[0, 1].map(|day| [0, 1, 2].map(|kind| row(day, kind, 1))).concat());
-        let (_, result) = add_all(2, vec![three_rows_a_day(), three_rows_a_day()]);
-        assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
-        // A video is made between the first two requests, so a row is added.
-        let grown = || page(Some(3), &[row(0, 0, 100), row(1, 0, 100), row(1, 1, 100)]);
-        let (_, result) = add_all(2, vec![buckets(Some(3), 0, 2), grown(), grown()]);
-        assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
-    }
-
-    #[test]
-    fn an_empty_page_after_a_full_one_is_an_error_if_count_is_larger() {
-        let (_, result) = add_all(2, vec![buckets(Some(3), 0, 2), page(None, &[])]);
-        assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
-    }
-
-    #[test]
-    fn duplicates_are_an_error_if_count_is_larger() {
-        let same_time = |from: usize, to: usize| {
-            let rows: Vec<Row> = (from..to).map(|kind| row(0, kind, 1)).collect();
-            page(Some(4), &rows)
-        };
-        // Every bucket has the time of the query's start: the second day's rows look like the first day's.
-        let (_, result) = add_all(2, vec![same_time(0, 2), same_time(1, 3), same_time(3, 3)]);
-        assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
-        let (_, result) = add_all(3, vec![same_time(0, 3), same_time(2, 3)]);
-        assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
-    }
-
-    #[test]
-    fn duplicates_are_an_error_if_count_is_larger_than_the_buckets() {
-        // `count` means three days, and every bucket has the time of the query's start.
-        let first = page(Some(3), &[row(0, 0, 1), row(0, 1, 1), row(0, 2, 1)]);
-        let first = Page { buckets: vec![Some("t0".into()), Some("t0".into())], ..first };
-        let second = page(None, &[row(0, 0, 1), row(0, 3, 1), row(0, 4, 1)]);
-        let (_, result) = add_all(2, vec![first, second]);
-        assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
-    }
-
-    #[test]
-    fn no_list_is_an_empty_one_unless_entries_are_counted_on_the_first_page() {
-        let no_list = |count| Page { count, ..Page::default() };
-        assert!(is_complete(add_all(2, vec![no_list(Some(0))]), 0));
-        assert!(is_complete(add_all(2, vec![no_list(None)]), 0));
-        assert!(matches!(add_all(2, vec![no_list(Some(7))]).1, Err(Error::Malformed(_))));
-        assert!(is_complete(add_all(2, vec![buckets(Some(2), 0, 2), no_list(Some(2))]), 2), "past the end");
-    }
-
-    #[test]
-    fn a_part_of_a_bundle_does_not_hide_its_parent() {
-        let mut part = row(0, 0, 1);
-        part.key.is_sub_resource = true;
-        let (pages, _) = add_all(1, vec![page(None, &[part]), page(None, &[row(0, 0, 1)]), page(None, &[])]);
-        assert_eq!((pages.answer.rows.len(), pages.answer.counters.sub_resource), (1, 1));
-    }
-
-    #[test]
-    fn endless_pages_are_an_error() {
-        let endless = (0..MAX_PAGES).map(|n| buckets(None, 2 * n, 2 * n + 2)).collect();
-        let (_, result) = add_all(2, endless);
-        assert!(matches!(result, Err(Error::Inconsistent(_))), "{result:?}");
-    }
-
-    #[test]
-    fn empty_buckets_are_new_entries_too() {
-        let idle = |from: usize| Page {
-            buckets: (from..from + 2).map(|bucket| Some(format!("t{bucket}").into())).collect(),
-            ..Page::default()
-        };
-        let (pages, next) = add_all(2, vec![idle(0), idle(2), buckets(None, 4, 5)]);
-        assert_eq!((next.unwrap(), pages.answer.rows.len()), (Next::Complete, 1));
-    }
-
-    #[test]
-    fn a_count_beyond_the_answer_is_a_doubt_and_no_error() {
-        let (pages, next) = add_all(10, vec![buckets(Some(11), 0, 4)]);
-        assert_eq!(next.unwrap(), Next::Complete);
-        assert_eq!(pages.answer.doubts, [Doubt::CountExceedsAnswer]);
-    }
-
-    #[test]
-    fn the_same_row_counts_twice_on_one_page_and_once_on_two() {
-        let (pages, _) =
-            add_all(2, vec![page(None, &[row(0, 0, 1), row(0, 0, 1)]), page(None, &[row(0, 0, 1), row(1, 0, 1)])]);
-        assert_eq!((pages.answer.rows.len(), pages.answer.counters.duplicate), (3, 1));
-    }
-
-    #[test]
-    fn parts_of_bundles_are_counted_and_not_summed() {
-        let mut part = row(0, 1, 1);
-        part.key.is_sub_resource = true;
-        let (pages, _) = add_all(10, vec![page(Some(2), &[row(0, 0, 1), part])]);
-        assert_eq!((pages.answer.rows.len(), pages.answer.counters.sub_resource, pages.answer.doubts.len()), (1, 1, 0));
-    }
-
-    #[test]
-    fn parts_of_bundles_that_come_again_are_duplicates() {
-        let mut part = row(0, 0, 1);
-        part.key.is_sub_resource = true;
-        let (pages, _) = add_all(2, vec![page(None, &[part.clone(), row(0, 1, 1)]), page(None, &[part, row(1, 0, 1)])]);
-        let answer = pages.answer;
-        assert_eq!((answer.rows.len(), answer.counters.sub_resource, answer.counters.duplicate), (2, 1, 1));
-    }
-
-    #[test]
-    fn a_row_of_the_first_page_is_known_on_the_third() {
-        let pages = vec![buckets(None, 0, 2), buckets(None, 2, 4), page(None, &[row(0, 0, 100), row(4, 0, 100)])];
-        let (pages, _) = add_all(2, pages);
-        assert_eq!((pages.answer.rows.len(), pages.answer.counters.duplicate), (5, 1));
-    }
-
-    #[test]
-    fn each_doubt_is_noted_once() {
-        let mut beyond = page(None, &[row(0, 0, -1), row(0, 1, -1)]);
-        beyond.buckets = vec![Some("2001-09-09T01:46:40Z".into()), Some("2001-09-09T09:46:39+08:00".into())];
-        let (pages, _) = add_all(10, vec![beyond]);
-        assert_eq!(pages.answer.doubts, [Doubt::BucketBeyondEnd, Doubt::Negative]);
-    }
-
-    proptest! {
-        /// The server counts rows or buckets, has any page size, and sends a count or none. Past the end, it sends an
-        /// empty page or the last page again. In all cases, the sums are those of the rows.
-        #[test]
-        fn rows_split_over_pages_in_any_way_give_the_same_sums(
-            usages in prop::collection::vec(prop::collection::vec(0_i64..1_000_000, 0..4), 0..24),
-            limit in 1_usize..9,
-            by_rows in any::<bool>(),
-            counted in any::<bool>(),
-            repeats in any::<bool>(),
-        ) {
-            let rows: Vec<Row> = usages
-                .iter()
-                .enumerate()
-                .flat_map(|(bucket, usages)| usages.iter().enumerate().map(move |(kind, &usage)| row(bucket, kind, usage)))
-                .collect();
-            // A page is a range of entries, each of them one row or one bucket of rows.
-            let entries: Vec<Vec<Row>> = if by_rows {
-                rows.iter().map(|row| vec![row.clone()]).collect()
-            } else {
-                usages
-                    .iter()
-                    .enumerate()
-                    .map(|(bucket, _)| {
-                        let time = Some(format!("t{bucket}").into());
-                        rows.iter().filter(|row| row.key.time == time).cloned().collect()
-                    })
-                    .collect()
-            };
-            // Only a count tells a server that repeats the last page from one that ignores offsets.
-            let repeats = repeats && counted && !entries.is_empty();
-            let count = counted.then_some(entries.len() as i64);
-            let serve = |offset: usize| {
-                let offset = if repeats { offset.min((entries.len() - 1) / limit * limit) } else { offset };
-                let slice: Vec<Vec<Row>> = entries.iter().skip(offset).take(limit).cloned().collect();
-                let buckets = if by_rows {
-                    page(count, &slice.concat()).buckets
-                } else {
-                    (offset..offset + slice.len()).map(|bucket| Some(format!("t{bucket}").into())).collect()
-                };
-                Page { count, has_list: true, buckets, rows: slice.concat(), dropped_values: 0 }
-            };
-
-            let mut pages = Pages::new(limit, end());
-            let mut offset = 0;
-            loop {
-                match pages.add(serve(offset)) {
-                    Ok(Next::Offset(next)) => offset = next,
-                    Ok(Next::Complete) => break,
-                    Err(error) => prop_assert!(false, "{error}"),
-                }
-            }
-            let tally = |rows: &[Row]| {
-                let mut tally = Tally::default();
-                rows.iter().for_each(|row| tally.add(row, None).unwrap());
-                tally
-            };
-            prop_assert_eq!(tally(&pages.answer.rows), tally(&rows));
-        }
-    }
-}
+mod tests;

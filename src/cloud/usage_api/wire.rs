@@ -1,11 +1,13 @@
 //! Reads the JSON of ShowUsageData into rows.
 //!
 //! The API page documents the shape. The table in 1.4 of the contract lists what else is accepted: numeric strings,
-//! nulls, a single object instead of a list. A value that cannot be read is dropped and counted. It is never read as 0,
-//! and the other values stay. Numbers have the digits that the cloud sent.
+//! nulls, a single object instead of a list. An absent value stays absent and is never read as 0. A value that is there
+//! but cannot be read is an error, because a sum without it is not complete (numbers, "Values"). Numbers have the digits
+//! that the cloud sent.
 
 use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
 
+use chrono::{DateTime, SecondsFormat};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde::{
     Deserialize, Deserializer,
@@ -17,18 +19,25 @@ use thiserror::Error;
 use crate::usage::{Row, RowKey, Unit};
 
 /// One page of an answer.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
-    /// `count`, which the API does not define further; `None` if absent or unreadable.
+    /// `count`, which the API does not define further; `None` if absent or not an integer.
     pub count: Option<i64>,
     /// Whether `time_list` was there and not null.
     pub has_list: bool,
-    /// Times of the entries of `time_list`. `limit` may count these.
-    pub buckets: Vec<Option<Arc<str>>>,
-    /// All rows of all buckets. `limit` may count these instead.
+    /// The entries of `time_list`. `limit` may count these, or their rows.
+    pub buckets: Vec<Bucket>,
+}
+
+/// An entry of `time_list`: the usage that begins at a time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Bucket {
+    /// Its `time`; a number is written as RFC 3339.
+    pub time: Option<Arc<str>>,
+    /// Whether `resources_usage` was there. It may be null.
+    pub has_list: bool,
+    /// Its rows.
     pub rows: Vec<Row>,
-    /// Values that could not be read.
-    pub dropped_values: u64,
 }
 
 impl Page {
@@ -36,32 +45,28 @@ impl Page {
     ///
     /// # Errors
     /// If it is not JSON, or not an object of the documented shape: HTML, an empty body, `NaN`, a bare list, an object
-    /// with neither `count` nor `time_list`.
+    /// with neither `count` nor `time_list`. If a value of a row cannot be read.
     pub fn parse(body: &[u8]) -> Result<Page, Unreadable> {
         let Object(json): Object<PageJson> = match std::str::from_utf8(body) {
             Ok(text) => serde_json::from_str(text)?,
             // Bytes of another encoding are an error only in fields that are read.
             Err(_) => serde_json::from_slice(body)?,
         };
-        let mut page = Page::default();
-        page.count = integer(json.count, &mut page.dropped_values);
         if json.count.is_none() && json.time_list.is_none() {
             return Err(Unreadable("it has neither count nor time_list".to_owned()));
         }
         let list = json.time_list.flatten();
-        page.has_list = list.is_some();
-        let buckets = list.unwrap_or_default().0;
-        page.buckets.reserve(buckets.len());
-        page.rows.reserve(buckets.iter().map(|Object(bucket)| bucket.resources_usage.0.len()).sum());
-        for Object(bucket) in buckets {
-            let time: Option<Arc<str>> = text(bucket.time, &mut page.dropped_values).map(Arc::from);
-            for Object(row) in bucket.resources_usage.0 {
-                let row = row.into_row(time.clone(), &mut page.dropped_values);
-                page.rows.push(row);
-            }
-            page.buckets.push(time);
-        }
-        Ok(page)
+        let has_list = list.is_some();
+        let buckets = list.unwrap_or_default().0.into_iter().enumerate();
+        let buckets = buckets.map(|(index, Object(bucket))| {
+            bucket.read().map_err(|Unreadable(what)| Unreadable(format!("entry {} of time_list: {what}", index + 1)))
+        });
+        // `count` is in no sum. If it cannot be read, it proves nothing.
+        Ok(Page {
+            count: integer(json.count).unwrap_or_default(),
+            has_list,
+            buckets: buckets.collect::<Result<_, _>>()?,
+        })
     }
 }
 
@@ -102,8 +107,18 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 struct BucketJson<'a> {
     #[serde(borrow, default)]
     time: Raw<'a>,
-    #[serde(borrow, default)]
-    resources_usage: Many<RowJson<'a>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    resources_usage: Option<Option<Many<RowJson<'a>>>>,
+}
+
+impl BucketJson<'_> {
+    fn read(self) -> Result<Bucket, Unreadable> {
+        let time: Option<Arc<str>> = field("time", self.time, time)?.map(Arc::from);
+        let has_list = self.resources_usage.is_some();
+        let rows = self.resources_usage.flatten().unwrap_or_default().0;
+        let rows = rows.into_iter().map(|Object(row)| row.read(time.clone())).collect::<Result<_, _>>()?;
+        Ok(Bucket { time, has_list, rows })
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -129,25 +144,29 @@ struct RowJson<'a> {
 }
 
 impl RowJson<'_> {
-    fn into_row(self, time: Option<Arc<str>>, dropped: &mut u64) -> Row {
-        let unit = Unit::from_api(text(self.unit, dropped).as_deref());
-        let mut label = |raw| text(raw, dropped).map_or_else(String::new, Cow::into_owned);
+    fn read(self, time: Option<Arc<str>>) -> Result<Row, Unreadable> {
+        let label = |name, raw| -> Result<String, Unreadable> {
+            Ok(field(name, raw, string)?.map_or_else(String::new, Cow::into_owned))
+        };
         let key = RowKey {
             time,
-            resource_type: label(self.resource_type),
-            business_type: label(self.business_type),
-            unit,
-            sub_resource_type: label(self.sub_resource_type),
-            charging_mode: label(self.charging_mode),
-            resource_source: label(self.resource_source),
-            is_sub_resource: boolean(self.is_sub_resource, dropped),
+            resource_type: label("resource_type", self.resource_type)?,
+            business_type: label("business_type", self.business_type)?,
+            unit: Unit::from_api(field("unit", self.unit, string)?.as_deref()),
+            sub_resource_type: label("sub_resource_type", self.sub_resource_type)?,
+            charging_mode: label("charging_mode", self.charging_mode)?,
+            resource_source: label("resource_source", self.resource_source)?,
+            is_sub_resource: field("is_sub_resource", self.is_sub_resource, boolean)?.unwrap_or(false),
         };
-        Row { key, usage: decimal(self.usage, dropped), number: integer(self.number, dropped) }
+        Ok(Row { key, usage: field("usage", self.usage, decimal)?, number: integer(self.number)? })
     }
 }
 
-fn text<'a>(raw: Raw<'a>, dropped: &mut u64) -> Option<Cow<'a, str>> {
-    read(raw, dropped, string)
+/// Reads a value; `None` if it is absent or null.
+fn field<'a, T>(name: &str, raw: Raw<'a>, read: impl FnOnce(&'a str) -> Option<T>) -> Result<Option<T>, Unreadable> {
+    let value =
+        raw.map(|raw| read(raw.get()).ok_or_else(|| Unreadable(format!("{name} has a value that cannot be read"))));
+    value.transpose()
 }
 
 /// The text of a JSON string. The JSON is known to be valid.
@@ -156,53 +175,51 @@ fn string(raw: &str) -> Option<Cow<'_, str>> {
     if inner.contains('\\') { serde_json::from_str(raw).ok().map(Cow::Owned) } else { Some(inner.into()) }
 }
 
-fn boolean(raw: Raw<'_>, dropped: &mut u64) -> bool {
-    let flag = read(raw, dropped, |raw| match raw.trim_matches('"') {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => None,
-    });
-    flag.unwrap_or(false)
-}
-
-fn decimal(raw: Raw<'_>, dropped: &mut u64) -> Option<Decimal> {
-    read(raw, dropped, |raw| {
-        let text = if raw.starts_with('"') { string(raw)? } else { raw.into() };
-        parse_decimal(text.trim())
-    })
-}
-
-fn integer(raw: Raw<'_>, dropped: &mut u64) -> Option<i64> {
-    let before = *dropped;
-    let value = decimal(raw, dropped)?;
-    let integer = value.is_integer().then(|| value.to_i64()).flatten();
-    if integer.is_none() {
-        *dropped = before + 1;
+/// The text of a time. A number is Unix time in seconds, or in milliseconds if it is beyond the year 5000 in seconds.
+fn time(raw: &str) -> Option<Cow<'_, str>> {
+    if raw.starts_with('"') {
+        return string(raw);
     }
-    integer
+    let number = decimal(raw)?.to_i64()?;
+    let instant = if number < 100_000_000_000 {
+        DateTime::from_timestamp(number, 0)
+    } else {
+        DateTime::from_timestamp_millis(number)
+    };
+    Some(instant?.to_rfc3339_opts(SecondsFormat::AutoSi, true).into())
 }
 
-fn read<'a, T>(raw: Raw<'a>, dropped: &mut u64, parse: impl FnOnce(&'a str) -> Option<T>) -> Option<T> {
-    let raw = raw?;
-    let value = parse(raw.get());
-    *dropped += u64::from(value.is_none());
-    value
+fn boolean(raw: &str) -> Option<bool> {
+    match raw.trim_matches('"').to_ascii_lowercase().as_str() {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    }
 }
 
-/// A decimal number as JSON writes it, exact to 28 digits; `None` for any other text, and beyond 7.9 × 10^28.
+fn decimal(raw: &str) -> Option<Decimal> {
+    let text = if raw.starts_with('"') { string(raw)? } else { raw.into() };
+    parse_decimal(text.trim())
+}
+
+fn integer(raw: Raw<'_>) -> Result<Option<i64>, Unreadable> {
+    field("number", raw, |raw| decimal(raw).filter(Decimal::is_integer)?.to_i64())
+}
+
+/// A decimal number as JSON writes it. `None` for any other text, and for a number with more digits than a decimal of 28
+/// holds, unless they are zeros.
 fn parse_decimal(text: &str) -> Option<Decimal> {
     let is_number = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
     if !text.bytes().all(is_number) {
         return None; // the library would read 1_000, too
     }
-    if !text.contains(['e', 'E']) {
-        return text.parse().ok();
-    }
-    let is_tiny = || text.contains("e-") || text.contains("E-");
-    match Decimal::from_scientific_lossy(text) {
-        // Too small to change a sum visibly.
-        Err(rust_decimal::Error::ScaleExceedsMaximumPrecision(_)) if is_tiny() => Some(Decimal::ZERO),
-        value => value.ok(),
+    let (digits, exponent) = text.split_once(['e', 'E']).map_or((text, None), |(digits, exp)| (digits, Some(exp)));
+    let significant = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
+    let exact = Decimal::from_str_exact(digits).or_else(|_| Decimal::from_str_exact(significant)).ok()?;
+    match exponent {
+        Some(exponent) if !exact.is_zero() => Decimal::from_scientific(&format!("{significant}e{exponent}")).ok(),
+        Some(exponent) => exponent.parse::<i64>().is_ok().then_some(exact),
+        None => Some(exact),
     }
 }
 
@@ -279,15 +296,20 @@ mod tests {
         Page::parse(body.as_bytes()).unwrap()
     }
 
-    fn row(fields: &str) -> (Row, u64) {
-        let page = parse(&format!(r#"{{"time_list":[{{"resources_usage":[{{{fields}}}]}}]}}"#));
-        assert_eq!(page.rows.len(), 1);
-        (page.rows[0].clone(), page.dropped_values)
+    fn error(body: &str) -> String {
+        Page::parse(body.as_bytes()).unwrap_err().to_string()
     }
 
-    fn usage(value: &str) -> (Option<String>, u64) {
-        let (row, dropped) = row(&format!(r#""usage":{value}"#));
-        (row.usage.map(|usage| usage.to_string()), dropped)
+    fn with_row(fields: &str) -> String {
+        format!(r#"{{"time_list":[{{"resources_usage":[{{{fields}}}]}}]}}"#)
+    }
+
+    fn row(fields: &str) -> Row {
+        parse(&with_row(fields)).buckets[0].rows[0].clone()
+    }
+
+    fn usage(value: &str) -> Option<String> {
+        row(&format!(r#""usage":{value}"#)).usage.map(|usage| usage.to_string())
     }
 
     #[test]
@@ -298,10 +320,10 @@ mod tests {
                 {"business_type":"LIVE_2D","number":1,"usage":3.25,"unit":"HOUR"}]}]}"#,
         );
         assert_eq!(page.count, Some(2));
-        assert_eq!(page.buckets, [Some("2025-11-01T00:00:00Z".into())]);
-        assert_eq!(page.dropped_values, 0);
-        let [video, live] = &page.rows[..] else { panic!("{:?}", page.rows) };
-        assert_eq!(video.key.time.as_deref(), Some("2025-11-01T00:00:00Z"));
+        let [bucket] = &page.buckets[..] else { panic!("{:?}", page.buckets) };
+        assert_eq!(bucket.time, Some("2025-11-01T00:00:00Z".into()));
+        let [video, live] = &bucket.rows[..] else { panic!("{:?}", bucket.rows) };
+        assert_eq!(video.key.time, bucket.time);
         assert_eq!(video.key.resource_type, "video_time_2d_model");
         assert_eq!((video.usage.unwrap().to_string().as_str(), video.number), ("12.50", Some(4)));
         assert_eq!((live.key.resource_type.as_str(), &live.key.unit), ("", &Unit::Hours));
@@ -309,44 +331,103 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_read_as_the_contract_says() {
-        let some = |text: &str| (Some(text.to_owned()), 0);
-        assert_eq!(usage("7.25"), some("7.25"));
-        assert_eq!(usage(r#"" 7.25 ""#), some("7.25"), "numeric strings, trimmed");
-        assert_eq!(usage("-3"), some("-3"), "negative values are kept");
-        assert_eq!(usage("0.1"), some("0.1"), "the cloud's own digits");
-        assert_eq!(usage("1.5E2"), some("150"));
-        assert_eq!(usage("1.0E-5"), some("0.000010"));
-        assert_eq!(usage("1e-400"), some("0"));
-        assert_eq!(usage("null"), (None, 0), "null is absent, never 0");
-        for dropped in ["true", "1E400", r#""n/a""#, r#""""#, r#""NaN""#, r#""1_000""#, "[]", "{}", "1e30"] {
-            assert_eq!(usage(dropped), (None, 1), "{dropped}");
+    fn numbers_are_read_to_the_last_digit_or_not_at_all() {
+        for (value, read) in [
+            ("7.25", "7.25"),
+            (r#"" 7.25 ""#, "7.25"),
+            ("-3", "-3"),
+            ("0.1", "0.1"),
+            ("1.5E2", "150"),
+            ("1.5E+2", "150"),
+            ("1.0E-5", "0.00001"),
+            ("0e-400", "0"),
+            ("7.2500000000000000000000000000000000", "7.25"),
+            ("1234567890123456789012345.678", "1234567890123456789012345.678"),
+        ] {
+            assert_eq!(usage(value).as_deref(), Some(read), "{value}");
+        }
+        assert_eq!(usage("null"), None, "null is absent, never 0");
+        let unreadable = [
+            "true",
+            "1E400",
+            "1e-400",
+            r#""n/a""#,
+            r#""""#,
+            r#""NaN""#,
+            r#""1_000""#,
+            r#""1,234.5""#,
+            "[]",
+            "{}",
+            "1e30",
+            "0.12345678901234567890123456789",
+            "12345678901234567890123456789012",
+        ];
+        for value in unreadable {
+            assert_eq!(
+                error(&with_row(&format!(r#""usage":{value}"#))),
+                "entry 1 of time_list: usage has a value that cannot be read",
+                "{value}"
+            );
         }
     }
 
     #[test]
     fn integers_may_be_strings_or_integral_floats() {
-        let count = |value: &str| {
-            let page = parse(&format!(r#"{{"count":{value},"time_list":[]}}"#));
-            (page.count, page.dropped_values)
-        };
-        assert_eq!(count("12"), (Some(12), 0));
-        assert_eq!(count(r#""12""#), (Some(12), 0));
-        assert_eq!(count("12.0"), (Some(12), 0));
-        assert_eq!(count("12.7"), (None, 1));
-        assert_eq!(count(r#""abc""#), (None, 1));
-        assert_eq!(count("1e20"), (None, 1));
+        let count = |value: &str| parse(&format!(r#"{{"count":{value},"time_list":[]}}"#)).count;
+        for twelve in ["12", r#""12""#, "12.0"] {
+            assert_eq!(count(twelve), Some(12));
+            assert_eq!(row(&format!(r#""number":{twelve}"#)).number, Some(12));
+        }
+        for other in ["12.7", r#""abc""#, "1e20", "true"] {
+            assert_eq!(count(other), None, "an unreadable count proves nothing");
+            assert!(error(&with_row(&format!(r#""number":{other}"#))).contains("number"), "{other}");
+        }
         assert_eq!(parse(r#"{"time_list":[]}"#).count, None);
     }
 
     #[test]
-    fn one_unreadable_value_does_not_affect_the_others() {
-        let (row, dropped) =
-            row(r#""resource_type":5,"business_type":"VIDEO_2D","number":"many","usage":7,"unit":null"#);
-        assert_eq!(dropped, 2);
-        assert_eq!((row.key.resource_type.as_str(), row.key.business_type.as_str()), ("", "VIDEO_2D"));
-        assert_eq!((row.number, row.usage), (None, Some(Decimal::from(7))));
-        assert_eq!(row.key.unit, Unit::Other("unknown".into()));
+    fn flags_and_texts_that_cannot_be_read_are_errors() {
+        for (value, is_part) in [
+            ("true", true),
+            ("false", false),
+            ("1", true),
+            ("0", false),
+            (r#""1""#, true),
+            (r#""True""#, true),
+            (r#""FALSE""#, false),
+            ("null", false),
+        ] {
+            assert_eq!(row(&format!(r#""is_sub_resource":{value}"#)).key.is_sub_resource, is_part, "{value}");
+        }
+        for field in [
+            r#""is_sub_resource":2"#,
+            r#""is_sub_resource":"yes""#,
+            r#""is_sub_resource":"""#,
+            r#""resource_type":5"#,
+            r#""business_type":["VIDEO_2D"]"#,
+            r#""unit":60"#,
+            r#""charging_mode":{}"#,
+        ] {
+            let name = field.split('"').nth(1).unwrap();
+            assert!(error(&with_row(field)).contains(name), "{field}");
+        }
+    }
+
+    #[test]
+    fn a_time_may_be_a_number() {
+        let time = |value: &str| parse(&format!(r#"{{"time_list":[{{"time":{value}}}]}}"#)).buckets[0].time.clone();
+        for (value, read) in [
+            ("1761955200", "2025-11-01T00:00:00Z"),
+            ("1761955200000", "2025-11-01T00:00:00Z"),
+            ("1761955200.0", "2025-11-01T00:00:00Z"),
+            (r#""2025-11-01""#, "2025-11-01"),
+        ] {
+            assert_eq!(time(value).as_deref(), Some(read), "{value}");
+        }
+        assert_eq!(time("null"), None);
+        for unreadable in ["true", "[]", "1e20"] {
+            assert!(error(&format!(r#"{{"time_list":[{{"time":{unreadable}}}]}}"#)).contains("time has a value"));
+        }
     }
 
     #[test]
@@ -355,13 +436,14 @@ mod tests {
             r#"{"count":"3","trace":"x","time_list":[{"time":"2025-11-01T00:00:00+08:00","resources_usage":[
                 {"resource_type":"hws.resource.type.metastudio.modeling.avatarlive.channel","business_type":"CHAT_2D",
                  "amount":"10","usage":"2.5","unit":"CHANNEL","charging_mode":"PERIODIC"},
-                {"resource_type":null,"business_type":"VIDEO_2D","number":null,"usage":7,"unit":null},
-                {"business_type":"VIDEO_2D","number":"many","usage":true,"unit":"FURLONG"}]},
+                {"resource_type":null,"business_type":"VIDEO_2D","number":null,"usage":7,"unit":null}]},
                 {"time":null,"resources_usage":null}]}"#,
         );
-        assert_eq!((page.count, page.buckets.len(), page.rows.len(), page.dropped_values), (Some(3), 2, 3, 2));
-        assert_eq!(page.rows[0].number, None, "amount is not number");
-        assert_eq!(page.rows[0].key.charging_mode, "PERIODIC");
+        let rows: Vec<usize> = page.buckets.iter().map(|bucket| bucket.rows.len()).collect();
+        assert_eq!((page.count, rows), (Some(3), vec![2, 0]));
+        let first = &page.buckets[0].rows[0];
+        assert_eq!(first.number, None, "amount is not number");
+        assert_eq!(first.key.charging_mode, "PERIODIC");
     }
 
     #[test]
@@ -376,10 +458,10 @@ mod tests {
             assert_eq!((page.buckets.len(), page.has_list), (0, has_list), "{body}");
         }
         let page = parse(r#"{"time_list":{"time":"t","resources_usage":{"usage":1,"is_sub_resource":true}}}"#);
-        assert_eq!((page.buckets.len(), page.rows.len()), (1, 1));
-        assert!(page.rows[0].key.is_sub_resource);
-        let page = parse(r#"{"time_list":[null,{"resources_usage":[null,{"usage":1}]}]}"#);
-        assert_eq!((page.buckets.len(), page.rows.len()), (2, 2), "null is an empty entry");
+        assert!(page.buckets[0].rows[0].key.is_sub_resource);
+        let page = parse(r#"{"time_list":[null,{"resources_usage":[null,{"usage":1}]},{"resources_usage":null}]}"#);
+        let shape: Vec<_> = page.buckets.iter().map(|bucket| (bucket.has_list, bucket.rows.len())).collect();
+        assert_eq!(shape, [(false, 0), (true, 2), (true, 0)], "null is an empty entry");
     }
 
     #[test]
@@ -411,24 +493,23 @@ mod tests {
 
     #[test]
     fn texts_are_read_with_their_escapes() {
-        let (row, dropped) =
-            row(r#""resource_type":"a\"\u00e9\n","business_type":"é","unit":"\u0047B","usage":"\u0037""#);
-        assert_eq!((row.key.resource_type.as_str(), row.key.business_type.as_str(), dropped), ("a\"é\n", "é", 0));
+        let row = row(r#""resource_type":"a\"\u00e9\n","business_type":"é","unit":"\u0047B","usage":"\u0037""#);
+        assert_eq!((row.key.resource_type.as_str(), row.key.business_type.as_str()), ("a\"é\n", "é"));
         assert_eq!((row.key.unit, row.usage), (Unit::Other("GB".into()), Some(Decimal::from(7))));
-        let (row, dropped) = self::row(r#""resource_type":"\ud800","business_type":"b""#);
-        assert_eq!((row.key.resource_type.as_str(), row.key.business_type.as_str(), dropped), ("", "b", 1));
+        assert!(error(&with_row(r#""resource_type":"\ud800""#)).contains("resource_type"));
     }
 
     #[test]
     fn bytes_that_are_not_utf_8_are_ignored_in_unread_fields() {
         let unread = Page::parse(b"{\"trace\":\"\xff\",\"time_list\":[{\"time\":\"t\"}]}").unwrap();
-        assert_eq!(unread.buckets, [Some("t".into())]);
+        assert_eq!(unread.buckets[0].time, Some("t".into()));
         assert!(Page::parse(b"{\"time_list\":[{\"time\":\"\xff\"}]}").is_err());
     }
 
     #[test]
     fn the_reason_quotes_nothing_of_the_body() {
-        for body in [r#""secret""#, r#"{"time_list":"secret"}"#, r#"{"secret"}"#, "secret"] {
+        let value = with_row(r#""usage":"secret""#);
+        for body in [r#""secret""#, r#"{"time_list":"secret"}"#, r#"{"secret"}"#, "secret", &value] {
             let error = Page::parse(body.as_bytes()).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }

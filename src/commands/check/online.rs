@@ -9,7 +9,10 @@ use chrono::{Duration, SubsecRound, Utc};
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
-    cloud::{Client, Connector, Error, UsageQuery, project_api, usage_api},
+    cloud::{
+        Client, Connector, Error, UsageQuery, project_api,
+        usage_api::{self, PageRequest},
+    },
     commands::print,
     config::{ApiSettings, Config, CredentialsSource, Endpoint, Environment, Project},
     polling::fleet::{api, clients},
@@ -124,8 +127,9 @@ async fn fetch_page(client: &Client, project: &Project, page_size: usize, deadli
             app_user_id: project.app_user_id.as_deref(),
             page_size,
         };
-        let page = usage_api::fetch_page(client, &query, 0, deadline, &mut counters).await?;
-        Ok((project_id, page.rows.len()))
+        let first = PageRequest { limit: page_size, offset: 0 };
+        let page = usage_api::fetch_page(client, &query, first, deadline, &mut counters).await?;
+        Ok((project_id, page.buckets.iter().map(|bucket| bucket.rows.len()).sum::<usize>()))
     };
     match page.await {
         Ok((project_id, rows)) => Ok(format!(

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     snapshot::{Failure, ProjectStatus, Usage, WindowValues},
-    usage::{Measure, Series},
+    usage::{Doubt, Measure, Series},
 };
 
 /// One project.
@@ -22,6 +22,8 @@ pub(super) struct Card<'a> {
     pub place: &'a str,
     pub labels: &'a [(String, String)],
     pub failure: Option<&'a Failure>,
+    /// Each with what was seen.
+    pub doubts: Vec<(Doubt, &'a str)>,
     pub last_poll: Option<LastPoll>,
     pub next_poll: String,
     /// Time since the last complete poll.
@@ -63,6 +65,7 @@ impl<'a> Card<'a> {
             place: if target.region.is_empty() { &target.endpoint } else { &target.region },
             labels: &target.labels,
             failure: last.and_then(|last| last.failure.as_ref()),
+            doubts: usage.iter().flat_map(|usage| &usage.doubts).map(|(doubt, seen)| (*doubt, &**seen)).collect(),
             last_poll: last.map(|last| LastPoll {
                 at: timestamp(last.at),
                 ago: texts.ago(now - last.at),
@@ -102,7 +105,7 @@ fn series_rows(usage: &Usage, texts: &Texts) -> Vec<SeriesRow> {
                 Measure::Number => texts.number.to_owned(),
                 Measure::Other(unit) => unit.clone(),
             },
-            values: usage.windows.iter().filter_map(|window| window.values.get(at)).copied().map(grouped).collect(),
+            values: usage.windows.iter().map(|window| window.value(at).map_or("?".to_owned(), grouped)).collect(),
         }
     };
     usage.series.iter().enumerate().map(row).collect()

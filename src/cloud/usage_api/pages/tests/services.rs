@@ -1,0 +1,336 @@
+//! Services that keep to the words of the API page, and differ in all that it leaves open (numbers, "Services to
+//! survive"). Each has a list whose exact sum is known, and is asked as a poll asks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
+
+use super::{
+    super::{Next, PageRequest, Pages, Service},
+    bucket, row,
+};
+use crate::cloud::usage_api::wire::Page;
+
+/// What a service does with the offset, and with its list between two requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Sound,
+    FirstEntryIs1,
+    SendsEverything,
+    OffsetNumbersPages,
+    OffsetIgnored,
+    Shuffled,
+    EntryDeleted,
+    EntryInserted,
+    EntryMoved,
+}
+
+impl Kind {
+    const ALL: [Kind; 9] = [
+        Kind::Sound,
+        Kind::FirstEntryIs1,
+        Kind::SendsEverything,
+        Kind::OffsetNumbersPages,
+        Kind::OffsetIgnored,
+        Kind::Shuffled,
+        Kind::EntryDeleted,
+        Kind::EntryInserted,
+        Kind::EntryMoved,
+    ];
+
+    /// Whether every answer must come out right. Of the others, an answer may be refused.
+    fn must_be_right(self) -> bool {
+        matches!(self, Kind::Sound | Kind::FirstEntryIs1 | Kind::SendsEverything)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Count {
+    Absent,
+    Buckets,
+    Rows,
+    DistinctTypes,
+    OfThisPage,
+    Zero,
+    OfFirstPageOnly,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum PastTheEnd {
+    Nothing,
+    Null,
+    Error,
+    LastPageAgain,
+}
+
+/// How the rows of a list differ from each other.
+#[derive(Clone, Copy, Debug)]
+enum Times {
+    /// Each bucket has its own time.
+    Distinct,
+    /// All buckets have the start of the query.
+    Equal,
+    /// One row a video: rows of a bucket have the same key.
+    EqualRows,
+}
+
+/// Hundredths of the rows of each bucket.
+#[derive(Clone)]
+struct List(Vec<Vec<i64>>);
+
+impl std::fmt::Debug for List {
+    /// In one line: a failure is read by people.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Model {
+    kind: Kind,
+    counts_rows: bool,
+    cap: Option<usize>,
+    count: Count,
+    past: PastTheEnd,
+    times: Times,
+    /// One after another.
+    lists: Vec<List>,
+    limit: usize,
+    seed: u64,
+}
+
+/// One list, as it is asked for.
+struct Served<'a> {
+    model: &'a Model,
+    /// What the service counts: rows, or buckets of rows.
+    entries: Vec<(String, Vec<(usize, i64)>)>,
+    random: u64,
+    requests: usize,
+}
+
+impl<'a> Served<'a> {
+    fn new(model: &'a Model, list: &List) -> Self {
+        let mut entries = Vec::new();
+        // Entries that are equal in all cannot be told apart by anybody. Each value is another one.
+        let mut number = 0;
+        let mut distinct = |value: &i64| {
+            number += 1;
+            value * 1000 + number
+        };
+        for (day, rows) in list.0.iter().enumerate() {
+            let time = match model.times {
+                Times::Equal => "t".to_owned(),
+                Times::Distinct | Times::EqualRows => format!("t{day:04}"),
+            };
+            let kind = |index| if matches!(model.times, Times::EqualRows) { 0 } else { index };
+            let rows: Vec<(usize, i64)> =
+                rows.iter().enumerate().map(|(index, value)| (kind(index), distinct(value))).collect();
+            if model.counts_rows {
+                entries.extend(rows.into_iter().map(|row| (time.clone(), vec![row])));
+            } else {
+                entries.push((time, rows));
+            }
+        }
+        Served { model, entries, random: model.seed, requests: 0 }
+    }
+
+    fn random(&mut self, below: usize) -> usize {
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.random >> 33) as usize % below.max(1)
+    }
+
+    fn sum(&self) -> i64 {
+        self.entries.iter().flat_map(|(_, rows)| rows).map(|(_, value)| value).sum()
+    }
+
+    /// Changes the list, as it may happen between two requests.
+    fn change(&mut self) {
+        let length = self.entries.len();
+        let (from, to) = (self.random(length), self.random(length));
+        match self.model.kind {
+            _ if length < 2 || self.requests == 0 => {}
+            Kind::Shuffled => {
+                for index in (1..length).rev() {
+                    let other = self.random(index + 1);
+                    self.entries.swap(index, other);
+                }
+            }
+            Kind::EntryDeleted if self.requests == 1 => drop(self.entries.remove(from)),
+            Kind::EntryInserted if self.requests == 1 => {
+                self.entries.insert(to, (format!("new{}", self.random), vec![(9, 7)]));
+            }
+            Kind::EntryMoved if self.requests == 1 => {
+                let entry = self.entries.remove(from);
+                self.entries.insert(to, entry);
+            }
+            _ => {}
+        }
+    }
+
+    /// The answer to a request; an error is HTTP 400.
+    fn page(&mut self, request: PageRequest) -> Result<Page, ()> {
+        self.change();
+        let is_first = self.requests == 0;
+        self.requests += 1;
+        let model = self.model;
+        let length = self.entries.len();
+        let limit = model.cap.map_or(request.limit, |cap| cap.min(request.limit));
+        let (start, limit) = match model.kind {
+            Kind::SendsEverything => (0, length),
+            Kind::OffsetIgnored => (0, limit),
+            Kind::OffsetNumbersPages => (request.offset * limit, limit),
+            Kind::FirstEntryIs1 => (request.offset.saturating_sub(1), limit),
+            _ => (request.offset, limit),
+        };
+        let is_past = start >= length && length > 0;
+        let start = match model.past {
+            PastTheEnd::Error if is_past => return Err(()),
+            PastTheEnd::LastPageAgain if is_past => (length - 1) / limit * limit,
+            _ => start,
+        };
+        let mut page = Page { has_list: !(is_past && matches!(model.past, PastTheEnd::Null)), ..Page::default() };
+        for (time, rows) in self.entries.iter().skip(start).take(limit) {
+            let rows = rows.iter().map(|(kind, value)| row(time, *kind, *value));
+            match page.buckets.last_mut().filter(|last| model.counts_rows && last.time.as_deref() == Some(&**time)) {
+                Some(last) => last.rows.extend(rows),
+                None => page.buckets.push(bucket(time, rows.collect())),
+            }
+        }
+        let times: BTreeSet<&String> = self.entries.iter().map(|(time, _)| time).collect();
+        let count = |number: usize| Some(number as i64);
+        page.count = match model.count {
+            Count::Absent => None,
+            Count::OfFirstPageOnly if !is_first => None,
+            Count::Buckets if model.counts_rows => count(times.len()),
+            Count::Buckets | Count::OfFirstPageOnly => count(length),
+            Count::Rows => count(self.entries.iter().map(|(_, rows)| rows.len()).sum()),
+            Count::DistinctTypes => count(4.min(length)),
+            Count::OfThisPage => count(page.buckets.len()),
+            Count::Zero => Some(0),
+        };
+        Ok(page)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    Right,
+    Refused,
+    /// Wrong, and published with a doubt.
+    Doubted,
+    Wrong,
+}
+
+/// Asks for a list as a poll does.
+fn ask(served: &mut Served<'_>, service: &mut Service) -> Outcome {
+    // The list may change meanwhile: the sums before and after are both right.
+    let mut sums = vec![served.sum()];
+    let mut pages = Pages::new(served.model.limit, service.clone());
+    let mut request = pages.first();
+    let result = loop {
+        let Ok(page) = served.page(request) else { break None };
+        sums.push(served.sum());
+        match pages.add(page) {
+            Ok(Next::Ask(next)) => request = next,
+            Ok(Next::Complete) => break pages.finish().ok(),
+            Err(_) => break None,
+        }
+    };
+    let Some((answer, proven)) = result else {
+        *service = Service::default();
+        return Outcome::Refused;
+    };
+    *service = proven;
+    // Integers, which share no code with the sums of the product.
+    let sum: i64 = answer.rows.iter().map(|row| row.usage.unwrap().mantissa() as i64).sum();
+    match sums.contains(&sum) {
+        true => Outcome::Right,
+        false if !answer.doubts.is_empty() => Outcome::Doubted,
+        false => Outcome::Wrong,
+    }
+}
+
+fn model(kind: Kind) -> impl Strategy<Value = Model> {
+    let count = prop_oneof![
+        Just(Count::Absent),
+        Just(Count::Buckets),
+        Just(Count::Rows),
+        Just(Count::DistinctTypes),
+        Just(Count::OfThisPage),
+        Just(Count::Zero),
+        Just(Count::OfFirstPageOnly),
+    ];
+    let past = prop_oneof![
+        Just(PastTheEnd::Nothing),
+        Just(PastTheEnd::Null),
+        Just(PastTheEnd::Error),
+        Just(PastTheEnd::LastPageAgain),
+    ];
+    let times = prop_oneof![3 => Just(Times::Distinct), 1 => Just(Times::Equal), 1 => Just(Times::EqualRows)];
+    let cap = prop::option::of(prop::sample::select(vec![10, 50, 100, 200, 500]));
+    let lists = |buckets: std::ops::Range<usize>| {
+        let list = prop::collection::vec(prop::collection::vec(0..100_000_i64, 1..5), buckets).prop_map(List);
+        prop::collection::vec(list, 1..5)
+    };
+    let limit = |limits: &[usize]| prop::sample::select(limits.to_vec());
+    let sizes = prop_oneof![
+        (limit(&[2, 3, 5]), lists(0..12)),
+        (limit(&[10, 100, 1000]), lists(0..4)),
+        (limit(&[10, 100, 1000]), lists(0..120)),
+    ];
+    (any::<bool>(), cap, count, past, times, sizes, any::<u64>()).prop_map(
+        move |(counts_rows, cap, count, past, times, (limit, lists), seed)| Model {
+            kind,
+            counts_rows,
+            cap,
+            count,
+            past,
+            times,
+            lists,
+            limit,
+            seed,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn nothing_wrong_is_published_and_sound_services_are_never_refused(
+        model in prop::sample::select(Kind::ALL.to_vec()).prop_flat_map(model),
+    ) {
+        let mut service = Service::default();
+        for list in &model.lists {
+            let outcome = ask(&mut Served::new(&model, list), &mut service);
+            prop_assert_ne!(outcome, Outcome::Wrong);
+            prop_assert!(!model.kind.must_be_right() || outcome == Outcome::Right, "{:?}", outcome);
+        }
+    }
+}
+
+/// Prints the table: `cargo test --lib services -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints a table for people"]
+fn table_of_services() {
+    const WORLDS: usize = 2_000;
+    let mut runner = TestRunner::deterministic();
+    for kind in Kind::ALL {
+        let (mut outcomes, mut requests) = (BTreeMap::<Outcome, usize>::new(), [(0, 0); 2]);
+        for _ in 0..WORLDS {
+            let model = model(kind).new_tree(&mut runner).unwrap().current();
+            let mut service = Service::default();
+            // The lists of a first poll, and those of a later one.
+            for requests in &mut requests {
+                for list in &model.lists {
+                    let mut served = Served::new(&model, list);
+                    *outcomes.entry(ask(&mut served, &mut service)).or_default() += 1;
+                    requests.0 += served.requests;
+                    requests.1 += 1;
+                }
+            }
+        }
+        let each = requests.map(|(requests, queries)| format!("{:.2}", requests as f64 / queries as f64));
+        println!("| {kind:?} | {WORLDS} | {outcomes:?} | {} |", each.join(" | "));
+    }
+}
