@@ -26,8 +26,8 @@ use metastudio_exporter::{
 use self::world::now;
 
 const SIGN: u64 = 103_500;
-const PARSE_AND_SUM: u64 = 951_000;
-const RENDER: u64 = 2_850_000;
+const PARSE_AND_SUM: u64 = 1_071_000;
+const RENDER: u64 = 3_056_000;
 
 fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
     let mut callgrind = Callgrind::with_args(["--cache-sim=no"]);

@@ -195,7 +195,7 @@ impl List {
         }
         let (known, new) = self.items.split_at(first.min(self.items.len()));
         let mut seen = HashSet::new();
-        if !known.iter().all(|item| seen.insert(content(item))) {
+        if new.is_empty() || !known.iter().all(|item| seen.insert(content(item))) {
             return 0;
         }
         new.iter().filter(|item| seen.contains(&content(item))).count()
