@@ -25,6 +25,8 @@ use crate::{
 const MAX_PAGES: usize = 100;
 const MAX_COUNTED_PAGES: usize = 1000;
 
+const LAST_ENTRY_CHANGED: &str = "the last known entry changed while the list was read";
+
 /// What the limit and the offset count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Counted {
@@ -316,68 +318,12 @@ impl Pages {
                 let length = self.known.counts();
                 self.after(length, false)
             }
-            Phase::More { offset } => {
-                let page = List::from(page);
-                let places = self.places(offset, &page);
-                if self.known.resembles(0, &page) {
-                    self.phase = Phase::Limit { page, places };
-                    return Ok(self.ask(1, 0));
-                }
-                if places.is_empty() {
-                    return Err(inconsistent(format!(
-                        "the page at offset {offset} does not begin with the last entry that is known: the list changed \
-                         while it was read, or the offset does not count entries"
-                    )));
-                }
-                let is_changed = |place: &Place| {
-                    self.known.items.len() == place.start + 1 && !self.known.continues(place.start, &page)
-                };
-                if places.iter().any(is_changed) {
-                    if offset < 2 {
-                        // The first page again would prove nothing.
-                        return Err(inconsistent("the last known entry changed while the list was read".to_owned()));
-                    }
-                    self.phase = Phase::Grown { offset, page, places };
-                    return Ok(self.ask(self.limit, offset - 1));
-                }
-                self.place(page, places)
-            }
-            Phase::Grown { offset, page: waiting, mut places } => {
-                let page = List::from(page);
-                places.retain(|place| {
-                    let start = self.start_of(offset.saturating_sub(1), place.counted, place.first_entry);
-                    let before = start.and_then(|start| self.known.items.get(start..place.start)).unwrap_or_default();
-                    !before.is_empty()
-                        && before.len() < page.items.len()
-                        && before.iter().zip(&page.items).all(|(one, other)| one.equals(other))
-                });
-                if places.is_empty() {
-                    return Err(inconsistent("the last known entry changed while the list was read".to_owned()));
-                }
-                self.place(waiting, places)
-            }
-            Phase::FirstEntry { page: waiting, mut places } => {
-                let page = page.into();
-                places.retain(|place| {
-                    let start = self.start_of(2, place.counted, place.first_entry);
-                    start.is_some_and(|start| self.known.resembles(start, &page))
-                });
-                if places.is_empty() {
-                    return Err(inconsistent(
-                        "the list changed while it was read: its entries moved by one".to_owned(),
-                    ));
-                }
-                if places.iter().any(|place| place.first_entry == 1) {
-                    self.phase = Phase::Unmoved { page: waiting, places };
-                    return Ok(self.ask(self.limit, 0));
-                }
-                self.join(waiting, &places)
-            }
+            Phase::More { offset } => self.add_more(page.into(), offset),
+            Phase::Grown { offset, page: waiting, places } => self.add_grown(&page.into(), offset, waiting, places),
+            Phase::FirstEntry { page: waiting, places } => self.add_first_entry(&page.into(), waiting, places),
             Phase::Unmoved { page: waiting, places } => {
                 if !self.known.resembles(0, &page.into()) {
-                    return Err(inconsistent(
-                        "the list changed while it was read: an entry moved before all others".to_owned(),
-                    ));
+                    return inconsistent("the list changed while it was read: an entry moved before all others");
                 }
                 self.join(waiting, &places)
             }
@@ -387,41 +333,93 @@ impl Pages {
                     return Ok(self.complete());
                 }
                 if places.is_empty() {
-                    return Err(inconsistent("the service ignores the offset: every page is the first one".to_owned()));
+                    return inconsistent("the service ignores the offset: every page is the first one");
                 }
                 self.place(waiting, places)
             }
-            Phase::Counted { bucket, offset } => {
-                let page = List::from(page);
-                let (buckets, _) = self.known.counts();
-                if buckets > 1 && self.known.resembles(0, &page) {
-                    self.service.sends_everything = true;
-                    return Ok(self.complete());
-                }
-                let begins_with = |index: Option<&usize>| {
-                    let known = index.and_then(|index| self.known.items.get(*index));
-                    let is_key_enough = !self.known.has_repeated_keys();
-                    known
-                        .zip(page.items.first())
-                        .is_some_and(|(known, first)| known.equals(first) || (is_key_enough && known.has_key_of(first)))
-                };
-                if page.rows.len() > 1 && begins_with(self.known.buckets.get(bucket)) {
-                    self.service.counted = Some(Counted::Buckets);
-                    // A list of one bucket is complete with it.
-                    return Ok(if buckets == 1 { self.complete() } else { self.ask_for_more() });
-                }
-                if page.rows.len() == 1 && begins_with(self.known.rows.get(bucket)) {
-                    self.service.counted = Some(Counted::Rows);
-                    return Ok(self.ask_for_more());
-                }
-                if offset == bucket && self.service.first_entry.is_none() {
-                    // Entries may be counted from 1.
-                    self.phase = Phase::Counted { bucket, offset: offset + 1 };
-                    return Ok(self.ask(1, offset + 1));
-                }
-                Err(inconsistent("an entry is another one when it is asked for alone".to_owned()))
-            }
+            Phase::Counted { bucket, offset } => self.add_counted(&page.into(), bucket, offset),
         }
+    }
+
+    fn add_more(&mut self, page: List, offset: usize) -> Result<Next, Error> {
+        let places = self.places(offset, &page);
+        if self.known.resembles(0, &page) {
+            self.phase = Phase::Limit { page, places };
+            return Ok(self.ask(1, 0));
+        }
+        if places.is_empty() {
+            return inconsistent(format!(
+                "the page at offset {offset} does not begin with the last entry that is known: the list changed while it was \
+                 read, or the offset does not count entries"
+            ));
+        }
+        let is_changed =
+            |place: &Place| self.known.items.len() == place.start + 1 && !self.known.continues(place.start, &page);
+        if !places.iter().any(is_changed) {
+            return self.place(page, places);
+        }
+        if offset < 2 {
+            // The first page again would prove nothing.
+            return inconsistent(LAST_ENTRY_CHANGED);
+        }
+        self.phase = Phase::Grown { offset, page, places };
+        Ok(self.ask(self.limit, offset - 1))
+    }
+
+    fn add_grown(&mut self, page: &List, offset: usize, waiting: List, mut places: Vec<Place>) -> Result<Next, Error> {
+        places.retain(|place| {
+            let start = self.start_of(offset.saturating_sub(1), place.counted, place.first_entry);
+            let before = start.and_then(|start| self.known.items.get(start..place.start)).unwrap_or_default();
+            !before.is_empty()
+                && before.len() < page.items.len()
+                && before.iter().zip(&page.items).all(|(one, other)| one.equals(other))
+        });
+        if places.is_empty() { inconsistent(LAST_ENTRY_CHANGED) } else { self.place(waiting, places) }
+    }
+
+    fn add_first_entry(&mut self, page: &List, waiting: List, mut places: Vec<Place>) -> Result<Next, Error> {
+        places.retain(|place| {
+            let start = self.start_of(2, place.counted, place.first_entry);
+            start.is_some_and(|start| self.known.resembles(start, page))
+        });
+        if places.is_empty() {
+            return inconsistent("the list changed while it was read: its entries moved by one");
+        }
+        if places.iter().any(|place| place.first_entry == 1) {
+            self.phase = Phase::Unmoved { page: waiting, places };
+            return Ok(self.ask(self.limit, 0));
+        }
+        self.join(waiting, &places)
+    }
+
+    fn add_counted(&mut self, page: &List, bucket: usize, offset: usize) -> Result<Next, Error> {
+        let (buckets, _) = self.known.counts();
+        if buckets > 1 && self.known.resembles(0, page) {
+            self.service.sends_everything = true;
+            return Ok(self.complete());
+        }
+        let is_key_enough = !self.known.has_repeated_keys();
+        let begins_with = |index: Option<&usize>| {
+            let known = index.and_then(|index| self.known.items.get(*index));
+            known
+                .zip(page.items.first())
+                .is_some_and(|(known, first)| known.equals(first) || (is_key_enough && known.has_key_of(first)))
+        };
+        if page.rows.len() > 1 && begins_with(self.known.buckets.get(bucket)) {
+            self.service.counted = Some(Counted::Buckets);
+            // A list of one bucket is complete with it.
+            return Ok(if buckets == 1 { self.complete() } else { self.ask_for_more() });
+        }
+        if page.rows.len() == 1 && begins_with(self.known.rows.get(bucket)) {
+            self.service.counted = Some(Counted::Rows);
+            return Ok(self.ask_for_more());
+        }
+        if offset == bucket && self.service.first_entry.is_none() {
+            // Entries may be counted from 1.
+            self.phase = Phase::Counted { bucket, offset: offset + 1 };
+            return Ok(self.ask(1, offset + 1));
+        }
+        inconsistent("an entry is another one when it is asked for alone")
     }
 
     /// The rows, and what has been proven of the service.
@@ -431,15 +429,11 @@ impl Pages {
     pub fn finish(self) -> Result<(Answer, Service), Error> {
         let is_joined = self.known.items.len() > self.first_items;
         if is_joined && !self.known.is_in_order() && self.known.has_repeated_keys() {
-            return Err(inconsistent(
-                "the list has no order, and rows came twice: it changed while it was read".to_owned(),
-            ));
+            return inconsistent("the list has no order, and rows came twice: it changed while it was read");
         }
         let (copies, new) = (self.known.copies(self.first_items), self.known.items.len() - self.first_items);
         if 2 * copies > new {
-            return Err(inconsistent(
-                "most rows of the first page came again: the list changed while it was read".to_owned(),
-            ));
+            return inconsistent("most rows of the first page came again: the list changed while it was read");
         }
         let mut answer = Answer::default();
         if copies > 0 {
@@ -548,7 +542,7 @@ impl Pages {
         let missing = self.count.and_then(|count| usize::try_from(count).ok()?.checked_sub(rows.max(buckets)));
         let most = MAX_COUNTED_PAGES.saturating_sub(self.pages) * (self.limit - 1);
         if self.pages >= MAX_PAGES && missing.is_none_or(|missing| missing == 0 || missing > most) {
-            return Err(inconsistent(format!("still new entries after {} pages of {}", self.pages, self.limit)));
+            return inconsistent(format!("still new entries after {} pages of {}", self.pages, self.limit));
         }
         if self.service.counted.is_none()
             && let Some(bucket) = self.known.bucket_of_several_rows()
@@ -655,8 +649,8 @@ fn check_lists(page: &Page) -> Result<(), Error> {
     Err(Error::Malformed(format!("{what}, and count is {count}: the service may have renamed a list")))
 }
 
-fn inconsistent(what: String) -> Error {
-    Error::Inconsistent(what)
+fn inconsistent<T>(what: impl Into<String>) -> Result<T, Error> {
+    Err(Error::Inconsistent(what.into()))
 }
 
 #[cfg(test)]
