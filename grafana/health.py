@@ -63,7 +63,7 @@ def _increase(metric, by):
 
 
 def _doubtful_projects():
-    return f"count by (doubt) (max by (project, doubt) (metastudio_poll_doubts{{{PROJECTS}}}) == 1)"
+    return f"sum by (doubt) (max by (project, doubt) (metastudio_poll_doubts{{{PROJECTS}}}))"
 
 
 def _request_duration(quantile):
