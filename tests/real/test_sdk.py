@@ -112,7 +112,8 @@ projects:
     subprocess.run([BINARY, "once", "--config.file", config], check=True, capture_output=True, env=ENVIRONMENT)
     server.shutdown()
 
-    assert len(Recorder.seen) == 2 * 2 + 2
+    # Two windows of two users and of all users, which prove that user_id has an effect; and two windows without users.
+    assert len(Recorder.seen) == 2 * (2 + 1) + 2
     for target, headers in Recorder.seen:
         headers = dict(headers)
         authorization = headers.pop("authorization")
