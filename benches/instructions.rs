@@ -6,6 +6,8 @@
 //! new compiler.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "poll/november.rs"]
+mod november;
 #[path = "poll/page.rs"]
 mod page;
 #[path = "poll/signature.rs"]
@@ -44,14 +46,14 @@ fn sign() -> String {
 
 // A page of thirty days with four rows each.
 #[library_benchmark(config = at_most(PARSE_AND_SUM))]
-#[bench::page(setup = page::page)]
+#[bench::page(setup = november::page)]
 fn parse_and_sum(page: String) -> (String, Tally) {
     let tally = sum::parse_and_sum(black_box(page.as_bytes()));
     (page, tally)
 }
 
 fn exposition() -> Exposition {
-    let (_, reader) = world::world(20, &sum::parse_and_sum(page::page().as_bytes()));
+    let (_, reader) = world::world(20, &sum::parse_and_sum(november::page().as_bytes()));
     Exposition::of_projects(reader, now)
 }
 

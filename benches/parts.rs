@@ -5,6 +5,8 @@
 //! name.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "poll/november.rs"]
+mod november;
 #[path = "poll/page.rs"]
 mod page;
 #[path = "poll/signature.rs"]
@@ -65,7 +67,7 @@ impl Measurement for ProcessorTime {
 fn poll(criterion: &mut Criterion<ProcessorTime>) {
     let mut group = criterion.benchmark_group("poll");
     group.bench_function("sign a request", |bench| bench.iter(signature::sign));
-    let page = page::page();
+    let page = november::page();
     let name = format!("parse and sum a page of {} rows", 4 * page::DAYS);
     group.bench_function(name, |bench| bench.iter(|| sum::parse_and_sum(black_box(page.as_bytes()))));
 }
@@ -73,7 +75,7 @@ fn poll(criterion: &mut Criterion<ProcessorTime>) {
 /// The first scrape after polls of one project or of all.
 fn scrape(criterion: &mut Criterion<ProcessorTime>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let tally = sum::parse_and_sum(page::page().as_bytes());
+    let tally = sum::parse_and_sum(november::page().as_bytes());
     let mut group = criterion.benchmark_group("scrape");
     group.sample_size(20);
     for (count, changed) in [(MANY, 1), (ALL, ALL)] {

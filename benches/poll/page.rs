@@ -1,4 +1,4 @@
-//! The answer that every peer gets: thirty days, four rows each.
+//! The days of the answer that every peer gets: thirty, with four rows each.
 
 use std::fmt::Write;
 
@@ -16,18 +16,13 @@ const KINDS: [(&str, &str, &str); 4] = [
     ("hws.resource.type.metastudio.voice", "VOICE_CLONE", "NUM"),
 ];
 
-/// The page as the service writes it.
-pub fn page() -> String {
-    let mut buckets = Vec::new();
-    for day in 1..=DAYS {
-        let mut rows = Vec::new();
-        for (kind, (resource_type, business_type, unit)) in KINDS.iter().enumerate() {
-            let mut row = format!(r#"{{"resource_type":"{resource_type}","business_type":"{business_type}","#);
-            let _ = write!(row, r#""number":{},"usage":{day}.{kind}5,"unit":"{unit}"}}"#, day * 3 + kind);
-            rows.push(row);
-        }
-        let rows = rows.join(",");
-        buckets.push(format!(r#"{{"time":"2025-11-{day:02}T00:00:00+08:00","resources_usage":[{rows}]}}"#));
+/// A bucket with the usage of a day.
+pub fn bucket(time: &str, day: usize) -> String {
+    let mut rows = Vec::new();
+    for (kind, (resource_type, business_type, unit)) in KINDS.iter().enumerate() {
+        let mut row = format!(r#"{{"resource_type":"{resource_type}","business_type":"{business_type}","#);
+        let _ = write!(row, r#""number":{},"usage":{day}.{kind}5,"unit":"{unit}"}}"#, day * 3 + kind);
+        rows.push(row);
     }
-    format!(r#"{{"count":{DAYS},"time_list":[{}]}}"#, buckets.join(","))
+    format!(r#"{{"time":"{time}","resources_usage":[{}]}}"#, rows.join(","))
 }

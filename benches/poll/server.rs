@@ -1,5 +1,5 @@
-//! The service: another process, so that its work is not counted. It answers every request with the same page after a
-//! delay, and counts its connections.
+//! The service: another process, so that its work is not counted. It answers after a delay, and counts its
+//! connections. Each day in Beijing has the same usage in each answer; the first day is cut at the start of the range.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -12,12 +12,13 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Duration as Days, SecondsFormat, Utc};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
-use super::page::page;
+use super::page::{DAYS, bucket};
 
 /// The argument that makes this program a server.
 pub const COMMAND: &str = "serve-page";
@@ -75,14 +76,6 @@ pub fn run(latency: Duration) {
             std::process::exit(0);
         }
     });
-    let body = page();
-    let answer = format!(
-        "HTTP/1.1 200 OK\r\nDate: Sat, 08 Nov 2025 09:30:00 GMT\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\nConnection: keep-alive\r\nServer: api-gateway\r\n\
-         X-Request-Id: 53c2a0b46a9c4f0d8d0e5b7c1e2f3a4b\r\n\r\n{body}",
-        body.len(),
-    );
-    let answer: Arc<[u8]> = answer.into_bytes().into();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -90,12 +83,12 @@ pub fn run(latency: Duration) {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             connections.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(serve(stream, Arc::clone(&answer), latency));
+            tokio::spawn(serve(stream, latency));
         }
     });
 }
 
-async fn serve(mut stream: TcpStream, answer: Arc<[u8]>, latency: Duration) -> std::io::Result<()> {
+async fn serve(mut stream: TcpStream, latency: Duration) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut request = Vec::new();
     loop {
@@ -108,6 +101,37 @@ async fn serve(mut stream: TcpStream, answer: Arc<[u8]>, latency: Duration) -> s
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
-        stream.write_all(&answer).await?;
+        stream.write_all(answer(&String::from_utf8_lossy(&request)).as_bytes()).await?;
     }
+}
+
+/// The answer to a request.
+fn answer(request: &str) -> String {
+    let parameter = |name: &str| {
+        let value = request.split(['?', '&', ' ']).find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).unwrap();
+        value.replace("%3A", ":")
+    };
+    let time = |name: &str| DateTime::parse_from_rfc3339(&parameter(name)).unwrap().to_utc();
+    let number = |name: &str| parameter(name).parse::<usize>().unwrap();
+    let buckets = buckets(time("start_time"), time("end_time"));
+    let page: Vec<&str> = buckets.iter().skip(number("offset")).take(number("limit")).map(String::as_str).collect();
+    let body = format!(r#"{{"count":{},"time_list":[{}]}}"#, buckets.len(), page.join(","));
+    format!(
+        "HTTP/1.1 200 OK\r\nDate: Sat, 08 Nov 2025 09:30:00 GMT\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: keep-alive\r\nServer: api-gateway\r\n\
+         X-Request-Id: 53c2a0b46a9c4f0d8d0e5b7c1e2f3a4b\r\n\r\n{body}",
+        body.len(),
+    )
+}
+
+/// The days of a range.
+fn buckets(start: DateTime<Utc>, end: DateTime<Utc>) -> Vec<String> {
+    let day_of = |time: DateTime<Utc>| (time + Days::hours(8)).timestamp().div_euclid(86_400);
+    let days = day_of(start)..=day_of(end - Days::seconds(1));
+    let bucket = |day: i64| {
+        let midnight = DateTime::from_timestamp(day * 86_400, 0).unwrap() - Days::hours(8);
+        let time = midnight.max(start).to_rfc3339_opts(SecondsFormat::Secs, true);
+        bucket(&time, day.unsigned_abs() as usize % DAYS + 1)
+    };
+    days.map(bucket).collect()
 }
