@@ -285,7 +285,8 @@ fn model(kind: Kind) -> impl Strategy<Value = Model> {
             cap,
             count,
             past,
-            times,
+            // A new order for each request of entries that share their keys may look right by chance.
+            times: if kind == Kind::Shuffled { Times::Distinct } else { times },
             lists,
             limit,
             seed,
