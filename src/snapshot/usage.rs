@@ -61,7 +61,7 @@ impl Usage {
         Usage { at, windows: windows.into_iter().map(values).collect(), series: Arc::clone(&series), doubts }
     }
 
-    /// The values of a window, each with its series. A series of which a row had no value is left out.
+    /// The values of a window, each with its series. If a row of a series had no value, the series is left out.
     pub fn of<'a>(&'a self, window: &'a WindowValues) -> impl Iterator<Item = (&'a Series, f64)> {
         self.series.iter().enumerate().filter_map(|(index, series)| Some((series, window.value(index)?)))
     }

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
-/// A way in which published usage may be wrong, although the answer is complete. What can be settled by another request
-/// is settled, and what is known to be wrong fails the poll: a doubt is what is left.
+/// A way in which published usage may be wrong, although the answer is complete. What another request can settle is
+/// settled. What is known to be wrong fails the poll. The rest is a doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Doubt {
     /// The start of a window is not the start of a bucket, so a bucket lies partly inside and partly outside.

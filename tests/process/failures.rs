@@ -217,7 +217,8 @@ async fn a_server_that_ignores_offsets_is_inconsistent() {
     assert_failed(&ended, "inconsistent", "the service ignores the offset");
     let (ended, cloud) = poll_through(&[], extra).await;
     assert_eq!(ended.code, Some(0), "the same without the fault: {}", ended.stderr);
-    // Seven or eight days, three a page, of which one is known. The two halves of the window are asked for, too.
+    // A page has three days, and the first of them is known already. The exporter also asks for the two halves of the
+    // window.
     let whole = cloud.simulator.seen().len();
     assert!((6..14).contains(&whole), "{whole}");
 }
