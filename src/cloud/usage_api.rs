@@ -43,10 +43,11 @@ pub struct UsageQuery<'a> {
 }
 
 /// Asks for page after page until the answer is proven to be complete. `service` holds what has been proven before, and
-/// is updated.
+/// is updated by a complete answer.
 ///
 /// # Errors
-/// Any [`Error`]: an answer that may be incomplete is an error.
+/// Any [`Error`]: an answer that may be incomplete is an error. After [`Error::Inconsistent`], the service may have
+/// changed: the caller forgets what was proven.
 pub async fn fetch(
     client: &Client,
     query: &UsageQuery<'_>,
@@ -54,30 +55,7 @@ pub async fn fetch(
     deadline: Instant,
     counters: &mut Counters,
 ) -> Result<InRange, Error> {
-    let answer = fetch_from(client, query, service.clone(), deadline, counters).await;
-    match answer {
-        Ok((rows, proven)) => {
-            *service = proven;
-            Ok(rows)
-        }
-        Err(error) => {
-            if matches!(error, Error::Inconsistent(_)) {
-                // The service may have changed since.
-                *service = Service::default();
-            }
-            Err(error)
-        }
-    }
-}
-
-async fn fetch_from(
-    client: &Client,
-    query: &UsageQuery<'_>,
-    service: Service,
-    deadline: Instant,
-    counters: &mut Counters,
-) -> Result<(InRange, Service), Error> {
-    let mut pages = Pages::new(query.page_size, service);
+    let mut pages = Pages::new(query.page_size, service.clone());
     let mut request = pages.first();
     loop {
         let page = fetch_page(client, query, request, deadline, counters).await?;
@@ -86,11 +64,12 @@ async fn fetch_from(
             Next::Complete => break,
         }
     }
-    let (answer, service) = pages.finish()?;
+    let (answer, proven) = pages.finish()?;
     let mut rows = within(answer.rows, query.range)?;
     rows.counters += answer.counters;
     rows.doubts.extend(answer.doubts);
-    Ok((rows, service))
+    *service = proven;
+    Ok(rows)
 }
 
 /// Asks for one page.

@@ -16,7 +16,9 @@ use crate::{
 pub struct Answer {
     /// The window.
     pub window: Window,
-    /// The range that was asked for.
+    /// Its nominal bounds at the poll.
+    pub bounds: Bounds,
+    /// The range that was asked for: the part of the bounds that has passed.
     pub range: Bounds,
     /// Its usage.
     pub usage: RangeUsage,

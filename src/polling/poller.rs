@@ -123,7 +123,7 @@ impl Poller {
             let zone_of_days = (window == Window::ThisMonth).then_some(&self.timezone);
             let range = bounds.elapsed(now);
             let usage = query.sum(range, zone_of_days, &format!("window {window}"), progress).await?;
-            answers.push(Answer { window, range, usage });
+            answers.push(Answer { window, bounds, range, usage });
         }
         if !progress.proofs.halves_agree {
             progress.proofs.halves_agree = self.halves_agree(&query, &answers, progress).await?;
@@ -135,9 +135,9 @@ impl Poller {
             doubts.insert(Doubt::WindowsDisagree, seen);
         }
         let mut complete = Complete { doubts, ..Complete::default() };
-        for Answer { window, usage, .. } in answers {
+        for Answer { window, bounds, usage, .. } in answers {
             let RangeUsage { tally, days, rows, doubts, .. } = usage;
-            complete.windows.push(WindowUsage { window, bounds: window.bounds(now, &self.timezone), tally, days });
+            complete.windows.push(WindowUsage { window, bounds, tally, days });
             complete.rows += rows;
             complete.doubts.extend(doubts);
         }
@@ -155,7 +155,7 @@ impl Poller {
     ) -> Result<bool, Error> {
         let length = |answer: &&Answer| answer.range.end - answer.range.start;
         let Some(longest) = answers.iter().max_by_key(length) else { return Ok(true) };
-        let Answer { window, range, usage } = longest;
+        let Answer { window, range, usage, .. } = longest;
         let middle = Window::Today.bounds(range.start + (range.end - range.start) / 2, &self.timezone).start;
         if middle <= range.start {
             return Ok(true);
@@ -199,10 +199,10 @@ impl Poller {
                 if before == after {
                     continue;
                 }
-                let &Answer { window, range, .. } = earlier;
+                let &Answer { window, bounds, range, .. } = earlier;
                 if before < after {
                     let usage = query.sum(range, None, &format!("window {window}"), progress).await?;
-                    let again = Answer { window, range, usage };
+                    let again = Answer { window, bounds, range, usage };
                     let common = common_minutes(&progress.proofs.alignment, &again, later);
                     if common.is_none_or(|(again, _)| again >= after) {
                         continue;

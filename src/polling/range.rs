@@ -97,15 +97,15 @@ impl RangeQuery<'_> {
                     together.add(row, None).map_err(overflow)?;
                 }
                 if is_negative(row) {
-                    let seen = format!("{name} has a row of {}", row.key.business_type);
-                    usage.doubts.entry(Doubt::Negative).or_insert(seen);
+                    let seen = || format!("{name} has a row of {}", row.key.business_type);
+                    usage.doubts.entry(Doubt::Negative).or_insert_with(seen);
                 }
                 if !keeps(self.project, row) {
                     usage.rows.filtered += 1;
                     continue;
                 }
                 usage.tally.add(row, user_id).map_err(overflow)?;
-                days.iter_mut().for_each(|days| days.add(row));
+                days.iter_mut().for_each(|days| days.add(*start, row));
                 if let Some(start) = start {
                     let minutes = row.minutes().transpose().map_err(overflow)?.unwrap_or_default();
                     let sum = usage.buckets.entry(*start).or_default();

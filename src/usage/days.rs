@@ -1,6 +1,6 @@
 //! Minutes of each day of a window, for the chart of the status page. Exported sums come from the tally.
 
-use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 
 use super::{Bounds, Row, Zone};
@@ -24,7 +24,7 @@ pub struct DaySums {
     first: NaiveDate,
     sums: Vec<Decimal>,
     /// Start of the first bucket that was added.
-    bucket: Option<DateTime<FixedOffset>>,
+    bucket: Option<DateTime<Utc>>,
     /// Whether buckets with different starts were added: a single bucket may hold the whole window (contract, 1.5).
     distinguishes_days: bool,
     /// Whether a row could not be added to a day.
@@ -43,13 +43,12 @@ impl DaySums {
         DaySums { zone, first, sums, bucket: None, distinguishes_days, is_incomplete: false }
     }
 
-    /// Adds the minutes of a row.
-    pub fn add(&mut self, row: &Row) {
+    /// Adds the minutes of a row, whose bucket begins at `start`. `None` is an unknown time.
+    pub fn add(&mut self, start: Option<DateTime<Utc>>, row: &Row) {
         let Some(minutes) = row.minutes() else { return };
-        let time = row.key.time.as_deref().and_then(|time| DateTime::parse_from_rfc3339(time).ok());
-        let sum = time.and_then(|time| {
-            self.distinguishes_days |= *self.bucket.get_or_insert(time) != time;
-            let day = (self.zone.local(time.to_utc()).date_naive() - self.first).num_days();
+        let sum = start.and_then(|start| {
+            self.distinguishes_days |= *self.bucket.get_or_insert(start) != start;
+            let day = (self.zone.local(start).date_naive() - self.first).num_days();
             self.sums.get_mut(usize::try_from(day.max(0)).ok()?)
         });
         match sum.and_then(|sum| Some((sum.checked_add(minutes.ok()?)?, sum))) {
@@ -79,12 +78,16 @@ mod tests {
         Row { key, usage: Some(usage.parse().unwrap()), number: Some(1) }
     }
 
+    fn start(row: &Row) -> Option<DateTime<Utc>> {
+        DateTime::parse_from_rfc3339(row.key.time.as_deref()?).ok().map(|time| time.to_utc())
+    }
+
     /// Minutes of the days of November, polled on its third day in Shanghai.
     fn days(rows: &[Row]) -> Option<Vec<f64>> {
         let now = DateTime::parse_from_rfc3339("2025-11-03T09:00:00+08:00").unwrap().to_utc();
         let zone = Zone::shanghai();
         let mut sums = DaySums::new(Window::ThisMonth.bounds(now, &zone).elapsed(now), zone);
-        rows.iter().for_each(|row| sums.add(row));
+        rows.iter().for_each(|row| sums.add(start(row), row));
         let days = sums.finish()?;
         assert_eq!(days.first, NaiveDate::from_ymd_opt(2025, 11, 1).unwrap());
         Some(days.minutes)
@@ -122,7 +125,8 @@ mod tests {
         let now = DateTime::parse_from_rfc3339("2025-11-01T00:00:00+08:00").unwrap().to_utc();
         let zone = Zone::shanghai();
         let mut sums = DaySums::new(Window::ThisMonth.bounds(now, &zone).elapsed(now), zone);
-        sums.add(&row("2025-10-31T16:00:00Z", "MIN", "5"));
+        let row = row("2025-10-31T16:00:00Z", "MIN", "5");
+        sums.add(start(&row), &row);
         assert_eq!(sums.finish().unwrap().minutes, [5.0]);
     }
 }

@@ -38,7 +38,7 @@ pub struct Series {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     sums: BTreeMap<Series, Decimal>,
-    /// Series of which a row has no value. A sum without it would be too small.
+    /// Series that lack the value of a row. Their sums would be too small.
     incomplete: BTreeSet<Series>,
 }
 
@@ -88,9 +88,9 @@ impl Tally {
 
     /// The sum of a series as the nearest `f64`; 0 if the answer has no row of it, `None` if a row of it has no value.
     pub fn value(&self, series: &Series) -> Option<f64> {
-        let without_unit = Series { measure: Measure::Other(Unit::UNKNOWN.to_owned()), ..series.clone() };
         // The usage of a row without a unit may be minutes.
-        let lacks_minutes = series.measure == Measure::Minutes && self.sums.contains_key(&without_unit);
+        let without_unit = || Series { measure: Measure::Other(Unit::UNKNOWN.to_owned()), ..series.clone() };
+        let lacks_minutes = series.measure == Measure::Minutes && self.sums.contains_key(&without_unit());
         if lacks_minutes || self.incomplete.contains(series) {
             return None;
         }

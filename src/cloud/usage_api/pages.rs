@@ -50,7 +50,7 @@ pub struct Service {
     counted: Option<Counted>,
     /// The number of the first entry: 0 or 1. `None` until two pages have been compared.
     first_entry: Option<usize>,
-    /// Whether it sends everything, whatever the limit and the offset are.
+    /// Whether it ignores limit and offset, and sends the whole list.
     sends_everything: bool,
     /// The most buckets and the most rows of a page: the service does not cut pages below this.
     longest: Option<(usize, usize)>,
@@ -143,6 +143,14 @@ impl List {
     /// Buckets and rows.
     fn counts(&self) -> (usize, usize) {
         (self.buckets.len(), self.rows.len())
+    }
+
+    /// Index of the first item of each entry.
+    fn starts(&self, counted: Counted) -> &[usize] {
+        match counted {
+            Counted::Buckets => &self.buckets,
+            Counted::Rows => &self.rows,
+        }
     }
 
     /// Appends the items of `other` after its first `known` ones. A bucket that begins among those is not a new one.
@@ -279,7 +287,7 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Starts an answer of pages of `limit` entries from a service of which something may have been proven.
+    /// Starts an answer. A page has `limit` entries, and `service` holds what has been proven before.
     pub fn new(limit: usize, service: Service) -> Self {
         // Pages overlap by one entry, so a page of one would bring nothing new.
         let limit = limit.max(2);
@@ -345,7 +353,7 @@ impl Pages {
         let places = self.places(offset, &page);
         if self.known.resembles(0, &page) {
             self.phase = Phase::Limit { page, places };
-            return Ok(self.ask(1, 0));
+            return Ok(ask(1, 0));
         }
         if places.is_empty() {
             return inconsistent(format!(
@@ -363,7 +371,7 @@ impl Pages {
             return inconsistent(LAST_ENTRY_CHANGED);
         }
         self.phase = Phase::Grown { offset, page, places };
-        Ok(self.ask(self.limit, offset - 1))
+        Ok(ask(self.limit, offset - 1))
     }
 
     fn add_grown(&mut self, page: &List, offset: usize, waiting: List, mut places: Vec<Place>) -> Result<Next, Error> {
@@ -387,7 +395,7 @@ impl Pages {
         }
         if places.iter().any(|place| place.first_entry == 1) {
             self.phase = Phase::Unmoved { page: waiting, places };
-            return Ok(self.ask(self.limit, 0));
+            return Ok(ask(self.limit, 0));
         }
         self.join(waiting, &places)
     }
@@ -417,7 +425,7 @@ impl Pages {
         if offset == bucket && self.service.first_entry.is_none() {
             // Entries may be counted from 1.
             self.phase = Phase::Counted { bucket, offset: offset + 1 };
-            return Ok(self.ask(1, offset + 1));
+            return Ok(ask(1, offset + 1));
         }
         inconsistent("an entry is another one when it is asked for alone")
     }
@@ -460,11 +468,7 @@ impl Pages {
 
     /// The index of the known item with which the page at `offset` begins.
     fn start_of(&self, offset: usize, counted: Counted, first_entry: usize) -> Option<usize> {
-        let starts = match counted {
-            Counted::Buckets => &self.known.buckets,
-            Counted::Rows => &self.known.rows,
-        };
-        starts.get(offset.checked_sub(first_entry)?).copied()
+        self.known.starts(counted).get(offset.checked_sub(first_entry)?).copied()
     }
 
     /// The places in the known list at which the page at `offset` may begin: all with the same start. What has been
@@ -492,7 +496,7 @@ impl Pages {
     fn place(&mut self, page: List, places: Vec<Place>) -> Result<Next, Error> {
         if places.iter().any(|place| place.first_entry == 1) && self.service.first_entry.is_none() {
             self.phase = Phase::FirstEntry { page, places };
-            return Ok(self.ask(self.limit, 2));
+            return Ok(ask(self.limit, 2));
         }
         self.join(page, &places)
     }
@@ -509,10 +513,7 @@ impl Pages {
         }
         let known = self.known.items.len() - start;
         // Only the last entry alone shows that nothing follows it. A longer page may have been cut.
-        let is_last = match counted {
-            Counted::Buckets => self.known.buckets.last() == Some(&start),
-            Counted::Rows => self.known.rows.last() == Some(&start),
-        };
+        let is_last = self.known.starts(counted).last() == Some(&start);
         let is_end = is_last && page.items.len() == known;
         let length = page.counts();
         self.known.append(page, known);
@@ -549,7 +550,7 @@ impl Pages {
         {
             let offset = bucket + self.service.first_entry.unwrap_or(0);
             self.phase = Phase::Counted { bucket, offset };
-            return Ok(self.ask(1, offset));
+            return Ok(ask(1, offset));
         }
         Ok(self.ask_for_more())
     }
@@ -558,20 +559,13 @@ impl Pages {
     fn ask_for_more(&mut self) -> Next {
         let offset = self.entries().saturating_sub(1) + self.service.first_entry.unwrap_or(0);
         self.phase = Phase::More { offset };
-        self.ask(self.limit, offset)
+        ask(self.limit, offset)
     }
 
     /// The number of entries that are known: buckets or rows, whichever is counted. Without several rows in a bucket both
     /// are the same, except for empty buckets: a service that counts rows has none.
     fn entries(&self) -> usize {
-        match (self.service.counted, self.known.counts()) {
-            (Some(Counted::Rows), (_, rows)) => rows,
-            (Some(Counted::Buckets) | None, (buckets, _)) => buckets,
-        }
-    }
-
-    fn ask(&self, limit: usize, offset: usize) -> Next {
-        Next::Ask(PageRequest { limit, offset })
+        self.known.starts(self.service.counted.unwrap_or(Counted::Buckets)).len()
     }
 
     /// Ends the answer. Its pages show what `count` means.
@@ -647,6 +641,10 @@ fn check_lists(page: &Page) -> Result<(), Error> {
     };
     let count = page.count.map_or("absent".to_owned(), |count| count.to_string());
     Err(Error::Malformed(format!("{what}, and count is {count}: the service may have renamed a list")))
+}
+
+fn ask(limit: usize, offset: usize) -> Next {
+    Next::Ask(PageRequest { limit, offset })
 }
 
 fn inconsistent<T>(what: impl Into<String>) -> Result<T, Error> {

@@ -48,9 +48,10 @@ pub fn within(rows: Vec<Row>, range: Bounds) -> Result<InRange, Error> {
             Some(start) if start >= range.end => answer.counters.outside += 1,
             Some(start) => answer.rows.push((Some(start), row)),
             None => {
-                let time = row.key.time.as_deref().unwrap_or_default();
-                let seen = format!("a bucket has the time {time:?}, which is no time with a zone");
-                answer.doubts.entry(Doubt::UnreadableTime).or_insert(seen);
+                answer.doubts.entry(Doubt::UnreadableTime).or_insert_with(|| {
+                    let time = row.key.time.as_deref().unwrap_or_default();
+                    format!("a bucket has the time {time:?}, which is no time with a zone")
+                });
                 answer.rows.push((None, row));
             }
         }
