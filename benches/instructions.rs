@@ -54,7 +54,7 @@ fn parse_and_sum(page: String) -> (String, Tally) {
 
 fn exposition() -> Exposition {
     let (_, reader) = world::world(20, &sum::parse_and_sum(november::page().as_bytes()));
-    Exposition::of_projects(reader, now)
+    Exposition::of_projects(reader, || now().into())
 }
 
 #[library_benchmark(config = at_most(RENDER))]

@@ -81,7 +81,7 @@ fn scrape(criterion: &mut Criterion<ProcessorTime>) {
     for (count, changed) in [(MANY, 1), (ALL, ALL)] {
         for encoding in ["gzip", "identity"] {
             let (mut writer, reader) = world::world(count, &tally);
-            let exposition = Exposition::of_projects(reader, now);
+            let exposition = Exposition::of_projects(reader, || now().into());
             let text = exposition.render(Format::OpenMetrics);
             let series = text.lines().filter(|line| !line.starts_with('#')).count();
             let scrape = || runtime.block_on(exposition.scrape(Format::OpenMetrics, encoding == "gzip")).length();

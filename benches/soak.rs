@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 async fn soak(rounds: usize) -> ExitCode {
     let mut server = server::Server::start(Duration::ZERO);
     let pollers = exporter::pollers(server.address, PROJECTS, ACCOUNTS).await;
-    let targets = pollers.iter().map(|poller| Target::from(poller.project())).collect();
+    let targets = pollers.iter().map(|poller| Target::new(&*poller.project().name)).collect();
     let (mut writer, _reader) = snapshot::channel(targets);
     println!("### Memory over {} polls\n", rounds * PROJECTS);
     println!(

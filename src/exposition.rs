@@ -43,7 +43,7 @@ use self::{
     pieces::Pieces,
     rendering::Rendering,
 };
-use crate::{snapshot::Reader, usage::Clock};
+use crate::snapshot::{Moment, Reader};
 
 /// More bytes than the metrics of the exporter and its process usually take, so that the buffer need not grow.
 const OWN_METRICS: usize = 8 << 10;
@@ -58,7 +58,7 @@ const OWN_METRICS: usize = 8 << 10;
 /// };
 ///
 /// let (_writer, reader) = snapshot::channel(vec![Target::new("studio")]);
-/// let exposition = Exposition::of_projects(reader, || DateTime::UNIX_EPOCH);
+/// let exposition = Exposition::of_projects(reader, || DateTime::UNIX_EPOCH.into());
 /// let polls = "\
 /// ## HELP metastudio_polls_total Polls, including failed ones.
 /// ## TYPE metastudio_polls_total counter
@@ -71,14 +71,14 @@ pub struct Exposition {
     /// Metrics that are written for each scrape.
     registry: Registry,
     reader: Reader,
-    clock: Clock,
+    clock: fn() -> Moment,
     /// Locked while the projects are rendered, so that one scrape renders and the others wait for its result.
     rendering: Arc<Mutex<Rendering>>,
 }
 
 impl Exposition {
     /// The metrics of the projects only.
-    pub fn of_projects(reader: Reader, clock: Clock) -> Self {
+    pub fn of_projects(reader: Reader, clock: fn() -> Moment) -> Self {
         Exposition { registry: Registry::default(), reader, clock, rendering: Arc::default() }
     }
 

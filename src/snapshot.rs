@@ -1,7 +1,8 @@
 //! The latest known state of every project: immutable, and replaced as a whole after each poll.
 //!
 //! One [`Writer`] changes the snapshot, many [`Reader`]s read it. A reader sees all windows of a project from the same
-//! poll. Sums stay until the next complete poll; [`ProjectStatus::usage_at`] hides them once they are too old.
+//! poll. Sums stay until the next complete poll. [`ProjectStatus::usage_at`] hides them once they are too old, and
+//! [`ProjectStatus::windows_at`] hides windows that have ended.
 //!
 //! ```
 //! use std::time::Duration;
@@ -17,6 +18,7 @@
 //! assert_eq!((project.health.polls, project.usage.is_none()), (1, true));
 //! ```
 
+mod moment;
 mod outcome;
 mod project;
 mod store;
@@ -24,6 +26,7 @@ mod target;
 mod usage;
 
 pub use self::{
+    moment::Moment,
     outcome::{Failure, PollOutcome, WindowUsage},
     project::{Health, LastPoll, ProjectStatus},
     store::{Reader, Snapshot, Writer, channel},

@@ -17,7 +17,7 @@ use flate2::read::GzDecoder;
 use http_body_util::BodyExt;
 use metastudio_exporter::{
     exposition::{BuildInfo, ConfigStatus, ExporterStatus, Exposition, Format, HttpRequests},
-    snapshot::{self, Failure, PollOutcome, Reader, Target, WindowUsage, Writer},
+    snapshot::{self, Failure, Moment, PollOutcome, Reader, Target, WindowUsage, Writer},
     usage::{Budget, Counters, Operation, Reason, Row, RowCounters, RowKey, Tally, Unit, Window, Zone},
 };
 use proptest::prelude::*;
@@ -34,6 +34,7 @@ fn target(name: &str, labels: &[(&str, &str)]) -> Target {
         endpoint: "https://metastudio.cn-north-4.myhuaweicloud.com".to_owned(),
         labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         stale_after: Duration::from_secs(900),
+        renewed_within: Duration::from_secs(150),
         credentials: "main".to_owned(),
         ..Target::new(name)
     }
@@ -52,7 +53,7 @@ fn row(resource_type: &str, business_type: &str, unit: &str, usage: Option<&str>
 fn window(window: Window, rows: &[(Option<&str>, Row)]) -> WindowUsage {
     let mut tally = Tally::default();
     rows.iter().for_each(|(user, row)| tally.add(row, *user).unwrap());
-    WindowUsage { window, bounds: window.bounds(now(), &Zone::shanghai()), tally, days: None }
+    WindowUsage { window, bounds: window.bounds(now(), &Zone::shanghai()), changes_at: None, tally, days: None }
 }
 
 fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> PollOutcome {
@@ -123,7 +124,7 @@ fn render(reader: Reader, format: Format) -> String {
     requests.count("metrics", 200);
     let build = BuildInfo { version: "1.2.3", revision: "abc", rustc: "rustc 1" };
     let status = ExporterStatus { build, shard: (0, 3), config: Arc::new(ConfigStatus::new(42, now())), requests };
-    let exposition = Exposition::of_projects(reader, now).and_exporter(status);
+    let exposition = Exposition::of_projects(reader, || now().into()).and_exporter(status);
     let text = exposition.render(format);
     // The metrics of the process change from scrape to scrape.
     let mut stable = String::new();
@@ -208,8 +209,10 @@ enum Event {
     /// A complete poll of the project at this index, with this number.
     Success(usize, i64),
     Failure(usize),
-    /// This many seconds pass: usage becomes stale, tokens expire. If negative, the clock is set back.
+    /// This many seconds pass: usage becomes stale, windows end, tokens expire.
     Wait(i64),
+    /// The wall clock is set by this many seconds.
+    SetClock(i64),
     /// This many projects are configured now; the first one does not keep its usage.
     Reload(usize),
 }
@@ -217,10 +220,12 @@ enum Event {
 const OUTPUTS: [(Format, bool); 4] =
     [(Format::OpenMetrics, false), (Format::OpenMetrics, true), (Format::Text, false), (Format::Text, true)];
 
-static SECONDS: AtomicI64 = AtomicI64::new(0);
+static PASSED: AtomicI64 = AtomicI64::new(0);
+static SET_BY: AtomicI64 = AtomicI64::new(0);
 
-fn moving() -> DateTime<Utc> {
-    now() + TimeDelta::seconds(SECONDS.load(Ordering::Relaxed))
+fn moving() -> Moment {
+    let steady = now() + TimeDelta::seconds(PASSED.load(Ordering::Relaxed));
+    Moment { utc: steady + TimeDelta::seconds(SET_BY.load(Ordering::Relaxed)), steady }
 }
 
 /// The text of a scrape.
@@ -246,14 +251,23 @@ fn apply(event: Event, writer: &mut Writer, reader: &Reader) {
         Event::Success(project, value) => {
             let mut row = row("r", "b", "MIN", None, Some(value));
             row.usage = (value >= 0).then(|| value.into());
-            let windows = vec![window(Window::Today, &[(None, row)])];
-            let expiry = Some(moving() + TimeDelta::seconds(value));
-            let attempt = PollOutcome { credentials_expiry: expiry, ..attempt(moving(), Ok(windows)) };
-            writer.record(index(project), attempt, None);
+            let Moment { utc, steady } = moving();
+            let changes_at = Some(utc + TimeDelta::seconds(value));
+            let windows = [(Window::Today, changes_at), (Window::Days(30), None)];
+            let of = |(name, changes_at)| WindowUsage { changes_at, ..window(name, &[(None, row.clone())]) };
+            let outcome = PollOutcome {
+                steady_at: steady,
+                credentials_expiry: Some(utc + TimeDelta::seconds(value / 2)),
+                ..attempt(utc, Ok(windows.map(of).to_vec()))
+            };
+            writer.record(index(project), outcome, None);
         }
-        Event::Failure(project) => writer.record(index(project), attempt(moving(), Err(failure())), None),
+        Event::Failure(project) => writer.record(index(project), attempt(moving().utc, Err(failure())), None),
         Event::Wait(seconds) => {
-            SECONDS.fetch_add(seconds, Ordering::Relaxed);
+            PASSED.fetch_add(seconds, Ordering::Relaxed);
+        }
+        Event::SetClock(seconds) => {
+            SET_BY.fetch_add(seconds, Ordering::Relaxed);
         }
         Event::Reload(count) => writer.replace(targets(count).zip((0..).map(|index| index > 0))),
     }
@@ -264,7 +278,7 @@ fn targets(count: usize) -> impl Iterator<Item = Target> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
     /// There are more projects than fit into a block, or so few that families come and go. After each event, only some
     /// outputs are requested, so that blocks keep older bytes of the others.
     #[test]
@@ -275,7 +289,8 @@ proptest! {
                 prop_oneof![
                     4 => (0..40_usize, -1..10_i64).prop_map(|(index, value)| Event::Success(index, value * 100)),
                     2 => (0..40_usize).prop_map(Event::Failure),
-                    3 => (-6..12_i64).prop_map(|hundreds| Event::Wait(hundreds * 100)),
+                    3 => (0..12_i64).prop_map(|hundreds| Event::Wait(hundreds * 100)),
+                    1 => (-6..12_i64).prop_map(|hundreds| Event::SetClock(hundreds * 100)),
                     1 => (0..40_usize).prop_map(Event::Reload),
                 ],
                 prop::sample::subsequence(OUTPUTS.to_vec(), 1..=4),
@@ -284,7 +299,8 @@ proptest! {
         ),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        SECONDS.store(0, Ordering::Relaxed);
+        PASSED.store(0, Ordering::Relaxed);
+        SET_BY.store(0, Ordering::Relaxed);
         let (mut writer, reader) = snapshot::channel(targets(count).collect());
         let exposition = Exposition::of_projects(reader.clone(), moving);
         for (event, outputs) in events {

@@ -60,7 +60,7 @@ async fn a_poll_that_fails_in_its_last_window_changes_nothing() {
     let first = poller(address, &keys(&simulator), 1000).await.poll(Utc::now()).await.counters.requests();
     let (simulator, address, _stop) = cloud(&[&format!("server-error:after={}", first + 2)]).await;
     let poller = poller(address, &keys(&simulator), 1000).await;
-    let (mut writer, reader) = snapshot::channel(vec![Target::from(poller.project())]);
+    let (mut writer, reader) = snapshot::channel(vec![Target::new(&*poller.project().name)]);
     writer.record(0, poller.poll(Utc::now()).await, None);
     let before = reader.load();
     let usage = before.projects[0].usage.as_ref().unwrap();
@@ -245,7 +245,7 @@ async fn a_series_that_lacks_a_value_is_a_doubt_and_has_no_value() {
     let poller = poller_of_today(scripted(pages, |_| {}).await, 1000, "").await;
     let attempt = poller.poll(Utc::now()).await;
     assert!(attempt.doubts.contains_key(&Doubt::ValueMissing), "{:?}", attempt.doubts);
-    let (mut writer, reader) = snapshot::channel(vec![Target::from(poller.project())]);
+    let (mut writer, reader) = snapshot::channel(vec![Target::new(&*poller.project().name)]);
     writer.record(0, attempt, None);
     let snapshot = reader.load();
     let usage = snapshot.projects[0].usage.as_ref().unwrap();

@@ -9,8 +9,8 @@ use hyper::Request;
 use metastudio_exporter::{
     exposition::Exposition,
     site::Routes,
-    snapshot::{self, Failure, PollOutcome, Reader, Target, WindowUsage, Writer},
-    usage::{self, Bounds, Budget, Clock, Reason, Row, RowKey, Tally, Unit, Window},
+    snapshot::{self, Failure, Moment, PollOutcome, Reader, Target, WindowUsage, Writer},
+    usage::{self, Bounds, Budget, Reason, Row, RowKey, Tally, Unit, Window},
 };
 
 fn now() -> DateTime<Utc> {
@@ -45,7 +45,8 @@ fn month(minutes: &str) -> (Writer, Reader) {
         minutes: [0.0, 29.0, 58.0].into_iter().chain([0.0; 12]).collect(),
     };
     let bounds = Bounds { start: now() - Days::new(15), end: now() + Days::new(15) };
-    let window = WindowUsage { window: Window::ThisMonth, bounds, tally, days: Some(days) };
+    let window =
+        WindowUsage { window: Window::ThisMonth, bounds, changes_at: Some(bounds.end), tally, days: Some(days) };
     writer.record(0, attempt(now(), Ok(vec![window])), Some(now() + TimeDelta::seconds(300)));
     (writer, reader)
 }
@@ -59,7 +60,7 @@ fn forbidden() -> Failure {
 }
 
 /// The page at `clock` in a language.
-async fn page(reader: &Reader, query: &str, language: &str, clock: Clock) -> String {
+async fn page(reader: &Reader, query: &str, language: &str, clock: fn() -> Moment) -> String {
     let exposition = Exposition::of_projects(reader.clone(), clock);
     let routes = Routes::new(exposition, reader.clone(), clock);
     let request = Request::get(format!("/?{query}")).header("accept-language", language).body(()).unwrap();
@@ -79,10 +80,10 @@ async fn all_values_are_escaped() {
     let failure = Failure { reason: Reason::Server, message: hostile.into() };
     writer.record(0, attempt(now(), Err(failure)), None);
     for query in ["", "q=%22%3E%3Cscript%3E%3C/style%3E", "state=%22%3E%3Cscript%3E&page=%22%3E%3Cscript%3E"] {
-        let html = page(&reader, query, "en", now).await;
+        let html = page(&reader, query, "en", || now().into()).await;
         assert_eq!((html.matches("<script").count(), html.matches("</style>").count()), (0, 1), "{html}");
     }
-    let html = page(&reader, "q=%22%3E%3Cscript", "en", now).await;
+    let html = page(&reader, "q=%22%3E%3Cscript", "en", || now().into()).await;
     assert_eq!(html.matches("&#60;script").count(), 5, "name, region, label, error and search text: {html}");
 }
 
@@ -91,16 +92,16 @@ async fn a_budget_is_shown_with_its_level_and_forecast() {
     for (minutes, level) in
         [("29", "fine"), ("50", "fine"), ("50.01", "near"), ("79.9", "near"), ("100", "spent"), ("2000", "spent")]
     {
-        let html = page(&month(minutes).1, "", "en", now).await;
+        let html = page(&month(minutes).1, "", "en", || now().into()).await;
         assert!(html.contains(&format!("class=\"budget {level}\"")), "{minutes}: {html}");
     }
-    let html = page(&month("64.5").1, "", "en", now).await;
+    let html = page(&month("64.5").1, "", "en", || now().into()).await;
     assert!(html.contains("Budget (this month): 64.5 / 100 min (64%), at this pace 129 min"), "{html}");
     assert!(html.contains("width=\"645\"") && html.contains("x=\"499\" width=\"3\""), "{html}");
     assert!(html.contains("Budget (this month, LIVE_2D): 0 / 100 min (0%)<"), "{html}");
-    let html = page(&month("29").1, "", "en", now).await;
+    let html = page(&month("29").1, "", "en", || now().into()).await;
     assert!(html.contains("29 / 100 min (29%)"), "{html}");
-    let html = page(&month("64.5").1, "", "zh-CN", now).await;
+    let html = page(&month("64.5").1, "", "zh-CN", || now().into()).await;
     assert!(html.contains("预算（本月）：64.5 / 100 分钟（64%），按目前进度预计达到 129 分钟"), "{html}");
     assert!(
         html.contains("2025-11 每日分钟数；最高：2025-11-03，58 分钟") && html.contains(">本月的分钟数<"),
@@ -111,7 +112,7 @@ async fn a_budget_is_shown_with_its_level_and_forecast() {
 
 #[tokio::test]
 async fn minutes_are_shown_to_the_last_digit_and_by_day() {
-    let html = page(&month("1234567.125").1, "", "en", now).await;
+    let html = page(&month("1234567.125").1, "", "en", || now().into()).await;
     assert!(html.contains("<dt>Minutes this month</dt><dd>1,234,567.125</dd>"), "{html}");
     assert!(html.contains("viewBox=\"0 0 300 60\""), "30 days: {html}");
     assert!(html.contains("x=\"11\" y=\"30.0\" width=\"8\" height=\"29.0\"><title>2025-11-02: 29<"), "{html}");
@@ -121,21 +122,21 @@ async fn minutes_are_shown_to_the_last_digit_and_by_day() {
 #[tokio::test]
 async fn every_state_of_a_project_is_shown() {
     let (_writer, reader) = snapshot::channel(vec![target("a")]);
-    let html = page(&reader, "", "en", now).await;
+    let html = page(&reader, "", "en", || now().into()).await;
     assert!(html.contains("<article class=\"waiting\">") && html.contains("<dd>not yet</dd>"), "{html}");
 
     let (mut writer, reader) = month("1");
-    let html = page(&reader, "", "en", || now() + TimeDelta::seconds(119)).await;
+    let html = page(&reader, "", "en", || (now() + TimeDelta::seconds(119)).into()).await;
     assert!(html.contains("<article class=\"ok\">") && html.contains(">119 s ago<"), "{html}");
     assert!(html.contains("(0.2 s)") && html.contains("<dt>Next poll</dt><dd>in 3 min</dd>"), "{html}");
 
     writer.record(0, attempt(now() + TimeDelta::seconds(300), Err(forbidden())), None);
-    let html = page(&reader, "", "zh-CN", || now() + TimeDelta::seconds(900)).await;
+    let html = page(&reader, "", "zh-CN", || (now() + TimeDelta::seconds(900)).into()).await;
     assert!(html.contains("<article class=\"failing\">") && html.contains(">10 分钟前<"), "{html}");
     assert!(html.contains("缺少权限</strong>") && html.contains("(request id &#60;b&#62;)"), "{html}");
     assert!(html.contains("<dd>1</dd>"), "the usage is still exported: {html}");
 
-    let html = page(&reader, "", "en", || now() + TimeDelta::seconds(901)).await;
+    let html = page(&reader, "", "en", || (now() + TimeDelta::seconds(901)).into()).await;
     assert!(html.contains("<article class=\"stale\">") && html.contains("no longer exported"), "{html}");
     assert!(!html.contains("<dd>1</dd>") && !html.contains("class=\"budget"), "{html}");
 }
@@ -149,7 +150,7 @@ async fn the_worst_state_comes_first_and_projects_can_be_searched() {
         writer.record(n, attempt(now(), result), None);
     }
     let shown = async |query: &str| {
-        let html = page(&reader, query, "en", now).await;
+        let html = page(&reader, query, "en", || now().into()).await;
         let names: Vec<String> =
             html.split("<h2>").skip(1).map(|rest| rest.split('<').next().unwrap().to_owned()).collect();
         (names, html)

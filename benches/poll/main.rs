@@ -20,7 +20,7 @@ use std::{
 use chrono::Utc;
 use metastudio_exporter::{
     polling::{Poller, once},
-    snapshot::{self, Target},
+    snapshot::{self, Moment, Target},
 };
 use rustix::time::{ClockId, clock_gettime};
 use tokio::{
@@ -154,9 +154,9 @@ async fn poll(pollers: &[Arc<Poller>], polls_each: usize) {
 
 /// Polls each project once, as the command `once` does.
 async fn poll_once(pollers: Vec<Arc<Poller>>, concurrency: usize) {
-    let targets = pollers.iter().map(|poller| Target::from(poller.project())).collect();
+    let targets = pollers.iter().map(|poller| Target::new(&*poller.project().name)).collect();
     let (writer, _reader) = snapshot::channel(targets);
-    assert!(once::run(pollers, concurrency, writer, Utc::now).await, "a poll failed");
+    assert!(once::run(pollers, concurrency, writer, Moment::now).await, "a poll failed");
 }
 
 fn cost() {

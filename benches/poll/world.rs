@@ -32,7 +32,7 @@ pub fn world(count: usize, tally: &Tally) -> (Writer, Reader) {
 pub fn poll(writer: &mut Writer, index: usize, tally: &Tally) {
     let usage = |window: Window| {
         let bounds = window.bounds(now(), &Zone::shanghai());
-        WindowUsage { window, bounds, tally: tally.clone(), days: None }
+        WindowUsage { window, bounds, changes_at: None, tally: tally.clone(), days: None }
     };
     let windows = [Window::Today, Window::Yesterday, Window::ThisMonth].map(usage).to_vec();
     let mut outcome = PollOutcome::new(now(), Duration::from_millis(300), Ok(windows));

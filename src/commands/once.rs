@@ -13,7 +13,7 @@ use crate::{
     config::Environment,
     exposition::{Exposition, Format},
     polling::{Fleet, once},
-    snapshot,
+    snapshot::{self, Moment},
 };
 
 /// Flags of `once`.
@@ -44,12 +44,12 @@ impl Once {
         let concurrency = config.poll.concurrency;
         let fleet = Fleet::new(config, &environment, Utc::now)?;
         let (writer, reader) = snapshot::channel(fleet.targets());
-        let succeeded = once::run(fleet.pollers().to_vec(), concurrency, writer, Utc::now).await;
+        let succeeded = once::run(fleet.pollers().to_vec(), concurrency, writer, Moment::now).await;
         let format = match self.format {
             OutputFormat::Openmetrics => Format::OpenMetrics,
             OutputFormat::Text => Format::Text,
         };
-        let text = Exposition::of_projects(reader, Utc::now).render(format);
+        let text = Exposition::of_projects(reader, Moment::now).render(format);
         print(&text)?;
         Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

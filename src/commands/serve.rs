@@ -28,7 +28,7 @@ use crate::{
     polling::{Fleet, schedule},
     server::{self, Server, WebPolicy},
     site::{ReloadRequest, Route, Routes},
-    snapshot::{self, Reader},
+    snapshot::{self, Moment, Reader},
 };
 
 const BUILD: BuildInfo =
@@ -171,7 +171,7 @@ impl Daemon {
             .on_answer(move |path, status| counting.count(path, status));
         let mut serving = tokio::spawn(server.serve(sockets, stop.clone()));
         let reloader = Reloader { source, environment, fleet, plans, status, reader: reader.clone() };
-        let mut polling = background::spawn("polling", schedule::run(plan, new_plans, writer, Utc::now))?;
+        let mut polling = background::spawn("polling", schedule::run(plan, new_plans, writer, Moment::now))?;
         let mut reloading = background::spawn("reloading", reloader.run(hangup, reload_requests))?;
         let notifying = AbortOnDropHandle::new(tokio::spawn(systemd::run(reader)));
         tokio::select! {
@@ -205,8 +205,8 @@ fn routes(
     let requests = Arc::new(HttpRequests::default());
     let status =
         ExporterStatus { build: BUILD, shard: (shard.index, shard.total), config, requests: Arc::clone(&requests) };
-    let exposition = Exposition::of_projects(reader.clone(), Utc::now).and_exporter(status);
+    let exposition = Exposition::of_projects(reader.clone(), Moment::now).and_exporter(status);
     let routes =
-        Routes::new(exposition, reader, Utc::now).with_telemetry_path(&web.telemetry_path).with_requests(requests);
+        Routes::new(exposition, reader, Moment::now).with_telemetry_path(&web.telemetry_path).with_requests(requests);
     if web.enable_lifecycle { routes.with_reload(reload) } else { routes }
 }

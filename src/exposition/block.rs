@@ -10,7 +10,7 @@ use super::{
     lines::Lines,
     projects::{FAMILIES, ProjectView},
 };
-use crate::snapshot::ProjectStatus;
+use crate::snapshot::{Moment, ProjectStatus};
 
 /// Number of projects in a block. Smaller blocks compress worse, larger ones take longer to render again.
 pub(super) const BLOCK: usize = 32;
@@ -27,13 +27,13 @@ pub(super) struct Block {
 
 impl Block {
     /// A block without rendered samples.
-    pub fn new(projects: &[Arc<ProjectStatus>], now: DateTime<Utc>) -> Self {
+    pub fn new(projects: &[Arc<ProjectStatus>], now: Moment) -> Self {
         let validity = projects.iter().fold(Validity::default(), |all, project| all.and(Validity::of(project, now)));
         Block { projects: projects.iter().map(Arc::downgrade).collect(), validity, identity: None, deflate: None }
     }
 
     /// Whether this block is still valid: it holds the same projects, unchanged, and `now` is in its validity.
-    pub fn shows(&self, projects: &[Arc<ProjectStatus>], now: DateTime<Utc>) -> bool {
+    pub fn shows(&self, projects: &[Arc<ProjectStatus>], now: Moment) -> bool {
         let is_same =
             |(known, project): (&Weak<ProjectStatus>, &Arc<ProjectStatus>)| known.as_ptr() == Arc::as_ptr(project);
         self.validity.contains(now)
@@ -47,7 +47,7 @@ impl Block {
         encoding: Encoding,
         encoder: &mut Encoder,
         projects: &[Arc<ProjectStatus>],
-        now: DateTime<Utc>,
+        now: Moment,
     ) -> &mut [Encoded] {
         let samples = match encoding {
             Encoding::Identity => &mut self.identity,
@@ -57,7 +57,7 @@ impl Block {
     }
 }
 
-fn encode(encoder: &mut Encoder, projects: &[Arc<ProjectStatus>], now: DateTime<Utc>) -> Vec<Encoded> {
+fn encode(encoder: &mut Encoder, projects: &[Arc<ProjectStatus>], now: Moment) -> Vec<Encoded> {
     let families = FAMILIES.iter().map(|family| {
         encoder.encode(|text| {
             for project in projects {
@@ -69,30 +69,38 @@ fn encode(encoder: &mut Encoder, projects: &[Arc<ProjectStatus>], now: DateTime<
     families.collect()
 }
 
-/// The interval `(after, until]` in which samples stay the same if no project changes: usage becomes stale and tokens
-/// expire with time. It has a beginning, because the clock can be set back.
+/// The interval in which samples stay the same if no project changes: usage becomes stale, windows end and tokens expire
+/// with time. On the wall clock it is `(after, until]`. It has a beginning there, because that clock can be set back.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Validity {
     after: DateTime<Utc>,
     until: DateTime<Utc>,
+    steady_until: DateTime<Utc>,
 }
 
 impl Default for Validity {
     fn default() -> Self {
-        Validity { after: DateTime::<Utc>::MIN_UTC, until: DateTime::<Utc>::MAX_UTC }
+        let (after, never) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
+        Validity { after, until: never, steady_until: never }
     }
 }
 
 impl Validity {
-    fn of(project: &ProjectStatus, now: DateTime<Utc>) -> Self {
-        // At exactly this age usage is not stale yet.
-        let stale_after = TimeDelta::from_std(project.target.stale_after).ok();
+    fn of(project: &ProjectStatus, now: Moment) -> Self {
         let usage = project.usage.as_ref();
-        let stale = usage.and_then(|usage| usage.at.checked_add_signed(stale_after?));
-        // At exactly its expiry, a token counts as expired.
-        let last = project.health.last.as_ref();
-        let expiry = last.and_then(|last| last.credentials_expiry).map(|expiry| expiry - TimeDelta::nanoseconds(1));
-        stale.into_iter().chain(expiry).fold(Validity::default(), |all, change| all.and(Validity::around(change, now)))
+        let ages = [project.target.stale_after, project.target.renewed_within];
+        // At exactly this age usage is not stale yet, and the next poll is not overdue.
+        let steady = ages.into_iter().filter_map(|age| {
+            let change = usage?.steady_at.checked_add_signed(TimeDelta::from_std(age).ok()?)?;
+            (now.steady <= change).then_some(change)
+        });
+        let expiry = project.health.last.as_ref().and_then(|last| last.credentials_expiry);
+        let ends = usage.into_iter().flat_map(|usage| &usage.windows).filter_map(|window| window.changes_at);
+        // At exactly its expiry a token counts as expired, and a window that ends has ended.
+        let changes = expiry.into_iter().chain(ends).map(|change| change - TimeDelta::nanoseconds(1));
+        let validity =
+            Validity { steady_until: steady.min().unwrap_or(DateTime::<Utc>::MAX_UTC), ..Validity::default() };
+        changes.fold(validity, |all, change| all.and(Validity::around(change, now.utc)))
     }
 
     /// Samples change just after `change`. This is the interval before it or after it, whichever contains `now`.
@@ -104,12 +112,16 @@ impl Validity {
         }
     }
 
-    pub fn contains(self, now: DateTime<Utc>) -> bool {
-        self.after < now && now <= self.until
+    pub fn contains(self, now: Moment) -> bool {
+        self.after < now.utc && now.utc <= self.until && now.steady <= self.steady_until
     }
 
     /// The interval in which both are valid.
     pub fn and(self, other: Validity) -> Self {
-        Validity { after: self.after.max(other.after), until: self.until.min(other.until) }
+        Validity {
+            after: self.after.max(other.after),
+            until: self.until.min(other.until),
+            steady_until: self.steady_until.min(other.steady_until),
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::{
     lines::{Kind, Lines, Metadata, write_metadata},
 };
 use crate::{
-    snapshot::{LastPoll, ProjectStatus, Usage, WindowValues},
+    snapshot::{LastPoll, Moment, ProjectStatus, Usage, WindowValues},
     usage::{Budget, Doubt, Measure, Reason},
 };
 
@@ -192,15 +192,16 @@ const EXPIRY: Metadata = Metadata::new(
 )
 .unit("seconds");
 
-/// A project at one moment: stale usage is left out.
+/// A project at one moment: stale usage and windows that have ended are left out.
 pub(super) struct ProjectView<'a> {
     project: &'a ProjectStatus,
+    now: Moment,
     current_usage: Option<&'a Usage>,
 }
 
 impl<'a> ProjectView<'a> {
-    pub fn at(now: DateTime<Utc>, project: &'a ProjectStatus) -> Self {
-        ProjectView { project, current_usage: project.usage_at(now) }
+    pub fn at(now: Moment, project: &'a ProjectStatus) -> Self {
+        ProjectView { project, now, current_usage: project.usage_at(now) }
     }
 
     fn last(&self) -> Option<&'a LastPoll> {
@@ -209,8 +210,7 @@ impl<'a> ProjectView<'a> {
 
     /// The windows, each with its name.
     fn windows(&self) -> impl Iterator<Item = (String, &'a WindowValues)> {
-        let windows = self.current_usage.into_iter().flat_map(|usage| &usage.windows);
-        windows.map(|window| (window.window.to_string(), window))
+        self.project.windows_at(self.now).map(|window| (window.window.to_string(), window))
     }
 }
 

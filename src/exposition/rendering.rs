@@ -5,8 +5,6 @@
 
 use std::sync::{Arc, Weak};
 
-use chrono::{DateTime, Utc};
-
 use super::{
     block::{BLOCK, Block, Validity},
     encoding::{Encoded, Encoding},
@@ -16,7 +14,7 @@ use super::{
     pieces::Pieces,
     projects::{FAMILIES, write_expiries},
 };
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Moment, Snapshot};
 
 /// The rendering of one snapshot, in each format and encoding that has been asked for.
 #[derive(Debug, Default)]
@@ -35,20 +33,14 @@ impl Rendering {
         format: Format,
         encoding: Encoding,
         snapshot: &Arc<Snapshot>,
-        now: DateTime<Utc>,
+        now: Moment,
     ) -> Option<Arc<Pieces>> {
         let (_, pieces) = self.outputs.iter().find(|(output, _)| *output == (format, encoding))?;
         self.shows(snapshot, now).then(|| Arc::clone(pieces))
     }
 
     /// Renders the output for this snapshot at `now`. Blocks that have not changed are taken over.
-    pub fn render(
-        &mut self,
-        format: Format,
-        encoding: Encoding,
-        snapshot: &Arc<Snapshot>,
-        now: DateTime<Utc>,
-    ) -> Arc<Pieces> {
+    pub fn render(&mut self, format: Format, encoding: Encoding, snapshot: &Arc<Snapshot>, now: Moment) -> Arc<Pieces> {
         if !self.shows(snapshot, now) {
             self.update(snapshot, now);
         }
@@ -57,11 +49,11 @@ impl Rendering {
         pieces
     }
 
-    fn shows(&self, snapshot: &Arc<Snapshot>, now: DateTime<Utc>) -> bool {
+    fn shows(&self, snapshot: &Arc<Snapshot>, now: Moment) -> bool {
         self.snapshot.as_ptr() == Arc::as_ptr(snapshot) && self.validity.contains(now)
     }
 
-    fn update(&mut self, snapshot: &Arc<Snapshot>, now: DateTime<Utc>) {
+    fn update(&mut self, snapshot: &Arc<Snapshot>, now: Moment) {
         let mut old = std::mem::take(self).blocks.into_iter();
         let blocks = snapshot.projects.chunks(BLOCK).map(|projects| {
             let unchanged = old.next().filter(|block| block.shows(projects, now));
@@ -72,7 +64,7 @@ impl Rendering {
         *self = Rendering { snapshot: Arc::downgrade(snapshot), validity, blocks, outputs: Vec::new() };
     }
 
-    fn line_up(&mut self, format: Format, encoding: Encoding, snapshot: &Snapshot, now: DateTime<Utc>) -> Pieces {
+    fn line_up(&mut self, format: Format, encoding: Encoding, snapshot: &Snapshot, now: Moment) -> Pieces {
         let mut encoder = Encoder::new(encoding);
         let blocks = self.blocks.iter_mut().zip(snapshot.projects.chunks(BLOCK));
         let mut blocks: Vec<_> =
@@ -82,7 +74,7 @@ impl Rendering {
             .map(|family| encoder.encode(|text| write_metadata(text, format, &family.metadata)))
             .collect();
         let mut end = encoder.encode(|text| {
-            write_expiries(text, format, &snapshot.projects, now);
+            write_expiries(text, format, &snapshot.projects, now.utc);
             if format == Format::OpenMetrics {
                 text.extend_from_slice(b"# EOF\n");
             }

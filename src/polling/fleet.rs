@@ -153,7 +153,7 @@ impl Fleet {
 
     /// The targets of the snapshot, in the order of the configuration.
     pub fn targets(&self) -> Vec<Target> {
-        self.config.projects.iter().map(Target::from).collect()
+        self.config.projects.iter().map(|project| target(project, &self.config)).collect()
     }
 
     /// The pollers, in the order of the configuration.
@@ -218,6 +218,20 @@ fn client(
         || FleetError::NoCredentials { project: project.name.clone(), credentials: project.credentials.clone() };
     let credentials = credentials.get(&project.credentials).ok_or_else(missing)?;
     Ok(connector.client(project, Arc::clone(credentials)))
+}
+
+fn target(project: &Project, config: &Config) -> Target {
+    Target {
+        name: project.name.clone(),
+        project_id: project.project_id.clone(),
+        region: project.region.clone(),
+        endpoint: project.endpoint.to_string(),
+        labels: project.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        stale_after: project.stale_after,
+        renewed_within: project.interval + config.poll.timeout,
+        credentials: project.credentials.clone(),
+        budgets: project.budgets.clone(),
+    }
 }
 
 fn poller(

@@ -5,10 +5,15 @@ use std::sync::Arc;
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::pollable::{Pollable, log_poll, poll_isolated};
-use crate::{snapshot::Writer, usage::Clock};
+use crate::snapshot::{Moment, Writer};
 
 /// Polls every project once, `concurrency` at a time, and returns whether all polls succeeded.
-pub async fn run<P: Pollable>(pollers: Vec<Arc<P>>, concurrency: usize, mut writer: Writer, clock: Clock) -> bool {
+pub async fn run<P: Pollable>(
+    pollers: Vec<Arc<P>>,
+    concurrency: usize,
+    mut writer: Writer,
+    clock: fn() -> Moment,
+) -> bool {
     let slots = Arc::new(Semaphore::new(concurrency));
     let mut polls = JoinSet::new();
     for (index, poller) in pollers.into_iter().enumerate() {

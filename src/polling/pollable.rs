@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::poller::Poller;
 use crate::{
-    snapshot::{Failure, PollOutcome},
+    snapshot::{Failure, Moment, PollOutcome},
     usage::Reason,
 };
 
@@ -43,13 +43,14 @@ impl Pollable for Poller {
 }
 
 /// Polls in a separate task, so that a panic fails this poll only.
-pub(super) async fn poll_isolated<P: Pollable>(poller: Arc<P>, now: DateTime<Utc>) -> PollOutcome {
+pub(super) async fn poll_isolated<P: Pollable>(poller: Arc<P>, now: Moment) -> PollOutcome {
     let start = Instant::now();
-    let task = AbortOnDropHandle::new(tokio::spawn(async move { poller.poll(now).await }));
-    task.await.unwrap_or_else(|error| {
+    let task = AbortOnDropHandle::new(tokio::spawn(async move { poller.poll(now.utc).await }));
+    let outcome = task.await.unwrap_or_else(|error| {
         let message = format!("a defect of the exporter, please report it: {error}");
-        PollOutcome::new(now, start.elapsed(), Err(Failure { reason: Reason::Internal, message }))
-    })
+        PollOutcome::new(now.utc, start.elapsed(), Err(Failure { reason: Reason::Internal, message }))
+    });
+    PollOutcome { steady_at: now.steady, ..outcome }
 }
 
 /// Logs a poll. A success after a success is logged at level debug only.

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     cloud::{Client, Error, project_api},
     config::{Config, Project},
-    snapshot::{Failure, PollOutcome, Target, WindowUsage},
+    snapshot::{Failure, PollOutcome, WindowUsage},
     usage::{Bounds, Doubt, Doubts, RowCounters, Series, Tally, Window, Zone},
 };
 
@@ -30,21 +30,6 @@ pub struct Poller {
     doubts: Mutex<Doubts>,
     /// Taken by a poll and put back at its end: polls of one project do not overlap.
     proofs: Mutex<Proofs>,
-}
-
-impl From<&Project> for Target {
-    fn from(project: &Project) -> Self {
-        Target {
-            name: project.name.clone(),
-            project_id: project.project_id.clone(),
-            region: project.region.clone(),
-            endpoint: project.endpoint.to_string(),
-            labels: project.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-            stale_after: project.stale_after,
-            credentials: project.credentials.clone(),
-            budgets: project.budgets.clone(),
-        }
-    }
 }
 
 /// The outcome of a complete poll.
@@ -137,7 +122,8 @@ impl Poller {
         let mut complete = Complete { doubts, ..Complete::default() };
         for Answer { window, bounds, usage, .. } in answers {
             let RangeUsage { tally, days, rows, doubts, .. } = usage;
-            complete.windows.push(WindowUsage { window, bounds, tally, days });
+            let changes_at = window.changes_at(now, &self.timezone);
+            complete.windows.push(WindowUsage { window, bounds, changes_at, tally, days });
             complete.rows += rows;
             complete.doubts.extend(doubts);
         }

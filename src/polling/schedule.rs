@@ -20,10 +20,7 @@ use tokio::{
 
 use self::offsets::{first_offset, next_poll, offsets};
 use super::pollable::{Pollable, log_poll, poll_isolated};
-use crate::{
-    snapshot::{PollOutcome, Target, Writer},
-    usage::Clock,
-};
+use crate::snapshot::{Moment, PollOutcome, Target, Writer};
 
 /// A busy machine may record a poll late. So polling counts as stuck only after the timeout plus this margin.
 const MARGIN: Duration = Duration::from_secs(30);
@@ -61,7 +58,12 @@ pub struct NewPlan<P> {
 
 /// Polls according to the plan, and records every poll. Dropping the future cancels the current polls. It never returns,
 /// unless the schedule has a bug. The caller must treat a return as an error.
-pub async fn run<P: Pollable>(plan: Plan<P>, mut plans: mpsc::Receiver<NewPlan<P>>, writer: Writer, clock: Clock) {
+pub async fn run<P: Pollable>(
+    plan: Plan<P>,
+    mut plans: mpsc::Receiver<NewPlan<P>>,
+    writer: Writer,
+    clock: fn() -> Moment,
+) {
     let (sender, mut results) = mpsc::channel(plan.concurrency);
     let mut schedule = Schedule::new(writer, sender, clock, plan.concurrency);
     schedule.apply(plan);
@@ -85,7 +87,7 @@ pub async fn run<P: Pollable>(plan: Plan<P>, mut plans: mpsc::Receiver<NewPlan<P
 
 /// The state of [`run`].
 struct Schedule<P> {
-    clock: Clock,
+    clock: fn() -> Moment,
     writer: Writer,
     sender: mpsc::Sender<Polled<P>>,
     slots: Arc<Semaphore>,
@@ -115,7 +117,7 @@ struct Polled<P> {
 }
 
 impl<P: Pollable> Schedule<P> {
-    fn new(writer: Writer, sender: mpsc::Sender<Polled<P>>, clock: Clock, concurrency: usize) -> Self {
+    fn new(writer: Writer, sender: mpsc::Sender<Polled<P>>, clock: fn() -> Moment, concurrency: usize) -> Self {
         Schedule {
             clock,
             writer,
@@ -212,7 +214,7 @@ impl<P: Pollable> Schedule<P> {
         running.is_failing = outcome.result.is_err();
         running.due = due;
         let wait = chrono::Duration::from_std(due.saturating_duration_since(Instant::now())).unwrap_or_default();
-        self.writer.record(index, outcome, Some((self.clock)() + wait));
+        self.writer.record(index, outcome, Some((self.clock)().utc + wait));
         self.expect_progress();
         if !self.was_ready && self.writer.is_ready() {
             self.was_ready = true;
@@ -308,7 +310,7 @@ mod tests {
         let (plans, receiver) = mpsc::channel(1);
         let (log, start) = (Arc::default(), Instant::now());
         let fakes = fakes(&log, start, specs);
-        let running = tokio::spawn(run(planned(&fakes, concurrency), receiver, writer, Utc::now));
+        let running = tokio::spawn(run(planned(&fakes, concurrency), receiver, writer, Moment::now));
         (World { reader, log, plans, _running: AbortOnDropHandle::new(running), start }, fakes)
     }
 
@@ -432,7 +434,7 @@ mod tests {
         let (sender, _receiver) = mpsc::channel(1);
         let log = Arc::default();
         let [old, new] = [1, 2].map(|_| fakes(&log, Instant::now(), &[("a", "g", 100, 10, false)]));
-        let mut schedule = Schedule::new(writer, sender, Utc::now, 1);
+        let mut schedule = Schedule::new(writer, sender, Moment::now, 1);
         let outcome = || PollOutcome::new(Utc::now(), Duration::ZERO, Ok(vec![]));
         let polled =
             |poller: &Arc<Fake>| Polled { poller: Arc::clone(poller), outcome: outcome(), due: Instant::now() };

@@ -15,7 +15,6 @@ use std::sync::LazyLock;
 
 use askama::Template;
 use base64::{Engine, prelude::BASE64_STANDARD};
-use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use self::{
@@ -25,7 +24,7 @@ use self::{
     texts::Texts,
 };
 use super::negotiate::Language;
-use crate::snapshot::{ProjectStatus, Snapshot};
+use crate::snapshot::{Moment, ProjectStatus, Snapshot};
 
 const STYLE: &str = include_str!("page/status.css");
 
@@ -71,7 +70,7 @@ pub(super) fn render(
     query: &str,
     language: Language,
     telemetry_path: &str,
-    now: DateTime<Utc>,
+    now: Moment,
 ) -> String {
     let texts = Texts::of(language);
     let mut query = Query::parse(query);
@@ -94,7 +93,7 @@ pub(super) fn render(
         style: STYLE,
         version: env!("CARGO_PKG_VERSION"),
         metrics: format!(".{telemetry_path}"),
-        now: timestamp(now),
+        now: timestamp(now.utc),
         query: &query,
         states,
         cards: shown.map(|(state, project)| Card::new(project, state, texts, now)).collect(),

@@ -28,8 +28,7 @@ use super::{
 };
 use crate::{
     exposition::{Body, Exposition, HttpRequests},
-    snapshot::Reader,
-    usage::Clock,
+    snapshot::{Moment, Reader},
 };
 
 const README: &str = include_str!("../../README.md");
@@ -40,7 +39,7 @@ const README_ZH_CN: &str = include_str!("../../README.zh-CN.md");
 pub struct Routes {
     exposition: Exposition,
     reader: Reader,
-    clock: Clock,
+    clock: fn() -> Moment,
     telemetry_path: String,
     requests: Arc<HttpRequests>,
     /// `None` if clients are not allowed to reload.
@@ -60,7 +59,7 @@ pub struct ReloadRequest {
 
 impl Routes {
     /// Creates the routes with the metrics at `/metrics`, without reload.
-    pub fn new(exposition: Exposition, reader: Reader, clock: Clock) -> Self {
+    pub fn new(exposition: Exposition, reader: Reader, clock: fn() -> Moment) -> Self {
         Routes {
             exposition,
             reader,

@@ -11,6 +11,8 @@ use crate::usage::{Bounds, Counters, Days, Doubts, Reason, Tally, Window};
 pub struct PollOutcome {
     /// Start of the poll.
     pub at: DateTime<Utc>,
+    /// The same on the clock of [`super::Moment::steady`].
+    pub steady_at: DateTime<Utc>,
     /// Duration of the poll.
     pub duration: Duration,
     /// All windows, or the reason for the failure.
@@ -26,10 +28,12 @@ pub struct PollOutcome {
 }
 
 impl PollOutcome {
-    /// An outcome with nothing but its result: no doubts, no requests, no project id, no expiry.
+    /// An outcome with nothing but its result: no doubts, no requests, no project id, no expiry. Its wall clock has not been
+    /// set.
     pub fn new(at: DateTime<Utc>, duration: Duration, result: Result<Vec<WindowUsage>, Failure>) -> Self {
         PollOutcome {
             at,
+            steady_at: at,
             duration,
             result,
             doubts: Doubts::new(),
@@ -47,6 +51,8 @@ pub struct WindowUsage {
     pub window: Window,
     /// Its nominal bounds at the poll.
     pub bounds: Bounds,
+    /// The time from which the window has other bounds; `None` for a rolling window.
+    pub changes_at: Option<DateTime<Utc>>,
     /// Its sums.
     pub tally: Tally,
     /// Minutes of each day; only for `this_month`, and only if the answer distinguishes days.

@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 
 use super::{
+    moment::Moment,
     outcome::{Failure, PollOutcome},
     target::Target,
-    usage::Usage,
+    usage::{Usage, WindowValues},
 };
 use crate::usage::{Counters, Reason};
 
@@ -78,17 +79,24 @@ impl ProjectStatus {
     }
 
     /// The usage, unless it is stale at `now`.
-    pub fn usage_at(&self, now: DateTime<Utc>) -> Option<&Usage> {
-        self.usage.as_ref().filter(|usage| {
-            let age = (now - usage.at).to_std().unwrap_or_default();
-            age <= self.target.stale_after
+    pub fn usage_at(&self, now: Moment) -> Option<&Usage> {
+        self.usage.as_ref().filter(|usage| usage.age(now) <= self.target.stale_after)
+    }
+
+    /// The windows of the usage at `now`. A calendar window that has ended is left out once the next poll is overdue:
+    /// yesterday's usage must not stay the usage of `today`.
+    pub fn windows_at(&self, now: Moment) -> impl Iterator<Item = &WindowValues> {
+        self.usage_at(now).into_iter().flat_map(move |usage| {
+            let is_overdue = usage.age(now) > self.target.renewed_within;
+            let has_ended = move |window: &WindowValues| window.changes_at.is_some_and(|change| change <= now.utc);
+            usage.windows.iter().filter(move |window| !(is_overdue && has_ended(window)))
         })
     }
 
     /// Records a poll. A failed poll changes the health only.
     pub(super) fn record(&mut self, outcome: PollOutcome, next_at: Option<DateTime<Utc>>) {
         // Every field is named, so that a new one cannot be forgotten.
-        let PollOutcome { at, duration, result, doubts, counters, project_id, credentials_expiry } = outcome;
+        let PollOutcome { at, steady_at, duration, result, doubts, counters, project_id, credentials_expiry } = outcome;
         if let (Some(known), Some(polled)) = (self.project_id(), project_id.as_deref())
             && known != polled
         {
@@ -100,7 +108,7 @@ impl ProjectStatus {
         let failure = match result {
             Ok(windows) => {
                 let known = self.usage.take().map(|usage| usage.series).unwrap_or_default();
-                self.usage = Some(Usage::new(at, windows, doubts, known));
+                self.usage = Some(Usage::new((at, steady_at), windows, doubts, known));
                 None
             }
             Err(failure) => {

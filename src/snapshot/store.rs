@@ -117,7 +117,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        snapshot::{Failure, WindowUsage},
+        snapshot::{Failure, Moment, WindowUsage},
         usage::{Bounds, Measure, Reason, Row, RowKey, Series, Tally, Unit, Window},
     };
 
@@ -139,7 +139,13 @@ mod tests {
         let windows = |rows: &[Row]| {
             let mut tally = Tally::default();
             rows.iter().for_each(|row| tally.add(row, None).unwrap());
-            vec![WindowUsage { window: Window::Today, bounds: Bounds { start: at(0), end: at(9) }, tally, days: None }]
+            vec![WindowUsage {
+                window: Window::Today,
+                bounds: Bounds { start: at(0), end: at(9) },
+                changes_at: Some(at(9)),
+                tally,
+                days: None,
+            }]
         };
         let result = result.map(windows).map_err(|reason| Failure { reason, message: "m".into() });
         let mut outcome = PollOutcome::new(at(second), Duration::from_secs(1), result);
@@ -202,9 +208,33 @@ mod tests {
         writer.record(0, outcome(1000, Ok(&[])), None);
         let snapshot = reader.load();
         let project = &snapshot.projects[0];
-        assert!(project.usage_at(at(1100)).is_some());
-        assert!(project.usage_at(at(1101)).is_none());
-        assert!(project.usage_at(at(900)).is_some(), "usage is not stale if the clock is set back");
+        assert!(project.usage_at(at(1100).into()).is_some());
+        assert!(project.usage_at(at(1101).into()).is_none());
+        let set = |utc| Moment { utc: at(utc), steady: at(1001) };
+        assert!(project.usage_at(set(900)).is_some(), "usage is not stale if the clock is set back");
+        assert!(project.usage_at(set(9000)).is_some(), "usage is not stale if the clock is set forward");
+    }
+
+    #[test]
+    fn a_window_that_has_ended_is_hidden_once_the_next_poll_is_overdue() {
+        let (mut writer, reader) = channel(vec![Target { renewed_within: Duration::from_secs(60), ..target("a") }]);
+        let windows = |changes_at| WindowUsage {
+            window: Window::Today,
+            bounds: Bounds { start: at(900), end: at(1030) },
+            changes_at,
+            tally: Tally::default(),
+            days: None,
+        };
+        let result = Ok(vec![windows(Some(at(1030))), windows(None)]);
+        writer.record(0, PollOutcome::new(at(1000), Duration::from_secs(1), result), None);
+        let project = &reader.load().projects[0];
+        let shown = |utc, steady| project.windows_at(Moment { utc: at(utc), steady: at(steady) }).count();
+        assert_eq!(shown(1029, 1060), 2);
+        assert_eq!(shown(1030, 1060), 2, "the next poll may be running");
+        assert_eq!(shown(1030, 1061), 1, "a rolling window does not end");
+        assert_eq!(shown(1029, 1061), 2, "it has not ended");
+        assert_eq!(shown(90_000, 1060), 2, "the clock was set forward");
+        assert_eq!(shown(1030, 1101), 0, "stale");
     }
 
     #[test]
@@ -222,7 +252,7 @@ mod tests {
         let [new, kept, changed] = &after.projects[..] else { panic!("{names:?}") };
         assert_eq!((new.health.polls, minutes(new, "x")), (0, None));
         assert_eq!((kept.health.polls, minutes(kept, "x")), (1, Some(5.0)));
-        assert!(kept.usage_at(at(12)).is_none(), "its target is the new one");
+        assert!(kept.usage_at(at(12).into()).is_none(), "its target is the new one");
         assert_eq!((changed.health.polls, minutes(changed, "x")), (1, None), "its counters continue");
         assert_eq!(before.projects.len(), 3, "the old snapshot is immutable");
     }

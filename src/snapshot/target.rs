@@ -19,6 +19,8 @@ pub struct Target {
     pub labels: Vec<(String, String)>,
     /// Usage is no longer exported after this time without a complete poll.
     pub stale_after: Duration,
+    /// The time in which the next complete poll follows: the interval and the time of a poll.
+    pub renewed_within: Duration,
     /// Name of its credentials.
     pub credentials: String,
     /// Configured budgets.
@@ -35,6 +37,7 @@ impl Target {
             endpoint: String::new(),
             labels: Vec::new(),
             stale_after: Duration::MAX,
+            renewed_within: Duration::MAX,
             credentials: String::new(),
             budgets: Vec::new(),
         }

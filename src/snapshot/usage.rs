@@ -1,11 +1,11 @@
 //! The usage of the last complete poll.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
-use super::outcome::WindowUsage;
+use super::{moment::Moment, outcome::WindowUsage};
 use crate::usage::{Bounds, Days, Doubts, Measure, Series, Window};
 
 /// Usage of all windows.
@@ -13,6 +13,8 @@ use crate::usage::{Bounds, Days, Doubts, Measure, Series, Window};
 pub struct Usage {
     /// Start of the poll.
     pub at: DateTime<Utc>,
+    /// The same on the clock of [`super::Moment::steady`].
+    pub steady_at: DateTime<Utc>,
     /// The configured windows, in their order.
     pub windows: Vec<WindowValues>,
     /// All series of all windows and all complete polls so far, sorted. A series that has been seen once is exported
@@ -29,6 +31,8 @@ pub struct WindowValues {
     pub window: Window,
     /// Its nominal bounds at the poll.
     pub bounds: Bounds,
+    /// See [`WindowUsage::changes_at`].
+    pub changes_at: Option<DateTime<Utc>>,
     /// One value for each of [`Usage::series`], in their order. Not a number where a row had no value.
     values: Box<[f64]>,
     /// See [`WindowUsage::days`].
@@ -44,7 +48,12 @@ impl WindowValues {
 
 impl Usage {
     /// The usage of a poll. The `known` series of earlier polls get a value, too.
-    pub(super) fn new(at: DateTime<Utc>, windows: Vec<WindowUsage>, doubts: Doubts, known: Arc<[Series]>) -> Self {
+    pub(super) fn new(
+        (at, steady_at): (DateTime<Utc>, DateTime<Utc>),
+        windows: Vec<WindowUsage>,
+        doubts: Doubts,
+        known: Arc<[Series]>,
+    ) -> Self {
         let polled = || windows.iter().flat_map(|window| window.tally.series());
         let series = if polled().all(|series| known.binary_search(series).is_ok()) {
             known
@@ -55,10 +64,17 @@ impl Usage {
         let values = |window: WindowUsage| WindowValues {
             window: window.window,
             bounds: window.bounds,
+            changes_at: window.changes_at,
             values: series.iter().map(|series| window.tally.value(series).unwrap_or(f64::NAN)).collect(),
             days: window.days,
         };
-        Usage { at, windows: windows.into_iter().map(values).collect(), series: Arc::clone(&series), doubts }
+        let windows = windows.into_iter().map(values).collect();
+        Usage { at, steady_at, windows, series: Arc::clone(&series), doubts }
+    }
+
+    /// The time since the poll.
+    pub(super) fn age(&self, now: Moment) -> Duration {
+        (now.steady - self.steady_at).to_std().unwrap_or_default()
     }
 
     /// The values of a window, each with its series. If a row of a series had no value, the series is left out.

@@ -125,6 +125,15 @@ impl Window {
             None => Bounds { start: now - self.rolling().unwrap_or_default(), end: now },
         }
     }
+
+    /// The first midnight after `now` at which the window gets other bounds; `None` for a rolling window, which moves all
+    /// the time.
+    pub fn changes_at(self, now: DateTime<Utc>, zone: &Zone) -> Option<DateTime<Utc>> {
+        let days = self.calendar()?.days;
+        let today = zone.local(now).date_naive();
+        let next = today.iter_days().skip(1).find(|day| days(*day) != days(today))?;
+        Some(zone.midnight(next))
+    }
 }
 
 impl FromStr for Window {
@@ -212,6 +221,27 @@ mod tests {
         for (window, start, end) in expected {
             assert_eq!(at(window, now, shanghai), pair(start, end), "{window}");
         }
+    }
+
+    #[test]
+    fn calendar_windows_change_at_a_midnight() {
+        let zone: Zone = "Asia/Shanghai".parse().unwrap();
+        let changes_at = |window: &str, now: &str| {
+            let change = window.parse::<Window>().unwrap().changes_at(utc(now), &zone);
+            change.map(|change| zone.local(change).to_rfc3339())
+        };
+        // Friday.
+        for (window, change) in [
+            ("today", "2025-11-29T00:00:00+08:00"),
+            ("yesterday", "2025-11-29T00:00:00+08:00"),
+            ("this_week", "2025-12-01T00:00:00+08:00"),
+            ("this_month", "2025-12-01T00:00:00+08:00"),
+            ("last_month", "2025-12-01T00:00:00+08:00"),
+        ] {
+            assert_eq!(changes_at(window, "2025-11-28T12:00:00Z").as_deref(), Some(change), "{window}");
+        }
+        assert_eq!(changes_at("today", "2025-11-28T16:00:00Z").as_deref(), Some("2025-11-30T00:00:00+08:00"));
+        assert_eq!(changes_at("24h", "2025-11-28T12:00:00Z"), None);
     }
 
     #[test]
@@ -314,6 +344,12 @@ mod tests {
             prop_assert!(today.start <= now && now < today.end, "{today:?} does not contain {now}");
             prop_assert_eq!(of(Window::Yesterday).end, today.start);
             prop_assert_eq!(of(Window::LastMonth).end, of(Window::ThisMonth).start);
+            for window in CALENDAR.iter().map(|row| row.window) {
+                let change = window.changes_at(now, &zone).unwrap();
+                let before = window.bounds(change - Duration::seconds(1), &zone);
+                prop_assert_eq!(before, of(window), "{} until {}", window, change);
+                prop_assert_ne!(before, window.bounds(change, &zone), "{} from {}", window, change);
+            }
             prop_assert_eq!(Window::Today.bounds(today.end, &zone).start, today.end);
 
             // The days of the month, one after the other, are the month.

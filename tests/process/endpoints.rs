@@ -6,13 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::Utc;
 use flate2::read::GzDecoder;
 use metastudio_exporter::{
     exposition::{Exposition, Format},
     server::{self, Limits, Server, WebPolicy},
     site::Routes,
-    snapshot::{self, Target},
+    snapshot::{self, Moment, Target},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -85,7 +84,7 @@ async fn format_and_encoding_are_negotiated() {
 /// The routes of an exporter without projects.
 pub fn empty_routes() -> Routes {
     let (_, reader) = snapshot::channel(vec![]);
-    Routes::new(Exposition::of_projects(reader.clone(), Utc::now), reader, Utc::now)
+    Routes::new(Exposition::of_projects(reader.clone(), Moment::now), reader, Moment::now)
 }
 
 /// An exporter without projects on its own port, with limits short enough for a test.
@@ -195,16 +194,17 @@ async fn a_slow_reader_is_cut_off_in_the_middle_of_an_answer() {
         endpoint: String::new(),
         labels: vec![],
         stale_after: Duration::ZERO,
+        renewed_within: Duration::ZERO,
         credentials: String::new(),
         budgets: vec![],
     };
     // Many megabytes, which do not fit in the buffers of both sockets.
     let (_writer, reader) = snapshot::channel((0..6_000).map(target).collect());
-    let exposition = Exposition::of_projects(reader.clone(), Utc::now);
+    let exposition = Exposition::of_projects(reader.clone(), Moment::now);
     let length = exposition.scrape(Format::Text, false).await.length();
     assert!(length > 10_000_000, "{length}");
     let (address, _stop) =
-        serve(Routes::new(exposition, reader, Utc::now), Limits { total: 10 * SHORT, ..LONG_LIMITS }, 8).await;
+        serve(Routes::new(exposition, reader, Moment::now), Limits { total: 10 * SHORT, ..LONG_LIMITS }, 8).await;
     let mut slow = TcpStream::connect(address).await.unwrap();
     slow.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     // The client reads the beginning, and then nothing.

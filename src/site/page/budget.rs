@@ -35,9 +35,9 @@ pub(super) struct BudgetBar {
     pub elapsed: Option<i64>,
 }
 
-/// The bars of all budgets whose window was polled.
-pub(super) fn bars(budgets: &[Budget], usage: &Usage, texts: &Texts) -> Vec<BudgetBar> {
-    let window = |budget: &Budget| usage.windows.iter().find(|window| window.window == budget.window);
+/// The bars of all budgets whose window is among these.
+pub(super) fn bars(budgets: &[Budget], usage: &Usage, windows: &[&WindowValues], texts: &Texts) -> Vec<BudgetBar> {
+    let window = |budget: &Budget| windows.iter().find(|window| window.window == budget.window);
     budgets.iter().filter_map(|budget| Some(BudgetBar::new(budget, usage, window(budget)?, texts))).collect()
 }
 

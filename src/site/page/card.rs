@@ -10,7 +10,7 @@ use super::{
     texts::Texts,
 };
 use crate::{
-    snapshot::{Failure, ProjectStatus, Usage, WindowValues},
+    snapshot::{Failure, Moment, ProjectStatus, Usage, WindowValues},
     usage::{Doubt, Measure, Series},
 };
 
@@ -55,10 +55,11 @@ pub(super) struct SeriesRow {
 }
 
 impl<'a> Card<'a> {
-    pub fn new(project: &'a ProjectStatus, state: ProjectState, texts: &Texts, now: DateTime<Utc>) -> Self {
+    pub fn new(project: &'a ProjectStatus, state: ProjectState, texts: &Texts, now: Moment) -> Self {
         let target = &project.target;
         let last = project.health.last.as_ref();
         let usage = project.usage_at(now);
+        let windows: Vec<&WindowValues> = project.windows_at(now).collect();
         Card {
             state,
             name: &target.name,
@@ -68,32 +69,32 @@ impl<'a> Card<'a> {
             doubts: usage.iter().flat_map(|usage| &usage.doubts).map(|(doubt, seen)| (*doubt, &**seen)).collect(),
             last_poll: last.map(|last| LastPoll {
                 at: timestamp(last.at),
-                ago: texts.ago(now - last.at),
+                ago: texts.ago(now.utc - last.at),
                 duration: format!("{:.1} s", last.duration.as_secs_f64()),
             }),
             next_poll: match last.and_then(|last| last.next_at) {
-                Some(next) if next > now => texts.ahead(next - now),
+                Some(next) if next > now.utc => texts.ahead(next - now.utc),
                 _ => texts.due.to_owned(),
             },
-            age: project.usage.as_ref().map(|usage| texts.ago(now - usage.at)),
-            windows: usage.map(|usage| totals(usage, texts)).unwrap_or_default(),
-            budgets: usage.map(|usage| bars(&target.budgets, usage, texts)).unwrap_or_default(),
-            chart: usage.and_then(|usage| usage.windows.iter().find_map(|window| window.days.as_ref())).map(Chart::new),
-            series: usage.map(|usage| series_rows(usage, texts)).unwrap_or_default(),
+            age: project.usage.as_ref().map(|usage| texts.ago(now.steady - usage.steady_at)),
+            windows: usage.map(|usage| totals(usage, &windows, texts)).unwrap_or_default(),
+            budgets: usage.map(|usage| bars(&target.budgets, usage, &windows, texts)).unwrap_or_default(),
+            chart: windows.iter().find_map(|window| window.days.as_ref()).map(Chart::new),
+            series: usage.map(|usage| series_rows(usage, &windows, texts)).unwrap_or_default(),
         }
     }
 }
 
-fn totals(usage: &Usage, texts: &Texts) -> Vec<WindowTotal> {
-    let total = |window: &WindowValues| WindowTotal {
+fn totals(usage: &Usage, windows: &[&WindowValues], texts: &Texts) -> Vec<WindowTotal> {
+    let total = |window: &&WindowValues| WindowTotal {
         label: window.window.to_string(),
         name: texts.window(window.window),
         minutes: grouped(usage.minutes(window, |_| true)),
     };
-    usage.windows.iter().map(total).collect()
+    windows.iter().map(total).collect()
 }
 
-fn series_rows(usage: &Usage, texts: &Texts) -> Vec<SeriesRow> {
+fn series_rows(usage: &Usage, windows: &[&WindowValues], texts: &Texts) -> Vec<SeriesRow> {
     let row = |(at, series): (usize, &Series)| {
         let Series { resource_type, business_type, user_id, .. } = series;
         let parts = [Some(resource_type), Some(business_type), user_id.as_ref()].into_iter().flatten();
@@ -105,7 +106,7 @@ fn series_rows(usage: &Usage, texts: &Texts) -> Vec<SeriesRow> {
                 Measure::Number => texts.number.to_owned(),
                 Measure::Other(unit) => unit.clone(),
             },
-            values: usage.windows.iter().map(|window| window.value(at).map_or("?".to_owned(), grouped)).collect(),
+            values: windows.iter().map(|window| window.value(at).map_or("?".to_owned(), grouped)).collect(),
         }
     };
     usage.series.iter().enumerate().map(row).collect()

@@ -1,8 +1,6 @@
 //! The state of a project on the status page.
 
-use chrono::{DateTime, Utc};
-
-use crate::snapshot::ProjectStatus;
+use crate::snapshot::{Moment, ProjectStatus};
 
 /// The state of a project, in the order of the page: the worst state comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +29,7 @@ impl ProjectState {
         }
     }
 
-    pub fn of(project: &ProjectStatus, now: DateTime<Utc>) -> Self {
+    pub fn of(project: &ProjectStatus, now: Moment) -> Self {
         match &project.health.last {
             None => ProjectState::Waiting,
             Some(_) if project.usage.is_some() && project.usage_at(now).is_none() => ProjectState::Stale,
