@@ -37,6 +37,7 @@ pub(crate) mod read;
 mod secret;
 mod settings;
 mod shard;
+mod suggestion;
 mod warnings;
 
 pub use api_settings::ApiSettings;

@@ -63,7 +63,7 @@ fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> Poll
     }
     (0..2).for_each(|_| counters.count_retry(Operation::ShowUsageData));
     if result.is_ok() {
-        counters.rows = RowCounters { sub_resource: 1, outside: 2, filtered: 3 };
+        counters.rows = RowCounters { kept: 4, sub_resource: 1, outside: 2, filtered: 3 };
     }
     PollOutcome {
         counters,

@@ -30,8 +30,8 @@ pub(crate) struct Check {
     /// Print the effective configuration, secrets redacted
     #[arg(long, conflicts_with = "online")]
     pub print: bool,
-    /// Test every endpoint, key and project with one real request each. Run it at most once every 5 minutes: more
-    /// frequent attempts with a wrong key can get the key locked
+    /// Test every endpoint and every key, and poll every project once. Run it at most once every 5 minutes: more frequent
+    /// attempts with a wrong key can get the key locked
     #[arg(long)]
     pub online: bool,
 }

@@ -2,6 +2,7 @@
 
 mod budgets;
 mod labels;
+mod types;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -96,14 +97,14 @@ impl Project {
             context.poll.check(&section, interval);
         }
         let labels = labels::read(section.get("labels"));
-        let user_ids = texts(section.get("user_ids"));
+        let user_ids = texts(section.get("user_ids"), Node::text);
         let app_user_id = section.get("app_user_id").and_then(|node| {
             node.parse("a text of ASCII characters without spaces (the API allows no Chinese characters)", |text| {
                 (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| text.to_owned())
             })
         });
-        let resource_types = texts(section.get("resource_types"));
-        let business_types = texts(section.get("business_types"));
+        let resource_types = texts(section.get("resource_types"), types::resource_type);
+        let business_types = texts(section.get("business_types"), types::business_type);
         let windows = section.get("windows").map_or_else(|| context.windows.to_vec(), |node| windows(&node));
         let budgets = section.get("budgets").map_or_else(Vec::new, |node| {
             budgets::read(&node, &Selectors::new(&windows, &resource_types, &business_types, &user_ids))
@@ -170,8 +171,8 @@ fn name(section: &mut Section<'_>, names: &mut HashSet<String>) -> String {
     name
 }
 
-fn texts(node: Option<Node<'_>>) -> Vec<String> {
-    node.map_or_else(Vec::new, |node| node.set(Node::text))
+fn texts<'a>(node: Option<Node<'a>>, read: fn(&Node<'a>) -> Option<String>) -> Vec<String> {
+    node.map_or_else(Vec::new, |node| node.set(read))
 }
 
 fn region_and_endpoint(section: &mut Section<'_>) -> (String, Endpoint) {

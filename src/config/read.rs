@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::problem::Problem;
+use super::{problem::Problem, suggestion::nearest};
 
 /// Collects the problems of one document.
 #[derive(Debug, Default)]
@@ -121,7 +121,10 @@ impl<'a> Section<'a> {
         for key in self.fields.into_iter().flat_map(Map::keys) {
             if !self.known.iter().any(|known| known == key) {
                 // The value is not shown, because it may be a secret in the wrong place.
-                let expected = format!("there is no such key; expected one of {}", self.known.join(", "));
+                let expected = match nearest(key, &self.known) {
+                    Some(meant) => format!("there is no such key; did you mean {meant}?"),
+                    None => format!("there is no such key; expected one of {}", self.known.join(", ")),
+                };
                 self.document.note(&self.path_of(key), None, expected, false);
             }
         }

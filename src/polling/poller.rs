@@ -42,7 +42,7 @@ struct Complete {
 
 impl Poller {
     /// A poller for a project of `config`.
-    pub(super) fn new(client: Client, project: &Project, config: &Config) -> Self {
+    pub fn new(client: Client, project: &Project, config: &Config) -> Self {
         Poller {
             client,
             project: project.clone(),

@@ -52,7 +52,7 @@ pub struct RangeUsage {
     pub tally: Tally,
     /// Minutes of each day, if days were requested and the answer distinguishes them.
     pub days: Option<Days>,
-    /// Rows that are not in the sums.
+    /// Rows in the sums, and rows that are left out.
     pub rows: RowCounters,
     /// Anything that the operator should check.
     pub doubts: Doubts,
@@ -104,6 +104,7 @@ impl RangeQuery<'_> {
                     usage.rows.filtered += 1;
                     continue;
                 }
+                usage.rows.kept += 1;
                 usage.tally.add(row, user_id).map_err(overflow)?;
                 days.iter_mut().for_each(|days| days.add(*start, row));
                 if let Some(start) = start {

@@ -46,7 +46,7 @@ impl Operation {
 pub struct Counters {
     show_usage_data: RequestCounters,
     list_projects: RequestCounters,
-    /// Rows of complete polls that are not in the sums.
+    /// Rows of complete polls.
     pub rows: RowCounters,
 }
 
@@ -129,10 +129,12 @@ impl AddAssign for RequestCounters {
     }
 }
 
-/// Rows of an answer that are not in the sums, by reason. The same struct goes from the answer to a query to
+/// Rows of an answer: those in the sums, and the others by reason. The same struct goes from the answer to a query to
 /// the metrics, so that no step can forget a counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RowCounters {
+    /// Rows in the sums.
+    pub kept: u64,
     /// Parts of a bundle: the parent row already holds their usage.
     pub sub_resource: u64,
     /// Rows of buckets that begin outside of the range that was asked for.
@@ -141,8 +143,17 @@ pub struct RowCounters {
     pub filtered: u64,
 }
 
+impl RowCounters {
+    /// All rows.
+    pub fn all(&self) -> u64 {
+        let RowCounters { kept, sub_resource, outside, filtered } = self;
+        kept + sub_resource + outside + filtered
+    }
+}
+
 impl AddAssign for RowCounters {
-    fn add_assign(&mut self, RowCounters { sub_resource, outside, filtered }: Self) {
+    fn add_assign(&mut self, RowCounters { kept, sub_resource, outside, filtered }: Self) {
+        self.kept += kept;
         self.sub_resource += sub_resource;
         self.outside += outside;
         self.filtered += filtered;
@@ -199,7 +210,7 @@ mod tests {
     #[test]
     fn operations_are_counted_separately() {
         let mut total = Counters::default();
-        let rows = RowCounters { sub_resource: 1, outside: 2, filtered: 3 };
+        let rows = RowCounters { kept: 4, sub_resource: 1, outside: 2, filtered: 3 };
         let mut poll = Counters { rows, ..Counters::default() };
         poll.count_request(Operation::ShowUsageData, Some(429), Duration::ZERO);
         poll.count_retry(Operation::ShowUsageData);
@@ -213,6 +224,7 @@ mod tests {
         assert_eq!(projects.by_status, BTreeMap::from([(Some(200), 2)]));
         assert_eq!((usage.retries, projects.retries), (2, 0));
         assert_eq!((total.requests(), total.retries()), (6, 2));
-        assert_eq!(total.rows, RowCounters { sub_resource: 2, outside: 4, filtered: 6 });
+        assert_eq!(total.rows.all(), 20);
+        assert_eq!(total.rows, RowCounters { kept: 8, sub_resource: 2, outside: 4, filtered: 6 });
     }
 }

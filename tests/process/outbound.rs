@@ -198,18 +198,35 @@ async fn online_prints_each_step_and_tries_each_project() {
         "  ok    TCP            127.0.0.1:",
         "  ok    HTTP           status 404 in ",
         "  ok    clock          in step with the service",
-        "  ok    studio-prod    credentials main accepted, project 5f0d1e2c3b4a59687786a5b4c3d2e101, rows of the last day: ",
-        "  FAIL  live-commerce  permission: HTTP 403 MSS.00000005: Forbidden (request id ",
+        "  ok    studio-prod    credentials main accepted, project 5f0d1e2c3b4a59687786a5b4c3d2e101, rows ",
+        "  FAIL  live-commerce  permission: window today (",
         "  ok    campaign       credentials main accepted, ",
     ]) {
         assert!(line.starts_with(beginning), "{line}");
     }
     assert_eq!(lines.len(), 8, "{lines:?}");
+    assert!(lines[6].contains("HTTP 403 MSS.00000005: Forbidden (request id "), "{}", lines[6]);
     assert!(lines[6].contains("The user lacks permission"), "{}", lines[6]);
-    assert_eq!(cloud.simulator.seen().len(), 4, "one request without a key, and one for each project");
+    let seen = cloud.simulator.seen();
+    let requests = |recipient: &str| seen.iter().filter(|seen| seen.recipient == recipient).count();
+    assert_eq!((requests(""), requests(&cloud.simulator.options().projects[1].id)), (1, 1), "nothing is tried again");
 
     let cloud = Cloud::new(&[]).await;
     assert_eq!(run_with(&cloud.config(FAST), &["check", "--online"], &[]).await.code, Some(0));
+}
+
+#[tokio::test]
+async fn online_prints_what_is_kept_and_each_doubt() {
+    let cloud = Cloud::new(&[]).await;
+    let config = cloud.config_of(&["campaign"], &cloud.keys(), &format!("{FAST}\nwindows: [yesterday, 7d]"));
+    let filtered = config.trim_end().trim_end_matches('}').to_owned() + ", business_types: [LIVE_2D]}\n";
+    let ended = run_with(&filtered, &["check", "--online"], &[]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    let line = |beginning: &str| ended.stdout.lines().find(|line| line.starts_with(beginning)).unwrap();
+    assert!(line("  ok    campaign").contains(", kept 0, in "), "{}", ended.stdout);
+    let doubt = line("  doubt campaign");
+    assert!(doubt.contains("filter_matches_nothing: no row has the configured type \"LIVE_2D\": "), "{doubt}");
+    assert!(doubt.contains("compare resource_types and business_types"), "{doubt}");
 }
 
 #[tokio::test]

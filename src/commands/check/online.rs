@@ -1,22 +1,23 @@
 //! `check --online`: tests every endpoint and every project against the cloud.
 //!
-//! Each endpoint is tested without a key first. Then each of its projects requests one page of the last day. If a key
-//! is refused, the other projects that share it do not try it again. No request is retried.
+//! Each endpoint is tested without a key first. Then each of its projects is polled once, with all windows and proofs. If
+//! a key is refused, the other projects that share it do not try it again. No request is retried.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use chrono::{Duration, SubsecRound, Utc};
-use tokio::{sync::Semaphore, time::Instant};
+use chrono::Utc;
+use tokio::sync::Semaphore;
 
 use crate::{
-    cloud::{
-        Client, Connector, Error, UsageQuery, project_api,
-        usage_api::{self, PageRequest},
-    },
+    cloud::{Client, Connector},
     commands::print,
     config::{ApiSettings, Config, CredentialsSource, Endpoint, Environment, Project},
-    polling::fleet::{api, clients},
-    usage::{Bounds, Counters, Reason},
+    polling::{
+        Poller,
+        fleet::{api, clients},
+    },
+    snapshot::PollOutcome,
+    usage::Reason,
 };
 
 /// Prints the result of every step, and returns whether all succeeded.
@@ -55,20 +56,24 @@ async fn test_projects(
     slots: &Arc<Semaphore>,
     width: usize,
 ) -> anyhow::Result<bool> {
-    let (page_size, timeout) = (config.api.page_size, config.poll.timeout);
-    let start = |(project, client): (_, Client)| {
-        let (slots, owned) = (Arc::clone(slots), Project::clone(project));
+    let start = |(project, client)| {
+        let slots = Arc::clone(slots);
+        let poller = Poller::new(client, project, config);
         let test = tokio::spawn(async move {
             let _slot = slots.acquire().await;
-            fetch_page(&client, &owned, page_size, Instant::now() + timeout).await
+            poller.poll(Utc::now()).await
         });
         (project, test)
     };
     let tests: Vec<_> = projects.into_iter().map(start).collect();
     let mut passed = true;
     for (project, test) in tests {
-        let result = test.await?;
+        let outcome = test.await?;
+        let result = summary(project, &outcome);
         print(&line(&project.name, width, &result))?;
+        for (doubt, seen) in &outcome.doubts {
+            print(&format!("  doubt {:width$}  {doubt}: {seen}: {}\n", project.name, doubt.advice()))?;
+        }
         passed &= result.is_ok();
     }
     Ok(passed)
@@ -113,44 +118,25 @@ fn services(config: &Config) -> Vec<(&'static str, Endpoint)> {
     services
 }
 
-/// Requests one page. Returns the text for a line of the output.
-async fn fetch_page(client: &Client, project: &Project, page_size: usize, deadline: Instant) -> Result<String, String> {
-    let start = Instant::now();
-    let now = Utc::now().trunc_subsecs(0);
-    let mut counters = Counters::default();
-    let page = async {
-        let project_id = project_api::project_id(client, deadline, &mut counters).await?;
-        let query = UsageQuery {
-            project_id: &project_id,
-            range: Bounds { start: now - Duration::days(1), end: now },
-            user_id: project.user_ids.first().map(String::as_str),
-            app_user_id: project.app_user_id.as_deref(),
-            page_size,
-        };
-        let first = PageRequest { limit: page_size, offset: 0 };
-        let page = usage_api::fetch_page(client, &query, first, deadline, &mut counters).await?;
-        Ok((project_id, page.buckets.iter().map(|bucket| bucket.rows.len()).sum::<usize>()))
-    };
-    match page.await {
-        Ok((project_id, rows)) => Ok(format!(
-            "credentials {} accepted, project {project_id}, rows of the last day: {rows}, in {:.2?}",
-            project.credentials,
-            start.elapsed()
-        )),
-        Err(error) => Err(format!("{}: {}", step(&error), error.report())),
-    }
-}
-
-/// The name of the step that failed.
-fn step(error: &Error) -> &'static str {
-    match error {
-        Error::NoProject(_) => "project id",
-        Error::Unavailable { .. } => "credentials",
-        error => match error.reason() {
-            Reason::Auth => "credentials",
-            Reason::Forbidden => "permission",
-            _ => "one page",
-        },
+/// The text for a line of the output, about one poll of a project.
+fn summary(project: &Project, outcome: &PollOutcome) -> Result<String, String> {
+    match &outcome.result {
+        Ok(_) => {
+            let rows = outcome.counters.rows;
+            Ok(format!(
+                "credentials {} accepted, project {}, rows {}, kept {}, in {:.2?}",
+                project.credentials,
+                outcome.project_id.as_deref().unwrap_or_default(),
+                rows.all(),
+                rows.kept,
+                outcome.duration
+            ))
+        }
+        Err(failure) => Err(match failure.reason {
+            Reason::Auth => format!("credentials: {}", failure.message),
+            Reason::Forbidden => format!("permission: {}", failure.message),
+            _ => failure.message.clone(),
+        }),
     }
 }
 

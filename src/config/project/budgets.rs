@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, ops::RangeInclusive};
 
+use super::types;
 use crate::{
     config::{
         fields::{Field, Fields},
@@ -53,17 +54,20 @@ fn budget(mut section: Section<'_>, selectors: &Selectors<'_>) -> Option<Budget>
     });
     let minutes =
         section.require("minutes", "the number of minutes that may be used").and_then(|node| node.number(MINUTES));
-    let mut kept = |key, kept: &[String]| {
+    let mut kept = |key, kept: &[String], read: fn(&Node<'_>) -> Option<String>| {
         section.get(key).and_then(|node| {
+            if kept.is_empty() {
+                return read(&node);
+            }
             let text = node.text()?;
-            if !kept.is_empty() && !kept.contains(&text) {
+            if !kept.contains(&text) {
                 node.problem(format!("one of the {key}s of this project: {}", kept.join(", ")));
             }
             Some(text)
         })
     };
-    let resource_type = kept("resource_type", selectors.resource_types);
-    let business_type = kept("business_type", selectors.business_types);
+    let resource_type = kept("resource_type", selectors.resource_types, types::resource_type);
+    let business_type = kept("business_type", selectors.business_types, types::business_type);
     let user_node = section.get("user_id");
     let user_id = user_node.as_ref().and_then(Node::text);
     if let (Some(node), Some(user)) = (&user_node, &user_id)

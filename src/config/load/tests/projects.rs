@@ -2,12 +2,14 @@
 
 use super::*;
 
+/// Loads a project with these keys.
+async fn of(project: &str) -> (Option<Config>, Vec<String>) {
+    let text = minimal().replace("name: a", &format!("name: a, windows: [today, this_month], {project}"));
+    load_with(&text, &[]).await
+}
+
 #[tokio::test]
 async fn a_budget_needs_usage_that_the_project_polls() {
-    let of = async |project: &str| {
-        let text = minimal().replace("name: a", &format!("name: a, windows: [today, this_month], {project}"));
-        load_with(&text, &[]).await
-    };
     let (config, problems) = of(
             "user_ids: [u], budgets: [{window: this_month, minutes: 6000}, {window: this_month, minutes: 0.5, business_type: V}, \
              {window: today, minutes: 100, resource_type: r, user_id: u}]",
@@ -28,8 +30,8 @@ async fn a_budget_needs_usage_that_the_project_polls() {
         ("budgets: [{window: today}]", "[0].minutes: is missing"),
         ("budgets: [{window: today, minutes: 1, unit: MIN}]", "[0].unit: there is no such key"),
         (
-            "business_types: [x], budgets: [{window: today, minutes: 1, business_type: y}]",
-            "[0].business_type: found \"y\"; expected one of the business_types of this project: x",
+            "business_types: [LIVE_2D], budgets: [{window: today, minutes: 1, business_type: y}]",
+            "[0].business_type: found \"y\"; expected one of the business_types of this project: LIVE_2D",
         ),
         (
             "budgets: [{window: today, minutes: 1, user_id: u}]",
@@ -43,6 +45,38 @@ async fn a_budget_needs_usage_that_the_project_polls() {
         let (config, problems) = of(project).await;
         assert!(config.is_none() && problems.len() == 1, "{problems:?}");
         assert!(problems[0].contains(&format!("projects[0].budgets{problem}")), "{problems:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_type_that_is_not_documented_is_a_warning() {
+    for (project, warning) in [
+        ("business_types: [VIDEO_2D, LIVE_2D]", None),
+        ("resource_types: [video_time_2d_model, hws.resource.type.metastudio.other]", None),
+        (
+            "business_types: [VIDEO_2D, video_2d]",
+            Some(("business_types[1]: found \"video_2d\"", "did you mean VIDEO_2D?")),
+        ),
+        ("business_types: [live]", Some(("business_types[0]: found \"live\"", "did you mean LIVE_2D?"))),
+        (
+            "resource_types: [minutes]",
+            Some(("resource_types[0]: found \"minutes\"", "documented are video_time_2d_model,")),
+        ),
+        (
+            "budgets: [{window: today, minutes: 1, resource_type: video_time_2d}]",
+            Some(("budgets[0].resource_type: found \"video_time_2d\"", "did you mean video_time_2d_model?")),
+        ),
+        // The filter has the warning. The budget need not repeat it.
+        (
+            "business_types: [x], budgets: [{window: today, minutes: 1, business_type: x}]",
+            Some(("business_types[0]: found \"x\"", "documented are LIVE_2D, VIDEO_2D,")),
+        ),
+    ] {
+        let (config, problems) = of(project).await;
+        assert!(config.is_some() && problems.len() == usize::from(warning.is_some()), "{problems:?}");
+        let Some((found, advice)) = warning else { continue };
+        assert!(problems[0].contains(&format!("projects[0].{found}; this is no documented")), "{problems:?}");
+        assert!(problems[0].contains(advice), "{problems:?}");
     }
 }
 
