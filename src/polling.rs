@@ -12,6 +12,7 @@ mod poller;
 pub mod proofs;
 pub mod range;
 pub mod schedule;
+mod windows;
 
 pub use self::{
     change::Change,

@@ -49,7 +49,7 @@ pub struct UsageQuery<'a> {
 /// Any [`Error`]: an answer that may be incomplete is an error. After [`Error::Inconsistent`], the service may have
 /// changed: the caller forgets what was proven.
 pub async fn fetch(
-    client: &Client,
+    source: &impl PageSource,
     query: &UsageQuery<'_>,
     service: &mut Service,
     deadline: Instant,
@@ -58,7 +58,7 @@ pub async fn fetch(
     let mut pages = Pages::new(query.page_size, service.clone());
     let mut request = pages.first();
     loop {
-        let page = fetch_page(client, query, request, deadline, counters).await?;
+        let page = source.page(query, request, deadline, counters).await?;
         match pages.add(page)? {
             Next::Ask(next) => request = next,
             Next::Complete => break,
@@ -72,35 +72,49 @@ pub async fn fetch(
     Ok(rows)
 }
 
-/// Asks for one page.
-///
-/// # Errors
-/// Any [`Error`].
-pub async fn fetch_page(
-    client: &Client,
-    query: &UsageQuery<'_>,
-    page: PageRequest,
-    deadline: Instant,
-    counters: &mut Counters,
-) -> Result<Page, Error> {
-    let (limit, offset) = (page.limit.to_string(), page.offset.to_string());
-    let (start, end) = (timestamp(query.range.start), timestamp(query.range.end));
-    let mut parameters = vec![("start_time", &*start), ("end_time", &*end), ("limit", &*limit), ("offset", &*offset)];
-    parameters.extend(query.user_id.map(|id| ("user_id", id)));
-    let mut headers = vec![("x-project-id", query.project_id)];
-    headers.extend(query.app_user_id.map(|id| ("x-app-userid", id)));
-    let request = ApiRequest {
-        operation: Operation::ShowUsageData,
-        endpoint: client.endpoint(),
-        method: &Method::GET,
-        path: &format!("/v1/{}/data-analysis", query.project_id),
-        query: &parameters,
-        headers: &headers,
-        body: &Bytes::new(),
-        advice,
-    };
-    let success = client.send(request, deadline, counters).await?;
-    Page::parse(&success.body).map_err(|cause| success.malformed("usage data", cause))
+/// A source of pages: a [`Client`], or a test's model of a service.
+pub trait PageSource: Sync {
+    /// Asks for one page.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    fn page(
+        &self,
+        query: &UsageQuery<'_>,
+        page: PageRequest,
+        deadline: Instant,
+        counters: &mut Counters,
+    ) -> impl Future<Output = Result<Page, Error>> + Send;
+}
+
+impl PageSource for Client {
+    async fn page(
+        &self,
+        query: &UsageQuery<'_>,
+        page: PageRequest,
+        deadline: Instant,
+        counters: &mut Counters,
+    ) -> Result<Page, Error> {
+        let (limit, offset) = (page.limit.to_string(), page.offset.to_string());
+        let (start, end) = (timestamp(query.range.start), timestamp(query.range.end));
+        let mut parameters =
+            vec![("start_time", &*start), ("end_time", &*end), ("limit", &*limit), ("offset", &*offset)];
+        parameters.extend(query.user_id.map(|id| ("user_id", id)));
+        let mut headers = vec![("x-project-id", query.project_id)];
+        headers.extend(query.app_user_id.map(|id| ("x-app-userid", id)));
+        let request = ApiRequest {
+            operation: Operation::ShowUsageData,
+            endpoint: self.endpoint(),
+            method: &Method::GET,
+            path: &format!("/v1/{}/data-analysis", query.project_id),
+            query: &parameters,
+            headers: &headers,
+            body: &Bytes::new(),
+            advice,
+        };
+        let success = self.send(request, deadline, counters).await?;
+        Page::parse(&success.body).map_err(|cause| success.malformed("usage data", cause))
+    }
 }
 
 fn advice(refusal: &Refusal) -> Option<&'static str> {

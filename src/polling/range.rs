@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use super::proofs::Proofs;
 use crate::{
     cloud::{
-        Client, Error, UsageQuery,
-        usage_api::{self, InRange, timestamp},
+        Error, UsageQuery,
+        usage_api::{self, InRange, PageSource, timestamp},
     },
     config::Project,
     usage::{Bounds, Counters, DaySums, Days, Doubt, Doubts, Overflow, Row, RowCounters, Tally, Zone},
@@ -29,12 +29,12 @@ pub struct Progress {
     pub proofs: Proofs,
 }
 
-/// The project whose usage is asked for. [`super::fleet::clients`] gives its client, and
+/// The project whose usage is asked for. [`super::fleet::clients`] gives its client, which is the source, and
 /// [`crate::cloud::project_api::project_id`] its id.
 #[derive(Debug)]
-pub struct RangeQuery<'a> {
-    /// The client of the project.
-    pub client: &'a Client,
+pub struct RangeQuery<'a, S> {
+    /// The source of pages: the client of the project.
+    pub source: &'a S,
     /// The configuration of the project: its users, its types and the third-party user.
     pub project: &'a Project,
     /// Its id, configured or looked up.
@@ -64,7 +64,7 @@ pub struct RangeUsage {
     pub users: BTreeSet<String>,
 }
 
-impl RangeQuery<'_> {
+impl<S: PageSource> RangeQuery<'_, S> {
     /// Asks for the usage in `range`: one query for each configured user, or one for all users. With a zone, the
     /// minutes of each local day are summed, too. `name` begins the error messages.
     ///
@@ -143,7 +143,7 @@ impl RangeQuery<'_> {
             page_size: self.page_size,
         };
         let (service, counters) = (&mut progress.proofs.service, &mut progress.counters);
-        usage_api::fetch(self.client, &query, service, self.deadline, counters).await
+        usage_api::fetch(self.source, &query, service, self.deadline, counters).await
     }
 
     /// Asks for all users. They have at least what the configured users have `together`, unless the service ignores

@@ -1,0 +1,127 @@
+//! All windows of one poll, and what they prove about each other (numbers, "The range").
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    answer::{Answer, common_minutes, misalignment, without_effect},
+    range::{Progress, RangeQuery, RangeUsage},
+};
+use crate::{
+    cloud::{Error, usage_api::PageSource},
+    snapshot::WindowUsage,
+    usage::{Bounds, Doubt, Doubts, RowCounters, Series, Tally, Window, Zone},
+};
+
+/// A query for the windows of a project.
+#[derive(Debug)]
+pub(super) struct WindowsQuery<'a, S> {
+    pub query: RangeQuery<'a, S>,
+    /// The zone of calendar windows.
+    pub timezone: &'a Zone,
+}
+
+/// The outcome of a complete poll.
+#[derive(Debug, Default)]
+pub(super) struct Complete {
+    pub windows: Vec<WindowUsage>,
+    pub rows: RowCounters,
+    pub doubts: Doubts,
+}
+
+impl<S: PageSource> WindowsQuery<'_, S> {
+    /// Asks for all windows as of `now`, a whole second.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a query, and [`Error::Inconsistent`] if the windows contradict each other.
+    pub async fn ask(&self, now: DateTime<Utc>, progress: &mut Progress) -> Result<Complete, Error> {
+        let mut answers = Vec::with_capacity(self.query.project.windows.len());
+        for &window in &self.query.project.windows {
+            let bounds = window.bounds(now, self.timezone);
+            let zone_of_days = (window == Window::ThisMonth).then_some(self.timezone);
+            let range = bounds.elapsed(now);
+            let usage = self.query.sum(range, zone_of_days, &format!("window {window}"), progress).await?;
+            answers.push(Answer { window, bounds, range, usage });
+        }
+        if !progress.proofs.halves_agree {
+            progress.proofs.halves_agree = self.halves_agree(&answers, progress).await?;
+        }
+        let mut doubts = without_effect(self.query.project, &answers);
+        if let Some(seen) = misalignment(&mut progress.proofs.alignment, &answers) {
+            doubts.insert(Doubt::Misaligned, seen);
+        } else if let Some(seen) = self.disagreement(&answers, progress).await? {
+            doubts.insert(Doubt::WindowsDisagree, seen);
+        }
+        let mut complete = Complete { doubts, ..Complete::default() };
+        for Answer { window, bounds, usage, .. } in answers {
+            let RangeUsage { tally, days, rows, doubts, .. } = usage;
+            let changes_at = window.changes_at(now, self.timezone);
+            complete.windows.push(WindowUsage { window, bounds, changes_at, tally, days });
+            complete.rows += rows;
+            complete.doubts.extend(doubts);
+        }
+        Ok(complete)
+    }
+
+    /// Asks for the longest window in two parts, too. A service that looks back less far than the window, and does not
+    /// say so, sends more for the parts than for the whole. Returns whether this is proven for now: a window without usage
+    /// proves nothing.
+    async fn halves_agree(&self, answers: &[Answer], progress: &mut Progress) -> Result<bool, Error> {
+        let length = |answer: &&Answer| answer.range.end - answer.range.start;
+        let Some(longest) = answers.iter().max_by_key(length) else { return Ok(true) };
+        let Answer { window, range, usage, .. } = longest;
+        let middle = Window::Today.bounds(range.start + (range.end - range.start) / 2, self.timezone).start;
+        if middle <= range.start {
+            return Ok(true);
+        }
+        if usage.tally.series().next().is_none() {
+            return Ok(false);
+        }
+        let mut together = Tally::default();
+        for half in [Bounds { end: middle, ..*range }, Bounds { start: middle, ..*range }] {
+            let part = self.query.sum(half, None, &format!("half of window {window}"), progress).await?;
+            together.merge(&part.tally).map_err(|overflow| Error::Malformed(overflow.to_string()))?;
+        }
+        if together.larger_than(&usage.tally).is_some() {
+            // Usage may have grown meanwhile, so the whole is asked for once more.
+            let again = self.query.sum(*range, None, &format!("window {window}"), progress).await?;
+            if let Some(series) = together.larger_than(&again.tally) {
+                let Series { resource_type, business_type, .. } = series;
+                let [halves, whole] = [&together, &again.tally].map(|tally| tally.value(series).unwrap_or_default());
+                return Err(Error::Inconsistent(format!(
+                    "the two halves of window {window} have more {business_type} {resource_type} ({halves}) than the whole \
+                     ({whole}): the service seems to look back less far. Use shorter windows"
+                )));
+            }
+        }
+        Ok(true)
+    }
+
+    /// Compares windows that overlap. If they differ, the earlier one is asked for once more, because usage may have
+    /// grown between both requests.
+    async fn disagreement(&self, answers: &[Answer], progress: &mut Progress) -> Result<Option<String>, Error> {
+        for (index, later) in answers.iter().enumerate() {
+            for earlier in answers.iter().take(index) {
+                let Some((before, after)) = common_minutes(&progress.proofs.alignment, earlier, later) else {
+                    continue;
+                };
+                if before == after {
+                    continue;
+                }
+                let &Answer { window, bounds, range, .. } = earlier;
+                if before < after {
+                    let usage = self.query.sum(range, None, &format!("window {window}"), progress).await?;
+                    let again = Answer { window, bounds, range, usage };
+                    let common = common_minutes(&progress.proofs.alignment, &again, later);
+                    if common.is_none_or(|(again, _)| again >= after) {
+                        continue;
+                    }
+                }
+                return Ok(Some(format!(
+                    "in the range that both cover, window {window} has {before} min and window {} has {after} min",
+                    later.window
+                )));
+            }
+        }
+        Ok(None)
+    }
+}
