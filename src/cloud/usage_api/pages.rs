@@ -239,8 +239,8 @@ enum Phase {
     More {
         offset: usize,
     },
-    /// Whether only the value of the last known entry has changed: then the entry before it is the same. `page` waits for
-    /// the answer.
+    /// Whether only the value of the last known entry has changed: then the entry before it is the same, or the first page
+    /// has the new value, too. `page` waits for the answer.
     Grown {
         offset: usize,
         page: List,
@@ -366,23 +366,33 @@ impl Pages {
         if !places.iter().any(is_changed) {
             return self.place(page, places);
         }
-        if offset < 2 {
-            // The first page again would prove nothing.
-            return inconsistent(LAST_ENTRY_CHANGED);
-        }
         self.phase = Phase::Grown { offset, page, places };
-        Ok(ask(self.limit, offset - 1))
+        // The page before offset 1 is the first one.
+        Ok(ask(self.limit, if offset < 2 { 0 } else { offset - 1 }))
     }
 
     fn add_grown(&mut self, page: &List, offset: usize, waiting: List, mut places: Vec<Place>) -> Result<Next, Error> {
         places.retain(|place| {
-            let start = self.start_of(offset.saturating_sub(1), place.counted, place.first_entry);
+            if offset < 2 {
+                return self.has_grown(place.start, &waiting, page);
+            }
+            let start = self.start_of(offset - 1, place.counted, place.first_entry);
             let before = start.and_then(|start| self.known.items.get(start..place.start)).unwrap_or_default();
             !before.is_empty()
                 && before.len() < page.items.len()
                 && before.iter().zip(&page.items).all(|(one, other)| one.equals(other))
         });
         if places.is_empty() { inconsistent(LAST_ENTRY_CHANGED) } else { self.place(waiting, places) }
+    }
+
+    /// Whether the first page shows, too, that the known item at `start`, with which `seen` begins, has grown.
+    fn has_grown(&self, start: usize, seen: &List, first_page: &List) -> bool {
+        let values = |list: &List, index: usize| match list.items.get(index) {
+            Some(Item::Row(row)) => Some((row.usage, row.number)),
+            _ => None,
+        };
+        let (before, seen, after) = (values(&self.known, start), values(seen, 0), values(first_page, start));
+        self.known.compare(0, first_page, Item::has_key_of) && before < seen && seen <= after
     }
 
     fn add_first_entry(&mut self, page: &List, waiting: List, mut places: Vec<Place>) -> Result<Next, Error> {

@@ -4,17 +4,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
+use rust_decimal::Decimal;
 
 use super::{
     super::{Next, PageRequest, Pages, Service},
     bucket, row,
 };
-use crate::cloud::usage_api::wire::Page;
+use crate::{
+    cloud::usage_api::wire::{Bucket, Page},
+    usage::Row,
+};
 
 /// What a service does with the offset, and with its list between two requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+pub(crate) enum Kind {
     Sound,
+    /// Values of the last entry grow between two requests.
+    Growing,
     FirstEntryIs1,
     SendsEverything,
     OffsetNumbersPages,
@@ -26,8 +32,9 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 9] = [
+    pub(crate) const ALL: [Kind; 10] = [
         Kind::Sound,
+        Kind::Growing,
         Kind::FirstEntryIs1,
         Kind::SendsEverything,
         Kind::OffsetNumbersPages,
@@ -39,13 +46,13 @@ impl Kind {
     ];
 
     /// Whether every answer must come out right. Of the others, an answer may be refused.
-    fn must_be_right(self) -> bool {
-        matches!(self, Kind::Sound | Kind::FirstEntryIs1 | Kind::SendsEverything)
+    pub(crate) fn must_be_right(self) -> bool {
+        matches!(self, Kind::Sound | Kind::Growing | Kind::FirstEntryIs1 | Kind::SendsEverything)
     }
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Count {
+pub(crate) enum Count {
     Absent,
     Buckets,
     Rows,
@@ -56,7 +63,7 @@ enum Count {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum PastTheEnd {
+pub(crate) enum PastTheEnd {
     Nothing,
     Null,
     Error,
@@ -85,53 +92,71 @@ impl std::fmt::Debug for List {
     }
 }
 
+/// What a service does with limit, offset and count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paging {
+    pub kind: Kind,
+    pub counts_rows: bool,
+    pub cap: Option<usize>,
+    pub count: Count,
+    pub past: PastTheEnd,
+    pub seed: u64,
+}
+
+/// A service, and the lists that it is asked for.
 #[derive(Clone, Debug)]
 struct Model {
-    kind: Kind,
-    counts_rows: bool,
-    cap: Option<usize>,
-    count: Count,
-    past: PastTheEnd,
+    paging: Paging,
     times: Times,
     /// One after another.
     lists: Vec<List>,
     limit: usize,
-    seed: u64,
 }
 
-/// One list, as it is asked for.
-struct Served<'a> {
-    model: &'a Model,
-    /// What the service counts: rows, or buckets of rows.
-    entries: Vec<(String, Vec<(usize, i64)>)>,
-    random: u64,
-    requests: usize,
-}
+impl Model {
+    /// Where entries share their keys, only their values tell them apart. If these change, an answer may be refused.
+    fn must_be_right(&self) -> bool {
+        let is_told_apart = matches!(self.times, Times::Distinct) || self.paging.kind != Kind::Growing;
+        self.paging.kind.must_be_right() && is_told_apart
+    }
 
-impl<'a> Served<'a> {
-    fn new(model: &'a Model, list: &List) -> Self {
-        let mut entries = Vec::new();
+    fn buckets(&self, list: &List) -> Vec<Bucket> {
         // Entries that are equal in all cannot be told apart by anybody. Each value is another one.
         let mut number = 0;
         let mut distinct = |value: &i64| {
             number += 1;
             value * 1000 + number
         };
-        for (day, rows) in list.0.iter().enumerate() {
-            let time = match model.times {
+        let days = list.0.iter().enumerate().map(|(day, rows)| {
+            let time = match self.times {
                 Times::Equal => "t".to_owned(),
                 Times::Distinct | Times::EqualRows => format!("t{day:04}"),
             };
-            let kind = |index| if matches!(model.times, Times::EqualRows) { 0 } else { index };
-            let rows: Vec<(usize, i64)> =
-                rows.iter().enumerate().map(|(index, value)| (kind(index), distinct(value))).collect();
-            if model.counts_rows {
-                entries.extend(rows.into_iter().map(|row| (time.clone(), vec![row])));
-            } else {
-                entries.push((time, rows));
-            }
-        }
-        Served { model, entries, random: model.seed, requests: 0 }
+            let kind = |index| if matches!(self.times, Times::EqualRows) { 0 } else { index };
+            let rows = rows.iter().enumerate().map(|(index, value)| row(&time, kind(index), distinct(value)));
+            bucket(&time, rows.collect())
+        });
+        days.collect()
+    }
+}
+
+/// One list, as it is asked for.
+pub(crate) struct Served {
+    paging: Paging,
+    /// What the service counts: buckets, or rows, each in a bucket of its own.
+    entries: Vec<Bucket>,
+    random: u64,
+    requests: usize,
+}
+
+impl Served {
+    pub(crate) fn new(paging: Paging, buckets: Vec<Bucket>) -> Self {
+        let alone = |bucket: Bucket| {
+            let Bucket { time, has_list, rows } = bucket;
+            rows.into_iter().map(move |row| Bucket { time: time.clone(), has_list, rows: vec![row] })
+        };
+        let entries = if paging.counts_rows { buckets.into_iter().flat_map(alone).collect() } else { buckets };
+        Served { paging, entries, random: paging.seed, requests: 0 }
     }
 
     fn random(&mut self, below: usize) -> usize {
@@ -139,15 +164,16 @@ impl<'a> Served<'a> {
         (self.random >> 33) as usize % below.max(1)
     }
 
+    /// In hundredths. Integers share no code with the sums of the product.
     fn sum(&self) -> i64 {
-        self.entries.iter().flat_map(|(_, rows)| rows).map(|(_, value)| value).sum()
+        self.entries.iter().flat_map(|entry| &entry.rows).map(hundredths).sum()
     }
 
     /// Changes the list, as it may happen between two requests.
     fn change(&mut self) {
         let length = self.entries.len();
         let (from, to) = (self.random(length), self.random(length));
-        match self.model.kind {
+        match self.paging.kind {
             _ if length < 2 || self.requests == 0 => {}
             Kind::Shuffled => {
                 for index in (1..length).rev() {
@@ -157,25 +183,31 @@ impl<'a> Served<'a> {
             }
             Kind::EntryDeleted if self.requests == 1 => drop(self.entries.remove(from)),
             Kind::EntryInserted if self.requests == 1 => {
-                self.entries.insert(to, (format!("new{}", self.random), vec![(9, 7)]));
+                let time = format!("new{}", self.random);
+                self.entries.insert(to, bucket(&time, vec![row(&time, 9, 7)]));
             }
             Kind::EntryMoved if self.requests == 1 => {
                 let entry = self.entries.remove(from);
                 self.entries.insert(to, entry);
+            }
+            Kind::Growing => {
+                let rows = self.entries.last_mut().map(|entry| &mut entry.rows);
+                let usage = rows.and_then(|rows| rows.last_mut()?.usage.as_mut());
+                usage.into_iter().for_each(|usage| *usage += Decimal::new(1, 2));
             }
             _ => {}
         }
     }
 
     /// The answer to a request; an error is HTTP 400.
-    fn page(&mut self, request: PageRequest) -> Result<Page, ()> {
+    pub(crate) fn page(&mut self, request: PageRequest) -> Result<Page, ()> {
         self.change();
         let is_first = self.requests == 0;
         self.requests += 1;
-        let model = self.model;
+        let paging = self.paging;
         let length = self.entries.len();
-        let limit = model.cap.map_or(request.limit, |cap| cap.min(request.limit));
-        let (start, limit) = match model.kind {
+        let limit = paging.cap.map_or(request.limit, |cap| cap.min(request.limit));
+        let (start, limit) = match paging.kind {
             Kind::SendsEverything => (0, length),
             Kind::OffsetIgnored => (0, limit),
             Kind::OffsetNumbersPages => (request.offset * limit, limit),
@@ -183,27 +215,26 @@ impl<'a> Served<'a> {
             _ => (request.offset, limit),
         };
         let is_past = start >= length && length > 0;
-        let start = match model.past {
+        let start = match paging.past {
             PastTheEnd::Error if is_past => return Err(()),
             PastTheEnd::LastPageAgain if is_past => (length - 1) / limit * limit,
             _ => start,
         };
-        let mut page = Page { has_list: !(is_past && matches!(model.past, PastTheEnd::Null)), ..Page::default() };
-        for (time, rows) in self.entries.iter().skip(start).take(limit) {
-            let rows = rows.iter().map(|(kind, value)| row(time, *kind, *value));
-            match page.buckets.last_mut().filter(|last| model.counts_rows && last.time.as_deref() == Some(&**time)) {
-                Some(last) => last.rows.extend(rows),
-                None => page.buckets.push(bucket(time, rows.collect())),
+        let mut page = Page { has_list: !(is_past && matches!(paging.past, PastTheEnd::Null)), ..Page::default() };
+        for entry in self.entries.iter().skip(start).take(limit) {
+            match page.buckets.last_mut().filter(|last| paging.counts_rows && last.time == entry.time) {
+                Some(last) => last.rows.extend(entry.rows.iter().cloned()),
+                None => page.buckets.push(entry.clone()),
             }
         }
-        let times: BTreeSet<&String> = self.entries.iter().map(|(time, _)| time).collect();
+        let times: BTreeSet<_> = self.entries.iter().map(|entry| &entry.time).collect();
         let count = |number: usize| Some(number as i64);
-        page.count = match model.count {
+        page.count = match paging.count {
             Count::Absent => None,
             Count::OfFirstPageOnly if !is_first => None,
-            Count::Buckets if model.counts_rows => count(times.len()),
+            Count::Buckets if paging.counts_rows => count(times.len()),
             Count::Buckets | Count::OfFirstPageOnly => count(length),
-            Count::Rows => count(self.entries.iter().map(|(_, rows)| rows.len()).sum()),
+            Count::Rows => count(self.entries.iter().map(|entry| entry.rows.len()).sum()),
             Count::DistinctTypes => count(4.min(length)),
             Count::OfThisPage => count(page.buckets.len()),
             Count::Zero => Some(0),
@@ -222,10 +253,10 @@ enum Outcome {
 }
 
 /// Asks for a list as a poll does.
-fn ask(served: &mut Served<'_>, service: &mut Service) -> Outcome {
+fn ask(served: &mut Served, limit: usize, service: &mut Service) -> Outcome {
     // The list may change meanwhile: the sums before and after are both right.
     let mut sums = vec![served.sum()];
-    let mut pages = Pages::new(served.model.limit, service.clone());
+    let mut pages = Pages::new(limit, service.clone());
     let mut request = pages.first();
     let result = loop {
         let Ok(page) = served.page(request) else { break None };
@@ -241,8 +272,7 @@ fn ask(served: &mut Served<'_>, service: &mut Service) -> Outcome {
         return Outcome::Refused;
     };
     *service = proven;
-    // Integers, which share no code with the sums of the product.
-    let sum: i64 = answer.rows.iter().map(|row| row.usage.unwrap().mantissa() as i64).sum();
+    let sum: i64 = answer.rows.iter().map(hundredths).sum();
     match sums.contains(&sum) {
         true => Outcome::Right,
         false if !answer.doubts.is_empty() => Outcome::Doubted,
@@ -250,7 +280,11 @@ fn ask(served: &mut Served<'_>, service: &mut Service) -> Outcome {
     }
 }
 
-fn model(kind: Kind) -> impl Strategy<Value = Model> {
+fn hundredths(row: &Row) -> i64 {
+    row.usage.unwrap().mantissa() as i64
+}
+
+pub(crate) fn paging(kind: Kind) -> impl Strategy<Value = Paging> {
     let count = prop_oneof![
         Just(Count::Absent),
         Just(Count::Buckets),
@@ -266,8 +300,19 @@ fn model(kind: Kind) -> impl Strategy<Value = Model> {
         Just(PastTheEnd::Error),
         Just(PastTheEnd::LastPageAgain),
     ];
-    let times = prop_oneof![3 => Just(Times::Distinct), 1 => Just(Times::Equal), 1 => Just(Times::EqualRows)];
     let cap = prop::option::of(prop::sample::select(vec![10, 50, 100, 200, 500]));
+    (any::<bool>(), cap, count, past, any::<u64>()).prop_map(move |(counts_rows, cap, count, past, seed)| Paging {
+        kind,
+        counts_rows,
+        cap,
+        count,
+        past,
+        seed,
+    })
+}
+
+fn model(kind: Kind) -> impl Strategy<Value = Model> {
+    let times = prop_oneof![3 => Just(Times::Distinct), 1 => Just(Times::Equal), 1 => Just(Times::EqualRows)];
     let lists = |buckets: std::ops::Range<usize>| {
         let list = prop::collection::vec(prop::collection::vec(0..100_000_i64, 1..5), buckets).prop_map(List);
         prop::collection::vec(list, 1..5)
@@ -278,20 +323,13 @@ fn model(kind: Kind) -> impl Strategy<Value = Model> {
         (limit(&[10, 100, 1000]), lists(0..4)),
         (limit(&[10, 100, 1000]), lists(0..120)),
     ];
-    (any::<bool>(), cap, count, past, times, sizes, any::<u64>()).prop_map(
-        move |(counts_rows, cap, count, past, times, (limit, lists), seed)| Model {
-            kind,
-            counts_rows,
-            cap,
-            count,
-            past,
-            // A new order for each request of entries that share their keys may look right by chance.
-            times: if kind == Kind::Shuffled { Times::Distinct } else { times },
-            lists,
-            limit,
-            seed,
-        },
-    )
+    (paging(kind), times, sizes).prop_map(move |(paging, times, (limit, lists))| Model {
+        paging,
+        // A new order for each request of entries that share their keys may look right by chance.
+        times: if kind == Kind::Shuffled { Times::Distinct } else { times },
+        lists,
+        limit,
+    })
 }
 
 proptest! {
@@ -303,9 +341,9 @@ proptest! {
     ) {
         let mut service = Service::default();
         for list in &model.lists {
-            let outcome = ask(&mut Served::new(&model, list), &mut service);
+            let outcome = ask(&mut Served::new(model.paging, model.buckets(list)), model.limit, &mut service);
             prop_assert_ne!(outcome, Outcome::Wrong);
-            prop_assert!(!model.kind.must_be_right() || outcome == Outcome::Right, "{:?}", outcome);
+            prop_assert!(!model.must_be_right() || outcome == Outcome::Right, "{:?}", outcome);
         }
     }
 }
@@ -324,8 +362,8 @@ fn table_of_services() {
             // The lists of a first poll, and those of a later one.
             for requests in &mut requests {
                 for list in &model.lists {
-                    let mut served = Served::new(&model, list);
-                    *outcomes.entry(ask(&mut served, &mut service)).or_default() += 1;
+                    let mut served = Served::new(model.paging, model.buckets(list));
+                    *outcomes.entry(ask(&mut served, model.limit, &mut service)).or_default() += 1;
                     requests.0 += served.requests;
                     requests.1 += 1;
                 }
