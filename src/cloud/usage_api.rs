@@ -1,7 +1,7 @@
 //! ShowUsageData: queries the usage in a range of time, and returns a complete answer or an error.
 //!
-//! `GET /v1/{project_id}/data-analysis` (contract, 1.1 to 1.5). Filters are not sent: the unfiltered answer is
-//! complete, and it is undocumented whether `unit` filters or converts.
+//! `GET /v1/{project_id}/data-analysis` (contract, 1.1 to 1.5). A poll sends no filters: the unfiltered answer
+//! is complete, and it is undocumented whether `unit` filters or converts.
 
 pub mod pages;
 mod range;
@@ -38,6 +38,8 @@ pub struct UsageQuery<'a> {
     pub user_id: Option<&'a str>,
     /// The third-party user, header `X-App-UserId`.
     pub app_user_id: Option<&'a str>,
+    /// The parameter `unit`. Only the contract report sends it.
+    pub unit: Option<&'a str>,
     /// Entries a page, the API's `limit`: 1 to 1000.
     pub page_size: usize,
 }
@@ -100,6 +102,7 @@ impl PageSource for Client {
         let mut parameters =
             vec![("start_time", &*start), ("end_time", &*end), ("limit", &*limit), ("offset", &*offset)];
         parameters.extend(query.user_id.map(|id| ("user_id", id)));
+        parameters.extend(query.unit.map(|unit| ("unit", unit)));
         let mut headers = vec![("x-project-id", query.project_id)];
         headers.extend(query.app_user_id.map(|id| ("x-app-userid", id)));
         let request = ApiRequest {

@@ -46,7 +46,7 @@ impl Check {
             None => true,
         };
         let works = match &loaded.config {
-            Some(config) if self.online => online::run(config, environment).await?,
+            Some(config) if self.online => online::run(config, environment).await?.0,
             config => config.is_some(),
         };
         Ok(if works && web_is_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -140,6 +140,7 @@ impl<S: PageSource> RangeQuery<'_, S> {
             range,
             user_id,
             app_user_id: self.project.app_user_id.as_deref(),
+            unit: None,
             page_size: self.page_size,
         };
         let (service, counters) = (&mut progress.proofs.service, &mut progress.counters);

@@ -20,16 +20,20 @@ use crate::{
     usage::Reason,
 };
 
-/// Prints the result of every step, and returns whether all succeeded.
-pub(super) async fn run(config: &Config, environment: &Environment) -> anyhow::Result<bool> {
+/// Projects with their clients.
+pub(super) type Projects<'a> = Vec<(&'a Project, Client)>;
+
+/// Prints the result of every step. Returns whether all succeeded, and the projects that the service answers, even if
+/// their polls are refused.
+pub(super) async fn run<'a>(config: &'a Config, environment: &Environment) -> anyhow::Result<(bool, Projects<'a>)> {
     let connector = Connector::new(ApiSettings { max_retries: 0, ..api(config) }, Utc::now)?;
-    let mut passed = true;
+    let (mut passed, mut answered) = (true, Vec::new());
     let width = config.projects.iter().map(|project| project.name.chars().count()).max().unwrap_or_default().max(4);
     for (name, endpoint) in services(config) {
         print(&format!("\n{name} at {endpoint}\n"))?;
         passed &= reach(&connector, &endpoint, width).await?;
     }
-    let mut by_endpoint: BTreeMap<String, Vec<(&Project, Client)>> = BTreeMap::new();
+    let mut by_endpoint: BTreeMap<String, Projects<'a>> = BTreeMap::new();
     for (project, client) in clients(&connector, config, environment)? {
         by_endpoint.entry(project.endpoint.to_string()).or_default().push((project, client));
     }
@@ -38,36 +42,37 @@ pub(super) async fn run(config: &Config, environment: &Environment) -> anyhow::R
         print(&format!("\n{endpoint}\n"))?;
         let Some((first, _)) = projects.first() else { continue };
         if reach(&connector, &first.endpoint, width).await? {
-            passed &= test_projects(projects, config, &slots, width).await?;
+            passed &= test_projects(projects, config, &slots, width, &mut answered).await?;
         } else {
             // No key is tried: for example, with a wrong clock the service would refuse every signature.
             print(&format!("  -     projects not tried: {}\n", projects.len()))?;
             passed = false;
         }
     }
-    Ok(passed)
+    Ok((passed, answered))
 }
 
 /// Tests the projects of one endpoint, several at a time. Prints the results in order, and returns whether all
 /// succeeded.
-async fn test_projects(
-    projects: Vec<(&Project, Client)>,
+async fn test_projects<'a>(
+    projects: Projects<'a>,
     config: &Config,
     slots: &Arc<Semaphore>,
     width: usize,
+    answered: &mut Projects<'a>,
 ) -> anyhow::Result<bool> {
-    let start = |(project, client)| {
+    let start = |(project, client): (_, Client)| {
         let slots = Arc::clone(slots);
-        let poller = Poller::new(client, project, config);
+        let poller = Poller::new(client.clone(), project, config);
         let test = tokio::spawn(async move {
             let _slot = slots.acquire().await;
             poller.poll(Utc::now()).await
         });
-        (project, test)
+        (project, client, test)
     };
     let tests: Vec<_> = projects.into_iter().map(start).collect();
     let mut passed = true;
-    for (project, test) in tests {
+    for (project, client, test) in tests {
         let outcome = test.await?;
         let result = summary(project, &outcome);
         print(&line(&project.name, width, &result))?;
@@ -75,6 +80,7 @@ async fn test_projects(
             print(&format!("  doubt {:width$}  {doubt}: {seen}: {}\n", project.name, doubt.advice()))?;
         }
         passed &= result.is_ok();
+        answered.extend(is_answered(&outcome).then_some((project, client)));
     }
     Ok(passed)
 }
@@ -116,6 +122,12 @@ fn services(config: &Config) -> Vec<(&'static str, Endpoint)> {
         }
     }
     services
+}
+
+/// Whether the service accepts the key and answers, even if the answers cannot be believed.
+fn is_answered(outcome: &PollOutcome) -> bool {
+    let answers = [Reason::BadRequest, Reason::Malformed, Reason::Inconsistent];
+    outcome.result.as_ref().err().is_none_or(|failure| answers.contains(&failure.reason))
 }
 
 /// The text for a line of the output, about one poll of a project.
