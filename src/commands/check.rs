@@ -1,6 +1,7 @@
 //! `check`: print every problem of the configuration, or the number of API requests a day if it is valid. `--online`
-//! also tests it against the cloud.
+//! also tests it against the cloud, and `--contract` reports what its documentation leaves open.
 
+mod contract;
 mod online;
 
 use std::{
@@ -34,9 +35,21 @@ pub(crate) struct Check {
     /// attempts with a wrong key can get the key locked
     #[arg(long)]
     pub online: bool,
+    /// Also ask the API what its documentation leaves open, with at most 40 requests for each project, and print the
+    /// answers
+    #[arg(long, requires = "online")]
+    pub contract: bool,
+    /// Write the answers of --contract to this file as JSON, for an issue. They contain no usage, names or ids
+    #[arg(long, value_name = "FILE", requires = "contract")]
+    pub output: Option<PathBuf>,
 }
 
 impl Check {
+    /// Only validates.
+    pub fn offline(config: ConfigFlags, web_config_file: Option<PathBuf>) -> Self {
+        Check { config, web_config_file, print: false, online: false, contract: false, output: None }
+    }
+
     /// The exit code is 0 if the configuration is valid and, with `--online`, passes all tests against the cloud.
     pub async fn run(self, environment: &Environment) -> anyhow::Result<ExitCode> {
         let loaded = ConfigSource::of(&self.config, environment)?.load(environment).await;
@@ -46,7 +59,13 @@ impl Check {
             None => true,
         };
         let works = match &loaded.config {
-            Some(config) if self.online => online::run(config, environment).await?.0,
+            Some(config) if self.online => {
+                let (passed, answered) = online::run(config, environment).await?;
+                if self.contract {
+                    contract::run(config, &answered, self.output.as_deref()).await?;
+                }
+                passed
+            }
             config => config.is_some(),
         };
         Ok(if works && web_is_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -83,7 +83,7 @@ impl Serve {
     pub async fn run(self, environment: Environment) -> anyhow::Result<ExitCode> {
         if self.check {
             let Serve { config, web, .. } = self;
-            let check = Check { config, web_config_file: web.config_file, print: false, online: false };
+            let check = Check::offline(config, web.config_file);
             return check.run(&environment).await;
         }
         let mut signals = Signals::new()?;

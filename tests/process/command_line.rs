@@ -33,6 +33,8 @@ fn a_command_line_that_does_not_parse_exits_with_2() {
         &["--log.format=xml"],
         &["--log.format=xml", "check"],
         &["--web.listen-address=:1", "check"],
+        &["check", "--contract"],
+        &["check", "--online", "--output=report.json"],
     ] {
         assert_eq!(binary(arguments).0, Some(2), "{arguments:?}");
     }

@@ -3,6 +3,7 @@
 
 mod canary;
 mod command_line;
+mod contract;
 mod endpoints;
 mod failures;
 mod life_cycle;

@@ -1,0 +1,164 @@
+//! The requests of a contract report: a bounded number for each project, sent by the client of the project, so that
+//! they are signed and paced as the requests of a poll are.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    findings::{Stop, Unknown},
+    paging::MAX_LIMIT,
+};
+use crate::{
+    cloud::{
+        Error, UsageQuery,
+        usage_api::{PageRequest, PageSource, wire::Page},
+    },
+    config::Project,
+    usage::{Bounds, Counters, Reason},
+};
+
+/// The most requests for one project.
+const MAX_REQUESTS: u64 = 40;
+
+/// The most requests for one page: the client sends a second one with a new key if the service refuses the old one.
+const REQUESTS_PER_PAGE: u64 = 2;
+
+/// Asks for pages until a request shows that more of them are useless.
+#[derive(Debug)]
+pub struct Probes<'a, S> {
+    source: &'a S,
+    project: &'a Project,
+    project_id: &'a str,
+    /// Time limit of one request, with the wait for its turn.
+    timeout: Duration,
+    counters: Counters,
+    stop: Option<Stop>,
+}
+
+/// A request for one page.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe<'a> {
+    pub range: Bounds,
+    pub page: PageRequest,
+    pub user_id: Option<&'a str>,
+    pub unit: Option<&'a str>,
+}
+
+impl Probe<'_> {
+    /// As much of a range as one page holds.
+    pub fn whole(range: Bounds) -> Self {
+        Probe { range, page: PageRequest { limit: MAX_LIMIT, offset: 0 }, user_id: None, unit: None }
+    }
+}
+
+impl<'a, S: PageSource> Probes<'a, S> {
+    /// The source is a client that retries nothing.
+    pub fn new(source: &'a S, project: &'a Project, project_id: &'a str, timeout: Duration) -> Self {
+        Probes { source, project, project_id, timeout, counters: Counters::default(), stop: None }
+    }
+
+    /// The requests so far.
+    pub fn requests(&self) -> u64 {
+        self.counters.requests()
+    }
+
+    /// Why no more requests are sent.
+    pub fn stop(&self) -> Option<Stop> {
+        self.stop
+    }
+
+    /// The configured users.
+    pub fn users(&self) -> &'a [String] {
+        &self.project.user_ids
+    }
+
+    /// Asks for one page. After a refusal of the key, a missing permission, a throttled request or a failed connection,
+    /// nothing more is sent.
+    ///
+    /// # Errors
+    /// [`Unknown::Refused`], [`Unknown::Unreadable`], [`Unknown::Failed`] or [`Unknown::Stopped`].
+    pub async fn ask(&mut self, probe: Probe<'_>) -> Result<Page, Unknown> {
+        if self.stop.is_none() && self.requests() + REQUESTS_PER_PAGE > MAX_REQUESTS {
+            self.stop = Some(Stop::Requests);
+        }
+        if self.stop.is_some() {
+            return Err(Unknown::Stopped);
+        }
+        self.send(probe).await.map_err(|error| {
+            self.stop = match error.reason() {
+                Reason::Auth => Some(Stop::Auth),
+                Reason::Forbidden => Some(Stop::Forbidden),
+                Reason::Throttled => Some(Stop::Throttled),
+                Reason::Network => Some(Stop::Network),
+                Reason::BadRequest => return Unknown::Refused,
+                Reason::Server | Reason::Timeout => return Unknown::Failed,
+                Reason::Malformed | Reason::Inconsistent | Reason::Internal => return Unknown::Unreadable,
+            };
+            Unknown::Stopped
+        })
+    }
+
+    async fn send(&mut self, Probe { range, page, user_id, unit }: Probe<'_>) -> Result<Page, Error> {
+        let deadline = Instant::now() + self.timeout;
+        let query = UsageQuery {
+            project_id: self.project_id,
+            range,
+            user_id,
+            app_user_id: self.project.app_user_id.as_deref(),
+            unit,
+            page_size: page.limit,
+        };
+        self.source.page(&query, page, deadline, &mut self.counters).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use chrono::{TimeDelta, Utc};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{
+        cloud::Connector,
+        config::{ApiSettings, Environment, load_text},
+        polling::fleet::clients,
+        simulator::{Options, Simulator},
+    };
+
+    #[tokio::test]
+    async fn no_project_gets_more_requests_than_the_limit() {
+        let simulator = Simulator::new(Options::default());
+        let stop = CancellationToken::new();
+        let address = simulator.spawn(stop.clone()).await.unwrap();
+        let options = simulator.options();
+        let text = format!(
+            "api: {{requests_per_second: 1000}}\n\
+             credentials: {{main: {{access_key: {}, secret_key: {}}}}}\n\
+             projects: [{{name: p, endpoint: 'http://{address}', project_id: {}}}]\n",
+            options.access_key, options.secret_key, options.projects[0].id
+        );
+        let environment = Environment::default();
+        let config = load_text(text, Path::new("config.yaml"), &environment).await.config.unwrap();
+        let settings = ApiSettings { max_retries: 0, ..config.api.clone() };
+        let connector = Connector::new(settings, Utc::now).unwrap();
+        let clients = clients(&connector, &config, &environment).unwrap();
+        let (project, client) = &clients[0];
+
+        let mut probes = Probes::new(client, project, &options.projects[0].id, config.poll.timeout);
+        let end = Utc::now();
+        let range = Bounds { start: end - TimeDelta::hours(1), end };
+        let mut answers = Vec::new();
+        for _ in 0..2 * MAX_REQUESTS {
+            answers.push(probes.ask(Probe::whole(range)).await.map(drop));
+        }
+        // One request is left for a key that the service might have refused.
+        let sent = usize::try_from(MAX_REQUESTS).unwrap() - 1;
+        assert!(answers[..sent].iter().all(Result::is_ok));
+        assert!(answers[sent..].iter().all(|answer| *answer == Err(Unknown::Stopped)));
+        assert_eq!((simulator.seen().len(), probes.stop()), (sent, Some(Stop::Requests)));
+        stop.cancel();
+    }
+}
