@@ -84,7 +84,7 @@ closed_set! {
 closed_set! {
     /// Why the requests of a project stopped.
     Stop {
-        Auth => "the key or token was refused",
+        Auth => "the key or token was refused, or is on hold",
         Forbidden => "the permission is missing",
         Throttled => "the service throttles",
         Network => "the connection failed",
