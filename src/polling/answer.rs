@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
 use super::range::RangeUsage;
@@ -36,15 +37,28 @@ impl Answer {
     }
 }
 
-/// Whether each range begins where a bucket begins; otherwise, what contradicts.
-pub fn misalignment(alignment: &mut Alignment, answers: &[Answer]) -> Option<String> {
+/// Whether each range begins and ends where a bucket begins; otherwise, what contradicts.
+pub fn misalignment(alignment: &mut Alignment, answers: &[Answer], now: DateTime<Utc>) -> Option<String> {
     let ranges: Vec<_> =
-        answers.iter().map(|answer| (answer.range.start, answer.usage.buckets.keys().copied().collect())).collect();
-    alignment.check(&ranges)
+        answers.iter().map(|answer| (answer.range, answer.usage.buckets.keys().copied().collect())).collect();
+    alignment.check(&ranges, now)
+}
+
+/// The minutes of two answers that contradict each other: of the range that both cover, or of both ranges if one contains
+/// the other one and has less.
+pub fn contradiction(alignment: &Alignment, earlier: &Answer, later: &Answer) -> Option<(Decimal, Decimal)> {
+    if let Some((before, after)) = common_minutes(alignment, earlier, later) {
+        return (before != after).then_some((before, after));
+    }
+    let contains = |whole: Bounds, part: Bounds| whole.start <= part.start && part.end <= whole.end;
+    let (before, after) = (earlier.minutes_in(earlier.range)?, later.minutes_in(later.range)?);
+    let is_more_than_whole = (contains(earlier.range, later.range) && after > before)
+        || (contains(later.range, earlier.range) && before > after);
+    is_more_than_whole.then_some((before, after))
 }
 
 /// The minutes of two answers in the range that both cover; `None` if the buckets do not tell.
-pub fn common_minutes(alignment: &Alignment, earlier: &Answer, later: &Answer) -> Option<(Decimal, Decimal)> {
+fn common_minutes(alignment: &Alignment, earlier: &Answer, later: &Answer) -> Option<(Decimal, Decimal)> {
     let (part, whole) = if earlier.range.start <= later.range.start {
         (later.range, earlier.range)
     } else {

@@ -116,7 +116,8 @@ impl<S: PageSource> RangeQuery<'_, S> {
         }
         if let Some(series) = usage.tally.incomplete().next() {
             let (resource, business) = (&series.resource_type, &series.business_type);
-            let seen = format!("{name} has a row of {business} {resource} without a value");
+            let missing = if series.measure.lacks_unit() { "unit" } else { "value" };
+            let seen = format!("{name} has a row of {business} {resource} without a {missing}");
             usage.doubts.entry(Doubt::ValueMissing).or_insert(seen);
         }
         if !users.is_empty() && !progress.proofs.users_have_effect {

@@ -1,9 +1,9 @@
 //! All windows of one poll, and what they prove about each other (numbers, "The range").
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    answer::{Answer, common_minutes, misalignment, without_effect},
+    answer::{Answer, contradiction, misalignment, without_effect},
     range::{Progress, RangeQuery, RangeUsage},
 };
 use crate::{
@@ -42,11 +42,16 @@ impl<S: PageSource> WindowsQuery<'_, S> {
             let usage = self.query.sum(range, zone_of_days, &format!("window {window}"), progress).await?;
             answers.push(Answer { window, bounds, range, usage });
         }
-        if !progress.proofs.halves_agree {
-            progress.proofs.halves_agree = self.halves_agree(&answers, progress).await?;
-        }
         let mut doubts = without_effect(self.query.project, &answers);
-        if let Some(seen) = misalignment(&mut progress.proofs.alignment, &answers) {
+        if !progress.proofs.halves_agree {
+            progress.proofs.halves_agree = self.halves_agree(&answers, &mut doubts, progress).await?;
+        }
+        let mut misaligned = misalignment(&mut progress.proofs.alignment, &answers, now);
+        if misaligned.is_some() && progress.proofs.alignment.is_unknown() {
+            self.ask_for_cut(&answers, progress).await?;
+            misaligned = misalignment(&mut progress.proofs.alignment, &answers, now);
+        }
+        if let Some(seen) = misaligned {
             doubts.insert(Doubt::Misaligned, seen);
         } else if let Some(seen) = self.disagreement(&answers, progress).await? {
             doubts.insert(Doubt::WindowsDisagree, seen);
@@ -62,10 +67,29 @@ impl<S: PageSource> WindowsQuery<'_, S> {
         Ok(complete)
     }
 
+    /// Asks for a range that begins one second after a bucket. If the service cuts the bucket there, any range is exact.
+    async fn ask_for_cut(&self, answers: &[Answer], progress: &mut Progress) -> Result<(), Error> {
+        let second = TimeDelta::seconds(1);
+        let ranges = answers.iter().flat_map(|answer| {
+            let starts = answer.usage.buckets.iter().filter(|(_, minutes)| !minutes.is_zero()).map(|(start, _)| *start);
+            starts.map(|start| Bounds { start: start + second, end: answer.range.end })
+        });
+        let longest = ranges.filter(|range| range.start < range.end).max_by_key(|range| range.end - range.start);
+        let Some(range) = longest else { return Ok(()) };
+        let usage = self.query.sum(range, None, "part of a window", progress).await?;
+        progress.proofs.alignment.note_cut(range.start, &usage.buckets);
+        Ok(())
+    }
+
     /// Asks for the longest window in two parts, too. A service that looks back less far than the window, and does not
     /// say so, sends more for the parts than for the whole. Returns whether this is proven for now: a window without usage
-    /// proves nothing.
-    async fn halves_agree(&self, answers: &[Answer], progress: &mut Progress) -> Result<bool, Error> {
+    /// proves nothing, and a part that is misaligned is asked for at each poll.
+    async fn halves_agree(
+        &self,
+        answers: &[Answer],
+        doubts: &mut Doubts,
+        progress: &mut Progress,
+    ) -> Result<bool, Error> {
         let length = |answer: &&Answer| answer.range.end - answer.range.start;
         let Some(longest) = answers.iter().max_by_key(length) else { return Ok(true) };
         let Answer { window, range, usage, .. } = longest;
@@ -79,6 +103,7 @@ impl<S: PageSource> WindowsQuery<'_, S> {
         let mut together = Tally::default();
         for half in [Bounds { end: middle, ..*range }, Bounds { start: middle, ..*range }] {
             let part = self.query.sum(half, None, &format!("half of window {window}"), progress).await?;
+            doubts.extend(part.doubts.into_iter().filter(|(doubt, _)| *doubt == Doubt::Misaligned));
             together.merge(&part.tally).map_err(|overflow| Error::Malformed(overflow.to_string()))?;
         }
         if together.larger_than(&usage.tally).is_some() {
@@ -93,7 +118,7 @@ impl<S: PageSource> WindowsQuery<'_, S> {
                 )));
             }
         }
-        Ok(true)
+        Ok(!doubts.contains_key(&Doubt::Misaligned))
     }
 
     /// Compares windows that overlap. If they differ, the earlier one is asked for once more, because usage may have
@@ -101,18 +126,15 @@ impl<S: PageSource> WindowsQuery<'_, S> {
     async fn disagreement(&self, answers: &[Answer], progress: &mut Progress) -> Result<Option<String>, Error> {
         for (index, later) in answers.iter().enumerate() {
             for earlier in answers.iter().take(index) {
-                let Some((before, after)) = common_minutes(&progress.proofs.alignment, earlier, later) else {
+                let Some((before, after)) = contradiction(&progress.proofs.alignment, earlier, later) else {
                     continue;
                 };
-                if before == after {
-                    continue;
-                }
                 let &Answer { window, bounds, range, .. } = earlier;
                 if before < after {
                     let usage = self.query.sum(range, None, &format!("window {window}"), progress).await?;
                     let again = Answer { window, bounds, range, usage };
-                    let common = common_minutes(&progress.proofs.alignment, &again, later);
-                    if common.is_none_or(|(again, _)| again >= after) {
+                    let still = contradiction(&progress.proofs.alignment, &again, later);
+                    if still.is_none_or(|(again, after)| again > after) {
                         continue;
                     }
                 }
@@ -125,3 +147,6 @@ impl<S: PageSource> WindowsQuery<'_, S> {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 /// settled. What is known to be wrong fails the poll. The rest is a doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Doubt {
-    /// The start of a window is not the start of a bucket, so a bucket lies partly inside and partly outside.
+    /// The start or the end of a window is not that of a bucket, so a bucket lies partly inside and partly outside.
     Misaligned,
     /// Two windows of one poll contradict each other.
     WindowsDisagree,
@@ -16,7 +16,7 @@ pub enum Doubt {
     RepeatedRows,
     /// A usage or number is negative; it is summed as it is.
     Negative,
-    /// A row has no usage or no number, so its series is not published.
+    /// A row has no usage, no number or no unit, so its series is not published.
     ValueMissing,
     /// A budget selects none of the rows.
     BudgetMatchesNothing,

@@ -21,6 +21,13 @@ pub enum Measure {
     Other(String),
 }
 
+impl Measure {
+    /// Whether the API gave no unit: the values may be minutes.
+    pub fn lacks_unit(&self) -> bool {
+        matches!(self, Measure::Other(unit) if unit == Unit::UNKNOWN)
+    }
+}
+
 /// The labels of one exported series of a window.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Series {
@@ -75,15 +82,17 @@ impl Tally {
         self.sums.keys()
     }
 
-    /// The series that lack a value. Rows may do without a number, and without anything at all: those that have no value
-    /// in any row are not meant.
+    /// The series that lack a value, and those whose values have no unit. Rows may do without a number, and without
+    /// anything at all: those that have no value in any row are not meant.
     pub fn incomplete(&self) -> impl Iterator<Item = &Series> {
         let is_needed = |series: &Series| match &series.measure {
             Measure::Minutes => true,
-            Measure::Other(unit) => *unit != Unit::UNKNOWN,
+            Measure::Other(_) => !series.measure.lacks_unit(),
             Measure::Number => false,
         };
-        self.incomplete.iter().filter(move |series| is_needed(series) || self.sums.contains_key(series))
+        let lacks_value =
+            self.incomplete.iter().filter(move |series| is_needed(series) || self.sums.contains_key(series));
+        lacks_value.chain(self.sums.keys().filter(|series| series.measure.lacks_unit()))
     }
 
     /// The sum of a series as the nearest `f64`; 0 if the answer has no row of it, `None` if a row of it has no value.

@@ -443,7 +443,7 @@ impl Pages {
     /// The rows, and what has been proven of the service.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if no row has a value, [`Error::Inconsistent`] if rows of an unordered list came twice.
+    /// [`Error::Malformed`] if no row has a value or a type, [`Error::Inconsistent`] if rows of an unordered list came twice.
     pub fn finish(self) -> Result<(Answer, Service), Error> {
         let is_joined = self.known.items.len() > self.first_items;
         if is_joined && !self.known.is_in_order() && self.known.has_repeated_keys() {
@@ -459,19 +459,21 @@ impl Pages {
             answer.doubts.insert(Doubt::RepeatedRows, seen);
         }
         let mut has_value = self.known.rows.is_empty();
+        let mut has_type = has_value;
         for item in self.known.items {
             let Item::Row(row) = item else { continue };
             has_value |= row.usage.is_some() || row.number.is_some();
+            has_type |= !row.key.business_type.is_empty();
             if row.key.is_sub_resource {
                 answer.counters.sub_resource += 1;
             } else {
                 answer.rows.push(row);
             }
         }
-        if !has_value {
-            return Err(Error::Malformed(
-                "no row has a usage or a number: the service may have renamed them".to_owned(),
-            ));
+        for (is_there, what) in [(has_value, "usage or a number"), (has_type, "business_type")] {
+            if !is_there {
+                return Err(Error::Malformed(format!("no row has a {what}: the service may have renamed it")));
+            }
         }
         Ok((answer, self.service))
     }
@@ -662,4 +664,4 @@ fn inconsistent<T>(what: impl Into<String>) -> Result<T, Error> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

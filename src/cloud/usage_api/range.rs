@@ -1,8 +1,9 @@
 //! Compares the times of an answer with the range that was asked for (numbers, "The range").
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta, Utc};
+use rust_decimal::Decimal;
 
 use crate::{
     cloud::error::Error,
@@ -35,15 +36,21 @@ fn bucket_start(row: &Row) -> Option<DateTime<Utc>> {
 /// bucket that begins there, and one that rounds the start sends the bucket that contains it.
 ///
 /// # Errors
-/// [`Error::Inconsistent`] if several buckets begin before the range, because then the service answers another question.
+/// [`Error::Inconsistent`] if several buckets begin before the range, or one that does not contain its start, because then
+/// the service answers another question.
 pub fn within(rows: Vec<Row>, range: Bounds) -> Result<InRange, Error> {
     let mut answer = InRange::default();
     let mut before = BTreeSet::new();
+    let mut has_first = false;
     for row in rows {
         match bucket_start(&row) {
             Some(start) if start < range.start => {
                 before.insert(start);
                 answer.counters.outside += 1;
+            }
+            Some(start) if start == range.start => {
+                has_first = true;
+                answer.rows.push((Some(start), row));
             }
             Some(start) if start >= range.end => answer.counters.outside += 1,
             Some(start) => answer.rows.push((Some(start), row)),
@@ -58,7 +65,7 @@ pub fn within(rows: Vec<Row>, range: Bounds) -> Result<InRange, Error> {
     }
     match (before.first(), before.len()) {
         (None, _) => {}
-        (Some(start), 1) => {
+        (Some(start), 1) if !has_first => {
             let seen = format!(
                 "the bucket that begins at {} contains the start of the range, {}",
                 timestamp(*start),
@@ -68,8 +75,8 @@ pub fn within(rows: Vec<Row>, range: Bounds) -> Result<InRange, Error> {
         }
         (Some(start), number) => {
             return Err(Error::Inconsistent(format!(
-                "{number} buckets begin before the start of the range, {}, the first at {}: the service reads the range in \
-                 another zone, or ignores its start",
+                "{number} buckets begin before the start of the range, {}, the first at {}, and do not contain it: the \
+                 service reads the range in another zone, or ignores its start",
                 timestamp(range.start),
                 timestamp(*start)
             )));
@@ -82,59 +89,105 @@ pub fn within(rows: Vec<Row>, range: Bounds) -> Result<InRange, Error> {
 /// which times a range can begin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Alignment {
-    /// Whether the service cuts the first bucket at the start of the range, so that any range is exact.
-    cuts: bool,
+    /// Whether the service cuts the first bucket at the start of the range, so that any range is exact; `None` until it
+    /// has been asked.
+    cuts: Option<bool>,
     /// The buckets of the last check, if there were two or more.
     grid: Option<Grid>,
 }
+
+const DAY: i64 = 24 * 60 * 60;
+const WEEK: i64 = 7 * DAY;
 
 /// Times at regular distances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Grid {
     first: DateTime<Utc>,
-    /// In seconds; at most a day.
-    width: i64,
+    /// The greatest common divisor of all distances, in seconds.
+    distance: i64,
+    is_weeks: bool,
+    /// If each bucket begins with a month: the offset of its zone from UTC.
+    months: Option<TimeDelta>,
 }
 
 impl Grid {
-    /// `None` if the buckets have less than two different times.
+    /// The grid of buckets with two different times or more. Days without usage have no bucket, so buckets that are days
+    /// apart are most likely days. But three that all begin on the same day of the week are most likely weeks, and two that
+    /// begin with a month are months.
     fn of(buckets: &BTreeSet<DateTime<Utc>>) -> Option<Self> {
         let first = *buckets.first()?;
         let distances = buckets.iter().map(|bucket| (*bucket - first).num_seconds());
-        // Days without usage have no bucket, so longer distances tell only the time of day.
-        let day = TimeDelta::days(1).num_seconds();
-        let width = distances.fold(0, greatest_common_divisor);
-        (width > 0).then(|| Grid { first, width: greatest_common_divisor(width, day) })
+        let distance = distances.fold(0, greatest_common_divisor);
+        let time_of_day = TimeDelta::seconds(first.timestamp().rem_euclid(DAY));
+        let mut offsets = [-time_of_day, TimeDelta::days(1) - time_of_day].into_iter();
+        let months = offsets.find(|offset| buckets.iter().all(|bucket| begins_month(*bucket, *offset)));
+        let is_weeks = buckets.len() >= 3 && distance % WEEK == 0;
+        (distance > 0).then_some(Grid { first, distance, is_weeks, months })
     }
 
-    fn contains(self, time: DateTime<Utc>) -> bool {
-        (time - self.first).num_seconds() % self.width == 0
+    /// The least width of buckets that explains their times, in seconds.
+    fn width(self) -> i64 {
+        greatest_common_divisor(self.distance, if self.is_weeks { WEEK } else { DAY })
+    }
+
+    fn is_multiple(self, time: DateTime<Utc>, of: i64) -> bool {
+        match self.months {
+            Some(offset) => begins_month(time, offset),
+            None => (time - self.first).num_seconds() % of == 0,
+        }
     }
 }
 
+fn begins_month(time: DateTime<Utc>, offset: TimeDelta) -> bool {
+    let local = time + offset;
+    local.day() == 1 && local.timestamp().rem_euclid(DAY) == 0
+}
+
 impl Alignment {
-    /// Checks ranges, each with its start and the starts of its buckets. Returns what contradicts, if anything does.
-    pub fn check(&mut self, ranges: &[(DateTime<Utc>, Vec<DateTime<Utc>>)]) -> Option<String> {
-        // A bucket that begins with the range may have been cut there. Only the others tell the grid.
-        let inner = ranges.iter().flat_map(|(start, buckets)| buckets.iter().filter(move |bucket| *bucket > start));
-        self.grid = Grid::of(&inner.copied().collect());
+    /// Checks ranges, each with the starts of its buckets. Returns what contradicts, if anything does. No bucket of usage
+    /// begins after `now`, so a range that ends there cannot end too early.
+    pub fn check(&mut self, ranges: &[(Bounds, Vec<DateTime<Utc>>)], now: DateTime<Utc>) -> Option<String> {
+        // A bucket that begins with the range may have been cut there, unless it is a week or a month as all others.
+        let all = Grid::of(&ranges.iter().flat_map(|(_, buckets)| buckets).copied().collect());
+        let inner = ranges.iter().flat_map(|(range, buckets)| buckets.iter().filter(|bucket| **bucket > range.start));
+        let is_coarse = |grid: &Grid| grid.is_weeks || grid.months.is_some();
+        self.grid = all.filter(is_coarse).or_else(|| Grid::of(&inner.copied().collect()));
         let grid = self.grid?;
-        self.cuts |= ranges.iter().any(|(start, buckets)| !grid.contains(*start) && buckets.contains(start));
-        if self.cuts {
+        let width = grid.width();
+        if ranges.iter().any(|(range, buckets)| !grid.is_multiple(range.start, width) && buckets.contains(&range.start))
+        {
+            self.cuts = Some(true);
+        }
+        if self.cuts == Some(true) {
             return None;
         }
-        let (start, _) = ranges.iter().find(|(start, _)| !grid.contains(*start))?;
+        let starts = ranges.iter().map(|(range, _)| ("begins", range.start));
+        let ends = ranges.iter().map(|(range, _)| ("ends", range.end)).filter(|(_, end)| *end < now);
+        let (edge, time) = starts.chain(ends).find(|(_, time)| !grid.is_multiple(*time, width))?;
+        let every = match grid.months {
+            Some(_) => "month".to_owned(),
+            None => format!("{} min", width / 60),
+        };
         Some(format!(
-            "a range begins at {}, but buckets begin every {} min, for example at {}",
-            timestamp(*start),
-            grid.width / 60,
+            "a range {edge} at {}, but buckets begin every {every}, for example at {}",
+            timestamp(time),
             timestamp(grid.first)
         ))
     }
 
-    /// Whether buckets begin at such a time.
+    /// Whether the service has not been asked yet if it cuts buckets.
+    pub fn is_unknown(&self) -> bool {
+        self.cuts.is_none()
+    }
+
+    /// Notes the answer for a range that begins within a bucket: a service that cuts it sends a bucket from the start on.
+    pub fn note_cut(&mut self, start: DateTime<Utc>, buckets: &BTreeMap<DateTime<Utc>, Decimal>) {
+        self.cuts = Some(buckets.contains_key(&start));
+    }
+
+    /// Whether buckets certainly begin at such a time.
     pub fn has_bucket_start(&self, time: DateTime<Utc>) -> bool {
-        self.grid.is_some_and(|grid| grid.contains(time))
+        self.grid.is_some_and(|grid| grid.is_multiple(time, grid.distance))
     }
 }
 
@@ -186,6 +239,9 @@ mod tests {
         assert!(within(rows(&["2025-11-01T16:00:00Z"; 3]), days()).is_ok());
         let error = within(rows(&["2025-11-01T16:00:00Z", "2025-10-31T16:00:00Z"]), days()).unwrap_err().to_string();
         assert!(error.contains("2 buckets begin before the start"), "{error}");
+        // A bucket that begins with the range shows that the one before has ended.
+        let error = within(rows(&["2025-11-01T16:00:00Z", "2025-11-02T00:00:00Z"]), days()).unwrap_err().to_string();
+        assert!(error.contains("1 buckets begin before the start"), "{error}");
     }
 
     #[test]
@@ -196,11 +252,13 @@ mod tests {
     }
 
     fn is_aligned(ranges: &[(&str, &[&str])]) -> bool {
+        let now = november(6);
+        let range = |start: &str| Bounds { start: at(start), end: now };
         let ranges: Vec<_> = ranges
             .iter()
-            .map(|(start, buckets)| (at(start), buckets.iter().map(|bucket| at(bucket)).collect()))
+            .map(|(start, buckets)| (range(start), buckets.iter().map(|bucket| at(bucket)).collect()))
             .collect();
-        Alignment::default().check(&ranges).is_none()
+        Alignment::default().check(&ranges, now).is_none()
     }
 
     #[test]
@@ -230,9 +288,52 @@ mod tests {
     fn a_service_that_cuts_the_first_bucket_is_exact_for_any_range() {
         let cut = ["2025-11-01T10:17:23Z", "2025-11-02T00:00:00Z", "2025-11-03T00:00:00Z"];
         assert!(is_aligned(&[("2025-11-01T10:17:23Z", &cut)]));
-        let mut alignment = Alignment::default();
-        assert_eq!(alignment.check(&[(at("2025-11-01T10:17:23Z"), cut.map(at).to_vec())]), None);
-        let later = cut.map(at).into_iter().skip(1).collect();
-        assert_eq!(alignment.check(&[(at("2025-11-01T11:00:00Z"), later)]), None, "the service is known");
+        let (mut alignment, now) = (Alignment::default(), november(6));
+        let range = |start: &str| Bounds { start: at(start), end: now };
+        assert_eq!(alignment.check(&[(range("2025-11-01T10:17:23Z"), cut.map(at).to_vec())], now), None);
+        let later: Vec<_> = cut.map(at).into_iter().skip(1).collect();
+        assert_eq!(alignment.check(&[(range("2025-11-01T11:00:00Z"), later)], now), None, "the service is known");
+    }
+
+    #[test]
+    fn three_mondays_are_weeks_and_two_first_days_are_months() {
+        let mondays = ["2025-10-06T00:00:00Z", "2025-10-20T00:00:00Z", "2025-11-03T00:00:00Z"];
+        let months = ["2025-09-30T16:00:00Z", "2025-10-31T16:00:00Z"];
+        for (buckets, start, is_aligned) in [
+            (&mondays[..], "2025-09-29T00:00:00Z", true),
+            (&mondays[..], "2025-10-01T00:00:00Z", false),
+            (&mondays[..2], "2025-10-01T00:00:00Z", true),
+            (&months[..], "2025-08-31T16:00:00Z", true),
+            (&months[..], "2025-08-30T16:00:00Z", false),
+            (&months[..], "2025-08-31T00:00:00Z", false),
+            (&months[..1], "2025-08-30T16:00:00Z", true),
+        ] {
+            assert_eq!(is_aligned_to(buckets, start, november(6)), is_aligned, "{buckets:?} {start}");
+        }
+    }
+
+    #[test]
+    fn a_range_that_has_ended_ends_where_a_bucket_begins() {
+        let mondays = ["2025-09-01T00:00:00Z", "2025-09-08T00:00:00Z", "2025-09-29T00:00:00Z"];
+        assert!(!is_aligned_to(&mondays, "2025-09-01T00:00:00Z", at("2025-10-01T00:00:00Z")));
+        assert!(is_aligned_to(&mondays, "2025-09-01T00:00:00Z", at("2025-10-06T00:00:00Z")));
+    }
+
+    fn is_aligned_to(buckets: &[&str], start: &str, end: DateTime<Utc>) -> bool {
+        let buckets = buckets.iter().map(|bucket| at(bucket)).collect();
+        Alignment::default().check(&[(Bounds { start: at(start), end }, buckets)], november(6)).is_none()
+    }
+
+    #[test]
+    fn a_service_that_has_been_asked_is_known() {
+        let (start, end) = (november(2) + TimeDelta::seconds(1), november(4));
+        for (buckets, cuts) in [(BTreeMap::from([(start, Decimal::ONE)]), true), (BTreeMap::new(), false)] {
+            let mut alignment = Alignment::default();
+            assert!(alignment.is_unknown());
+            alignment.note_cut(start, &buckets);
+            let days = [november(2), november(3)].to_vec();
+            let range = Bounds { start: at("2025-11-01T10:17:23Z"), end };
+            assert_eq!((alignment.is_unknown(), alignment.check(&[(range, days)], end).is_none()), (false, cuts));
+        }
     }
 }

@@ -3,7 +3,7 @@ use rust_decimal::Decimal;
 use super::{super::wire::Bucket, *};
 use crate::usage::{RowKey, Unit};
 
-mod services;
+pub(crate) mod services;
 
 fn row(time: &str, kind: usize, usage: i64) -> Row {
     Row {
