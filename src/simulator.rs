@@ -30,12 +30,16 @@
 //! ```
 
 mod api;
+mod buckets;
 mod faults;
 mod gateway;
 pub mod history;
 mod identity;
 mod options;
+mod page;
+mod parameters;
 mod reply;
+pub mod service;
 mod signature;
 
 use std::{io, net::SocketAddr, sync::Arc};
@@ -50,7 +54,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use faults::{Fault, FaultKind};
 pub use identity::{ID_TOKEN, POD_TOKEN, User};
-pub use options::{Options, Paging};
+pub use options::Options;
+pub use service::Service;
 
 use gateway::Gateway;
 

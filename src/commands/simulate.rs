@@ -9,24 +9,26 @@ use tokio_util::sync::CancellationToken;
 use super::{print, signals::Signals};
 use crate::{
     server,
-    simulator::{Fault, Options, Paging, Simulator},
+    simulator::{Fault, Options, Service, Simulator},
 };
 
 /// Flags of `simulate`.
 #[derive(Args, Debug)]
+#[command(after_long_help = Service::help())]
 pub(crate) struct Simulate {
     /// Address to listen on: HOST:PORT, or :PORT for all interfaces
     #[arg(long = "web.listen-address", value_name = "ADDR", default_value = "127.0.0.1:19678")]
     listen_address: String,
     /// Fault to simulate, repeatable: KIND or KIND:OPTION=VALUE,…; KIND is throttle, server-error, forbidden, hang,
-    /// disconnect, truncate, html, empty, redirect, endless-pages, ignore-offset, odd-rows or echo; OPTION is project
-    /// (a name, iam, sts, metadata or pod-identity), times (maximum number of requests that get the fault), after
-    /// (number of matching requests to skip first) or retry_after (seconds, only for throttle)
+    /// disconnect, truncate, html, empty, redirect or echo; OPTION is project (a name, iam, sts, metadata or
+    /// pod-identity), times (maximum number of requests that get the fault), after (number of matching requests to skip
+    /// first) or retry_after (seconds, only for throttle)
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<String>,
-    /// Unit of the API parameters limit and offset
-    #[arg(long, value_enum, default_value_t)]
-    paging: Paging,
+    /// How the simulated service differs from the default one, in what the API page leaves open, repeatable:
+    /// NAME=VALUE,…; the names and values are listed below
+    #[arg(long = "service", value_name = "SETTINGS")]
+    services: Vec<String>,
 }
 
 impl Simulate {
@@ -34,7 +36,9 @@ impl Simulate {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let parse = |fault: &String| fault.parse::<Fault>().map_err(|error| anyhow!("--fault {fault}: {error}"));
         let faults = self.faults.iter().map(parse).collect::<Result<_, _>>()?;
-        let simulator = Simulator::new(Options { faults, paging: self.paging, ..Options::default() });
+        let service = self.services.join(",");
+        let service = service.parse::<Service>().map_err(|error| anyhow!("--service {service}: {error}"))?;
+        let simulator = Simulator::new(Options { faults, service, ..Options::default() });
         let listeners = server::bind(std::slice::from_ref(&self.listen_address)).await?;
         let listener = listeners.into_iter().next().context("no listener")?;
         let address = listener.local_addr()?;

@@ -39,12 +39,6 @@ pub enum FaultKind {
     Empty,
     /// 302.
     Redirect,
-    /// Every page is full, and the pages never end.
-    EndlessPages,
-    /// The offset is ignored: every page is the first one.
-    IgnoreOffset,
-    /// Additional rows in each bucket: a part of a bundle, and a unit that is not a time.
-    OddRows,
     /// 401, with a message that repeats the request, including its keys (contract, 2.1).
     Echo,
 }
@@ -52,8 +46,7 @@ pub enum FaultKind {
 impl Fault {
     /// The syntax of a fault.
     const SYNTAX: &'static str = "KIND[:project=NAME][,times=N][,after=N][,retry_after=SECONDS], where KIND is one of \
-        throttle, server-error, forbidden, hang, disconnect, truncate, html, empty, redirect, endless-pages, \
-        ignore-offset, odd-rows, echo";
+        throttle, server-error, forbidden, hang, disconnect, truncate, html, empty, redirect, echo";
 }
 
 impl From<FaultKind> for Fault {
@@ -88,9 +81,6 @@ impl FromStr for Fault {
             "html" => FaultKind::Html,
             "empty" => FaultKind::Empty,
             "redirect" => FaultKind::Redirect,
-            "endless-pages" => FaultKind::EndlessPages,
-            "ignore-offset" => FaultKind::IgnoreOffset,
-            "odd-rows" => FaultKind::OddRows,
             "echo" => FaultKind::Echo,
             _ => return Err(format!("unknown fault {kind:?}; expected {}", Fault::SYNTAX)),
         };

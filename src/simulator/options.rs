@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use clap::ValueEnum;
 
 use super::{
     faults::Fault,
     history::{self, SimulatedProject},
     identity::User,
+    service::Service,
 };
 
 /// The setup of a simulated cloud.
@@ -30,8 +30,8 @@ pub struct Options {
     pub projects: Vec<SimulatedProject>,
     /// The faults. If several match a request, the first one applies.
     pub faults: Vec<Fault>,
-    /// The unit of `limit` and `offset`.
-    pub paging: Paging,
+    /// How the service reads requests and writes answers.
+    pub service: Service,
     /// The current time.
     pub clock: fn() -> DateTime<Utc>,
 }
@@ -51,18 +51,8 @@ impl Default for Options {
             lifetime: Duration::from_secs(24 * 60 * 60),
             projects: history::projects(),
             faults: Vec::new(),
-            paging: Paging::default(),
+            service: Service::default(),
             clock: Utc::now,
         }
     }
-}
-
-/// The unit of `limit` and `offset`. The contract leaves it open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Paging {
-    /// Entries of time_list
-    #[default]
-    Buckets,
-    /// Rows of all entries
-    Rows,
 }

@@ -10,6 +10,7 @@ mod life_cycle;
 mod numbers;
 mod outbound;
 mod reload;
+
 mod sharding;
 mod support;
 mod systemd;

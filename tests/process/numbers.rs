@@ -4,14 +4,11 @@ use std::collections::BTreeMap;
 
 use chrono::Utc;
 use metastudio_exporter::{
-    simulator::{
-        Options, Paging,
-        history::{self, USERS},
-    },
+    simulator::{Options, Service, history},
     usage::{Window, Zone},
 };
 
-use crate::support::{Cloud, Ended, FAST, once};
+use crate::support::{Cloud, Ended, FAST, minutes, once, sum_of_events};
 
 /// Hundredths of minutes and number of events, by series.
 type Sums = BTreeMap<String, (i64, u64)>;
@@ -30,12 +27,9 @@ fn expected_sums(windows: &[&str], user: Option<&str>, at: chrono::DateTime<Utc>
                     pattern.business_type
                 );
                 let (sum, count) = sums.entry(series).or_default();
-                for event in history::events(&project.id, pattern, bounds.start, bounds.end) {
-                    if user.is_none_or(|user| user == USERS[event.user as usize]) {
-                        *sum += event.hundredths * if pattern.unit == "HOUR" { 60 } else { 1 };
-                        *count += 1;
-                    }
-                }
+                let (hundredths, events) = sum_of_events(&project.id, pattern, bounds.start, bounds.end, user);
+                *sum += hundredths;
+                *count += events;
             }
         }
     }
@@ -45,9 +39,8 @@ fn expected_sums(windows: &[&str], user: Option<&str>, at: chrono::DateTime<Utc>
 fn assert_same(ended: &Ended, expected: &Sums, rest: &str) {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     for (series, (hundredths, count)) in expected {
-        let minutes = format!("{}.{:02}", hundredths / 100, hundredths % 100).parse().unwrap();
         let exported = ended.sample(&format!("metastudio_usage_minutes{series}{rest}}}"));
-        assert_eq!(exported, Some(minutes), "{series}\n{}", ended.stdout);
+        assert_eq!(exported, Some(minutes(*hundredths)), "{series}\n{}", ended.stdout);
         let exported = ended.sample(&format!("metastudio_usage_number{series}{rest}}}"));
         assert_eq!(exported, Some(*count as f64), "{series}");
     }
@@ -82,10 +75,11 @@ async fn compare(options: Options, extra: &str, users: &[&str]) {
 
 #[tokio::test]
 async fn every_sum_equals_the_events_for_any_page_size() {
-    for paging in [Paging::Buckets, Paging::Rows] {
+    for service in ["counted=buckets", "counted=rows"] {
+        let service: Service = service.parse().unwrap();
         for size in [1, 2, 7, 30, 31, 1000] {
             let extra = format!("api: {{requests_per_second: 1000, page_size: {size}}}");
-            compare(Options { paging, ..Options::default() }, &extra, &[]).await;
+            compare(Options { service: service.clone(), ..Options::default() }, &extra, &[]).await;
         }
     }
 }

@@ -9,7 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use metastudio_exporter::simulator::{Fault, Options, Simulator};
+use chrono::{DateTime, Utc};
+use metastudio_exporter::simulator::{
+    Fault, Options, Simulator,
+    history::{self, USERS, UsagePattern},
+};
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -27,6 +31,11 @@ impl Cloud {
     pub async fn new(faults: &[&str]) -> Self {
         let faults = faults.iter().map(|fault| fault.parse::<Fault>().unwrap()).collect();
         Self::with(Options { faults, ..Options::default() }).await
+    }
+
+    /// A service, by its settings.
+    pub async fn of(service: &str) -> Self {
+        Self::with(Options { service: service.parse().unwrap(), ..Options::default() }).await
     }
 
     pub async fn with(options: Options) -> Self {
@@ -111,6 +120,25 @@ impl Ended {
 /// The value of a sample in an exposition, by its name and labels as printed.
 pub fn sample(exposition: &str, series: &str) -> Option<f64> {
     exposition.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+}
+
+/// Hundredths of minutes, and number, of the simulated events in a range: of one user, or of all.
+pub fn sum_of_events(
+    project: &str,
+    pattern: &UsagePattern,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+    user: Option<&str>,
+) -> (i64, u64) {
+    let events = history::events(project, pattern, start, end);
+    let events = events.filter(|event| user.is_none_or(|user| user == USERS[event.user as usize]));
+    let factor = if pattern.unit == "HOUR" { 60 } else { 1 };
+    events.fold((0, 0), |(sum, count), event| (sum + event.hundredths * factor, count + 1))
+}
+
+/// Hundredths of minutes as the exporter prints them.
+pub fn minutes(hundredths: i64) -> f64 {
+    format!("{}.{:02}", hundredths / 100, hundredths % 100).parse().unwrap()
 }
 
 /// A running daemon.
