@@ -10,7 +10,7 @@ mod life_cycle;
 mod numbers;
 mod outbound;
 mod reload;
-
+mod services;
 mod sharding;
 mod support;
 mod systemd;
