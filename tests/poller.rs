@@ -7,9 +7,9 @@ use chrono::Utc;
 use metastudio_exporter::{
     config::{Environment, load_text},
     polling::{Fleet, Poller},
-    simulator::{Options, Simulator},
+    simulator::{Options, Simulator, history},
     snapshot::{self, PollOutcome, Target, WindowUsage},
-    usage::{Doubt, Measure, Operation, Reason, Zone},
+    usage::{Bounds, Doubt, Measure, Operation, Reason, Zone},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -195,6 +195,43 @@ async fn rows_that_are_not_summed_are_counted() {
     let channels = series.iter().find(|series| series.measure == Measure::Other("CHANNEL".to_owned())).unwrap();
     assert_eq!(yesterday.tally.value(channels), Some(2.5));
     assert!(series.iter().all(|series| series.business_type != "FLEXUS_2D"), "{series:?}");
+}
+
+#[tokio::test]
+async fn a_second_poll_of_a_service_has_the_same_usage_for_fewer_requests() {
+    for service in [
+        "cap=10",
+        "cap=10,counted=rows,count=page",
+        "offset=from-one,count=absent",
+        "offset=everything",
+        "rows=videos,counted=rows,count=rows",
+        "past-end=error,count=types",
+    ] {
+        let options = Options { service: service.parse().unwrap(), ..Options::default() };
+        let (simulator, address, _stop) = cloud_with(options).await;
+        let poller = poller(address, &keys(&simulator), 100).await;
+        // The last days of a month, whose list is longer than ten days.
+        let now = "2025-11-28T10:17:23Z".parse().unwrap();
+        let project = &simulator.options().projects[2];
+        let mut requests = Vec::new();
+        for _ in 0..2 {
+            let attempt = poller.poll(now).await;
+            assert!(attempt.doubts.is_empty(), "{service}: {:?}", attempt.doubts);
+            requests.push(attempt.counters.requests());
+            for window in attempt.result.unwrap() {
+                let Bounds { start, end } = window.bounds.elapsed(now);
+                let events = history::events(&project.id, &project.usage[0], start, end);
+                let hundredths: i64 = events.map(|event| event.hundredths).sum();
+                let minutes = window.tally.series().find(|series| series.measure == Measure::Minutes).unwrap();
+                assert_eq!(
+                    window.tally.value(minutes),
+                    format!("{hundredths}e-2").parse().ok(),
+                    "{service}: {window:?}"
+                );
+            }
+        }
+        assert!(requests[1] < requests[0], "{service}: {requests:?}");
+    }
 }
 
 /// A poller of one window, `today`, with the further `keys` of the project.

@@ -25,6 +25,18 @@ fn version_and_help() {
 }
 
 #[test]
+fn the_help_of_simulate_lists_the_settings_of_a_service() {
+    let (code, stdout, _) = binary(&["simulate", "--help"]);
+    assert_eq!(code, Some(0));
+    for part in ["--service <SETTINGS>", "counted=  What limit and offset count", "cap=NUMBER"] {
+        assert!(stdout.contains(part), "{stdout}");
+    }
+    let (code, _, stderr) = binary(&["simulate", "--service=cap=10,count=rows", "--service=counted=days"]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("possible values: buckets, rows"), "{stderr}");
+}
+
+#[test]
 fn a_command_line_that_does_not_parse_exits_with_2() {
     for arguments in [
         &["--nonsense"][..],
