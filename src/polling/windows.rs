@@ -43,13 +43,13 @@ impl<S: PageSource> WindowsQuery<'_, S> {
             answers.push(Answer { window, bounds, range, usage });
         }
         let mut doubts = without_effect(self.query.project, &answers);
-        if !progress.proofs.halves_agree {
-            progress.proofs.halves_agree = self.halves_agree(&answers, &mut doubts, progress).await?;
-        }
         let mut misaligned = misalignment(&mut progress.proofs.alignment, &answers, now);
         if misaligned.is_some() && progress.proofs.alignment.is_unknown() {
             self.ask_for_cut(&answers, progress).await?;
             misaligned = misalignment(&mut progress.proofs.alignment, &answers, now);
+        }
+        if !progress.proofs.halves_agree {
+            progress.proofs.halves_agree = self.halves_agree(&answers, &mut doubts, progress).await?;
         }
         if let Some(seen) = misaligned {
             doubts.insert(Doubt::Misaligned, seen);
@@ -103,7 +103,9 @@ impl<S: PageSource> WindowsQuery<'_, S> {
         let mut together = Tally::default();
         for half in [Bounds { end: middle, ..*range }, Bounds { start: middle, ..*range }] {
             let part = self.query.sum(half, None, &format!("half of window {window}"), progress).await?;
-            doubts.extend(part.doubts.into_iter().filter(|(doubt, _)| *doubt == Doubt::Misaligned));
+            // A longer bucket may contain the middle.
+            let is_meant = |doubt| doubt == Doubt::Misaligned && progress.proofs.alignment.has_bucket_start(middle);
+            doubts.extend(part.doubts.into_iter().filter(|(doubt, _)| is_meant(*doubt)));
             together.merge(&part.tally).map_err(|overflow| Error::Malformed(overflow.to_string()))?;
         }
         if together.larger_than(&usage.tally).is_some() {

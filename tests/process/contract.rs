@@ -3,10 +3,7 @@
 use std::{collections::BTreeSet, fs};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use metastudio_exporter::simulator::{
-    Options, Paging,
-    history::{self, SimulatedProject, USERS},
-};
+use metastudio_exporter::simulator::history::{self, SimulatedProject, USERS};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -40,9 +37,9 @@ fn newest(project: &SimulatedProject, now: DateTime<Utc>) -> Value {
 }
 
 /// The findings about the simulated cloud, without the age of the newest usage.
-fn expected(project: &SimulatedProject, paging: Paging) -> Value {
-    let paging_is_rows = paging == Paging::Rows;
-    let unit = if paging_is_rows { "rows" } else { "buckets" };
+fn expected(project: &SimulatedProject, service: &str) -> Value {
+    let counts_rows = service == "counted=rows";
+    let unit = if counts_rows { "rows" } else { "buckets" };
     let has_one_row_per_bucket = project.usage.len() == 1;
     let counted = match has_one_row_per_bucket {
         true => json!({"unknown": "one_row_per_bucket"}),
@@ -56,7 +53,7 @@ fn expected(project: &SimulatedProject, paging: Paging) -> Value {
         "time_format": {"known": "utc"},
         "order": {"known": "oldest_first"},
         "limit_counts": counted,
-        "limit_cap": {"known": {"at_least": if paging_is_rows && !has_one_row_per_bucket { 500 } else { 200 }}},
+        "limit_cap": {"known": {"at_least": if counts_rows && !has_one_row_per_bucket { 500 } else { 200 }}},
         "offset_counts": counted,
         "offset_start": {"known": "zero"},
         "count_counts": counted,
@@ -74,8 +71,8 @@ fn expected(project: &SimulatedProject, paging: Paging) -> Value {
 
 #[tokio::test]
 async fn the_findings_about_the_simulated_cloud_are_exact() {
-    for paging in [Paging::Buckets, Paging::Rows] {
-        let cloud = Cloud::with(Options { paging, ..Options::default() }).await;
+    for service in ["counted=buckets", "counted=rows"] {
+        let cloud = Cloud::of(service).await;
         let config = cloud.config(FAST).replace("studio-prod,", "studio-prod, user_ids: [user-a, user-b],");
         let before = Utc::now();
         let (ended, written) = report(&config).await;
@@ -92,7 +89,7 @@ async fn the_findings_about_the_simulated_cloud_are_exact() {
             let found = report["findings"].as_object_mut().unwrap().remove("newest").unwrap();
             let possible = [newest(project, before), newest(project, after)];
             assert!(possible.contains(&found["known"]), "{}: {found}, expected {possible:?}", project.name);
-            assert_eq!(report["findings"], expected(project, paging), "{} {paging:?}", project.name);
+            assert_eq!(report["findings"], expected(project, service), "{} {service}", project.name);
             let (requests, reported) = (requests_of(&cloud, project), report["requests"].as_u64().unwrap() as usize);
             assert!(requests <= MAX_REQUESTS && reported < requests, "{requests}, of the report {reported}");
         }
@@ -188,7 +185,7 @@ async fn a_refusal_stops_the_requests_of_a_project() {
 /// The polls of such a service are refused, so nothing else tells what it does.
 #[tokio::test]
 async fn a_service_that_contradicts_itself_gets_a_report() {
-    let cloud = Cloud::new(&["ignore-offset:project=live-commerce"]).await;
+    let cloud = Cloud::of("offset=ignored").await;
     let (ended, written) = report(&cloud.config("api: {requests_per_second: 1000, page_size: 2}")).await;
     assert_eq!(ended.code, Some(1), "its poll fails: {}", ended.stdout);
     let (_, json) = written.unwrap();
