@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::*;
+
 use crate::{
     cloud::{
         UsageQuery,
@@ -26,6 +27,8 @@ use crate::{
     polling::proofs::Proofs,
     usage::{Counters, Measure},
 };
+
+mod examples;
 
 /// What the service does with the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
