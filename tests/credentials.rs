@@ -188,10 +188,10 @@ async fn a_refusal_for_one_project_does_not_affect_the_others() {
 #[tokio::test]
 async fn a_key_that_gets_no_answer_is_on_hold_before_it_could_be_locked() {
     let world = world(KEYS, 1, &["hang"]).await;
-    for _ in 0..3 {
+    for _ in 0..4 {
         world.poll().await;
     }
-    assert_eq!(world.simulator.seen().len(), 3);
+    assert_eq!(world.simulator.seen().len(), 4);
     let message = message(world.pollers[0].poll(Utc::now()).await);
     assert!(message.contains("not sent") && message.contains("got no answer"), "{message}");
 }

@@ -12,7 +12,7 @@ use reqwest::{
     header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue},
 };
 use secrecy::ExposeSecret;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     credentials::{
@@ -23,7 +23,7 @@ use super::{
     },
     error::{Advice, Error, in_parentheses},
     transport::{
-        exchange::{Response, excerpt, exchange},
+        exchange::{Response, excerpt, exchange, no_answer},
         http::HttpClients,
         retry::Retries,
         signing,
@@ -208,21 +208,24 @@ impl Client {
         let separator = if query.is_empty() { "" } else { "?" };
         let url = format!("{endpoint}{path}{separator}{query}");
         let start = Instant::now();
-        let last = (start + self.request_timeout).min(deadline.checked_sub(REPORT_MARGIN).unwrap_or(deadline));
+        let last = start + self.request_timeout;
         let http = self.http.to(endpoint);
         let request = http.request(encoded.request.method.clone(), url).headers(headers);
         let request = request.body(encoded.request.body.clone());
         let (host, identity, clock, advice) = (endpoint.host.clone(), identity.clone(), self.clock, *advice);
-        // The lock-out must learn the outcome even if a reload ends the poll meanwhile. Otherwise each reload could
-        // send a wrong key again.
-        let (status, result) = run_to_end(async move {
+        // The lock-out must learn the outcome even if a reload or the deadline ends the poll meanwhile. Otherwise each
+        // reload could send a wrong key again.
+        let attempt = run_to_end(async move {
             let response = exchange(request, &host, last).await;
             let status = response.as_ref().ok().map(|response| response.status.as_u16());
             let result = response.and_then(|response| judge(response, identity, clock, advice));
             settle(permit, status, &result);
             (status, result)
-        })
-        .await;
+        });
+        let report_by = deadline.checked_sub(REPORT_MARGIN).unwrap_or(deadline);
+        let (status, result) = timeout_at(report_by, attempt)
+            .await
+            .unwrap_or_else(|_| (None, Err(no_answer(&endpoint.host, report_by - start))));
         counters.count_request(*operation, status, start.elapsed());
         result
     }
@@ -272,7 +275,7 @@ fn settle(permit: Permit, status: Option<u16>, result: &Result<Success, Error>) 
         Err(error) if error.is_key_refused() => permit.refused(),
         // The key is valid, but lacks a permission.
         Err(Error::Refused(refusal)) if refusal.status == 403 => permit.accepted(),
-        Err(error) if status.is_none() && error.is_timeout() => permit.unanswered(),
+        Err(error) if status.is_none() && error.is_unanswered() => permit.unanswered(),
         // The outcome does not show whether the key is valid.
         Err(_) => {}
     }
@@ -288,13 +291,13 @@ mod tests {
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
         task::JoinHandle,
-        time::timeout_at,
     };
 
     use super::*;
     use crate::{
         cloud::credentials::context::Context,
         config::{ApiSettings, CredentialsSource, Environment, KeyPair, Secret},
+        usage::Reason,
     };
 
     const DATE: &str = "20251108T093000Z";
@@ -420,6 +423,32 @@ mod tests {
         let report = result.unwrap().err().unwrap().report();
         assert!(report.starts_with("no answer came from 127.0.0.1"), "{report}");
         assert_eq!(counters.api(Operation::ListProjects).by_status[&None], 1);
+    }
+
+    /// The server takes connections and never answers, so TLS never comes.
+    #[tokio::test]
+    async fn a_request_that_was_not_sent_does_not_put_the_key_on_hold() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let settings = ApiSettings { request_timeout: Duration::from_millis(200), ..ApiSettings::default() };
+        let client = Client {
+            http: HttpClients::new(&settings).unwrap(),
+            endpoint: Endpoint::parse(&format!("https://{}", listener.local_addr().unwrap())).unwrap(),
+            request_timeout: settings.request_timeout,
+            max_retries: 0,
+            ..client(listener.local_addr().unwrap())
+        };
+        let body = Bytes::new();
+        for deadline in [30_000, 30_000, 30_000, 30_000, 30_000, 100] {
+            let request = request(&Method::GET, client.endpoint(), &body);
+            let deadline = Instant::now() + Duration::from_millis(deadline);
+            let error = client.send(request, deadline, &mut Counters::default()).await.err().unwrap();
+            assert_eq!(error.reason(), Reason::Timeout, "{}", error.report());
+        }
+        // The last one was cut off by its deadline, and ends in the background.
+        let admitted = client
+            .lockout
+            .admit(client.credentials.identity(&client.scope).await.unwrap().fingerprint(&client.endpoint.host), "p");
+        admitted.await.unwrap();
     }
 
     #[tokio::test]

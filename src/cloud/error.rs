@@ -97,11 +97,11 @@ impl Error {
         }
     }
 
-    /// Whether time ran out before the service answered.
-    pub(crate) fn is_timeout(&self) -> bool {
+    /// Whether a request was sent and no answer came. Before a connection is there, nothing is sent.
+    pub(crate) fn is_unanswered(&self) -> bool {
         match self {
             Error::Timeout(_) => true,
-            Error::Network(error) => error.is_timeout,
+            Error::Network(error) => error.is_connected,
             _ => false,
         }
     }
@@ -163,11 +163,14 @@ pub struct NetworkError {
     /// Without its URL, which may hold a secret.
     error: Cause,
     is_timeout: bool,
+    /// Whether there was a connection, through the proxy and with TLS if it is used.
+    is_connected: bool,
 }
 
 impl NetworkError {
     pub(crate) fn new(host: &str, error: reqwest::Error) -> Self {
-        NetworkError { host: host.to_owned(), is_timeout: error.is_timeout(), error: error.without_url().into() }
+        let (is_timeout, is_connected) = (error.is_timeout(), !error.is_connect());
+        NetworkError { host: host.to_owned(), is_timeout, is_connected, error: error.without_url().into() }
     }
 
     /// Whether the certificate of the server was refused.
@@ -361,7 +364,8 @@ mod tests {
     #[test]
     fn causes_are_sources_and_are_printed_once() {
         let error = io::Error::new(io::ErrorKind::ConnectionRefused, "refused by the test");
-        let error = NetworkError { host: "host".to_owned(), error: Box::new(error), is_timeout: false };
+        let error =
+            NetworkError { host: "host".to_owned(), error: Box::new(error), is_timeout: false, is_connected: false };
         let error = unavailable(Error::Network(error));
         assert!(
             error.report().starts_with("credentials main: host: refused by the test. Check name"),
@@ -385,7 +389,8 @@ mod tests {
         #[error("outer")]
         struct Outer(#[source] io::Error);
 
-        let network = |error: Cause| NetworkError { host: String::new(), error, is_timeout: false };
+        let network =
+            |error: Cause| NetworkError { host: String::new(), error, is_timeout: false, is_connected: false };
         // As the HTTP client and its TLS connector wrap it.
         let wrapped = |error: rustls::Error| network(Box::new(Outer(io::Error::other(io::Error::other(error)))));
         let unknown_issuer = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);

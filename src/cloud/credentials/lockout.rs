@@ -1,42 +1,35 @@
-//! Keeps the account from locking a key: a refused key is not used for a while.
+//! Keeps the account from locking a key: after failures, the key is not used for a while.
 //!
 //! The gateway locks a key for 5 minutes after five failures in a row (contract, 2.3), for every program that uses it.
-//! So:
+//! So there are never more than four in a row, over all projects. A request that was sent and not answered counts as one,
+//! because the service may have judged it. A request that was not sent does not count.
 //!
-//! - A key that has not worked yet is used by one request at a time.
-//! - A key that works is used by at most 3 requests at a time. Even if all of them fail, the key is not locked.
-//! - After a refusal, the key is on hold for 5 minutes. Each further refusal in a row doubles that, up to an hour. The
-//!   reason: the documentation does not say how far apart failures in a row may be.
+//! - A key that has not worked yet is used by one request at a time. If it is refused, it is on hold for all projects.
+//! - A key that works is used by at most 3 requests at a time. If it is refused for one project, it is on hold for that
+//!   project. The others go on, one request at a time, until the key is accepted.
+//! - After four failures in a row, the key is on hold for all projects. Then one request tries it, of a project that has not
+//!   failed if there is one.
+//! - A hold takes 5 minutes. Each further refusal in a row doubles it, up to an hour. The reason: the documentation does not
+//!   say how far apart failures in a row may be.
 //!
 //! A changed secret is another key.
+
+mod attempts;
 
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
+    pin::pin,
     sync::Arc,
-    time::Duration,
 };
 
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 
+use self::attempts::{Admission, Attempts, Outcome};
 use super::cache::PAUSE;
 use crate::cloud::error::Error;
-
-/// How long a key is on hold after its first refusal.
-const HOLD: Duration = Duration::from_secs(5 * 60);
-const LONGEST_HOLD: Duration = Duration::from_secs(60 * 60);
-
-/// The most requests at once with a key that works. If the key is revoked, these 3 requests fail. With the first request
-/// after the hold, that is 4 failures in a row. The gateway locks the key at 5.
-const IN_FLIGHT: usize = 3;
-
-/// This many unanswered requests put a key on hold, if the service has not accepted it since the last refusal.
-const UNANSWERED: u32 = 3;
 
 /// Identifies a key without showing it: a digest of all its secrets.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,47 +63,26 @@ pub(crate) struct Lockout {
 struct Key {
     is_password: bool,
     state: Mutex<State>,
-    /// One permit, used while the key is not accepted.
-    probe: Arc<Semaphore>,
-    /// The permits that are used while the key is accepted.
-    in_flight: Arc<Semaphore>,
+    /// Notified after each outcome.
+    settled: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether the service accepted the key when it last judged it.
-    accepted: bool,
-    /// Whether it has ever been accepted.
-    worked: bool,
+    attempts: Attempts,
     /// Projects for which this password was refused. Empty once the password has worked.
     wrong_for: BTreeSet<String>,
-    /// Requests without an answer while the key is not accepted.
-    unanswered: u32,
     /// The last request for which IAM neither accepted nor refused the password: when, and the error.
     failure: Option<(Instant, Arc<Error>)>,
-    hold: Option<Hold>,
-    /// How long the next hold will last; at least [`HOLD`].
-    next_hold: Duration,
 }
 
-/// The time after a refusal.
-#[derive(Debug)]
-struct Hold {
-    until: Instant,
-    length: Duration,
-    /// The project whose request was refused.
-    project: String,
-    /// Whether another project has tried to use the key during the hold. After the hold, other projects use the key
-    /// before `project` does. Otherwise, a key that fails for one project only would be on hold for all again and again.
-    others_wait: bool,
-}
-
-/// Permission to send one request. Dropping it without an outcome leaves the state of the key unchanged.
+/// Permission to send one request. Dropping it without an outcome means that nothing was sent.
 #[derive(Debug)]
 pub(crate) struct Permit {
     key: Arc<Key>,
     project: String,
-    _permit: OwnedSemaphorePermit,
+    epoch: u32,
+    is_settled: bool,
 }
 
 impl Lockout {
@@ -137,16 +109,13 @@ impl Lockout {
         if !keys.contains_key(&fingerprint) {
             // Old keys are removed when they are unused and their hold is over. Passwords stay: they are few, and the
             // exporter must remember which ones have worked.
-            keys.retain(|_, key| key.is_password || Arc::strong_count(key) > 1 || key.is_hold_remembered());
+            let now = Instant::now();
+            let is_remembered = |key: &Key| key.state.lock().attempts.is_remembered(now);
+            keys.retain(|_, key| key.is_password || Arc::strong_count(key) > 1 || is_remembered(key));
         }
-        let key = keys.entry(fingerprint).or_insert_with(|| {
-            Arc::new(Key {
-                is_password,
-                state: Mutex::default(),
-                probe: Arc::new(Semaphore::new(1)),
-                in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
-            })
-        });
+        let key = keys
+            .entry(fingerprint)
+            .or_insert_with(|| Arc::new(Key { is_password, state: Mutex::default(), settled: Notify::new() }));
         Arc::clone(key)
     }
 }
@@ -154,116 +123,103 @@ impl Lockout {
 impl Key {
     async fn admit(self: Arc<Self>, project: &str) -> Result<Permit, Error> {
         loop {
-            self.check(project)?;
-            let accepted = self.state.lock().accepted;
-            let semaphore = if accepted { &self.in_flight } else { &self.probe };
-            let permit = Arc::clone(semaphore).acquire_owned().await;
-            let permit = permit.map_err(|closed| Error::Credentials(closed.into()))?;
-            if self.state.lock().accepted == accepted {
-                self.check(project)?;
-                return Ok(Permit { key: self, project: project.to_owned(), _permit: permit });
+            // Enabled before the state is read, so that no outcome in between is missed.
+            let mut settled = pin!(self.settled.notified());
+            settled.as_mut().enable();
+            let (admission, epoch) = {
+                let mut state = self.state.lock();
+                state.check_password(project)?;
+                state.attempts.admit(project, Instant::now())
+            };
+            match admission {
+                Admission::Send => {
+                    return Ok(Permit {
+                        key: Arc::clone(&self),
+                        project: project.to_owned(),
+                        epoch,
+                        is_settled: false,
+                    });
+                }
+                Admission::Held(hold) => return Err(Error::KeyHeld(hold)),
+                Admission::Wait => settled.await,
             }
         }
     }
+}
 
-    /// Whether the hold must be kept: it has not ended, or its project still waits while other projects go first.
-    fn is_hold_remembered(&self) -> bool {
-        self.state.lock().hold.as_ref().is_some_and(|hold| Instant::now() < hold.until + hold.length)
-    }
-
-    fn check(&self, project: &str) -> Result<(), Error> {
-        let mut state = self.state.lock();
-        if state.wrong_for.contains(project) {
+impl State {
+    fn check_password(&self, project: &str) -> Result<(), Error> {
+        if self.wrong_for.contains(project) {
             return Err(Error::WrongPassword);
         }
-        if let Some(hold) = &mut state.hold
-            && let Some(wait) = hold.remaining(project)
-        {
-            return Err(Error::KeyHeld(wait));
-        }
-        match &state.failure {
-            Some((at, error)) if !state.worked && at.elapsed() < PAUSE => Err(Error::Shared(Arc::clone(error))),
+        match &self.failure {
+            Some((at, error)) if !self.attempts.worked && at.elapsed() < PAUSE => Err(Error::Shared(Arc::clone(error))),
             _ => Ok(()),
         }
     }
 }
 
-impl Hold {
-    /// How long `project` has to wait; `None` if it may use the key. If `project` is not the refused project, it also sets
-    /// `others_wait`.
-    fn remaining(&mut self, project: &str) -> Option<Duration> {
-        let is_same = self.project == project;
-        self.others_wait |= !is_same;
-        let until = if is_same && self.others_wait { self.until + self.length } else { self.until };
-        until.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())
-    }
-}
-
 impl Permit {
-    /// Checks again right before the request is sent: another request may have been refused meanwhile.
+    /// Checks again right before the request is sent: another request may have failed meanwhile.
     ///
     /// # Errors
     /// As for [`Lockout::admit`].
     pub fn check(&self) -> Result<(), Error> {
-        self.key.check(&self.project)
+        let mut state = self.key.state.lock();
+        state.check_password(&self.project)?;
+        state.attempts.held_for(&self.project, Instant::now()).map_or(Ok(()), |hold| Err(Error::KeyHeld(hold)))
     }
 
     /// The service accepted the key.
-    pub fn accepted(self) {
-        let mut state = self.key.state.lock();
-        // If the key is on hold, it was refused after this request was sent. The hold stays.
-        if state.hold.as_ref().is_none_or(|hold| hold.until <= Instant::now()) {
-            *state = State { accepted: true, worked: true, ..State::default() };
-        }
+    pub fn accepted(mut self) {
+        self.settle(Outcome::Accepted);
     }
 
     /// The service refused the key.
-    pub fn refused(self) {
-        {
-            let mut state = self.key.state.lock();
-            state.accepted = false;
-            if self.key.is_password && !state.worked {
-                state.wrong_for.insert(self.project.clone());
-            }
-        }
-        self.hold();
+    pub fn refused(mut self) {
+        self.settle(Outcome::Refused);
     }
 
-    /// No answer came. The service may have judged the key nevertheless.
-    pub fn unanswered(self) {
-        let is_too_often = {
-            let mut state = self.key.state.lock();
-            state.unanswered += u32::from(!state.accepted);
-            !state.accepted && state.unanswered >= UNANSWERED
-        };
-        if is_too_often {
-            self.hold();
-        }
+    /// The request was sent, and no answer came. The service may have judged the key nevertheless.
+    pub fn unanswered(mut self) {
+        self.settle(Outcome::Silent);
     }
 
     /// IAM neither accepted nor refused the password. If it has never worked, it is not tried again for [`PAUSE`].
     pub fn failed(self, error: &Arc<Error>) {
         self.key.state.lock().failure = Some((Instant::now(), Arc::clone(error)));
-        if error.is_timeout() {
+        if error.is_unanswered() {
             self.unanswered();
         }
     }
 
-    fn hold(self) {
-        let now = Instant::now();
+    fn settle(&mut self, outcome: Outcome) {
+        self.is_settled = true;
         let mut state = self.key.state.lock();
-        if state.hold.as_ref().is_some_and(|hold| now < hold.until) {
-            return; // of requests that were sent together, only the first refusal counts
+        state.attempts.settle(&self.project, self.epoch, outcome, Instant::now());
+        match outcome {
+            Outcome::Accepted if state.attempts.worked => (state.wrong_for, state.failure) = Default::default(),
+            Outcome::Refused if self.key.is_password && !state.attempts.worked => {
+                state.wrong_for.insert(self.project.clone());
+            }
+            _ => {}
         }
-        let length = state.next_hold.max(HOLD);
-        state.next_hold = (length * 2).min(LONGEST_HOLD);
-        let project = self.project.clone();
-        state.hold = Some(Hold { until: now + length, length, project, others_wait: false });
+        self.key.settled.notify_waiters();
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.settle(Outcome::Unknown);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const KEY: Fingerprint = Fingerprint([1; 32]);
@@ -322,7 +278,7 @@ mod tests {
         let keys = Lockout::default();
         keys.admit(KEY, "a").await.unwrap().accepted();
         let mut permits = Vec::new();
-        for _ in 0..IN_FLIGHT {
+        for _ in 0..attempts::IN_FLIGHT {
             permits.push(keys.admit(KEY, "a").await.unwrap());
         }
         let another = tokio::time::timeout(Duration::from_secs(60), keys.admit(KEY, "a"));
@@ -340,7 +296,7 @@ mod tests {
         let keys = Lockout::default();
         keys.admit(KEY, "bad").await.unwrap().refused();
         assert!(is_held(keys.admit(KEY, "good").await));
-        advance(HOLD.as_secs()).await;
+        advance(attempts::SHORTEST_HOLD.as_secs()).await;
         assert!(is_held(keys.admit(KEY, "bad").await), "others go first");
         keys.admit(KEY, "good").await.unwrap().accepted();
         assert!(keys.admit(KEY, "bad").await.is_ok());

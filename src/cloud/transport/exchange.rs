@@ -33,9 +33,8 @@ pub(crate) struct Response {
 /// # Errors
 /// [`Error::Timeout`] or [`Error::Network`] if no response head came. The URL is in no message: it may hold a secret.
 pub(crate) async fn exchange(request: RequestBuilder, host: &str, deadline: Instant) -> Result<Response, Error> {
-    let patience = (deadline - Instant::now()).as_secs_f64();
-    let late = |what: &str| Error::Timeout(format!("{what} from {host} within {patience:.1}s"));
-    let sent = timeout_at(deadline, request.send()).await.map_err(|_| late("no answer came"))?;
+    let patience = deadline - Instant::now();
+    let sent = timeout_at(deadline, request.send()).await.map_err(|_| no_answer(host, patience))?;
     let network = |error| Error::Network(NetworkError::new(host, error));
     let mut response = sent.map_err(network)?;
     let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
@@ -50,8 +49,16 @@ pub(crate) async fn exchange(request: RequestBuilder, host: &str, deadline: Inst
         }
         Ok(body)
     });
-    let body = read.await.unwrap_or_else(|_| Err(late("the whole answer did not come")));
+    let body = read.await.unwrap_or_else(|_| {
+        let seconds = patience.as_secs_f64();
+        Err(Error::Timeout(format!("the whole answer did not come from {host} within {seconds:.1}s")))
+    });
     Ok(Response { status, headers, body })
+}
+
+/// The error for a request without an answer.
+pub(crate) fn no_answer(host: &str, patience: Duration) -> Error {
+    Error::Timeout(format!("no answer came from {host} within {:.1}s", patience.as_secs_f64()))
 }
 
 impl Response {

@@ -1,5 +1,7 @@
 //! The HTTP clients that all requests share, with and without a proxy.
 
+use std::time::Duration;
+
 use reqwest::{Client, Proxy, redirect};
 use secrecy::ExposeSecret;
 
@@ -8,6 +10,10 @@ use crate::{
     cloud::error::SetupError,
     config::{ApiSettings, Endpoint},
 };
+
+/// The longest time to connect: name resolution, TCP, the proxy and TLS. It ends before any time limit of a request, so that
+/// a request without an answer is known to have been sent.
+const LONGEST_CONNECT: Duration = Duration::from_secs(7);
 
 /// One client with and one without a proxy. Cloning shares the connections.
 #[derive(Clone, Debug)]
@@ -32,7 +38,7 @@ impl HttpClients {
                 // The signature covers the Host header as HTTP/1.1 sends it (contract, 3.7).
                 .http1_only()
                 .tls_backend_preconfigured(tls.clone())
-                .connect_timeout(settings.request_timeout)
+                .connect_timeout(settings.request_timeout.mul_f64(0.75).min(LONGEST_CONNECT))
         };
         let direct = builder().no_proxy().build()?;
         let proxied = match &settings.proxy {

@@ -1,0 +1,170 @@
+//! When a key may be used: pure, so that a test can check every order of events. Time is an argument.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// The shortest and the longest time for which a key is on hold after failures, for a project or for all.
+pub(super) const SHORTEST_HOLD: Duration = Duration::from_secs(5 * 60);
+const LONGEST_HOLD: Duration = Duration::from_secs(60 * 60);
+
+/// The most requests at once with a key that works.
+pub(super) const IN_FLIGHT: u32 = 3;
+
+/// The most failures in a row, with those that are still possible. The gateway locks a key at 5 (contract, 2.3).
+const MOST_FAILURES: u32 = 4;
+
+/// Whether a request may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    Send,
+    /// Ask again after the next outcome.
+    Wait,
+    /// The key is on hold for so long.
+    Held(Duration),
+}
+
+/// The outcome of a request, as far as it tells about the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The service accepted the key.
+    Accepted,
+    /// The service refused the key.
+    Refused,
+    /// The request was sent and no answer came: the service may have refused the key.
+    Silent,
+    /// The request was not sent, or its answer tells nothing about the key.
+    Unknown,
+}
+
+/// The use of one key by all projects.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Attempts {
+    /// Whether the service accepted the key when it last judged it.
+    accepted: bool,
+    /// Whether it has ever accepted the key.
+    pub worked: bool,
+    /// Requests without an outcome.
+    in_flight: u32,
+    /// Failures since the service last accepted the key. One less than [`MOST_FAILURES`] after a hold: then one request
+    /// tries the key.
+    failures: u32,
+    /// Changes with each failure: a request that was sent before a failure does not end the row.
+    epoch: u32,
+    /// Projects that failed in this row.
+    failed: BTreeSet<String>,
+    /// The hold for all projects.
+    hold: Option<Hold>,
+    /// The holds for projects that were refused.
+    held: BTreeMap<String, Hold>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Hold {
+    until: Instant,
+    length: Duration,
+    /// Whether a project that has not failed waits. Then it goes first: otherwise, a key that fails for one project only
+    /// would be on hold for all projects again and again.
+    others_wait: bool,
+}
+
+impl Hold {
+    /// Each hold is twice as long as the one before.
+    fn after(before: Option<Hold>, now: Instant) -> Self {
+        let length = before.map_or(SHORTEST_HOLD, |before| (before.length * 2).min(LONGEST_HOLD));
+        Hold { until: now + length, length, others_wait: false }
+    }
+}
+
+impl Attempts {
+    /// Whether a request of `project` may be sent now. If so, it counts as sent, and its outcome must be settled with the
+    /// returned epoch.
+    pub fn admit(&mut self, project: &str, now: Instant) -> (Admission, u32) {
+        let admission = match self.held_for(project, now) {
+            Some(hold) => Admission::Held(hold),
+            None if self.is_full() => Admission::Wait,
+            None => {
+                self.in_flight += 1;
+                Admission::Send
+            }
+        };
+        (admission, self.epoch)
+    }
+
+    /// The time for which `project` must not send a request; `None` if there is none.
+    pub fn held_for(&mut self, project: &str, now: Instant) -> Option<Duration> {
+        let has_failed = self.failed.contains(project);
+        let own = self.held.get(project).map(|hold| hold.until);
+        let of_all = self.hold.as_mut().map(|hold| {
+            hold.others_wait |= !has_failed;
+            // After the hold, projects that have not failed go first.
+            if has_failed && hold.others_wait { hold.until + hold.length } else { hold.until }
+        });
+        let until = own.max(of_all)?;
+        until.checked_duration_since(now).filter(|hold| !hold.is_zero())
+    }
+
+    fn is_full(&self) -> bool {
+        let most = if self.accepted { IN_FLIGHT } else { 1 };
+        self.in_flight >= most || (self.in_flight > 0 && self.failures + self.in_flight >= MOST_FAILURES)
+    }
+
+    /// Notes the outcome of a request of `project` that was admitted in `epoch`.
+    pub fn settle(&mut self, project: &str, epoch: u32, outcome: Outcome, now: Instant) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        match outcome {
+            Outcome::Unknown => {}
+            // The key may have been refused after this request was judged.
+            Outcome::Accepted if epoch != self.epoch => {}
+            Outcome::Accepted => {
+                self.held.remove(project);
+                let held = std::mem::take(&mut self.held);
+                let (in_flight, epoch) = (self.in_flight, self.epoch);
+                *self = Attempts { accepted: true, worked: true, in_flight, epoch, held, ..Attempts::default() };
+            }
+            Outcome::Refused => {
+                self.fail(project);
+                self.accepted = false;
+                let before = self.held.get(project).copied();
+                self.held.insert(project.to_owned(), Hold::after(before, now));
+                // If the key works for other projects, the refusal may concern this one only.
+                if !self.worked || self.failures >= MOST_FAILURES {
+                    self.hold_all(now, Hold::after(self.hold, now));
+                }
+            }
+            Outcome::Silent => {
+                self.fail(project);
+                if self.failures >= MOST_FAILURES {
+                    self.hold_all(now, Hold::after(None, now));
+                }
+            }
+        }
+    }
+
+    fn fail(&mut self, project: &str) {
+        self.failures += 1;
+        self.epoch += 1;
+        self.failed.insert(project.to_owned());
+    }
+
+    fn hold_all(&mut self, now: Instant, hold: Hold) {
+        self.failures = MOST_FAILURES - 1;
+        self.accepted = false;
+        // Of requests that were sent together, only the first failure counts.
+        if self.hold.is_none_or(|hold| hold.until <= now) {
+            self.hold = Some(hold);
+        }
+    }
+
+    /// Whether something must be remembered: a hold has not ended, or its projects still wait while others go first.
+    pub fn is_remembered(&self, now: Instant) -> bool {
+        let holds = self.held.values().chain(&self.hold);
+        self.in_flight > 0 || holds.into_iter().any(|hold| now < hold.until + hold.length)
+    }
+}
+
+#[cfg(test)]
+mod tests;
