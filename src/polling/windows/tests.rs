@@ -19,7 +19,7 @@ use crate::{
         UsageQuery,
         usage_api::{
             PageRequest,
-            pages::tests::services::{Count, Kind, Paging, Served, paging},
+            pages::tests::services::{Kind, Paging, Served, paging},
             wire::Page,
         },
     },
@@ -155,7 +155,11 @@ struct Model<'a> {
 #[derive(Default)]
 struct State {
     requests: usize,
-    /// Times of the buckets of windows, without those that begin with their range and may have been cut there.
+    /// The ranges of the windows.
+    windows: Vec<Bounds>,
+    /// Whether a page for them had a count above 0, or a bucket.
+    is_counted: bool,
+    /// Times of their buckets, without those that begin with their range and may have been cut there.
     sent: BTreeSet<DateTime<Utc>>,
     /// Whether a bucket began before its range.
     sent_before: bool,
@@ -173,7 +177,7 @@ impl PageSource for Model<'_> {
         _: &mut Counters,
     ) -> Result<Page, Error> {
         let mut state = self.state.lock();
-        let State { requests, sent, sent_before, grown, query: current } = &mut *state;
+        let State { requests, windows, is_counted, sent, sent_before, grown, query: current } = &mut *state;
         *requests += 1;
         let service = &self.world.service;
         let user = query.user_id.map(str::to_owned);
@@ -197,7 +201,8 @@ impl PageSource for Model<'_> {
                 bucket.has_list = false;
             }),
         }
-        let is_window = query.user_id.is_some() == (self.world.users > 0);
+        let is_window = query.user_id.is_some() == (self.world.users > 0) && windows.contains(&query.range);
+        *is_counted |= is_window && (page.count > Some(0) || !page.buckets.is_empty());
         let start = query.range.start;
         let times = page.buckets.iter().filter_map(|bucket| DateTime::parse_from_rfc3339(bucket.time.as_ref()?).ok());
         for time in times.filter(|_| is_window) {
@@ -386,7 +391,9 @@ fn poll(world: &World, project: &Project) -> [(Outcome, usize, String); 2] {
             page_size: world.page_size,
             deadline: Instant::now(),
         };
-        *model.state.lock() = State { grown: model.so_far().1, ..State::default() };
+        let windows = world.windows.iter().map(|window| window.bounds(now, &zone).elapsed(now)).collect();
+        let grown = model.so_far().1;
+        *model.state.lock() = State { grown, windows, ..State::default() };
         let before = model.so_far();
         let result = runtime.block_on(WindowsQuery { query, timezone: &zone }.ask(now, &mut progress));
         let after = model.so_far();
@@ -559,14 +566,12 @@ fn world(case: Case) -> impl Strategy<Value = World> {
 /// Whether the answers hold a trace of what is missing. Lists that are empty and not counted do not. A single bucket does
 /// not tell its width, and two that are weeks apart look like two days. A range that is read as local time can be seen by
 /// the usage of the hours before it.
-fn holds_a_trace(world: &World, State { sent, sent_before, .. }: &State) -> bool {
-    let is_counted = !matches!(world.service.paging.count, Count::Absent | Count::Zero);
+fn holds_a_trace(world: &World, State { is_counted, sent, sent_before, .. }: &State) -> bool {
     match world.service.lists {
         Lists::Sound if world.service.range == Range::LocalTime => *sent_before,
         Lists::Sound if world.service.grid == Grid::Weeks => sent.len() > 2,
         Lists::Sound => sent.len() > 1,
-        Lists::CountedButEmpty | Lists::Renamed => is_counted,
-        Lists::RowsRenamed => true,
+        Lists::CountedButEmpty | Lists::Renamed | Lists::RowsRenamed => *is_counted,
     }
 }
 
