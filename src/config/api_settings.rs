@@ -3,6 +3,8 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use reqwest::{Certificate, Url};
+use rustls::RootCertStore;
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use secrecy::SecretString;
 
 use super::{
@@ -132,7 +134,7 @@ impl ApiSettings {
         let read = file::read(path).await.map_err(|error| error.to_string());
         let checked = read.and_then(|pem| match Certificate::from_pem_bundle(&pem) {
             Ok(certificates) if certificates.is_empty() => Err("it holds no PEM certificate".to_owned()),
-            Ok(_) => Ok(pem),
+            Ok(_) => usable(&pem).map(|()| pem),
             Err(error) => Err(error.to_string()),
         });
         match checked {
@@ -165,6 +167,18 @@ impl ApiSettings {
             ("proxy", Field::optional(proxy.as_ref(), Field::Url)),
         ]
     }
+}
+
+/// Whether each certificate can be used as a CA, as the connections do.
+fn usable(pem: &[u8]) -> Result<(), String> {
+    let mut roots = RootCertStore::empty();
+    for (index, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
+        let added = certificate.map_err(|error| error.to_string());
+        added
+            .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()))
+            .map_err(|error| format!("certificate {} in it cannot be used: {error}", index + 1))?;
+    }
+    Ok(())
 }
 
 fn is_proxy(text: &str) -> bool {

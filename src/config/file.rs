@@ -18,10 +18,12 @@ use tokio::{sync::Semaphore, time::timeout};
 /// The time limit of a read.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// One semaphore for each file, held by the thread that reads it. Global, like the threads.
 static READING: Mutex<BTreeMap<PathBuf, Arc<Semaphore>>> = Mutex::new(BTreeMap::new());
 
-/// Reads a file.
+/// Reads a file of text, such as YAML or PEM. A byte order mark, which some editors put at its beginning, is left out.
 ///
 /// # Errors
 /// If the file cannot be read, or not within the time limit.
@@ -36,7 +38,7 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
         let read = tokio::task::spawn_blocking(move || {
             let content = std::fs::read(owned);
             drop(permit);
-            content
+            content.map(without_byte_order_mark)
         });
         read.await.map_err(io::Error::other)?
     };
@@ -45,6 +47,13 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
         io::Error::new(io::ErrorKind::TimedOut, text)
     };
     timeout(READ_TIMEOUT, content).await.unwrap_or_else(|_| Err(late()))
+}
+
+fn without_byte_order_mark(mut content: Vec<u8>) -> Vec<u8> {
+    if content.starts_with(BYTE_ORDER_MARK) {
+        content.drain(..BYTE_ORDER_MARK.len());
+    }
+    content
 }
 
 /// Reads a text file.
@@ -89,5 +98,16 @@ mod tests {
         std::fs::write(file.path(), [0xff]).unwrap();
         assert_eq!(read_to_string(file.path()).await.unwrap_err().to_string(), "it is not UTF-8");
         assert_eq!(read(file.path()).await.unwrap(), [0xff]);
+    }
+
+    #[tokio::test]
+    async fn a_byte_order_mark_is_left_out() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (content, text) in
+            [("\u{feff}a", "a"), ("\u{feff}", ""), ("\u{feff}\u{feff}", "\u{feff}"), ("a\u{feff}", "a\u{feff}")]
+        {
+            std::fs::write(file.path(), content).unwrap();
+            assert_eq!(read_to_string(file.path()).await.unwrap(), text, "{content:?}");
+        }
     }
 }

@@ -68,12 +68,9 @@ pub(super) async fn names_a_project(path: &Path) -> bool {
     load(path).await.is_ok_and(|ini| ini.get(SECTION, "project_id").is_some_and(|id| !id.trim().is_empty()))
 }
 
-/// Whether the file exists and has the section. A file that exists but cannot be read counts as present.
+/// Whether the file exists, whatever it contains: a damaged file must not give way to the keys of another account.
 pub(super) async fn is_present(path: &Path) -> bool {
-    match load(path).await {
-        Ok(ini) => ini.get_map_ref().contains_key(SECTION),
-        Err(error) => !error.is_missing,
-    }
+    load(path).await.err().is_none_or(|error| !error.is_missing)
 }
 
 async fn load(path: &Path) -> Result<Ini, ProfileError> {
@@ -139,5 +136,16 @@ mod tests {
         let nowhere = Path::new("/nowhere/credentials");
         assert!(read(nowhere).await.unwrap_err().to_string().starts_with("/nowhere/credentials: cannot be read"));
         assert!(!is_present(nowhere).await);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_does_not_give_way_to_other_keys() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for text in ["", "[default]\nak = A\nsk = S\n", "\u{200b}[basic]\nak = A\nsk = S\n", "[basic"] {
+            std::fs::write(file.path(), text).unwrap();
+            assert!(is_present(file.path()).await && read(file.path()).await.is_err(), "{text:?}");
+        }
+        std::fs::write(file.path(), "\u{feff}[basic]\nak = A\nsk = S\n").unwrap();
+        assert!(is_present(file.path()).await && read(file.path()).await.is_ok(), "a byte order mark");
     }
 }

@@ -59,6 +59,15 @@ pub(crate) enum SecretError {
     /// The value is empty.
     #[error("{0} is empty")]
     Empty(String),
+    /// The value begins or ends with a character that is not visible.
+    #[error("{0} begins or ends with {1}, which is not visible: remove it")]
+    Invisible(String, String),
+    /// The value is in quotes, which `docker run --env-file` does not remove.
+    #[error("{0} is in quotes: remove them")]
+    InQuotes(String),
+    /// The value is the name of a variable.
+    #[error("{0} begins with $: the variable was not replaced by its value")]
+    IsVariable(String),
     /// The value holds a character that no key, token or password has.
     #[error("{0} holds a line break or another character that cannot be part of it")]
     NotPrintable(String),
@@ -101,10 +110,18 @@ impl Secret {
     /// [`SecretError`] names the variable or file, and shows nothing of the value.
     pub(crate) async fn read(&self, environment: &Environment) -> Result<SecretString, SecretError> {
         let value = self.value(environment).await?;
-        if value.expose_secret().trim().is_empty() {
+        let text = value.expose_secret().trim();
+        self.check_ends(text)?;
+        if text.is_empty() {
             return Err(SecretError::Empty(self.place()));
         }
-        printable(value.expose_secret()).ok_or_else(|| SecretError::NotPrintable(self.place()))
+        if ['"', '\''].iter().any(|quote| text.len() > 1 && text.starts_with(*quote) && text.ends_with(*quote)) {
+            return Err(SecretError::InQuotes(self.place()));
+        }
+        if text.starts_with('$') {
+            return Err(SecretError::IsVariable(self.place()));
+        }
+        printable(text).ok_or_else(|| SecretError::NotPrintable(self.place()))
     }
 
     /// Reads a password: any text, spaces included. A line break at the end is removed, because files end in one.
@@ -114,6 +131,7 @@ impl Secret {
     pub(crate) async fn read_password(&self, environment: &Environment) -> Result<SecretString, SecretError> {
         let value = self.value(environment).await?;
         let line = value.expose_secret().trim_end_matches(['\r', '\n']);
+        self.check_ends(line)?;
         if line.is_empty() {
             return Err(SecretError::Empty(self.place()));
         }
@@ -137,6 +155,14 @@ impl Secret {
         })
     }
 
+    fn check_ends(&self, text: &str) -> Result<(), SecretError> {
+        let ends = [text.chars().next(), text.chars().next_back()];
+        match ends.into_iter().flatten().find_map(invisible) {
+            Some(name) => Err(SecretError::Invisible(self.place(), name)),
+            None => Ok(()),
+        }
+    }
+
     fn place(&self) -> String {
         match self {
             Secret::Inline(_) => "the value".to_owned(),
@@ -144,6 +170,24 @@ impl Secret {
             Secret::File(path) => format!("the file {}", path.display()),
         }
     }
+}
+
+/// The name of a character that editors and web pages insert unseen.
+fn invisible(character: char) -> Option<String> {
+    let name = match character {
+        '\u{00a0}' => "a no-break space",
+        '\u{00ad}' => "a soft hyphen",
+        '\u{200b}' => "a zero-width space",
+        '\u{200c}' | '\u{200d}' => "a zero-width joiner",
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            "a mark of the direction of text"
+        }
+        '\u{2060}' => "a word joiner",
+        '\u{3000}' => "an ideographic space",
+        '\u{feff}' => "a byte order mark",
+        _ => return None,
+    };
+    Some(format!("{name} (U+{:04X})", u32::from(character)))
 }
 
 /// A key or token without the white space around it; `None` if it is empty or not printable ASCII.
@@ -186,6 +230,31 @@ mod tests {
         assert!(read(Secret::Env("LINES".into())).await.unwrap_err().contains("line break"));
         assert!(read(Secret::Inline("".into())).await.unwrap_err().contains("is empty"));
         assert!(read(Secret::File("/nowhere/key".into())).await.unwrap_err().contains("/nowhere/key"));
+    }
+
+    #[tokio::test]
+    async fn what_was_pasted_with_the_value_is_named() {
+        for (value, error) in [
+            ("\u{200b}AK", "begins or ends with a zero-width space (U+200B)"),
+            ("AK\u{feff}", "begins or ends with a byte order mark (U+FEFF)"),
+            ("AK\u{2060}\n", "begins or ends with a word joiner (U+2060)"),
+            ("\"AK\"", "is in quotes: remove them"),
+            ("'AK'\n", "is in quotes: remove them"),
+            ("$CLOUD_SDK_AK", "begins with $: the variable was not replaced"),
+            ("${CLOUD_SDK_AK}", "begins with $: the variable was not replaced"),
+        ] {
+            let found = read(Secret::Inline(value.into())).await.unwrap_err();
+            assert!(found.starts_with("the value ") && found.contains(error), "{value:?}: {found}");
+            assert!(!found.contains("AK"), "{found}");
+        }
+        for (value, error) in [("a\u{00a0}\n", "a no-break space (U+00A0)"), ("\u{3000}a", "an ideographic space")] {
+            let found = Secret::Inline(value.into()).read_password(&environment(&[])).await.unwrap_err().to_string();
+            assert!(found.contains(error), "{value:?}: {found}");
+        }
+        for value in ["$a$", "\"a\"", "a\u{200b}b"] {
+            let password = Secret::Inline(value.into()).read_password(&environment(&[])).await.unwrap();
+            assert_eq!(password.expose_secret(), value, "a password may have any character inside");
+        }
     }
 
     #[tokio::test]

@@ -1,7 +1,10 @@
 //! The messages to systemd.
 
 use std::{
-    os::unix::net::UnixDatagram,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixDatagram},
+    },
     time::{Duration, Instant},
 };
 
@@ -11,21 +14,33 @@ use crate::support::{Cloud, Daemon, FAST, TIMEOUT, command};
 
 struct Systemd {
     socket: UnixDatagram,
-    directory: TempDir,
+    /// The value of `NOTIFY_SOCKET`.
+    address: String,
+    _directory: TempDir,
 }
 
 impl Systemd {
     fn new() -> Self {
         let directory = TempDir::new().unwrap();
-        let socket = UnixDatagram::bind(directory.path().join("notify")).unwrap();
+        let path = directory.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(TIMEOUT)).unwrap();
-        Systemd { socket, directory }
+        Systemd { socket, address: path.to_str().unwrap().to_owned(), _directory: directory }
+    }
+
+    /// With a socket in the abstract namespace.
+    fn with_abstract_socket() -> Self {
+        let directory = TempDir::new().unwrap();
+        let name = directory.path().to_str().unwrap();
+        let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
+        Systemd { socket, address: format!("@{name}"), _directory: directory }
     }
 
     fn start(&self, config: &str, variables: &[(&str, &str)]) -> Daemon {
         let home = TempDir::new().unwrap();
         let mut command = command(&home, config, &[]);
-        command.env("NOTIFY_SOCKET", self.directory.path().join("notify")).envs(variables.iter().copied());
+        command.env("NOTIFY_SOCKET", &self.address).envs(variables.iter().copied());
         Daemon::spawn(command, home)
     }
 
@@ -46,6 +61,16 @@ impl Systemd {
             before.push(message);
         }
     }
+}
+
+#[tokio::test]
+async fn the_socket_may_be_abstract() {
+    let cloud = Cloud::new(&[]).await;
+    let systemd = Systemd::with_abstract_socket();
+    let daemon = systemd.start(&cloud.config(FAST), &[]);
+    assert_eq!(systemd.wait_for("READY=1").0, "READY=1 STATUS=Polling");
+    daemon.signal("TERM");
+    assert_eq!(systemd.wait_for("STOPPING=1").0, "STOPPING=1 STATUS=Shutting down");
 }
 
 #[tokio::test]

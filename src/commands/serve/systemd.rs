@@ -2,6 +2,14 @@
 //! systemd, nothing is reported.
 
 use std::time::Duration;
+#[cfg(target_os = "linux")]
+use std::{
+    io,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixDatagram},
+    },
+};
 
 use anyhow::{Context, bail};
 use listenfd::ListenFd;
@@ -94,10 +102,28 @@ impl Reloading {
 }
 
 fn notify(states: &[NotifyState<'_>]) {
+    #[cfg(target_os = "linux")]
+    let sent = notify_abstract(states);
+    #[cfg(not(target_os = "linux"))]
+    let sent = None;
     // Does nothing if systemd did not start the daemon.
-    if let Err(error) = sd_notify::notify(states) {
+    if let Err(error) = sent.unwrap_or_else(|| sd_notify::notify(states)) {
         tracing::warn!(%error, "cannot notify systemd");
     }
+}
+
+/// Sends to a socket in the abstract namespace, whose name begins with `@`; `None` if it is another socket. sd-notify
+/// takes such a name as a path.
+#[cfg(target_os = "linux")]
+fn notify_abstract(states: &[NotifyState<'_>]) -> Option<io::Result<()>> {
+    let variable = std::env::var_os("NOTIFY_SOCKET")?;
+    let name = variable.as_encoded_bytes().strip_prefix(b"@")?;
+    let lines: String = states.iter().map(|state| format!("{state}\n")).collect();
+    let send = || {
+        let address = SocketAddr::from_abstract_name(name)?;
+        UnixDatagram::unbound()?.send_to_addr(lines.as_bytes(), &address).map(drop)
+    };
+    Some(send())
 }
 
 fn microseconds(duration: Duration) -> u32 {

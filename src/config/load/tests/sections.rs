@@ -38,10 +38,12 @@ async fn a_shard_has_its_part_of_the_rate() {
 
 #[tokio::test]
 async fn an_unusable_ca_file_or_proxy_is_a_problem() {
-    let not_pem = tempfile::NamedTempFile::new().unwrap();
+    let [not_pem, broken] = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(broken.path(), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
     for (api, problem) in [
         ("ca_file: /nowhere.pem".to_owned(), "cannot use /nowhere.pem"),
         (format!("ca_file: {}", not_pem.path().display()), "it holds no PEM certificate"),
+        (format!("ca_file: {}", broken.path().display()), "certificate 1 in it cannot be used"),
         ("proxy: 'socks5://127.0.0.1:1'".to_owned(), "the URL of an HTTP proxy"),
     ] {
         let (config, problems) = load_with(&format!("{}api: {{{api}}}", minimal()), &[]).await;
