@@ -128,7 +128,6 @@ impl From<Page> for List {
             list.buckets.push(list.items.len());
             if bucket.rows.is_empty() {
                 list.items.push(Item::EmptyBucket(bucket.time));
-                continue;
             }
             for row in bucket.rows {
                 list.rows.push(list.items.len());
@@ -367,8 +366,7 @@ impl Pages {
             return self.place(page, places);
         }
         self.phase = Phase::Grown { offset, page, places };
-        // The page before offset 1 is the first one.
-        Ok(ask(self.limit, if offset < 2 { 0 } else { offset - 1 }))
+        Ok(ask(self.limit, offset.saturating_sub(1)))
     }
 
     fn add_grown(&mut self, page: &List, offset: usize, waiting: List, mut places: Vec<Place>) -> Result<Next, Error> {
@@ -403,11 +401,8 @@ impl Pages {
         if places.is_empty() {
             return inconsistent("the list changed while it was read: its entries moved by one");
         }
-        if places.iter().any(|place| place.first_entry == 1) {
-            self.phase = Phase::Unmoved { page: waiting, places };
-            return Ok(ask(self.limit, 0));
-        }
-        self.join(waiting, &places)
+        self.phase = Phase::Unmoved { page: waiting, places };
+        Ok(ask(self.limit, 0))
     }
 
     fn add_counted(&mut self, page: &List, bucket: usize, offset: usize) -> Result<Next, Error> {
