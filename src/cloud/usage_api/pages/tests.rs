@@ -156,6 +156,10 @@ fn a_service_that_sends_everything_is_told_from_one_that_ignores_the_offset() {
     let steps = vec![(all(), request(1000, 30)), (all(), request(1, 0)), (all(), Next::Complete)];
     let (rows, service) = collect(1000, Service::default(), steps);
     assert_eq!((rows, service.sends_everything), (31, true));
+    // With several rows in a bucket, one entry is asked for at once.
+    let steps = vec![(days(None, 0, 3, 2), request(1, 0)), (days(None, 0, 3, 2), Next::Complete)];
+    let (rows, service) = collect(1000, Service::default(), steps);
+    assert_eq!((rows, service.sends_everything), (6, true));
     let error = refusal(1000, vec![all(), all(), days(None, 0, 1, 1)]);
     assert!(error.contains("ignores the offset"), "{error}");
 }
@@ -195,6 +199,13 @@ fn entries_that_are_counted_must_be_sent() {
         assert!(refusal(1000, vec![page]).contains("count is 31"));
     }
     assert_eq!(collect(1000, Service::default(), vec![(empty(0), Next::Complete)]).0, 0);
+    assert!(refusal(1000, vec![empty(1)]).contains("count is 1"));
+    // One bucket without a list of rows may be empty, unless it is counted.
+    let mixed = |count| Page { count, buckets: vec![Bucket::default(), bucket("t", vec![row("t", 0, 1)])], ..empty(0) };
+    assert!(refusal(1000, vec![mixed(Some(2))]).contains("resources_usage"));
+    for count in [None, Some(0)] {
+        assert!(Pages::new(1000, Service::default()).add(mixed(count)).is_ok());
+    }
     let no_rows =
         |count| Page { count, has_list: true, buckets: vec![Bucket { time: Some("t".into()), ..Bucket::default() }] };
     for count in [Some(1), None] {
@@ -227,25 +238,314 @@ fn parts_of_bundles_are_left_out_and_counted() {
 
 #[test]
 fn endless_pages_are_refused() {
-    let mut pages = Pages::new(2, Service::default());
-    let mut first = 0;
-    let error = loop {
-        match pages.add(days(None, first, first + 2, 1)) {
-            Ok(Next::Ask(_)) => first += 1,
-            Ok(Next::Complete) => panic!("complete"),
-            Err(error) => break error.to_string(),
-        }
-    };
-    assert_eq!(first, MAX_PAGES - 1);
-    assert!(error.contains("100 pages"), "{error}");
+    // The end is not near if `count` is smaller than what is known, equal to it, or too large for 1,000 pages.
+    for count in [None, Some(1), Some(MAX_PAGES as i64 + 1), Some(1_000_000)] {
+        let mut pages = Pages::new(2, Service::default());
+        let mut first = 0;
+        let error = loop {
+            match pages.add(days(count, first, first + 2, 1)) {
+                Ok(Next::Ask(_)) => first += 1,
+                Ok(Next::Complete) => panic!("complete"),
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert_eq!(first, MAX_PAGES - 1, "{count:?}");
+        assert!(error.contains("100 pages"), "{error}");
+    }
 }
 
 #[test]
 fn many_pages_are_joined_while_count_says_that_entries_are_missing() {
     let mut pages = Pages::new(11, Service::default());
     let mut first = 0;
-    while let Next::Ask(_) = pages.add(days(Some(1234), first, (first + 11).min(1234), 1)).unwrap() {
+    while let Next::Ask(_) = pages.add(days(Some(2500), first, (first + 11).min(2500), 1)).unwrap() {
         first += 10;
     }
-    assert_eq!(pages.finish().unwrap().0.rows.len(), 1234);
+    assert_eq!(pages.finish().unwrap().0.rows.len(), 2500);
+}
+
+/// One bucket for each letter, with the same time. A letter stands for a type and its usage.
+fn letters(letters: &str) -> Page {
+    let one = |letter: char| bucket("t", vec![row("t", letter as usize, i64::from(letter as u32))]);
+    Page { buckets: letters.chars().map(one).collect(), ..days(None, 0, 0, 0) }
+}
+
+/// The result of an answer that is complete with the last page.
+fn finished(limit: usize, pages: impl IntoIterator<Item = Page>) -> Result<Answer, String> {
+    let mut joined = Pages::new(limit, sound());
+    let last = pages.into_iter().map(|page| joined.add(page).unwrap()).last();
+    assert_eq!(last, Some(Next::Complete));
+    joined.finish().map(|(answer, _)| answer).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_empty_bucket_is_an_entry() {
+    let page = |with_rows: [bool; 2], from| Page {
+        buckets: (from..)
+            .zip(with_rows)
+            .flat_map(|(day, rows)| days(None, day, day + 1, rows.into()).buckets)
+            .collect(),
+        ..days(None, 0, 0, 0)
+    };
+    let first = || page([true, false], 0);
+    let steps =
+        vec![(first(), request(2, 1)), (page([false, true], 1), request(2, 2)), (days(None, 2, 3, 1), Next::Complete)];
+    assert_eq!(collect(2, Service::default(), steps).0, 2);
+    for other in [page([true, true], 1), page([false, true], 2)] {
+        let error = refusal(2, vec![first(), other]);
+        assert!(error.contains("does not begin with the last entry"), "{error}");
+    }
+}
+
+#[test]
+fn of_several_rows_of_the_last_entry_only_some_may_have_changed() {
+    let last = |usage: [i64; 2], kinds: [usize; 2]| Page {
+        buckets: vec![bucket("t001", vec![row("t001", kinds[0], usage[0]), row("t001", kinds[1], usage[1])])],
+        ..days(None, 0, 0, 0)
+    };
+    let after = |page: Page| {
+        let mut pages = Pages::new(2, sound());
+        assert_eq!(pages.add(days(None, 0, 2, 2)).unwrap(), request(2, 1));
+        pages.add(page)
+    };
+    assert_eq!(after(last([100, 200], [0, 1])).unwrap(), Next::Complete);
+    assert!(after(last([200, 200], [0, 1])).is_err());
+    // Rows that share their key are not the ones that are known.
+    let known = days(None, 0, 2, 1);
+    let error = refusal(2, vec![known, last([200, 200], [0, 0])]);
+    assert!(error.contains("does not begin with the last entry"), "{error}");
+}
+
+#[test]
+fn rows_that_came_twice_need_a_list_in_order() {
+    let page = |times: [&str; 2]| Page {
+        buckets: times.map(|time| bucket(time, vec![row(time, 0, 1)])).to_vec(),
+        ..days(None, 0, 0, 0)
+    };
+    let twice = |time: &str| bucket(time, vec![row(time, 0, 1), row(time, 0, 2)]);
+    for (times, is_in_order) in [(["t1", "t2", "t3"], true), (["t3", "t2", "t1"], true), (["t1", "t3", "t2"], false)] {
+        let [first, second, third] = times;
+        let mut middle = page([second, third]);
+        middle.buckets[1] = twice(third);
+        let end = Page { buckets: vec![twice(third)], ..days(None, 0, 0, 0) };
+        let rows = finished(2, [page([first, second]), middle, end]).map(|answer| answer.rows.len());
+        assert_eq!(rows.is_ok(), is_in_order, "{times:?}: {rows:?}");
+    }
+    // One page cannot have changed.
+    let mut alone = page(["t3", "t1"]);
+    alone.buckets.push(twice("t2"));
+    assert_eq!(finished(1000, [alone]).map(|answer| answer.rows.len()), Ok(4));
+}
+
+#[test]
+fn rows_of_the_first_page_that_come_again_are_a_doubt_and_most_of_them_are_refused() {
+    for (pages, is_doubt) in [
+        (["abc", "cde", "e"], false),
+        (["abc", "cbd", "d"], true),
+        // Rows that are equal on the first page are equal later, too.
+        (["aac", "cad", "d"], false),
+    ] {
+        let answer = finished(3, pages.map(letters)).unwrap();
+        assert_eq!((answer.rows.len(), answer.doubts.contains_key(&Doubt::RepeatedRows)), (5, is_doubt), "{pages:?}");
+    }
+    let error = finished(4, ["abcd", "dabe", "e"].map(letters)).unwrap_err();
+    assert!(error.contains("most rows of the first page came again"), "{error}");
+}
+
+/// Days of one row each, with their numbers and hundredths.
+fn values(days: &[(usize, i64)]) -> Page {
+    let day = |&(day, value): &(usize, i64)| bucket(&time(day), vec![row(&time(day), 0, value)]);
+    Page { count: None, has_list: true, buckets: days.iter().map(day).collect() }
+}
+
+#[test]
+fn a_last_entry_that_has_grown_is_compared_with_the_first_page() {
+    let grown = |seen, first_page: &[(usize, i64)]| {
+        let mut pages = Pages::new(2, sound());
+        assert_eq!(pages.add(values(&[(0, 10), (1, 10)])).unwrap(), request(2, 1));
+        assert_eq!(pages.add(values(&[(1, seen), (2, 10)])).unwrap(), request(2, 0));
+        pages.add(values(first_page)).map_err(|error| error.to_string())
+    };
+    for first_page in [[(0, 10), (1, 20)], [(0, 10), (1, 30)], [(0, 20), (1, 20)]] {
+        assert_eq!(grown(20, &first_page), Ok(request(2, 2)), "{first_page:?}");
+    }
+    for (seen, first_page) in [
+        (20, &[(0, 10), (1, 10)][..]),
+        (20, &[(0, 10), (1, 19)]),
+        (9, &[(0, 10), (1, 9)]),
+        (20, &[(0, 10)]),
+        (20, &[(0, 10), (3, 20)]),
+    ] {
+        assert!(grown(seen, first_page).unwrap_err().contains(LAST_ENTRY_CHANGED), "{seen} {first_page:?}");
+    }
+}
+
+#[test]
+fn a_last_entry_that_has_grown_follows_the_same_entry() {
+    let grown = |before: &[(usize, i64)]| {
+        let mut pages = Pages::new(3, sound());
+        assert_eq!(pages.add(values(&[(0, 10), (1, 10), (2, 10)])).unwrap(), request(3, 2));
+        assert_eq!(pages.add(values(&[(2, 20)])).unwrap(), request(3, 1));
+        pages.add(values(before)).map_err(|error| error.to_string())
+    };
+    assert_eq!(grown(&[(1, 10), (2, 20)]), Ok(Next::Complete));
+    for before in [&[(1, 20), (2, 20)][..], &[(0, 10), (2, 20)], &[(1, 10)], &[]] {
+        assert!(grown(before).unwrap_err().contains(LAST_ENTRY_CHANGED), "{before:?}");
+    }
+    // Of an entry of two rows, both are the same.
+    let with_two_rows = |last, second| {
+        let mut page = values(&[(1, 10), (2, last)]);
+        page.buckets[0].rows.push(row("t001", 1, second));
+        page
+    };
+    let mut pages = Pages::new(3, sound());
+    let known = Page { buckets: [days(None, 0, 1, 1).buckets, with_two_rows(10, 10).buckets].concat(), ..values(&[]) };
+    assert_eq!(pages.add(known).unwrap(), request(3, 2));
+    assert_eq!(pages.add(values(&[(2, 20)])).unwrap(), request(3, 1));
+    assert!(pages.add(with_two_rows(20, 11)).unwrap_err().to_string().contains(LAST_ENTRY_CHANGED));
+}
+
+#[test]
+fn a_page_has_room_for_a_new_entry() {
+    assert_eq!(Pages::new(1, Service::default()).first(), PageRequest { limit: 2, offset: 0 });
+}
+
+#[test]
+fn one_entry_of_a_bucket_of_several_rows_begins_with_it() {
+    let first = || days(None, 0, 3, 2);
+    let alone = |day, kinds: &[usize], usage| {
+        let rows = kinds.iter().map(|kind| row(&time(day), *kind, usage)).collect();
+        Page { buckets: vec![bucket(&time(day), rows)], ..days(None, 0, 0, 0) }
+    };
+    let after = |page| {
+        let mut pages = Pages::new(1000, Service::default());
+        assert_eq!(pages.add(first()).unwrap(), request(1, 0));
+        (pages.add(page).map_err(|error| error.to_string()), pages.service.counted)
+    };
+    // A value may have grown.
+    for usage in [100, 200] {
+        assert_eq!(after(alone(0, &[0, 1], usage)), (Ok(request(1000, 2)), Some(Counted::Buckets)));
+        assert_eq!(after(alone(0, &[0], usage)), (Ok(request(1000, 5)), Some(Counted::Rows)));
+    }
+    // Anything else may be counted from 1, which the next request shows.
+    let others = || [alone(1, &[0, 1], 100), alone(1, &[0], 100), alone(0, &[1], 100), days(None, 0, 0, 0)];
+    for page in others() {
+        assert_eq!(after(page), (Ok(request(1, 1)), None));
+    }
+    // A single bucket is the whole list.
+    let steps = vec![(days(None, 0, 1, 2), request(1, 0)), (days(None, 0, 1, 2), Next::Complete)];
+    assert_eq!(collect(1000, Service::default(), steps).0, 2);
+    const ANOTHER: &str = "an entry is another one when it is asked for alone";
+    for page in others() {
+        let error = refusal(1000, vec![first(), others()[0].clone(), page]);
+        assert!(error.contains(ANOTHER), "{error}");
+    }
+    let steps = vec![
+        (first(), request(1, 0)),
+        (days(None, 0, 0, 0), request(1, 1)),
+        (days(None, 0, 1, 2), request(1000, 2)),
+        // Offset 2 is the second entry.
+        (days(None, 1, 3, 2), request(1000, 2)),
+        (days(None, 1, 3, 2), request(1000, 0)),
+        (first(), Next::Complete),
+    ];
+    let (rows, service) = collect(1000, Service::default(), steps);
+    assert_eq!((rows, service.counted, service.first_entry), (6, Some(Counted::Buckets), Some(1)));
+    let mut pages = Pages::new(1000, Service { counted: None, ..sound() });
+    assert_eq!(pages.add(days(None, 0, 1000, 2)).unwrap(), request(1, 0));
+    assert!(pages.add(alone(0, &[1], 100)).unwrap_err().to_string().contains(ANOTHER), "entries are counted from 0");
+}
+
+/// The step after a first page.
+fn after(service: Service, page: Page) -> Next {
+    Pages::new(1000, service).add(page).unwrap()
+}
+
+/// A service of which no more is known than how it counts.
+fn counting(counted: Counted) -> Service {
+    Service { counted: Some(counted), first_entry: Some(0), ..Service::default() }
+}
+
+#[test]
+fn a_page_as_long_as_the_longest_one_may_be_cut() {
+    let [buckets, rows] = [Counted::Buckets, Counted::Rows].map(counting);
+    // There were more rows before, or more buckets, but the limit counts the others.
+    let service = Service { longest: Some((10, 20)), ..buckets.clone() };
+    assert_eq!(after(service, days(None, 0, 10, 1)), request(1000, 9));
+    let service = Service { longest: Some((20, 10)), ..rows.clone() };
+    assert_eq!(after(service, days(None, 0, 5, 2)), request(1000, 9));
+    // 16 buckets are a usual cap, and 48 rows are none.
+    assert_eq!(after(buckets.clone(), days(None, 0, 16, 3)), request(1000, 15));
+    assert_eq!(after(rows, days(None, 0, 3, 11)), Next::Complete);
+    assert_eq!(after(buckets, days(None, 0, 11, 1)), Next::Complete);
+}
+
+#[test]
+fn a_count_that_contradicts_asks_again() {
+    assert_eq!(after(sound(), days(Some(40), 0, 33, 1)), request(1000, 32));
+    assert_eq!(after(sound(), days(Some(33), 0, 33, 1)), Next::Complete);
+    assert_eq!(after(sound(), days(None, 0, 33, 1)), Next::Complete);
+}
+
+#[test]
+fn a_service_that_sends_everything_is_asked_once() {
+    let service = Service { sends_everything: true, ..Service::default() };
+    assert_eq!(after(service, days(None, 0, 1000, 1)), Next::Complete);
+}
+
+#[test]
+fn two_entries_or_two_rows_of_an_unknown_service_are_asked_for_again() {
+    for service in [Service::default(), Service { counted: Some(Counted::Buckets), ..Service::default() }] {
+        assert_eq!(after(service, days(None, 0, 2, 1)), request(1000, 1));
+    }
+    assert_eq!(after(Service::default(), days(None, 0, 1, 2)), request(1, 0));
+    assert_eq!(after(Service { first_entry: Some(1), ..Service::default() }, days(None, 0, 10, 2)), request(1, 1));
+    // Two places that have nothing but the first entry in common prove nothing else.
+    let steps = vec![(days(None, 0, 4, 1), request(1000, 3)), (days(None, 3, 4, 1), Next::Complete)];
+    let service = collect(1000, Service::default(), steps).1;
+    assert_eq!((service.counted, service.first_entry), (None, Some(0)));
+}
+
+#[test]
+fn count_is_shown_by_several_pages_only() {
+    let meaning = |service: Service, count| {
+        let steps = vec![(days(count, 0, 2, 1), request(2, 1)), (days(count, 1, 2, 1), Next::Complete)];
+        collect(2, service, steps).1.count_of_buckets
+    };
+    let with = |count_of_buckets| Service { count_of_buckets, ..counting(Counted::Buckets) };
+    assert_eq!(meaning(with(Meaning::Possible), Some(2)), Meaning::Shown);
+    assert_eq!(meaning(with(Meaning::Refuted), Some(2)), Meaning::Refuted);
+    assert_eq!(meaning(with(Meaning::Shown), Some(1)), Meaning::Refuted);
+    assert_eq!(meaning(with(Meaning::Shown), None), Meaning::Shown);
+    assert_eq!(meaning(with(Meaning::Possible), None), Meaning::Possible);
+    let alone = collect(1000, Service::default(), vec![(days(Some(1), 0, 1, 1), Next::Complete)]).1;
+    assert_eq!(alone.count_of_buckets, Meaning::Possible);
+}
+
+#[test]
+fn a_service_whose_count_changes_while_pages_are_read_is_forgotten() {
+    let service = |counts: [Option<i64>; 2]| {
+        let steps = vec![(days(counts[0], 0, 2, 2), request(2, 1)), (days(counts[1], 1, 2, 2), Next::Complete)];
+        collect(2, counting(Counted::Buckets), steps).1
+    };
+    for counts in [[Some(7), Some(8)], [Some(2), Some(9)]] {
+        assert_eq!(service(counts), Service::default(), "{counts:?}");
+    }
+    // The number of buckets or rows of each page, and a number that stays the same.
+    for counts in [[Some(2), Some(1)], [Some(4), Some(2)], [Some(7), Some(7)], [Some(7), None], [None, Some(7)]] {
+        assert_eq!(service(counts).counted, Some(Counted::Buckets), "{counts:?}");
+    }
+}
+
+#[test]
+fn count_proves_an_answer_only_if_it_is_all_that_it_may_mean() {
+    let shown =
+        |counted, count_of_rows| Service { count_of_buckets: Meaning::Shown, count_of_rows, ..counting(counted) };
+    let ten = |count| days(Some(count), 0, 10, 2);
+    assert_eq!(after(shown(Counted::Buckets, Meaning::Refuted), ten(10)), Next::Complete);
+    assert_eq!(after(shown(Counted::Buckets, Meaning::Refuted), ten(40)), request(1000, 9));
+    // It may be the number of rows, which is another one.
+    assert_eq!(after(shown(Counted::Buckets, Meaning::Possible), ten(10)), request(1000, 9));
+    // Rows of the last bucket may be missing.
+    assert_eq!(after(shown(Counted::Rows, Meaning::Refuted), ten(10)), request(1000, 19));
 }
