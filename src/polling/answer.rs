@@ -99,3 +99,76 @@ pub fn without_effect(project: &Project, answers: &[Answer]) -> Doubts {
     }
     doubts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An instant of November 2025, such as `10` or `10T15`.
+    fn at(text: &str) -> DateTime<Utc> {
+        let (day, hour) = text.split_once('T').unwrap_or((text, "00"));
+        DateTime::parse_from_rfc3339(&format!("2025-11-{day:0>2}T{hour}:00:00Z")).unwrap().to_utc()
+    }
+
+    fn answer(start: &str, end: &str, buckets: &[(&str, i64)]) -> Answer {
+        let range = Bounds { start: at(start), end: at(end) };
+        let buckets = buckets.iter().map(|(start, minutes)| (at(start), Decimal::from(*minutes))).collect();
+        Answer { window: Window::Today, bounds: range, range, usage: RangeUsage { buckets, ..RangeUsage::default() } }
+    }
+
+    /// The contradiction of two answers whose buckets are days, and that of the same answers in the other order.
+    fn contradictions(one: &Answer, other: &Answer) -> [Option<(i64, i64)>; 2] {
+        let mut alignment = Alignment::default();
+        let range = Bounds { start: at("1"), end: at("30") };
+        assert_eq!(alignment.check(&[(range, vec![at("2"), at("3")])], range.end), None);
+        [(one, other), (other, one)].map(|(earlier, later)| {
+            let minutes = contradiction(&alignment, earlier, later)?;
+            Some((minutes.0.try_into().unwrap(), minutes.1.try_into().unwrap()))
+        })
+    }
+
+    #[test]
+    fn windows_have_the_same_minutes_where_both_are() {
+        let month = answer("1", "10T15", &[("1", 10), ("2", 10), ("10", 5)]);
+        for (part, expected) in [
+            (answer("10", "10T15", &[("10", 5)]), None),
+            (answer("10", "10T15", &[("10", 6)]), Some((5, 6))),
+            (answer("10", "10T15", &[]), Some((5, 0))),
+            (answer("2", "3", &[("2", 10)]), None),
+            (answer("2", "3", &[("2", 9)]), Some((10, 9))),
+            (answer("1", "3", &[("1", 10), ("2", 10)]), None),
+        ] {
+            let reversed = expected.map(|(before, after)| (after, before));
+            assert_eq!(contradictions(&month, &part), [expected, reversed], "{part:?}");
+        }
+        let two_buckets = answer("1", "10T15", &[("1", 10), ("10", 5)]);
+        assert_eq!(contradictions(&two_buckets, &answer("10", "10T15", &[("10", 6)]))[0], Some((5, 6)));
+        let (days, later_days) = (answer("1", "5", &[("1", 1), ("3", 2)]), answer("3", "8", &[("3", 2), ("6", 5)]));
+        assert_eq!(contradictions(&days, &later_days), [None, None], "none contains the other one");
+        let start_of_month = answer("1", "3", &[("1", 10), ("2", 9)]);
+        assert_eq!(contradictions(&month, &start_of_month)[0], Some((20, 19)), "both begin together");
+    }
+
+    #[test]
+    fn a_window_has_at_least_the_minutes_of_a_part_that_begins_within_a_bucket() {
+        for (whole, expected) in [
+            (answer("1", "10T15", &[("1", 10), ("9", 10), ("10", 5)]), None),
+            (answer("1", "10T15", &[("1", 7), ("10", 1)]), None),
+            (answer("1", "10T15", &[("1", 6), ("10", 1)]), Some((7, 8))),
+            // Ranges of which none contains the other one.
+            (answer("1", "10T14", &[("1", 6), ("10", 1)]), None),
+            (answer("9T16", "10T16", &[("9T16", 1)]), None),
+            (answer("9T15", "10T16", &[("9T15", 1)]), Some((1, 8))),
+        ] {
+            let part = answer("9T15", "10T15", &[("9T15", 3), ("10", 5)]);
+            let reversed = expected.map(|(before, after)| (after, before));
+            assert_eq!(contradictions(&whole, &part), [expected, reversed], "{whole:?}");
+        }
+    }
+
+    #[test]
+    fn a_single_bucket_does_not_tell_the_days_apart() {
+        let month = answer("1", "10T15", &[("1", 25)]);
+        assert_eq!(contradictions(&month, &answer("10", "10T15", &[("10", 5)])), [None, None]);
+    }
+}

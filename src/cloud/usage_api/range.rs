@@ -288,6 +288,8 @@ mod tests {
     fn a_service_that_cuts_the_first_bucket_is_exact_for_any_range() {
         let cut = ["2025-11-01T10:17:23Z", "2025-11-02T00:00:00Z", "2025-11-03T00:00:00Z"];
         assert!(is_aligned(&[("2025-11-01T10:17:23Z", &cut)]));
+        // One range shows it for all.
+        assert!(is_aligned(&[("2025-11-01T10:17:23Z", &cut), ("2025-11-01T11:00:00Z", &cut[1..])]));
         let (mut alignment, now) = (Alignment::default(), november(6));
         let range = |start: &str| Bounds { start: at(start), end: now };
         assert_eq!(alignment.check(&[(range("2025-11-01T10:17:23Z"), cut.map(at).to_vec())], now), None);
@@ -299,6 +301,7 @@ mod tests {
     fn three_mondays_are_weeks_and_two_first_days_are_months() {
         let mondays = ["2025-10-06T00:00:00Z", "2025-10-20T00:00:00Z", "2025-11-03T00:00:00Z"];
         let months = ["2025-09-30T16:00:00Z", "2025-10-31T16:00:00Z"];
+        let months_of_new_york = ["2025-09-01T04:00:00Z", "2025-10-01T04:00:00Z"];
         for (buckets, start, is_aligned) in [
             (&mondays[..], "2025-09-29T00:00:00Z", true),
             (&mondays[..], "2025-10-01T00:00:00Z", false),
@@ -307,6 +310,8 @@ mod tests {
             (&months[..], "2025-08-30T16:00:00Z", false),
             (&months[..], "2025-08-31T00:00:00Z", false),
             (&months[..1], "2025-08-30T16:00:00Z", true),
+            (&months_of_new_york[..], "2025-08-01T04:00:00Z", true),
+            (&months_of_new_york[..], "2025-08-15T04:00:00Z", false),
         ] {
             assert_eq!(is_aligned_to(buckets, start, november(6)), is_aligned, "{buckets:?} {start}");
         }
@@ -317,6 +322,18 @@ mod tests {
         let mondays = ["2025-09-01T00:00:00Z", "2025-09-08T00:00:00Z", "2025-09-29T00:00:00Z"];
         assert!(!is_aligned_to(&mondays, "2025-09-01T00:00:00Z", at("2025-10-01T00:00:00Z")));
         assert!(is_aligned_to(&mondays, "2025-09-01T00:00:00Z", at("2025-10-06T00:00:00Z")));
+    }
+
+    #[test]
+    fn buckets_certainly_begin_at_multiples_of_their_distance() {
+        let range = Bounds { start: november(1), end: november(6) };
+        let mut alignment = Alignment::default();
+        assert!(!alignment.has_bucket_start(november(2)), "nothing is known yet");
+        for (buckets, expected) in [([2, 3], [true, true, false]), ([2, 4], [true, false, false])] {
+            alignment.check(&[(range, buckets.map(november).to_vec())], range.end);
+            let times = [november(4), november(5), november(4) + TimeDelta::hours(12)];
+            assert_eq!(times.map(|time| alignment.has_bucket_start(time)), expected, "{buckets:?}");
+        }
     }
 
     fn is_aligned_to(buckets: &[&str], start: &str, end: DateTime<Utc>) -> bool {

@@ -83,6 +83,14 @@ impl Poll<'_> {
         &self,
         service: impl Fn(&UsageQuery<'_>, usize, usize) -> Option<String> + Sync,
     ) -> Result<(Vec<Option<f64>>, Doubts), String> {
+        self.with(&mut Progress::default(), service)
+    }
+
+    fn with(
+        &self,
+        progress: &mut Progress,
+        service: impl Fn(&UsageQuery<'_>, usize, usize) -> Option<String> + Sync,
+    ) -> Result<(Vec<Option<f64>>, Doubts), String> {
         let project = Project {
             windows: self.windows.iter().map(|window| window.parse().unwrap()).collect(),
             user_ids: self.users.iter().map(|user| (*user).to_owned()).collect(),
@@ -98,7 +106,7 @@ impl Poll<'_> {
         let timezone = &self.zone.parse().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let poll = WindowsQuery { query, timezone };
-        let complete = runtime.block_on(poll.ask(at(self.now), &mut Progress::default()));
+        let complete = runtime.block_on(poll.ask(at(self.now), progress));
         let Complete { windows, doubts, .. } = complete.map_err(|error| error.to_string())?;
         let minutes = |tally: &Tally| {
             let series = tally.series().chain(tally.incomplete()).filter(|series| series.measure == Measure::Minutes);
@@ -274,8 +282,13 @@ fn a_service_that_looks_back_31_days_in_silence() {
         let start = query.range.start.max(query.range.end - TimeDelta::days(31));
         Some(page(None, &in_range(days(-100..31, 1), Bounds { start, ..query.range }), false, limit, offset))
     };
-    let error = Poll { windows: &["90d"], ..NOVEMBER }.refusal(service);
-    assert!(error.contains("the service seems to look back less far. Use shorter windows"), "{error}");
+    let poll = Poll { windows: &["today", "90d"], ..NOVEMBER };
+    let mut progress = Progress::default();
+    // A window without usage proves nothing, so a later poll asks again.
+    poll.with(&mut progress, |_, _, _| Some(r#"{"time_list":[]}"#.to_owned())).unwrap();
+    for error in [poll.refusal(service), poll.with(&mut progress, service).unwrap_err()] {
+        assert!(error.contains("the service seems to look back less far. Use shorter windows"), "{error}");
+    }
 }
 
 #[test]
@@ -297,4 +310,53 @@ fn more_than_100_pages_that_count_announces() {
         Some(page(Some(rows), &days, true, limit, offset))
     };
     assert_eq!(Poll { page_size: 10, ..NOVEMBER }.minutes(service), [930.0]);
+}
+
+#[test]
+fn windows_that_differ_in_a_day_are_asked_again_because_usage_may_have_grown() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let disagrees = |yesterday: [u32; 2], of_month: u32| {
+        let requests = AtomicUsize::new(0);
+        let service = |query: &UsageQuery<'_>, limit, offset| {
+            let mut days = in_range(days(1..31, 1), query.range);
+            let usage = if query.range.end - query.range.start > TimeDelta::days(1) {
+                of_month
+            } else {
+                yesterday[requests.fetch_add(1, Ordering::Relaxed).min(1)]
+            };
+            let yesterday = days.iter_mut().find(|day| day.start == at("2025-11-29T00:00:00Z"));
+            yesterday.into_iter().for_each(|day| day.rows[0] = day.rows[0].replace(":1,", &format!(":{usage},")));
+            Some(page(None, &days, false, limit, offset))
+        };
+        let doubts = Poll { windows: &["yesterday", "this_month"], ..NOVEMBER }.of(service).unwrap().1;
+        assert!(doubts.keys().all(|doubt| *doubt == Doubt::WindowsDisagree), "{doubts:?}");
+        (!doubts.is_empty(), requests.into_inner())
+    };
+    assert_eq!(disagrees([1, 1], 1), (false, 1));
+    assert_eq!(disagrees([2, 2], 3), (true, 2));
+    assert_eq!(disagrees([2, 3], 3), (false, 2));
+    // It has grown again meanwhile.
+    assert_eq!(disagrees([2, 4], 3), (false, 2));
+    // Usage does not shrink.
+    assert_eq!(disagrees([3, 2], 2), (true, 1));
+}
+
+#[test]
+fn a_service_is_asked_once_whether_it_cuts_days() {
+    let poll = Poll { windows: &["7d"], now: "2025-11-30T15:00:00Z", ..NOVEMBER };
+    let doubts = |cuts: bool| {
+        let service = |query: &UsageQuery<'_>, limit, offset| {
+            let Bounds { start, end } = query.range;
+            let mut days = days(24..30, 1);
+            days.retain(|day| {
+                start < day.start + TimeDelta::days(1) && day.start < end && (cuts || start <= day.start)
+            });
+            for day in days.iter_mut().filter(|day| day.start < start) {
+                day.time = format!("\"{}\"", start.format("%FT%TZ"));
+            }
+            Some(page(None, &days, false, limit, offset))
+        };
+        poll.of(service).unwrap().1.into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!((doubts(true), doubts(false)), (vec![], vec![Doubt::Misaligned]));
 }
