@@ -58,6 +58,8 @@ pub struct RangeUsage {
     pub doubts: Doubts,
     /// Minutes by the start of the bucket. Rows without a readable time are left out.
     pub buckets: BTreeMap<DateTime<Utc>, Decimal>,
+    /// The start of a bucket that contains the start of the range, and is left out.
+    pub before: Option<DateTime<Utc>>,
     /// Resource type and business type of all rows, if the configuration leaves some out.
     pub types: BTreeSet<(String, String)>,
     /// The users that have rows.
@@ -88,6 +90,7 @@ impl<S: PageSource> RangeQuery<'_, S> {
             let answer = self.fetch(range, user_id, name, progress).await?;
             usage.rows += answer.counters;
             usage.note(answer.doubts);
+            usage.before = usage.before.or(answer.before);
             usage.users.extend(user_id.filter(|_| !answer.rows.is_empty()).map(str::to_owned));
             for (start, row) in &answer.rows {
                 if has_filter {

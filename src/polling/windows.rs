@@ -7,7 +7,10 @@ use super::{
     range::{Progress, RangeQuery, RangeUsage},
 };
 use crate::{
-    cloud::{Error, usage_api::PageSource},
+    cloud::{
+        Error,
+        usage_api::{PageSource, timestamp},
+    },
     snapshot::WindowUsage,
     usage::{Bounds, Doubt, Doubts, RowCounters, Series, Tally, Window, Zone},
 };
@@ -103,9 +106,14 @@ impl<S: PageSource> WindowsQuery<'_, S> {
         let mut together = Tally::default();
         for half in [Bounds { end: middle, ..*range }, Bounds { start: middle, ..*range }] {
             let part = self.query.sum(half, None, &format!("half of window {window}"), progress).await?;
-            // A longer bucket may contain the middle.
-            let is_meant = |doubt| doubt == Doubt::Misaligned && progress.proofs.alignment.has_bucket_start(middle);
-            doubts.extend(part.doubts.into_iter().filter(|(doubt, _)| is_meant(*doubt)));
+            // The window has a bucket that contains the middle, too. Types that are left out may have others.
+            let is_another = |start: &DateTime<Utc>| *start >= range.start && !usage.buckets.contains_key(start);
+            if let Some(start) = part.before.filter(is_another).filter(|_| usage.types.is_empty()) {
+                let start = timestamp(start);
+                let seen =
+                    format!("a half of window {window} has a bucket that begins at {start}, and the window has not");
+                doubts.insert(Doubt::Misaligned, seen);
+            }
             together.merge(&part.tally).map_err(|overflow| Error::Malformed(overflow.to_string()))?;
         }
         if together.larger_than(&usage.tally).is_some() {

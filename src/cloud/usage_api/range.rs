@@ -24,6 +24,8 @@ pub struct InRange {
     pub counters: RowCounters,
     /// What was seen that may make the sums wrong.
     pub doubts: Doubts,
+    /// The start of a bucket that contains the start of the range. It is left out.
+    pub before: Option<DateTime<Utc>>,
 }
 
 /// The start of a row's bucket; `None` if it has no time with a zone.
@@ -72,6 +74,7 @@ pub fn within(rows: Vec<Row>, range: Bounds) -> Result<InRange, Error> {
                 timestamp(range.start)
             );
             answer.doubts.insert(Doubt::Misaligned, seen);
+            answer.before = Some(*start);
         }
         (Some(start), number) => {
             return Err(Error::Inconsistent(format!(
@@ -235,6 +238,7 @@ mod tests {
         let answer = within(rows(&["2025-11-01T16:00:00Z", "2025-11-02T16:00:00Z"]), days()).unwrap();
         assert_eq!((answer.rows.len(), answer.counters.outside), (1, 1));
         assert!(answer.doubts[&Doubt::Misaligned].contains("2025-11-01T16:00:00Z"), "{:?}", answer.doubts);
+        assert_eq!(answer.before, Some(at("2025-11-01T16:00:00Z")));
         // The rows of one bucket are one bucket.
         assert!(within(rows(&["2025-11-01T16:00:00Z"; 3]), days()).is_ok());
         let error = within(rows(&["2025-11-01T16:00:00Z", "2025-10-31T16:00:00Z"]), days()).unwrap_err().to_string();

@@ -292,6 +292,29 @@ fn a_service_that_looks_back_31_days_in_silence() {
 }
 
 #[test]
+fn a_half_with_a_bucket_that_its_window_does_not_have() {
+    let with = |before: TimeDelta| {
+        move |query: &UsageQuery<'_>, limit, offset| {
+            let mut days = in_range(days(1..31, 1), query.range);
+            if query.range.start > at("2025-11-01T00:00:00Z") {
+                let start = query.range.start - before;
+                let time = format!("\"{}\"", start.format("%FT%TZ"));
+                // The service sends the end of the day before in place of the first day.
+                days[0] = Day { time, start, rows: vec![ROW.to_owned()] };
+            }
+            Some(page(None, &days, false, limit, offset))
+        }
+    };
+    let (minutes, doubts) = NOVEMBER.of(with(TimeDelta::hours(8))).unwrap();
+    assert_eq!((minutes, doubts.keys().collect::<Vec<_>>()), (vec![Some(30.0)], vec![&Doubt::Misaligned]));
+    assert!(
+        doubts[&Doubt::Misaligned].contains("begins at 2025-11-14T16:00:00Z, and the window has not"),
+        "{doubts:?}"
+    );
+    assert_eq!(NOVEMBER.minutes(with(TimeDelta::days(1))), [30.0], "the window has a bucket of this day");
+}
+
+#[test]
 fn a_last_page_that_is_full_and_400_after_it() {
     let service = |query: &UsageQuery<'_>, limit, offset| {
         let days = in_range(days(1..31, 1), query.range);
