@@ -155,7 +155,7 @@ mod tests {
             (answer("1", "10T15", &[("1", 10), ("9", 10), ("10", 5)]), None),
             (answer("1", "10T15", &[("1", 7), ("10", 1)]), None),
             (answer("1", "10T15", &[("1", 6), ("10", 1)]), Some((7, 8))),
-            // Ranges of which none contains the other one.
+            // Neither range contains the other one.
             (answer("1", "10T14", &[("1", 6), ("10", 1)]), None),
             (answer("9T16", "10T16", &[("9T16", 1)]), None),
             (answer("9T15", "10T16", &[("9T15", 1)]), Some((1, 8))),

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
-/// A way in which published usage may be wrong, although the answer is complete. What another request can settle is
-/// settled. What is known to be wrong fails the poll. The rest is a doubt.
+/// A way in which published usage may be wrong, although the answer is complete. If another request can settle it, the
+/// exporter asks. If usage is known to be wrong, the poll fails. Everything else is a doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Doubt {
     /// The start or the end of a window is not that of a bucket, so a bucket lies partly inside and partly outside.

@@ -148,7 +148,7 @@ async fn the_lines_for_people_are_aligned() {
     assert_eq!(text.lines().count(), 19, "{text}");
 }
 
-/// A project that is refused later keeps what is known of it, and sends nothing more. The others are not affected.
+/// If a project is refused later, its findings so far stay, and it sends no more requests. The other projects go on.
 #[tokio::test]
 async fn a_refusal_stops_the_requests_of_a_project() {
     let cloud = Cloud::new(&[]).await;

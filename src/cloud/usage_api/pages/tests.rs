@@ -238,7 +238,7 @@ fn parts_of_bundles_are_left_out_and_counted() {
 
 #[test]
 fn endless_pages_are_refused() {
-    // The end is not near if `count` is smaller than what is known, equal to it, or too large for 1,000 pages.
+    // `count` announces no end if it is at most the number of known entries, or too large for 1,000 pages.
     for count in [None, Some(1), Some(MAX_PAGES as i64 + 1), Some(1_000_000)] {
         let mut pages = Pages::new(2, Service::default());
         let mut first = 0;
@@ -264,7 +264,7 @@ fn many_pages_are_joined_while_count_says_that_entries_are_missing() {
     assert_eq!(pages.finish().unwrap().0.rows.len(), 2500);
 }
 
-/// One bucket for each letter, with the same time. A letter stands for a type and its usage.
+/// Each letter is a bucket. All have the same time. The letter gives the type and the usage of its row.
 fn letters(letters: &str) -> Page {
     let one = |letter: char| bucket("t", vec![row("t", letter as usize, i64::from(letter as u32))]);
     Page { buckets: letters.chars().map(one).collect(), ..days(None, 0, 0, 0) }
@@ -461,7 +461,7 @@ fn after(service: Service, page: Page) -> Next {
     Pages::new(1000, service).add(page).unwrap()
 }
 
-/// A service of which no more is known than how it counts.
+/// A service. Only what it counts is known.
 fn counting(counted: Counted) -> Service {
     Service { counted: Some(counted), first_entry: Some(0), ..Service::default() }
 }
