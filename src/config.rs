@@ -41,6 +41,7 @@ mod suggestion;
 mod warnings;
 
 pub use api_settings::ApiSettings;
+pub(crate) use api_settings::add_certificates;
 pub use credentials::{
     CredentialsSource, ecs_agency::EcsAgency, iam_user::IamUser, keys::KeyPair, oidc::Oidc, pod_identity::PodIdentity,
     profile::Profile,

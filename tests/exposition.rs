@@ -251,12 +251,13 @@ fn apply(event: Event, writer: &mut Writer, reader: &Reader) {
         Event::Success(project, value) => {
             let mut row = row("r", "b", "MIN", None, Some(value));
             row.usage = (value >= 0).then(|| value.into());
-            let Moment { utc, steady } = moving();
+            let at = moving();
+            let utc = at.utc;
             let changes_at = Some(utc + TimeDelta::seconds(value));
             let windows = [(Window::Today, changes_at), (Window::Days(30), None)];
             let of = |(name, changes_at)| WindowUsage { changes_at, ..window(name, &[(None, row.clone())]) };
             let outcome = PollOutcome {
-                steady_at: steady,
+                at,
                 credentials_expiry: Some(utc + TimeDelta::seconds(value / 2)),
                 ..attempt(utc, Ok(windows.map(of).to_vec()))
             };

@@ -87,7 +87,7 @@ async fn a_poll_for_a_past_time_asks_for_the_windows_of_that_time() {
     let date = Zone::shanghai().local(Utc::now()).date_naive() - chrono::Days::new(20);
     let then = Zone::shanghai().midnight(date) + chrono::Duration::hours(18);
     let attempt = poller.poll(then).await;
-    assert_eq!(attempt.at, then);
+    assert_eq!(attempt.at.utc, then);
     let windows = attempt.result.unwrap();
     let [today, yesterday, this_month] = &windows[..] else { panic!("{windows:?}") };
     assert!(today.bounds.start <= then && then < today.bounds.end);

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use reqwest::{Certificate, Url};
+use reqwest::Url;
 use rustls::RootCertStore;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use secrecy::SecretString;
@@ -132,10 +132,10 @@ impl ApiSettings {
     pub(super) async fn read_ca_file(&mut self) -> Option<Problem> {
         let path = self.ca_file.as_ref()?;
         let read = file::read(path).await.map_err(|error| error.to_string());
-        let checked = read.and_then(|pem| match Certificate::from_pem_bundle(&pem) {
-            Ok(certificates) if certificates.is_empty() => Err("it holds no PEM certificate".to_owned()),
-            Ok(_) => usable(&pem).map(|()| pem),
-            Err(error) => Err(error.to_string()),
+        let checked = read.and_then(|pem| {
+            let mut roots = RootCertStore::empty();
+            add_certificates(&mut roots, &pem)?;
+            if roots.is_empty() { Err("it holds no PEM certificate".to_owned()) } else { Ok(pem) }
         });
         match checked {
             Ok(pem) => {
@@ -169,9 +169,11 @@ impl ApiSettings {
     }
 }
 
-/// Whether each certificate can be used as a CA, as the connections do.
-fn usable(pem: &[u8]) -> Result<(), String> {
-    let mut roots = RootCertStore::empty();
+/// Adds the certificates of a PEM file to the CAs that are trusted.
+///
+/// # Errors
+/// The first certificate that cannot be used, by its number.
+pub(crate) fn add_certificates(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), String> {
     for (index, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
         let added = certificate.map_err(|error| error.to_string());
         added

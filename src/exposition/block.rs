@@ -91,7 +91,7 @@ impl Validity {
         let ages = [project.target.stale_after, project.target.renewed_within];
         // At exactly this age usage is not stale yet, and the next poll is not overdue.
         let steady = ages.into_iter().filter_map(|age| {
-            let change = usage?.steady_at.checked_add_signed(TimeDelta::from_std(age).ok()?)?;
+            let change = usage?.at.steady.checked_add_signed(TimeDelta::from_std(age).ok()?)?;
             (now.steady <= change).then_some(change)
         });
         let expiry = project.health.last.as_ref().and_then(|last| last.credentials_expiry);

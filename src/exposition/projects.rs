@@ -117,7 +117,7 @@ pub(super) static FAMILIES: &[Family] = &[
         |lines, view| {
             // Stale usage has a time, too.
             if let Some(usage) = &view.project.usage {
-                lines.sample([], seconds(usage.at));
+                lines.sample([], seconds(usage.at.utc));
             }
         },
     )

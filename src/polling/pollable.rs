@@ -50,7 +50,7 @@ pub(super) async fn poll_isolated<P: Pollable>(poller: Arc<P>, now: Moment) -> P
         let message = format!("a defect of the exporter, please report it: {error}");
         PollOutcome::new(now.utc, start.elapsed(), Err(Failure { reason: Reason::Internal, message }))
     });
-    PollOutcome { steady_at: now.steady, ..outcome }
+    PollOutcome { at: now, ..outcome }
 }
 
 /// Logs a poll. A success after a success is logged at level debug only.

@@ -117,12 +117,7 @@ impl<S: PageSource> RangeQuery<'_, S> {
                 }
             }
         }
-        if let Some(series) = usage.tally.incomplete().next() {
-            let (resource, business) = (&series.resource_type, &series.business_type);
-            let missing = if series.measure.lacks_unit() { "unit" } else { "value" };
-            let seen = format!("{name} has a row of {business} {resource} without a {missing}");
-            usage.doubts.entry(Doubt::ValueMissing).or_insert(seen);
-        }
+        usage.note(missing_value(&usage.tally, name).map(|seen| (Doubt::ValueMissing, seen)));
         if !users.is_empty() && !progress.proofs.users_have_effect {
             self.prove_users(range, name, &together, &mut usage, progress).await?;
         }
@@ -184,7 +179,7 @@ impl<S: PageSource> RangeQuery<'_, S> {
 }
 
 impl RangeUsage {
-    fn note(&mut self, doubts: Doubts) {
+    fn note(&mut self, doubts: impl IntoIterator<Item = (Doubt, String)>) {
         for (doubt, seen) in doubts {
             self.doubts.entry(doubt).or_insert(seen);
         }
@@ -193,6 +188,13 @@ impl RangeUsage {
 
 fn overflow(overflow: Overflow) -> Error {
     Error::Malformed(overflow.to_string())
+}
+
+/// The first series that lacks a value or a unit, for people.
+fn missing_value(tally: &Tally, name: &str) -> Option<String> {
+    let series = tally.incomplete().next()?;
+    let missing = if series.measure.lacks_unit() { "unit" } else { "value" };
+    Some(format!("{name} has a row of {} {} without a {missing}", series.business_type, series.resource_type))
 }
 
 fn is_negative(row: &Row) -> bool {

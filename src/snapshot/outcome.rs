@@ -4,15 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
+use super::moment::Moment;
 use crate::usage::{Bounds, Counters, Days, Doubts, Reason, Tally, Window};
 
 /// One poll of a project: its result, its duration and its requests.
 #[derive(Clone, Debug)]
 pub struct PollOutcome {
     /// Start of the poll.
-    pub at: DateTime<Utc>,
-    /// The same on the clock of [`super::Moment::steady`].
-    pub steady_at: DateTime<Utc>,
+    pub at: Moment,
     /// Duration of the poll.
     pub duration: Duration,
     /// All windows, or the reason for the failure.
@@ -28,12 +27,10 @@ pub struct PollOutcome {
 }
 
 impl PollOutcome {
-    /// An outcome with nothing but its result: no doubts, no requests, no project id, no expiry. Its wall clock has not been
-    /// set.
-    pub fn new(at: DateTime<Utc>, duration: Duration, result: Result<Vec<WindowUsage>, Failure>) -> Self {
+    /// An outcome with nothing but its result: no doubts, no requests, no project id, no expiry.
+    pub fn new(at: impl Into<Moment>, duration: Duration, result: Result<Vec<WindowUsage>, Failure>) -> Self {
         PollOutcome {
-            at,
-            steady_at: at,
+            at: at.into(),
             duration,
             result,
             doubts: Doubts::new(),

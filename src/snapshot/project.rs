@@ -96,7 +96,7 @@ impl ProjectStatus {
     /// Records a poll. A failed poll changes the health only.
     pub(super) fn record(&mut self, outcome: PollOutcome, next_at: Option<DateTime<Utc>>) {
         // Every field is named, so that a new one cannot be forgotten.
-        let PollOutcome { at, steady_at, duration, result, doubts, counters, project_id, credentials_expiry } = outcome;
+        let PollOutcome { at, duration, result, doubts, counters, project_id, credentials_expiry } = outcome;
         if let (Some(known), Some(polled)) = (self.project_id(), project_id.as_deref())
             && known != polled
         {
@@ -108,7 +108,7 @@ impl ProjectStatus {
         let failure = match result {
             Ok(windows) => {
                 let known = self.usage.take().map(|usage| usage.series).unwrap_or_default();
-                self.usage = Some(Usage::new((at, steady_at), windows, doubts, known));
+                self.usage = Some(Usage::new(at, windows, doubts, known));
                 None
             }
             Err(failure) => {
@@ -116,6 +116,6 @@ impl ProjectStatus {
                 Some(failure)
             }
         };
-        self.health.last = Some(LastPoll { at, duration, failure, project_id, credentials_expiry, next_at });
+        self.health.last = Some(LastPoll { at: at.utc, duration, failure, project_id, credentials_expiry, next_at });
     }
 }

@@ -182,7 +182,7 @@ mod tests {
         let now = reader.load();
         assert!(now.is_ready());
         assert_eq!(minutes(&now.projects[0], "x"), Some(5.0));
-        assert_eq!(now.projects[0].usage.as_ref().unwrap().at, at(1));
+        assert_eq!(now.projects[0].usage.as_ref().unwrap().at.utc, at(1));
         assert_eq!(now.projects[0].health.failures, BTreeMap::from([(Reason::Server, 1)]));
         assert_eq!(
             (now.projects[0].health.polls, before.projects[0].health.polls),

@@ -12,9 +12,7 @@ use crate::usage::{Bounds, Days, Doubts, Measure, Series, Window};
 #[derive(Clone, Debug)]
 pub struct Usage {
     /// Start of the poll.
-    pub at: DateTime<Utc>,
-    /// The same on the clock of [`super::Moment::steady`].
-    pub steady_at: DateTime<Utc>,
+    pub at: Moment,
     /// The configured windows, in their order.
     pub windows: Vec<WindowValues>,
     /// All series of all windows and all complete polls so far, sorted. A series that has been seen once is exported
@@ -48,12 +46,7 @@ impl WindowValues {
 
 impl Usage {
     /// The usage of a poll. The `known` series of earlier polls get a value, too.
-    pub(super) fn new(
-        (at, steady_at): (DateTime<Utc>, DateTime<Utc>),
-        windows: Vec<WindowUsage>,
-        doubts: Doubts,
-        known: Arc<[Series]>,
-    ) -> Self {
+    pub(super) fn new(at: Moment, windows: Vec<WindowUsage>, doubts: Doubts, known: Arc<[Series]>) -> Self {
         let polled = || windows.iter().flat_map(|window| window.tally.series());
         let series = if polled().all(|series| known.binary_search(series).is_ok()) {
             known
@@ -69,12 +62,12 @@ impl Usage {
             days: window.days,
         };
         let windows = windows.into_iter().map(values).collect();
-        Usage { at, steady_at, windows, series: Arc::clone(&series), doubts }
+        Usage { at, windows, series: Arc::clone(&series), doubts }
     }
 
     /// The time since the poll.
     pub(super) fn age(&self, now: Moment) -> Duration {
-        (now.steady - self.steady_at).to_std().unwrap_or_default()
+        (now.steady - self.at.steady).to_std().unwrap_or_default()
     }
 
     /// The values of a window, each with its series. If a row of a series had no value, the series is left out.

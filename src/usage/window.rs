@@ -175,6 +175,11 @@ pub struct Bounds {
 }
 
 impl Bounds {
+    /// Whether an instant belongs to the range.
+    pub fn contains(&self, instant: DateTime<Utc>) -> bool {
+        self.start <= instant && instant < self.end
+    }
+
     /// The part of the range that has passed at `now`. Only this part is queried, because the documentation of the API
     /// does not say whether an end in the future is accepted. It is at least one second long, the API's finest step.
     pub fn elapsed(&self, now: DateTime<Utc>) -> Bounds {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_native_certs::load_native_certs;
-use rustls_pki_types::{CertificateDer, pem::PemObject};
 
-use crate::cloud::error::{Cause, SetupError};
+use crate::{
+    cloud::error::{Cause, SetupError},
+    config::add_certificates,
+};
 
 /// Trusts the CAs of the system and those in `ca`, which is PEM. All connections share this configuration, because the
 /// CAs of a system take 0.2 MB.
@@ -17,9 +19,7 @@ pub(super) fn client_config(ca: &[u8]) -> Result<ClientConfig, SetupError> {
     let mut roots = RootCertStore::empty();
     let system = load_native_certs();
     roots.add_parsable_certificates(system.certs);
-    for certificate in CertificateDer::pem_slice_iter(ca) {
-        roots.add(certificate.map_err(unusable)?).map_err(unusable)?;
-    }
+    add_certificates(&mut roots, ca).map_err(unusable)?;
     for error in &system.errors {
         tracing::debug!(%error, "a CA certificate of the system cannot be used");
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta, Utc};
 use rust_decimal::Decimal;
 
 use crate::{
-    cloud::error::Error,
+    cloud::{error::Error, usage_api::wire::start_of_bucket},
     usage::{Bounds, Doubt, Doubts, Row, RowCounters},
 };
 
@@ -28,12 +28,6 @@ pub struct InRange {
     pub before: Option<DateTime<Utc>>,
 }
 
-/// The start of a row's bucket; `None` if it has no time with a zone.
-fn bucket_start(row: &Row) -> Option<DateTime<Utc>> {
-    let time = row.key.time.as_deref()?;
-    DateTime::parse_from_rfc3339(time).ok().map(|time| time.to_utc())
-}
-
 /// Leaves out the rows of buckets that begin outside of `range`: a service that takes the end as inclusive sends the
 /// bucket that begins there, and one that rounds the start sends the bucket that contains it.
 ///
@@ -45,7 +39,7 @@ pub fn within(rows: Vec<Row>, range: Bounds) -> Result<InRange, Error> {
     let mut before = BTreeSet::new();
     let mut has_first = false;
     for row in rows {
-        match bucket_start(&row) {
+        match start_of_bucket(row.key.time.as_deref()) {
             Some(start) if start < range.start => {
                 before.insert(start);
                 answer.counters.outside += 1;

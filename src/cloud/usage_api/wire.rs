@@ -7,7 +7,7 @@
 
 use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
 
-use chrono::{DateTime, SecondsFormat};
+use chrono::{DateTime, SecondsFormat, Utc};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde::{
     Deserialize, Deserializer,
@@ -38,6 +38,18 @@ pub struct Bucket {
     pub has_list: bool,
     /// Its rows.
     pub rows: Vec<Row>,
+}
+
+impl Bucket {
+    /// Its start; `None` if it has no time with a zone.
+    pub fn start(&self) -> Option<DateTime<Utc>> {
+        start_of_bucket(self.time.as_deref())
+    }
+}
+
+/// The start of the bucket with this `time`; `None` if that is no time with a zone.
+pub fn start_of_bucket(time: Option<&str>) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(time?).ok().map(|time| time.to_utc())
 }
 
 impl Page {

@@ -48,7 +48,7 @@ impl BudgetBar {
         let share = used / budget.minutes;
         let is_rolling = window.window.calendar().is_none();
         let seconds = (window.bounds.end - window.bounds.start).num_seconds().max(1) as f64;
-        let elapsed = ((usage.at - window.bounds.start).num_seconds().max(1) as f64 / seconds).min(1.0);
+        let elapsed = ((usage.at.utc - window.bounds.start).num_seconds().max(1) as f64 / seconds).min(1.0);
         let forecast = used / elapsed;
         let will_exceed =
             !is_rolling && (MIN_ELAPSED..1.0).contains(&elapsed) && share < 1.0 && forecast > budget.minutes;

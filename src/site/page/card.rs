@@ -76,7 +76,7 @@ impl<'a> Card<'a> {
                 Some(next) if next > now.utc => texts.ahead(next - now.utc),
                 _ => texts.due.to_owned(),
             },
-            age: project.usage.as_ref().map(|usage| texts.ago(now.steady - usage.steady_at)),
+            age: project.usage.as_ref().map(|usage| texts.ago(now.steady - usage.at.steady)),
             windows: usage.map(|usage| totals(usage, &windows, texts)).unwrap_or_default(),
             budgets: usage.map(|usage| bars(&target.budgets, usage, &windows, texts)).unwrap_or_default(),
             chart: windows.iter().find_map(|window| window.days.as_ref()).map(Chart::new),

@@ -13,13 +13,8 @@ use crate::{
 const HOUR: i64 = 60 * 60;
 const DAY: i64 = 24 * HOUR;
 
-/// The start of a bucket; `None` if it has no time with a zone.
-pub fn start_of(bucket: &Bucket) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(bucket.time.as_deref()?).ok().map(|time| time.to_utc())
-}
-
 fn starts(page: &Page) -> Result<Vec<DateTime<Utc>>, Unknown> {
-    page.buckets.iter().map(|bucket| start_of(bucket).ok_or(Unknown::UnreadableTimes)).collect()
+    page.buckets.iter().map(|bucket| bucket.start().ok_or(Unknown::UnreadableTimes)).collect()
 }
 
 /// The starts of buckets after the start of their range: a service may cut the first bucket there.
@@ -49,7 +44,7 @@ pub fn width(lists: &[(Bounds, &Page)]) -> Result<Width, Unknown> {
         DAY if is_regular => Ok(Width::Day),
         _ if is_regular && smallest == 7 * DAY => Ok(Width::Week),
         _ if smallest >= 28 * DAY && smallest % DAY == 0 => Ok(Width::Month),
-        // For example, days of which every other one has usage.
+        // For example, every other day has usage.
         _ if smallest >= DAY => Err(Unknown::Ambiguous),
         _ if is_regular => Ok(Width::Minutes(smallest / 60)),
         _ => Err(Unknown::Unexplained),
@@ -75,7 +70,7 @@ pub fn zone(lists: &[(Bounds, &Page)], width: Result<Width, Unknown>) -> Result<
 pub fn format(list: &Page) -> Result<TimeFormat, Unknown> {
     let format = |bucket: &Bucket| match bucket.time.as_deref() {
         None => TimeFormat::Absent,
-        Some(_) if start_of(bucket).is_none() => TimeFormat::Other,
+        Some(_) if bucket.start().is_none() => TimeFormat::Other,
         Some(time) if time.ends_with(['Z', 'z']) => TimeFormat::Utc,
         Some(_) => TimeFormat::Offset,
     };
@@ -100,7 +95,8 @@ pub fn order(list: &Page) -> Result<Order, Unknown> {
 pub fn middle(range: Bounds, list: &Page) -> DateTime<Utc> {
     let days = (range.end - range.start).num_days() / 2;
     let middle = range.start + TimeDelta::days(days);
-    let inner = list.buckets.iter().filter_map(start_of).filter(|start| range.start < *start && *start < range.end);
+    let inner =
+        list.buckets.iter().filter_map(Bucket::start).filter(|start| range.start < *start && *start < range.end);
     inner.min_by_key(|start| (*start - middle).abs()).unwrap_or(middle)
 }
 
@@ -123,7 +119,7 @@ pub fn acceptance(answer: &Result<Page, Unknown>) -> Result<Acceptance, Unknown>
 
 /// Whether an answer has usage in its range. Buckets that begin before the range may hold older usage.
 pub fn has_usage(page: &Page, range: Bounds) -> bool {
-    let is_inside = |bucket: &&Bucket| start_of(bucket).is_some_and(|start| range.start <= start && start < range.end);
+    let is_inside = |bucket: &&Bucket| bucket.start().is_some_and(|start| range.contains(start));
     let has_value = |bucket: &Bucket| {
         bucket.rows.iter().any(|row| row.usage.is_some_and(|usage| !usage.is_zero()) || row.number > Some(0))
     };

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use super::{
     findings::{Halves, Presence, UnitEffect, Unknown, UserEffect},
     paging::{items, rows},
-    times::start_of,
 };
 use crate::{
     cloud::usage_api::wire::{Bucket, Page},
@@ -15,7 +14,7 @@ use crate::{
 /// The sums of the buckets that begin in a range, and of those without a time.
 pub fn sums(page: &Page, range: Bounds) -> Result<Tally, Unknown> {
     let mut sums = Tally::default();
-    let is_inside = |bucket: &&Bucket| start_of(bucket).is_none_or(|start| range.start <= start && start < range.end);
+    let is_inside = |bucket: &&Bucket| bucket.start().is_none_or(|start| range.contains(start));
     for row in page.buckets.iter().filter(is_inside).flat_map(|bucket| &bucket.rows) {
         sums.add(row, None).map_err(|_| Unknown::Unreadable)?;
     }
@@ -121,7 +120,7 @@ mod tests {
 
     fn minutes(usage: &[(&str, f64)]) -> Tally {
         let rows: Vec<Value> = usage.iter().map(|(business, usage)| row("MIN", business, *usage)).collect();
-        let start = start_of(&list(&rows).buckets[0]).unwrap();
+        let start = list(&rows).buckets[0].start().unwrap();
         sums(&list(&rows), Bounds { start, end: start + chrono::TimeDelta::days(1) }).unwrap()
     }
 

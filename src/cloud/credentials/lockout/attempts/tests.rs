@@ -146,19 +146,22 @@ fn projects_that_fail_do_not_stop_the_others() {
     assert!((80..100).contains(&sent[1]), "once an hour: {sent:?}");
 }
 
+/// Sends a request, which must be allowed.
+fn send(attempts: &mut Attempts, project: &str, outcome: Outcome, now: Instant) {
+    let (admission, epoch) = attempts.admit(project, now);
+    assert_eq!(admission, Admission::Send);
+    attempts.settle(project, epoch, outcome, now);
+}
+
 /// A new key, with silent projects before the first one that works.
 #[test]
 fn silent_projects_delay_the_others_only_by_their_own_time() {
     let now = Instant::now();
     let mut attempts = Attempts::default();
     for project in ["a", "b", "c"] {
-        let (admission, epoch) = attempts.admit(project, now);
-        assert_eq!(admission, Admission::Send);
-        attempts.settle(project, epoch, Outcome::Silent, now);
+        send(&mut attempts, project, Outcome::Silent, now);
     }
-    let (admission, epoch) = attempts.admit("good", now);
-    assert_eq!(admission, Admission::Send);
-    attempts.settle("good", epoch, Outcome::Accepted, now);
+    send(&mut attempts, "good", Outcome::Accepted, now);
     assert_eq!(attempts.admit("a", now).0, Admission::Send);
 }
 
@@ -167,8 +170,7 @@ fn four_silent_requests_put_the_key_on_hold_and_then_another_project_goes_first(
     let now = Instant::now();
     let mut attempts = Attempts::default();
     for project in PROJECTS {
-        let (_, epoch) = attempts.admit(project, now);
-        attempts.settle(project, epoch, Outcome::Silent, now);
+        send(&mut attempts, project, Outcome::Silent, now);
     }
     assert_eq!(attempts.admit("good", now).0, Admission::Held(5 * MINUTE));
     let later = now + 5 * MINUTE;
@@ -185,8 +187,6 @@ fn what_was_not_sent_does_not_count() {
     let now = Instant::now();
     let mut attempts = Attempts::default();
     for _ in 0..100 {
-        let (admission, epoch) = attempts.admit("a", now);
-        assert_eq!(admission, Admission::Send);
-        attempts.settle("a", epoch, Outcome::Unknown, now);
+        send(&mut attempts, "a", Outcome::Unknown, now);
     }
 }

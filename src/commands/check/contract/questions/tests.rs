@@ -8,7 +8,13 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::{
-    cloud::{Error, UsageQuery, usage_api::wire::Bucket},
+    cloud::{
+        Error, UsageQuery,
+        usage_api::{
+            pages::tests::services::{Count, Kind, Paging, PastTheEnd, Served},
+            wire::Bucket,
+        },
+    },
     config::{Environment, Project, load_text},
     usage::{Counters, Operation, Row, RowKey},
 };
@@ -17,7 +23,7 @@ use crate::{
 #[derive(Clone, Copy)]
 struct Service {
     counted: Counted,
-    first_entry: usize,
+    counts_from_1: bool,
     cap: usize,
     hours: i64,
     /// Hours that buckets begin before midnight in UTC.
@@ -33,7 +39,7 @@ struct Service {
 
 const SOUND: Service = Service {
     counted: Counted::Rows,
-    first_entry: 0,
+    counts_from_1: false,
     cap: MAX_LIMIT,
     hours: 24,
     zone: 8,
@@ -89,23 +95,15 @@ impl Service {
         if self.is_newest_first {
             buckets.reverse();
         }
-        let count = buckets.iter().map(|bucket| bucket.rows.len()).sum::<usize>();
-        let (skipped, limit) = (page.offset.saturating_sub(self.first_entry), page.limit.min(self.cap));
-        let buckets: Vec<Bucket> = match self.counted {
-            Counted::Buckets => buckets.into_iter().skip(skipped).take(limit).collect(),
-            Counted::Rows => {
-                let mut parts: Vec<Bucket> = Vec::new();
-                let rows = buckets.into_iter().flat_map(|bucket| bucket.rows);
-                for row in rows.skip(skipped).take(limit) {
-                    match parts.last_mut().filter(|part| part.time == row.key.time) {
-                        Some(part) => part.rows.push(row),
-                        None => parts.push(Bucket { time: row.key.time.clone(), has_list: true, rows: vec![row] }),
-                    }
-                }
-                parts
-            }
+        let paging = Paging {
+            kind: if self.counts_from_1 { Kind::FirstEntryIs1 } else { Kind::Sound },
+            counts_rows: self.counted == Counted::Rows,
+            cap: Some(self.cap),
+            count: Count::Rows,
+            past: PastTheEnd::Nothing,
+            seed: 0,
         };
-        Ok(Page { count: i64::try_from(count).ok(), has_list: true, buckets })
+        Served::new(paging, buckets).page(page).map_err(|()| refused())
     }
 }
 
@@ -175,7 +173,7 @@ async fn each_difference_is_found() {
             Service { counted: Counted::Buckets, ..SOUND },
             &[("limit_counts", known("buckets")), ("offset_counts", known("buckets"))],
         ),
-        (Service { first_entry: 1, ..SOUND }, &[("offset_start", known("one")), ("halves", known("equal"))]),
+        (Service { counts_from_1: true, ..SOUND }, &[("offset_start", known("one")), ("halves", known("equal"))]),
         // The list of 31 days is cut, and that of 7 days is not.
         (
             Service { cap: 20, ..SOUND },
