@@ -35,10 +35,12 @@ impl Simulate {
     /// Prints a configuration for the simulated cloud, and serves until a signal.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let parse = |fault: &String| fault.parse::<Fault>().map_err(|error| anyhow!("--fault {fault}: {error}"));
-        let faults = self.faults.iter().map(parse).collect::<Result<_, _>>()?;
+        let faults = self.faults.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
         let service = self.services.join(",");
         let service = service.parse::<Service>().map_err(|error| anyhow!("--service {service}: {error}"))?;
-        let simulator = Simulator::new(Options { faults, service, ..Options::default() });
+        let options = Options { faults, service, ..Options::default() };
+        options.check_faults().map_err(|error| anyhow!("--fault: {error}"))?;
+        let simulator = Simulator::new(options);
         let listeners = server::bind(std::slice::from_ref(&self.listen_address)).await?;
         let listener = listeners.into_iter().next().context("no listener")?;
         let address = listener.local_addr()?;

@@ -51,7 +51,7 @@ struct Failures {
     locked_until: Option<Instant>,
 }
 
-/// The name for the recipient of a request: a project id, or `iam`, `sts`, `metadata` or `pod-identity`.
+/// The name for the recipient of a request: a project id, or one of [`SERVICES`](super::options::SERVICES).
 pub(super) fn recipient(path: &str) -> &str {
     match path {
         "/v3/auth/tokens" | "/v3/projects" => "iam",

@@ -11,6 +11,9 @@ use super::{
     service::Service,
 };
 
+/// The recipients of requests that are not for a project.
+pub(super) const SERVICES: [&str; 4] = ["iam", "sts", "metadata", "pod-identity"];
+
 /// The setup of a simulated cloud.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -34,6 +37,26 @@ pub struct Options {
     pub service: Service,
     /// The current time.
     pub clock: fn() -> DateTime<Utc>,
+}
+
+impl Options {
+    /// Checks that each fault is for a recipient that exists: otherwise, it would never occur.
+    ///
+    /// # Errors
+    /// A text with the unknown recipient and all known ones.
+    pub fn check_faults(&self) -> Result<(), String> {
+        let is_known = |recipient: &str| {
+            let is_project = self.projects.iter().any(|project| recipient == project.name || recipient == project.id);
+            is_project || SERVICES.contains(&recipient)
+        };
+        match self.faults.iter().filter_map(|fault| fault.project.as_deref()).find(|recipient| !is_known(recipient)) {
+            None => Ok(()),
+            Some(unknown) => {
+                let names = self.projects.iter().map(|project| project.name).chain(SERVICES);
+                Err(format!("there is no project {unknown}; expected one of {}", names.collect::<Vec<_>>().join(", ")))
+            }
+        }
+    }
 }
 
 impl Default for Options {
