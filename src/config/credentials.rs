@@ -18,10 +18,31 @@ pub(super) mod pod_identity;
 pub(super) mod profile;
 mod token;
 
+use std::collections::BTreeMap;
+
 use self::{
     ecs_agency::EcsAgency, iam_user::IamUser, keys::KeyPair, oidc::Oidc, pod_identity::PodIdentity, profile::Profile,
 };
-use super::{environment::Environment, fields::Fields, problem::Problem, read::Section, secret::Secret};
+use super::{
+    environment::Environment,
+    fields::Fields,
+    problem::Problem,
+    read::{Node, Section},
+    secret::Secret,
+};
+
+/// The keys of an entry.
+const KEYS: [&str; 9] = [
+    "access_key",
+    "secret_key",
+    "security_token",
+    "token",
+    "iam_user",
+    "ecs_agency",
+    "oidc",
+    "pod_identity",
+    "profile",
+];
 
 /// The source of an identity.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +64,28 @@ pub enum CredentialsSource {
 }
 
 impl CredentialsSource {
+    /// Reads the section: each entry by its name. `None` if it is invalid as a whole.
+    pub(super) fn read_all(node: &Node<'_>, environment: &Environment) -> Option<BTreeMap<String, Self>> {
+        if !node.is_mapping() {
+            node.problem("a mapping of names to keys, such as main: {access_key: …, secret_key: …}");
+            return None;
+        }
+        let entries = node.entries();
+        let is_source = |(name, node): &(&str, Node<'_>)| {
+            KEYS.contains(name) && !(node.is_mapping() && node.entries().iter().any(|(key, _)| KEYS.contains(key)))
+        };
+        if let Some((key, _)) = entries.iter().find(|entry| is_source(entry)) {
+            node.problem(format!("a name above {key}, such as main: {{{key}: …}}; projects choose by the name"));
+            return None;
+        }
+        Some(
+            entries
+                .into_iter()
+                .map(|(name, node)| (name.to_owned(), Self::read(node.section(), environment)))
+                .collect(),
+        )
+    }
+
     /// Reads an entry. If it is invalid, notes the problems and returns a valid source, so that all other checks run.
     pub(super) fn read(mut section: Section<'_>, environment: &Environment) -> Self {
         let sources = [
@@ -86,7 +129,7 @@ impl CredentialsSource {
             return CredentialsSource::PodIdentity(pod);
         }
         let keys = keys::VARIABLES.map(|[access_key, secret_key, _]| format!("{access_key} and {secret_key}"));
-        problems.push(Problem::warning(
+        let problem = Problem::error(
             "credentials",
             format!(
                 "there are none in the configuration, in the environment ({}) or in a credentials file; the exporter \
@@ -94,7 +137,8 @@ impl CredentialsSource {
                  credentials to the configuration",
                 keys.join(", "),
             ),
-        ));
+        );
+        problems.push(problem.into_warning());
         CredentialsSource::EcsAgency(ecs_agency::find())
     }
 

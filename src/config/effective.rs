@@ -19,7 +19,8 @@ pub fn to_yaml(config: &Config) -> String {
 }
 
 fn mapping(fields: &Fields<'_>) -> Yaml {
-    Yaml::Hash(fields.iter().map(|(key, field)| (text(key), value(field))).collect())
+    let is_present = |(_, field): &&(&str, Field<'_>)| !matches!(field, Field::Absent);
+    Yaml::Hash(fields.iter().filter(is_present).map(|(key, field)| (text(key), value(field))).collect())
 }
 
 fn value(field: &Field<'_>) -> Yaml {

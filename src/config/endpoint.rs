@@ -76,6 +76,11 @@ impl Endpoint {
         Endpoint { scheme: "https", host: format!("metastudio.{region}.myhuaweicloud.com"), is_loopback: false }
     }
 
+    /// The region in the name of the host, if this is the endpoint of MetaStudio in a region.
+    pub(super) fn region(&self) -> Option<&str> {
+        self.host.strip_prefix("metastudio.")?.strip_suffix(".myhuaweicloud.com")
+    }
+
     /// The endpoint of IAM for a region; the global one if the region has none.
     pub(crate) fn of_iam(region: &str) -> Self {
         let host = match IAM_REGIONS.contains(&region) {
@@ -115,7 +120,7 @@ impl Endpoint {
     pub(super) fn of_variable(name: &str, environment: &Environment) -> Result<Option<Self>, Problem> {
         let Some(text) = environment.get(name) else { return Ok(None) };
         let endpoint = Endpoint::parse(text);
-        let problem = || Problem::error(name, format!("must be {}", Endpoint::EXPECTED));
+        let problem = || Problem::of_variable(name, format!("must be {}", Endpoint::EXPECTED));
         endpoint.map(Some).ok_or_else(problem)
     }
 

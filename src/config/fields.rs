@@ -13,7 +13,7 @@ use super::{environment::Environment, profile, secret::Secret};
 pub(super) type Fields<'a> = Vec<(&'a str, Field<'a>)>;
 
 pub(super) enum Field<'a> {
-    /// Printed as null.
+    /// Not printed.
     Absent,
     Text(String),
     Integer(usize),

@@ -1,17 +1,16 @@
 //! Loads a configuration from a file and the environment.
 //!
-//! [`keys`] first removes the keys that the crate `config` would misread. The crate then reads the YAML of the file,
-//! and overrides values with those of variables. [`Config::read`] reads the resulting tree, because a deserializer
-//! would stop at the first problem.
+//! [`Tree`] reads the YAML of the file. The crate `config` overrides its values with those of variables. [`Config::read`]
+//! reads the result, because a deserializer would stop at the first problem. At the end, each problem gets its line.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, io, path::Path};
 
-use config::{ConfigError, File, FileFormat};
+use config::ConfigError;
 use serde_json::Value;
 
 use super::{
     environment::Environment, fields, file, keys, problem::Problem, read::Document, settings::Config, shard::Shard,
-    warnings,
+    warnings, yaml::Tree,
 };
 
 /// The values that a variable `METASTUDIO_<SECTION>__<KEY>` may set. Keys and passwords of the cloud are excluded: each
@@ -48,10 +47,6 @@ impl Loaded {
     pub fn errors(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter().filter(|problem| !problem.is_warning)
     }
-
-    fn failed(path: &Path, expected: String, text: String) -> Self {
-        Loaded { config: None, problems: vec![Problem::error(path.display().to_string(), expected)], text }
-    }
 }
 
 /// Loads a file, overrides values with those of the environment, and reads all secrets once to check them.
@@ -61,9 +56,32 @@ pub async fn load(path: &Path, environment: &Environment, shard: Shard) -> Loade
     match file::read_to_string(path).await {
         Ok(text) => read(text, path, environment, shard).await,
         Err(error) => {
-            let expected = format!("cannot be read: {error}; name the file with --config.file");
-            Loaded::failed(path, expected, String::new())
+            let problem = Problem::error("", unreadable(path, &error)).in_file(path);
+            Loaded { config: None, problems: vec![problem], text: String::new() }
         }
+    }
+}
+
+/// Why the file cannot be read, and what to do.
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            let others = ["yml", "yaml"].map(|extension| path.with_extension(extension));
+            match others.iter().find(|other| other.is_file()) {
+                Some(other) => {
+                    let other = other.display();
+                    format!("there is no such file, but there is {other}; use it with --config.file={other}")
+                }
+                None => "there is no such file; name the file with --config.file, or try the exporter without a \
+                         configuration and an account: metastudio-exporter demo"
+                    .to_owned(),
+            }
+        }
+        io::ErrorKind::IsADirectory => "is a directory; name the file in it with --config.file".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "the user of this process must not read it; change the owner or the mode of the file".to_owned()
+        }
+        _ => format!("cannot be read: {error}; name the file with --config.file"),
     }
 }
 
@@ -86,28 +104,36 @@ pub async fn load_text(text: String, path: &Path, environment: &Environment) -> 
 }
 
 async fn read(text: String, path: &Path, environment: &Environment, shard: Shard) -> Loaded {
+    let (mut tree, mut problems) = match Tree::parse(&text) {
+        Ok(parsed) => parsed,
+        Err(problem) => return Loaded { config: None, problems: vec![problem.in_file(path)], text },
+    };
+    problems.extend(keys::remove(&mut tree));
     let directory = path.parent().unwrap_or(Path::new(""));
-    match parse(&text, directory, environment) {
-        Ok((mut config, mut problems)) => {
-            config.keep(shard);
-            complete(&mut config, &mut problems, environment).await;
-            problems.sort_by_key(|problem| problem.is_warning);
-            let loaded = Loaded { config: Some(config), problems, text };
-            if loaded.errors().next().is_some() { Loaded { config: None, ..loaded } } else { loaded }
+    let config = match parse(tree.clone(), directory, environment, &mut problems) {
+        Ok(mut config) => {
+            complete(&mut config, shard, &mut problems, environment).await;
+            Some(config)
         }
-        Err(error) => Loaded::failed(path, format!("is not YAML: {error}"), text),
-    }
+        Err(error) => {
+            problems.push(Problem::error("", error.to_string()));
+            None
+        }
+    };
+    let problems = tree.located(problems, path);
+    let is_valid = problems.iter().all(|problem| problem.is_warning);
+    Loaded { config: config.filter(|_| is_valid), problems, text }
 }
 
-/// Reads the text and the variables, but no other file. Replaces invalid values by defaults.
-///
-/// # Errors
-/// If the text is not YAML.
-fn parse(text: &str, directory: &Path, environment: &Environment) -> Result<(Config, Vec<Problem>), ConfigError> {
-    let (text, mut problems) = keys::check(text);
+/// Reads the tree and the variables, but no other file. Replaces invalid values by defaults.
+fn parse(
+    tree: Tree,
+    directory: &Path,
+    environment: &Environment,
+    problems: &mut Vec<Problem>,
+) -> Result<Config, ConfigError> {
     let mut overridden = BTreeMap::new();
-    let mut warnings = Vec::new();
-    let mut builder = config::Config::builder().add_source(File::from_str(&text, FileFormat::Yaml));
+    let mut builder = config::Config::builder().add_source(tree);
     for name in environment.names().filter(|name| name.starts_with(PREFIX)) {
         let key = name.strip_prefix(PREFIX).unwrap_or_default().to_ascii_lowercase().replace("__", ".");
         match (SCALARS.contains(&key.as_str()), environment.get(name)) {
@@ -116,29 +142,37 @@ fn parse(text: &str, directory: &Path, environment: &Environment) -> Result<(Con
                 overridden.insert(key, name.to_owned());
             }
             (true, None) => {}
-            (false, _) => warnings.push(Problem::warning(
-                name,
-                "this environment variable is ignored, because it matches no key that a variable may set",
-            )),
+            (false, _) => {
+                let text = "this environment variable is ignored, because it matches no key that a variable may set";
+                problems.push(Problem::of_variable(name, text).into_warning());
+            }
         }
     }
-    let tree: Value = builder.build()?.try_deserialize()?;
+    let values: Value = builder.build()?.try_deserialize()?;
     let document = Document::new(directory, overridden);
-    let config = Config::read(document.root(&tree), environment);
+    let config = Config::read(document.root(&values), environment);
     problems.extend(document.into_problems());
-    problems.append(&mut warnings);
-    Ok((config, problems))
+    Ok(config)
 }
 
 /// Adds the credentials from the environment and the content of the CA file, and runs the checks that need all parts.
-async fn complete(config: &mut Config, problems: &mut Vec<Problem>, environment: &Environment) {
+///
+/// Keeps only the projects of the shard, after the checks that concern all projects.
+async fn complete(config: &mut Config, shard: Shard, problems: &mut Vec<Problem>, environment: &Environment) {
+    let are_elsewhere = config.credentials.is_empty();
     config.find_credentials(environment, problems).await;
     for (name, source) in &config.credentials {
         let unreadable = fields::unreadable(&format!("credentials.{name}"), &source.fields(), environment).await;
-        problems.extend(unreadable.into_iter().map(|(path, error)| Problem::error(path, error)));
+        problems.extend(
+            unreadable
+                .into_iter()
+                .map(|(path, error)| Problem { is_elsewhere: are_elsewhere, ..Problem::error(path, error) }),
+        );
     }
     problems.extend(warnings::unused_project_ids(config, environment).await);
     problems.extend(config.api.read_ca_file().await);
+    problems.extend(warnings::same_usage(config));
+    config.keep(shard);
     problems.extend(warnings::rates(config));
 }
 

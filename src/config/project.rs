@@ -2,7 +2,7 @@
 
 mod budgets;
 mod labels;
-mod types;
+pub(super) mod types;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -14,12 +14,29 @@ use super::{
     credentials::CredentialsSource,
     endpoint::{Endpoint, REGIONS},
     fields::{Field, Fields},
-    poll_settings::{INTERVALS, PollSettings},
-    read::{Node, Section},
+    poll_settings::{INTERVALS, PollSettings, STALE_AFTER},
+    read::{Listed, Node, Section},
 };
 use crate::usage::{Budget, Window};
 
 /// The name of the credentials that are found outside of the configuration, if it has none.
+/// The keys of a project, except its name: those that the section `defaults` may have.
+pub(super) const KEYS: [&str; 13] = [
+    "region",
+    "endpoint",
+    "project_id",
+    "credentials",
+    "labels",
+    "user_ids",
+    "app_user_id",
+    "resource_types",
+    "business_types",
+    "interval",
+    "stale_after",
+    "windows",
+    "budgets",
+];
+
 pub(super) const DEFAULT_CREDENTIALS: &str = "default";
 
 /// A message lists at most this many names of credentials: there may be thousands.
@@ -61,8 +78,11 @@ pub struct Project {
 /// The parts of the configuration that projects inherit or refer to.
 pub(super) struct Context<'a> {
     pub poll: &'a PollSettings,
-    pub windows: &'a [Window],
-    pub credentials: &'a BTreeMap<String, CredentialsSource>,
+    pub windows: &'a Listed<Window>,
+    /// `None` if the section is invalid: then the names of projects are not checked.
+    pub credentials: Option<&'a BTreeMap<String, CredentialsSource>>,
+    /// Section `defaults`: values of keys that a project does not have.
+    pub defaults: Option<&'a Section<'a>>,
 }
 
 impl Project {
@@ -81,20 +101,26 @@ impl Project {
     }
 
     /// Reads an entry and adds its name to `names`. Replaces invalid values by valid ones, so that all checks run.
-    pub(super) fn read(node: &Node<'_>, context: &Context<'_>, names: &mut HashSet<String>) -> Option<Self> {
+    pub(super) fn read<'a>(node: &Node<'a>, context: &Context<'a>, names: &mut HashSet<String>) -> Option<Self> {
         if !node.is_mapping() {
             node.problem("a mapping with name and region");
             return None;
         }
-        let mut section = node.section();
+        let section = node.section();
+        let mut section = match context.defaults {
+            Some(defaults) => section.with_defaults(defaults),
+            None => section,
+        };
         let name = name(&mut section, names);
         let (region, endpoint) = region_and_endpoint(&mut section);
         let project_id = project_id(&mut section);
         let credentials = credentials_name(&mut section, context.credentials);
         let interval = section.get("interval").and_then(|node| node.duration(INTERVALS));
         let interval = interval.unwrap_or(context.poll.interval);
-        if interval != context.poll.interval {
-            context.poll.check(&section, interval);
+        let stale_after = section.get("stale_after").and_then(|node| node.duration(STALE_AFTER));
+        let given = stale_after.or(context.poll.stale_after);
+        if interval != context.poll.interval || stale_after.is_some() {
+            context.poll.check(&section, interval, given);
         }
         let labels = labels::read(section.get("labels"));
         let user_ids = texts(section.get("user_ids"), Node::text);
@@ -105,12 +131,11 @@ impl Project {
         });
         let resource_types = texts(section.get("resource_types"), types::resource_type);
         let business_types = texts(section.get("business_types"), types::business_type);
-        let windows = section.get("windows").map_or_else(|| context.windows.to_vec(), |node| windows(&node));
+        let windows = section.get("windows").map_or_else(|| context.windows.clone(), |node| windows(&node));
         let budgets = section.get("budgets").map_or_else(Vec::new, |node| {
             budgets::read(&node, &Selectors::new(&windows, &resource_types, &business_types, &user_ids))
         });
         section.finish();
-        let stale_after = context.poll.stale_after.unwrap_or(3 * interval);
         Some(Project {
             name,
             region,
@@ -118,13 +143,13 @@ impl Project {
             project_id,
             credentials,
             labels,
-            user_ids,
+            user_ids: user_ids.values,
             app_user_id,
-            resource_types,
-            business_types,
+            resource_types: resource_types.values,
+            business_types: business_types.values,
             interval,
-            stale_after,
-            windows,
+            stale_after: given.unwrap_or(3 * interval),
+            windows: windows.values,
             budgets,
         })
     }
@@ -144,19 +169,39 @@ impl Project {
             ("resource_types", Field::list(&self.resource_types)),
             ("business_types", Field::list(&self.business_types)),
             ("interval", Field::Duration(self.interval)),
+            ("stale_after", Field::Duration(self.stale_after)),
             ("windows", Field::list(&self.windows)),
             ("budgets", Field::Sections(self.budgets.iter().map(budgets::fields).collect())),
         ]
     }
 }
 
-/// Reads a list of windows, of the configuration or of a project.
-pub(super) fn windows(node: &Node<'_>) -> Vec<Window> {
-    let windows = node.set(|node| node.parse(Window::EXPECTED, |text| text.parse().ok()));
-    if windows.is_empty() {
+/// Notes unknown keys of the section `defaults`, and keys that have no effect because every project has its own value.
+pub(super) fn check_defaults(defaults: &Section<'_>, projects: &Node<'_>) {
+    let mut overridden: HashSet<&str> = KEYS.into();
+    projects.list(|project| {
+        overridden.retain(|key| project.has(key));
+        Some(())
+    });
+    for key in defaults.keys() {
+        if !KEYS.contains(&key) {
+            defaults.unknown(key, &KEYS);
+        } else if overridden.contains(key) && projects.length() != Some(0) {
+            defaults.warning_of(key, "every project has its own, so this one has no effect");
+        }
+    }
+}
+
+/// Reads a list with at least one window.
+pub(super) fn windows(node: &Node<'_>) -> Listed<Window> {
+    if node.length() == Some(0) {
         node.problem("at least one window");
     }
-    windows
+    node.set(|node| node.parse(Window::EXPECTED, |text| text.parse().ok()))
+}
+
+fn texts<'a>(node: Option<Node<'a>>, read: fn(&Node<'a>) -> Option<String>) -> Listed<String> {
+    node.map_or_else(|| Vec::new().into(), |node| node.set(read))
 }
 
 fn name(section: &mut Section<'_>, names: &mut HashSet<String>) -> String {
@@ -169,10 +214,6 @@ fn name(section: &mut Section<'_>, names: &mut HashSet<String>) -> String {
         node.problem("a name that no other project has");
     }
     name
-}
-
-fn texts<'a>(node: Option<Node<'a>>, read: fn(&Node<'a>) -> Option<String>) -> Vec<String> {
-    node.map_or_else(Vec::new, |node| node.set(read))
 }
 
 fn region_and_endpoint(section: &mut Section<'_>) -> (String, Endpoint) {
@@ -194,8 +235,15 @@ fn region_and_endpoint(section: &mut Section<'_>) -> (String, Endpoint) {
             Endpoint::of_region(region)
         ));
     }
+    if let (Some(node), Some(region), Some(endpoint)) = (&endpoint_node, &region, &given)
+        && let Some(other) = endpoint.region().filter(|other| other != region)
+    {
+        node.warning(format!(
+            "this is the endpoint of {other}, but the region is {region}: keys and ids of {region} are used"
+        ));
+    }
     if region_node.is_none() && endpoint_node.is_none() {
-        section.problem("region is missing; expected a region such as cn-north-4, or an endpoint");
+        section.problem_of("region", "is missing; expected a region such as cn-north-4, or an endpoint");
     }
     let region = region.unwrap_or_default();
     let endpoint = given.unwrap_or_else(|| Endpoint::of_region(&region));
@@ -222,8 +270,10 @@ fn project_id(section: &mut Section<'_>) -> Option<String> {
 }
 
 /// The name of the project's credentials. It can be left out if there is at most one entry.
-fn credentials_name(section: &mut Section<'_>, credentials: &BTreeMap<String, CredentialsSource>) -> String {
-    if let Some(node) = section.get("credentials") {
+fn credentials_name(section: &mut Section<'_>, credentials: Option<&BTreeMap<String, CredentialsSource>>) -> String {
+    let node = section.get("credentials");
+    let Some(credentials) = credentials else { return String::new() };
+    if let Some(node) = node {
         // Names are listed only for a message. Listing them for each of thousands of projects would take most of the
         // loading time.
         let name = node.as_str().filter(|name| credentials.contains_key(*name)).map(str::to_owned);
@@ -237,7 +287,7 @@ fn credentials_name(section: &mut Section<'_>, credentials: &BTreeMap<String, Cr
         (None, _) => DEFAULT_CREDENTIALS.to_owned(),
         (Some(only), None) => only.clone(),
         _ => {
-            section.problem(format!("credentials is missing; expected one of {}", list(credentials)));
+            section.problem_of("credentials", format!("is missing; expected one of {}", list(credentials)));
             String::new()
         }
     }

@@ -34,6 +34,27 @@ pub(crate) struct Node<'a> {
     hidden: bool,
 }
 
+/// The values of a list.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed<T> {
+    pub values: Vec<T>,
+    /// Whether an element is left out because it is a problem.
+    is_incomplete: bool,
+}
+
+impl<T> From<Vec<T>> for Listed<T> {
+    fn from(values: Vec<T>) -> Self {
+        Listed { values, is_incomplete: false }
+    }
+}
+
+impl<T> Listed<T> {
+    /// All values; `None` if they are not known.
+    pub fn all(&self) -> Option<&[T]> {
+        (!self.is_incomplete).then_some(&self.values)
+    }
+}
+
 /// A mapping. [`Section::finish`] reports every key that was never passed to [`Section::get`].
 pub(crate) struct Section<'a> {
     path: String,
@@ -41,6 +62,10 @@ pub(crate) struct Section<'a> {
     document: &'a Document,
     hidden: bool,
     known: Vec<&'static str>,
+    /// Whether the value is no mapping. That is a problem already, so missing keys are none.
+    is_broken: bool,
+    /// A section with the values of keys that this one does not have.
+    defaults: Option<&'a Section<'a>>,
 }
 
 impl Document {
@@ -53,15 +78,23 @@ impl Document {
     }
 
     pub fn root<'a>(&'a self, value: &'a Value) -> Section<'a> {
-        Section { path: String::new(), fields: value.as_object(), document: self, hidden: false, known: Vec::new() }
+        Section {
+            path: String::new(),
+            fields: value.as_object(),
+            document: self,
+            hidden: false,
+            known: Vec::new(),
+            is_broken: false,
+            defaults: None,
+        }
     }
 
     fn note(&self, path: &str, found: Option<String>, expected: String, is_warning: bool) {
-        let path = match self.overridden.get(path) {
-            Some(variable) => format!("{path} (set by {variable})"),
-            None => path.to_owned(),
+        let problem = match self.overridden.get(path) {
+            Some(variable) => Problem::of_variable(format!("{path} (set by {variable})"), expected),
+            None => Problem::error(path, expected),
         };
-        self.problems.borrow_mut().push(Problem { path, found, expected, is_warning });
+        self.problems.borrow_mut().push(Problem { found, is_warning, ..problem });
     }
 }
 
@@ -69,19 +102,35 @@ impl<'a> Section<'a> {
     /// The value of a key; `None` if it is absent or null.
     pub fn get(&mut self, key: &'static str) -> Option<Node<'a>> {
         self.known.push(key);
-        let value = self.fields?.get(key).filter(|value| !value.is_null())?;
-        Some(Node { path: self.path_of(key), value, document: self.document, hidden: self.hidden })
+        self.find(key)
+    }
+
+    fn find(&self, key: &str) -> Option<Node<'a>> {
+        match self.fields.and_then(|fields| fields.get(key)).filter(|value| !value.is_null()) {
+            Some(value) => Some(Node { path: self.path_of(key), value, document: self.document, hidden: self.hidden }),
+            None => self.defaults?.find(key),
+        }
     }
 
     /// Whether a key is present and not null.
     pub fn has(&self, key: &str) -> bool {
-        self.fields.and_then(|fields| fields.get(key)).is_some_and(|value| !value.is_null())
+        self.find(key).is_some()
+    }
+
+    /// The same section. The values of keys that it does not have are those of `defaults`.
+    pub fn with_defaults(self, defaults: &'a Section<'a>) -> Self {
+        Section { defaults: Some(defaults), ..self }
+    }
+
+    /// The keys that are present.
+    pub fn keys(&self) -> impl Iterator<Item = &'a str> {
+        self.fields.into_iter().flat_map(Map::keys).map(String::as_str)
     }
 
     /// Like [`Section::get`], but a missing key is a problem.
     pub fn require(&mut self, key: &'static str, expected: &str) -> Option<Node<'a>> {
         let node = self.get(key);
-        if node.is_none() {
+        if node.is_none() && !self.is_broken {
             self.document.note(&self.path_of(key), None, format!("is missing; expected {expected}"), false);
         }
         node
@@ -101,6 +150,8 @@ impl<'a> Section<'a> {
                 document: self.document,
                 hidden: self.hidden,
                 known: Vec::new(),
+                is_broken: false,
+                defaults: None,
             },
             |node| node.section(),
         )
@@ -116,18 +167,31 @@ impl<'a> Section<'a> {
         self.document.problems.borrow_mut().push(problem);
     }
 
+    /// Notes a problem of a key, which may be missing.
+    pub fn problem_of(&self, key: &str, expected: impl Into<String>) {
+        self.document.note(&self.path_of(key), None, expected.into(), false);
+    }
+
     /// Notes a problem for every key that was never passed to [`Section::get`].
     pub fn finish(self) {
-        for key in self.fields.into_iter().flat_map(Map::keys) {
-            if !self.known.iter().any(|known| known == key) {
-                // The value is not shown, because it may be a secret in the wrong place.
-                let expected = match nearest(key, &self.known) {
-                    Some(meant) => format!("there is no such key; did you mean {meant}?"),
-                    None => format!("there is no such key; expected one of {}", self.known.join(", ")),
-                };
-                self.document.note(&self.path_of(key), None, expected, false);
-            }
+        for key in self.keys().filter(|key| !self.known.contains(key)) {
+            self.unknown(key, &self.known);
         }
+    }
+
+    /// Notes the problem of a key that is none of the known ones.
+    pub fn unknown(&self, key: &str, known: &[&str]) {
+        // The value is not shown, because it may be a secret in the wrong place.
+        let expected = match nearest(key, known) {
+            Some(meant) => format!("there is no such key; did you mean {meant}?"),
+            None => format!("there is no such key; expected one of {}", known.join(", ")),
+        };
+        self.problem_of(key, expected);
+    }
+
+    /// Notes a warning of a key.
+    pub fn warning_of(&self, key: &str, text: impl Into<String>) {
+        self.document.note(&self.path_of(key), None, text.into(), true);
     }
 
     fn path_of(&self, key: &str) -> String {
@@ -216,16 +280,17 @@ impl<'a> Node<'a> {
     }
 
     /// Like [`Node::list`], but an element that repeats an earlier one is a problem.
-    pub fn set<T: Clone + Eq + Hash>(&self, mut read: impl FnMut(&Node<'a>) -> Option<T>) -> Vec<T> {
+    pub fn set<T: Clone + Eq + Hash>(&self, mut read: impl FnMut(&Node<'a>) -> Option<T>) -> Listed<T> {
         let mut seen = HashSet::new();
-        self.list(|node| {
+        let values = self.list(|node| {
             let value = read(&node)?;
             if seen.insert(value.clone()) {
                 return Some(value);
             }
             node.problem("each value once");
             None
-        })
+        });
+        Listed { is_incomplete: self.length() != Some(values.len()), values }
     }
 
     /// The values of a mapping by their keys.
@@ -239,12 +304,15 @@ impl<'a> Node<'a> {
     }
 
     pub fn section(&self) -> Section<'a> {
+        let fields = self.read("a mapping", Value::as_object);
         Section {
             path: self.path.clone(),
-            fields: self.read("a mapping", Value::as_object),
+            fields,
             document: self.document,
             hidden: self.hidden,
             known: Vec::new(),
+            is_broken: fields.is_none(),
+            defaults: None,
         }
     }
 
@@ -255,6 +323,16 @@ impl<'a> Node<'a> {
 
     pub fn contains(&self, character: char) -> bool {
         self.as_str().is_some_and(|text| text.contains(character))
+    }
+
+    /// Whether the value is a mapping in which a key is present and not null.
+    pub fn has(&self, key: &str) -> bool {
+        self.value.get(key).is_some_and(|value| !value.is_null())
+    }
+
+    /// The number of elements of a list.
+    pub fn length(&self) -> Option<usize> {
+        self.value.as_array().map(Vec::len)
     }
 
     pub fn is_mapping(&self) -> bool {

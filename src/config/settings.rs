@@ -10,7 +10,7 @@ use super::{
     poll_settings::PollSettings,
     problem::Problem,
     project::{self, Context, DEFAULT_CREDENTIALS, Project},
-    read::{Node, Section},
+    read::Section,
     shard::Shard,
 };
 use crate::usage::{Window, Zone};
@@ -43,30 +43,33 @@ impl Config {
     /// Reads the document. Notes problems and replaces invalid values by defaults.
     pub(super) fn read(mut section: Section<'_>, environment: &Environment) -> Self {
         let poll = PollSettings::read(section.section("poll"));
-        let windows = section
-            .get("windows")
-            .map_or_else(|| vec![Window::Today, Window::Yesterday, Window::ThisMonth], |node| project::windows(&node));
+        let windows = section.get("windows").map_or_else(
+            || vec![Window::Today, Window::Yesterday, Window::ThisMonth].into(),
+            |node| project::windows(&node),
+        );
         let timezone = section.get("timezone").and_then(|node| node.parse(Zone::EXPECTED, |text| text.parse().ok()));
         let api = ApiSettings::read(section.section("api"), environment);
-        let credentials: BTreeMap<String, CredentialsSource> = section
+        let credentials = section
             .get("credentials")
-            .map(Node::hide)
-            .iter()
-            .flat_map(Node::entries)
-            .map(|(name, node)| (name.to_owned(), CredentialsSource::read(node.section(), environment)))
-            .collect();
-        let context = Context { poll: &poll, windows: &windows, credentials: &credentials };
+            .map_or_else(|| Some(BTreeMap::new()), |node| CredentialsSource::read_all(&node.hide(), environment));
+        let defaults = section.get("defaults").map(|node| node.section());
+        let context =
+            Context { poll: &poll, windows: &windows, credentials: credentials.as_ref(), defaults: defaults.as_ref() };
         let projects = section.require("projects", "a list of the projects to poll").map_or_else(Vec::new, |list| {
             let mut names = HashSet::new();
             let projects = list.list(|node| Project::read(&node, &context, &mut names));
-            if projects.is_empty() {
+            if list.length() == Some(0) {
                 list.problem("at least one project");
+            }
+            if let Some(defaults) = &defaults {
+                project::check_defaults(defaults, &list);
             }
             projects
         });
         section.finish();
         let timezone = timezone.unwrap_or_else(Zone::shanghai);
-        Config { poll, windows, timezone, api, credentials, projects, shards: 1 }
+        let credentials = credentials.unwrap_or_default();
+        Config { poll, windows: windows.values, timezone, api, credentials, projects, shards: 1 }
     }
 
     /// If the configuration has no credentials, looks for them outside of it.

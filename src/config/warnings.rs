@@ -1,6 +1,6 @@
 //! Warnings about parts of a configuration that do not fit together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 use super::{
     credentials::CredentialsSource, environment::Environment, problem::Problem, profile, project::Project,
@@ -24,12 +24,34 @@ pub(super) async fn unused_project_ids(config: &Config, environment: &Environmen
         }
     }
     let mut warnings = Vec::new();
-    for project in config.projects.iter().filter(|project| project.project_id.is_none()) {
+    for (index, project) in config.projects.iter().enumerate().filter(|(_, project)| project.project_id.is_none()) {
         for place in unused.get(project.credentials.as_str()).into_iter().flatten() {
-            warnings.push(Problem::warning(
-                format!("projects.{}.project_id", project.name),
-                format!("{place} is not used; without project_id, the project with the name of the region is polled"),
-            ));
+            let text =
+                format!("{place} is not used; without project_id, the project with the name of the region is polled");
+            warnings.push(Problem::error(format!("projects[{index}].project_id"), text).into_warning());
+        }
+    }
+    warnings
+}
+
+/// Warns of entries that ask for the same usage under two names. A sum over all projects counts it twice.
+pub(super) fn same_usage(config: &Config) -> Vec<Problem> {
+    let mut first: HashMap<_, usize> = HashMap::new();
+    let mut warnings = Vec::new();
+    for (index, project) in config.projects.iter().enumerate() {
+        // Without an id, the account and the region decide which project it is.
+        let id = project.project_id.as_deref().ok_or((&project.credentials, &project.region));
+        let Project { endpoint, app_user_id, user_ids, resource_types, business_types, .. } = project;
+        let usage = (id, &endpoint.host, app_user_id, user_ids, resource_types, business_types);
+        match first.entry(usage) {
+            Entry::Vacant(entry) => {
+                entry.insert(index);
+            }
+            Entry::Occupied(entry) => {
+                let other = config.projects.get(*entry.get()).map_or("", |project| &project.name);
+                let text = format!("asks for the same usage as {other}, so sums over projects count it twice");
+                warnings.push(Problem::error(format!("projects[{index}]"), text).into_warning());
+            }
         }
     }
     warnings
@@ -63,5 +85,5 @@ pub(super) fn rates(config: &Config) -> Vec<Problem> {
             ));
         }
     }
-    warnings.into_iter().map(|warning| Problem::warning("projects", warning)).collect()
+    warnings.into_iter().map(|warning| Problem::error("projects", warning).into_warning()).collect()
 }

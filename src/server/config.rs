@@ -10,15 +10,15 @@ mod tls;
 use std::{collections::BTreeMap, ops::RangeInclusive, path::Path, time::Duration};
 
 use secrecy::SecretString;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
-use yaml_rust2::{Yaml, YamlLoader};
 
 use self::files::Files;
 pub(super) use self::tls::{CIPHER_SUITES, ClientAuth, TlsConfig, TlsVersion};
 use crate::config::{
     Problem, file,
     read::{Document, Node, Section},
+    yaml::Tree,
 };
 
 /// A valid web configuration.
@@ -69,57 +69,30 @@ pub struct LoadedWeb {
 
 /// Reads a web configuration file and the files that it names. Relative paths start at its directory.
 pub async fn load_web(path: &Path) -> LoadedWeb {
-    let failed = |expected: String, fingerprint| LoadedWeb {
-        config: None,
-        problems: vec![Problem::error(path.display().to_string(), expected)],
-        fingerprint,
-    };
+    let failed =
+        |problem: Problem, fingerprint| LoadedWeb { config: None, problems: vec![problem.in_file(path)], fingerprint };
     let mut digest = Sha256::new();
     let text = match file::read_to_string(path).await {
         Ok(text) => text,
-        Err(error) => return failed(format!("cannot be read: {error}"), Sha256::digest(error.to_string()).into()),
+        Err(error) => {
+            let problem = Problem::error("", format!("cannot be read: {error}"));
+            return failed(problem, Sha256::digest(error.to_string()).into());
+        }
     };
     digest.update(&text);
-    let tree = match parse(&text) {
-        Ok(tree) => tree,
-        Err(error) => return failed(format!("is not YAML: {error}"), digest.finalize().into()),
+    // The crate `config` is not used: it treats a key with a dot as a path, and a user may be `john.doe`.
+    let (tree, mut problems) = match Tree::parse(&text) {
+        Ok(parsed) => parsed,
+        Err(problem) => return failed(problem, digest.finalize().into()),
     };
     let directory = path.parent().unwrap_or(Path::new(""));
-    let files = Files::read(&tree, directory, &mut digest).await;
+    let values = tree.to_json();
+    let files = Files::read(&values, directory, &mut digest).await;
     let document = Document::default();
-    let config = root(document.root(&tree), &files);
-    let problems = document.into_problems();
+    let config = root(document.root(&values), &files);
+    problems.extend(document.into_problems());
+    let problems = tree.located(problems, path);
     LoadedWeb { config: problems.is_empty().then_some(config), problems, fingerprint: digest.finalize().into() }
-}
-
-/// Parses YAML. The crate `config` is not used: it treats a key with a dot as a path, and a user may be `john.doe`.
-fn parse(text: &str) -> Result<Value, String> {
-    let documents = YamlLoader::load_from_str(text).map_err(|error| error.to_string())?;
-    match documents.as_slice() {
-        // An empty file means plain HTTP.
-        [] | [Yaml::Null] => Ok(Value::Object(Map::new())),
-        [document @ Yaml::Hash(_)] => value(document),
-        [_] => Err("expected a mapping".to_owned()),
-        _ => Err("expected one document".to_owned()),
-    }
-}
-
-fn value(yaml: &Yaml) -> Result<Value, String> {
-    Ok(match yaml {
-        Yaml::Null => Value::Null,
-        Yaml::Boolean(value) => (*value).into(),
-        Yaml::Integer(value) => (*value).into(),
-        Yaml::String(value) | Yaml::Real(value) => value.clone().into(),
-        Yaml::Array(values) => Value::Array(values.iter().map(value).collect::<Result<_, _>>()?),
-        Yaml::Hash(fields) => {
-            let field = |(key, field): (&Yaml, &Yaml)| {
-                let key = key.as_str().ok_or("every key must be a text; quote it".to_owned())?;
-                Ok((key.to_owned(), value(field)?))
-            };
-            Value::Object(fields.iter().map(field).collect::<Result<_, String>>()?)
-        }
-        Yaml::Alias(_) | Yaml::BadValue => return Err("aliases are not supported".to_owned()),
-    })
 }
 
 fn root(mut section: Section<'_>, files: &Files) -> WebConfig {

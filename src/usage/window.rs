@@ -103,6 +103,11 @@ impl Window {
         CALENDAR.iter().find(|row| row.window == self)
     }
 
+    /// Whether the window ends before the present.
+    pub fn has_ended(self) -> bool {
+        matches!(self, Window::Yesterday | Window::LastMonth)
+    }
+
     /// Length of a rolling window; `None` for a calendar window.
     fn rolling(self) -> Option<Duration> {
         match self {

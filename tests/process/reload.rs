@@ -66,7 +66,10 @@ async fn a_failed_reload_keeps_the_old_configuration_and_reports_the_reason() {
     assert_eq!(sample(&before, SUCCESSFUL), Some(1.0));
     for (bad, problem) in [
         ("projects: [", "is not YAML"),
-        (&*good.replace("name: campaign", "name: campaign, windows: [tomorrow]"), "projects[2].windows[0]: found"),
+        (
+            &*good.replace("name: campaign", "name: campaign, windows: [tomorrow]"),
+            "projects[2] (campaign).windows[0]: found",
+        ),
         (&good.replace("secret_key: ", "secret_key: {file: /nowhere/sk}, x: "), "cannot read /nowhere/sk"),
     ] {
         daemon.rewrite(bad);

@@ -28,14 +28,17 @@ pub struct KeyPair {
 pub(super) fn read(section: &mut Section<'_>) -> Option<KeyPair> {
     let mut secret = |key| section.get(key).map(|node| Secret::of_node(&node));
     let [access_key, secret_key, security_token] = ["access_key", "secret_key", "security_token"].map(&mut secret);
-    match (access_key, secret_key) {
-        (Some(access_key), Some(secret_key)) => Some(KeyPair { access_key, secret_key, security_token }),
-        (None, None) if security_token.is_none() => None,
-        _ => {
-            section.problem("expected both access_key and secret_key, with security_token if they are temporary");
-            None
-        }
+    if access_key.is_none() && secret_key.is_none() && security_token.is_none() {
+        return None;
     }
+    let both = |key: &str, secret: Option<Secret>| {
+        secret.unwrap_or_else(|| {
+            section.problem_of(key, "is missing; access_key and secret_key belong together");
+            Secret::invalid()
+        })
+    };
+    let (access_key, secret_key) = (both("access_key", access_key), both("secret_key", secret_key));
+    Some(KeyPair { access_key, secret_key, security_token })
 }
 
 /// Uses the first row of [`VARIABLES`] in which a variable has a value. An incomplete row is not completed from the

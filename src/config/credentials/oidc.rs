@@ -64,7 +64,7 @@ pub(super) fn read(section: &mut Section<'_>, environment: &Environment) -> Opti
             .unwrap_or_else(|| DEFAULT_SESSION_NAME.to_owned()),
         duration: section.get("duration").and_then(|node| node.duration(DURATIONS)).unwrap_or(DEFAULT_DURATION),
         policy: section.get("policy").and_then(|node| node.text()),
-        policy_ids: section.get("policy_ids").map_or_else(Vec::new, |node| node.set(Node::text)),
+        policy_ids: section.get("policy_ids").map_or_else(Vec::new, |node| node.set(Node::text).values),
         endpoint: section.get("endpoint").and_then(|node| Endpoint::of_node(&node)),
     };
     if oidc.endpoint.is_none() {
@@ -83,7 +83,8 @@ pub(super) fn find(environment: &Environment, problems: &mut Vec<Problem>) -> Op
     }
     for name in [PROVIDER, AGENCY] {
         if !environment.has(name) {
-            problems.push(Problem::error(name, format!("is not set; {PROVIDER} and {AGENCY} are needed together")));
+            problems
+                .push(Problem::of_variable(name, format!("is not set; {PROVIDER} and {AGENCY} are needed together")));
         }
     }
     let text = |name: &str| environment.get(name).map(str::to_owned);
@@ -91,7 +92,7 @@ pub(super) fn find(environment: &Environment, problems: &mut Vec<Problem>) -> Op
     let duration = environment.get(DURATION).map_or(Some(DEFAULT_DURATION), seconds);
     let duration = duration.filter(|duration| DURATIONS.contains(duration));
     if duration.is_none() {
-        problems.push(Problem::error(DURATION, "must be a number of seconds from 900 to 43200"));
+        problems.push(Problem::of_variable(DURATION, "must be a number of seconds from 900 to 43200"));
     }
     let endpoint = Endpoint::of_variable(STS_ENDPOINT, environment).unwrap_or_else(|problem| {
         problems.push(problem);
@@ -117,7 +118,7 @@ pub(super) fn find(environment: &Environment, problems: &mut Vec<Problem>) -> Op
 /// (contract, 7.5).
 pub(super) fn unsupported(environment: &Environment) -> Option<Problem> {
     let expected = format!("is not supported; with an OpenID Connect provider, set {PROVIDER} and {AGENCY}");
-    environment.has(IDP).then(|| Problem::error(IDP, expected))
+    environment.has(IDP).then(|| Problem::of_variable(IDP, expected))
 }
 
 pub(super) fn fields(oidc: &Oidc) -> Fields<'_> {

@@ -47,11 +47,11 @@ pub(super) fn read(section: &mut Section<'_>, environment: &Environment) -> Opti
 pub(super) fn find(environment: &Environment, problems: &mut Vec<Problem>) -> Option<PodIdentity> {
     let url = environment.get(URL_VARIABLE)?;
     if !is_agent_url(url) {
-        problems.push(Problem::error(URL_VARIABLE, "must be an http or https URL without a user"));
+        problems.push(Problem::of_variable(URL_VARIABLE, "must be an http or https URL without a user"));
     }
     let token = token_of(environment);
     if token.is_none() {
-        problems.push(Problem::error(TOKEN_VARIABLE, format!("is not set; {URL_VARIABLE} needs it")));
+        problems.push(Problem::of_variable(TOKEN_VARIABLE, format!("is not set; {URL_VARIABLE} needs it")));
     }
     Some(PodIdentity { url: url.to_owned(), token: token.unwrap_or_else(Secret::invalid) })
 }

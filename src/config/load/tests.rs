@@ -1,7 +1,9 @@
 mod credentials;
+mod faults;
 mod keys;
 mod projects;
 mod sections;
+mod yaml;
 
 use std::time::Duration;
 
@@ -14,11 +16,11 @@ fn environment(pairs: &[(&str, &str)]) -> Environment {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
+/// The configuration of a text, and its problems without file and line.
 async fn load_with(text: &str, pairs: &[(&str, &str)]) -> (Option<Config>, Vec<String>) {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), text).unwrap();
-    let loaded = load(file.path(), &environment(pairs), Shard::ALL).await;
-    (loaded.config, loaded.problems.iter().map(Problem::to_string).collect())
+    let loaded = load_text(text.to_owned(), Path::new("config.yaml"), &environment(pairs)).await;
+    let problems = loaded.problems.into_iter().map(|problem| Problem { file: None, ..problem }.to_string());
+    (loaded.config, problems.collect())
 }
 
 fn minimal() -> String {
@@ -40,7 +42,7 @@ async fn a_minimal_file_gets_the_defaults() {
 }
 
 #[tokio::test]
-async fn every_problem_is_reported_at_once_with_its_path() {
+async fn every_problem_is_reported_at_once_with_its_place() {
     let text = "
 poll: {interval: 30s, concurrency: many, intervall: 5m}
 windows: [today, tomorrow, today]
@@ -59,9 +61,9 @@ projects:
 secret_key: hunter2
 zzz: 1
 ";
-    let (config, problems) = load_with(text, &[]).await;
-    assert!(config.is_none());
-    let all = problems.join("\n");
+    let loaded = load_text(text.to_owned(), Path::new("config.yaml"), &environment(&[])).await;
+    assert!(loaded.config.is_none());
+    let all = loaded.problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n");
     assert!(!all.contains("hunter2") && !all.contains("12345678;") && !all.contains("AKAK"), "{all}");
     insta::assert_snapshot!(all);
 }
@@ -95,14 +97,37 @@ async fn variables_override_scalars_and_others_give_warnings() {
 
 #[tokio::test]
 async fn a_text_that_is_not_one_mapping_is_an_error() {
-    for text in ["a: [", "- 1", "a: 1\na: 2", "a: 1\n---\nb: 2"] {
-        let (config, problems) = load_with(text, &[]).await;
-        assert!(config.is_none() && problems[0].contains("is not YAML"), "{text}: {problems:?}");
+    for (text, problem) in [
+        ("a: [", "config.yaml:2: is not YAML: "),
+        ("\n- 1", "config.yaml:2: expected keys with values at the top level, found a list"),
+        ("text", "config.yaml:1: expected keys with values at the top level, found a single value"),
+        ("a: 1\n---\nb: 2", "config.yaml:2: a second document begins here; write one document"),
+        ("a: 1\na: 2", "config.yaml:2: a: this key occurs twice, first in line 1; remove one"),
+        ("a: &x [*x]", "config.yaml:1: this alias stands for a value that it is part of"),
+        ("a: *x", "config.yaml:1: is not YAML: "),
+        ("a: {<<: 1}", "config.yaml:1: the key << needs a mapping or a list of mappings"),
+        ("a: !vault secret", "config.yaml:1: a: the tag !vault has no meaning here; remove it"),
+    ] {
+        let loaded = load_text(text.to_owned(), Path::new("config.yaml"), &environment(&[])).await;
+        let first = loaded.problems[0].to_string();
+        assert!(loaded.config.is_none() && first.starts_with(problem), "{text}: {first}");
     }
     let (_, problems) = load_with("", &[]).await;
     assert!(problems.iter().any(|problem| problem.contains("projects: is missing")), "{problems:?}");
-    let loaded = load(Path::new("/nowhere.yaml"), &environment(&[]), Shard::ALL).await;
-    assert!(loaded.problems[0].to_string().contains("/nowhere.yaml: cannot be read"), "{:?}", loaded.problems);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_an_error_with_an_instruction() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = async |path: &Path| load(path, &environment(&[]), Shard::ALL).await.problems[0].to_string();
+    let path = directory.path().join("config.yaml");
+    let error = first(&path).await;
+    assert!(error.starts_with(&format!("{}: there is no such file", path.display())), "{error}");
+    assert!(error.ends_with("metastudio-exporter demo"), "{error}");
+    std::fs::write(directory.path().join("config.yml"), "").unwrap();
+    let error = first(&path).await;
+    assert!(error.ends_with(&format!("--config.file={}/config.yml", directory.path().display())), "{error}");
+    assert!(first(directory.path()).await.ends_with("is a directory; name the file in it with --config.file"));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use super::types;
 use crate::{
     config::{
         fields::{Field, Fields},
-        read::{Node, Section},
+        read::{Listed, Node, Section},
     },
     usage::{Budget, Window},
 };
@@ -17,20 +17,25 @@ const MINUTES: RangeInclusive<f64> = 0.01..=1e12;
 /// The windows, types and users of a project. A budget for anything else would never be used up, and no alert would
 /// fire.
 pub(super) struct Selectors<'a> {
-    windows: &'a [Window],
-    resource_types: &'a [String],
-    business_types: &'a [String],
-    user_ids: HashSet<&'a str>,
+    windows: Option<&'a [Window]>,
+    resource_types: Option<&'a [String]>,
+    business_types: Option<&'a [String]>,
+    user_ids: Option<HashSet<&'a str>>,
 }
 
 impl<'a> Selectors<'a> {
     pub fn new(
-        windows: &'a [Window],
-        resource_types: &'a [String],
-        business_types: &'a [String],
-        user_ids: &'a [String],
+        windows: &'a Listed<Window>,
+        resource_types: &'a Listed<String>,
+        business_types: &'a Listed<String>,
+        user_ids: &'a Listed<String>,
     ) -> Self {
-        Selectors { windows, resource_types, business_types, user_ids: user_ids.iter().map(String::as_str).collect() }
+        Selectors {
+            windows: windows.all().filter(|windows| !windows.is_empty()),
+            resource_types: resource_types.all(),
+            business_types: business_types.all(),
+            user_ids: user_ids.all().map(|users| users.iter().map(String::as_str).collect()),
+        }
     }
 }
 
@@ -47,18 +52,23 @@ pub(super) fn read(node: &Node<'_>, selectors: &Selectors<'_>) -> Vec<Budget> {
 }
 
 fn budget(mut section: Section<'_>, selectors: &Selectors<'_>) -> Option<Budget> {
-    let windows: Vec<String> = selectors.windows.iter().map(Window::to_string).collect();
-    let expected = format!("one of the windows of this project: {}", windows.join(", "));
+    let expected = match selectors.windows {
+        Some(windows) => {
+            let names: Vec<String> = windows.iter().map(Window::to_string).collect();
+            format!("one of the windows of this project: {}", names.join(", "))
+        }
+        None => Window::EXPECTED.to_owned(),
+    };
+    let is_polled = |window: &Window| selectors.windows.is_none_or(|windows| windows.contains(window));
     let window = section.require("window", &expected).and_then(|node| {
-        node.parse(&expected, |text| text.parse().ok().filter(|window| selectors.windows.contains(window)))
+        node.parse(&expected, |text| text.parse().ok().filter(is_polled))
+            .inspect(|window| warn_if_ended(&node, *window))
     });
     let minutes =
         section.require("minutes", "the number of minutes that may be used").and_then(|node| node.number(MINUTES));
-    let mut kept = |key, kept: &[String], read: fn(&Node<'_>) -> Option<String>| {
+    let mut kept = |key, kept: Option<&[String]>, read: fn(&Node<'_>) -> Option<String>| {
         section.get(key).and_then(|node| {
-            if kept.is_empty() {
-                return read(&node);
-            }
+            let Some(kept) = kept.filter(|kept| !kept.is_empty()) else { return read(&node) };
             let text = node.text()?;
             if !kept.contains(&text) {
                 node.problem(format!("one of the {key}s of this project: {}", kept.join(", ")));
@@ -71,12 +81,19 @@ fn budget(mut section: Section<'_>, selectors: &Selectors<'_>) -> Option<Budget>
     let user_node = section.get("user_id");
     let user_id = user_node.as_ref().and_then(Node::text);
     if let (Some(node), Some(user)) = (&user_node, &user_id)
-        && !selectors.user_ids.contains(user.as_str())
+        && selectors.user_ids.as_ref().is_some_and(|users| !users.contains(user.as_str()))
     {
         node.problem("one of the user_ids of this project, because only these are queried one by one");
     }
     section.finish();
     Some(Budget { window: window?, minutes: minutes?, resource_type, business_type, user_id })
+}
+
+/// Warns of a budget that nothing can be saved of any more.
+fn warn_if_ended(node: &Node<'_>, window: Window) {
+    if window.has_ended() {
+        node.warning("this window has ended, so an alert on the budget comes too late; use a window that goes on");
+    }
 }
 
 pub(super) fn fields(budget: &Budget) -> Fields<'_> {

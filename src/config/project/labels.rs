@@ -7,6 +7,9 @@ use crate::config::read::Node;
 /// Labels that the series already have, and `le`, which Prometheus reserves.
 const RESERVED: [&str; 7] = ["project", "window", "resource_type", "business_type", "user_id", "unit", "le"];
 
+/// Labels that Prometheus sets (its documentation, `honor_labels`).
+const REPLACED: [&str; 2] = ["job", "instance"];
+
 pub(super) fn read(node: Option<Node<'_>>) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     for (name, node) in node.iter().flat_map(Node::entries) {
@@ -14,6 +17,12 @@ pub(super) fn read(node: Option<Node<'_>>) -> BTreeMap<String, String> {
             node.problem(format!(
                 "a label name of letters, digits and _ that does not begin with __ or a digit, other than {}",
                 RESERVED.join(", ")
+            ));
+        }
+        if REPLACED.contains(&name) {
+            node.warning(format!(
+                "Prometheus sets the label {name} itself at each scrape, and renames this one to exported_{name}; use \
+                 another name"
             ));
         }
         let value = node.parse("a text", |text| Some(text.to_owned()));

@@ -3,7 +3,7 @@
 use crate::config::{read::Node, suggestion::nearest};
 
 /// The business types of the API page and of its sibling API.
-const BUSINESS_TYPES: [&str; 13] = [
+pub(in crate::config) const BUSINESS_TYPES: [&str; 13] = [
     "LIVE_2D",
     "VIDEO_2D",
     "VOICE_CLONE",
@@ -20,7 +20,7 @@ const BUSINESS_TYPES: [&str; 13] = [
 ];
 
 /// The resource types of the API page, and the short ids of its sibling APIs.
-const RESOURCE_TYPES: [&str; 8] = [
+pub(in crate::config) const RESOURCE_TYPES: [&str; 8] = [
     "video_time_2d_model",
     "video_time_flexus_2d_model",
     "voice_clone_flexus",

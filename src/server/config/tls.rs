@@ -89,7 +89,7 @@ pub(super) fn read(mut section: Section<'_>, files: &Files) -> Option<TlsConfig>
     let curve_preferences = texts(section.get("curve_preferences"), |name| CURVES.contains(&name), &curves);
     for (inline, file) in [("cert", "cert_file"), ("key", "key_file")] {
         if !section.has(inline) && !section.has(file) {
-            section.problem(format!("expected {inline} or {file}"));
+            section.problem_of(file, format!("is missing; expected {inline} or {file}"));
         }
     }
     section.finish();
@@ -152,10 +152,12 @@ fn clients(section: &mut Section<'_>, files: &Files) -> Option<ClientSettings> {
     let verifies = matches!(auth, Some(ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify));
     let has_ca = section.has("client_ca") || section.has("client_ca_file");
     if has_ca && auth == Some(ClientAuth::No) {
-        section.problem("a client CA has no effect without client_auth_type; expected RequireAndVerifyClientCert");
+        section
+            .problem_of("client_auth_type", "is missing or NoClientCert; a client CA needs RequireAndVerifyClientCert");
     }
     if verifies && !has_ca {
-        section.problem("expected client_ca or client_ca_file, to verify client certificates");
+        let text = "is missing; expected client_ca or client_ca_file, to verify client certificates";
+        section.problem_of("client_ca_file", text);
     }
     if let Some(node) = &sans_node {
         if allowed_sans.is_empty() {
@@ -216,7 +218,7 @@ fn cipher_suites(section: &mut Section<'_>, versions: Option<&[TlsVersion]>) -> 
     let suites = texts(section.get("cipher_suites"), is_known, &expected);
     let speaks_1_2 = versions.is_some_and(|versions| versions.contains(&TlsVersion::Tls12));
     if speaks_1_2 && !suites.is_empty() && !suites.iter().any(|name| is_of_1_2(name)) {
-        section.problem("expected a cipher suite of TLS 1.2 among cipher_suites, or min_version TLS13");
+        section.problem_of("cipher_suites", "expected a cipher suite of TLS 1.2 among them, or min_version TLS13");
     }
     suites
 }

@@ -94,3 +94,23 @@ async fn each_source_has_its_own_section() {
         assert!(config.is_some() && problems.is_empty(), "{source}: {problems:?}");
     }
 }
+
+#[tokio::test]
+async fn credentials_without_names_are_a_problem_of_their_own() {
+    for source in [
+        "{access_key: a, secret_key: {env: SK}}",
+        "{token: {file: /run/token}}",
+        "{ecs_agency: {}}",
+        "{iam_user: {domain: d, user: u, password: p}}",
+    ] {
+        let (config, problems) = load_with(&minimal().replace("{main: {token: t}}", source), &[]).await;
+        assert!(config.is_none() && problems.len() == 1, "{problems:?}");
+        assert!(
+            problems[0].contains("credentials: found a value that is not shown; expected a name above "),
+            "{problems:?}"
+        );
+    }
+    // Credentials may be called as a source is.
+    let (config, problems) = load_with(&minimal().replace("{main: {token: t}}", "{token: {token: t}}"), &[]).await;
+    assert!(config.is_some(), "{problems:?}");
+}

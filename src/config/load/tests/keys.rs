@@ -46,9 +46,9 @@ async fn a_path_as_a_key_is_a_problem() {
 async fn a_path_as_a_key_never_changes_a_value() {
     for _ in 0..50 {
         let problems = problems_with("poll: {timeout: 10m}\npoll.timeout: 5s").await;
-        let timeout = "poll: the timeout (10m) must not be longer than the interval (5m)";
+        let timeout = "poll.timeout: the timeout (10m) must not be longer than the interval (5m)";
         let path = "poll.timeout: a key must not be a path; write timeout: below poll:";
-        assert_eq!(problems, [path, timeout]);
+        assert_eq!(problems, [timeout, path]);
     }
 }
 
@@ -80,7 +80,7 @@ projects:
 
     let text = minimal().replace("name: a", "name: a, labels: {a.b: c}");
     let (_, problems) = load_with(&text, &[]).await;
-    assert!(problems[0].starts_with("projects[0].labels.a.b: found \"c\"; expected a label name"), "{problems:?}");
+    assert!(problems[0].starts_with("projects[0] (a).labels.a.b: found \"c\"; expected a label name"), "{problems:?}");
 }
 
 #[tokio::test]
@@ -88,12 +88,13 @@ async fn a_key_that_is_not_a_text_is_a_problem() {
     let expected = "expected a text as every key; put values that begin with {{ in quotes";
     for (line, path) in [
         ("poll: {interval: {{ hunter2 }}}", "poll.interval"),
-        ("~: 1", "the top level"),
-        ("? [hunter2]\n: 1", "the top level"),
+        ("~: 1", ""),
+        ("? [hunter2]\n: 1", ""),
         ("windows: [{{ hunter2 }}]", "windows[0]"),
     ] {
         let problems = problems_with(line).await;
-        assert_eq!(problems[0], format!("{path}: {expected}"), "{line}");
+        let place = if path.is_empty() { String::new() } else { format!("{path}: ") };
+        assert_eq!(problems[0], format!("{place}{expected}"), "{line}");
         assert!(!problems.join("").contains("hunter2"), "{problems:?}");
     }
 }
@@ -103,7 +104,7 @@ async fn a_key_that_occurs_twice_is_a_problem() {
     let text = minimal().replace("main: {token: t}", "1: {token: hunter2}, '1': {token: t}");
     let (config, problems) = load_with(&text, &[]).await;
     assert!(config.is_none());
-    assert_eq!(problems, ["credentials.1: this key occurs twice, once with quotes and once without; remove one"]);
+    assert_eq!(problems, ["credentials.1: this key occurs twice, first in line 1; remove one"]);
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ async fn a_budget_needs_usage_that_the_project_polls() {
     ] {
         let (config, problems) = of(project).await;
         assert!(config.is_none() && problems.len() == 1, "{problems:?}");
-        assert!(problems[0].contains(&format!("projects[0].budgets{problem}")), "{problems:?}");
+        assert!(problems[0].contains(&format!("projects[0] (a).budgets{problem}")), "{problems:?}");
     }
 }
 
@@ -75,7 +75,7 @@ async fn a_type_that_is_not_documented_is_a_warning() {
         let (config, problems) = of(project).await;
         assert!(config.is_some() && problems.len() == usize::from(warning.is_some()), "{problems:?}");
         let Some((found, advice)) = warning else { continue };
-        assert!(problems[0].contains(&format!("projects[0].{found}; this is no documented")), "{problems:?}");
+        assert!(problems[0].contains(&format!("projects[0] (a).{found}; this is no documented")), "{problems:?}");
         assert!(problems[0].contains(advice), "{problems:?}");
     }
 }
@@ -90,7 +90,7 @@ async fn a_project_with_a_region_needs_no_id() {
     assert!(problems[0].contains("HUAWEICLOUD_SDK_PROJECT_ID is not used"), "{problems:?}");
     let text = without_id.replace("region: cn-north-4", "endpoint: 'https://example.com'");
     let (config, problems) = load_with(&text, &[]).await;
-    assert!(config.is_none() && problems[0].contains("projects[0].project_id: is missing"), "{problems:?}");
+    assert!(config.is_none() && problems[0].contains("projects[0] (a).project_id: is missing"), "{problems:?}");
 }
 
 #[tokio::test]
@@ -98,14 +98,97 @@ async fn a_message_lists_twenty_names_of_credentials() {
     let credentials: Vec<String> = (10..40).map(|number| format!("c{number}: {{token: t}}")).collect();
     let text = minimal().replace("main: {token: t}", &credentials.join(", "));
     for (text, problem) in [
-        (text.clone(), "projects[0]: credentials is missing; expected one of c10, c11, "),
+        (text.clone(), "projects[0] (a).credentials: is missing; expected one of c10, c11, "),
         (
             text.replace("name: a", "name: a, credentials: c1"),
-            "projects[0].credentials: found \"c1\"; expected the name of one of the credentials: c10, c11, ",
+            "projects[0] (a).credentials: found \"c1\"; expected the name of one of the credentials: c10, c11, ",
         ),
     ] {
         let (config, problems) = load_with(&text, &[]).await;
         assert!(config.is_none() && problems.len() == 1, "{problems:?}");
         assert!(problems[0].starts_with(problem) && problems[0].ends_with(", c29 and 10 more"), "{problems:?}");
+    }
+}
+
+#[tokio::test]
+async fn values_that_mislead_are_warnings() {
+    for (project, warning) in [
+        (
+            "endpoint: 'https://metastudio.cn-east-3.myhuaweicloud.com'",
+            "projects[0] (a).endpoint: found \"https://metastudio.cn-east-3.myhuaweicloud.com\"; this is the endpoint of \
+             cn-east-3, but the region is cn-north-4",
+        ),
+        (
+            "labels: {instance: x}",
+            "projects[0] (a).labels.instance: found \"x\"; Prometheus sets the label instance itself",
+        ),
+        ("labels: {job: x}", "projects[0] (a).labels.job: found \"x\"; Prometheus sets the label job itself"),
+        (
+            "windows: [yesterday], budgets: [{window: yesterday, minutes: 1}]",
+            "projects[0] (a).budgets[0].window: found \"yesterday\"; this window has ended",
+        ),
+        (
+            "windows: [last_month], budgets: [{window: last_month, minutes: 1}]",
+            "projects[0] (a).budgets[0].window: found \"last_month\"; this window has ended",
+        ),
+    ] {
+        let (config, problems) = load_with(&minimal().replace("name: a", &format!("name: a, {project}")), &[]).await;
+        assert!(config.is_some() && problems.len() == 1, "{problems:?}");
+        assert!(problems[0].starts_with(warning), "{problems:?}");
+    }
+    let endpoint = "endpoint: 'https://metastudio.cn-north-4.myhuaweicloud.com', windows: [1d], budgets: [{window: 1d, minutes: 1}]";
+    let (_, problems) = load_with(&minimal().replace("name: a", &format!("name: a, {endpoint}")), &[]).await;
+    assert_eq!(problems, [""; 0]);
+}
+
+#[tokio::test]
+async fn the_same_usage_under_two_names_is_a_warning() {
+    for (second, is_same) in [
+        (format!("project_id: {ID}"), true),
+        (format!("project_id: {ID}, windows: [1h]"), true),
+        (format!("project_id: {ID}, user_ids: [u]"), false),
+        (format!("project_id: {ID}, app_user_id: u"), false),
+        (format!("project_id: {ID}, business_types: [VIDEO_2D]"), false),
+        (format!("project_id: {}", ID.replace('0', "1")), false),
+    ] {
+        let more = format!("  - {{name: b, region: cn-north-4, {second}}}\n");
+        let text = minimal().replace("projects: [", "projects:\n  - ").replace("}]", "}") + &more;
+        let (config, problems) = load_with(&text, &[]).await;
+        assert!(config.is_some(), "{problems:?}");
+        let expected = "projects[1] (b): asks for the same usage as a, so sums over projects count it twice";
+        assert_eq!(problems, if is_same { vec![expected] } else { vec![] }, "{second}");
+    }
+}
+
+#[tokio::test]
+async fn projects_share_defaults() {
+    let text = format!(
+        "
+defaults: {{region: cn-east-3, interval: 10m, labels: {{team: a}}, budgets: [{{window: today, minutes: 5}}]}}
+credentials: {{main: {{token: t}}}}
+projects:
+  - {{name: a, project_id: {ID}}}
+  - {{name: b, project_id: '1', region: cn-north-4, interval: 5m, labels: {{}}, budgets: []}}
+"
+    );
+    let (config, problems) = load_with(&text, &[]).await;
+    let projects = config.unwrap_or_else(|| panic!("{problems:?}")).projects;
+    let seen: Vec<_> = projects
+        .iter()
+        .map(|project| {
+            (project.region.as_str(), project.interval.as_secs(), project.labels.len(), project.budgets.len())
+        })
+        .collect();
+    assert_eq!(seen, [("cn-east-3", 600, 1, 1), ("cn-north-4", 300, 0, 0)]);
+
+    for (defaults, problem) in [
+        ("name: x", "defaults.name: there is no such key; expected one of region, endpoint"),
+        ("intervall: 5m", "defaults.intervall: there is no such key; did you mean interval?"),
+        ("stale_after: 1s", "defaults.stale_after: found \"1s\"; expected a duration"),
+        ("project_id: x", "defaults.project_id: every project has its own, so this one has no effect"),
+    ] {
+        let (_, problems) = load_with(&text.replace("defaults: {", &format!("defaults: {{{defaults}, ")), &[]).await;
+        let found: Vec<_> = problems.iter().filter(|problem| problem.starts_with("defaults")).collect();
+        assert!(found.len() == 1 && found[0].starts_with(problem), "{problems:?}");
     }
 }

@@ -54,9 +54,13 @@ async fn an_unusable_ca_file_or_proxy_is_a_problem() {
 #[tokio::test]
 async fn times_that_do_not_fit_together_are_problems() {
     for (poll, project, problem) in [
-        ("interval: 1m, timeout: 2m", "", "poll: the timeout (2m) must not be longer than the interval (1m)"),
-        ("interval: 5m, stale_after: 9m", "", "poll: stale_after (9m) must be at least twice the interval (5m)"),
-        ("stale_after: 15m", "interval: 10m, ", "projects[0]: stale_after (15m) must be at least twice"),
+        ("interval: 1m, timeout: 2m", "", "poll.timeout: the timeout (2m) must not be longer than the interval (1m)"),
+        (
+            "interval: 5m, stale_after: 9m",
+            "",
+            "poll.stale_after: stale_after (9m) must be at least twice the interval (5m)",
+        ),
+        ("stale_after: 15m", "interval: 10m, ", "projects[0] (a).interval: stale_after (15m) must be at least twice"),
     ] {
         let text = minimal().replace("name: a", &format!("{project}name: a"));
         let (config, problems) = load_with(&format!("{text}poll: {{{poll}}}"), &[]).await;

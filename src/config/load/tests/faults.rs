@@ -1,0 +1,107 @@
+//! Every value of a configuration, replaced by odd ones: each fault is said once, at its own place.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// A configuration with every key.
+fn whole() -> Value {
+    json!({
+        "poll": {"interval": "5m", "timeout": "60s", "concurrency": 8, "stale_after": "15m"},
+        "windows": ["today", "this_month"],
+        "timezone": "Asia/Shanghai",
+        "defaults": {"region": "cn-north-4", "stale_after": "20m"},
+        "api": {
+            "request_timeout": "10s", "max_retries": 3, "requests_per_second": 5, "page_size": 1000,
+            "iam_endpoint": "https://iam.example.com", "proxy": "http://proxy.example:3128",
+        },
+        "credentials": {
+            "main": {"access_key": "a", "secret_key": {"env": "SECRET"}},
+            "temporary": {"access_key": "a", "secret_key": "s", "security_token": "t"},
+            "given": {"token": "t"},
+            "robot": {"iam_user": {"domain": "d", "user": "u", "password": "p", "endpoint": "https://iam.example.com"}},
+            "vm": {"ecs_agency": {}},
+            "federated": {"oidc": {
+                "provider_urn": "p", "agency_urn": "a", "id_token": "t", "policy_ids": ["x"], "session_name": "session",
+                "duration": "1h", "endpoint": "https://sts.example.com",
+            }},
+            "pod": {"pod_identity": {"url": "http://10.0.0.1/x", "token": "t"}},
+        },
+        "projects": [{
+            "name": "a", "region": "cn-north-4", "endpoint": "https://example.com", "project_id": ID,
+            "credentials": "main", "labels": {"team": "x"}, "user_ids": ["u"], "app_user_id": "app",
+            "stale_after": "20m", "resource_types": ["video_time_2d_model"], "business_types": ["VIDEO_2D"], "interval": "5m",
+            "windows": ["today", "this_month"],
+            "budgets": [{
+                "window": "today", "minutes": 100, "resource_type": "video_time_2d_model",
+                "business_type": "VIDEO_2D", "user_id": "u",
+            }],
+        }],
+    })
+}
+
+/// The paths of all values, as JSON pointers and as problems have them.
+fn paths(value: &Value, pointer: &str, path: &str, found: &mut Vec<(String, String)>) {
+    match value {
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                let (pointer, path) = (format!("{pointer}/{index}"), format!("{path}[{index}]"));
+                found.push((pointer.clone(), path.clone()));
+                paths(item, &pointer, &path, found);
+            }
+        }
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                let dot = if path.is_empty() { "" } else { "." };
+                let (pointer, path) = (format!("{pointer}/{key}"), format!("{path}{dot}{key}"));
+                found.push((pointer.clone(), path.clone()));
+                paths(value, &pointer, &path, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The paths and texts of all errors.
+async fn errors(value: &Value) -> Vec<(String, String)> {
+    let text = serde_json::to_string(value).unwrap();
+    let loaded = load_text(text, Path::new("config.yaml"), &environment(&[("SECRET", "s")])).await;
+    let plain = |path: &str| path.replace(" (a)", "");
+    loaded.errors().map(|problem| (plain(&problem.path), problem.expected.clone())).collect()
+}
+
+#[tokio::test]
+async fn each_fault_is_said_once_at_its_own_place() {
+    let whole = whole();
+    assert_eq!(errors(&whole).await, []);
+    let mut all = Vec::new();
+    paths(&whole, "", "", &mut all);
+    let odd: [Value; 7] =
+        [json!("\u{7}odd"), json!(-7.5), json!(true), json!([]), json!(["odd"]), json!([[]]), json!({"odd": 1})];
+    let mut wrong = String::new();
+    let mut faults = 0;
+    for (pointer, path) in &all {
+        for value in &odd {
+            let mut changed = whole.clone();
+            let place = changed.pointer_mut(pointer).unwrap();
+            // A section without its keys has more than one fault.
+            if value.is_object() && place.is_object() {
+                continue;
+            }
+            *place = value.clone();
+            let errors = errors(&changed).await;
+            faults += usize::from(!errors.is_empty());
+            // A budget of a user or type that the project does not keep is a fault of the budget.
+            let is_its_own =
+                |at: &str| at.starts_with(path.as_str()) || path.starts_with(at) || at.contains(".budgets[0].");
+            let are_its_own = errors.iter().all(|(at, _)| is_its_own(at));
+            if errors.len() > 1 || !are_its_own {
+                writeln!(wrong, "{path} = {value}: {errors:#?}").unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    assert!(faults > 400, "{faults} of {}", all.len() * odd.len());
+}

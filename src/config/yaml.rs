@@ -1,0 +1,406 @@
+//! Reads YAML into a tree that knows the line of each value.
+//!
+//! Aliases and merge keys (`<<`) work. The depth and the number of copied values are limited, because ten lines of aliases
+//! can stand for billions of values.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    fmt::Write,
+    path::Path,
+};
+
+use config::{ConfigError, Source};
+use serde_json::Value;
+use yaml_rust2::{
+    Event, Yaml,
+    parser::{Parser, Tag},
+    scanner::{ScanError, TScalarStyle},
+};
+
+use super::problem::Problem;
+
+/// The deepest nesting of lists and mappings.
+const DEEPEST: usize = 64;
+
+/// The most values that aliases may copy.
+const MOST_COPIES: usize = 1_000_000;
+
+const MERGE_KEY: &str = "<<";
+
+/// The prefix of the tags that YAML itself defines.
+const CORE: &str = "tag:yaml.org,2002:";
+
+/// A value, the values in it, and the line where it begins.
+#[derive(Clone, Debug)]
+pub(crate) struct Tree {
+    line: usize,
+    content: Content,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Scalar(Value),
+    List(Vec<Tree>),
+    Mapping(Fields),
+}
+
+/// Each value of a mapping with the line of its key.
+type Fields = BTreeMap<String, (usize, Tree)>;
+
+impl Tree {
+    /// Parses one document that is a mapping. An empty text is an empty mapping. Also returns a problem for each key that
+    /// is not a text or occurs twice; the tree does not have these keys.
+    ///
+    /// # Errors
+    /// A problem with its line, if the text is not YAML or another kind of document.
+    pub fn parse(text: &str) -> Result<(Self, Vec<Problem>), Problem> {
+        let mut builder = Builder::default();
+        let mut parser = Parser::new_from_str(text);
+        loop {
+            let (event, mark) = parser.next_token().map_err(|error| syntax_problem(&error))?;
+            if event == Event::StreamEnd {
+                break;
+            }
+            builder.add(event, mark.line())?;
+        }
+        let nothing = Tree { line: 1, content: Content::Mapping(Fields::new()) };
+        let tree = match builder.root {
+            None | Some(Tree { content: Content::Scalar(Value::Null), .. }) => nothing,
+            Some(tree @ Tree { content: Content::Mapping(_), .. }) => tree,
+            Some(tree) => {
+                let found = if matches!(tree.content, Content::List(_)) { "a list" } else { "a single value" };
+                let expected = format!("expected keys with values at the top level, found {found}");
+                return Err(Problem::at_line(tree.line, expected));
+            }
+        };
+        Ok((tree, builder.problems))
+    }
+
+    /// Removes the keys at the top level for which `keep` is false. It gets each key and its line.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str, usize) -> bool) {
+        if let Content::Mapping(fields) = &mut self.content {
+            fields.retain(|key, (line, _)| keep(key, *line));
+        }
+    }
+
+    /// The problems of this document and others with their lines: in the order of the lines, errors before warnings.
+    ///
+    /// Only the first problem of a value is kept, and only if nothing inside the value is an error. The others are
+    /// consequences: a list whose only element is wrong is not empty, too.
+    pub fn located(&self, problems: Vec<Problem>, file: &Path) -> Vec<Problem> {
+        let errors = problems.iter().filter(|problem| !problem.is_warning).map(|problem| problem.path.clone());
+        let errors: BTreeSet<String> = errors.collect();
+        let has_errors_inside = |path: &str| {
+            [".", "["].iter().any(|separator| {
+                let inside = format!("{path}{separator}");
+                errors.range(inside.clone()..).next().is_some_and(|next| next.starts_with(&inside))
+            })
+        };
+        let mut seen = HashSet::new();
+        let mut is_kept = |path: &str| path.is_empty() || !has_errors_inside(path) && seen.insert(path.to_owned());
+        let mut problems: Vec<Problem> = problems
+            .into_iter()
+            .filter(|problem| is_kept(&problem.path))
+            .map(|problem| self.located_one(problem).in_file(file))
+            .collect();
+        problems.sort_by_key(|problem| (problem.is_warning, problem.line.unwrap_or(usize::MAX)));
+        problems
+    }
+
+    /// Adds the line to a problem, or that of the nearest parent that exists. Adds the name to an element of a list:
+    /// `projects[8]` becomes `projects[8] (team-9)`.
+    fn located_one(&self, problem: Problem) -> Problem {
+        if problem.is_elsewhere {
+            return problem;
+        }
+        let (mut node, mut rest, mut path, mut nearest) = (self, problem.path.as_str(), String::new(), None);
+        while let Some((step, line, child)) = node.child(rest) {
+            nearest = Some(line);
+            let (taken, left) = rest.split_at(step);
+            (node, rest) = (child, left);
+            path += taken;
+            if let (Some(name), true) = (child.name(), taken.ends_with(']')) {
+                // Writing to a String cannot fail.
+                let _ = write!(path, " ({name})");
+            }
+        }
+        path += rest;
+        Problem { line: problem.line.or(nearest), path, ..problem }
+    }
+
+    /// The child that a path begins with: the length of its step in the path, its line and itself.
+    fn child(&self, path: &str) -> Option<(usize, usize, &Tree)> {
+        match &self.content {
+            Content::Scalar(_) => None,
+            Content::List(items) => {
+                let end = path.find(']')?;
+                let index: usize = path.strip_prefix('[')?.get(..end.checked_sub(1)?)?.parse().ok()?;
+                let item = items.get(index)?;
+                Some((end + 1, item.line, item))
+            }
+            Content::Mapping(fields) => {
+                let rest = path.strip_prefix('.').unwrap_or(path);
+                let dot = path.len() - rest.len();
+                // A key may hold dots. So the key ends at one of the dots or brackets; the longest key is meant.
+                let mut ends = [rest.len()].into_iter().chain(rest.rmatch_indices(['.', '[']).map(|(end, _)| end));
+                let found = |end| Some((end, fields.get(rest.get(..end)?)?));
+                let (end, (line, value)) = ends.find_map(found)?;
+                Some((dot + end, *line, value))
+            }
+        }
+    }
+
+    /// The text under the key `name`.
+    fn name(&self) -> Option<&str> {
+        let Content::Mapping(fields) = &self.content else { return None };
+        match &fields.get("name")?.1.content {
+            Content::Scalar(Value::String(name)) => Some(name),
+            _ => None,
+        }
+    }
+
+    pub fn to_json(&self) -> Value {
+        match &self.content {
+            Content::Scalar(value) => value.clone(),
+            Content::List(items) => items.iter().map(Tree::to_json).collect(),
+            Content::Mapping(fields) => fields.iter().map(|(key, (_, value))| (key.clone(), value.to_json())).collect(),
+        }
+    }
+
+    fn to_config(&self) -> config::Value {
+        let kind = match &self.content {
+            Content::Scalar(Value::Bool(value)) => (*value).into(),
+            Content::Scalar(Value::String(text)) => text.as_str().into(),
+            Content::Scalar(value) => match (value.as_i64(), value.as_f64()) {
+                (Some(integer), _) => integer.into(),
+                (None, Some(number)) => number.into(),
+                (None, None) => config::ValueKind::Nil,
+            },
+            Content::List(items) => config::ValueKind::Array(items.iter().map(Tree::to_config).collect()),
+            Content::Mapping(fields) => config::ValueKind::Table(table(fields)),
+        };
+        config::Value::new(None, kind)
+    }
+
+    /// The number of values, this one included.
+    fn size(&self) -> usize {
+        1 + match &self.content {
+            Content::Scalar(_) => 0,
+            Content::List(items) => items.iter().map(Tree::size).sum(),
+            Content::Mapping(fields) => fields.values().map(|(_, value)| value.size()).sum(),
+        }
+    }
+}
+
+fn table(fields: &Fields) -> config::Map<String, config::Value> {
+    fields.iter().map(|(key, (_, value))| (key.clone(), value.to_config())).collect()
+}
+
+impl Source for Tree {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<config::Map<String, config::Value>, ConfigError> {
+        match &self.content {
+            Content::Mapping(fields) => Ok(table(fields)),
+            _ => Ok(config::Map::new()),
+        }
+    }
+}
+
+fn syntax_problem(error: &ScanError) -> Problem {
+    Problem::at_line(error.marker().line(), format!("is not YAML: {}", error.info()))
+}
+
+/// Builds a tree from the events of the parser.
+#[derive(Default)]
+struct Builder {
+    /// The lists and mappings that are not complete, outermost first.
+    open: Vec<Open>,
+    root: Option<Tree>,
+    anchors: HashMap<usize, Tree>,
+    copies: usize,
+    problems: Vec<Problem>,
+}
+
+/// A list or a mapping that is not complete.
+struct Open {
+    tree: Tree,
+    /// 0 is no anchor.
+    anchor: usize,
+    /// In a mapping, the key whose value is next.
+    key: Option<Key>,
+    /// The values of merge keys, in their order.
+    merged: Vec<Tree>,
+}
+
+enum Key {
+    Text(String, usize),
+    /// The value is not part of the tree, because its key is a problem.
+    Dropped,
+}
+
+impl Builder {
+    fn add(&mut self, event: Event, line: usize) -> Result<(), Problem> {
+        match event {
+            Event::DocumentStart if self.root.is_some() => {
+                return Err(Problem::at_line(line, "a second document begins here; write one document"));
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let value = self.scalar(&text, style, tag.as_ref(), line);
+                if self.expects_a_key() {
+                    self.set_key((!value.is_null()).then_some(text), line);
+                } else {
+                    self.put(Tree { line, content: Content::Scalar(value) }, anchor)?;
+                }
+            }
+            Event::SequenceStart(anchor, _) => self.open(Content::List(Vec::new()), anchor, line)?,
+            Event::MappingStart(anchor, _) => self.open(Content::Mapping(Fields::new()), anchor, line)?,
+            Event::SequenceEnd | Event::MappingEnd => self.close()?,
+            Event::Alias(anchor) => {
+                let Some(tree) = self.anchors.get(&anchor).cloned() else {
+                    return Err(Problem::at_line(line, "this alias stands for a value that it is part of"));
+                };
+                self.copies += tree.size();
+                if self.copies > MOST_COPIES {
+                    let text = format!("aliases copy more than {MOST_COPIES} values; write fewer of them");
+                    return Err(Problem::at_line(line, text));
+                }
+                self.put(tree, 0)?;
+            }
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart | Event::DocumentEnd => {}
+        }
+        Ok(())
+    }
+
+    /// The value of a scalar. Notes a problem for a tag without a meaning here: a text that another program would decrypt
+    /// or replace must not become a value as it is.
+    fn scalar(&mut self, text: &str, style: TScalarStyle, tag: Option<&Tag>, line: usize) -> Value {
+        match tag {
+            Some(tag) if tag.handle == CORE && tag.suffix != "str" => {}
+            Some(tag) if tag.handle == CORE || tag.suffix == "!" => return text.into(),
+            Some(tag) => {
+                let text = format!("the tag !{} has no meaning here; remove it", tag.suffix);
+                self.problems.push(Problem { line: Some(line), ..Problem::error(self.path(), text) });
+            }
+            None => {}
+        }
+        if style != TScalarStyle::Plain {
+            return text.into();
+        }
+        match Yaml::from_str(text) {
+            Yaml::Null => Value::Null,
+            Yaml::Boolean(value) => value.into(),
+            Yaml::Integer(value) => value.into(),
+            // A number that is infinite or not a number stays a text.
+            number @ Yaml::Real(_) => number.as_f64().and_then(finite).unwrap_or_else(|| text.into()),
+            _ => text.into(),
+        }
+    }
+
+    fn open(&mut self, content: Content, anchor: usize, line: usize) -> Result<(), Problem> {
+        if self.open.len() == DEEPEST {
+            return Err(Problem::at_line(line, format!("lists and mappings are nested more than {DEEPEST} deep")));
+        }
+        self.open.push(Open { tree: Tree { line, content }, anchor, key: None, merged: Vec::new() });
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), Problem> {
+        let Some(Open { mut tree, anchor, merged, .. }) = self.open.pop() else { return Ok(()) };
+        if let Content::Mapping(fields) = &mut tree.content {
+            for value in merged {
+                merge(fields, value)?;
+            }
+        }
+        self.put(tree, anchor)
+    }
+
+    /// Puts a complete value where it belongs.
+    fn put(&mut self, tree: Tree, anchor: usize) -> Result<(), Problem> {
+        if anchor != 0 {
+            self.anchors.insert(anchor, tree.clone());
+        }
+        if self.expects_a_key() {
+            self.set_key(None, tree.line);
+            return Ok(());
+        }
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(tree);
+            return Ok(());
+        };
+        match (&mut open.tree.content, open.key.take()) {
+            (Content::List(items), _) => items.push(tree),
+            (Content::Mapping(_), Some(Key::Text(key, _))) if key == MERGE_KEY => open.merged.push(tree),
+            (Content::Mapping(fields), Some(Key::Text(key, line))) => {
+                fields.insert(key, (line, tree));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn expects_a_key(&self) -> bool {
+        self.open.last().is_some_and(|open| matches!(open.tree.content, Content::Mapping(_)) && open.key.is_none())
+    }
+
+    /// Sets the key of the value that is next. `None` is a key that is not a text.
+    fn set_key(&mut self, text: Option<String>, line: usize) {
+        let path = self.path();
+        let Some(open) = self.open.last_mut() else { return };
+        let Content::Mapping(fields) = &open.tree.content else { return };
+        let problem = match &text {
+            // Neither key nor value is shown. A template that was not rendered, `{{ … }}`, is a mapping as a key.
+            None => Some((path, "expected a text as every key; put values that begin with {{ in quotes".to_owned())),
+            Some(key) => fields.get(key).map(|(first, _)| {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                (path, format!("this key occurs twice, first in line {first}; remove one"))
+            }),
+        };
+        open.key = Some(match (text, &problem) {
+            (Some(key), None) => Key::Text(key, line),
+            _ => Key::Dropped,
+        });
+        if let Some((path, text)) = problem {
+            self.problems.push(Problem { line: Some(line), ..Problem::error(path, text) });
+        }
+    }
+
+    /// The path of the innermost list or mapping, or of the value that is next.
+    fn path(&self) -> String {
+        let mut path = String::new();
+        for open in &self.open {
+            // Writing to a String cannot fail.
+            let _ = match (&open.tree.content, &open.key) {
+                (Content::List(items), _) => write!(path, "[{}]", items.len()),
+                (_, Some(Key::Text(key, _))) if path.is_empty() => write!(path, "{key}"),
+                (_, Some(Key::Text(key, _))) => write!(path, ".{key}"),
+                _ => Ok(()),
+            };
+        }
+        path
+    }
+}
+
+fn finite(number: f64) -> Option<Value> {
+    serde_json::Number::from_f64(number).map(Value::Number)
+}
+
+/// Adds the keys that a mapping does not have, from a mapping or a list of mappings.
+fn merge(fields: &mut Fields, value: Tree) -> Result<(), Problem> {
+    let line = value.line;
+    let values = match value.content {
+        Content::List(items) => items,
+        _ => vec![value],
+    };
+    for value in values {
+        let Content::Mapping(more) = value.content else {
+            return Err(Problem::at_line(line, "the key << needs a mapping or a list of mappings"));
+        };
+        for (key, field) in more {
+            fields.entry(key).or_insert(field);
+        }
+    }
+    Ok(())
+}
