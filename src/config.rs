@@ -34,11 +34,13 @@ mod problem;
 pub(crate) mod profile;
 mod project;
 pub(crate) mod read;
+pub mod schema;
 mod secret;
 mod settings;
 mod shard;
 mod suggestion;
 mod warnings;
+pub(crate) mod yaml;
 
 pub use api_settings::ApiSettings;
 pub(crate) use api_settings::add_certificates;

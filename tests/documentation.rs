@@ -11,10 +11,11 @@ use std::{
 use clap::CommandFactory;
 use metastudio_exporter::{
     cli::Cli,
-    config::{self, Environment, Problem, effective},
+    config::{self, Environment, Problem, effective, schema},
     server,
 };
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use serde_json::Value;
 use yaml_rust2::{Yaml, YamlLoader};
 
 /// The pages of one language, and words in their tables.
@@ -357,13 +358,16 @@ fn the_tables_of_flags_match_the_command_line() {
 // Configuration
 
 /// Keys whose default is not compared: it comes from another key or from the environment, or the tests set the key.
-const DERIVED: [&str; 10] = [
+const DERIVED: [&str; 13] = [
     "credentials.NAME",
+    "defaults",
+    "poll.stale_after",
     "projects[].credentials",
     "projects[].endpoint",
     "projects[].interval",
     "projects[].project_id",
     "projects[].region",
+    "projects[].stale_after",
     "projects[].windows",
     "pod_identity.url",
     "pod_identity.token",
@@ -488,6 +492,17 @@ async fn the_table_of_the_configuration_matches_the_code() {
         let page = read(language.readme);
         let rows = page.rows("poll.interval");
         compare_keys(language.readme, &rows, &known, &defaults, &missing_keys(&problems), language.required);
+    }
+
+    // Editors show the same meaning as the English table.
+    let schema: Value = serde_json::from_str(&schema::json()).unwrap();
+    for row in read(LANGUAGES[0].readme).rows("poll.interval") {
+        let pointer = row[0].text.replace("[]", "/items").replace(".NAME", "").replace('.', "/properties/");
+        let pointer = format!("/properties/{pointer}").replace("/items/properties", "/items/properties");
+        let found = schema.pointer(&format!("{pointer}/description")).and_then(Value::as_str);
+        if row[0].text != "credentials.NAME" && row[0].text != "defaults" {
+            assert_eq!(found, Some(row[2].text.as_str()), "{}", row[0].text);
+        }
     }
 
     // The variables of the environment, as the page describes them.

@@ -16,9 +16,12 @@ use super::{
     print,
 };
 use crate::{
-    config::{Config, Environment, Loaded, Project, effective},
+    config::{Config, Environment, Loaded, Project, effective, schema},
     server::WebPolicy,
 };
+
+/// The commented configuration with every key.
+const EXAMPLE: &str = include_str!("../../config.example.yaml");
 
 /// Flags of `check`.
 #[derive(Args, Debug)]
@@ -31,6 +34,12 @@ pub(crate) struct Check {
     /// Print the effective configuration, secrets redacted
     #[arg(long, conflicts_with = "online")]
     pub print: bool,
+    /// Print a commented configuration to start from
+    #[arg(long, exclusive = true)]
+    pub example: bool,
+    /// Print the JSON schema of the configuration file, for editors
+    #[arg(long, exclusive = true)]
+    pub schema: bool,
     /// Test every endpoint and every key, and poll every project once. Run it at most once every 5 minutes: more frequent
     /// attempts with a wrong key can get the key locked
     #[arg(long)]
@@ -47,11 +56,28 @@ pub(crate) struct Check {
 impl Check {
     /// Only validates.
     pub fn offline(config: ConfigFlags, web_config_file: Option<PathBuf>) -> Self {
-        Check { config, web_config_file, print: false, online: false, contract: false, output: None }
+        Check {
+            config,
+            web_config_file,
+            print: false,
+            example: false,
+            schema: false,
+            online: false,
+            contract: false,
+            output: None,
+        }
     }
 
     /// The exit code is 0 if the configuration is valid and, with `--online`, passes all tests against the cloud.
     pub async fn run(self, environment: &Environment) -> anyhow::Result<ExitCode> {
+        if self.example {
+            print(EXAMPLE)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if self.schema {
+            print(&schema::json())?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let loaded = ConfigSource::of(&self.config, environment)?.load(environment).await;
         print(&self.report(&loaded))?;
         let web_is_valid = match &self.web_config_file {

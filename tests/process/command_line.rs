@@ -58,9 +58,10 @@ async fn a_bad_configuration_exits_with_1_and_lists_every_problem() {
     for arguments in [&["check"][..], &["--config.check"]] {
         let ended = run(config, arguments).await;
         assert_eq!(ended.code, Some(1));
-        for path in ["poll.interval: found \"1s\"", "projects[0].project_id: is missing", "zzz: there is no such key"] {
+        for path in ["poll.interval: found \"1s\"", "projects[0] (a).project_id: is missing"] {
             assert!(ended.stdout.contains(path), "{}", ended.stdout);
         }
+        assert!(ended.stdout.contains("config.yaml:3: zzz: there is no such key"), "{}", ended.stdout);
     }
     for arguments in [&["serve"][..], &[], &["once"]] {
         let ended = run(config, arguments).await;
@@ -73,7 +74,25 @@ async fn a_bad_configuration_exits_with_1_and_lists_every_problem() {
     }
     let (code, stdout, _) = binary(&["check", "--config.file=/nowhere.yaml"]);
     assert_eq!(code, Some(1));
-    assert!(stdout.contains("/nowhere.yaml: cannot be read"), "{stdout}");
+    assert!(stdout.contains("/nowhere.yaml: there is no such file"), "{stdout}");
+}
+
+#[test]
+fn check_prints_an_example_and_a_schema_without_a_configuration() {
+    let (code, example, _) = binary(&["check", "--example"]);
+    assert_eq!((code, example.as_str()), (Some(0), include_str!("../../config.example.yaml")));
+    let (code, schema, _) = binary(&["check", "--schema"]);
+    assert_eq!(code, Some(0));
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    assert_eq!(schema["properties"]["defaults"]["properties"]["region"]["type"], serde_json::json!(["string", "null"]));
+    assert_eq!(binary(&["check", "--schema", "--online"]).0, Some(2));
+}
+
+#[test]
+fn a_fault_of_a_project_that_does_not_exist_is_an_error() {
+    let (code, _, stderr) = binary(&["simulate", "--fault=forbidden:project=nobody"]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("there is no project nobody; expected one of studio-prod, "), "{stderr}");
 }
 
 #[tokio::test]

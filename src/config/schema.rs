@@ -1,0 +1,366 @@
+//! The JSON schema of the configuration file, for editors.
+//!
+//! An editor completes keys with it and marks faults. It knows less than `check`: it sees one value at a time, no other
+//! files and no variables.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    endpoint::REGIONS,
+    project::{KEYS, types},
+};
+
+/// The schema, as a JSON document.
+pub fn json() -> String {
+    format!("{:#}\n", root())
+}
+
+fn root() -> Value {
+    let project = project();
+    let mut defaults = project.clone();
+    if let (Some(all), Some(defaults)) = (project.pointer("/properties"), defaults.as_object_mut()) {
+        let keys = KEYS.iter().filter_map(|key| Some(((*key).to_owned(), all.get(key)?.clone())));
+        defaults.insert("properties".to_owned(), Value::Object(keys.collect()));
+        defaults.remove("required");
+        defaults.insert("description".to_owned(), "values for all projects that do not have their own".into());
+    }
+    let mut root = section(
+        "",
+        &["projects"],
+        [
+            ("poll", poll()),
+            (
+                "windows",
+                optional(windows("time windows of the usage; each one is one query in each poll of a project")),
+            ),
+            (
+                "timezone",
+                optional(text(
+                    "IANA name of the time zone in which calendar windows begin and end",
+                    "^[A-Za-z0-9+_/-]+$",
+                )),
+            ),
+            ("api", api()),
+            ("credentials", credentials()),
+            ("defaults", optional(defaults)),
+            (
+                "projects",
+                json!({"type": "array", "description": "the projects to poll", "minItems": 1, "items": project}),
+            ),
+        ],
+    );
+    if let Some(fields) = root.as_object_mut() {
+        fields.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
+        fields.insert("title".to_owned(), "Configuration of metastudio-exporter".into());
+        fields.insert("patternProperties".to_owned(), json!({"^x-": {}}));
+    }
+    root
+}
+
+fn poll() -> Value {
+    optional(section(
+        "when projects are polled",
+        &[],
+        [
+            (
+                "interval",
+                duration(
+                    "1m to 24h; each project is polled once per interval, and the polls are spread over the interval",
+                ),
+            ),
+            ("timeout", duration("deadline of one whole poll of a project, including retries")),
+            ("concurrency", integer("number of projects polled at the same time", 1, 1024)),
+            (
+                "stale_after",
+                duration("after this time without a successful poll, the usage of the project is no longer exported"),
+            ),
+        ],
+    ))
+}
+
+fn api() -> Value {
+    optional(section(
+        "requests to the cloud",
+        &[],
+        [
+            ("request_timeout", duration("deadline of one attempt of an HTTP request")),
+            ("max_retries", integer("retries of one HTTP request", 0, 10)),
+            (
+                "requests_per_second",
+                optional(json!({
+                    "type": "number",
+                    "description": "limit for all projects of one account and region together",
+                    "minimum": 0.01,
+                    "maximum": 1000,
+                })),
+            ),
+            ("page_size", integer("entries per page, 1 to 1000", 1, 1000)),
+            (
+                "iam_endpoint",
+                endpoint(
+                    "IAM endpoint for tokens and project ids; the variable HUAWEICLOUD_SDK_IAM_ENDPOINT also sets it",
+                ),
+            ),
+            ("ca_file", optional(name("additional CA for a private endpoint"))),
+            (
+                "proxy",
+                optional(text("URL of an HTTP proxy; without it, HTTPS_PROXY and NO_PROXY apply", "^https?://.")),
+            ),
+        ],
+    ))
+}
+
+fn credentials() -> Value {
+    let endpoint_of_iam = endpoint("endpoint of IAM");
+    let entry = section(
+        "one source of keys",
+        &[],
+        [
+            ("access_key", optional(secret("AK"))),
+            ("secret_key", optional(secret("SK"))),
+            ("security_token", optional(secret("the security token of temporary keys"))),
+            ("token", optional(secret("an IAM token"))),
+            (
+                "iam_user",
+                optional(section(
+                    "an IAM user",
+                    &["domain", "user", "password"],
+                    [
+                        ("domain", name("account name")),
+                        ("user", name("name of the IAM user")),
+                        ("password", secret("password of the IAM user")),
+                        ("endpoint", endpoint_of_iam),
+                    ],
+                )),
+            ),
+            (
+                "ecs_agency",
+                optional(section(
+                    "temporary keys from the agency of the ECS instance",
+                    &[],
+                    [("endpoint", endpoint("address of the metadata service"))],
+                )),
+            ),
+            ("oidc", optional(oidc())),
+            (
+                "pod_identity",
+                optional(section(
+                    "temporary keys from the agency of the CCE pod's service account",
+                    &[],
+                    [
+                        (
+                            "url",
+                            optional(text(
+                                "URL in the pod's variable HC_CONTAINER_CREDENTIALS_FULL_URI",
+                                "^https?://.",
+                            )),
+                        ),
+                        ("token", optional(secret("file in the pod's variable HC_CONTAINER_AUTHORIZATION_TOKEN_FILE"))),
+                    ],
+                )),
+            ),
+            (
+                "profile",
+                optional(section(
+                    "the profile file of the official SDK",
+                    &[],
+                    [("file", optional(name("path of the file")))],
+                )),
+            ),
+        ],
+    );
+    optional(json!({
+        "type": "object",
+        "description": "sources of the keys by name",
+        "additionalProperties": entry,
+    }))
+}
+
+fn oidc() -> Value {
+    section(
+        "temporary keys from STS, for an agency that trusts an OpenID Connect provider",
+        &["provider_urn", "agency_urn", "id_token"],
+        [
+            ("provider_urn", name("URN of the identity provider in IAM")),
+            ("agency_urn", name("URN of the agency that trusts this provider")),
+            ("id_token", secret("ID token of the provider; use a file that another program keeps up to date")),
+            (
+                "session_name",
+                optional(json!({
+                    "type": "string",
+                    "description": "session name, 2 to 128 characters",
+                    "minLength": 2,
+                    "maxLength": 128,
+                })),
+            ),
+            ("duration", duration("lifetime of the keys: 15m to 12h, at most as long as the agency allows")),
+            ("policy", optional(name("policy in JSON that restricts the permissions of the keys"))),
+            ("policy_ids", optional(names("ids of policies that restrict the permissions of the keys"))),
+            ("endpoint", endpoint("endpoint of STS; the variable HUAWEICLOUD_SDK_STS_ENDPOINT also sets it")),
+        ],
+    )
+}
+
+fn project() -> Value {
+    let resource_type = "keep only these resource types; empty keeps all";
+    let business_type = "keep only these business types; empty keeps all";
+    section(
+        "a project to poll",
+        &["name"],
+        [
+            ("name", name("value of the label project; must be unique")),
+            ("region", optional(with_examples(text("determines the endpoint", "^[a-z0-9-]+$"), &REGIONS))),
+            ("endpoint", endpoint("https://HOST or https://HOST:PORT")),
+            (
+                "project_id",
+                optional(text(
+                    "id of the project. If it is not set, the exporter looks up the project that has the same name as the region",
+                    "^[A-Za-z0-9_-]+$",
+                )),
+            ),
+            ("credentials", optional(name("name of an entry of credentials"))),
+            (
+                "labels",
+                optional(json!({
+                    "type": "object",
+                    "description": "added to every usage series of the project, e.g. {team: marketing}",
+                    "propertyNames": {"pattern": "^(?!__)[A-Za-z_][A-Za-z0-9_]*$"},
+                    "additionalProperties": {"type": "string"},
+                })),
+            ),
+            ("user_ids", optional(names("one query per sub-user in this list; adds the label user_id"))),
+            ("app_user_id", optional(text("value of the request header X-App-UserId", "^[!-~]+$"))),
+            ("resource_types", optional(names_of(resource_type, &types::RESOURCE_TYPES))),
+            ("business_types", optional(names_of(business_type, &types::BUSINESS_TYPES))),
+            ("interval", duration("overrides poll.interval")),
+            ("stale_after", duration("overrides poll.stale_after")),
+            ("windows", optional(windows("overrides windows"))),
+            (
+                "budgets",
+                optional(json!({"type": "array", "description": "usage limits for the alerts", "items": budget()})),
+            ),
+        ],
+    )
+}
+
+fn budget() -> Value {
+    section(
+        "a limit of usage",
+        &["window", "minutes"],
+        [
+            ("window", window("one of the project's windows")),
+            (
+                "minutes",
+                json!({
+                    "type": "number",
+                    "description": "how many minutes may be used in this window",
+                    "minimum": 0.01,
+                    "maximum": 1e12,
+                }),
+            ),
+            ("resource_type", optional(name("limits the budget to one resource type"))),
+            ("business_type", optional(name("limits the budget to one business type"))),
+            ("user_id", optional(name("limits the budget to one of user_ids"))),
+        ],
+    )
+}
+
+/// A mapping with these keys only.
+fn section<const N: usize>(description: &str, required: &[&str], keys: [(&str, Value); N]) -> Value {
+    let properties: Map<String, Value> = keys.into_iter().map(|(key, schema)| (key.to_owned(), schema)).collect();
+    json!({
+        "type": "object",
+        "description": description,
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+/// Also allows null, which means that the key is absent.
+fn optional(mut schema: Value) -> Value {
+    if let Some(fields) = schema.as_object_mut() {
+        match fields.get_mut("type") {
+            Some(kind) => *kind = json!([kind.clone(), "null"]),
+            None => {
+                if let Some(kinds) = fields.get_mut("anyOf").and_then(Value::as_array_mut) {
+                    kinds.push(json!({"type": "null"}));
+                }
+            }
+        }
+    }
+    schema
+}
+
+fn text(description: &str, pattern: &str) -> Value {
+    json!({"type": "string", "description": description, "pattern": pattern})
+}
+
+/// A text that is not blank.
+fn name(description: &str) -> Value {
+    text(description, r"\S")
+}
+
+fn names(description: &str) -> Value {
+    json!({
+        "type": "array",
+        "description": description,
+        "items": {"type": "string", "pattern": r"\S"},
+        "uniqueItems": true,
+    })
+}
+
+/// Other names than the documented ones are allowed, too.
+fn names_of(description: &str, documented: &[&str]) -> Value {
+    let mut list = names(description);
+    if let Some(items) = list.get_mut("items") {
+        *items = with_examples(items.take(), documented);
+    }
+    list
+}
+
+fn with_examples(mut schema: Value, examples: &[&str]) -> Value {
+    if let Some(fields) = schema.as_object_mut() {
+        fields.insert("examples".to_owned(), examples.into());
+    }
+    schema
+}
+
+fn windows(description: &str) -> Value {
+    json!({
+        "type": "array",
+        "description": description,
+        "items": window("a window of time"),
+        "minItems": 1,
+        "uniqueItems": true,
+    })
+}
+
+fn window(description: &str) -> Value {
+    let pattern = "^(today|yesterday|this_week|this_month|last_month|[1-9][0-9]*[hd])$";
+    let examples = ["today", "yesterday", "this_week", "this_month", "last_month", "24h", "7d", "30d"];
+    with_examples(text(description, pattern), &examples)
+}
+
+/// The units are those of the crate `humantime`. Its range is checked by the exporter only.
+fn duration(description: &str) -> Value {
+    let pattern = r"^\s*([0-9]+\s*(ms|msecs?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)\s*)+$";
+    optional(with_examples(text(description, pattern), &["90s", "5m", "1h30m"]))
+}
+
+fn integer(description: &str, minimum: u32, maximum: u32) -> Value {
+    optional(json!({"type": "integer", "description": description, "minimum": minimum, "maximum": maximum}))
+}
+
+fn endpoint(description: &str) -> Value {
+    optional(text(description, "^https?://[^/@?#]+/?$"))
+}
+
+/// A text, or the place of one.
+fn secret(description: &str) -> Value {
+    let place = |key: &str| section("the place of the value", &[key], [(key, name("where to read the value"))]);
+    json!({
+        "description": description,
+        "anyOf": [{"type": "string"}, place("env"), place("file")],
+    })
+}
