@@ -130,8 +130,8 @@ impl<'a> Section<'a> {
     /// Like [`Section::get`], but a missing key is a problem.
     pub fn require(&mut self, key: &'static str, expected: &str) -> Option<Node<'a>> {
         let node = self.get(key);
-        if node.is_none() && !self.is_broken {
-            self.document.note(&self.path_of(key), None, format!("is missing; expected {expected}"), false);
+        if node.is_none() {
+            self.problem_of(key, format!("is missing; expected {expected}"));
         }
         node
     }
@@ -169,6 +169,9 @@ impl<'a> Section<'a> {
 
     /// Notes a problem of a key, which may be missing.
     pub fn problem_of(&self, key: &str, expected: impl Into<String>) {
+        if self.is_broken {
+            return;
+        }
         self.document.note(&self.path_of(key), None, expected.into(), false);
     }
 

@@ -48,12 +48,13 @@ enum Content {
 type Fields = BTreeMap<String, (usize, Tree)>;
 
 impl Tree {
-    /// Parses one document that is a mapping. An empty text is an empty mapping. Also returns a problem for each key that
+    /// Parses one document that is a mapping. A text without values is an empty mapping. Also returns a problem for each key that
     /// is not a text or occurs twice; the tree does not have these keys.
     ///
     /// # Errors
     /// A problem with its line, if the text is not YAML or another kind of document.
     pub fn parse(text: &str) -> Result<(Self, Vec<Problem>), Problem> {
+        check_characters(text)?;
         let mut builder = Builder::default();
         let mut parser = Parser::new_from_str(text);
         loop {
@@ -74,6 +75,11 @@ impl Tree {
             }
         };
         Ok((tree, builder.problems))
+    }
+
+    /// Whether there are no values.
+    pub fn is_empty(&self) -> bool {
+        matches!(&self.content, Content::Mapping(fields) if fields.is_empty())
     }
 
     /// Removes the keys at the top level for which `keep` is false. It gets each key and its line.
@@ -207,6 +213,19 @@ impl Source for Tree {
             _ => Ok(config::Map::new()),
         }
     }
+}
+
+/// Refuses control characters. The parser takes a NUL for the end of the text, so it would hide what follows; and a crash
+/// can leave a file of NULs.
+fn check_characters(text: &str) -> Result<(), Problem> {
+    for (index, line) in text.lines().enumerate() {
+        if let Some(character) = line.chars().find(|character| character.is_control() && *character != '\t') {
+            let expected =
+                format!("is not YAML: it has the control character U+{:04X}; remove it", u32::from(character));
+            return Err(Problem::at_line(index + 1, expected));
+        }
+    }
+    Ok(())
 }
 
 fn syntax_problem(error: &ScanError) -> Problem {

@@ -85,6 +85,11 @@ pub async fn load_web(path: &Path) -> LoadedWeb {
         Ok(parsed) => parsed,
         Err(problem) => return failed(problem, digest.finalize().into()),
     };
+    if tree.is_empty() {
+        // A file that lost its content must not open the exporter to all clients.
+        let text = "it has no keys; to serve plain HTTP to all clients, start without --web.config.file";
+        return failed(Problem::error("", text), digest.finalize().into());
+    }
     let directory = path.parent().unwrap_or(Path::new(""));
     let values = tree.to_json();
     let files = Files::read(&values, directory, &mut digest).await;

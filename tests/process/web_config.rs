@@ -371,11 +371,11 @@ async fn an_invalid_file_is_an_error_at_the_start_and_in_check() {
     let flag = format!("--web.config.file={}", path.display());
     let ended = run(&cloud.config(FAST), &["serve", "--web.listen-address=127.0.0.1:0", &flag]).await;
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.contains("web configuration: rate_limit.interval: found"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("web.yaml:1: rate_limit.interval: found"), "{}", ended.stderr);
     for arguments in [&["check", &flag][..], &["--config.check", &flag]] {
         let ended = run(&cloud.config(FAST), arguments).await;
         assert_eq!(ended.code, Some(1));
-        assert!(ended.stdout.contains("error: web configuration: rate_limit.interval: found"), "{}", ended.stdout);
+        assert!(ended.stdout.contains("web.yaml:1: rate_limit.interval: found"), "{}", ended.stdout);
     }
     std::fs::write(&path, "rate_limit: {interval: 1s, burst: 1}").unwrap();
     assert_eq!(run(&cloud.config(FAST), &["check", &flag]).await.code, Some(0));

@@ -106,6 +106,8 @@ async fn a_text_that_is_not_one_mapping_is_an_error() {
         ("a: &x [*x]", "config.yaml:1: this alias stands for a value that it is part of"),
         ("a: *x", "config.yaml:1: is not YAML: "),
         ("a: {<<: 1}", "config.yaml:1: the key << needs a mapping or a list of mappings"),
+        ("a: 1\n\0b: 2", "config.yaml:2: is not YAML: it has the control character U+0000; remove it"),
+        ("a: 1\r\nb: \u{1b}[2J", "config.yaml:2: is not YAML: it has the control character U+001B; remove it"),
         ("a: !vault secret", "config.yaml:1: a: the tag !vault has no meaning here; remove it"),
     ] {
         let loaded = load_text(text.to_owned(), Path::new("config.yaml"), &environment(&[])).await;
