@@ -32,5 +32,10 @@ pub use tally::{Measure, Series, Tally};
 pub use window::{Bounds, CalendarWindow, NotAWindow, Window};
 pub use zone::{NotAZone, Zone};
 
+/// Whether a text has the form of a project's id: 32 hexadecimal digits (contract, 1.1).
+pub fn is_project_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// A source of the current time: `Utc::now`, or a test's own function.
 pub type Clock = fn() -> chrono::DateTime<chrono::Utc>;

@@ -465,8 +465,8 @@ async fn an_instance_without_token_service_is_asked_without_a_token() {
 
 #[tokio::test]
 async fn an_id_of_another_account_is_looked_up_again() {
-    let first = r#"{"projects":[{"id":"first","name":"cn-north-4","enabled":true}]}"#;
-    let second = r#"{"projects":[{"id":"second","name":"cn-north-4","enabled":true}]}"#;
+    let list = r#"{"projects":[{"id":"ID","name":"cn-north-4","enabled":true}]}"#;
+    let [first, second] = ["1", "2"].map(|digit| &*list.replace("ID", &digit.repeat(32)).leak());
     let foreign = r#"{"error_code":"MSS.00010009","error_msg":"urlTenantId is not equal tokenTenantId"}"#;
     let answers = vec![
         ("200 OK", first),
@@ -484,8 +484,9 @@ async fn an_id_of_another_account_is_looked_up_again() {
     assert_eq!(reasons, [None, Some(Reason::Auth), None]);
     let paths: Vec<String> =
         served.await.unwrap().iter().map(|head| head.split(['?', ' ']).nth(1).unwrap().to_owned()).collect();
-    let [lookup, first, second] = ["/v3/projects", "/v1/first/data-analysis", "/v1/second/data-analysis"];
-    assert_eq!(paths, [lookup, first, first, lookup, second]);
+    let usage_of = |digit: &str| format!("/v1/{}/data-analysis", digit.repeat(32));
+    let lookup = "/v3/projects".to_owned();
+    assert_eq!(paths, [lookup.clone(), usage_of("1"), usage_of("1"), lookup, usage_of("2")]);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use super::{
     client::{ApiRequest, Client},
     error::{Error, Refusal},
 };
-use crate::usage::{Counters, Operation, Reason};
+use crate::usage::{Counters, Operation, Reason, is_project_id};
 
 #[derive(Deserialize)]
 struct ProjectsJson {
@@ -32,6 +32,9 @@ struct ProjectJson {
     #[serde(default = "yes")]
     enabled: bool,
 }
+
+/// The most ids that a message lists.
+const LISTED_IDS: usize = 5;
 
 fn yes() -> bool {
     true
@@ -93,11 +96,16 @@ fn of_region(list: &[u8], region: &str) -> Result<Arc<str>, Error> {
     let list = list.map_err(|_| Error::Malformed("IAM sent no list of projects that can be read".to_owned()))?;
     let mut projects: Vec<ProjectJson> =
         list.projects.into_iter().filter(|project| project.enabled && project.name == region).collect();
+    // The id becomes part of a path, and of messages.
+    if !projects.iter().all(|project| is_project_id(&project.id)) {
+        let text = format!("IAM sent an id of the project {region} that has not 32 hexadecimal digits");
+        return Err(Error::Malformed(text));
+    }
     match (projects.pop(), projects.as_slice()) {
         (None, _) => Err(Error::NoProject(format!("IAM has no enabled project named {region} for these credentials"))),
         (Some(project), []) => Ok(project.id.into()),
         (Some(last), others) => {
-            let ids: Vec<&str> = others.iter().chain([&last]).map(|project| &*project.id).collect();
+            let ids: Vec<&str> = others.iter().chain([&last]).map(|project| &*project.id).take(LISTED_IDS).collect();
             Err(Error::NoProject(format!("there are several projects named {region}: {}", ids.join(", "))))
         }
     }
@@ -114,15 +122,21 @@ mod tests {
 
     #[test]
     fn only_an_enabled_project_with_that_name_is_found() {
+        let id = |digit: &str| digit.repeat(32);
         let list = r#"{"links":{},"projects":[
             {"id":"off","name":"cn-north-4","enabled":false},
             {"id":"sub","name":"cn-north-4_team","enabled":true},
-            {"id":"right","name":"cn-north-4","domain_id":"d"}]}"#;
-        assert_eq!(found(list).unwrap(), "right");
+            {"id":"ID","name":"cn-north-4","domain_id":"d"}]}"#;
+        assert_eq!(found(&list.replace("ID", &id("a"))).unwrap(), id("a"));
+        for wrong in [String::new(), "../admin".to_owned(), "a".repeat(31), "a".repeat(1_000_000), id("g")] {
+            let error = found(&list.replace("ID", &wrong)).unwrap_err();
+            assert!(error.contains("has not 32 hexadecimal digits") && error.len() < 300, "{error}");
+        }
         let error = found(r#"{"projects":[{"id":"sub","name":"cn-north-4_team","enabled":true}]}"#).unwrap_err();
         assert!(error.contains("no enabled project named cn-north-4") && error.contains("Set project_id"), "{error}");
-        let error = found(r#"{"projects":[{"id":"a","name":"cn-north-4"},{"id":"b","name":"cn-north-4"}]}"#);
-        assert!(error.unwrap_err().contains("several projects named cn-north-4: a, b"));
+        let two = r#"{"projects":[{"id":"A","name":"cn-north-4"},{"id":"B","name":"cn-north-4"}]}"#;
+        let error = found(&two.replace('A', &id("a")).replace('B', &id("b"))).unwrap_err();
+        assert!(error.contains(&format!("several projects named cn-north-4: {}, {}", id("a"), id("b"))), "{error}");
         assert!(found("{}").unwrap_err().contains("no list of projects"));
     }
 }

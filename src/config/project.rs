@@ -17,7 +17,7 @@ use super::{
     poll_settings::{INTERVALS, PollSettings, STALE_AFTER},
     read::{Listed, Node, Section},
 };
-use crate::usage::{Budget, Window};
+use crate::usage::{Budget, Window, is_project_id};
 
 /// The name of the credentials that are found outside of the configuration, if it has none.
 /// The keys of a project, except its name: those that the section `defaults` may have.
@@ -261,7 +261,7 @@ fn project_id(section: &mut Section<'_>) -> Option<String> {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         (!text.is_empty() && text.bytes().all(is_allowed)).then(|| text.to_owned())
     });
-    if id.as_ref().is_some_and(|id| id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+    if id.as_ref().is_some_and(|id| !is_project_id(id)) {
         node.warning(
             "a project id has 32 hexadecimal digits; use the id in the console (My Credentials), not the name",
         );

@@ -23,7 +23,7 @@ use crate::{
         transport::exchange::exchange,
     },
     config::{Endpoint, IamUser},
-    usage::Reason,
+    usage::{Reason, is_project_id},
 };
 
 /// A token is renewed this long before it expires.
@@ -117,7 +117,7 @@ async fn request(
     let token = token.filter(|token| !token.is_empty()).ok_or_else(|| unreadable("token"))?.into();
     let json: Result<TokenJson, _> = serde_json::from_slice(&response.body?);
     let details = json.map_err(|_| unreadable("readable expiry time of the token"))?.token;
-    if scope.project_id.is_none() && details.project.is_none() {
+    if scope.project_id.is_none() && !details.project.as_ref().is_some_and(|project| is_project_id(&project.id)) {
         return Err(unreadable("id of the project that the token is for; set project_id"));
     }
     Ok((token, details))
