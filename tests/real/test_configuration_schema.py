@@ -34,7 +34,7 @@ WHOLE = {
         }},
         "pod": {"pod_identity": {"url": "http://10.0.0.1/x", "token": "t"}},
     },
-    "defaults": {"region": "cn-north-4", "stale_after": "20m"},
+    "defaults": {"region": "cn-north-4", "stale_after": "20m", "credentials": "main"},
     "projects": [{
         "name": "a", "region": "cn-north-4", "endpoint": "https://example.com", "project_id": ID,
         "credentials": "main", "labels": {"team": "x"}, "user_ids": ["u"], "app_user_id": "app",
@@ -44,7 +44,7 @@ WHOLE = {
             "window": "today", "minutes": 100, "resource_type": "video_time_2d_model",
             "business_type": "VIDEO_2D", "user_id": "u",
         }],
-    }],
+    }, {"name": "b", "project_id": ID.replace("0", "1")}],
 }
 ODD = ["", " ", "odd", "5m", "https://example.com/x", 7, -7.5, True, None, [], ["odd"], [7], {}, {"odd": 1}]
 
