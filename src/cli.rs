@@ -174,7 +174,13 @@ mod tests {
 
     #[test]
     fn flags_of_serve_before_a_command_are_refused() {
-        for flag in ["--web.listen-address=:1", "--config.file=config.yaml", "--config.check", "--shard=0/1"] {
+        for flag in [
+            "--web.listen-address=:1",
+            "--config.file=config.yaml",
+            "--config.check",
+            "--shard=0/1",
+            "--storage.path=a",
+        ] {
             for command in ["serve", "check", "demo"] {
                 let error = parse(&["--log.level=debug", flag, command]).unwrap_err();
                 assert_eq!(error.exit_code(), 2);

@@ -14,6 +14,6 @@ pub mod usage_api;
 
 pub use client::Client;
 pub use connector::Connector;
-pub use credentials::Credentials;
+pub use credentials::{Credentials, lockout::Lockout};
 pub use error::{Error, SetupError};
 pub use usage_api::UsageQuery;

@@ -12,6 +12,8 @@
 //! usage: the types that these modules share
 //! ```
 //!
+//! [`storage`] is the directory in which [`cloud`] keeps over a restart which keys are on hold.
+//!
 //! 1. [`config`] reads the projects to poll, their credentials and their windows.
 //! 2. [`cloud`] calls the API. It signs, paces and retries each request. It returns complete answers or an error.
 //! 3. [`usage`] is the domain: windows, rows, units, exact sums. It uses no clock, network or files.
@@ -30,6 +32,7 @@
 //! with its source.
 
 pub mod config;
+pub mod storage;
 
 pub mod usage;
 

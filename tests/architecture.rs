@@ -17,10 +17,11 @@ use syn::{ItemUse, UseTree, Visibility, visit::Visit};
 /// a file is its module. Data flows from the top to the bottom.
 const LAYERS: &[(&str, &[&str])] = &[
     ("usage", &[]),
+    ("storage", &[]),
     ("config", &["usage"]),
     ("cloud/error", &["usage"]),
     ("cloud/transport", &["config", "usage", "cloud/error"]),
-    ("cloud/credentials", &["config", "usage", "cloud/error", "cloud/transport"]),
+    ("cloud/credentials", &["storage", "config", "usage", "cloud/error", "cloud/transport"]),
     ("cloud/client", &["config", "usage", "cloud/error", "cloud/transport", "cloud/credentials"]),
     ("cloud/connector", &["config", "usage", "cloud/error", "cloud/transport", "cloud/credentials", "cloud/client"]),
     ("cloud/project_api", &["usage", "cloud/error", "cloud/client"]),

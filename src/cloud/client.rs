@@ -202,7 +202,7 @@ impl Client {
         let Encoded { request: ApiRequest { operation, endpoint, path, advice, .. }, query } = encoded;
         let permit = self.lockout.admit(identity.fingerprint(&endpoint.host), &self.project).await?;
         self.throttle.turn().await;
-        permit.check()?;
+        permit.prepare().await?;
 
         let headers = self.headers(encoded, identity)?;
         let separator = if query.is_empty() { "" } else { "?" };

@@ -37,8 +37,8 @@ impl Connector {
     ///
     /// # Errors
     /// If the CA file or the proxy of the configuration cannot be used.
-    pub fn new(settings: ApiSettings, clock: Clock) -> Result<Self, SetupError> {
-        Self::with(settings, clock, Arc::default(), Arc::default())
+    pub fn new(settings: ApiSettings, clock: Clock, lockout: Arc<Lockout>) -> Result<Self, SetupError> {
+        Self::with(settings, clock, lockout, Arc::default())
     }
 
     /// A connector for changed settings; `None` if they are the same. The new one keeps the state of the keys, so that

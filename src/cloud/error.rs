@@ -42,7 +42,7 @@ pub enum Error {
     /// The request to IAM was not sent: IAM has refused this password before.
     #[error(
         "not sent: IAM refused this password for this project, and it has never worked. More failures would lock the \
-         user. It is tried again when the password or the project changes, or after a restart"
+         user. It is tried again when the password or the project changes, or after a restart, when its hold ends"
     )]
     WrongPassword,
     /// No project with the name of the region was found, so the project id is unknown.

@@ -4,6 +4,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
 };
 
 use anyhow::Context;
@@ -48,7 +49,9 @@ impl Demo {
         // The demo serves even if standard output is closed.
         let _ = print(&introduction(address, &web.telemetry_path, cloud));
         // SIGHUP ends the demo, as it ends most programs when their terminal closes.
-        let result = Daemon { source, config, web, listeners, environment, signals, hangup: None }.run().await;
+        let lockout = Arc::default();
+        let daemon = Daemon { source, config, web, listeners, environment, lockout, signals, hangup: None };
+        let result = daemon.run().await;
         stop.cancel();
         result
     }

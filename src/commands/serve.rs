@@ -23,12 +23,14 @@ use super::{
     signals::Signals,
 };
 use crate::{
+    cloud::Lockout,
     config::{Environment, Shard},
     exposition::{BuildInfo, ConfigStatus, ExporterStatus, Exposition, HttpRequests},
     polling::{Fleet, schedule},
     server::{self, Server, WebPolicy},
     site::{ReloadRequest, Route, Routes},
     snapshot::{self, Moment, Reader},
+    storage::Storage,
 };
 
 const BUILD: BuildInfo =
@@ -41,6 +43,10 @@ pub(crate) struct Serve {
     pub config: ConfigFlags,
     #[command(flatten)]
     pub web: WebFlags,
+    /// Keep state over restarts in this directory: keys that were refused stay on hold. Created if it does not exist; one
+    /// exporter at a time uses it
+    #[arg(long = "storage.path", value_name = "DIR")]
+    storage: Option<PathBuf>,
     /// Validate the configuration and exit, like `check`
     #[arg(long = "config.check")]
     pub check: bool,
@@ -97,10 +103,25 @@ impl Serve {
             () = signals.next() => return Ok(ExitCode::SUCCESS),
         };
         let config = ValidConfig::new(loaded)?;
+        let lockout = tokio::select! {
+            lockout = open_lockout(self.storage) => lockout?,
+            // The directory may be on a mount that hangs, too.
+            () = signals.next() => return Ok(ExitCode::SUCCESS),
+        };
         let listeners = Listeners::new(&self.web).await?;
         let web = self.web;
-        Daemon { source, config, web, listeners, environment, signals, hangup: Some(hangup) }.run().await
+        Daemon { source, config, web, listeners, environment, lockout, signals, hangup: Some(hangup) }.run().await
     }
+}
+
+/// The state of the keys that the directory has.
+async fn open_lockout(directory: Option<PathBuf>) -> anyhow::Result<Arc<Lockout>> {
+    let Some(directory) = directory else { return Ok(Arc::default()) };
+    let open = move || {
+        let storage = Storage::open(&directory)?;
+        Lockout::stored(Arc::new(storage), Utc::now)
+    };
+    Ok(Arc::new(tokio::task::spawn_blocking(open).await??))
 }
 
 /// The sockets to serve on, and the rules for their clients.
@@ -142,6 +163,7 @@ pub(super) struct Daemon {
     pub web: WebFlags,
     pub listeners: Listeners,
     pub environment: Environment,
+    pub lockout: Arc<Lockout>,
     pub signals: Signals,
     /// Each SIGHUP reloads the configuration. With `None`, SIGHUP ends the process.
     pub hangup: Option<Signal>,
@@ -150,13 +172,13 @@ pub(super) struct Daemon {
 impl Daemon {
     /// Polls and serves until SIGTERM or SIGINT. A second signal ends the process at once.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let Daemon { source, config, web, listeners, environment, mut signals, hangup } = self;
+        let Daemon { source, config, web, listeners, environment, lockout, mut signals, hangup } = self;
         let shard = source.shard();
         if shard.total > 1 {
             let Shard { index, total } = shard;
             tracing::info!(shard = index, shards = total, projects = config.config.projects.len(), "polling one shard");
         }
-        let fleet = Fleet::new(config.config, &environment, Utc::now)?;
+        let fleet = Fleet::with_lockout(config.config, &environment, Utc::now, lockout)?;
         let plan = fleet.plan();
         let (writer, reader) = snapshot::channel(fleet.targets());
         let status = Arc::new(ConfigStatus::new(config.hash, config.loaded));

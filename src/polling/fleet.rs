@@ -36,7 +36,7 @@ use super::{
     schedule::{Plan, Planned},
 };
 use crate::{
-    cloud::{Client, Connector, Credentials, SetupError},
+    cloud::{Client, Connector, Credentials, Lockout, SetupError},
     config::{ApiSettings, Config, CredentialsSource, Environment, Project},
     snapshot::Target,
     usage::Clock,
@@ -88,7 +88,20 @@ impl Fleet {
     /// # Errors
     /// [`FleetError`], if the CA file or the proxy cannot be used.
     pub fn new(config: Config, environment: &Environment, clock: Clock) -> Result<Self, FleetError> {
-        let connector = Arc::new(Connector::new(api(&config), clock)?);
+        Self::with_lockout(config, environment, clock, Arc::default())
+    }
+
+    /// Like [`Fleet::new`], with what is known about the keys.
+    ///
+    /// # Errors
+    /// As [`Fleet::new`].
+    pub fn with_lockout(
+        config: Config,
+        environment: &Environment,
+        clock: Clock,
+        lockout: Arc<Lockout>,
+    ) -> Result<Self, FleetError> {
+        let connector = Arc::new(Connector::new(api(&config), clock, lockout)?);
         let credentials = new_credentials(&connector, &config, environment);
         let build = |project| poller(&connector, &credentials, &config, project);
         let pollers = config.projects.iter().map(build).collect::<Result<_, _>>()?;

@@ -12,6 +12,7 @@ mod outbound;
 mod reload;
 mod services;
 mod sharding;
+mod storage;
 mod support;
 mod systemd;
 mod web_config;

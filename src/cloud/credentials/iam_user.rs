@@ -59,6 +59,7 @@ pub(super) async fn fetch(user: &IamUser, context: &Context, scope: &Scope) -> R
     let endpoint = user.endpoint.clone().unwrap_or_else(|| Endpoint::of_iam(&scope.region));
     let project = format!("{} at {endpoint}", scope.project());
     let permit = context.lockout.admit_password(fingerprint, &project).await?;
+    permit.prepare().await?;
     match request(user, &password, &endpoint, context, scope).await {
         Ok((token, TokenDetails { expires_at, project })) => {
             permit.accepted();

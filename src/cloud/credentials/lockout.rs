@@ -13,50 +13,49 @@
 //!   say how far apart failures in a row may be.
 //!
 //! A changed secret is another key.
+//!
+//! With `--storage.path`, a restart forgets none of this. The [file](store) says how many failures in a row there may
+//! be, with those of requests in flight. Before a request is sent, it is on the disk that this request may fail, too. A
+//! process that starts counts all of them, and begins a hold if there are four. So the limit also holds for a process
+//! that is killed between a request and its answer, again and again. A key that works is written once, as if it always
+//! had the 3 requests in flight that it may have: so its requests wait for no disk. Each other outcome is written, too,
+//! but nothing waits for that. If the disk fails, polling goes on without this protection.
 
 mod attempts;
+mod fingerprint;
+mod store;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    fmt,
     pin::pin,
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
-use sha2::{Digest, Sha256};
-use tokio::{sync::Notify, time::Instant};
+use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
-use self::attempts::{Admission, Attempts, Outcome};
+pub(crate) use self::fingerprint::Fingerprint;
+use self::{
+    attempts::{Admission, Attempts, Outcome},
+    store::{Saved, Store},
+};
 use super::cache::PAUSE;
-use crate::cloud::error::Error;
+use crate::{
+    cloud::error::Error,
+    storage::{Storage, StorageError},
+    usage::Clock,
+};
 
-/// Identifies a key without showing it: a digest of all its secrets.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Fingerprint([u8; 32]);
-
-impl Fingerprint {
-    /// The digest of texts in this order.
-    pub fn of<'a>(parts: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut digest = Sha256::new();
-        for part in parts {
-            digest.update(part.len().to_be_bytes());
-            digest.update(part);
-        }
-        Fingerprint(digest.finalize().into())
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Fingerprint(…)")
-    }
-}
+/// A key is forgotten when it has not been used for this long. No project polls less often.
+const LONGEST_UNUSED: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// The state of all keys, shared by all projects.
 #[derive(Debug, Default)]
-pub(crate) struct Lockout {
+pub struct Lockout {
     keys: Mutex<HashMap<Fingerprint, Arc<Key>>>,
+    /// `None` if a restart forgets everything.
+    store: Option<Store>,
 }
 
 #[derive(Debug)]
@@ -67,18 +66,25 @@ struct Key {
     settled: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     attempts: Attempts,
-    /// Projects for which this password was refused. Empty once the password has worked.
+    /// Projects for which this password was refused. Empty once the password has worked. Not saved: a restart is the
+    /// way to try a password again, and the hold limits how often.
     wrong_for: BTreeSet<String>,
     /// The last request for which IAM neither accepted nor refused the password: when, and the error.
     failure: Option<(Instant, Arc<Error>)>,
+    used: Instant,
+    /// The copy in the last write that has begun.
+    saved: Attempts,
+    /// The possible failures that the file has, whether or not a write that has begun succeeds.
+    saved_failures: u32,
 }
 
 /// Permission to send one request. Dropping it without an outcome means that nothing was sent.
 #[derive(Debug)]
 pub(crate) struct Permit {
+    lockout: Arc<Lockout>,
     key: Arc<Key>,
     project: String,
     epoch: u32,
@@ -86,12 +92,26 @@ pub(crate) struct Permit {
 }
 
 impl Lockout {
+    /// The state of the keys as the process before has saved it. Blocks.
+    ///
+    /// # Errors
+    /// [`StorageError`] if it cannot be saved again.
+    pub fn stored(storage: Arc<Storage>, clock: Clock) -> Result<Self, StorageError> {
+        let (store, saved) = Store::open(storage, clock)?;
+        let keys = saved.into_iter().map(|Saved { name, is_password, attempts }| {
+            let saved_failures = attempts.possible_failures();
+            let state = State { saved: attempts.clone(), attempts, saved_failures, ..State::new() };
+            (name, Arc::new(Key::new(is_password, state)))
+        });
+        Ok(Lockout { keys: Mutex::new(keys.collect()), store: Some(store) })
+    }
+
     /// Waits until a request of `project` may use the key.
     ///
     /// # Errors
     /// [`Error::KeyHeld`] while the key is on hold.
-    pub async fn admit(&self, fingerprint: Fingerprint, project: &str) -> Result<Permit, Error> {
-        self.key(fingerprint, false).admit(project).await
+    pub(crate) async fn admit(self: &Arc<Self>, fingerprint: Fingerprint, project: &str) -> Result<Permit, Error> {
+        self.admit_key(self.key(fingerprint, false), project).await
     }
 
     /// Like [`Lockout::admit`], for a password.
@@ -100,41 +120,42 @@ impl Lockout {
     /// - [`Error::KeyHeld`] while the password is on hold.
     /// - [`Error::WrongPassword`] if it was refused for this project and has never worked.
     /// - [`Error::Shared`] if it has never worked, and a short while ago IAM neither accepted nor refused it.
-    pub async fn admit_password(&self, fingerprint: Fingerprint, project: &str) -> Result<Permit, Error> {
-        self.key(fingerprint, true).admit(project).await
+    pub(crate) async fn admit_password(
+        self: &Arc<Self>,
+        fingerprint: Fingerprint,
+        project: &str,
+    ) -> Result<Permit, Error> {
+        self.admit_key(self.key(fingerprint, true), project).await
     }
 
     fn key(&self, fingerprint: Fingerprint, is_password: bool) -> Arc<Key> {
+        let name = self.store.as_ref().map_or(fingerprint, |store| store.name(fingerprint));
         let mut keys = self.keys.lock();
-        if !keys.contains_key(&fingerprint) {
-            // Old keys are removed when they are unused and their hold is over. Passwords stay: they are few, and the
-            // exporter must remember which ones have worked.
-            let now = Instant::now();
-            let is_remembered = |key: &Key| key.state.lock().attempts.is_remembered(now);
-            keys.retain(|_, key| key.is_password || Arc::strong_count(key) > 1 || is_remembered(key));
+        if !keys.contains_key(&name) {
+            // Passwords stay: they are few, and the exporter must remember which ones have worked.
+            let is_recent = |key: &Key| key.state.lock().used.elapsed() < LONGEST_UNUSED;
+            keys.retain(|_, key| key.is_password || Arc::strong_count(key) > 1 || is_recent(key));
         }
-        let key = keys
-            .entry(fingerprint)
-            .or_insert_with(|| Arc::new(Key { is_password, state: Mutex::default(), settled: Notify::new() }));
+        let key = keys.entry(name).or_insert_with(|| Arc::new(Key::new(is_password, State::new())));
+        key.state.lock().used = Instant::now();
         Arc::clone(key)
     }
-}
 
-impl Key {
-    async fn admit(self: Arc<Self>, project: &str) -> Result<Permit, Error> {
+    async fn admit_key(self: &Arc<Self>, key: Arc<Key>, project: &str) -> Result<Permit, Error> {
         loop {
             // Enabled before the state is read, so that no outcome in between is missed.
-            let mut settled = pin!(self.settled.notified());
+            let mut settled = pin!(key.settled.notified());
             settled.as_mut().enable();
             let (admission, epoch) = {
-                let mut state = self.state.lock();
+                let mut state = key.state.lock();
                 state.check_password(project)?;
                 state.attempts.admit(project, Instant::now())
             };
             match admission {
                 Admission::Send => {
                     return Ok(Permit {
-                        key: Arc::clone(&self),
+                        lockout: Arc::clone(self),
+                        key: Arc::clone(&key),
                         project: project.to_owned(),
                         epoch,
                         is_settled: false,
@@ -145,9 +166,54 @@ impl Key {
             }
         }
     }
+
+    /// Saves the state of all keys, unless that of this key has been saved while waiting for another write.
+    async fn save(&self, is_saved: impl Fn() -> bool) {
+        let Some(store) = &self.store else { return };
+        let turn = store.turn().await;
+        if is_saved() {
+            return;
+        }
+        let keys = self.keys.lock().clone();
+        let saved: Vec<Saved> = keys.iter().filter_map(|(name, key)| key.begin_to_save(*name)).collect();
+        // Until the turn ends, nobody else writes.
+        let Some(_turn) = store.write(turn, &saved).await else { return };
+        for Saved { name, attempts, .. } in saved {
+            if let Some(key) = keys.get(&name) {
+                key.state.lock().saved_failures = attempts.possible_failures();
+            }
+        }
+    }
+}
+
+impl Key {
+    fn new(is_password: bool, state: State) -> Self {
+        Key { is_password, state: Mutex::new(state), settled: Notify::new() }
+    }
+
+    /// The copy for the file; `None` if there is nothing to remember.
+    fn begin_to_save(&self, name: Fingerprint) -> Option<Saved> {
+        let mut state = self.state.lock();
+        let attempts = state.attempts.to_save();
+        state.saved = attempts.clone();
+        // If the process ends during the write, the file may be the old or the new one.
+        state.saved_failures = state.saved_failures.min(attempts.possible_failures());
+        (attempts != Attempts::default()).then_some(Saved { name, is_password: self.is_password, attempts })
+    }
 }
 
 impl State {
+    fn new() -> Self {
+        State {
+            attempts: Attempts::default(),
+            wrong_for: BTreeSet::new(),
+            failure: None,
+            used: Instant::now(),
+            saved: Attempts::default(),
+            saved_failures: 0,
+        }
+    }
+
     fn check_password(&self, project: &str) -> Result<(), Error> {
         if self.wrong_for.contains(project) {
             return Err(Error::WrongPassword);
@@ -160,11 +226,25 @@ impl State {
 }
 
 impl Permit {
-    /// Checks again right before the request is sent: another request may have failed meanwhile.
+    /// Must be called right before the request is sent. Saves that it may fail, and checks the key again: another
+    /// request may have failed meanwhile.
     ///
     /// # Errors
     /// As for [`Lockout::admit`].
-    pub fn check(&self) -> Result<(), Error> {
+    pub async fn prepare(&self) -> Result<(), Error> {
+        self.check()?;
+        let is_saved = || {
+            let state = self.key.state.lock();
+            state.attempts.possible_failures() <= state.saved_failures
+        };
+        if self.lockout.store.is_some() && !is_saved() {
+            self.lockout.save(is_saved).await;
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Error> {
         let mut state = self.key.state.lock();
         state.check_password(&self.project)?;
         state.attempts.held_for(&self.project, Instant::now()).map_or(Ok(()), |hold| Err(Error::KeyHeld(hold)))
@@ -204,7 +284,21 @@ impl Permit {
             }
             _ => {}
         }
+        drop(state);
         self.key.settled.notify_waiters();
+        self.save_outcome();
+    }
+
+    fn save_outcome(&self) {
+        let is_saved = |key: &Key| {
+            let state = key.state.lock();
+            state.attempts.to_save() == state.saved
+        };
+        // There is no runtime any more if the process ends.
+        if let (Some(_), false, Ok(runtime)) = (&self.lockout.store, is_saved(&self.key), Handle::try_current()) {
+            let (lockout, key) = (Arc::clone(&self.lockout), Arc::clone(&self.key));
+            drop(runtime.spawn(async move { lockout.save(|| is_saved(&key)).await }));
+        }
     }
 }
 
@@ -218,11 +312,15 @@ impl Drop for Permit {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::sync::LazyLock;
 
     use super::*;
 
-    const KEY: Fingerprint = Fingerprint([1; 32]);
+    static KEY: LazyLock<Fingerprint> = LazyLock::new(|| another(1));
+
+    fn another(number: u8) -> Fingerprint {
+        Fingerprint::of([number.to_string().as_str()])
+    }
 
     async fn advance(seconds: u64) {
         tokio::time::advance(Duration::from_secs(seconds)).await;
@@ -234,38 +332,38 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_key_is_on_hold_for_all_projects_until_it_changes() {
-        let keys = Lockout::default();
-        keys.admit(KEY, "a").await.unwrap().refused();
-        assert!(is_held(keys.admit(KEY, "a").await));
+        let keys = Arc::<Lockout>::default();
+        keys.admit(*KEY, "a").await.unwrap().refused();
+        assert!(is_held(keys.admit(*KEY, "a").await));
         advance(299).await;
-        assert!(is_held(keys.admit(KEY, "b").await));
-        assert!(keys.admit(Fingerprint([2; 32]), "a").await.is_ok(), "a new secret is another key");
+        assert!(is_held(keys.admit(*KEY, "b").await));
+        assert!(keys.admit(another(2), "a").await.is_ok(), "a new secret is another key");
         advance(1).await;
-        assert!(keys.admit(KEY, "b").await.is_ok());
+        assert!(keys.admit(*KEY, "b").await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn each_refusal_in_a_row_doubles_the_hold_until_the_key_works() {
-        let keys = Lockout::default();
+        let keys = Arc::<Lockout>::default();
         for minutes in [5, 10, 20, 40, 60, 60] {
-            keys.admit(KEY, "a").await.unwrap().refused();
+            keys.admit(*KEY, "a").await.unwrap().refused();
             advance(minutes * 60 - 1).await;
-            assert!(is_held(keys.admit(KEY, "a").await), "{minutes}");
+            assert!(is_held(keys.admit(*KEY, "a").await), "{minutes}");
             advance(1).await;
         }
-        keys.admit(KEY, "a").await.unwrap().accepted();
-        keys.admit(KEY, "a").await.unwrap().refused();
+        keys.admit(*KEY, "a").await.unwrap().accepted();
+        keys.admit(*KEY, "a").await.unwrap().refused();
         advance(300).await;
-        assert!(keys.admit(KEY, "a").await.is_ok());
+        assert!(keys.admit(*KEY, "a").await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_new_key_is_used_by_one_request_at_a_time() {
-        let keys = Arc::new(Lockout::default());
-        let first = keys.admit(KEY, "a").await.unwrap();
+        let keys = Arc::<Lockout>::default();
+        let first = keys.admit(*KEY, "a").await.unwrap();
         let other = tokio::spawn({
             let keys = Arc::clone(&keys);
-            async move { keys.admit(KEY, "b").await.map(drop) }
+            async move { keys.admit(*KEY, "b").await.map(drop) }
         });
         advance(30).await;
         assert!(!other.is_finished());
@@ -275,52 +373,65 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn too_few_requests_are_sent_at_once_to_lock_a_key_that_works() {
-        let keys = Lockout::default();
-        keys.admit(KEY, "a").await.unwrap().accepted();
+        let keys = Arc::<Lockout>::default();
+        keys.admit(*KEY, "a").await.unwrap().accepted();
         let mut permits = Vec::new();
         for _ in 0..attempts::IN_FLIGHT {
-            permits.push(keys.admit(KEY, "a").await.unwrap());
+            permits.push(keys.admit(*KEY, "a").await.unwrap());
         }
-        let another = tokio::time::timeout(Duration::from_secs(60), keys.admit(KEY, "a"));
+        let another = tokio::time::timeout(Duration::from_secs(60), keys.admit(*KEY, "a"));
         assert!(another.await.is_err(), "it waits");
         let last = permits.pop().unwrap();
         last.check().unwrap();
         permits.pop().unwrap().refused();
         assert!(last.check().is_err(), "a request that is not sent yet is stopped");
         permits.pop().unwrap().accepted();
-        assert!(is_held(keys.admit(KEY, "a").await), "an answer from before the refusal does not lift it");
+        assert!(is_held(keys.admit(*KEY, "a").await), "an answer from before the refusal does not lift it");
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_project_that_is_always_refused_does_not_starve_the_others() {
-        let keys = Lockout::default();
-        keys.admit(KEY, "bad").await.unwrap().refused();
-        assert!(is_held(keys.admit(KEY, "good").await));
+        let keys = Arc::<Lockout>::default();
+        keys.admit(*KEY, "bad").await.unwrap().refused();
+        assert!(is_held(keys.admit(*KEY, "good").await));
         advance(attempts::SHORTEST_HOLD.as_secs()).await;
-        assert!(is_held(keys.admit(KEY, "bad").await), "others go first");
-        keys.admit(KEY, "good").await.unwrap().accepted();
-        assert!(keys.admit(KEY, "bad").await.is_ok());
+        assert!(is_held(keys.admit(*KEY, "bad").await), "others go first");
+        keys.admit(*KEY, "good").await.unwrap().accepted();
+        assert!(keys.admit(*KEY, "bad").await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn unused_keys_are_removed() {
-        let keys = Lockout::default();
+        let keys = Arc::<Lockout>::default();
         for number in 0..100 {
-            keys.admit(Fingerprint([number; 32]), "a").await.unwrap().accepted();
+            keys.admit(another(number), "a").await.unwrap().accepted();
         }
-        assert!(keys.keys.lock().len() <= 2);
+        assert_eq!(keys.keys.lock().len(), 100, "a key that works is remembered until its next poll");
+        advance(LONGEST_UNUSED.as_secs()).await;
+        keys.admit(another(100), "a").await.unwrap().accepted();
+        assert_eq!(keys.keys.lock().len(), 1);
+    }
+
+    /// A request that is admitted during a write must not rely on the old file.
+    #[test]
+    fn a_write_that_has_begun_counts_as_the_file_if_it_has_fewer_failures() {
+        let key = Key::new(false, State { saved_failures: 3, ..State::new() });
+        let (admission, _) = key.state.lock().attempts.admit("a", Instant::now());
+        assert_eq!(admission, Admission::Send);
+        let saved = key.begin_to_save(*KEY).unwrap();
+        assert_eq!((saved.attempts.possible_failures(), key.state.lock().saved_failures), (1, 1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_password_that_iam_failed_to_judge_is_not_tried_again_at_once() {
-        let keys = Lockout::default();
+        let keys = Arc::<Lockout>::default();
         let failure = Arc::new(Error::Malformed("HTML".to_owned()));
-        keys.admit_password(KEY, "a").await.unwrap().failed(&failure);
-        let error = keys.admit_password(KEY, "b").await.unwrap_err();
+        keys.admit_password(*KEY, "a").await.unwrap().failed(&failure);
+        let error = keys.admit_password(*KEY, "b").await.unwrap_err();
         assert!(matches!(&error, Error::Shared(shared) if Arc::ptr_eq(shared, &failure)), "{error}");
         advance(PAUSE.as_secs()).await;
-        keys.admit_password(KEY, "b").await.unwrap().accepted();
-        keys.admit_password(KEY, "a").await.unwrap().failed(&failure);
-        assert!(keys.admit_password(KEY, "b").await.is_ok(), "it has worked");
+        keys.admit_password(*KEY, "b").await.unwrap().accepted();
+        keys.admit_password(*KEY, "a").await.unwrap().failed(&failure);
+        assert!(keys.admit_password(*KEY, "b").await.is_ok(), "it has worked");
     }
 }

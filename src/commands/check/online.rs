@@ -26,7 +26,7 @@ pub(super) type Projects<'a> = Vec<(&'a Project, Client)>;
 /// Prints the result of every step. Returns whether all succeeded, and the projects that the service answers, even if
 /// their polls are refused.
 pub(super) async fn run<'a>(config: &'a Config, environment: &Environment) -> anyhow::Result<(bool, Projects<'a>)> {
-    let connector = Connector::new(ApiSettings { max_retries: 0, ..api(config) }, Utc::now)?;
+    let connector = Connector::new(ApiSettings { max_retries: 0, ..api(config) }, Utc::now, Arc::default())?;
     let (mut passed, mut answered) = (true, Vec::new());
     let width = config.projects.iter().map(|project| project.name.chars().count()).max().unwrap_or_default().max(4);
     for (name, endpoint) in services(config) {

@@ -1,4 +1,9 @@
 //! When a key may be used: pure, so that a test can check every order of events. Time is an argument.
+//!
+//! A copy of the state survives the process: [`Attempts::to_save`] makes it, [`Attempts::restarted`] is the state of
+//! the next process. A request may be sent only if the copy has at least as many [`Attempts::possible_failures`].
+
+pub(super) mod record;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +14,7 @@ use tokio::time::Instant;
 
 /// The shortest and the longest time for which a key is on hold after failures, for a project or for all.
 pub(super) const SHORTEST_HOLD: Duration = Duration::from_secs(5 * 60);
-const LONGEST_HOLD: Duration = Duration::from_secs(60 * 60);
+pub(super) const LONGEST_HOLD: Duration = Duration::from_secs(60 * 60);
 
 /// The most requests at once with a key that works.
 pub(super) const IN_FLIGHT: u32 = 3;
@@ -19,7 +24,7 @@ const MOST_FAILURES: u32 = 4;
 
 /// Whether a request may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admission {
+pub(crate) enum Admission {
     Send,
     /// Ask again after the next outcome.
     Wait,
@@ -29,7 +34,7 @@ pub(super) enum Admission {
 
 /// The outcome of a request, as far as it tells about the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// The service accepted the key.
     Accepted,
     /// The service refused the key.
@@ -42,7 +47,7 @@ pub(super) enum Outcome {
 
 /// The use of one key by all projects.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Attempts {
+pub(crate) struct Attempts {
     /// Whether the service accepted the key when it last judged it.
     accepted: bool,
     /// Whether it has ever accepted the key.
@@ -74,7 +79,7 @@ struct Hold {
 impl Hold {
     /// Each hold is twice as long as the one before.
     fn after(before: Option<Hold>, now: Instant) -> Self {
-        let length = before.map_or(SHORTEST_HOLD, |before| (before.length * 2).min(LONGEST_HOLD));
+        let length = before.map_or(SHORTEST_HOLD, |before| (before.length * 2).clamp(SHORTEST_HOLD, LONGEST_HOLD));
         Hold { until: now + length, length, others_wait: false }
     }
 }
@@ -159,10 +164,39 @@ impl Attempts {
         }
     }
 
-    /// Whether something must be remembered: a hold has not ended, or its projects still wait while others go first.
+    /// The copy to save. Requests that may be sent before the next copy is saved count as in flight. A key that works
+    /// has the same copy before and after each request, so it is saved once.
+    pub fn to_save(&self) -> Self {
+        let is_sound = self.accepted && self.failures == 0;
+        let in_flight = if is_sound { IN_FLIGHT } else { self.in_flight };
+        Attempts { accepted: false, in_flight, epoch: 0, ..self.clone() }
+    }
+
+    /// The most failures in a row that there may be when all requests in flight have been judged.
+    pub fn possible_failures(&self) -> u32 {
+        self.failures + self.in_flight
+    }
+
+    /// The state of a process that starts with a saved copy: all requests in flight may have been refused. So the key
+    /// is as after a hold: one request tries it.
+    pub fn restarted(self, now: Instant) -> Self {
+        let failures = self.possible_failures();
+        let mut attempts = Attempts { accepted: false, in_flight: 0, epoch: 0, failures, ..self };
+        if failures >= MOST_FAILURES {
+            attempts.failures = MOST_FAILURES - 1;
+            attempts.hold = attempts.hold.max(Some(Hold::after(None, now)));
+        } else if failures > 0 && attempts.hold.is_none() {
+            // A hold without length: the key may be used at once, but is remembered.
+            attempts.hold = Some(Hold { until: now, length: Duration::ZERO, others_wait: false });
+        }
+        attempts
+    }
+
+    /// Whether a process that starts must know it: a hold has not ended, or its end is not long ago. Then the next hold
+    /// is longer, and projects still wait while others go first.
     pub fn is_remembered(&self, now: Instant) -> bool {
         let holds = self.held.values().chain(&self.hold);
-        self.in_flight > 0 || holds.into_iter().any(|hold| now < hold.until + hold.length)
+        holds.into_iter().any(|hold| now < hold.until + LONGEST_HOLD)
     }
 }
 

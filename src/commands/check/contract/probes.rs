@@ -117,6 +117,8 @@ impl<'a, S: PageSource> Probes<'a, S> {
 mod tests {
     use std::path::Path;
 
+    use std::sync::Arc;
+
     use chrono::{TimeDelta, Utc};
     use tokio_util::sync::CancellationToken;
 
@@ -143,7 +145,7 @@ mod tests {
         let environment = Environment::default();
         let config = load_text(text, Path::new("config.yaml"), &environment).await.config.unwrap();
         let settings = ApiSettings { max_retries: 0, ..config.api.clone() };
-        let connector = Connector::new(settings, Utc::now).unwrap();
+        let connector = Connector::new(settings, Utc::now, Arc::default()).unwrap();
         let clients = clients(&connector, &config, &environment).unwrap();
         let (project, client) = &clients[0];
 
