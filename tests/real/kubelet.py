@@ -32,6 +32,8 @@ class Pod:
                 (target / name).write_text(self.moved(content))
 
     def files(self, volume):
+        if "emptyDir" in volume:
+            return {}
         if "configMap" in volume:
             return self.configmaps[volume["configMap"]["name"]]
         if "secret" in volume:
@@ -47,7 +49,7 @@ class Pod:
 
     def moved(self, text):
         """The text with the paths of the pod below `directory`."""
-        paths = "|".join(re.escape(f"{path}/") for path in self.mounts)
+        paths = "|".join(f"{re.escape(path)}(?=/|$)" for path in self.mounts)
         return re.sub(paths, lambda path: f"{self.directory}{path[0]}", text) if paths else text
 
     def command(self, more=()):

@@ -229,7 +229,10 @@ def test_pods_have_minimal_privileges(chart, name):
             "capabilities": {"drop": ["ALL"]},
         }
         assert container["resources"]["limits"]["memory"] and container["resources"]["requests"]
-        assert all(mount["readOnly"] for mount in container.get("volumeMounts", []))
+        writable = [mount["mountPath"] for mount in container.get("volumeMounts", []) if not mount.get("readOnly")]
+        stores = [argument for argument in container["args"] if argument.startswith("--storage.path=")]
+        assert stores == [f"--storage.path={path}" for path in writable], "the state is the only thing that is written"
+        assert len(stores) == (container["args"][0] not in ("demo", "check")), "a crash loop must not get a key locked"
 
 
 def test_a_null_value_removes_a_default(chart):

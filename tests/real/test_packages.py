@@ -46,6 +46,13 @@ def test_the_exposure_of_the_unit_is_at_most_2_0(unit):
     run("systemd-analyze", "security", "--offline=true", "--threshold=20", unit)
 
 
+def test_the_unit_keeps_its_state():
+    unit = UNIT.read_text()
+    [directory] = re.findall(r"^StateDirectory=(.*)$", unit, re.MULTILINE)
+    assert re.search(r"^ExecStart=.* --storage\.path=\$\{STATE_DIRECTORY\} ", unit, re.MULTILINE)
+    assert f"/var/lib/{directory} /var/lib/private/{directory}" in (ROOT / "deploy/debian/postrm").read_text()
+
+
 def test_the_dockerfile_passes_hadolint_and_has_labels():
     run(PROGRAMS / "hadolint", DOCKERFILE)
     final = re.split(r"^FROM ", DOCKERFILE.read_text(), flags=re.MULTILINE)[-1]
@@ -53,6 +60,11 @@ def test_the_dockerfile_passes_hadolint_and_has_labels():
     for label in ("title", "description", "licenses", "version", "revision", "created"):
         assert f"org.opencontainers.image.{label}=" in final
     assert "HEALTHCHECK" not in final
+    # The directory of the state is a volume, and belongs to the user.
+    [volume] = re.findall(r"^VOLUME (\S+)$", final, re.MULTILINE)
+    [user] = re.findall(r"^USER (\S+)$", final, re.MULTILINE)
+    assert re.search(rf"^COPY .*--chown={user} .* {volume}$", final, re.MULTILINE)
+    assert f'"--storage.path={volume}"]' in final.splitlines()[-1]
 
 
 def test_the_build_context_of_the_image_is_complete(tmp_path):
