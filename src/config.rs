@@ -33,6 +33,7 @@ mod poll_settings;
 mod problem;
 pub(crate) mod profile;
 mod project;
+mod proxy;
 pub(crate) mod read;
 pub mod schema;
 mod secret;

@@ -2,10 +2,9 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use reqwest::Url;
 use rustls::RootCertStore;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     endpoint::Endpoint,
@@ -13,8 +12,9 @@ use super::{
     fields::{Field, Fields},
     file,
     problem::Problem,
+    proxy,
     read::Section,
-    secret,
+    secret::{self, Secret},
 };
 
 /// The SDK's variable for the endpoint of IAM (contract, 5).
@@ -44,8 +44,10 @@ pub struct ApiSettings {
     pub ca_file: Option<PathBuf>,
     /// The content of the CA file, in PEM.
     pub ca: Arc<[u8]>,
-    /// The URL of a proxy for all requests; `None` means `HTTPS_PROXY` and `NO_PROXY`. The URL may hold a password.
-    pub proxy: Option<SecretString>,
+    /// The place of the URL of a proxy for all requests; `None` means `HTTPS_PROXY` and `NO_PROXY`.
+    pub proxy: Option<Secret>,
+    /// The URL of the proxy as it was at the start or at the last reload. It may hold a password.
+    pub proxy_url: Option<SecretString>,
 }
 
 impl Default for ApiSettings {
@@ -59,6 +61,7 @@ impl Default for ApiSettings {
             ca_file: None,
             ca: Arc::default(),
             proxy: None,
+            proxy_url: None,
         }
     }
 }
@@ -76,6 +79,7 @@ impl PartialEq for ApiSettings {
             ca_file,
             ca,
             proxy,
+            proxy_url,
         } = self;
         *request_timeout == other.request_timeout
             && *max_retries == other.max_retries
@@ -84,7 +88,8 @@ impl PartialEq for ApiSettings {
             && *iam_endpoint == other.iam_endpoint
             && *ca_file == other.ca_file
             && *ca == other.ca
-            && match (proxy, &other.proxy) {
+            && *proxy == other.proxy
+            && match (proxy_url, &other.proxy_url) {
                 (Some(proxy), Some(other)) => secret::is_same(proxy, other),
                 (proxy, other) => proxy.is_none() && other.is_none(),
             }
@@ -97,7 +102,7 @@ impl ApiSettings {
         self.iam_endpoint.clone().unwrap_or_else(|| Endpoint::of_iam(region))
     }
 
-    /// Reads the section. [`ApiSettings::read_ca_file`] reads the CA file later.
+    /// Reads the section. [`ApiSettings::read_ca_file`] and [`ApiSettings::read_proxy`] read the rest later.
     pub(super) fn read(mut section: Section<'_>, environment: &Environment) -> Self {
         let default = ApiSettings::default();
         let timeout = section.get("request_timeout");
@@ -113,10 +118,8 @@ impl ApiSettings {
             iam_endpoint: section.get("iam_endpoint").and_then(|node| Endpoint::of_node(&node)),
             ca_file: section.get("ca_file").and_then(|node| node.file_path()),
             ca: default.ca,
-            proxy: section.get("proxy").and_then(|node| {
-                let expected = "the URL of an HTTP proxy, such as http://proxy.example:3128";
-                node.hide().parse(expected, |text| is_proxy(text).then(|| text.into()))
-            }),
+            proxy: section.get("proxy").map(|node| Secret::of_node(&node.hide())),
+            proxy_url: None,
         };
         if settings.iam_endpoint.is_none() {
             match Endpoint::of_variable(IAM_ENDPOINT, environment) {
@@ -146,6 +149,22 @@ impl ApiSettings {
         }
     }
 
+    /// Reads the URL of the proxy, if there is one. Otherwise, checks the variables that the HTTP client reads.
+    pub(super) async fn read_proxy(&mut self, environment: &Environment) -> Vec<Problem> {
+        let Some(secret) = &self.proxy else { return proxy::check(environment) };
+        let url = match secret.read(environment).await {
+            Ok(text) => proxy::parse(text.expose_secret()).ok_or_else(|| proxy::EXPECTED.to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        match url {
+            Ok(url) => {
+                self.proxy_url = Some(String::from(url).into());
+                Vec::new()
+            }
+            Err(error) => vec![Problem::error("api.proxy", error)],
+        }
+    }
+
     pub(super) fn fields(&self) -> Fields<'_> {
         let ApiSettings {
             request_timeout,
@@ -156,6 +175,7 @@ impl ApiSettings {
             ca_file,
             ca: _,
             proxy,
+            proxy_url: _,
         } = self;
         vec![
             ("request_timeout", Field::Duration(*request_timeout)),
@@ -181,8 +201,4 @@ pub(crate) fn add_certificates(roots: &mut RootCertStore, pem: &[u8]) -> Result<
             .map_err(|error| format!("certificate {} in it cannot be used: {error}", index + 1))?;
     }
     Ok(())
-}
-
-fn is_proxy(text: &str) -> bool {
-    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }

@@ -1,11 +1,11 @@
 //! The effective configuration as YAML, with all defaults and without secrets.
 
-use reqwest::Url;
 use secrecy::ExposeSecret;
 use yaml_rust2::{Yaml, YamlEmitter};
 
 use super::{
     fields::{Field, Fields},
+    proxy,
     secret::Secret,
     settings::Config,
 };
@@ -33,7 +33,8 @@ fn value(field: &Field<'_>) -> Yaml {
         Field::Path(path) | Field::ProfileFile(path) => text(path.display()),
         Field::List(values) => Yaml::Array(values.iter().map(text).collect()),
         Field::Secret(secret) | Field::Password(secret) => place(secret),
-        Field::Url(url) => text(without_user(url.expose_secret())),
+        Field::Url(Secret::Inline(url)) => text(without_user(url.expose_secret())),
+        Field::Url(secret) => place(secret),
         Field::Section(fields) => mapping(fields),
         Field::Sections(sections) => Yaml::Array(sections.iter().map(mapping).collect()),
     }
@@ -48,7 +49,7 @@ fn place(secret: &Secret) -> Yaml {
 }
 
 fn without_user(url: &str) -> String {
-    let Ok(mut url) = Url::parse(url) else { return "<secret>".to_owned() };
+    let Some(mut url) = proxy::parse(url) else { return "<secret>".to_owned() };
     if url.password().is_some() || !url.username().is_empty() {
         // These fail only for a URL without a host.
         let _ = url.set_password(None);

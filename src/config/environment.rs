@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-/// Environment variables by name. Variables that are not UTF-8 are left out.
+/// Environment variables by name. A value that is not UTF-8 is `None`.
 ///
 /// Loading takes them as an argument, so that tests need no process-wide environment.
 #[derive(Clone, Default)]
-pub struct Environment(Arc<BTreeMap<String, String>>);
+pub struct Environment(Arc<BTreeMap<String, Option<String>>>);
 
 /// Shows names only: a value may be secret.
 impl fmt::Debug for Environment {
@@ -18,14 +18,20 @@ impl fmt::Debug for Environment {
 impl Environment {
     /// The environment of this process.
     pub fn of_process() -> Self {
-        std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect()
+        let variables = std::env::vars_os();
+        let variables =
+            variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok())));
+        Environment(Arc::new(variables.collect()))
     }
 
     /// The value of a variable. An empty variable counts as unset.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.text(name).filter(|value| !value.is_empty())
+    }
+
+    /// The value of a variable, even if it is empty; `None` if it is not UTF-8.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_deref()
     }
 
     /// Whether a variable is set and not empty.
@@ -41,7 +47,7 @@ impl Environment {
 
 impl FromIterator<(String, String)> for Environment {
     fn from_iter<T: IntoIterator<Item = (String, String)>>(variables: T) -> Self {
-        Environment(Arc::new(variables.into_iter().collect()))
+        Environment(Arc::new(variables.into_iter().map(|(name, value)| (name, Some(value))).collect()))
     }
 }
 

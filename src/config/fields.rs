@@ -5,8 +5,6 @@
 
 use std::{path::Path, time::Duration};
 
-use secrecy::SecretString;
-
 use super::{environment::Environment, profile, secret::Secret};
 
 /// Keys and their values, in the order in which they are printed.
@@ -25,7 +23,7 @@ pub(super) enum Field<'a> {
     Secret(&'a Secret),
     Password(&'a Secret),
     /// Printed without the user and password.
-    Url(&'a SecretString),
+    Url(&'a Secret),
     /// A credentials file of the official SDK.
     ProfileFile(&'a Path),
     Section(Fields<'a>),

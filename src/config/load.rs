@@ -171,6 +171,7 @@ async fn complete(config: &mut Config, shard: Shard, problems: &mut Vec<Problem>
     }
     problems.extend(warnings::unused_project_ids(config, environment).await);
     problems.extend(config.api.read_ca_file().await);
+    problems.extend(config.api.read_proxy(environment).await);
     problems.extend(warnings::same_usage(config));
     config.keep(shard);
     problems.extend(warnings::rates(config));

@@ -104,7 +104,10 @@ fn api() -> Value {
             ("ca_file", optional(name("additional CA for a private endpoint"))),
             (
                 "proxy",
-                optional(text("URL of an HTTP proxy; without it, HTTPS_PROXY and NO_PROXY apply", "^https?://.")),
+                optional(secret(
+                    "URL of an HTTP proxy, {env: NAME} or {file: PATH}; read at the start and at each reload. Without \
+                     it, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY apply",
+                )),
             ),
         ],
     ))

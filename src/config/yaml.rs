@@ -103,10 +103,12 @@ impl Tree {
             })
         };
         let mut seen = HashSet::new();
-        let mut is_kept = |path: &str| path.is_empty() || !has_errors_inside(path) && seen.insert(path.to_owned());
+        let mut is_kept = |Problem { path, is_elsewhere, .. }: &Problem| {
+            *is_elsewhere || path.is_empty() || !has_errors_inside(path) && seen.insert(path.clone())
+        };
         let mut problems: Vec<Problem> = problems
             .into_iter()
-            .filter(|problem| is_kept(&problem.path))
+            .filter(|problem| is_kept(problem))
             .map(|problem| self.located_one(problem).in_file(file))
             .collect();
         problems.sort_by_key(|problem| (problem.is_warning, problem.line.unwrap_or(usize::MAX)));

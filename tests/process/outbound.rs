@@ -1,8 +1,10 @@
 //! Connections to the cloud: TLS and its CA certificates, proxies, and the steps of `check --online`.
 
 use std::{
+    ffi::OsStr,
     io::Write,
     net::SocketAddr,
+    os::unix::ffi::OsStrExt,
     sync::{Arc, Mutex},
 };
 
@@ -13,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, rustls};
 
-use crate::support::{Cloud, FAST, run_with};
+use crate::support::{Cloud, FAST, command, run_with};
 
 const NAME: &str = "metastudio.cn-north-4.example";
 
@@ -172,6 +174,26 @@ async fn proxies_come_from_the_environment_or_the_configuration() {
     let ended = run_with(&with_user.replace(&proxy.address.to_string(), "127.0.0.1:1"), &["once"], &[]).await;
     assert_eq!(ended.code, Some(1));
     assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+}
+
+/// Otherwise, the HTTP client would ignore the variable and send signed requests past the proxy.
+#[tokio::test]
+async fn a_proxy_variable_that_cannot_be_read_stops_the_start() {
+    let cloud = Cloud::new(&[]).await;
+    let directory = tempfile::tempdir().unwrap();
+    for value in [&b" "[..], b"http://DOMAIN\\user:hunter2@proxy:3128", b"http://pro\xffxy:3128"] {
+        let mut command = command(&directory, &config(&cloud, "https://localhost:1", "page_size: 1000"), &["once"]);
+        command.env("https_proxy", OsStr::from_bytes(value));
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{log}");
+        assert!(log.contains("https_proxy: expected the URL of an HTTP proxy") && !log.contains("hunter2"), "{log}");
+    }
+    let variables = [("HTTPS_PROXY", "http://127.0.0.1:1"), ("NO_PROXY", "*.example.com")];
+    let ended = run_with(&cloud.config(FAST), &["check"], &variables).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let output = ended.stdout + &ended.stderr;
+    assert!(output.contains("NO_PROXY: the entry \"*.example.com\" has no effect"), "{output}");
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ impl HttpClients {
                 .connect_timeout(settings.request_timeout.mul_f64(0.75).min(LONGEST_CONNECT))
         };
         let direct = builder().no_proxy().build()?;
-        let proxied = match &settings.proxy {
+        let proxied = match &settings.proxy_url {
             Some(url) => builder().proxy(Proxy::all(url.expose_secret())?).build()?,
             None => builder().build()?,
         };

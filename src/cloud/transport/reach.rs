@@ -86,7 +86,7 @@ pub(crate) async fn reach(http: &HttpClients, settings: &ApiSettings, clock: Clo
 /// The endpoint itself, or its proxy.
 fn hop(endpoint: &Endpoint, api: &ApiSettings) -> Option<Hop> {
     let target: Uri = endpoint.to_string().parse().ok()?;
-    let proxy: Option<Uri> = match &api.proxy {
+    let proxy: Option<Uri> = match &api.proxy_url {
         _ if endpoint.is_loopback => None,
         Some(url) => url.expose_secret().parse().ok(),
         None => Matcher::from_env().intercept(&target).map(|proxy| proxy.uri().clone()),
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn the_first_hop_is_the_proxy_where_there_is_one() {
         let of = |endpoint: &str, proxy: Option<&str>| {
-            let api = ApiSettings { proxy: proxy.map(Into::into), ..ApiSettings::default() };
+            let api = ApiSettings { proxy_url: proxy.map(Into::into), ..ApiSettings::default() };
             let hop = hop(&Endpoint::parse(endpoint).unwrap(), &api).unwrap();
             (hop.host, hop.port, hop.is_proxy)
         };

@@ -1,6 +1,9 @@
 //! The sections `poll` and `api`, and the rate that projects share.
 
+use secrecy::ExposeSecret;
+
 use super::*;
+use crate::config::effective;
 
 #[tokio::test]
 async fn more_requests_than_the_rate_allows_give_a_warning() {
@@ -44,10 +47,90 @@ async fn an_unusable_ca_file_or_proxy_is_a_problem() {
         ("ca_file: /nowhere.pem".to_owned(), "cannot use /nowhere.pem"),
         (format!("ca_file: {}", not_pem.path().display()), "it holds no PEM certificate"),
         (format!("ca_file: {}", broken.path().display()), "certificate 1 in it cannot be used"),
-        ("proxy: 'socks5://127.0.0.1:1'".to_owned(), "the URL of an HTTP proxy"),
+        ("proxy: 'socks5://127.0.0.1:1'".to_owned(), "api.proxy: expected the URL of an HTTP proxy"),
+        ("proxy: 'http://DOMAIN\\user:hunter2@proxy:3128'".to_owned(), "api.proxy: expected the URL of an HTTP proxy"),
+        ("proxy: {env: NOWHERE}".to_owned(), "api.proxy: the environment variable NOWHERE is not set"),
+        ("proxy: {file: /nowhere}".to_owned(), "api.proxy: cannot read /nowhere"),
     ] {
         let (config, problems) = load_with(&format!("{}api: {{{api}}}", minimal()), &[]).await;
         assert!(config.is_none() && problems[0].contains(problem), "{problems:?}");
+        assert!(!problems[0].contains("hunter2"), "{problems:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_proxy_comes_from_the_configuration_a_variable_or_a_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "http://user:hunter2@proxy:3128\n").unwrap();
+    let place = format!("{{file: {}}}", file.path().display());
+    for place in ["'http://user:hunter2@proxy:3128'", "{env: PROXY}", &place] {
+        let text = format!("{}api: {{proxy: {place}}}", minimal());
+        // With api.proxy, the client reads no variable.
+        let variables = [("PROXY", "http://user:hunter2@proxy:3128"), ("HTTPS_PROXY", "htp://x"), ("NO_PROXY", "*.x")];
+        let (config, problems) = load_with(&text, &variables).await;
+        assert!(problems.is_empty(), "{problems:?}");
+        let config = config.unwrap();
+        assert_eq!(config.api.proxy_url.as_ref().unwrap().expose_secret(), "http://user:hunter2@proxy:3128/");
+        assert!(!format!("{config:?}{}", effective::to_yaml(&config)).contains("hunter2"), "{config:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_proxy_in_the_same_file_is_a_change() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = format!("{}api: {{proxy: {{file: {}}}}}", minimal(), file.path().display());
+    let mut settings = Vec::new();
+    for proxy in ["http://one:3128", "http://one:3128", "http://two:3128"] {
+        std::fs::write(file.path(), proxy).unwrap();
+        settings.push(load_with(&text, &[]).await.0.unwrap().api);
+    }
+    assert!(settings[0] == settings[1] && settings[1] != settings[2]);
+}
+
+#[tokio::test]
+async fn a_proxy_variable_that_the_client_would_ignore_is_an_error() {
+    for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        for value in [" ", "http://proxy\n", "'http://proxy'", "http://D\\u:hunter2@proxy", "代理", "htp://proxy"] {
+            let (config, problems) = load_with(&minimal(), &[(name, value)]).await;
+            assert!(config.is_none() && problems.len() == 1, "{name}={value:?}: {problems:?}");
+            assert!(problems[0].starts_with(&format!("{name}: expected the URL of an HTTP proxy")), "{problems:?}");
+            assert!(!problems[0].contains("hunter2"), "{problems:?}");
+        }
+        for value in ["", "http://proxy.example:3128", "proxy.example:3128"] {
+            let (config, problems) = load_with(&minimal(), &[(name, value)]).await;
+            assert!(config.is_some() && problems.is_empty(), "{name}={value:?}: {problems:?}");
+        }
+    }
+}
+
+/// The client takes the first variable that exists, even if it is empty.
+#[tokio::test]
+async fn a_proxy_variable_that_another_one_hides_is_not_checked() {
+    for (upper, lower, errors) in [("", "htp://x", 0), ("http://x", "htp://x", 0), ("htp://x", "http://x", 1)] {
+        let (_, problems) = load_with(&minimal(), &[("HTTPS_PROXY", upper), ("https_proxy", lower)]).await;
+        assert_eq!(problems.len(), errors, "{problems:?}");
+    }
+    let variables = [("HTTPS_PROXY", "http://x"), ("REQUEST_METHOD", "")];
+    let (config, problems) = load_with(&minimal(), &variables).await;
+    assert!(config.is_none() && problems[0].starts_with("REQUEST_METHOD: "), "{problems:?}");
+    assert!(load_with(&minimal(), &variables[1..]).await.0.is_some());
+}
+
+#[tokio::test]
+async fn entries_of_no_proxy_without_effect_are_warnings() {
+    let entries = "a.example, *.b.example,10.0.0.0/8, http://u:hunter2@c.example ,d.example:443,,";
+    for name in ["NO_PROXY", "no_proxy"] {
+        let variables = [("HTTPS_PROXY", "http://proxy"), (name, entries)];
+        let (config, problems) = load_with(&minimal(), &variables).await;
+        assert!(config.is_some() && problems.len() == 3, "{problems:?}");
+        for (problem, entry) in problems.iter().zip([
+            "the entry \"*.b.example\"",
+            "an entry that is not shown",
+            "the entry \"d.example:443\"",
+        ]) {
+            assert!(problem.starts_with(&format!("{name}: {entry} has no effect; expected a domain")), "{problem}");
+        }
+        assert!(load_with(&minimal(), &variables[1..]).await.1.is_empty(), "without a proxy there are no exceptions");
     }
 }
 
