@@ -1,12 +1,13 @@
 //! Listeners: they accept connections, up to a limit, until the server stops.
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::Ipv6Addr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::{Request, Response, StatusCode, body::Body, body::Incoming, service::Service};
 use hyper_util::server::graceful::GracefulShutdown;
+use socket2::SockRef;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::Semaphore,
     task::JoinSet,
     time::{sleep, timeout},
@@ -23,6 +24,9 @@ use super::{
 /// Default limit of concurrent connections for each listener. Further ones wait in the kernel's queue.
 const CONNECTIONS: usize = 512;
 
+/// Length of the kernel's queue of connections that wait to be accepted, as in [`TcpListener::bind`].
+const BACKLOG: u32 = 1024;
+
 /// Time for current answers to end after the server is told to stop.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -37,7 +41,7 @@ pub struct BindError {
     source: io::Error,
 }
 
-/// Binds every address. `:PORT` means all interfaces, including IPv6 if the machine supports it.
+/// Binds every address. `:PORT` means all interfaces: IPv4, and IPv6 if the machine supports it.
 ///
 /// # Errors
 /// The first address that cannot be bound.
@@ -45,7 +49,7 @@ pub async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, BindError> {
     let mut listeners = Vec::with_capacity(addresses.len());
     for address in addresses {
         let bound = match address.strip_prefix(':') {
-            Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
+            Some(port) => match bind_all_interfaces(port) {
                 // The kernel may have no IPv6.
                 Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
                     TcpListener::bind(format!("0.0.0.0:{port}")).await
@@ -57,6 +61,17 @@ pub async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, BindError> {
         listeners.push(bound.map_err(|source| BindError { address: address.clone(), source })?);
     }
     Ok(listeners)
+}
+
+/// Binds one socket for IPv6 and IPv4. Without the explicit option, the sysctl `net.ipv6.bindv6only` decides whether an
+/// IPv6 socket also serves IPv4.
+fn bind_all_interfaces(port: &str) -> io::Result<TcpListener> {
+    let port = port.parse().map_err(io::Error::other)?;
+    let socket = TcpSocket::new_v6()?;
+    SockRef::from(&socket).set_only_v6(false)?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv6Addr::UNSPECIFIED, port).into())?;
+    socket.listen(BACKLOG)
 }
 
 /// An HTTP server: a hyper service behind a [`WebPolicy`], within [`Limits`].

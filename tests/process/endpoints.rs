@@ -2,6 +2,7 @@
 
 use std::{
     io::Read,
+    process::Command,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -239,6 +240,9 @@ async fn a_port_without_an_address_means_all_interfaces() {
     let listeners = server::bind(&[":0".to_owned()]).await.unwrap();
     let address = listeners[0].local_addr().unwrap();
     assert!(address.ip().is_unspecified());
+    if address.is_ipv6() {
+        assert!(!socket2::SockRef::from(&listeners[0]).only_v6().unwrap(), "it also serves IPv4");
+    }
     TcpStream::connect(("127.0.0.1", address.port())).await.unwrap();
     if address.is_ipv6() {
         TcpStream::connect(("::1", address.port())).await.unwrap();
@@ -246,4 +250,21 @@ async fn a_port_without_an_address_means_all_interfaces() {
     let taken = server::bind(&[format!("127.0.0.1:{}", address.port())]).await;
     let again = server::bind(&[format!(":{}", address.port())]).await;
     assert!(taken.is_err() || again.is_err(), "a used port is an error");
+}
+
+/// Runs the test above in a network namespace whose IPv6 sockets do not serve IPv4 by default.
+#[test]
+fn all_interfaces_include_ipv4_where_bindv6only_is_set() {
+    let in_namespace = |command: &str| {
+        let set = format!("ip link set lo up && echo 1 > /proc/sys/net/ipv6/bindv6only && {command}");
+        Command::new("unshare").args(["-rn", "sh", "-c", &set]).arg(std::env::current_exe().unwrap()).output()
+    };
+    if !in_namespace("true").is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: no network namespaces, no program ip, or no IPv6");
+        return;
+    }
+    let test = "endpoints::a_port_without_an_address_means_all_interfaces";
+    let output = in_namespace(&format!("exec \"$0\" --exact {test}")).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
