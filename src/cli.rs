@@ -5,13 +5,12 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{
-    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ErrorKind, parser::ValueSource,
-};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind, parser::ValueSource};
 
 use crate::{
     commands::{check::Check, demo::Demo, once::Once, serve::Serve, simulate::Simulate},
     config::Environment,
+    log::{LogFlags, LogWriter},
 };
 
 /// The output of `--version` after the name.
@@ -58,35 +57,6 @@ enum Command {
     Demo(Demo),
 }
 
-/// The log flags. They are the last ones in the `--help` of every command.
-#[derive(Args, Clone, Copy, Debug)]
-pub struct LogFlags {
-    /// Minimum log level
-    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", global = true, display_order = 900)]
-    pub level: LogLevel,
-    /// Log format
-    #[arg(long = "log.format", value_name = "FORMAT", default_value = "logfmt", global = true, display_order = 901)]
-    pub format: LogFormat,
-}
-
-/// The value of `--log.level`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the names are enough")]
-pub enum LogLevel {
-    Debug,
-    Info,
-    Warn,
-    Error,
-}
-
-/// The value of `--log.format`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the names are enough")]
-pub enum LogFormat {
-    Logfmt,
-    Json,
-}
-
 impl Cli {
     /// Parses the command line. The first argument is the name of the program.
     ///
@@ -115,18 +85,18 @@ impl Cli {
         self.log
     }
 
-    /// Runs the command.
+    /// Runs the command. A daemon queues its log lines.
     ///
     /// # Errors
     /// The reason for exit code 1. The caller logs it.
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    pub async fn run(self, log: LogWriter) -> anyhow::Result<ExitCode> {
         let environment = Environment::of_process();
         match self.command.unwrap_or(Command::Serve(self.serve)) {
-            Command::Serve(serve) => serve.run(environment).await,
+            Command::Serve(serve) => serve.run(environment, log).await,
             Command::Check(check) => check.run(&environment).await,
             Command::Once(once) => once.run(environment).await,
             Command::Simulate(simulate) => simulate.run().await,
-            Command::Demo(demo) => demo.run().await,
+            Command::Demo(demo) => demo.run(log).await,
         }
     }
 }
@@ -134,6 +104,7 @@ impl Cli {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::{LogFormat, LogLevel};
 
     fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
         Cli::try_from_args(["x"].iter().chain(arguments))

@@ -24,7 +24,7 @@
 //!
 //! A scrape cannot cause an API call: `exposition`, `site` and `server` cannot import `cloud` or `polling`.
 //! `tests/architecture.rs` has the table of allowed imports, and checks every file. `commands` has the commands of the
-//! command line in [`cli`]: each creates the parts that it needs and connects them. [`simulator`] is a simulated cloud
+//! command line in [`cli`]: each creates the parts that it needs and connects them. [`log`] writes the log lines. [`simulator`] is a simulated cloud
 //! for the demo and the tests.
 //!
 //! Further reading in the repository: [CONTRIBUTING](../../../CONTRIBUTING.md) says how to add a metric, window,
@@ -46,5 +46,6 @@ pub mod site;
 
 pub mod cli;
 mod commands;
+pub mod log;
 
 pub mod simulator;

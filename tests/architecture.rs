@@ -45,6 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("site", &["usage", "snapshot", "exposition"]),
     ("server", &["config"]),
     ("simulator", &[]),
+    ("log", &[]),
 ];
 
 /// Modules that wire the others together, and files that only declare and re-export.

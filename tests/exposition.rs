@@ -7,7 +7,7 @@ use std::{
     io::Read,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -123,7 +123,9 @@ fn render(reader: Reader, format: Format) -> String {
     let requests = Arc::new(HttpRequests::default());
     requests.count("metrics", 200);
     let build = BuildInfo { version: "1.2.3", revision: "abc", rustc: "rustc 1" };
-    let status = ExporterStatus { build, shard: (0, 3), config: Arc::new(ConfigStatus::new(42, now())), requests };
+    let config = Arc::new(ConfigStatus::new(42, now()));
+    let log_lines_dropped = Arc::new(AtomicU64::new(3));
+    let status = ExporterStatus { build, shard: (0, 3), config, requests, log_lines_dropped };
     let exposition = Exposition::of_projects(reader, || now().into()).and_exporter(status);
     let text = exposition.render(format);
     // The metrics of the process change from scrape to scrape.

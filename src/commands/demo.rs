@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     config::Environment,
+    log::LogWriter,
     simulator::{Options, Simulator},
 };
 
@@ -32,7 +33,7 @@ pub(crate) struct Demo {
 
 impl Demo {
     /// Prints the addresses and some commands to try, and runs until a signal.
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    pub async fn run(self, log: LogWriter) -> anyhow::Result<ExitCode> {
         let web = self.web;
         let signals = Signals::new()?;
         let listeners = Listeners::new(&web).await?;
@@ -50,7 +51,7 @@ impl Demo {
         let _ = print(&introduction(address, &web.telemetry_path, cloud));
         // SIGHUP ends the demo, as it ends most programs when their terminal closes.
         let lockout = Arc::default();
-        let daemon = Daemon { source, config, web, listeners, environment, lockout, signals, hangup: None };
+        let daemon = Daemon { source, config, web, listeners, environment, lockout, signals, hangup: None, log };
         let result = daemon.run().await;
         stop.cancel();
         result

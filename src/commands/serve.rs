@@ -6,7 +6,7 @@ mod systemd;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use chrono::Utc;
 use clap::Args;
 use tokio::{
@@ -25,7 +25,8 @@ use super::{
 use crate::{
     cloud::Lockout,
     config::{Environment, Shard},
-    exposition::{BuildInfo, ConfigStatus, ExporterStatus, Exposition, HttpRequests},
+    exposition::{BuildInfo, ConfigStatus, ExporterStatus, Exposition},
+    log::LogWriter,
     polling::{Fleet, schedule},
     server::{self, Server, WebPolicy},
     site::{ReloadRequest, Route, Routes},
@@ -86,7 +87,7 @@ fn telemetry_path(text: &str) -> Result<String, String> {
 
 impl Serve {
     /// Runs the daemon, or `check` with `--config.check`.
-    pub async fn run(self, environment: Environment) -> anyhow::Result<ExitCode> {
+    pub async fn run(self, environment: Environment, log: LogWriter) -> anyhow::Result<ExitCode> {
         if self.check {
             let Serve { config, web, .. } = self;
             let check = Check::offline(config, web.config_file);
@@ -110,7 +111,7 @@ impl Serve {
         };
         let listeners = Listeners::new(&self.web).await?;
         let web = self.web;
-        Daemon { source, config, web, listeners, environment, lockout, signals, hangup: Some(hangup) }.run().await
+        Daemon { source, config, web, listeners, environment, lockout, signals, hangup: Some(hangup), log }.run().await
     }
 }
 
@@ -167,12 +168,14 @@ pub(super) struct Daemon {
     pub signals: Signals,
     /// Each SIGHUP reloads the configuration. With `None`, SIGHUP ends the process.
     pub hangup: Option<Signal>,
+    pub log: LogWriter,
 }
 
 impl Daemon {
     /// Polls and serves until SIGTERM or SIGINT. A second signal ends the process at once.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let Daemon { source, config, web, listeners, environment, lockout, mut signals, hangup } = self;
+        let Daemon { source, config, web, listeners, environment, lockout, mut signals, hangup, log } = self;
+        log.start_queue().context("cannot start the thread for the log")?;
         let shard = source.shard();
         if shard.total > 1 {
             let Shard { index, total } = shard;
@@ -183,7 +186,14 @@ impl Daemon {
         let (writer, reader) = snapshot::channel(fleet.targets());
         let status = Arc::new(ConfigStatus::new(config.hash, config.loaded));
         let (reload, reload_requests) = mpsc::channel(1);
-        let routes = Arc::new(routes(&web, shard, Arc::clone(&status), reader.clone(), reload.clone()));
+        let exporter = ExporterStatus {
+            build: BUILD,
+            shard: (shard.index, shard.total),
+            config: Arc::clone(&status),
+            requests: Arc::default(),
+            log_lines_dropped: log.dropped(),
+        };
+        let routes = Arc::new(routes(&web, exporter, reader.clone(), reload.clone()));
 
         let stop = CancellationToken::new();
         let (plans, new_plans) = mpsc::channel(1);
@@ -217,16 +227,8 @@ impl Daemon {
     }
 }
 
-fn routes(
-    web: &WebFlags,
-    shard: Shard,
-    config: Arc<ConfigStatus>,
-    reader: Reader,
-    reload: mpsc::Sender<ReloadRequest>,
-) -> Routes {
-    let requests = Arc::new(HttpRequests::default());
-    let status =
-        ExporterStatus { build: BUILD, shard: (shard.index, shard.total), config, requests: Arc::clone(&requests) };
+fn routes(web: &WebFlags, status: ExporterStatus, reader: Reader, reload: mpsc::Sender<ReloadRequest>) -> Routes {
+    let requests = Arc::clone(&status.requests);
     let exposition = Exposition::of_projects(reader.clone(), Moment::now).and_exporter(status);
     let routes =
         Routes::new(exposition, reader, Moment::now).with_telemetry_path(&web.telemetry_path).with_requests(requests);

@@ -1,6 +1,13 @@
 //! The metrics of the exporter itself.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
@@ -30,6 +37,8 @@ pub struct ExporterStatus {
     pub config: Arc<ConfigStatus>,
     /// Shared with the routes, which count.
     pub requests: Arc<HttpRequests>,
+    /// Number of log lines that were dropped. Shared with the log.
+    pub log_lines_dropped: Arc<AtomicU64>,
 }
 
 /// The configuration in use, and whether the last attempt to load one succeeded.
@@ -103,6 +112,12 @@ impl Collector for ExporterStatus {
         .gauge(encoder, config.loaded.timestamp_millis() as f64 / 1e3)?;
         Descriptor::new("metastudio_exporter_config_hash", "Hash of the configuration file: it changes with the text.")
             .gauge(encoder, config.hash as f64)?;
+        let dropped = self.log_lines_dropped.load(Ordering::Relaxed);
+        Descriptor::new(
+            "metastudio_exporter_log_lines_dropped",
+            "Log lines that were dropped because standard error was not read, or could not be written.",
+        )
+        .counter(encoder, dropped as f64)?;
         let counts = self.counts();
         Descriptor::new(
             "metastudio_exporter_http_requests",

@@ -7,6 +7,7 @@ mod contract;
 mod endpoints;
 mod failures;
 mod life_cycle;
+mod log;
 mod numbers;
 mod outbound;
 mod reload;

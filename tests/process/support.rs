@@ -146,6 +146,8 @@ pub struct Daemon {
     child: Child,
     pub address: SocketAddr,
     pub log: Arc<Mutex<Vec<String>>>,
+    /// While a test holds this lock, nothing reads the daemon's log. If it is false, the pipe is closed after one line.
+    pub reading: Arc<tokio::sync::Mutex<bool>>,
     directory: TempDir,
 }
 
@@ -172,9 +174,18 @@ impl Daemon {
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
+        let reading = Arc::new(tokio::sync::Mutex::new(true));
         std::thread::spawn({
-            let log = Arc::clone(&log);
-            move || stderr.lines().for_each(|line| log.lock().unwrap().push(line.unwrap()))
+            let (log, reading) = (Arc::clone(&log), Arc::clone(&reading));
+            move || {
+                for line in stderr.lines() {
+                    let reading = reading.blocking_lock();
+                    log.lock().unwrap().push(line.unwrap());
+                    if !*reading {
+                        break;
+                    }
+                }
+            }
         });
         let address = wait_for("the daemon to listen", || {
             let log = log.lock().unwrap();
@@ -182,7 +193,7 @@ impl Daemon {
             let address = line.split_once("address=")?.1.split(' ').next()?;
             Some(address.parse().unwrap())
         });
-        Daemon { child, address, log, directory }
+        Daemon { child, address, log, reading, directory }
     }
 
     pub fn url(&self, path: &str) -> String {

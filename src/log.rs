@@ -1,0 +1,60 @@
+//! Log lines: the flags for their level and format, and their way to standard error.
+
+mod writer;
+
+use clap::{Args, ValueEnum};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+pub use self::writer::{FlushOnDrop, LogWriter};
+
+/// The log flags. They are the last ones in the `--help` of every command.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct LogFlags {
+    /// Minimum log level
+    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", global = true, display_order = 900)]
+    pub level: LogLevel,
+    /// Log format
+    #[arg(long = "log.format", value_name = "FORMAT", default_value = "logfmt", global = true, display_order = 901)]
+    pub format: LogFormat,
+}
+
+/// The value of `--log.level`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the names are enough")]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// The value of `--log.format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the names are enough")]
+pub enum LogFormat {
+    Logfmt,
+    Json,
+}
+
+/// Sends the events of this crate to the writer, one line for each.
+pub fn set_up(flags: LogFlags, writer: LogWriter) {
+    let level = match flags.level {
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Error => LevelFilter::ERROR,
+    };
+    // Log only the events of this crate: libraries may log requests, which contain keys.
+    let filter = Targets::new().with_target("metastudio_exporter", level);
+    let writer = move || writer.clone();
+    let layer = match flags.format {
+        LogFormat::Logfmt => {
+            tracing_logfmt::builder().with_target(false).layer().with_writer(writer).with_filter(filter).boxed()
+        }
+        LogFormat::Json => {
+            fmt::layer().json().flatten_event(true).with_target(false).with_writer(writer).with_filter(filter).boxed()
+        }
+    };
+    tracing_subscriber::registry().with(layer).init();
+}
