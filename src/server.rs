@@ -47,6 +47,7 @@ mod policed_service;
 mod policy;
 mod rate_limit;
 mod rejection;
+mod slots;
 mod timed_io;
 mod tls;
 

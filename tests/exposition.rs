@@ -124,8 +124,8 @@ fn render(reader: Reader, format: Format) -> String {
     requests.count("metrics", 200);
     let build = BuildInfo { version: "1.2.3", revision: "abc", rustc: "rustc 1" };
     let config = Arc::new(ConfigStatus::new(42, now()));
-    let log_lines_dropped = Arc::new(AtomicU64::new(3));
-    let status = ExporterStatus { build, shard: (0, 3), config, requests, log_lines_dropped };
+    let [log_lines_dropped, connections_closed] = [3, 4].map(|count| Arc::new(AtomicU64::new(count)));
+    let status = ExporterStatus { build, shard: (0, 3), config, requests, log_lines_dropped, connections_closed };
     let exposition = Exposition::of_projects(reader, || now().into()).and_exporter(status);
     let text = exposition.render(format);
     // The metrics of the process change from scrape to scrape.

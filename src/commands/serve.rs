@@ -192,7 +192,9 @@ impl Daemon {
             config: Arc::clone(&status),
             requests: Arc::default(),
             log_lines_dropped: log.dropped(),
+            connections_closed: Arc::default(),
         };
+        let closed = Arc::clone(&exporter.connections_closed);
         let routes = Arc::new(routes(&web, exporter, reader.clone(), reload.clone()));
 
         let stop = CancellationToken::new();
@@ -200,6 +202,7 @@ impl Daemon {
         let Listeners { sockets, policy } = listeners;
         let counting = Arc::clone(&routes);
         let server = Server::new(Arc::clone(&routes).service(), policy)
+            .count_closed(closed)
             .on_answer(move |path, status| counting.count(path, status));
         let mut serving = tokio::spawn(server.serve(sockets, stop.clone()));
         let reloader = Reloader { source, environment, fleet, plans, status, reader: reader.clone() };

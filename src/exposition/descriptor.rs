@@ -3,7 +3,7 @@
 use std::fmt;
 
 use prometheus_client::{
-    encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet},
+    encoding::{DescriptorEncoder, EncodeCounterValue, EncodeLabelSet, NoLabelSet},
     metrics::MetricType,
     registry::Unit,
 };
@@ -37,7 +37,7 @@ impl Descriptor {
     }
 
     /// Writes one sample without labels.
-    pub fn counter(self, encoder: &mut DescriptorEncoder<'_>, value: f64) -> fmt::Result {
+    pub fn counter(self, encoder: &mut DescriptorEncoder<'_>, value: impl EncodeCounterValue) -> fmt::Result {
         encoder
             .encode_descriptor(self.name, self.help, self.unit, MetricType::Counter)?
             .encode_counter::<NoLabelSet, _, f64>(&value, None)

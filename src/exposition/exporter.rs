@@ -39,6 +39,8 @@ pub struct ExporterStatus {
     pub requests: Arc<HttpRequests>,
     /// Number of log lines that were dropped. Shared with the log.
     pub log_lines_dropped: Arc<AtomicU64>,
+    /// Number of connections that were closed because there were too many. Shared with the server.
+    pub connections_closed: Arc<AtomicU64>,
 }
 
 /// The configuration in use, and whether the last attempt to load one succeeded.
@@ -117,7 +119,13 @@ impl Collector for ExporterStatus {
             "metastudio_exporter_log_lines_dropped",
             "Log lines that were dropped because standard error was not read, or could not be written.",
         )
-        .counter(encoder, dropped as f64)?;
+        .counter(encoder, dropped)?;
+        let closed = self.connections_closed.load(Ordering::Relaxed);
+        Descriptor::new(
+            "metastudio_exporter_connections_closed",
+            "Idle connections that were closed because there were too many connections.",
+        )
+        .counter(encoder, closed)?;
         let counts = self.counts();
         Descriptor::new(
             "metastudio_exporter_http_requests",

@@ -24,7 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     policed_service::PolicedService,
-    timed_io::{Limits, PhasedBody, TimedIo},
+    slots::{ActiveRequest, Usage},
+    timed_io::{Answer, GuardedBody, Limits, TimedIo},
 };
 
 /// Any error that ends a connection.
@@ -40,6 +41,7 @@ const STREAMS: u32 = 16;
 pub(super) struct Connection<S> {
     service: Arc<PolicedService<S>>,
     limits: Limits,
+    usage: Arc<Usage>,
     /// When the server stops, ends the connection after the current answer.
     watcher: Watcher,
 }
@@ -49,8 +51,8 @@ where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
-    pub fn new(service: Arc<PolicedService<S>>, limits: Limits, watcher: Watcher) -> Self {
-        Connection { service, limits, watcher }
+    pub fn new(service: Arc<PolicedService<S>>, limits: Limits, usage: Arc<Usage>, watcher: Watcher) -> Self {
+        Connection { service, limits, usage, watcher }
     }
 
     /// Serves the connection until it ends. `stop` aborts a TLS handshake, because no request has been accepted yet.
@@ -73,7 +75,7 @@ where
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (io, phase) = TimedIo::new(stream, self.limits);
+        let (io, phase) = TimedIo::new(stream, self.limits, self.usage);
         let service = service_fn({
             let phase = phase.clone();
             move |request: Request<Incoming>| {
@@ -82,7 +84,7 @@ where
                 async move {
                     let response = service.answer(request).await;
                     phase.answering();
-                    Ok::<_, Infallible>(response.map(|body| PhasedBody { body, phase }))
+                    Ok::<_, Infallible>(response.map(|body| GuardedBody { body, _guard: Answer(phase) }))
                 }
             }
         });
@@ -108,11 +110,12 @@ where
         let active = Arc::new(active);
         let service = service_fn(move |request: Request<Incoming>| {
             let (service, active) = (Arc::clone(&self.service), Arc::clone(&active));
+            let guard = ActiveRequest::new(&self.usage);
             active.send_replace(());
             async move {
                 let response = service.answer(request).await;
                 active.send_replace(());
-                Ok::<_, Infallible>(response)
+                Ok::<_, Infallible>(response.map(|body| GuardedBody { body, _guard: guard }))
             }
         });
         let connection = http2::Builder::new(TokioExecutor::new())

@@ -1,6 +1,12 @@
 //! Listeners: they accept connections, up to a limit, until the server stops.
 
-use std::{convert::Infallible, io, net::Ipv6Addr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::Ipv6Addr,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use hyper::{Request, Response, StatusCode, body::Body, body::Incoming, service::Service};
@@ -8,7 +14,6 @@ use hyper_util::server::graceful::GracefulShutdown;
 use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpSocket},
-    sync::Semaphore,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -18,10 +23,11 @@ use super::{
     connection::{BoxError, Connection},
     policed_service::PolicedService,
     policy::WebPolicy,
+    slots::Slots,
     timed_io::Limits,
 };
 
-/// Default limit of concurrent connections for each listener. Further ones wait in the kernel's queue.
+/// Default limit of concurrent connections for each listener.
 const CONNECTIONS: usize = 512;
 
 /// Length of the kernel's queue of connections that wait to be accepted, as in [`TcpListener::bind`].
@@ -80,12 +86,18 @@ pub struct Server<S> {
     service: PolicedService<S>,
     limits: Limits,
     connections: usize,
+    closed: Arc<AtomicU64>,
 }
 
 impl<S> Server<S> {
     /// Creates a server with default limits.
     pub fn new(service: S, policy: WebPolicy) -> Self {
-        Server { service: PolicedService::new(service, policy), limits: Limits::default(), connections: CONNECTIONS }
+        Server {
+            service: PolicedService::new(service, policy),
+            limits: Limits::default(),
+            connections: CONNECTIONS,
+            closed: Arc::default(),
+        }
     }
 
     /// Sets the time limits of a connection.
@@ -94,9 +106,16 @@ impl<S> Server<S> {
         self
     }
 
-    /// Sets how many connections are served at a time, for each listener.
+    /// Sets how many connections are served at a time, for each listener. If there are more, those that have waited for
+    /// a request for the longest time are closed.
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections;
+        self
+    }
+
+    /// Adds each connection that is closed because there are too many to this counter.
+    pub fn count_closed(mut self, counter: Arc<AtomicU64>) -> Self {
+        self.closed = counter;
         self
     }
 
@@ -120,7 +139,8 @@ where
         let mut tasks = JoinSet::new();
         for listener in listeners {
             let service = Arc::clone(&service);
-            tasks.spawn(listen(listener, service, self.limits, self.connections, stop.clone()));
+            let slots = Arc::new(Slots::new(self.connections, Arc::clone(&self.closed)));
+            tasks.spawn(listen(listener, service, self.limits, slots, stop.clone()));
         }
         // A listener that panics ends the server, because an exporter that cannot be scraped must not keep running.
         while let Some(ended) = tasks.join_next().await {
@@ -137,41 +157,44 @@ async fn listen<S, B>(
     listener: TcpListener,
     service: Arc<PolicedService<S>>,
     limits: Limits,
-    connections: usize,
+    slots: Arc<Slots>,
     stop: CancellationToken,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
-    let permits = Arc::new(Semaphore::new(connections));
     let graceful = GracefulShutdown::new();
     loop {
-        // The permit is acquired first, so that only connections that can be served are accepted.
+        // A connection without a slot waits here, and further ones in the kernel's queue.
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = async {
-                let permit = Arc::clone(&permits).acquire_owned().await;
-                (listener.accept().await, permit)
+                let (stream, peer) = listener.accept().await?;
+                Ok::<_, io::Error>((stream, peer, slots.take().await))
             } => accepted,
         };
         match accepted {
-            (Ok((stream, peer)), Ok(permit)) => {
-                let connection = Connection::new(Arc::clone(&service), limits, graceful.watcher());
+            Ok((stream, peer, slot)) => {
+                let usage = Arc::clone(&slot.usage);
+                let connection = Connection::new(Arc::clone(&service), limits, usage, graceful.watcher());
                 let stop = stop.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = connection.serve(stream, stop).await {
-                        tracing::debug!(%peer, %error, "connection failed");
+                    tokio::select! {
+                        biased;
+                        () = slot.usage.closed() => {}
+                        ended = connection.serve(stream, stop) => if let Err(error) = ended {
+                            tracing::debug!(%peer, %error, "connection failed");
+                        }
                     }
-                    drop(permit);
                 });
             }
-            (Err(error), _) if concerns_one_connection(&error) => {}
-            (Err(error), _) => {
+            Err(error) if concerns_one_connection(&error) => {}
+            Err(error) => {
                 // No descriptors or no memory left: an immediate retry would spin.
                 tracing::warn!(%error, "cannot accept connections, retrying in 1s");
+                slots.close_longest_idle();
                 sleep(ACCEPT_PAUSE).await;
             }
-            (_, Err(_)) => break,
         }
     }
     drop(listener);

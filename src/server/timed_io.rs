@@ -21,6 +21,8 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
+use super::slots::Usage;
+
 /// Time limits of a connection, by phase. The defaults suit Prometheus: few clients, a scrape every few seconds or
 /// minutes.
 #[derive(Clone, Copy, Debug)]
@@ -50,44 +52,55 @@ const ANSWERED: u8 = 4;
 /// Atomic, because the service and the connection share it without a lock. Relaxed ordering, because no other data
 /// depends on it.
 #[derive(Clone, Debug)]
-pub(super) struct Phase(Arc<AtomicU8>);
+pub(super) struct Phase {
+    phase: Arc<AtomicU8>,
+    usage: Arc<Usage>,
+}
 
 impl Phase {
     /// A request's head is complete.
     pub fn handling(&self) {
-        self.0.store(HANDLING, Ordering::Relaxed);
+        let before = self.phase.swap(HANDLING, Ordering::Relaxed);
+        // A pipelined request may begin before the answer to the previous one is flushed.
+        if matches!(before, HEAD | IDLE) {
+            self.usage.begin();
+        }
     }
 
     /// The answer is ready to be written.
     pub fn answering(&self) {
-        self.0.store(ANSWERING, Ordering::Relaxed);
+        self.phase.store(ANSWERING, Ordering::Relaxed);
     }
 
     /// hyper has taken the last piece of the answer.
     pub fn answered(&self) {
-        self.0.store(ANSWERED, Ordering::Relaxed);
+        self.phase.store(ANSWERED, Ordering::Relaxed);
     }
 
     /// Whether no request is being read or answered.
     pub fn is_idle(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == IDLE
+        self.phase.load(Ordering::Relaxed) == IDLE
     }
 }
 
-/// A body that reports to its connection when hyper drops it: after the last piece, or at once for HEAD.
+/// Reports the end of an answer to its connection when it is dropped.
 #[derive(Debug)]
-pub(super) struct PhasedBody<B> {
-    pub body: B,
-    pub phase: Phase,
-}
+pub(super) struct Answer(pub Phase);
 
-impl<B> Drop for PhasedBody<B> {
+impl Drop for Answer {
     fn drop(&mut self) {
-        self.phase.answered();
+        self.0.answered();
     }
 }
 
-impl<B: Body + Unpin> Body for PhasedBody<B> {
+/// A body with a value that is dropped when hyper drops the body: after the last piece, or at once for HEAD.
+#[derive(Debug)]
+pub(super) struct GuardedBody<B, G> {
+    pub body: B,
+    pub _guard: G,
+}
+
+impl<B: Body + Unpin, G: Unpin> Body for GuardedBody<B, G> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -109,6 +122,7 @@ impl<B: Body + Unpin> Body for PhasedBody<B> {
 pub(super) struct TimedIo<S> {
     stream: S,
     phase: Arc<AtomicU8>,
+    usage: Arc<Usage>,
     /// The phase that `deadline` was set for.
     timed_phase: u8,
     limits: Limits,
@@ -116,10 +130,11 @@ pub(super) struct TimedIo<S> {
 }
 
 impl<S> TimedIo<S> {
-    pub fn new(stream: S, limits: Limits) -> (Self, Phase) {
+    pub fn new(stream: S, limits: Limits, usage: Arc<Usage>) -> (Self, Phase) {
         let phase = Arc::new(AtomicU8::new(HEAD));
         let deadline = Box::pin(sleep(limits.head));
-        (TimedIo { stream, phase: Arc::clone(&phase), timed_phase: HEAD, limits, deadline }, Phase(phase))
+        let handle = Phase { phase: Arc::clone(&phase), usage: Arc::clone(&usage) };
+        (TimedIo { stream, phase, usage, timed_phase: HEAD, limits, deadline }, handle)
     }
 
     fn enter(&mut self, phase: u8) {
@@ -198,6 +213,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
         };
         if self.phase.load(Ordering::Relaxed) == ANSWERED {
             self.enter(IDLE);
+            self.usage.end();
         }
         Poll::Ready(result)
     }

@@ -2,6 +2,7 @@
 
 use std::{
     io::Read,
+    net::SocketAddr,
     process::Command,
     sync::Arc,
     time::{Duration, Instant},
@@ -89,11 +90,11 @@ pub fn empty_routes() -> Routes {
 }
 
 /// An exporter without projects on its own port, with limits short enough for a test.
-async fn serve_empty(limits: Limits, connections: usize) -> (std::net::SocketAddr, CancellationToken) {
+async fn serve_empty(limits: Limits, connections: usize) -> (SocketAddr, CancellationToken) {
     serve(empty_routes(), limits, connections).await
 }
 
-async fn serve(routes: Routes, limits: Limits, connections: usize) -> (std::net::SocketAddr, CancellationToken) {
+async fn serve(routes: Routes, limits: Limits, connections: usize) -> (SocketAddr, CancellationToken) {
     let listeners = server::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
     let address = listeners[0].local_addr().unwrap();
     let stop = CancellationToken::new();
@@ -186,8 +187,8 @@ async fn a_client_that_does_not_read_is_cut_off() {
     assert!(result.expect("the server neither reads nor closes").is_err(), "the connection was not cut off");
 }
 
-#[tokio::test]
-async fn a_slow_reader_is_cut_off_in_the_middle_of_an_answer() {
+/// Routes with many megabytes of metrics, which do not fit in the buffers of both sockets, and their length.
+async fn large_routes() -> (Routes, usize) {
     let target = |n: usize| Target {
         name: format!("project-{n:05}"),
         project_id: None,
@@ -199,13 +200,17 @@ async fn a_slow_reader_is_cut_off_in_the_middle_of_an_answer() {
         credentials: String::new(),
         budgets: vec![],
     };
-    // Many megabytes, which do not fit in the buffers of both sockets.
-    let (_writer, reader) = snapshot::channel((0..6_000).map(target).collect());
+    let (_, reader) = snapshot::channel((0..6_000).map(target).collect());
     let exposition = Exposition::of_projects(reader.clone(), Moment::now);
     let length = exposition.scrape(Format::Text, false).await.length();
     assert!(length > 10_000_000, "{length}");
-    let (address, _stop) =
-        serve(Routes::new(exposition, reader, Moment::now), Limits { total: 10 * SHORT, ..LONG_LIMITS }, 8).await;
+    (Routes::new(exposition, reader, Moment::now), length)
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_cut_off_in_the_middle_of_an_answer() {
+    let (routes, length) = large_routes().await;
+    let (address, _stop) = serve(routes, Limits { total: 10 * SHORT, ..LONG_LIMITS }, 8).await;
     let mut slow = TcpStream::connect(address).await.unwrap();
     slow.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     // The client reads the beginning, and then nothing.
@@ -219,20 +224,84 @@ async fn a_slow_reader_is_cut_off_in_the_middle_of_an_answer() {
     assert_eq!(all.len(), length);
 }
 
+/// A client that reads only the beginning of a long answer.
+async fn busy(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    stream.read_exact(&mut [0; 15]).await.unwrap();
+    stream
+}
+
 #[tokio::test]
-async fn the_number_of_connections_is_limited() {
-    let (address, _stop) = serve_empty(LONG_LIMITS, 1).await;
-    let mut first = TcpStream::connect(address).await.unwrap();
-    first.write_all(REQUEST).await.unwrap();
-    first.read_exact(&mut [0; 15]).await.unwrap();
+async fn a_connection_with_a_request_keeps_its_slot() {
+    let (address, _stop) = serve(large_routes().await.0, LONG_LIMITS, 1).await;
+    let first = busy(address).await;
     let mut second = TcpStream::connect(address).await.unwrap();
     second.write_all(REQUEST).await.unwrap();
     let mut answer = [0; 15];
-    let early = tokio::time::timeout(SHORT, second.read_exact(&mut answer)).await;
+    let early = tokio::time::timeout(2 * SHORT, second.read_exact(&mut answer)).await;
     assert!(early.is_err(), "the second waits");
     drop(first);
     tokio::time::timeout(TIMEOUT, second.read_exact(&mut answer)).await.unwrap().unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200 OK");
+}
+
+#[tokio::test]
+async fn the_longest_idle_connection_is_closed_for_a_new_one() {
+    let (address, _stop) = serve(large_routes().await.0, LONG_LIMITS, 3).await;
+    let connect = async |text: &[u8]| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(text).await.unwrap();
+        // The server has seen it before the next one.
+        tokio::time::sleep(SHORT / 3).await;
+        stream
+    };
+    let is_open = async |stream: &mut TcpStream| {
+        let mut bytes = [0; 1 << 10];
+        loop {
+            match tokio::time::timeout(SHORT, stream.read(&mut bytes)).await {
+                Ok(Ok(0) | Err(_)) => break false,
+                Ok(Ok(_)) => {}
+                Err(_) => break true,
+            }
+        }
+    };
+    // The busy connection is the oldest. The first of the others has its request after the second has begun its own.
+    let mut busy = busy(address).await;
+    let mut kept = connect(b"").await;
+    let mut half = connect(b"GET /-/healthy HT").await;
+    kept.write_all(REQUEST).await.unwrap();
+    assert!(is_open(&mut kept).await);
+    let mut new = connect(REQUEST).await;
+    assert!(is_open(&mut new).await, "a new connection is served");
+    assert!(!is_open(&mut half).await, "the one that sent half a head was idle for the longest time");
+    assert!(is_open(&mut kept).await, "a connection that is reused stays");
+    busy.read_exact(&mut vec![0; 10_000_000]).await.unwrap();
+}
+
+/// Idle clients of each kind take all connections of the daemon, and do so again.
+#[tokio::test]
+async fn idle_connections_do_not_keep_a_scrape_out() {
+    let cloud = Cloud::new(&[]).await;
+    let daemon = Daemon::start(&cloud.config(FAST), &[]);
+    daemon.ready().await;
+    let mut idle = Vec::new();
+    for round in 1..=2 {
+        for number in 0..520 {
+            let mut stream = TcpStream::connect(daemon.address).await.unwrap();
+            stream.write_all([b"".as_slice(), REQUEST, b"GET /metrics HT"][number % 3]).await.unwrap();
+            idle.push(stream);
+        }
+        let start = Instant::now();
+        let metrics = daemon.metrics().await;
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+        let closed = sample(&metrics, "metastudio_exporter_connections_closed_total").unwrap();
+        // The clients of this test and their connections, less the slots.
+        let excess = f64::from(520 * round - 512);
+        assert!((excess..=excess + 10.0).contains(&closed), "round {round}: {closed}");
+    }
+    let warnings = daemon.log_text().matches("too many connections").count();
+    assert_eq!(warnings, 1, "at most one in a minute");
 }
 
 #[tokio::test]

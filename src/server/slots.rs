@@ -1,0 +1,144 @@
+//! Slots for connections. A listener has a limited number of them. If all are taken, the connection that has waited for a
+//! request for the longest time is closed, and a new one gets its slot.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Pause between two searches for an idle connection, while all connections have a request.
+const SEARCH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Minimum time between two warnings.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The slots of one listener.
+pub(super) struct Slots {
+    limit: usize,
+    permits: Arc<Semaphore>,
+    taken: Mutex<Vec<Arc<Usage>>>,
+    /// Number of connections that were closed for new ones.
+    closed: Arc<AtomicU64>,
+    last_warning: Mutex<Option<Instant>>,
+}
+
+/// Whether a connection is serving requests. Requests of HTTP/2 overlap.
+#[derive(Debug)]
+pub(super) struct Usage {
+    state: Mutex<UsageState>,
+    close: CancellationToken,
+}
+
+#[derive(Debug)]
+struct UsageState {
+    requests: usize,
+    /// The end of the last request, or the start of the connection.
+    idle_since: Instant,
+}
+
+/// The slot of one connection. It is free again when this is dropped.
+pub(super) struct Slot {
+    pub usage: Arc<Usage>,
+    slots: Arc<Slots>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// One request. It ends when this is dropped.
+pub(super) struct ActiveRequest(Arc<Usage>);
+
+impl Slots {
+    pub fn new(limit: usize, closed: Arc<AtomicU64>) -> Self {
+        let permits = Arc::new(Semaphore::new(limit));
+        Slots { limit, permits, taken: Mutex::default(), closed, last_warning: Mutex::default() }
+    }
+
+    /// Takes a slot for a new connection. If all connections have a request, waits until one of them ends.
+    pub async fn take(self: &Arc<Self>) -> Slot {
+        let mut free = Arc::clone(&self.permits).try_acquire_owned().ok();
+        let permit = loop {
+            if let Some(permit) = free {
+                break permit;
+            }
+            self.close_longest_idle();
+            let next = timeout(SEARCH_INTERVAL, Arc::clone(&self.permits).acquire_owned()).await;
+            free = next.ok().and_then(Result::ok);
+        };
+        let state = Mutex::new(UsageState { requests: 0, idle_since: Instant::now() });
+        let usage = Arc::new(Usage { state, close: CancellationToken::new() });
+        self.taken.lock().push(Arc::clone(&usage));
+        Slot { usage, slots: Arc::clone(self), _permit: permit }
+    }
+
+    /// Closes the connection that has had no request for the longest time. A request begins with its complete head.
+    pub fn close_longest_idle(&self) {
+        self.warn();
+        let mut taken = self.taken.lock();
+        let idle = taken.iter().enumerate().filter_map(|(index, usage)| Some((usage.idle_since()?, index)));
+        if let Some((_, index)) = idle.min() {
+            taken.swap_remove(index).close.cancel();
+            self.closed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn warn(&self) {
+        let mut last = self.last_warning.lock();
+        if last.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL) {
+            *last = Some(Instant::now());
+            tracing::warn!(limit = self.limit, "too many connections: idle ones are closed for new ones");
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.slots.taken.lock().retain(|usage| !Arc::ptr_eq(usage, &self.usage));
+    }
+}
+
+impl Usage {
+    /// Returns when the connection must be closed for a new one.
+    pub async fn closed(&self) {
+        self.close.cancelled().await;
+    }
+
+    /// A request has begun.
+    pub fn begin(&self) {
+        self.state.lock().requests += 1;
+    }
+
+    /// A request has ended.
+    pub fn end(&self) {
+        let mut state = self.state.lock();
+        state.requests = state.requests.saturating_sub(1);
+        state.idle_since = Instant::now();
+    }
+
+    /// `None` while a request is answered.
+    fn idle_since(&self) -> Option<Instant> {
+        let state = self.state.lock();
+        (state.requests == 0).then_some(state.idle_since)
+    }
+}
+
+impl ActiveRequest {
+    pub fn new(usage: &Arc<Usage>) -> Self {
+        usage.begin();
+        ActiveRequest(Arc::clone(usage))
+    }
+}
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
