@@ -28,7 +28,7 @@ pub use days::{DaySums, Days};
 pub use doubt::{Doubt, Doubts};
 pub use reason::Reason;
 pub use row::{Overflow, Row, RowKey, Unit};
-pub use tally::{Measure, Series, Tally};
+pub use tally::{MAX_SERIES, Measure, Series, SeriesType, Tally};
 pub use window::{Bounds, CalendarWindow, NotAWindow, Window};
 pub use zone::{NotAZone, Zone};
 

@@ -1,5 +1,7 @@
 //! All windows of one poll, and what they prove about each other (numbers, "The range").
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
@@ -12,7 +14,7 @@ use crate::{
         usage_api::{PageSource, timestamp},
     },
     snapshot::WindowUsage,
-    usage::{Bounds, Doubt, Doubts, RowCounters, Series, Tally, Window, Zone},
+    usage::{Bounds, Doubt, Doubts, MAX_SERIES, RowCounters, Series, Tally, Window, Zone},
 };
 
 /// A query for the windows of a project.
@@ -35,7 +37,7 @@ impl<S: PageSource> WindowsQuery<'_, S> {
     /// Asks for all windows as of `now`, a whole second.
     ///
     /// # Errors
-    /// Any [`Error`] of a query, and [`Error::Inconsistent`] if the windows contradict each other.
+    /// Any [`Error`] of a query, and [`Error::Inconsistent`] if the windows contradict each other or have too many series.
     pub async fn ask(&self, now: DateTime<Utc>, progress: &mut Progress) -> Result<Complete, Error> {
         let mut answers = Vec::with_capacity(self.query.project.windows.len());
         for &window in &self.query.project.windows {
@@ -66,6 +68,14 @@ impl<S: PageSource> WindowsQuery<'_, S> {
             complete.windows.push(WindowUsage { window, bounds, changes_at, tally, days });
             complete.rows += rows;
             complete.doubts.extend(doubts);
+        }
+        let series = complete.windows.iter().flat_map(|window| window.tally.series());
+        let count = series.map(Series::series_type).collect::<BTreeSet<_>>().len();
+        if count > MAX_SERIES {
+            return Err(Error::Inconsistent(format!(
+                "the windows have {count} series with usage, and at most {MAX_SERIES} are exported: keep fewer with \
+                 resource_types or business_types"
+            )));
         }
         Ok(complete)
     }

@@ -10,7 +10,7 @@ use super::{
     target::Target,
     usage::{Usage, WindowValues},
 };
-use crate::usage::{Counters, Reason};
+use crate::usage::{Counters, MAX_SERIES, Reason};
 
 /// The state of one project.
 #[derive(Clone, Debug)]
@@ -107,8 +107,18 @@ impl ProjectStatus {
         self.health.counters += counters;
         let failure = match result {
             Ok(windows) => {
-                let known = self.usage.take().map(|usage| usage.series).unwrap_or_default();
-                self.usage = Some(Usage::new(at, windows, doubts, known));
+                let before = self.usage.take();
+                let had_forgotten = before.as_ref().is_some_and(|usage| usage.has_forgotten);
+                let usage = Usage::new(at, windows, doubts, before);
+                if usage.has_forgotten && !had_forgotten {
+                    let project = &self.target.name;
+                    tracing::warn!(
+                        project,
+                        "the project has more than {MAX_SERIES} series; those without usage for the longest time are no longer \
+                         exported"
+                    );
+                }
+                self.usage = Some(usage);
                 None
             }
             Err(failure) => {

@@ -202,6 +202,31 @@ mod tests {
         assert_eq!(minutes(&snapshot.projects[0], "z"), None);
     }
 
+    /// A cloud that sends new types in each poll, beside one that has usage at times.
+    #[test]
+    fn the_series_whose_last_row_is_oldest_are_forgotten() {
+        let (mut writer, reader) = world();
+        for poll in 0..10_i64 {
+            let new = (0..600).map(|number| row(&format!("{poll}-{number:03}"), poll + 1));
+            let steady = (poll % 3 == 0).then(|| row("steady", 7));
+            writer.record(0, outcome(poll + 1, Ok(&new.chain(steady).collect::<Vec<_>>())), None);
+            let project = &reader.load().projects[0];
+            let usage = project.usage.as_ref().unwrap();
+            assert_eq!(usage.series.len(), 2000.min(601 + 600 * poll as usize), "poll {poll}");
+            assert_eq!(minutes(project, "steady"), Some(if poll % 3 == 0 { 7.0 } else { 0.0 }), "poll {poll}");
+            let sum = 600.0 * (poll + 1) as f64 + if poll % 3 == 0 { 7.0 } else { 0.0 };
+            assert_eq!(usage.minutes(&usage.windows[0], |_| true), sum, "poll {poll}");
+            for (age, is_known) in [(1, poll > 0), (2, poll > 1), (4, false)] {
+                let old = minutes(project, &format!("{}-599", poll - age));
+                assert_eq!(old, is_known.then_some(0.0), "poll {poll}, {age} polls before");
+            }
+        }
+        // A poll in which all series have rows forgets none of them.
+        let many: Vec<Row> = (0..2200).map(|number| row(&format!("all-{number}"), 1)).collect();
+        writer.record(0, outcome(99, Ok(&many)), None);
+        assert_eq!(reader.load().projects[0].usage.as_ref().unwrap().series.len(), 2200);
+    }
+
     #[test]
     fn stale_usage_is_hidden() {
         let (mut writer, reader) = world();

@@ -1,12 +1,16 @@
 //! The usage of the last complete poll.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
 use super::{moment::Moment, outcome::WindowUsage};
-use crate::usage::{Bounds, Days, Doubts, Measure, Series, Window};
+use crate::usage::{Bounds, Days, Doubts, MAX_SERIES, Measure, Series, SeriesType, Window};
 
 /// Usage of all windows.
 #[derive(Clone, Debug)]
@@ -16,8 +20,13 @@ pub struct Usage {
     /// The configured windows, in their order.
     pub windows: Vec<WindowValues>,
     /// All series of all windows and all complete polls so far, sorted. A series that has been seen once is exported
-    /// for every window, as 0 where there was no usage. Snapshots share the list, because it rarely grows.
+    /// for every window, as 0 where there was no usage. If there are more than [`MAX_SERIES`], those whose last row is
+    /// oldest are forgotten. Snapshots share the list, because it rarely grows.
     pub series: Arc<[Series]>,
+    /// The start of the last poll with a row of each of these series, on the clock that cannot be set.
+    last_rows: Box<[DateTime<Utc>]>,
+    /// Whether series have been forgotten since the start.
+    pub(super) has_forgotten: bool,
     /// The doubts of the poll, each with what was seen.
     pub doubts: Doubts,
 }
@@ -45,15 +54,28 @@ impl WindowValues {
 }
 
 impl Usage {
-    /// The usage of a poll. The `known` series of earlier polls get a value, too.
-    pub(super) fn new(at: Moment, windows: Vec<WindowUsage>, doubts: Doubts, known: Arc<[Series]>) -> Self {
+    /// The usage of a poll. The series of the usage `before` get a value, too.
+    pub(super) fn new(at: Moment, windows: Vec<WindowUsage>, doubts: Doubts, before: Option<Usage>) -> Self {
+        let (known, last_rows, mut has_forgotten) = match before {
+            Some(usage) => (usage.series, usage.last_rows, usage.has_forgotten),
+            None => Default::default(),
+        };
         let polled = || windows.iter().flat_map(|window| window.tally.series());
+        let last_row = |series: &Series| {
+            let has_row = windows.iter().any(|window| window.tally.contains(series));
+            let index = known.binary_search(series).ok().filter(|_| !has_row);
+            index.and_then(|index| last_rows.get(index).copied()).unwrap_or(at.steady)
+        };
         let series = if polled().all(|series| known.binary_search(series).is_ok()) {
-            known
+            Arc::clone(&known)
         } else {
-            let all: BTreeSet<&Series> = known.iter().chain(polled()).collect();
+            let mut all: BTreeSet<&Series> = known.iter().chain(polled()).collect();
+            let forgotten = series_to_forget(&all, last_row, at.steady);
+            has_forgotten |= !forgotten.is_empty();
+            all.retain(|series| !forgotten.contains(&series.series_type()));
             all.into_iter().cloned().collect()
         };
+        let last_rows = series.iter().map(last_row).collect();
         let values = |window: WindowUsage| WindowValues {
             window: window.window,
             bounds: window.bounds,
@@ -62,7 +84,7 @@ impl Usage {
             days: window.days,
         };
         let windows = windows.into_iter().map(values).collect();
-        Usage { at, windows, series: Arc::clone(&series), doubts }
+        Usage { at, windows, series: Arc::clone(&series), last_rows, has_forgotten, doubts }
     }
 
     /// The time since the poll.
@@ -82,4 +104,21 @@ impl Usage {
         let decimals = minutes.filter_map(|(_, value)| value.to_string().parse::<Decimal>().ok());
         decimals.fold(Decimal::ZERO, Decimal::saturating_add).to_string().parse().unwrap_or_default()
     }
+}
+
+/// The series of all users beyond [`MAX_SERIES`]: those whose last row is oldest. Series with a row in this poll stay.
+fn series_to_forget<'a>(
+    all: &BTreeSet<&'a Series>,
+    last_row: impl Fn(&Series) -> DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> BTreeSet<SeriesType<'a>> {
+    let mut last_rows: BTreeMap<SeriesType<'a>, DateTime<Utc>> = BTreeMap::new();
+    for &series in all {
+        let last = last_rows.entry(series.series_type()).or_default();
+        *last = last_row(series).max(*last);
+    }
+    let excess = last_rows.len().saturating_sub(MAX_SERIES);
+    let mut without_row: Vec<_> = last_rows.into_iter().filter(|(_, last)| *last < now).collect();
+    without_row.sort_by_key(|(_, last)| *last);
+    without_row.into_iter().take(excess).map(|(series_type, _)| series_type).collect()
 }

@@ -41,6 +41,20 @@ pub struct Series {
     pub user_id: Option<String>,
 }
 
+/// The quantity, the type of resource and the type of business of a series: its labels without the user.
+pub type SeriesType<'a> = (&'a Measure, &'a str, &'a str);
+
+/// Maximum number of series of a project, for one user. A pair of a resource type and a business type usually has two:
+/// minutes and number.
+pub const MAX_SERIES: usize = 2000;
+
+impl Series {
+    /// Its type.
+    pub fn series_type(&self) -> SeriesType<'_> {
+        (&self.measure, &self.resource_type, &self.business_type)
+    }
+}
+
 /// The sums of one window.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -80,6 +94,11 @@ impl Tally {
     /// The series of all rows with a value, sorted.
     pub fn series(&self) -> impl Iterator<Item = &Series> {
         self.sums.keys()
+    }
+
+    /// Whether a series has a row with a value.
+    pub fn contains(&self, series: &Series) -> bool {
+        self.sums.contains_key(series)
     }
 
     /// The series that lack a value, and those whose values have no unit. Rows may do without a number, and without

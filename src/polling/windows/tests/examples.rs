@@ -175,6 +175,20 @@ fn one_row_a_video_with_the_same_key() {
     assert_eq!(NOVEMBER.minutes(service), [exact as f64 / 1e4]);
 }
 
+/// Each type has two series: minutes and number.
+#[test]
+fn too_many_types_are_refused() {
+    let types = |count| {
+        move |query: &UsageQuery<'_>, limit, offset| {
+            let days = in_range(days(3..4, count), query.range);
+            Some(page(Some(days.len()), &days, false, limit, offset))
+        }
+    };
+    assert_eq!(NOVEMBER.minutes(types(1000)), [1000.0]);
+    let error = NOVEMBER.refusal(types(1001));
+    assert!(error.contains("the windows have 2002 series with usage, and at most 2000 are exported"), "{error}");
+}
+
 #[test]
 fn buckets_that_all_bear_the_start_of_the_query() {
     let service = |query: &UsageQuery<'_>, limit, offset| {
