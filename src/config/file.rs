@@ -6,7 +6,8 @@
 
 use std::{
     collections::BTreeMap,
-    io,
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -17,6 +18,9 @@ use tokio::{sync::Semaphore, time::timeout};
 
 /// The time limit of a read.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The maximum size of a file. The configuration of 100,000 projects has 10 MB.
+const MAX_SIZE: u64 = 64 << 20;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
@@ -36,7 +40,7 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
     let content = async {
         let permit = semaphore.acquire_owned().await.map_err(io::Error::other)?;
         let read = tokio::task::spawn_blocking(move || {
-            let content = std::fs::read(owned);
+            let content = read_bounded(&owned);
             drop(permit);
             content.map(without_byte_order_mark)
         });
@@ -47,6 +51,16 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
         io::Error::new(io::ErrorKind::TimedOut, text)
     };
     timeout(READ_TIMEOUT, content).await.unwrap_or_else(|_| Err(late()))
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(path)?.take(MAX_SIZE + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > MAX_SIZE {
+        let text = format!("it is larger than {} MiB", MAX_SIZE >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(content)
 }
 
 fn without_byte_order_mark(mut content: Vec<u8>) -> Vec<u8> {
@@ -90,6 +104,17 @@ mod tests {
         // An answer ends the thread and frees the semaphore. Otherwise the runtime of the test would not shut down.
         std::fs::write(&pipe, "late").unwrap();
         let _one_at_a_time = semaphore.acquire().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_too_large_is_an_error() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(MAX_SIZE + 1).unwrap();
+        for path in [file.path(), Path::new("/dev/zero")] {
+            assert_eq!(read(path).await.unwrap_err().to_string(), "it is larger than 64 MiB");
+        }
+        file.as_file().set_len(MAX_SIZE).unwrap();
+        assert_eq!(read(file.path()).await.unwrap().len() as u64, MAX_SIZE);
     }
 
     #[tokio::test]

@@ -44,6 +44,14 @@ enum Content {
     Mapping(Fields),
 }
 
+/// How much a value stands for.
+struct Extent {
+    /// The number of values in it, itself included.
+    values: usize,
+    /// The number of lists and mappings around its innermost value.
+    depth: usize,
+}
+
 /// Each value of a mapping with the line of its key.
 type Fields = BTreeMap<String, (usize, Tree)>;
 
@@ -190,12 +198,17 @@ impl Tree {
         config::Value::new(None, kind)
     }
 
-    /// The number of values, this one included.
-    fn size(&self) -> usize {
-        1 + match &self.content {
-            Content::Scalar(_) => 0,
-            Content::List(items) => items.iter().map(Tree::size).sum(),
-            Content::Mapping(fields) => fields.values().map(|(_, value)| value.size()).sum(),
+    fn extent(&self) -> Extent {
+        let around = |children: &mut dyn Iterator<Item = &Tree>| {
+            children.map(Tree::extent).fold(Extent { values: 1, depth: 1 }, |all, child| Extent {
+                values: all.values + child.values,
+                depth: all.depth.max(child.depth + 1),
+            })
+        };
+        match &self.content {
+            Content::Scalar(_) => Extent { values: 1, depth: 0 },
+            Content::List(items) => around(&mut items.iter()),
+            Content::Mapping(fields) => around(&mut fields.values().map(|(_, value)| value)),
         }
     }
 }
@@ -283,7 +296,9 @@ impl Builder {
                 let Some(tree) = self.anchors.get(&anchor).cloned() else {
                     return Err(Problem::at_line(line, "this alias stands for a value that it is part of"));
                 };
-                self.copies += tree.size();
+                let Extent { values, depth } = tree.extent();
+                self.check_depth(depth, line)?;
+                self.copies += values;
                 if self.copies > MOST_COPIES {
                     let text = format!("aliases copy more than {MOST_COPIES} values; write fewer of them");
                     return Err(Problem::at_line(line, text));
@@ -321,10 +336,16 @@ impl Builder {
     }
 
     fn open(&mut self, content: Content, anchor: usize, line: usize) -> Result<(), Problem> {
-        if self.open.len() == DEEPEST {
+        self.check_depth(1, line)?;
+        self.open.push(Open { tree: Tree { line, content }, anchor, key: None, merged: Vec::new() });
+        Ok(())
+    }
+
+    /// Checks that a value of this depth may be put here.
+    fn check_depth(&self, depth: usize, line: usize) -> Result<(), Problem> {
+        if self.open.len() + depth > DEEPEST {
             return Err(Problem::at_line(line, format!("lists and mappings are nested more than {DEEPEST} deep")));
         }
-        self.open.push(Open { tree: Tree { line, content }, anchor, key: None, merged: Vec::new() });
         Ok(())
     }
 

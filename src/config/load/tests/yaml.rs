@@ -72,6 +72,11 @@ async fn texts_that_stand_for_much_are_refused() {
         let copies = vec![format!("*a{}", level - 1); 10].join(", ");
         bomb += &format!("x-{level}: &a{level} [{copies}]\n");
     }
+    // Each list has thirty more levels than the one before.
+    let chain = |lists: usize| -> String {
+        let level = |n: usize| format!("x-{}: &a{} {}*a{n}{}\n", n + 1, n + 1, "[".repeat(30), "]".repeat(30));
+        "x-0: &a0 [1]\n".to_owned() + &(0..lists).map(level).collect::<String>()
+    };
     let merges = "x-0: &a0 {a: 1, b: 2}\n".to_owned()
         + &(1..30).map(|level| format!("x-{level}: &a{level} {{a: *a{0}, b: *a{0}}}\n", level - 1)).collect::<String>();
     for (text, problem) in [
@@ -80,6 +85,7 @@ async fn texts_that_stand_for_much_are_refused() {
         ("[".repeat(100_000), "is not YAML: recursion limit exceeded"),
         ("a: ".to_owned() + &"{b: ".repeat(100), "lists and mappings are nested more than 64 deep"),
         ("- ".repeat(100_000), "lists and mappings are nested more than 64 deep"),
+        (chain(40), "lists and mappings are nested more than 64 deep"),
     ] {
         let (config, problems) = load_with(&text, &[]).await;
         assert!(config.is_none());
