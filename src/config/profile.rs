@@ -11,7 +11,7 @@ use configparser::ini::Ini;
 use secrecy::SecretString;
 use thiserror::Error;
 
-use super::{file, secret::printable};
+use super::{file, secret};
 
 const SECTION: &str = "basic";
 
@@ -43,17 +43,8 @@ pub(super) async fn read(path: &Path) -> Result<ProfileKeys, ProfileError> {
         return Err(error(path, format!("there is no section [{SECTION}]")));
     }
     let required = |key: &str| ini.get(SECTION, key).ok_or_else(|| error(path, missing(key, &ini)));
-    let value = |key: &str, text: &str| {
-        let empty = || {
-            error(
-                path,
-                format!(
-                    "{key} in [{SECTION}] is empty or holds a space, a line break or a character that is not ASCII"
-                ),
-            )
-        };
-        printable(text).ok_or_else(empty)
-    };
+    let value =
+        |key: &str, text: &str| secret::key(text).map_err(|fault| error(path, format!("{key} in [{SECTION}] {fault}")));
     // An empty token counts as absent, as in the environment (contract, 3.11).
     let security_token = ini.get(SECTION, "security_token").filter(|token| !token.trim().is_empty());
     Ok(ProfileKeys {
@@ -128,6 +119,13 @@ mod tests {
             ("[basic]\nak =\nsk = hunter2\n", "ak in [basic] is empty"),
             ("[basic]\nidp_id = i\nid_token_file = f\n", "idp_id is not supported"),
             ("[basic]\nhunter2\n", "ak is missing in [basic]"),
+            ("[basic]\nak = 'hunter2'\nsk = s\n", "ak in [basic] is in quotes: remove them"),
+            ("[basic]\nak = a\nsk = ${hunter2}\n", "sk in [basic] begins with $"),
+            (
+                "[basic]\nak = a\nsk = hunter2\u{200b}\n",
+                "sk in [basic] begins or ends with a zero-width space (U+200B)",
+            ),
+            ("[basic]\nak = a b\nsk = hunter2\n", "ak in [basic] holds a line break or another character"),
             ("[basic\nak = hunter2\n", "is not an INI file: line 1"),
         ] {
             let found = read_text(text).await.unwrap_err();

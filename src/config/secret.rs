@@ -56,21 +56,25 @@ pub(crate) enum SecretError {
         /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The value is empty.
-    #[error("{0} is empty")]
-    Empty(String),
-    /// The value begins or ends with a character that is not visible.
-    #[error("{0} begins or ends with {1}, which is not visible: remove it")]
-    Invisible(String, String),
-    /// The value is in quotes, which `docker run --env-file` does not remove.
-    #[error("{0} is in quotes: remove them")]
-    InQuotes(String),
-    /// The value is the name of a variable.
-    #[error("{0} begins with $: the variable was not replaced by its value")]
-    IsVariable(String),
-    /// The value holds a character that no key, token or password has.
-    #[error("{0} holds a line break or another character that cannot be part of it")]
-    NotPrintable(String),
+    /// The value cannot be right: its place and its fault.
+    #[error("{0} {1}")]
+    Value(String, Fault),
+}
+
+/// Why a value cannot be a key, a token or a password.
+#[derive(Debug, Error)]
+pub(super) enum Fault {
+    #[error("is empty")]
+    Empty,
+    #[error("begins or ends with {0}, which is not visible: remove it")]
+    Invisible(String),
+    /// `docker run --env-file` does not remove quotes.
+    #[error("is in quotes: remove them")]
+    InQuotes,
+    #[error("begins with $: the variable was not replaced by its value")]
+    IsVariable,
+    #[error("holds a line break or another character that cannot be part of it")]
+    NotPrintable,
 }
 
 impl Secret {
@@ -110,18 +114,7 @@ impl Secret {
     /// [`SecretError`] names the variable or file, and shows nothing of the value.
     pub(crate) async fn read(&self, environment: &Environment) -> Result<SecretString, SecretError> {
         let value = self.value(environment).await?;
-        let text = value.expose_secret().trim();
-        self.check_ends(text)?;
-        if text.is_empty() {
-            return Err(SecretError::Empty(self.place()));
-        }
-        if ['"', '\''].iter().any(|quote| text.len() > 1 && text.starts_with(*quote) && text.ends_with(*quote)) {
-            return Err(SecretError::InQuotes(self.place()));
-        }
-        if text.starts_with('$') {
-            return Err(SecretError::IsVariable(self.place()));
-        }
-        printable(text).ok_or_else(|| SecretError::NotPrintable(self.place()))
+        key(value.expose_secret()).map_err(|fault| SecretError::Value(self.place(), fault))
     }
 
     /// Reads a password: any text, spaces included. A line break at the end is removed, because files end in one.
@@ -130,15 +123,7 @@ impl Secret {
     /// As for [`Secret::read`].
     pub(crate) async fn read_password(&self, environment: &Environment) -> Result<SecretString, SecretError> {
         let value = self.value(environment).await?;
-        let line = value.expose_secret().trim_end_matches(['\r', '\n']);
-        self.check_ends(line)?;
-        if line.is_empty() {
-            return Err(SecretError::Empty(self.place()));
-        }
-        if line.chars().any(char::is_control) {
-            return Err(SecretError::NotPrintable(self.place()));
-        }
-        Ok(line.into())
+        password(value.expose_secret()).map_err(|fault| SecretError::Value(self.place(), fault))
     }
 
     async fn value(&self, environment: &Environment) -> Result<SecretString, SecretError> {
@@ -155,14 +140,6 @@ impl Secret {
         })
     }
 
-    fn check_ends(&self, text: &str) -> Result<(), SecretError> {
-        let ends = [text.chars().next(), text.chars().next_back()];
-        match ends.into_iter().flatten().find_map(invisible) {
-            Some(name) => Err(SecretError::Invisible(self.place(), name)),
-            None => Ok(()),
-        }
-    }
-
     fn place(&self) -> String {
         match self {
             Secret::Inline(_) => "the value".to_owned(),
@@ -170,6 +147,36 @@ impl Secret {
             Secret::File(path) => format!("the file {}", path.display()),
         }
     }
+}
+
+/// A key or token without the white space around it.
+///
+/// # Errors
+/// A [`Fault`], which holds nothing of the value.
+pub(super) fn key(text: &str) -> Result<SecretString, Fault> {
+    let text = text.trim();
+    check_ends(text)?;
+    if ['"', '\''].iter().any(|quote| text.len() > 1 && text.starts_with(*quote) && text.ends_with(*quote)) {
+        return Err(Fault::InQuotes);
+    }
+    if text.starts_with('$') {
+        return Err(Fault::IsVariable);
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Fault::NotPrintable);
+    }
+    Ok(text.into())
+}
+
+fn password(text: &str) -> Result<SecretString, Fault> {
+    let line = text.trim_end_matches(['\r', '\n']);
+    check_ends(line)?;
+    if line.chars().any(char::is_control) { Err(Fault::NotPrintable) } else { Ok(line.into()) }
+}
+
+fn check_ends(text: &str) -> Result<(), Fault> {
+    let (Some(first), Some(last)) = (text.chars().next(), text.chars().next_back()) else { return Err(Fault::Empty) };
+    [first, last].into_iter().find_map(invisible).map_or(Ok(()), |name| Err(Fault::Invisible(name)))
 }
 
 /// The name of a character that editors and web pages insert unseen.
@@ -188,12 +195,6 @@ fn invisible(character: char) -> Option<String> {
         _ => return None,
     };
     Some(format!("{name} (U+{:04X})", u32::from(character)))
-}
-
-/// A key or token without the white space around it; `None` if it is empty or not printable ASCII.
-pub(super) fn printable(text: &str) -> Option<SecretString> {
-    let trimmed = text.trim();
-    (!trimmed.is_empty() && trimmed.bytes().all(|byte| byte.is_ascii_graphic())).then(|| trimmed.into())
 }
 
 #[cfg(test)]
