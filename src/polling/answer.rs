@@ -26,10 +26,11 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Minutes of the buckets in a part of the range; `None` if the answer does not tell them apart.
+    /// Minutes of the buckets in a part, which does not begin before the range; `None` if the answer does not tell them
+    /// apart, or ends before the part.
     fn minutes_in(&self, part: Bounds) -> Option<Decimal> {
         let is_whole = part == self.range;
-        if part.start < self.range.start || part.end > self.range.end || (!is_whole && self.usage.buckets.len() < 2) {
+        if part.end > self.range.end || (!is_whole && self.usage.buckets.len() < 2) {
             return None;
         }
         let minutes = self.usage.buckets.range(part.start..part.end).map(|(_, minutes)| *minutes);
@@ -136,6 +137,8 @@ mod tests {
             (answer("10", "10T15", &[]), Some((5, 0))),
             (answer("2", "3", &[("2", 10)]), None),
             (answer("2", "3", &[("2", 9)]), Some((10, 9))),
+            // It ends within a bucket.
+            (answer("2", "2T15", &[("2", 9)]), None),
             (answer("1", "3", &[("1", 10), ("2", 10)]), None),
         ] {
             let reversed = expected.map(|(before, after)| (after, before));

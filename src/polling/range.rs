@@ -198,8 +198,7 @@ fn missing_value(tally: &Tally, name: &str) -> Option<String> {
 }
 
 fn is_negative(row: &Row) -> bool {
-    row.usage.is_some_and(|usage| usage.is_sign_negative() && !usage.is_zero())
-        || row.number.is_some_and(i64::is_negative)
+    row.usage.is_some_and(|usage| usage < Decimal::ZERO) || row.number.is_some_and(i64::is_negative)
 }
 
 /// Whether the configuration includes the types of a row.
