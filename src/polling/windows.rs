@@ -95,8 +95,8 @@ impl<S: PageSource> WindowsQuery<'_, S> {
     }
 
     /// Asks for the longest window in two parts, too. A service that looks back less far than the window, and does not
-    /// say so, sends more for the parts than for the whole. Returns whether this is proven for now: a window without usage
-    /// proves nothing, and a part that is misaligned is asked for at each poll.
+    /// say so, sends more for the parts than for the whole. Returns whether this is proven for now: a window of one day
+    /// or without usage proves nothing, and a part that is misaligned is asked for at each poll.
     async fn halves_agree(
         &self,
         answers: &[Answer],
@@ -107,10 +107,7 @@ impl<S: PageSource> WindowsQuery<'_, S> {
         let Some(longest) = answers.iter().max_by_key(length) else { return Ok(true) };
         let Answer { window, range, usage, .. } = longest;
         let middle = Window::Today.bounds(range.start + (range.end - range.start) / 2, self.timezone).start;
-        if middle <= range.start {
-            return Ok(true);
-        }
-        if usage.tally.series().next().is_none() {
+        if middle <= range.start || usage.tally.series().next().is_none() {
             return Ok(false);
         }
         let mut together = Tally::default();
