@@ -63,7 +63,7 @@ pub(crate) enum SecretError {
 
 /// Why a value cannot be a key, a token or a password.
 #[derive(Debug, Error)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     #[error("is empty")]
     Empty,
     #[error("begins or ends with {0}, which is not visible: remove it")]

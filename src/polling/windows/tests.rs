@@ -570,10 +570,13 @@ fn holds_a_trace(world: &World, State { is_counted, sent, sent_before, .. }: &St
     }
 }
 
-fn project() -> Project {
-    let text = "{credentials: {main: {token: t}}, projects: [{name: a, region: cn-north-4, project_id: p}]}";
+/// A project with further keys, such as `user_ids: [a]`.
+fn project(keys: &str) -> Project {
+    let text = format!(
+        "{{credentials: {{main: {{token: t}}}}, projects: [{{name: a, region: cn-north-4, project_id: p, {keys}}}]}}"
+    );
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let loaded = runtime.block_on(load_text(text.to_owned(), Path::new("config.yaml"), &Environment::default()));
+    let loaded = runtime.block_on(load_text(text, Path::new("config.yaml"), &Environment::default()));
     loaded.config.unwrap().projects.remove(0)
 }
 
@@ -592,7 +595,7 @@ proptest! {
     }
 }
 
-static PROJECT: std::sync::LazyLock<Project> = std::sync::LazyLock::new(project);
+static PROJECT: std::sync::LazyLock<Project> = std::sync::LazyLock::new(|| project(""));
 
 /// Prints the table: `cargo test --release --lib windows -- --ignored --nocapture`.
 #[test]

@@ -1,6 +1,9 @@
 //! The smallest answers of services that were believed or refused wrongly once.
 
-use std::fmt::Write;
+use std::{
+    fmt::Write,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use super::*;
 
@@ -70,12 +73,13 @@ struct Poll<'a> {
     zone: &'a str,
     now: &'a str,
     page_size: usize,
-    users: &'a [&'a str],
+    /// Further keys of the project, such as `user_ids: [a]`.
+    keys: &'a str,
 }
 
 /// On the last day of November in UTC.
 const NOVEMBER: Poll<'_> =
-    Poll { windows: &["this_month"], zone: "UTC", now: "2025-11-30T23:59:00Z", page_size: 1000, users: &[] };
+    Poll { windows: &["this_month"], zone: "UTC", now: "2025-11-30T23:59:00Z", page_size: 1000, keys: "" };
 
 impl Poll<'_> {
     /// The minutes of each window and the doubts, or the error.
@@ -91,11 +95,21 @@ impl Poll<'_> {
         progress: &mut Progress,
         service: impl Fn(&UsageQuery<'_>, usize, usize) -> Option<String> + Sync,
     ) -> Result<(Vec<Option<f64>>, Doubts), String> {
-        let project = Project {
-            windows: self.windows.iter().map(|window| window.parse().unwrap()).collect(),
-            user_ids: self.users.iter().map(|user| (*user).to_owned()).collect(),
-            ..PROJECT.clone()
+        let complete = self.complete(progress, service).map_err(|error| error.to_string())?;
+        let minutes = |tally: &Tally| {
+            let series = tally.series().chain(tally.incomplete()).filter(|series| series.measure == Measure::Minutes);
+            let series: BTreeSet<&Series> = series.collect();
+            series.into_iter().map(|series| tally.value(series)).sum()
         };
+        Ok((complete.windows.iter().map(|window| minutes(&window.tally)).collect(), complete.doubts))
+    }
+
+    fn complete(
+        &self,
+        progress: &mut Progress,
+        service: impl Fn(&UsageQuery<'_>, usize, usize) -> Option<String> + Sync,
+    ) -> Result<Complete, Error> {
+        let project = project(&format!("windows: [{}], {}", self.windows.join(", "), self.keys));
         let query = RangeQuery {
             source: &Scripted(service),
             project: &project,
@@ -105,15 +119,7 @@ impl Poll<'_> {
         };
         let timezone = &self.zone.parse().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let poll = WindowsQuery { query, timezone };
-        let complete = runtime.block_on(poll.ask(at(self.now), progress));
-        let Complete { windows, doubts, .. } = complete.map_err(|error| error.to_string())?;
-        let minutes = |tally: &Tally| {
-            let series = tally.series().chain(tally.incomplete()).filter(|series| series.measure == Measure::Minutes);
-            let series: BTreeSet<&Series> = series.collect();
-            series.into_iter().map(|series| tally.value(series)).sum()
-        };
-        Ok((windows.iter().map(|window| minutes(&window.tally)).collect(), doubts))
+        runtime.block_on(WindowsQuery { query, timezone }.ask(at(self.now), progress))
     }
 
     /// The minutes, which are published without a doubt.
@@ -150,7 +156,7 @@ fn two_users_who_each_get_the_usage_of_all() {
     let service = |query: &UsageQuery<'_>, limit, offset| {
         Some(page(None, &in_range(days(1..2, 100), query.range), false, limit, offset))
     };
-    let error = Poll { users: &["a", "b"], ..NOVEMBER }.refusal(service);
+    let error = Poll { keys: "user_ids: [a, b]", ..NOVEMBER }.refusal(service);
     assert!(error.contains("the service ignores user_id. Turn on sub-account isolation"), "{error}");
 }
 
@@ -307,9 +313,9 @@ fn a_service_that_looks_back_31_days_in_silence() {
 
 #[test]
 fn a_half_with_a_bucket_that_its_window_does_not_have() {
-    let with = |before: TimeDelta| {
+    let with = |first: i64, before: TimeDelta| {
         move |query: &UsageQuery<'_>, limit, offset| {
-            let mut days = in_range(days(1..31, 1), query.range);
+            let mut days = in_range(days(first..31, 1), query.range);
             if query.range.start > at("2025-11-01T00:00:00Z") {
                 let start = query.range.start - before;
                 let time = format!("\"{}\"", start.format("%FT%TZ"));
@@ -319,13 +325,22 @@ fn a_half_with_a_bucket_that_its_window_does_not_have() {
             Some(page(None, &days, false, limit, offset))
         }
     };
-    let (minutes, doubts) = NOVEMBER.of(with(TimeDelta::hours(8))).unwrap();
-    assert_eq!((minutes, doubts.keys().collect::<Vec<_>>()), (vec![Some(30.0)], vec![&Doubt::Misaligned]));
-    assert!(
-        doubts[&Doubt::Misaligned].contains("begins at 2025-11-14T16:00:00Z, and the window has not"),
-        "{doubts:?}"
-    );
-    assert_eq!(NOVEMBER.minutes(with(TimeDelta::days(1))), [30.0], "the window has a bucket of this day");
+    for (first, before, start) in
+        [(1, TimeDelta::hours(8), "2025-11-14T16:00:00Z"), (2, TimeDelta::days(14), "2025-11-01T00:00:00Z")]
+    {
+        let mut progress = Progress::default();
+        // It is asked for at each poll, and so the doubt stays.
+        for _ in 0..2 {
+            let (minutes, doubts) = NOVEMBER.with(&mut progress, with(first, before)).unwrap();
+            let seen =
+                format!("a half of window this_month has a bucket that begins at {start}, and the window has not");
+            assert_eq!(minutes, [Some((31 - first) as f64)]);
+            assert_eq!(doubts, Doubts::from([(Doubt::Misaligned, seen)]));
+        }
+    }
+    assert_eq!(NOVEMBER.minutes(with(1, TimeDelta::days(1))), [30.0], "the window has a bucket of this day");
+    let only_videos = Poll { keys: "business_types: [VIDEO_2D]", ..NOVEMBER };
+    assert_eq!(only_videos.minutes(with(1, TimeDelta::hours(8))), [30.0], "types that are left out may have it");
 }
 
 #[test]
@@ -351,7 +366,6 @@ fn more_than_100_pages_that_count_announces() {
 
 #[test]
 fn windows_that_differ_in_a_day_are_asked_again_because_usage_may_have_grown() {
-    use std::sync::atomic::{AtomicUsize, Ordering};
     let disagrees = |yesterday: [u32; 2], of_month: u32| {
         let requests = AtomicUsize::new(0);
         let service = |query: &UsageQuery<'_>, limit, offset| {
@@ -396,4 +410,185 @@ fn a_service_is_asked_once_whether_it_cuts_days() {
         poll.of(service).unwrap().1.into_keys().collect::<Vec<_>>()
     };
     assert_eq!((doubts(true), doubts(false)), (vec![], vec![Doubt::Misaligned]));
+}
+
+/// On the last day of November: its windows end with this day, whose list has one bucket.
+const TODAY: Poll<'_> = Poll { windows: &["today"], ..NOVEMBER };
+
+/// A service with a bucket of 30 November. Its rows are those of the user, or of all users.
+fn of_today(
+    rows: impl Fn(Option<&str>) -> Vec<String> + Sync,
+) -> impl Fn(&UsageQuery<'_>, usize, usize) -> Option<String> {
+    move |query: &UsageQuery<'_>, limit, offset| {
+        let mut days = in_range(days(30..31, 1), query.range);
+        days.iter_mut().for_each(|day| day.rows = rows(query.user_id));
+        days.retain(|day| !day.rows.is_empty());
+        Some(page(None, &days, false, limit, offset))
+    }
+}
+
+fn row(resource: &str, business: &str, usage: &str, unit: &str) -> String {
+    format!(
+        r#"{{"resource_type":"{resource}","business_type":"{business}","usage":{usage},"unit":"{unit}","number":1}}"#
+    )
+}
+
+/// Minutes of two types, and a third type that has no minutes.
+fn three_types() -> Vec<String> {
+    vec![row("r1", "VIDEO_2D", "1", "MIN"), row("r2", "LIVE_2D", "2", "MIN"), row("r3", "CHAT", "4", "CHANNEL")]
+}
+
+#[test]
+fn negative_usage_is_summed_with_a_doubt() {
+    for (usage, number, is_negative) in
+        [("-1.5", "1", true), ("1", "-1", true), ("1", "null", false), ("null", "1", false), ("-0.0", "0", false)]
+    {
+        let rows = |_: Option<&str>| {
+            let row = ROW.replace("\"usage\":1", &format!("\"usage\":{usage}"));
+            vec![row.replace("\"number\":1", &format!("\"number\":{number}"))]
+        };
+        let (minutes, doubts) = TODAY.of(of_today(rows)).unwrap();
+        let seen = is_negative.then_some("window today has a row of VIDEO_2D");
+        assert_eq!(doubts.get(&Doubt::Negative).map(String::as_str), seen, "{usage} {number}");
+        assert_eq!(minutes, [usage.parse().ok()], "{usage} {number}");
+    }
+}
+
+#[test]
+fn a_row_that_lacks_a_value_or_a_unit() {
+    for (usage, unit, missing) in [("null", "MIN", "value"), ("1", "", "unit")] {
+        let doubts = TODAY.of(of_today(|_| vec![row("r1", "VIDEO_2D", usage, unit)])).unwrap().1;
+        let seen = format!("window today has a row of VIDEO_2D r1 without a {missing}");
+        assert_eq!(doubts, Doubts::from([(Doubt::ValueMissing, seen)]));
+    }
+}
+
+#[test]
+fn rows_are_kept_if_both_of_their_types_are_wanted() {
+    for (keys, minutes, kept) in [
+        ("", 3.0, 3),
+        ("resource_types: [r1]", 1.0, 1),
+        ("business_types: [LIVE_2D, CHAT]", 2.0, 2),
+        ("resource_types: [r1, r2], business_types: [LIVE_2D, CHAT]", 2.0, 1),
+    ] {
+        let poll = Poll { windows: &["today", "this_month"], keys, ..NOVEMBER };
+        assert_eq!(poll.minutes(of_today(|_| three_types())), [minutes; 2], "{keys}");
+        let complete = poll.complete(&mut Progress::default(), of_today(|_| three_types())).unwrap();
+        let rows = RowCounters { kept: 2 * kept, filtered: 2 * (3 - kept), ..RowCounters::default() };
+        assert_eq!(complete.rows, rows, "{keys}");
+    }
+}
+
+#[test]
+fn types_users_and_budgets_that_match_nothing() {
+    let rows = |user: Option<&str>| match user {
+        None => three_types(),
+        Some("a") => vec![row("r1", "VIDEO_2D", "1", "MIN")],
+        Some(_) => vec![],
+    };
+    let seen = |keys: &str| {
+        let doubts = Poll { keys, ..TODAY }.of(of_today(rows)).unwrap().1;
+        doubts.into_values().collect::<Vec<_>>().join(", ")
+    };
+    let no_type = |name: &str| format!("no row has the configured type {name:?}");
+    for (keys, expected) in [
+        ("resource_types: [r2, r1]", String::new()),
+        ("business_types: [LIVE_2D, VIDEO_2D]", String::new()),
+        ("resource_types: [r1, x, y]", no_type("x")),
+        ("business_types: [VIDEO_2D, VOICE, FLEXUS]", no_type("VOICE")),
+        ("resource_types: [r1], business_types: [VOICE]", no_type("VOICE")),
+        ("resource_types: [x], business_types: [VIDEO_2D]", no_type("x")),
+        ("user_ids: [a, b, c]", "user b has no usage, but other users have".to_owned()),
+        ("budgets: [{window: today, minutes: 5, business_type: VIDEO_2D}]", String::new()),
+        (
+            "budgets: [{window: today, minutes: 5, resource_type: r2}, \
+             {window: today, minutes: 5, resource_type: r3, business_type: CHAT}, \
+             {window: today, minutes: 5, business_type: VOICE}]",
+            "the budget of today for r3 and CHAT selects no row".to_owned(),
+        ),
+    ] {
+        assert_eq!(seen(keys), expected, "{keys}");
+    }
+    let budget = "budgets: [{window: today, minutes: 5, business_type: VIDEO_2D}]";
+    let without_minutes = of_today(|_| three_types().split_off(2));
+    assert_eq!(Poll { keys: budget, ..TODAY }.of(without_minutes).unwrap().1, Doubts::new(), "there are no minutes");
+}
+
+#[test]
+fn a_single_user_with_the_usage_of_all_is_a_doubt() {
+    for (of_user, of_all, is_doubted) in [("1", "1", true), ("1", "2", false), ("", "", false)] {
+        let rows = |user: Option<&str>| {
+            let usage = if user.is_some() { of_user } else { of_all };
+            if usage.is_empty() { vec![] } else { vec![row("", "VIDEO_2D", usage, "MIN")] }
+        };
+        let mut progress = Progress::default();
+        let poll = Poll { keys: "user_ids: [a]", ..TODAY };
+        let doubts = poll.with(&mut progress, of_today(rows)).unwrap().1;
+        assert_eq!(doubts.contains_key(&Doubt::UserWithoutEffect), is_doubted, "{of_user} of {of_all}");
+        assert_eq!(progress.proofs.users_have_effect, of_user < of_all, "no usage proves nothing");
+    }
+}
+
+#[test]
+fn only_this_month_has_days() {
+    let service = |query: &UsageQuery<'_>, limit, offset| {
+        Some(page(None, &in_range(days(29..31, 1), query.range), false, limit, offset))
+    };
+    let poll = Poll { windows: &["yesterday", "this_month"], ..NOVEMBER };
+    let windows = poll.complete(&mut Progress::default(), service).unwrap().windows;
+    let [None, Some(month)] = [&windows[0].days, &windows[1].days] else { panic!("{windows:?}") };
+    assert_eq!(month.minutes, [vec![0.0; 28], vec![1.0; 2]].concat());
+}
+
+#[test]
+fn a_later_poll_asks_only_for_the_windows() {
+    let whole = |query: &UsageQuery<'_>, limit: usize, offset: usize| {
+        Some(page(None, &in_range(days(1..31, 1), query.range), false, limit, offset))
+    };
+    let requests = |poll: Poll<'_>, service: &(dyn Fn(&UsageQuery<'_>, usize, usize) -> Option<String> + Sync)| {
+        let mut progress = Progress::default();
+        [(); 2].map(|()| {
+            let requests = AtomicUsize::new(0);
+            let counted = |query: &UsageQuery<'_>, limit, offset| {
+                requests.fetch_add(usize::from(offset == 0), Ordering::Relaxed);
+                service(query, limit, offset)
+            };
+            poll.with(&mut progress, counted).unwrap();
+            requests.into_inner()
+        })
+    };
+    // Two windows and the halves of the longer one.
+    let days = Poll { windows: &["yesterday", "this_month"], ..NOVEMBER };
+    assert_eq!(requests(days, &whole), [4, 2]);
+    // A window, its halves, and a part of it, because it begins within a bucket.
+    let rolling = Poll { windows: &["7d"], now: "2025-11-30T15:00:00Z", ..NOVEMBER };
+    assert_eq!(requests(rolling, &whole), [4, 1]);
+    let shanghai = Poll { zone: "Asia/Shanghai", now: "2025-11-20T15:00:00Z", ..NOVEMBER };
+    assert_eq!(requests(shanghai, &overlapping), [4, 1]);
+}
+
+#[test]
+fn a_service_is_asked_to_cut_the_first_bucket_with_usage() {
+    let parts = |days_with_usage: std::ops::Range<i64>, poll: Poll<'_>| {
+        let parts = Mutex::new(Vec::new());
+        let service = |query: &UsageQuery<'_>, limit, offset| {
+            let mut days = in_range(days(20..31, 1), query.range);
+            let has_usage = |day: &Day| days_with_usage.contains(&day.start.day().into());
+            days.iter_mut()
+                .filter(|day| !has_usage(day))
+                .for_each(|day| day.rows[0] = day.rows[0].replace(":1,\"unit", ":0,\"unit"));
+            parts.lock().extend(Some(query.range).filter(|range| range.start.timestamp() % 60 == 1));
+            Some(page(None, &days, false, limit, offset))
+        };
+        poll.of(service).unwrap();
+        parts.into_inner()
+    };
+    let range = |start: &str, end: &str| Bounds { start: at(start), end: at(end) };
+    let now = "2025-11-30T15:00:00Z";
+    let week = Poll { windows: &["3d", "7d"], now, ..NOVEMBER };
+    assert_eq!(parts(25..30, week), [range("2025-11-25T00:00:01Z", now)]);
+    // The only bucket with usage begins in the last second: no range would be left.
+    let now = "2025-11-30T00:00:01Z";
+    let days = Poll { windows: &["2d"], now, ..NOVEMBER };
+    assert!(parts(30..31, days).iter().all(|part| part.start < part.end));
 }
