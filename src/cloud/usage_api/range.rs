@@ -72,7 +72,7 @@ pub fn within(rows: Vec<Row>, range: Bounds) -> Result<InRange, Error> {
         }
         (Some(start), number) => {
             return Err(Error::Inconsistent(format!(
-                "{number} buckets begin before the start of the range, {}, the first at {}, and do not contain it: the \
+                "buckets before the start of the range, {}, that do not contain it: {number}, the first at {}; the \
                  service reads the range in another zone, or ignores its start",
                 timestamp(range.start),
                 timestamp(*start)
@@ -236,10 +236,10 @@ mod tests {
         // The rows of one bucket are one bucket.
         assert!(within(rows(&["2025-11-01T16:00:00Z"; 3]), days()).is_ok());
         let error = within(rows(&["2025-11-01T16:00:00Z", "2025-10-31T16:00:00Z"]), days()).unwrap_err().to_string();
-        assert!(error.contains("2 buckets begin before the start"), "{error}");
+        assert!(error.contains("do not contain it: 2, the first"), "{error}");
         // A bucket that begins with the range shows that the one before has ended.
         let error = within(rows(&["2025-11-01T16:00:00Z", "2025-11-02T00:00:00Z"]), days()).unwrap_err().to_string();
-        assert!(error.contains("1 buckets begin before the start"), "{error}");
+        assert!(error.contains("do not contain it: 1, the first"), "{error}");
     }
 
     #[test]
