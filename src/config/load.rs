@@ -120,9 +120,8 @@ async fn read(text: String, path: &Path, environment: &Environment, shard: Shard
             None
         }
     };
-    let problems = tree.located(problems, path);
     let is_valid = problems.iter().all(|problem| problem.is_warning);
-    Loaded { config: config.filter(|_| is_valid), problems, text }
+    Loaded { config: config.filter(|_| is_valid), problems: tree.located(problems, path), text }
 }
 
 /// Reads the tree and the variables, but no other file. Replaces invalid values by defaults.

@@ -56,8 +56,8 @@ struct Extent {
 type Fields = BTreeMap<String, (usize, Tree)>;
 
 impl Tree {
-    /// Parses one document that is a mapping. A text without values is an empty mapping. Also returns a problem for each key that
-    /// is not a text or occurs twice; the tree does not have these keys.
+    /// Parses one document that is a mapping. A text without values is an empty mapping. Also returns a problem for each
+    /// key that is not a text or occurs twice; the tree does not have these keys.
     ///
     /// # Errors
     /// A problem with its line, if the text is not YAML or another kind of document.
@@ -101,7 +101,9 @@ impl Tree {
     ///
     /// Only the first problem of a value is kept, and only if nothing inside the value is an error. The others are
     /// consequences: a list whose only element is wrong is not empty, too.
-    pub fn located(&self, problems: Vec<Problem>, file: &Path) -> Vec<Problem> {
+    pub fn located(&self, mut problems: Vec<Problem>, file: &Path) -> Vec<Problem> {
+        // Errors come first, so that no warning hides one.
+        problems.sort_by_key(|problem| problem.is_warning);
         let errors = problems.iter().filter(|problem| !problem.is_warning).map(|problem| problem.path.clone());
         let errors: BTreeSet<String> = errors.collect();
         let has_errors_inside = |path: &str| {

@@ -96,8 +96,8 @@ pub async fn load_web(path: &Path) -> LoadedWeb {
     let document = Document::default();
     let config = root(document.root(&values), &files);
     problems.extend(document.into_problems());
-    let problems = tree.located(problems, path);
-    LoadedWeb { config: problems.is_empty().then_some(config), problems, fingerprint: digest.finalize().into() }
+    let config = problems.is_empty().then_some(config);
+    LoadedWeb { config, problems: tree.located(problems, path), fingerprint: digest.finalize().into() }
 }
 
 fn root(mut section: Section<'_>, files: &Files) -> WebConfig {

@@ -136,6 +136,9 @@ async fn values_that_mislead_are_warnings() {
         assert!(config.is_some() && problems.len() == 1, "{problems:?}");
         assert!(problems[0].starts_with(warning), "{problems:?}");
     }
+    let (config, problems) = load_with(&minimal().replace("name: a", "name: a, labels: {job: 7}"), &[]).await;
+    assert!(config.is_none() && problems.len() == 1, "an error is not hidden by a warning: {problems:?}");
+    assert!(problems[0].contains("labels.job: found 7; expected a text"), "{problems:?}");
     let endpoint = "endpoint: 'https://metastudio.cn-north-4.myhuaweicloud.com', windows: [1d], budgets: [{window: 1d, minutes: 1}]";
     let (_, problems) = load_with(&minimal().replace("name: a", &format!("name: a, {endpoint}")), &[]).await;
     assert_eq!(problems, [""; 0]);
