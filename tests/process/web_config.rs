@@ -152,7 +152,7 @@ async fn every_path_requires_a_user() {
         assert!(!response.text().await.unwrap().contains("metastudio_"), "{path}");
     }
     assert_eq!(client.post(setup.url("/-/reload")).send().await.unwrap().status(), 401);
-    for path in ["/metrics", "/", "/-/ready"] {
+    for path in ["/metrics", "/", "/-/healthy"] {
         let head = client.head(setup.url(path)).basic_auth("alice", Some("one")).send().await.unwrap();
         assert_eq!((head.status().as_u16(), head.version()), (200, Version::HTTP_2));
         assert!(head.headers()["content-length"] != "0");
