@@ -3,14 +3,20 @@
 //! [`Tree`] reads the YAML of the file. The crate `config` overrides its values with those of variables. [`Config::read`]
 //! reads the result, because a deserializer would stop at the first problem. At the end, each problem gets its line.
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{collections::BTreeMap, io, path::Path, sync::Arc};
 
 use config::ConfigError;
 use serde_json::Value;
 
 use super::{
-    environment::Environment, fields, file, keys, problem::Problem, read::Document, settings::Config, shard::Shard,
-    warnings, yaml::Tree,
+    environment::Environment,
+    fields, file, keys,
+    problem::Problem,
+    read::Document,
+    settings::Config,
+    shard::Shard,
+    warnings,
+    yaml::{Tree, TreeSource},
 };
 
 /// The values that a variable `METASTUDIO_<SECTION>__<KEY>` may set. Keys and passwords of the cloud are excluded: each
@@ -110,7 +116,8 @@ async fn read(text: String, path: &Path, environment: &Environment, shard: Shard
     };
     problems.extend(keys::remove(&mut tree));
     let directory = path.parent().unwrap_or(Path::new(""));
-    let config = match parse(tree.clone(), directory, environment, &mut problems) {
+    let tree = Arc::new(tree);
+    let config = match parse(TreeSource(Arc::clone(&tree)), directory, environment, &mut problems) {
         Ok(mut config) => {
             complete(&mut config, shard, &mut problems, environment).await;
             Some(config)
@@ -124,15 +131,15 @@ async fn read(text: String, path: &Path, environment: &Environment, shard: Shard
     Loaded { config: config.filter(|_| is_valid), problems: tree.located(problems, path), text }
 }
 
-/// Reads the tree and the variables, but no other file. Replaces invalid values by defaults.
+/// Reads the file's tree and the variables, but no other file. Replaces invalid values by defaults.
 fn parse(
-    tree: Tree,
+    source: TreeSource,
     directory: &Path,
     environment: &Environment,
     problems: &mut Vec<Problem>,
 ) -> Result<Config, ConfigError> {
     let mut overridden = BTreeMap::new();
-    let mut builder = config::Config::builder().add_source(tree);
+    let mut builder = config::Config::builder().add_source(source);
     for name in environment.names().filter(|name| name.starts_with(PREFIX)) {
         let key = name.strip_prefix(PREFIX).unwrap_or_default().to_ascii_lowercase().replace("__", ".");
         match (SCALARS.contains(&key.as_str()), environment.get(name)) {

@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt::Write,
     path::Path,
+    sync::Arc,
 };
 
 use config::{ConfigError, Source};
@@ -219,13 +220,17 @@ fn table(fields: &Fields) -> config::Map<String, config::Value> {
     fields.iter().map(|(key, (_, value))| (key.clone(), value.to_config())).collect()
 }
 
-impl Source for Tree {
+/// A tree as a source of the crate `config`, which clones its sources.
+#[derive(Clone, Debug)]
+pub(super) struct TreeSource(pub Arc<Tree>);
+
+impl Source for TreeSource {
     fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
         Box::new(self.clone())
     }
 
     fn collect(&self) -> Result<config::Map<String, config::Value>, ConfigError> {
-        match &self.content {
+        match &self.0.content {
             Content::Mapping(fields) => Ok(table(fields)),
             _ => Ok(config::Map::new()),
         }
