@@ -90,6 +90,16 @@ def binds(service):
     return [volume for volume in service.get("volumes", []) if volume["type"] == "bind"]
 
 
+def test_an_account_in_compose_keeps_its_state():
+    command = [PROGRAMS / "docker-compose", "--file", COMPOSE, "--file", COMPOSE.with_name("account.yaml")]
+    exporter = json.loads(run(*command, "config", "--format=json").stdout)["services"]["exporter"]
+    [path] = [flag.split("=")[1] for flag in exporter["command"] if flag.startswith("--storage.path=")]
+    assert {mount["target"]: mount["type"] for mount in exporter["volumes"]} == {
+        "/etc/metastudio-exporter": "bind", path: "volume",
+    }
+    assert exporter["read_only"] and "VOLUME " + path in (ROOT / "deploy/docker/Dockerfile").read_text()
+
+
 def test_services_listen_locally_with_pinned_images_and_read_only_files(compose):
     services = compose["services"]
     assert set(services) == {"exporter", "prometheus", "alertmanager", "grafana"}
