@@ -42,7 +42,7 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
         let read = tokio::task::spawn_blocking(move || {
             let content = read_bounded(&owned);
             drop(permit);
-            content.map(without_byte_order_mark)
+            content.map(without_byte_order_mark).map_err(without_number)
         });
         read.await.map_err(io::Error::other)?
     };
@@ -61,6 +61,15 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
     Ok(content)
+}
+
+/// The error without the number of the operating system, which says no more than the text.
+fn without_number(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    match text.split_once(" (os error ") {
+        Some((text, _)) => io::Error::new(error.kind(), text),
+        None => error,
+    }
 }
 
 fn without_byte_order_mark(mut content: Vec<u8>) -> Vec<u8> {
