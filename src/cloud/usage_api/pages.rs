@@ -152,12 +152,16 @@ impl List {
         }
     }
 
-    /// Appends the items of `other` after its first `known` ones. A bucket that begins among those is not a new one.
+    /// Replaces the last `known` items by the first ones of `other`, and appends its others. A bucket that begins among the
+    /// first ones is not a new one.
+    ///
+    /// The later values count: they have grown, or an entry with the same key has taken the place of one that was deleted.
     fn append(&mut self, other: List, known: usize) {
         let shift = |index: &usize| index.checked_sub(known).map(|index| index + self.items.len());
         self.buckets.extend(other.buckets.iter().filter_map(shift));
         self.rows.extend(other.rows.iter().filter_map(shift));
-        self.items.extend(other.items.into_iter().skip(known));
+        self.items.truncate(self.items.len().saturating_sub(known));
+        self.items.extend(other.items);
     }
 
     /// Whether `other` begins with exactly the items of this list from `start` on.

@@ -348,6 +348,26 @@ proptest! {
     }
 }
 
+/// Rows of one key: the last known one is deleted, and the next one has a larger value, as if the first had grown.
+#[test]
+fn a_row_that_takes_the_place_of_a_deleted_one_is_not_lost() {
+    let lists = vec![List(vec![vec![0], vec![0, 0]])];
+    let mut outcomes = BTreeSet::new();
+    for seed in 0..1000 {
+        let paging = Paging {
+            kind: Kind::EntryDeleted,
+            counts_rows: true,
+            cap: None,
+            count: Count::Absent,
+            past: PastTheEnd::Nothing,
+            seed,
+        };
+        let model = Model { paging, times: Times::EqualRows, lists: lists.clone(), limit: 2 };
+        outcomes.insert(ask(&mut Served::new(paging, model.buckets(&lists[0])), model.limit, &mut Service::default()));
+    }
+    assert!(outcomes.contains(&Outcome::Right) && !outcomes.contains(&Outcome::Wrong), "{outcomes:?}");
+}
+
 /// Prints the table: `cargo test --lib services -- --ignored --nocapture`.
 #[test]
 #[ignore = "prints a table for people"]
