@@ -42,6 +42,7 @@ mod basic_auth;
 mod client_certificate;
 pub mod config;
 mod connection;
+mod limits;
 mod listeners;
 mod policed_service;
 mod policy;
@@ -52,7 +53,7 @@ mod timed_io;
 mod tls;
 
 pub use self::{
+    limits::Limits,
     listeners::{BindError, Server, bind},
     policy::WebPolicy,
-    timed_io::Limits,
 };

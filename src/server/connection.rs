@@ -1,31 +1,30 @@
 //! One connection: its TLS handshake, then HTTP/1.1 or HTTP/2 within time limits.
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use http_body_util::Empty;
 use hyper::{
     Request, Response,
     body::{Body, Incoming},
+    header::CONNECTION,
     server::conn::{http1, http2},
     service::{Service, service_fn},
 };
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::graceful::Watcher,
-};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
-    sync::watch,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
+    limits::Limits,
     policed_service::PolicedService,
     slots::{ActiveRequest, Usage},
-    timed_io::{Answer, GuardedBody, Limits, TimedIo},
+    timed_io::{Answer, GuardedBody, TimedIo},
 };
 
 /// Any error that ends a connection.
@@ -35,33 +34,43 @@ pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 const MAX_HEAD: usize = 16 << 10;
 
 /// Maximum number of concurrent requests on one HTTP/2 connection.
-const STREAMS: u32 = 16;
+const STREAMS: u32 = 4;
+
+/// Bytes of a body that an HTTP/2 client may send on one stream. No body is read, so this is small.
+const STREAM_WINDOW: u32 = 4 << 10;
+
+/// The same for all streams of a connection: the minimum of RFC 9113 (6.9.2).
+const CONNECTION_WINDOW: u32 = (64 << 10) - 1;
+
+/// Maximum number of bytes of answers that a connection buffers: on each stream of HTTP/2, and before encryption.
+const SEND_BUFFER: usize = 16 << 10;
 
 /// Serves one connection.
 pub(super) struct Connection<S> {
     service: Arc<PolicedService<S>>,
     limits: Limits,
     usage: Arc<Usage>,
-    /// When the server stops, ends the connection after the current answer.
-    watcher: Watcher,
+    /// Ends the connection after the current answers.
+    stop: CancellationToken,
 }
 
 impl<S, B> Connection<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
+    S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
-    pub fn new(service: Arc<PolicedService<S>>, limits: Limits, usage: Arc<Usage>, watcher: Watcher) -> Self {
-        Connection { service, limits, usage, watcher }
+    pub fn new(service: Arc<PolicedService<S>>, limits: Limits, usage: Arc<Usage>, stop: CancellationToken) -> Self {
+        Connection { service, limits, usage, stop }
     }
 
-    /// Serves the connection until it ends. `stop` aborts a TLS handshake, because no request has been accepted yet.
-    pub async fn serve(self, stream: TcpStream, stop: CancellationToken) -> Result<(), BoxError> {
+    /// Serves the connection until it ends.
+    pub async fn serve(self, stream: TcpStream) -> Result<(), BoxError> {
         // An answer is written as a whole, so waiting for more data (Nagle's algorithm) would only delay it.
         let _ = stream.set_nodelay(true);
         let Some(acceptor) = self.service.policy().acceptor().await else { return self.serve_http1(stream).await };
         let stream = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
+            // No request has been accepted yet.
+            () = self.stop.cancelled() => return Ok(()),
             stream = timeout(self.limits.head, handshake(stream, acceptor)) => stream??,
         };
         let Some(stream) = stream else { return Ok(()) };
@@ -93,56 +102,77 @@ where
             .header_read_timeout(None)
             .max_buf_size(MAX_HEAD)
             .serve_connection(TokioIo::new(io), service);
-        match self.watcher.watch(connection).await {
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        match ended {
             Err(error) if !phase.is_idle() => Err(error.into()),
             _ => Ok(()),
         }
     }
 
-    /// Requests of HTTP/2 overlap, so the phases of HTTP/1.1 do not apply. Instead, the connection is closed if no
-    /// request begins and no answer becomes ready for too long.
+    /// Requests of HTTP/2 overlap, so the phases of HTTP/1.1 do not apply. Instead, the connection is closed when one
+    /// answer takes too long, or when there is no request for too long.
     async fn serve_http2<I>(self, stream: I) -> Result<(), BoxError>
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let limits = self.limits;
-        let (active, mut activity) = watch::channel(());
-        let active = Arc::new(active);
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (service, active) = (Arc::clone(&self.service), Arc::clone(&active));
-            let guard = ActiveRequest::new(&self.usage);
-            active.send_replace(());
+        let Connection { service, limits, usage, stop } = self;
+        let overdue = CancellationToken::new();
+        let close = stop.child_token();
+        let service = service_fn(|request: Request<Incoming>| {
+            let (service, close) = (Arc::clone(&service), close.clone());
+            let mut active = ActiveRequest::new(&usage);
+            let total = cancel_after(limits.total, overdue.clone());
             async move {
-                let response = service.answer(request).await;
-                active.send_replace(());
-                Ok::<_, Infallible>(response.map(|body| GuardedBody { body, _guard: guard }))
+                let mut response = service.answer(request).await;
+                // HTTP/2 has no such header. It announces the end of the connection with a frame, GOAWAY.
+                if response.headers_mut().remove(CONNECTION).is_some() {
+                    active.is_refused = true;
+                    close.cancel();
+                }
+                Ok::<_, Infallible>(response.map(|body| GuardedBody { body, _guard: (active, total) }))
             }
         });
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
             .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
             // Detects clients that disappeared without closing the connection.
             .keep_alive_interval(limits.total)
             .keep_alive_timeout(limits.head)
             .serve_connection(TokioIo::new(stream), service);
-        let idle = async {
-            let mut limit = limits.head;
-            while let Ok(Ok(())) = timeout(limit, activity.changed()).await {
-                limit = limits.idle;
-            }
-        };
+        let mut connection = pin!(connection);
         tokio::select! {
-            ended = self.watcher.watch(connection) => Ok(ended?),
-            () = idle => Ok(()),
+            ended = connection.as_mut() => return Ok(ended?),
+            () = overdue.cancelled() => return Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+            () = usage.idle_for_too_long(limits) => return Ok(()),
+            () = close.cancelled() => connection.as_mut().graceful_shutdown(),
         }
+        Ok(timeout(limits.total, connection).await??)
     }
+}
+
+/// Cancels a token after this time, unless the handle is dropped before.
+fn cancel_after(time: Duration, token: CancellationToken) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        sleep(time).await;
+        token.cancel();
+    }))
 }
 
 /// Performs the TLS handshake; `None` if the client speaks plain HTTP and was answered with 400.
 async fn handshake(stream: TcpStream, acceptor: TlsAcceptor) -> io::Result<Option<TlsStream<TcpStream>>> {
     let Some(stream) = reject_plain_http(stream).await? else { return Ok(None) };
-    match acceptor.accept(stream).into_fallible().await {
+    match acceptor.accept_with(stream, |tls| tls.set_buffer_limit(Some(SEND_BUFFER))).into_fallible().await {
         Ok(stream) => Ok(Some(stream)),
         Err((error, stream)) => {
             close_after_alert(stream).await;

@@ -9,22 +9,22 @@ use std::{
 };
 
 use bytes::Bytes;
-use hyper::{Request, Response, StatusCode, body::Body, body::Incoming, service::Service};
-use hyper_util::server::graceful::GracefulShutdown;
+use http_body_util::Empty;
+use hyper::{Request, Response, StatusCode, body::Body, service::Service};
 use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpSocket},
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     connection::{BoxError, Connection},
+    limits::Limits,
     policed_service::PolicedService,
     policy::WebPolicy,
     slots::Slots,
-    timed_io::Limits,
 };
 
 /// Default limit of concurrent connections for each listener.
@@ -128,7 +128,7 @@ impl<S> Server<S> {
 
 impl<S, B> Server<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
+    S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
     /// Serves on all listeners until `stop`. After that, current answers have 3 s to end.
@@ -160,10 +160,10 @@ async fn listen<S, B>(
     slots: Arc<Slots>,
     stop: CancellationToken,
 ) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
+    S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
-    let graceful = GracefulShutdown::new();
+    let connections = TaskTracker::new();
     loop {
         // A connection without a slot waits here, and further ones in the kernel's queue.
         let accepted = tokio::select! {
@@ -176,13 +176,12 @@ async fn listen<S, B>(
         match accepted {
             Ok((stream, peer, slot)) => {
                 let usage = Arc::clone(&slot.usage);
-                let connection = Connection::new(Arc::clone(&service), limits, usage, graceful.watcher());
-                let stop = stop.clone();
-                tokio::spawn(async move {
+                let connection = Connection::new(Arc::clone(&service), limits, usage, stop.clone());
+                connections.spawn(async move {
                     tokio::select! {
                         biased;
                         () = slot.usage.closed() => {}
-                        ended = connection.serve(stream, stop) => if let Err(error) = ended {
+                        ended = connection.serve(stream) => if let Err(error) = ended {
                             tracing::debug!(%peer, %error, "connection failed");
                         }
                     }
@@ -198,7 +197,8 @@ async fn listen<S, B>(
         }
     }
     drop(listener);
-    if timeout(GRACE, graceful.shutdown()).await.is_err() {
+    connections.close();
+    if timeout(GRACE, connections.wait()).await.is_err() {
         tracing::warn!("some answers took longer than 3s to end and were cut off");
     }
 }

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, fmt, sync::Arc};
 
 use bytes::Bytes;
-use http_body_util::{Either, Full};
+use http_body_util::{Either, Empty, Full};
 use hyper::{Method, Request, Response, StatusCode, body::Body, body::Incoming, service::Service};
 
 use super::policy::WebPolicy;
@@ -37,11 +37,13 @@ impl<S> PolicedService<S> {
 
 impl<S, B> PolicedService<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Infallible>,
     B: Body<Data = Bytes>,
 {
-    /// Answers a request. If the policy rejects it, the service is not called.
+    /// Answers a request. If the policy rejects it, the service is not called. The request's body is dropped first, so
+    /// that none stays in memory while a password is checked.
     pub async fn answer(&self, request: Request<Incoming>) -> Response<AnswerBody<B>> {
+        let request = request.map(|_| Empty::new());
         let uri = request.uri().clone();
         let is_head = request.method() == Method::HEAD;
         let mut response = match self.policy.admit(uri.path(), request.headers()).await {

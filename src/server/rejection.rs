@@ -43,7 +43,7 @@ impl Rejection {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(name, value);
-        // A rejected client must not occupy a connection that others need. HTTP/2 has no such header: hyper omits it.
+        // A rejected client must not occupy a connection that others need. Over HTTP/2, the connection sends GOAWAY instead.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         response
     }

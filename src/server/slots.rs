@@ -12,9 +12,11 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+
+use super::limits::Limits;
 
 /// Pause between two searches for an idle connection, while all connections have a request.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(100);
@@ -42,8 +44,10 @@ pub(super) struct Usage {
 #[derive(Debug)]
 struct UsageState {
     requests: usize,
-    /// The end of the last request, or the start of the connection.
+    /// The end of the last request, or the start of the connection. A refused request counts as none.
     idle_since: Instant,
+    /// Whether a request has been answered that was not refused.
+    has_answered: bool,
 }
 
 /// The slot of one connection. It is free again when this is dropped.
@@ -54,7 +58,11 @@ pub(super) struct Slot {
 }
 
 /// One request. It ends when this is dropped.
-pub(super) struct ActiveRequest(Arc<Usage>);
+pub(super) struct ActiveRequest {
+    usage: Arc<Usage>,
+    /// Whether the policy has refused the request: it is no activity of its connection.
+    pub is_refused: bool,
+}
 
 impl Slots {
     pub fn new(limit: usize, closed: Arc<AtomicU64>) -> Self {
@@ -73,7 +81,7 @@ impl Slots {
             let next = timeout(SEARCH_INTERVAL, Arc::clone(&self.permits).acquire_owned()).await;
             free = next.ok().and_then(Result::ok);
         };
-        let state = Mutex::new(UsageState { requests: 0, idle_since: Instant::now() });
+        let state = Mutex::new(UsageState { requests: 0, idle_since: Instant::now(), has_answered: false });
         let usage = Arc::new(Usage { state, close: CancellationToken::new() });
         self.taken.lock().push(Arc::clone(&usage));
         Slot { usage, slots: Arc::clone(self), _permit: permit }
@@ -121,6 +129,31 @@ impl Usage {
         let mut state = self.state.lock();
         state.requests = state.requests.saturating_sub(1);
         state.idle_since = Instant::now();
+        state.has_answered = true;
+    }
+
+    /// A request has ended with a refusal.
+    fn end_refused(&self) {
+        let mut state = self.state.lock();
+        state.requests = state.requests.saturating_sub(1);
+    }
+
+    /// Returns when there has been no request for longer than the limits allow.
+    pub async fn idle_for_too_long(&self, limits: Limits) {
+        while let Some(rest) = self.rest(limits) {
+            sleep(rest).await;
+        }
+    }
+
+    /// The time for which the connection may stay idle; `None` if it is over.
+    fn rest(&self, limits: Limits) -> Option<Duration> {
+        let state = self.state.lock();
+        if state.requests > 0 {
+            // Answers have a limit of their own.
+            return Some(limits.head);
+        }
+        let limit = if state.has_answered { limits.idle } else { limits.head };
+        limit.checked_sub(state.idle_since.elapsed())
     }
 
     /// `None` while a request is answered.
@@ -133,12 +166,12 @@ impl Usage {
 impl ActiveRequest {
     pub fn new(usage: &Arc<Usage>) -> Self {
         usage.begin();
-        ActiveRequest(Arc::clone(usage))
+        ActiveRequest { usage: Arc::clone(usage), is_refused: false }
     }
 }
 
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        self.0.end();
+        if self.is_refused { self.usage.end_refused() } else { self.usage.end() }
     }
 }

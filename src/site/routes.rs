@@ -8,9 +8,10 @@ use std::{
     },
 };
 
+use bytes::Bytes;
+use http_body_util::Empty;
 use hyper::{
     HeaderMap, Request, Response, StatusCode,
-    body::Incoming,
     header::{ALLOW, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, HeaderValue, VARY},
     service::{Service, service_fn},
 };
@@ -93,9 +94,11 @@ impl Routes {
     /// The hyper service that answers requests.
     pub fn service(
         self: Arc<Self>,
-    ) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> + Send + Sync + 'static
-    {
-        service_fn(move |request: Request<Incoming>| {
+    ) -> impl Service<Request<Empty<Bytes>>, Response = Response<Body>, Error = Infallible, Future: Send>
+    + Send
+    + Sync
+    + 'static {
+        service_fn(move |request: Request<Empty<Bytes>>| {
             let routes = Arc::clone(&self);
             async move { Ok(routes.answer(&request).await) }
         })
@@ -111,7 +114,7 @@ impl Routes {
         self.is_stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Answers a request. Its body is not read.
+    /// Answers a request.
     pub async fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
         let route = self.route(request.uri().path());
         if let Some((methods, allow)) = route.methods()

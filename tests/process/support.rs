@@ -259,6 +259,13 @@ impl Daemon {
         (status, start.elapsed())
     }
 
+    /// Its resident memory in MiB.
+    #[cfg(target_os = "linux")]
+    pub fn memory(&self) -> u64 {
+        let pages = procfs::process::Process::new(self.child.id() as i32).unwrap().statm().unwrap().resident;
+        (pages * procfs::page_size()) >> 20
+    }
+
     pub fn log_text(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }

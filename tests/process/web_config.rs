@@ -1,16 +1,22 @@
 //! TLS, users and rate limits, and changes to them while the exporter runs.
 
+mod hostile_clients;
 mod tls_connections;
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{path::Path, process::Command, sync::Arc, time::Duration};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Version, tls};
+use rustls::{
+    ClientConfig, RootCertStore, SupportedProtocolVersion,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+use tokio_rustls::TlsConnector;
 
 use crate::support::{Cloud, Daemon, FAST, TIMEOUT, run, sample};
 
@@ -47,6 +53,17 @@ impl Authority {
         let certificate = Certificate::from_pem(self.pem.as_bytes()).unwrap();
         Client::builder().no_proxy().timeout(TIMEOUT).tls_certs_only([certificate])
     }
+
+    /// A client with one version of TLS.
+    fn connector(&self, protocol: &str, version: &'static SupportedProtocolVersion) -> TlsConnector {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[version]).unwrap();
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![protocol.into()];
+        TlsConnector::from(Arc::new(config))
+    }
 }
 
 /// A daemon with a web configuration, in a directory with the files that it names.
@@ -66,7 +83,13 @@ const TLS: &str = "tls_server_config: {cert_file: server.crt, key_file: server.k
 
 impl Setup {
     async fn new(web: &str, arguments: &[&str]) -> Self {
-        let (cloud, authority, directory) = (Cloud::new(&[]).await, Authority::new(), TempDir::new().unwrap());
+        let cloud = Cloud::new(&[]).await;
+        let config = cloud.config(FAST);
+        Self::with_config(web, arguments, cloud, &config)
+    }
+
+    fn with_config(web: &str, arguments: &[&str], cloud: Cloud, config: &str) -> Self {
+        let (authority, directory) = (Authority::new(), TempDir::new().unwrap());
         let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
         let (certificate, key) = authority.issue(&["localhost"]);
         write("server.crt", &certificate);
@@ -74,7 +97,7 @@ impl Setup {
         write("ca.crt", &authority.pem);
         write("web.yaml", web);
         let path = directory.path().join("web.yaml").display().to_string();
-        let daemon = Daemon::start(&cloud.config(FAST), &[&["--web.config.file", &path], arguments].concat());
+        let daemon = Daemon::start(config, &[&["--web.config.file", &path], arguments].concat());
         Setup { daemon, authority, directory, _cloud: cloud }
     }
 

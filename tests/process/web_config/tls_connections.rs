@@ -5,8 +5,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use metastudio_exporter::server::{self, Limits, Server, WebPolicy};
 use reqwest::Version;
 use rustls::{
-    ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
+    HandshakeKind,
+    pki_types::ServerName,
     version::{TLS12, TLS13},
 };
 use tempfile::TempDir;
@@ -43,17 +43,6 @@ impl TlsServer {
         TlsServer { address, authority, _directory: directory }
     }
 
-    /// A client with one version of TLS.
-    fn connector(&self, protocol: &str, version: &'static SupportedProtocolVersion) -> TlsConnector {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.authority.pem.as_bytes()).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[version]).unwrap();
-        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![protocol.into()];
-        TlsConnector::from(Arc::new(config))
-    }
-
     async fn connect(&self, connector: &TlsConnector) -> TlsStream<TcpStream> {
         let stream = TcpStream::connect(self.address).await.unwrap();
         connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
@@ -72,7 +61,7 @@ async fn connections_of_silent_clients_are_closed() {
     let server = TlsServer::new(TLS, limits, 1).await;
     assert_closed(TcpStream::connect(server.address).await.unwrap()).await;
     for protocol in ["h2", "http/1.1"] {
-        assert_closed(server.connect(&server.connector(protocol, &TLS13)).await).await;
+        assert_closed(server.connect(&server.authority.connector(protocol, &TLS13)).await).await;
     }
     let client = server.authority.trusted().pool_max_idle_per_host(1).build().unwrap();
     let url = format!("https://localhost:{}/metrics", server.address.port());
@@ -88,18 +77,18 @@ async fn connections_of_silent_clients_are_closed() {
 async fn a_client_that_does_not_read_is_cut_off_behind_tls_too() {
     let limits = Limits { head: TIMEOUT, idle: TIMEOUT, total: Duration::from_millis(300) };
     let server = TlsServer::new(TLS, limits, 1).await;
-    let mut stream = server.connect(&server.connector("http/1.1", &TLS13)).await;
+    let mut stream = server.connect(&server.authority.connector("http/1.1", &TLS13)).await;
     let pipelined = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n".repeat(300_000);
     let result = tokio::time::timeout(TIMEOUT / 2, stream.write_all(&pipelined)).await;
     assert!(result.expect("the server neither reads nor closes").is_err(), "the connection was not cut off");
 }
 
-/// The server also closes the connection of an HTTP/2 client that accepts no response data.
+/// The limit of a whole answer also applies to an HTTP/2 client that accepts no response data.
 #[tokio::test]
 async fn a_connection_whose_answers_are_not_accepted_is_closed() {
-    let limits = Limits { head: TIMEOUT, idle: Duration::from_millis(600), total: TIMEOUT };
+    let limits = Limits { head: TIMEOUT, idle: TIMEOUT, total: Duration::from_millis(600) };
     let server = TlsServer::new(TLS, limits, 1).await;
-    let mut stream = server.connect(&server.connector("h2", &TLS13)).await;
+    let mut stream = server.connect(&server.authority.connector("h2", &TLS13)).await;
     // The preface; SETTINGS with an initial window of 0; HEADERS of GET / on stream 1. See RFC 9113 and RFC 7541.
     let mut request = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     request.extend([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
@@ -117,7 +106,7 @@ async fn no_session_resumes_if_client_certificates_are_requested() {
     for (auth, expected) in [("NoClientCert", HandshakeKind::Resumed), ("RequestClientCert", HandshakeKind::Full)] {
         let server = TlsServer::new(&TLS.replace('}', &format!(", client_auth_type: {auth}}}")), long_limits, 8).await;
         for version in [&TLS12, &TLS13] {
-            let connector = server.connector("http/1.1", version);
+            let connector = server.authority.connector("http/1.1", version);
             for expected in [HandshakeKind::Full, expected] {
                 let mut stream = server.connect(&connector).await;
                 stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
