@@ -20,6 +20,7 @@ mod exporter;
 mod format;
 mod gzip;
 mod lines;
+mod outbox;
 mod pieces;
 #[cfg(target_os = "linux")]
 mod process;
@@ -33,9 +34,10 @@ use prometheus_client::{encoding::text::encode_registry, registry::Registry};
 use tokio::{sync::Mutex, task::spawn_blocking};
 
 pub use self::{
-    body::Body,
+    body::{Body, CutOff},
     exporter::{BuildInfo, ConfigStatus, ExporterStatus, HttpRequests},
     format::Format,
+    outbox::Outbox,
 };
 use self::{
     encoding::Encoding,

@@ -230,6 +230,25 @@ fn moving() -> Moment {
     Moment { utc: steady + TimeDelta::seconds(SET_BY.load(Ordering::Relaxed)), steady }
 }
 
+/// Each scrape gets another rendering, and no client reads its answer.
+#[tokio::test]
+async fn the_oldest_answers_are_cut_off_if_none_is_read() {
+    let names: Vec<String> = (0..1_500).map(|number| format!("project-{number}")).collect();
+    let (mut writer, reader) = snapshot::channel(names.iter().map(|name| target(name, &[])).collect());
+    let exposition = Exposition::of_projects(reader, || now().into());
+    let mut bodies = Vec::new();
+    let mut length = 0;
+    while length < 20 << 20 {
+        writer.record(0, attempt(now(), Err(failure())), None);
+        let body = exposition.scrape(Format::Text, false).await;
+        length += body.length();
+        bodies.push(body);
+    }
+    let newest = bodies.pop().unwrap();
+    assert!(bodies.swap_remove(0).collect().await.is_err(), "the oldest one");
+    assert!(newest.collect().await.is_ok(), "the newest one");
+}
+
 /// The text of a scrape.
 async fn scrape(exposition: &Exposition, format: Format, gzip: bool) -> String {
     let body = exposition.scrape(format, gzip).await;

@@ -1,7 +1,6 @@
 //! The response body of a scrape: its own bytes, then the rendering that all scrapes share, then a gzip trailer.
 
 use std::{
-    convert::Infallible,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -11,6 +10,11 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
 use super::pieces::Pieces;
+
+/// The client reads too slowly.
+#[derive(Debug, thiserror::Error)]
+#[error("the client reads too slowly: its answer was cut off, because newer ones need the memory")]
+pub struct CutOff;
 
 /// A response body of known length.
 #[derive(Debug, Default)]
@@ -36,32 +40,38 @@ impl Body {
         self.length
     }
 
-    /// Takes the next piece.
+    /// Takes the next piece; `None` at the end, or if the rest was withdrawn.
     pub(super) fn take(&mut self) -> Option<Bytes> {
         let shared = || {
-            let piece = self.shared.as_ref()?.list.get(self.next)?;
+            let piece = self.shared.as_ref()?.get(self.next)?;
             self.next += 1;
-            Some(piece.clone())
+            Some(piece)
         };
-        let bytes = self.first.take().or_else(shared).or_else(|| self.last.take())?;
+        let length = self.length;
+        let last = || self.last.take_if(|last| last.len() == length);
+        let bytes = self.first.take().or_else(shared).or_else(last)?;
         self.length -= bytes.len();
         Some(bytes)
     }
 }
 
-impl From<Vec<u8>> for Body {
-    fn from(bytes: Vec<u8>) -> Self {
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
         let length = bytes.len();
-        Body { first: Some(bytes.into()), length, ..Body::default() }
+        Body { first: Some(bytes), length, ..Body::default() }
     }
 }
 
 impl hyper::body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = CutOff;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.take().map(|bytes| Ok(Frame::data(bytes))))
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        Poll::Ready(match self.take() {
+            Some(bytes) => Some(Ok(Frame::data(bytes))),
+            None if self.length > 0 => Some(Err(CutOff)),
+            None => None,
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,6 +1,7 @@
 //! The rendering that scrapes share, as pieces for the network.
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::encoding::{Digest, Encoded};
 
@@ -13,7 +14,8 @@ const PIECE: usize = 64 << 10;
 /// Encoded text in few pieces.
 #[derive(Debug)]
 pub(super) struct Pieces {
-    pub list: Vec<Bytes>,
+    /// Locked, because [`Self::withdraw`] empties it while bodies read it.
+    list: Mutex<Vec<Bytes>>,
     pub digest: Digest,
 }
 
@@ -36,7 +38,23 @@ impl Pieces {
             open.append(part);
         }
         list.extend(open.close());
-        Pieces { list, digest }
+        Pieces { list: Mutex::new(list), digest }
+    }
+
+    /// Copies bytes to pieces of their own, so that a body that is being sent holds only one of them.
+    pub fn copy(bytes: &[u8]) -> Self {
+        let list = bytes.chunks(PIECE).map(Bytes::copy_from_slice).collect();
+        Pieces { list: Mutex::new(list), digest: Digest::new(bytes.len(), bytes.len(), 0) }
+    }
+
+    /// One piece; `None` after the last one, or if the pieces were withdrawn.
+    pub fn get(&self, index: usize) -> Option<Bytes> {
+        self.list.lock().get(index).cloned()
+    }
+
+    /// Frees the pieces, though bodies still refer to them.
+    pub fn withdraw(&self) {
+        *self.list.lock() = Vec::new();
     }
 }
 
@@ -81,17 +99,19 @@ mod tests {
         let mut parts = [part(1), part(2), part(COPIED_BELOW), part(3)];
         let long = parts[2].bytes.as_ptr();
         let pieces = Pieces::new(parts.iter_mut().collect());
-        let lengths: Vec<usize> = pieces.list.iter().map(Bytes::len).collect();
+        let list = pieces.list.into_inner();
+        let lengths: Vec<usize> = list.iter().map(Bytes::len).collect();
         assert_eq!(lengths, [3, COPIED_BELOW, 3]);
         assert_eq!(pieces.digest.length, COPIED_BELOW + 6);
-        assert_eq!(pieces.list[1].as_ptr(), long, "a long part is not copied");
-        assert_eq!(parts[0].bytes.as_ptr(), pieces.list[0].as_ptr());
-        assert_eq!((parts[1].bytes.as_ptr(), parts[1].bytes.len()), (pieces.list[0][1..].as_ptr(), 2));
-        assert_eq!((parts[3].bytes.as_ptr(), parts[3].bytes.len()), (pieces.list[2].as_ptr(), 3));
+        assert_eq!(list[1].as_ptr(), long, "a long part is not copied");
+        assert_eq!(parts[0].bytes.as_ptr(), list[0].as_ptr());
+        assert_eq!((parts[1].bytes.as_ptr(), parts[1].bytes.len()), (list[0][1..].as_ptr(), 2));
+        assert_eq!((parts[3].bytes.as_ptr(), parts[3].bytes.len()), (list[2].as_ptr(), 3));
         let mut parts = vec![part(COPIED_BELOW - 1); 100];
         let pieces = Pieces::new(parts.iter_mut().collect());
-        assert!(pieces.list.iter().all(|piece| piece.len() < PIECE + COPIED_BELOW));
-        assert_eq!(pieces.list.len(), 6);
-        assert!(Pieces::new(Vec::new()).list.is_empty());
+        let list = pieces.list.into_inner();
+        assert!(list.iter().all(|piece| piece.len() < PIECE + COPIED_BELOW));
+        assert_eq!(list.len(), 6);
+        assert!(Pieces::new(Vec::new()).get(0).is_none());
     }
 }

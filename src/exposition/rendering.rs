@@ -11,6 +11,7 @@ use super::{
     format::Format,
     gzip::Encoder,
     lines::write_metadata,
+    outbox::Outbox,
     pieces::Pieces,
     projects::{FAMILIES, write_expiries},
 };
@@ -24,6 +25,8 @@ pub(super) struct Rendering {
     validity: Validity,
     blocks: Vec<Block>,
     outputs: Vec<((Format, Encoding), Arc<Pieces>)>,
+    /// The outputs that scrapes are still reading, with those of earlier snapshots.
+    outbox: Outbox,
 }
 
 impl Rendering {
@@ -45,6 +48,7 @@ impl Rendering {
             self.update(snapshot, now);
         }
         let pieces = Arc::new(self.line_up(format, encoding, snapshot, now));
+        self.outbox.add(&pieces);
         self.outputs.push(((format, encoding), Arc::clone(&pieces)));
         pieces
     }
@@ -54,14 +58,15 @@ impl Rendering {
     }
 
     fn update(&mut self, snapshot: &Arc<Snapshot>, now: Moment) {
-        let mut old = std::mem::take(self).blocks.into_iter();
+        let old = std::mem::take(self);
+        let (outbox, mut old) = (old.outbox, old.blocks.into_iter());
         let blocks = snapshot.projects.chunks(BLOCK).map(|projects| {
             let unchanged = old.next().filter(|block| block.shows(projects, now));
             unchanged.unwrap_or_else(|| Block::new(projects, now))
         });
         let blocks: Vec<Block> = blocks.collect();
         let validity = blocks.iter().fold(Validity::default(), |all, block| all.and(block.validity));
-        *self = Rendering { snapshot: Arc::downgrade(snapshot), validity, blocks, outputs: Vec::new() };
+        *self = Rendering { snapshot: Arc::downgrade(snapshot), validity, blocks, outputs: Vec::new(), outbox };
     }
 
     fn line_up(&mut self, format: Format, encoding: Encoding, snapshot: &Snapshot, now: Moment) -> Pieces {

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use hyper::{
     Response, StatusCode,
@@ -27,26 +28,24 @@ pub(super) fn ok(content_type: &'static str, body: Body) -> Response<Body> {
 
 /// A response of plain text.
 pub(super) fn plain(status: StatusCode, text: &str) -> Response<Body> {
-    let mut response = ok(PLAIN, text.as_bytes().to_vec().into());
+    let mut response = ok(PLAIN, Bytes::copy_from_slice(text.as_bytes()).into());
     *response.status_mut() = status;
     response
 }
 
-/// A response with status 200, compressed if the client prefers that.
-pub(super) fn encoded(content_type: &'static str, text: String, gzip: bool) -> Response<Body> {
-    let text = text.into_bytes();
-    match gzip.then(|| compress(&text)).flatten() {
-        Some(compressed) => {
-            let mut response = ok(content_type, compressed.into());
-            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            response
-        }
-        None => ok(content_type, text.into()),
+/// A response with status 200 whose body is compressed, or not.
+pub(super) fn encoded(content_type: &'static str, body: Body, gzip: bool) -> Response<Body> {
+    let mut response = ok(content_type, body);
+    if gzip {
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
+    response
 }
 
-fn compress(text: &[u8]) -> Option<Vec<u8>> {
+/// A text as gzip.
+pub(super) fn compress(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::default());
-    encoder.write_all(text).ok()?;
-    encoder.finish().ok()
+    // Writing to a Vec cannot fail.
+    let _ = encoder.write_all(text.as_bytes());
+    encoder.finish().unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::{
     HeaderMap, Request, Response, StatusCode,
-    header::{ALLOW, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, HeaderValue, VARY},
+    header::{ALLOW, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, HeaderValue, VARY},
     service::{Service, service_fn},
 };
 use tokio::{
@@ -24,16 +24,18 @@ use tokio::{
 use super::{
     negotiate::{self, Language},
     page,
-    response::{HTML, PLAIN, encoded, ok, plain},
+    response::{HTML, PLAIN, compress, encoded, plain},
     route::Route,
 };
 use crate::{
-    exposition::{Body, Exposition, HttpRequests},
+    exposition::{Body, Exposition, HttpRequests, Outbox},
     snapshot::{Moment, Reader},
 };
 
 const README: &str = include_str!("../../README.md");
 const README_ZH_CN: &str = include_str!("../../README.zh-CN.md");
+static COMPRESSED_README: LazyLock<Bytes> = LazyLock::new(|| compress(README).into());
+static COMPRESSED_README_ZH_CN: LazyLock<Bytes> = LazyLock::new(|| compress(README_ZH_CN).into());
 
 /// Answers the requests of all routes.
 #[derive(Debug)]
@@ -47,8 +49,8 @@ pub struct Routes {
     reload: Option<mpsc::Sender<ReloadRequest>>,
     /// Accessed with relaxed ordering, because no other data depends on it.
     is_stopping: AtomicBool,
-    /// One status page is rendered at a time, so that pages leave processor time for scrapes and polls.
-    rendering: Arc<Mutex<()>>,
+    /// Locked while a status page is rendered: one at a time, so that pages leave processor time for scrapes and polls.
+    pages: Arc<Mutex<Outbox>>,
 }
 
 /// A request to load the configuration again.
@@ -69,7 +71,7 @@ impl Routes {
             requests: Arc::default(),
             reload: None,
             is_stopping: AtomicBool::new(false),
-            rendering: Arc::default(),
+            pages: Arc::default(),
         }
     }
 
@@ -142,12 +144,9 @@ impl Routes {
 
     async fn metrics(&self, headers: &HeaderMap) -> Response<Body> {
         let (format, gzip) = negotiate::scrape(headers);
-        let mut response = ok(format.content_type(), self.exposition.scrape(format, gzip).await);
+        let mut response = encoded(format.content_type(), self.exposition.scrape(format, gzip).await, gzip);
         let headers = response.headers_mut();
         headers.insert(VARY, HeaderValue::from_static(negotiate::SCRAPE_VARY));
-        if gzip {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
         response
     }
 
@@ -155,13 +154,13 @@ impl Routes {
         let (language, gzip) = negotiate::page(headers);
         let query = query.unwrap_or_default().to_owned();
         let telemetry_path = self.telemetry_path.clone();
-        let permit = Arc::clone(&self.rendering).lock_owned().await;
+        let mut pages = Arc::clone(&self.pages).lock_owned().await;
         let (snapshot, now) = (self.reader.load(), (self.clock)());
         // Rendering many projects takes milliseconds, so it must not block other answers.
         let rendered = spawn_blocking(move || {
-            let _permit = permit;
             let html = page::render(&snapshot, &query, language, &telemetry_path, now);
-            encoded(HTML, html, gzip)
+            let body = if gzip { pages.body(&compress(&html)) } else { pages.body(html.as_bytes()) };
+            encoded(HTML, body, gzip)
         });
         let Ok(response) = rendered.await else {
             return plain(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be rendered.\n");
@@ -213,11 +212,13 @@ impl Routes {
 
 fn docs(headers: &HeaderMap) -> Response<Body> {
     let (language, gzip) = negotiate::page(headers);
-    let text = match language {
-        Language::English => README,
-        Language::Chinese => README_ZH_CN,
+    let bytes = match (language, gzip) {
+        (Language::English, false) => Bytes::from_static(README.as_bytes()),
+        (Language::Chinese, false) => Bytes::from_static(README_ZH_CN.as_bytes()),
+        (Language::English, true) => COMPRESSED_README.clone(),
+        (Language::Chinese, true) => COMPRESSED_README_ZH_CN.clone(),
     };
-    in_language(encoded(PLAIN, text.to_owned(), gzip), language)
+    in_language(encoded(PLAIN, bytes.into(), gzip), language)
 }
 
 fn in_language(mut response: Response<Body>, language: Language) -> Response<Body> {
