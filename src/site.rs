@@ -12,6 +12,7 @@
 //! ```
 
 mod negotiate;
+mod origin;
 mod page;
 mod response;
 mod route;

@@ -4,11 +4,16 @@ use std::{convert::Infallible, fmt, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::{Either, Empty, Full};
-use hyper::{Method, Request, Response, StatusCode, body::Body, body::Incoming, service::Service};
+use hyper::{
+    Method, Request, Response, StatusCode, Version,
+    body::{Body, Incoming},
+    header::HOST,
+    service::Service,
+};
 
-use super::policy::WebPolicy;
+use super::{policy::WebPolicy, rejection::Rejection};
 
-/// The body of an answer: from the service, or from the server itself (401 and 429).
+/// The body of an answer: from the service, or from the server itself (400, 401 and 429).
 pub(super) type AnswerBody<B> = Either<B, Full<Bytes>>;
 
 /// Called with the path and the status of each answer.
@@ -46,7 +51,11 @@ where
         let request = request.map(|_| Empty::new());
         let uri = request.uri().clone();
         let is_head = request.method() == Method::HEAD;
-        let mut response = match self.policy.admit(uri.path(), request.headers()).await {
+        let admitted = match has_valid_host(&request) {
+            true => self.policy.admit(uri.path(), request.headers()).await,
+            false => Err(Rejection::BadHost),
+        };
+        let mut response = match admitted {
             Ok(()) => {
                 let Ok(response) = self.service.call(request).await;
                 response.map(Either::Left)
@@ -60,6 +69,14 @@ where
         }
         (self.observer)(uri.path(), response.status());
         response
+    }
+}
+
+/// Whether a request has the one header `Host` that HTTP/1.1 requires (RFC 9112, 3.2). HTTP/1.0 and HTTP/2 require none.
+fn has_valid_host<B>(request: &Request<B>) -> bool {
+    match request.headers().get_all(HOST).iter().count() {
+        0 => request.version() != Version::HTTP_11,
+        count => count == 1,
     }
 }
 

@@ -17,6 +17,8 @@ const CHALLENGE: &str = concat!("Basic realm=\"", env!("CARGO_PKG_NAME"), "\", c
 /// Why a request is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rejection {
+    /// No header `Host`, or several (RFC 9112, 3.2).
+    BadHost,
     /// No user, an unknown user, or a wrong password.
     Unauthorized,
     /// Too many requests. The next one is possible after this time.
@@ -25,14 +27,15 @@ pub(super) enum Rejection {
 
 impl Rejection {
     pub fn response(self) -> Response<Full<Bytes>> {
-        let (status, text, name, value) = match self {
+        let (status, text, header) = match self {
+            Rejection::BadHost => (StatusCode::BAD_REQUEST, "A request needs one header Host.\n", None),
             Rejection::Unauthorized => {
                 let challenge = HeaderValue::from_static(CHALLENGE);
-                (StatusCode::UNAUTHORIZED, "Unauthorized.\n", WWW_AUTHENTICATE, challenge)
+                (StatusCode::UNAUTHORIZED, "Unauthorized.\n", Some((WWW_AUTHENTICATE, challenge)))
             }
             Rejection::TooManyRequests(wait) => {
                 let seconds = HeaderValue::from(wait.as_secs().saturating_add(1));
-                (StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n", RETRY_AFTER, seconds)
+                (StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n", Some((RETRY_AFTER, seconds)))
             }
         };
         let mut response = Response::new(Full::from(text));
@@ -42,7 +45,7 @@ impl Rejection {
         // Set explicitly, because an answer to HEAD has this length but no body.
         headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(name, value);
+        headers.extend(header);
         // A rejected client must not occupy a connection that others need. Over HTTP/2, the connection sends GOAWAY instead.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         response

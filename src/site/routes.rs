@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::{
     HeaderMap, Request, Response, StatusCode,
-    header::{ALLOW, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, HeaderValue, VARY},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, HeaderValue, VARY},
     service::{Service, service_fn},
 };
 use tokio::{
@@ -23,6 +23,7 @@ use tokio::{
 
 use super::{
     negotiate::{self, Language},
+    origin::is_foreign,
     page,
     response::{HTML, PLAIN, compress, encoded, plain},
     route::Route,
@@ -36,6 +37,9 @@ const README: &str = include_str!("../../README.md");
 const README_ZH_CN: &str = include_str!("../../README.zh-CN.md");
 static COMPRESSED_README: LazyLock<Bytes> = LazyLock::new(|| compress(README).into());
 static COMPRESSED_README_ZH_CN: LazyLock<Bytes> = LazyLock::new(|| compress(README_ZH_CN).into());
+
+/// Usage must not stay in caches: an old copy would look like the current usage.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Answers the requests of all routes.
 #[derive(Debug)]
@@ -133,6 +137,9 @@ impl Routes {
             Route::Docs => docs(request.headers()),
             Route::Healthy => self.healthy(),
             Route::Ready => self.ready(),
+            Route::Reload if is_foreign(request) => {
+                plain(StatusCode::FORBIDDEN, "Pages of another origin may not reload the configuration.\n")
+            }
             Route::Reload => self.reload().await,
             Route::NotFound => plain(StatusCode::NOT_FOUND, "Not found. The page at / links to the metrics.\n"),
         }
@@ -147,6 +154,7 @@ impl Routes {
         let mut response = encoded(format.content_type(), self.exposition.scrape(format, gzip).await, gzip);
         let headers = response.headers_mut();
         headers.insert(VARY, HeaderValue::from_static(negotiate::SCRAPE_VARY));
+        headers.insert(CACHE_CONTROL, NO_STORE);
         response
     }
 
@@ -166,6 +174,7 @@ impl Routes {
             return plain(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be rendered.\n");
         };
         let mut response = in_language(response, language);
+        response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
         if let Ok(policy) = HeaderValue::from_str(&page::CONTENT_SECURITY_POLICY) {
             response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
         }

@@ -162,6 +162,49 @@ async fn a_connection_without_a_complete_head_is_closed() {
     assert!(start.elapsed() >= SHORT);
 }
 
+/// RFC 9112, 3.2. HTTP/1.0 has no header `Host`.
+#[tokio::test]
+async fn a_request_needs_one_host() {
+    let (address, _stop) = serve_empty(LONG_LIMITS, 8).await;
+    for (head, status) in [
+        ("HTTP/1.1\r\nHost: x\r\nConnection: close", 200),
+        ("HTTP/1.0", 200),
+        ("HTTP/1.1", 400),
+        ("HTTP/1.1\r\nHost: x\r\nHost: x", 400),
+        ("HTTP/1.0\r\nHost: x\r\nHost: y", 400),
+    ] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("GET /metrics {head}\r\n\r\n").as_bytes()).await.unwrap();
+        let (answer, _) = read_until_closed(&mut stream).await;
+        assert_eq!(answer.split(' ').nth(1), Some(&*status.to_string()), "{head:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn usage_is_not_stored_in_caches() {
+    let routes = empty_routes();
+    for path in ["/metrics", "/"] {
+        let response = routes.answer(&hyper::Request::get(path).body(()).unwrap()).await;
+        assert_eq!(response.headers()["cache-control"], "no-store", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_may_not_reload() {
+    let cloud = Cloud::new(&[]).await;
+    let daemon = Daemon::start(&cloud.config(FAST), &["--web.enable-lifecycle"]);
+    let own = format!("http://{}", daemon.address);
+    for (name, value, status) in [
+        ("origin", "https://evil.example", 403),
+        ("sec-fetch-site", "cross-site", 403),
+        ("origin", &*own, 200),
+        ("sec-fetch-site", "same-origin", 200),
+    ] {
+        let answer = client().post(daemon.url("/-/reload")).header(name, value).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{name}: {value}");
+    }
+}
+
 #[tokio::test]
 async fn an_idle_connection_is_kept_and_then_closed() {
     let (address, _stop) = serve_empty(Limits { head: SHORT, idle: 8 * SHORT, ..LONG_LIMITS }, 8).await;
