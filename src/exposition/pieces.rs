@@ -41,9 +41,9 @@ impl Pieces {
         Pieces { list: Mutex::new(list), digest }
     }
 
-    /// Copies bytes to pieces of their own, so that a body that is being sent holds only one of them.
+    /// Copies bytes to small pieces of their own, so that a connection that stands still keeps only one of them.
     pub fn copy(bytes: &[u8]) -> Self {
-        let list = bytes.chunks(PIECE).map(Bytes::copy_from_slice).collect();
+        let list = bytes.chunks(COPIED_BELOW).map(Bytes::copy_from_slice).collect();
         Pieces { list: Mutex::new(list), digest: Digest::new(bytes.len(), bytes.len(), 0) }
     }
 
