@@ -9,6 +9,7 @@ mod connector;
 mod credentials;
 mod error;
 pub mod project_api;
+mod secrets;
 pub mod transport;
 pub mod usage_api;
 

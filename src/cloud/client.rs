@@ -22,8 +22,9 @@ use super::{
         lockout::{Lockout, Permit},
     },
     error::{Advice, Error, in_parentheses},
+    secrets::Secrets,
     transport::{
-        exchange::{Response, excerpt, exchange, no_answer},
+        exchange::{MAX_BODY, Response, exchange, no_answer},
         http::HttpClients,
         retry::Retries,
         signing,
@@ -78,17 +79,17 @@ pub(super) struct ApiRequest<'a> {
 
 /// A response with status 200.
 pub(super) struct Success {
-    /// At most 32 MiB.
+    /// At most [`MAX_BODY`] bytes.
     pub body: Vec<u8>,
     request_id: Option<String>,
-    identity: Identity,
+    /// The secrets of the request, which the body may repeat.
+    pub secrets: Secrets,
 }
 
 impl Success {
     /// The error for a body that is not `expected`, a noun phrase such as "usage data".
     pub fn malformed(&self, expected: &str, cause: impl fmt::Display) -> Error {
-        // The whole body is redacted before it is cut: a part of a token would not be recognised.
-        let beginning = excerpt(&self.identity.redact(&String::from_utf8_lossy(&self.body)), 80);
+        let beginning = self.secrets.shown(&String::from_utf8_lossy(&self.body));
         let excerpt = if beginning.is_empty() { "it is empty" } else { &format!("it begins with {beginning:?}") };
         let id = in_parentheses(self.request_id.as_deref());
         Error::Malformed(format!("HTTP 200 with a body that is not {expected}: {cause}; {excerpt}{id}"))
@@ -212,13 +213,13 @@ impl Client {
         let http = self.http.to(endpoint);
         let request = http.request(encoded.request.method.clone(), url).headers(headers);
         let request = request.body(encoded.request.body.clone());
-        let (host, identity, clock, advice) = (endpoint.host.clone(), identity.clone(), self.clock, *advice);
+        let (host, secrets, clock, advice) = (endpoint.host.clone(), identity.secrets(), self.clock, *advice);
         // The lock-out must learn the outcome even if a reload or the deadline ends the poll meanwhile. Otherwise each
         // reload could send a wrong key again.
         let attempt = run_to_end(async move {
-            let response = exchange(request, &host, last).await;
+            let response = exchange(request, &host, last, secrets, MAX_BODY).await;
             let status = response.as_ref().ok().map(|response| response.status.as_u16());
-            let result = response.and_then(|response| judge(response, identity, clock, advice));
+            let result = response.and_then(|response| judge(response, clock, advice));
             settle(permit, status, &result);
             (status, result)
         });
@@ -260,12 +261,12 @@ impl Client {
 }
 
 /// Turns a response into a success or an error.
-fn judge(response: Response, identity: Identity, clock: Clock, advice: Advice) -> Result<Success, Error> {
+fn judge(response: Response, clock: Clock, advice: Advice) -> Result<Success, Error> {
     if response.status != StatusCode::OK {
-        return Err(response.error(StatusCode::OK, clock(), advice, |text| identity.redact(text)));
+        return Err(response.error(StatusCode::OK, clock(), advice));
     }
     let request_id = response.request_id();
-    Ok(Success { body: response.body?, request_id, identity })
+    Ok(Success { body: response.body?, request_id, secrets: response.secrets })
 }
 
 /// Tells the lock-out whether the service accepted the key.

@@ -116,7 +116,9 @@ impl PageSource for Client {
             advice,
         };
         let success = self.send(request, deadline, counters).await?;
-        Page::parse(&success.body).map_err(|cause| success.malformed("usage data", cause))
+        let mut page = Page::parse(&success.body).map_err(|cause| success.malformed("usage data", cause))?;
+        page.hide(&success.secrets);
+        Ok(page)
     }
 }
 

@@ -1,12 +1,13 @@
 //! Failures between the exporter and the cloud: which are retried, and what the metrics and the log show.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use metastudio_exporter::simulator::Options;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Cloud, Daemon, Ended, FAST, once, sample};
 
+const TOKEN: &str = "the-token-of-this-test";
 const MINUTES: &str = "metastudio_usage_minutes{project=\"campaign\",window=\"this_month\",\
     resource_type=\"video_time_2d_model\",business_type=\"VIDEO_2D\"}";
 
@@ -124,7 +125,7 @@ async fn a_reset_connection_and_a_closed_port_are_network_failures() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let config = format!(
-        "{FAST}\ncredentials: {{main: {{token: t}}}}\nprojects: [{{name: campaign, endpoint: 'http://{address}', \
+        "{FAST}\ncredentials: {{main: {{token: {TOKEN}}}}}\nprojects: [{{name: campaign, endpoint: 'http://{address}', \
          project_id: 0123456789abcdef0123456789abcdef}}]"
     );
     let resetting = tokio::spawn(async move {
@@ -141,18 +142,20 @@ async fn a_reset_connection_and_a_closed_port_are_network_failures() {
 }
 
 /// Polls a server that sends `head`, and then `body` once or without end.
-async fn poll_raw_server(head: &'static str, body: &'static [u8], repeats_body: bool) -> Ended {
+async fn poll_raw_server(head: &str, body: &[u8], repeats_body: bool) -> Ended {
+    let (head, body): (Arc<str>, Arc<[u8]>) = (head.into(), body.into());
     let seconds = if repeats_body { 60 } else { 3 };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let serving = tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
+            let (head, body) = (Arc::clone(&head), Arc::clone(&body));
             tokio::spawn(async move {
                 let _ = stream.read(&mut [0; 4096]).await;
                 let mut sent = stream.write_all(head.as_bytes()).await;
                 while sent.is_ok() {
-                    sent = stream.write_all(body).await;
+                    sent = stream.write_all(&body).await;
                     if !repeats_body {
                         let _ = stream.read(&mut [0; 1]).await; // until the peer gives up
                         return;
@@ -162,8 +165,8 @@ async fn poll_raw_server(head: &'static str, body: &'static [u8], repeats_body: 
         }
     });
     let ended = once(&format!(
-        "api: {{requests_per_second: 1000, max_retries: 0, request_timeout: {seconds}s}}\ncredentials: {{main: {{token: t}}}}\n\
-         projects: [{{name: campaign, endpoint: 'http://{address}', project_id: 0123456789abcdef0123456789abcdef}}]"
+        "api: {{requests_per_second: 1000, max_retries: 0, request_timeout: {seconds}s}}\ncredentials: {{main: {{token: {TOKEN}}}}}\n\
+         windows: [today]\nprojects: [{{name: campaign, endpoint: 'http://{address}', project_id: 0123456789abcdef0123456789abcdef}}]"
     ))
     .await;
     serving.abort();
@@ -173,9 +176,42 @@ async fn poll_raw_server(head: &'static str, body: &'static [u8], repeats_body: 
 #[tokio::test]
 async fn answers_are_limited_in_size_and_time() {
     let ended = poll_raw_server("HTTP/1.1 200 OK\r\n\r\n{", &[b' '; 1 << 16], true).await;
-    assert_failed(&ended, "malformed", "a body of more than 32 MiB");
+    assert_failed(&ended, "malformed", "a body of more than 8192 KiB");
     let ended = poll_raw_server("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", b"{", false).await;
     assert_failed(&ended, "timeout", "the whole answer did not come from");
+}
+
+#[tokio::test]
+async fn an_error_of_any_size_is_a_refusal() {
+    let ended = poll_raw_server("HTTP/1.1 403 Forbidden\r\n\r\n{\"x\":[0", &[b','; 1 << 16], true).await;
+    assert_failed(&ended, "forbidden", "HTTP 403 403: unexpected answer: a body of more than 64 KiB.");
+}
+
+/// A cloud that repeats the token in everything that is shown.
+#[tokio::test]
+async fn no_text_of_the_cloud_repeats_a_secret() {
+    let error = format!(r#"{{"error_code":"E-{TOKEN}","error_msg":"M-{TOKEN}"}}"#);
+    let page = |unit: &str| {
+        let row =
+            format!(r#""resource_type":"R-{TOKEN}","business_type":"B-{TOKEN}","number":1,"usage":1,"unit":"{unit}""#);
+        format!(r#"{{"count":1,"time_list":[{{"time":"T-{TOKEN}","resources_usage":[{{{row}}}]}}]}}"#)
+    };
+    for (status, header, body, shown) in [
+        ("401 Unauthorized", "x-request-id", &*error, "HTTP 401 E-<secret>: M-<secret> (request id I-<secret>)"),
+        ("401 Unauthorized", "x-iam-trace-id", &error, "(request id I-<secret>)"),
+        ("302 Found", "x-request-id", "", "HTTP 302 Found, expected 200 (request id I-<secret>)"),
+        ("200 OK", "x-request-id", &format!("<{TOKEN}>"), r#"it begins with \"<<secret>>\" (request id I-<secret>)"#),
+        ("200 OK", "x-request-id", &page("MIN"), r#"resource_type="R-<secret>",business_type="B-<secret>""#),
+        ("200 OK", "x-request-id", &page(&format!("U-{TOKEN}")), r#"unit="U-<secret>""#),
+    ] {
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 {status}\r\n{header}: I-{TOKEN}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+        );
+        let ended = poll_raw_server(&head, body.as_bytes(), false).await;
+        let output = ended.stdout + &ended.stderr;
+        assert!(output.contains(shown) && !output.contains(TOKEN), "{status} {header}: {output}");
+    }
 }
 
 #[tokio::test]
@@ -252,7 +288,7 @@ async fn a_wrong_key_is_tried_once_by_all_its_projects_together() {
 async fn a_401_counts_even_if_its_body_never_ends() {
     let head = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 100\r\nx-request-id: abc\r\n\r\n";
     let ended = poll_raw_server(head, b"{", false).await;
-    assert_failed(&ended, "auth", "HTTP 401 401: no message (request id abc)");
+    assert_failed(&ended, "auth", "HTTP 401 401: the whole answer did not come from 127.0.0.1");
     assert_eq!(
         ended.sample("metastudio_api_requests_total{project=\"campaign\",api=\"ShowUsageData\",code=\"401\"}"),
         Some(1.0)

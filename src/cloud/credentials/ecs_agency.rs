@@ -7,17 +7,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use reqwest::{RequestBuilder, StatusCode};
+use secrecy::ExposeSecret;
+use secrecy::SecretString;
 use tokio::time::Instant;
 
-use super::{
-    context::Context,
-    identity::{Issued, redact},
-    temporary,
-};
+use super::{context::Context, identity::Issued, temporary};
 use crate::{
     cloud::{
         error::{Error, Refusal},
-        transport::exchange::{Response, exchange},
+        transport::exchange::{MAX_SMALL_BODY, Response, exchange},
     },
     config::EcsAgency,
 };
@@ -36,17 +34,20 @@ pub(super) async fn fetch(agency: &EcsAgency, context: &Context) -> Result<Issue
     let http = &context.http.direct;
     let now = || (context.clock)();
     let host = &agency.endpoint.host;
-    let ask = async |request: RequestBuilder| exchange(request, host, Instant::now() + TIMEOUT).await;
+    let ask = async |request: RequestBuilder, token: Option<&SecretString>| {
+        let secrets = token.into_iter().collect();
+        exchange(request, host, Instant::now() + TIMEOUT, secrets, MAX_SMALL_BODY).await
+    };
     let new_token = async || {
         let request = http.put(format!("{}{TOKEN_PATH}", agency.endpoint));
-        ask(request.header("X-Metadata-Token-Ttl-Seconds", "21600")).await
+        ask(request.header("X-Metadata-Token-Ttl-Seconds", "21600"), None).await
     };
-    let keys = async |token: Option<&str>| {
+    let keys = async |token: Option<&SecretString>| {
         let mut request = http.get(format!("{}{KEY_PATH}", agency.endpoint));
         if let Some(token) = token {
-            request = request.header("X-Metadata-Token", token);
+            request = request.header("X-Metadata-Token", token.expose_secret());
         }
-        ask(request).await
+        ask(request, token).await
     };
 
     let response = new_token().await?;
@@ -54,26 +55,26 @@ pub(super) async fn fetch(agency: &EcsAgency, context: &Context) -> Result<Issue
         200 => Some(text(response)?),
         // This instance has no token service.
         404 | 405 | 503 => None,
-        _ => return Err(error(&response, None, now())),
+        _ => return Err(error(&response, now())),
     };
-    let mut response = keys(token.as_deref()).await?;
+    let mut response = keys(token.as_ref()).await?;
     if response.status == StatusCode::UNAUTHORIZED && !is_agency_missing(&response) {
         let renewed = new_token().await?;
         if renewed.status != StatusCode::OK {
-            return Err(error(&renewed, None, now()));
+            return Err(error(&renewed, now()));
         }
         token = Some(text(renewed)?);
-        response = keys(token.as_deref()).await?;
+        response = keys(token.as_ref()).await?;
     }
     if response.status != StatusCode::OK {
-        return Err(error(&response, token.as_deref(), now()));
+        return Err(error(&response, now()));
     }
     temporary::parse(&response.body?, "the metadata service", now())
 }
 
-fn text(response: Response) -> Result<String, Error> {
+fn text(response: Response) -> Result<SecretString, Error> {
     let text = String::from_utf8(response.body?).unwrap_or_default();
-    Ok(text.trim().to_owned())
+    Ok(text.trim().into())
 }
 
 fn is_agency_missing(response: &Response) -> bool {
@@ -81,8 +82,8 @@ fn is_agency_missing(response: &Response) -> bool {
     String::from_utf8_lossy(body).contains("Please configure Cloud Service Agency first")
 }
 
-fn error(response: &Response, token: Option<&str>, now: DateTime<Utc>) -> Error {
-    response.error(StatusCode::OK, now, advice, |text| redact(text, token))
+fn error(response: &Response, now: DateTime<Utc>) -> Error {
+    response.error(StatusCode::OK, now, advice)
 }
 
 fn advice(_: &Refusal) -> Option<&'static str> {

@@ -14,13 +14,13 @@ use tokio::time::Instant;
 
 use super::{
     context::Context,
-    identity::{Identity, Issued, Scope, redact},
+    identity::{Identity, Issued, Scope},
     lockout::Fingerprint,
 };
 use crate::{
     cloud::{
         error::{Error, Refusal},
-        transport::exchange::exchange,
+        transport::exchange::{MAX_SMALL_BODY, exchange},
     },
     config::{Endpoint, IamUser},
     usage::{Reason, is_project_id},
@@ -108,10 +108,11 @@ async fn request(
         .post(format!("{endpoint}/v3/auth/tokens?nocatalog=true"))
         .header(CONTENT_TYPE, "application/json;charset=utf8")
         .body(body.to_string());
-    let response = exchange(request, &endpoint.host, Instant::now() + TIMEOUT).await?;
+    let response =
+        exchange(request, &endpoint.host, Instant::now() + TIMEOUT, [password].into_iter().collect(), MAX_SMALL_BODY)
+            .await?;
     if response.status != StatusCode::CREATED {
-        let redact = |text: &str| redact(text, Some(password.expose_secret()));
-        return Err(response.error(StatusCode::CREATED, (context.clock)(), advice, redact));
+        return Err(response.error(StatusCode::CREATED, (context.clock)(), advice));
     }
     let unreadable = |what: &str| Error::Malformed(format!("IAM sent no {what}"));
     let token = response.headers.get("x-subject-token").and_then(|token| token.to_str().ok());

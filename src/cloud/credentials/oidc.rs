@@ -11,13 +11,13 @@ use tokio::time::Instant;
 
 use super::{
     context::Context,
-    identity::{Issued, Scope, redact},
+    identity::{Issued, Scope},
     temporary,
 };
 use crate::{
     cloud::{
         error::{Error, Refusal},
-        transport::exchange::exchange,
+        transport::exchange::{MAX_SMALL_BODY, exchange},
     },
     config::{Endpoint, Oidc},
     usage::Reason,
@@ -63,11 +63,12 @@ pub(super) async fn fetch(oidc: &Oidc, context: &Context, scope: &Scope) -> Resu
         .post(format!("{endpoint}/v5/agencies/assume-with-oidc"))
         .header(CONTENT_TYPE, "application/json")
         .body(body);
-    let response = exchange(request, &endpoint.host, Instant::now() + TIMEOUT).await?;
+    let response =
+        exchange(request, &endpoint.host, Instant::now() + TIMEOUT, [&id_token].into_iter().collect(), MAX_SMALL_BODY)
+            .await?;
     let now = (context.clock)();
     if response.status != StatusCode::OK {
-        let redact = |text: &str| redact(text, Some(id_token.expose_secret()));
-        return Err(response.error(StatusCode::OK, now, advice, redact));
+        return Err(response.error(StatusCode::OK, now, advice));
     }
     temporary::parse(&response.body?, "STS", now)
 }

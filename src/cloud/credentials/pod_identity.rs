@@ -11,15 +11,11 @@ use reqwest::{
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
-use super::{
-    context::Context,
-    identity::{Issued, redact},
-    temporary,
-};
+use super::{context::Context, identity::Issued, temporary};
 use crate::{
     cloud::{
         error::{Error, Refusal},
-        transport::exchange::exchange,
+        transport::exchange::{MAX_SMALL_BODY, exchange},
     },
     config::PodIdentity,
 };
@@ -46,11 +42,11 @@ pub(super) async fn fetch(pod: &PodIdentity, context: &Context) -> Result<Issued
         .header(CONTENT_TYPE, "application/json")
         .body("{}");
     let host = Url::parse(&pod.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-    let response = exchange(request, &host, Instant::now() + TIMEOUT).await?;
+    let response =
+        exchange(request, &host, Instant::now() + TIMEOUT, [&token].into_iter().collect(), MAX_SMALL_BODY).await?;
     let now = (context.clock)();
     if response.status != StatusCode::OK {
-        let redact = |text: &str| redact(text, Some(token.expose_secret()));
-        return Err(response.error(StatusCode::OK, now, advice, redact));
+        return Err(response.error(StatusCode::OK, now, advice));
     }
     temporary::parse(&response.body?, "the agent of this node", now)
 }

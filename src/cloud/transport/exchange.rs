@@ -10,15 +10,19 @@ use reqwest::{
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use crate::cloud::error::{Advice, Error, NetworkError, Refusal, in_parentheses};
+use crate::cloud::{
+    error::{Advice, Error, NetworkError, Refusal, in_parentheses},
+    secrets::Secrets,
+};
 
-/// A page of 1000 entries is a fraction of this. No API used here sends more.
-const MAX_BODY: usize = 32 << 20;
+/// Maximum size of the answer of an API. It is 400 bytes for each of the most rows that a page may have.
+pub(crate) const MAX_BODY: usize = 8 << 20;
+/// Maximum size of an error, and of an answer with keys or a token. The largest known ones have some kilobytes.
+pub(crate) const MAX_SMALL_BODY: usize = 64 << 10;
 /// At most this much memory is reserved for an announced length.
 const MAX_RESERVED: usize = 1 << 20;
 /// The gateway refuses signatures when the clocks differ by 15 minutes.
 const CLOCK_TOLERANCE_SECONDS: i64 = 14 * 60;
-const MAX_MESSAGE: usize = 240;
 
 /// The response to a request. Not `Debug`: it may hold keys.
 pub(crate) struct Response {
@@ -26,24 +30,34 @@ pub(crate) struct Response {
     pub headers: HeaderMap,
     /// The body, or why it is not complete.
     pub body: Result<Vec<u8>, Error>,
+    /// The secrets of the request.
+    pub secrets: Secrets,
 }
 
-/// Sends a request and waits until `deadline` for the whole response.
+/// Sends a request and waits until `deadline` for the whole response. No text of the response shows `secrets`. A body of
+/// more than `max_body` bytes is not read further, nor is an error of more than [`MAX_SMALL_BODY`].
 ///
 /// # Errors
 /// [`Error::Timeout`] or [`Error::Network`] if no response head came. The URL is in no message: it may hold a secret.
-pub(crate) async fn exchange(request: RequestBuilder, host: &str, deadline: Instant) -> Result<Response, Error> {
+pub(crate) async fn exchange(
+    request: RequestBuilder,
+    host: &str,
+    deadline: Instant,
+    secrets: Secrets,
+    max_body: usize,
+) -> Result<Response, Error> {
     let patience = deadline - Instant::now();
     let sent = timeout_at(deadline, request.send()).await.map_err(|_| no_answer(host, patience))?;
     let network = |error| Error::Network(NetworkError::new(host, error));
     let mut response = sent.map_err(network)?;
     let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+    let max_body = if status.is_success() { max_body } else { MAX_SMALL_BODY.min(max_body) };
     let read = timeout_at(deadline, async {
         let length = response.content_length().and_then(|length| usize::try_from(length).ok());
         let mut body = Vec::with_capacity(length.unwrap_or_default().min(MAX_RESERVED));
         while let Some(chunk) = response.chunk().await.map_err(network)? {
-            if body.len() + chunk.len() > MAX_BODY {
-                return Err(Error::Malformed(format!("a body of more than {} MiB", MAX_BODY >> 20)));
+            if body.len() + chunk.len() > max_body {
+                return Err(Error::Malformed(format!("a body of more than {} KiB", max_body >> 10)));
             }
             body.extend_from_slice(&chunk);
         }
@@ -53,7 +67,7 @@ pub(crate) async fn exchange(request: RequestBuilder, host: &str, deadline: Inst
         let seconds = patience.as_secs_f64();
         Err(Error::Timeout(format!("the whole answer did not come from {host} within {seconds:.1}s")))
     });
-    Ok(Response { status, headers, body })
+    Ok(Response { status, headers, body, secrets })
 }
 
 /// The error for a request without an answer.
@@ -65,31 +79,27 @@ impl Response {
     /// The request id: IAM uses another header for it than MetaStudio and the gateway (contract, 2.1).
     pub fn request_id(&self) -> Option<String> {
         let id = header(&self.headers, "x-request-id").or_else(|| header(&self.headers, "x-iam-trace-id"));
-        id.map(|id| excerpt(id, 80))
+        id.map(|id| self.secrets.shown(id))
     }
 
     /// The error for a status other than `expected`. A 4xx or 5xx is a refusal even if its body is not complete.
-    /// `redact` removes secrets from the texts of the cloud.
-    pub fn error(
-        &self,
-        expected: StatusCode,
-        now: DateTime<Utc>,
-        advice: Advice,
-        redact: impl Fn(&str) -> String,
-    ) -> Error {
+    pub fn error(&self, expected: StatusCode, now: DateTime<Utc>, advice: Advice) -> Error {
         let status = self.status;
         if !status.is_client_error() && !status.is_server_error() {
             let id = in_parentheses(self.request_id().as_deref());
             return Error::Malformed(format!("HTTP {status}, expected {}{id}", expected.as_u16()));
         }
-        let shown = |text: &str, length| excerpt(&redact(text), length);
-        let body = self.body.as_deref().unwrap_or_default();
-        let report = ErrorBody::parse(if body.is_empty() { b"no message" } else { body });
+        let shown = |text: String| self.secrets.shown(&text);
+        let report = match &self.body {
+            Ok(body) if body.is_empty() => ErrorBody::of("no message"),
+            Ok(body) => ErrorBody::parse(body),
+            Err(error) => ErrorBody::of(error),
+        };
         Error::Refused(Box::new(Refusal {
             status: status.as_u16(),
-            code: report.code.map_or_else(|| status.as_u16().to_string(), |code| shown(&code, MAX_MESSAGE)),
-            message: shown(&report.message, MAX_MESSAGE),
-            request_id: self.request_id().or(report.request_id.map(|id| shown(&id, 80))),
+            code: report.code.map_or_else(|| status.as_u16().to_string(), shown),
+            message: shown(report.message),
+            request_id: self.request_id().or(report.request_id.map(shown)),
             retry_after: retry_after(&self.headers, now),
             clock_ahead: clock_ahead(&self.headers, now).filter(|_| status == StatusCode::UNAUTHORIZED),
             advice,
@@ -119,12 +129,6 @@ fn clock_ahead(headers: &HeaderMap, now: DateTime<Utc>) -> Option<i64> {
     (ahead.abs() > CLOCK_TOLERANCE_SECONDS).then_some(ahead)
 }
 
-/// A text from outside, on one line and at most `length` characters long.
-pub(crate) fn excerpt(text: &str, length: usize) -> String {
-    let line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(length).collect();
-    if text.trim().chars().count() > length { format!("{line}…") } else { line }
-}
-
 /// The body of an error (contract, 2.1).
 #[derive(Debug, Default, PartialEq)]
 struct ErrorBody {
@@ -135,10 +139,14 @@ struct ErrorBody {
 }
 
 impl ErrorBody {
+    fn of(message: impl ToString) -> Self {
+        ErrorBody { message: message.to_string(), ..ErrorBody::default() }
+    }
+
     fn parse(body: &[u8]) -> Self {
         let raw = || String::from_utf8_lossy(body).into_owned();
         let Ok(json @ Value::Object(_)) = serde_json::from_slice::<Value>(body) else {
-            return ErrorBody { message: raw(), ..ErrorBody::default() };
+            return ErrorBody::of(raw());
         };
         let (code, message) = Self::find(&json).unwrap_or_default();
         ErrorBody {
@@ -188,12 +196,6 @@ mod tests {
         let half = parse(r#"{"error_code":"E"}"#);
         assert_eq!((half.code, half.message.as_str()), (None, r#"{"error_code":"E"}"#));
         assert_eq!(parse("[1]").message, "[1]");
-    }
-
-    #[test]
-    fn texts_from_outside_are_one_short_line() {
-        assert_eq!(excerpt(" a\nb\u{1b}[31m ", 80), "a b [31m");
-        assert_eq!(excerpt("abc", 2), "ab…");
     }
 
     #[test]

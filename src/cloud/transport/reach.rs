@@ -15,11 +15,14 @@ use tokio::{
 };
 
 use super::{
-    exchange::{exchange, header},
+    exchange::{MAX_SMALL_BODY, exchange, header},
     http::HttpClients,
 };
 use crate::{
-    cloud::error::{Error, with_causes},
+    cloud::{
+        error::{Error, with_causes},
+        secrets::Secrets,
+    },
     config::{ApiSettings, Endpoint},
     usage::Clock,
 };
@@ -67,7 +70,7 @@ pub(crate) async fn reach(http: &HttpClients, settings: &ApiSettings, clock: Clo
 
     let request = http.to(endpoint).get(format!("{endpoint}/"));
     let start = Instant::now();
-    let response = exchange(request, &endpoint.host, start + patience).await;
+    let response = exchange(request, &endpoint.host, start + patience, Secrets::default(), MAX_SMALL_BODY).await;
     let name = if endpoint.is_encrypted() { "TLS" } else { "HTTP" };
     let result = match &response {
         Ok(response) => {

@@ -5,18 +5,25 @@
 //! but cannot be read is an error, because a sum without it is not complete (numbers, "Values"). Numbers have the digits
 //! that the cloud sent.
 
-use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
+use std::{borrow::Cow, cell::Cell, fmt, marker::PhantomData, sync::Arc};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+    de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::{error::Category, value::RawValue};
 use thiserror::Error;
 
-use crate::usage::{Row, RowKey, Unit};
+use crate::{
+    cloud::secrets::{MAX_TEXT, Secrets},
+    usage::{Row, RowKey, Unit},
+};
+
+/// Maximum number of buckets and rows of a page together: 20 for each entry of the largest page. An account uses fewer than
+/// 20 types, and their rows are in one bucket. A service that counts buckets sends fewer rows if `api.page_size` is smaller.
+const MAX_ENTRIES: usize = 20_000;
 
 /// One page of an answer.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,20 +64,26 @@ impl Page {
     ///
     /// # Errors
     /// If it is not JSON, or not an object of the documented shape: HTML, an empty body, `NaN`, a bare list, an object
-    /// with neither `count` nor `time_list`. If a value of a row cannot be read.
+    /// with neither `count` nor `time_list`. If a value of a row cannot be read or is longer than any sound one. If there
+    /// are more than [`MAX_ENTRIES`].
     pub fn parse(body: &[u8]) -> Result<Page, Unreadable> {
-        let Object(json): Object<PageJson> = match std::str::from_utf8(body) {
-            Ok(text) => serde_json::from_str(text)?,
+        let free = Cell::new(MAX_ENTRIES + 1);
+        let json = match std::str::from_utf8(body) {
+            Ok(text) => read_page(&mut serde_json::Deserializer::from_str(text), &free),
             // Bytes of another encoding are an error only in fields that are read.
-            Err(_) => serde_json::from_slice(body)?,
+            Err(_) => read_page(&mut serde_json::Deserializer::from_slice(body), &free),
         };
+        if free.get() == 0 {
+            return Err(Unreadable(format!("it has more than {MAX_ENTRIES} buckets and rows; lower api.page_size")));
+        }
+        let json = json?;
         if json.count.is_none() && json.time_list.is_none() {
             return Err(Unreadable("it has neither count nor time_list".to_owned()));
         }
         let list = json.time_list.flatten();
         let has_list = list.is_some();
-        let buckets = list.unwrap_or_default().0.into_iter().enumerate();
-        let buckets = buckets.map(|(index, Object(bucket))| {
+        let buckets = list.unwrap_or_default().into_iter().enumerate();
+        let buckets = buckets.map(|(index, bucket)| {
             bucket.read().map_err(|Unreadable(what)| Unreadable(format!("entry {} of time_list: {what}", index + 1)))
         });
         // `count` is in no sum. If it cannot be read, it proves nothing.
@@ -79,6 +92,42 @@ impl Page {
             has_list,
             buckets: buckets.collect::<Result<_, _>>()?,
         })
+    }
+}
+
+impl Page {
+    /// Removes secrets from all texts.
+    pub(super) fn hide(&mut self, secrets: &Secrets) {
+        let hide = |text: &mut String| {
+            if let Cow::Owned(hidden) = secrets.label(text.as_str().into()) {
+                *text = hidden;
+            }
+        };
+        for bucket in &mut self.buckets {
+            let hidden_time = match bucket.time.as_deref().map(|time| secrets.label(time.into())) {
+                Some(Cow::Owned(hidden)) => Some(Arc::from(hidden)),
+                _ => None,
+            };
+            if hidden_time.is_some() {
+                bucket.time.clone_from(&hidden_time);
+                bucket.rows.iter_mut().for_each(|row| row.key.time.clone_from(&hidden_time));
+            }
+            for row in &mut bucket.rows {
+                let key = &mut row.key;
+                for text in [
+                    &mut key.resource_type,
+                    &mut key.business_type,
+                    &mut key.sub_resource_type,
+                    &mut key.charging_mode,
+                    &mut key.resource_source,
+                ] {
+                    hide(text);
+                }
+                if let Unit::Other(unit) = &mut key.unit {
+                    hide(unit);
+                }
+            }
+        }
     }
 }
 
@@ -102,33 +151,27 @@ impl From<serde_json::Error> for Unreadable {
 /// The text of any JSON value. `null` is `None`.
 type Raw<'a> = Option<&'a RawValue>;
 
-#[derive(Deserialize)]
+/// A list as it was sent: absent, `Some(None)` if it was null, or its entries.
+type List<T> = Option<Option<Vec<T>>>;
+
+#[derive(Default)]
 struct PageJson<'a> {
-    #[serde(borrow, default)]
     count: Raw<'a>,
-    /// `Some(None)` is `null`.
-    #[serde(borrow, default, deserialize_with = "present")]
-    time_list: Option<Option<Many<BucketJson<'a>>>>,
+    time_list: List<BucketJson<'a>>,
 }
 
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
-#[derive(Default, Deserialize)]
+#[derive(Default)]
 struct BucketJson<'a> {
-    #[serde(borrow, default)]
     time: Raw<'a>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    resources_usage: Option<Option<Many<RowJson<'a>>>>,
+    resources_usage: List<RowJson<'a>>,
 }
 
 impl BucketJson<'_> {
     fn read(self) -> Result<Bucket, Unreadable> {
         let time: Option<Arc<str>> = field("time", self.time, time)?.map(Arc::from);
         let has_list = self.resources_usage.is_some();
-        let rows = self.resources_usage.flatten().unwrap_or_default().0;
-        let rows = rows.into_iter().map(|Object(row)| row.read(time.clone())).collect::<Result<_, _>>()?;
+        let rows = self.resources_usage.flatten().unwrap_or_default();
+        let rows = rows.into_iter().map(|row| row.read(time.clone())).collect::<Result<_, _>>()?;
         Ok(Bucket { time, has_list, rows })
     }
 }
@@ -176,9 +219,12 @@ impl RowJson<'_> {
 
 /// Reads a value; `None` if it is absent or null.
 fn field<'a, T>(name: &str, raw: Raw<'a>, read: impl FnOnce(&'a str) -> Option<T>) -> Result<Option<T>, Unreadable> {
-    let value =
-        raw.map(|raw| read(raw.get()).ok_or_else(|| Unreadable(format!("{name} has a value that cannot be read"))));
-    value.transpose()
+    let Some(raw) = raw else { return Ok(None) };
+    if raw.get().len() > MAX_TEXT {
+        return Err(Unreadable(format!("{name} has more than {MAX_TEXT} bytes")));
+    }
+    let value = read(raw.get()).ok_or_else(|| Unreadable(format!("{name} has a value that cannot be read")))?;
+    Ok(Some(value))
 }
 
 /// The text of a JSON string. The JSON is known to be valid.
@@ -235,68 +281,156 @@ fn parse_decimal(text: &str) -> Option<Decimal> {
     }
 }
 
-/// Accepts only an object: serde would also read a struct from a list.
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
-            }
-        }
-
-        deserializer.deserialize_map(ObjectVisitor(PhantomData))
-    }
+fn read_page<'de, R: serde_json::de::Read<'de>>(
+    json: &mut serde_json::Deserializer<R>,
+    free: &Cell<usize>,
+) -> Result<PageJson<'de>, serde_json::Error> {
+    let page = Entry(free, PhantomData).deserialize(&mut *json)?;
+    json.end()?;
+    Ok(page)
 }
 
-/// A list of objects. `null` is an empty list, and a bare object is a list of one. `null` in a list is an empty
-/// entry, because the cloud may count it as one.
-struct Many<T>(Vec<Object<T>>);
-
-impl<T> Default for Many<T> {
-    fn default() -> Self {
-        Many(Vec::new())
-    }
+/// A JSON object with the fields that are read. `free` is the number of buckets and rows that the page may still have.
+trait Fields<'de>: Default {
+    fn read<A: MapAccess<'de>>(object: A, free: &Cell<usize>) -> Result<Self, A::Error>;
 }
 
-impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Many<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ManyVisitor<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de> + Default> Visitor<'de> for ManyVisitor<T> {
-            type Value = Many<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of objects")
-            }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Many::default())
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(|one| Many(vec![Object(one)]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut many = Many::default();
-                while let Some(element) = list.next_element::<Option<Object<T>>>()? {
-                    many.0.push(element.unwrap_or(Object(T::default())));
+impl<'de> Fields<'de> for PageJson<'de> {
+    fn read<A: MapAccess<'de>>(mut object: A, free: &Cell<usize>) -> Result<Self, A::Error> {
+        let (mut count, mut time_list) = (None, None);
+        while let Some(name) = object.next_key::<PageField>()? {
+            match name {
+                PageField::Count => once(&mut count, object.next_value()?)?,
+                PageField::TimeList => once(&mut time_list, object.next_value_seed(Entries(free, PhantomData))?)?,
+                PageField::Other => {
+                    object.next_value::<IgnoredAny>()?;
                 }
-                Ok(many)
             }
         }
+        Ok(PageJson { count: count.flatten(), time_list })
+    }
+}
 
-        deserializer.deserialize_any(ManyVisitor(PhantomData))
+impl<'de> Fields<'de> for BucketJson<'de> {
+    fn read<A: MapAccess<'de>>(mut object: A, free: &Cell<usize>) -> Result<Self, A::Error> {
+        let (mut time, mut resources_usage) = (None, None);
+        while let Some(name) = object.next_key::<BucketField>()? {
+            match name {
+                BucketField::Time => once(&mut time, object.next_value()?)?,
+                BucketField::ResourcesUsage => {
+                    once(&mut resources_usage, object.next_value_seed(Entries(free, PhantomData))?)?
+                }
+                BucketField::Other => {
+                    object.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(BucketJson { time: time.flatten(), resources_usage })
+    }
+}
+
+impl<'de> Fields<'de> for RowJson<'de> {
+    fn read<A: MapAccess<'de>>(object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
+        RowJson::deserialize(MapAccessDeserializer::new(object))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum PageField {
+    Count,
+    TimeList,
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum BucketField {
+    Time,
+    ResourcesUsage,
+    #[serde(other)]
+    Other,
+}
+
+/// Sets a field that may be there only once.
+fn once<T, E: de::Error>(field: &mut Option<T>, value: T) -> Result<(), E> {
+    match field.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(E::custom("a field that is there twice")),
+    }
+}
+
+/// Reads one object, and no list: serde would also read a struct from a list. `null` is an empty object, because the
+/// cloud may count it as an entry.
+struct Entry<'c, T>(&'c Cell<usize>, PhantomData<T>);
+
+impl<'de, T: Fields<'de>> DeserializeSeed<'de> for Entry<'_, T> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<T, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Fields<'de>> Visitor<'de> for Entry<'_, T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_unit<E>(self) -> Result<T, E> {
+        Ok(T::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<T, A::Error> {
+        T::read(object, self.0)
+    }
+}
+
+/// Reads a list of objects. `null` is `None`, and a bare object is a list of one.
+struct Entries<'c, T>(&'c Cell<usize>, PhantomData<T>);
+
+impl<T> Entries<'_, T> {
+    /// Takes the place of one entry, before there is memory for it.
+    fn take_place<E: de::Error>(&self) -> Result<(), E> {
+        self.0.set(self.0.get().saturating_sub(1));
+        if self.0.get() == 0 { Err(E::custom("too many entries")) } else { Ok(()) }
+    }
+}
+
+impl<'de, T: Fields<'de>> DeserializeSeed<'de> for Entries<'_, T> {
+    type Value = Option<Vec<T>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Fields<'de>> Visitor<'de> for Entries<'_, T> {
+    type Value = Option<Vec<T>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of objects")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {
+        self.take_place()?;
+        T::read(object, self.0).map(|one| Some(vec![one]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = list.next_element_seed(Entry(self.0, PhantomData))? {
+            self.take_place()?;
+            entries.push(entry);
+        }
+        Ok(Some(entries))
     }
 }
 
@@ -516,6 +650,71 @@ mod tests {
         let unread = Page::parse(b"{\"trace\":\"\xff\",\"time_list\":[{\"time\":\"t\"}]}").unwrap();
         assert_eq!(unread.buckets[0].time, Some("t".into()));
         assert!(Page::parse(b"{\"time_list\":[{\"time\":\"\xff\"}]}").is_err());
+    }
+
+    #[test]
+    fn the_entries_of_a_page_are_limited_while_they_are_read() {
+        let list = |entry: &str, count: usize| vec![entry; count].join(",");
+        let buckets = |entry: &str, count| format!(r#"{{"time_list":[{}]}}"#, list(entry, count));
+        let rows = |entry: &str, count| {
+            format!(r#"{{"time_list":[{{"resources_usage":{{}}}},{{"resources_usage":[{}]}}]}}"#, list(entry, count))
+        };
+        let limit = "it has more than 20000 buckets and rows; lower api.page_size";
+        for entry in ["{}", "null"] {
+            assert_eq!(parse(&buckets(entry, MAX_ENTRIES)).buckets.len(), MAX_ENTRIES);
+            assert_eq!(error(&buckets(entry, MAX_ENTRIES + 1)), limit);
+            // Two buckets and the row of the first one count, too.
+            assert_eq!(parse(&rows(entry, MAX_ENTRIES - 3)).buckets[1].rows.len(), MAX_ENTRIES - 3);
+            assert_eq!(error(&rows(entry, MAX_ENTRIES - 2)), limit);
+        }
+        let endless = rows("{}", MAX_ENTRIES);
+        assert_eq!(error(endless.strip_suffix("]}]}").unwrap()), limit, "what follows is not read");
+        assert_eq!(error(&buckets(r#"{"resources_usage":{}}"#, MAX_ENTRIES)), limit, "a bare object is a row");
+    }
+
+    #[test]
+    fn a_field_of_a_bucket_that_is_there_twice_is_an_error() {
+        for body in [
+            r#"{"count":1,"count":null,"time_list":[]}"#,
+            r#"{"time_list":[],"time_list":null}"#,
+            r#"{"time_list":[{"time":"a","time":null}]}"#,
+            r#"{"time_list":[{"resources_usage":null,"resources_usage":[]}]}"#,
+        ] {
+            assert!(error(body).starts_with("JSON of another shape"), "{body}");
+        }
+    }
+
+    #[test]
+    fn values_are_limited_in_length() {
+        let quoted = |length: usize| format!("\"{}\"", "a".repeat(length - 2));
+        for name in ["resource_type", "business_type", "unit", "sub_resource_type", "charging_mode", "resource_source"]
+        {
+            let with_length = |length| with_row(&format!("\"{name}\":{}", quoted(length)));
+            assert_eq!(parse(&with_length(MAX_TEXT)).buckets[0].rows.len(), 1);
+            assert_eq!(
+                error(&with_length(MAX_TEXT + 1)),
+                format!("entry 1 of time_list: {name} has more than 256 bytes")
+            );
+        }
+        let long = "0".repeat(MAX_TEXT + 1);
+        assert!(error(&with_row(&format!(r#""usage":1.{long}"#))).contains("usage has more than 256 bytes"));
+        assert!(error(&with_row(&format!(r#""number":1.{long}"#))).contains("number has more than 256 bytes"));
+        assert!(error(&format!(r#"{{"time_list":[{{"time":"{long}"}}]}}"#)).contains("time has more than 256 bytes"));
+    }
+
+    #[test]
+    fn no_text_of_a_page_shows_a_secret() {
+        let texts = r#""resource_type":"a","business_type":"\u0061b","unit":"ca","sub_resource_type":"a","charging_mode":"a",
+            "resource_source":"a""#;
+        let mut page = parse(&format!(r#"{{"time_list":[{{"time":"a","resources_usage":[{{{texts}}}]}}]}}"#));
+        page.hide(&[&"a".into()].into_iter().collect());
+        let bucket = &page.buckets[0];
+        let key = &bucket.rows[0].key;
+        assert_eq!((bucket.time.as_deref(), key.time.as_deref()), (Some("<secret>"), Some("<secret>")));
+        assert_eq!((&*key.business_type, &key.unit), ("<secret>b", &Unit::Other("c<secret>".to_owned())));
+        for text in [&key.resource_type, &key.sub_resource_type, &key.charging_mode, &key.resource_source] {
+            assert_eq!(text, "<secret>");
+        }
     }
 
     #[test]

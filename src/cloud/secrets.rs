@@ -1,0 +1,104 @@
+//! The one way in which texts of the cloud get into messages and labels: without secrets, and not longer than one limit.
+
+use std::{borrow::Cow, cmp::Reverse};
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// Maximum length of a text of the cloud. The longest documented type has 56 characters, and a message of the gateway has
+/// about 100. A message is cut after as many characters. A label is refused if it has more bytes: a part of it could
+/// equal another one.
+pub(crate) const MAX_TEXT: usize = 256;
+
+/// The secrets of a request, which the cloud may repeat in its response.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Secrets(Vec<SecretString>);
+
+impl<'a> FromIterator<&'a SecretString> for Secrets {
+    fn from_iter<I: IntoIterator<Item = &'a SecretString>>(secrets: I) -> Self {
+        let mut all = Vec::new();
+        for secret in secrets {
+            let secret = secret.expose_secret();
+            if secret.is_empty() {
+                continue;
+            }
+            // JSON writes some characters in another way.
+            let json = serde_json::Value::from(secret).to_string();
+            let inner = json.strip_prefix('"').and_then(|json| json.strip_suffix('"'));
+            all.extend(inner.filter(|inner| *inner != secret).map(SecretString::from));
+            all.push(SecretString::from(secret));
+        }
+        // The longest is first, because one secret may be a part of another.
+        all.sort_by_key(|secret| Reverse(secret.expose_secret().len()));
+        Secrets(all)
+    }
+}
+
+impl Secrets {
+    /// A text of the cloud on one line, without secrets and with at most [`MAX_TEXT`] characters, of which a removed
+    /// secret is one. The rest of the text is not read.
+    pub fn shown(&self, text: &str) -> String {
+        let mut rest = text.trim();
+        let mut shown = String::new();
+        for _ in 0..MAX_TEXT {
+            if let Some(after) = self.after_secret(rest) {
+                shown += "<secret>";
+                rest = after;
+                continue;
+            }
+            let mut chars = rest.chars();
+            let Some(next) = chars.next() else { return shown };
+            shown.push(if next.is_control() { ' ' } else { next });
+            rest = chars.as_str();
+        }
+        if rest.is_empty() { shown } else { shown + "…" }
+    }
+
+    /// The rest of a text that begins with a secret.
+    fn after_secret<'t>(&self, text: &'t str) -> Option<&'t str> {
+        self.0.iter().find_map(|secret| text.strip_prefix(secret.expose_secret()))
+    }
+
+    /// A label of the cloud: as it is, unless it contains a secret or a control character.
+    pub fn label<'t>(&self, label: Cow<'t, str>) -> Cow<'t, str> {
+        let is_secret = self.0.iter().any(|secret| label.contains(secret.expose_secret()));
+        if is_secret || label.contains(char::is_control) { self.shown(&label).into() } else { label }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(secrets: &[&str]) -> Secrets {
+        let secrets: Vec<SecretString> = secrets.iter().map(|secret| (*secret).into()).collect();
+        secrets.iter().collect()
+    }
+
+    #[test]
+    fn texts_from_outside_are_one_short_line() {
+        let shown = |text: &str| Secrets::default().shown(text);
+        assert_eq!(shown(" a\nb\u{1b}[31m "), "a b [31m");
+        assert_eq!(shown(&"é".repeat(MAX_TEXT)), "é".repeat(MAX_TEXT));
+        assert_eq!(shown(&"é".repeat(MAX_TEXT + 1)), "é".repeat(MAX_TEXT) + "…");
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let secrets = secrets(&["AKAK", "AKAKSKSK", "a \"quoted\" password", ""]);
+        assert_eq!(secrets.shown("AK: AKAK, SK: AKAKSKSK."), "AK: <secret>, SK: <secret>.");
+        assert_eq!(secrets.shown(r#"{"p":"a \"quoted\" password"}"#), r#"{"p":"<secret>"}"#);
+        // A secret across the end is not cut into a part that would be shown.
+        let long = "-".repeat(MAX_TEXT - 2);
+        assert_eq!(secrets.shown(&format!("{long}AKAKSKSK")), format!("{long}<secret>"));
+        assert_eq!(secrets.shown(&"AKAKSKSK".repeat(1000)), "<secret>".repeat(MAX_TEXT) + "…");
+        assert!(!format!("{secrets:?}").contains("AK"), "{secrets:?}");
+    }
+
+    #[test]
+    fn a_label_is_unchanged_unless_it_contains_a_secret_or_a_control_character() {
+        let secrets = secrets(&["AKAK"]);
+        assert_eq!(secrets.label(" VIDEO 2D".into()), " VIDEO 2D");
+        assert_eq!(secrets.label("\u{1b}[2J".into()), " [2J");
+        assert_eq!(secrets.label("a-AKAK".into()), "a-<secret>");
+    }
+}
