@@ -67,6 +67,12 @@ pub async fn fetch(
         }
     }
     let (answer, proven) = pages.finish()?;
+    if proven.is_near_bound && !service.is_near_bound {
+        tracing::warn!(
+            project_id = query.project_id,
+            "an answer has more than half of the rows that a page or an answer may have; if it grows beyond, polls fail"
+        );
+    }
     let mut rows = within(answer.rows, query.range)?;
     rows.counters += answer.counters;
     rows.doubts.extend(answer.doubts);

@@ -15,7 +15,7 @@ use crate::{
         usage_api::{self, InRange, PageSource, timestamp},
     },
     config::Project,
-    usage::{Bounds, Counters, DaySums, Days, Doubt, Doubts, Overflow, Row, RowCounters, Tally, Zone},
+    usage::{Bounds, Counters, DaySums, Days, Doubt, Doubts, MAX_SERIES, Overflow, Row, RowCounters, Tally, Zone},
 };
 
 /// Counters and current query of a running poll. They stay available when the poll fails or times out.
@@ -86,7 +86,8 @@ impl<S: PageSource> RangeQuery<'_, S> {
         let has_filter = !self.project.resource_types.is_empty() || !self.project.business_types.is_empty();
         // What the users have together, unfiltered and without their ids.
         let mut together = Tally::default();
-        for &user_id in if users.is_empty() { &[None][..] } else { &users } {
+        let users_or_all = if users.is_empty() { &[None][..] } else { &users };
+        for &user_id in users_or_all {
             let answer = self.fetch(range, user_id, name, progress).await?;
             usage.rows += answer.counters;
             usage.note(answer.doubts);
@@ -109,6 +110,9 @@ impl<S: PageSource> RangeQuery<'_, S> {
                 }
                 usage.rows.kept += 1;
                 usage.tally.add(row, user_id).map_err(overflow)?;
+                if usage.tally.has_too_many_series(users_or_all.len()) {
+                    return Err(too_many_series(name));
+                }
                 days.iter_mut().for_each(|days| days.add(*start, row));
                 if let Some(start) = start {
                     let minutes = row.minutes().transpose().map_err(overflow)?.unwrap_or_default();
@@ -184,6 +188,13 @@ impl RangeUsage {
             self.doubts.entry(doubt).or_insert(seen);
         }
     }
+}
+
+/// The error for more series than are exported. It is returned before there is memory for all of them.
+pub(super) fn too_many_series(name: &str) -> Error {
+    Error::Inconsistent(format!(
+        "more than {MAX_SERIES} series in {name}: keep fewer with resource_types or business_types"
+    ))
 }
 
 fn overflow(overflow: Overflow) -> Error {

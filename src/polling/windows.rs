@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     answer::{Answer, contradiction, misalignment, without_effect},
-    range::{Progress, RangeQuery, RangeUsage},
+    range::{Progress, RangeQuery, RangeUsage, too_many_series},
 };
 use crate::{
     cloud::{
@@ -72,10 +72,7 @@ impl<S: PageSource> WindowsQuery<'_, S> {
         let series = complete.windows.iter().flat_map(|window| window.tally.series());
         let count = series.map(Series::series_type).collect::<BTreeSet<_>>().len();
         if count > MAX_SERIES {
-            return Err(Error::Inconsistent(format!(
-                "the windows have {count} series with usage, and at most {MAX_SERIES} are exported: keep fewer with \
-                 resource_types or business_types"
-            )));
+            return Err(too_many_series("all windows together"));
         }
         Ok(complete)
     }

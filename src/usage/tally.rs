@@ -96,6 +96,11 @@ impl Tally {
         self.sums.keys()
     }
 
+    /// Whether it has more than [`MAX_SERIES`] for each of so many users, with or without values.
+    pub fn has_too_many_series(&self, users: usize) -> bool {
+        self.sums.len().max(self.incomplete.len()) > MAX_SERIES * users
+    }
+
     /// Whether a series has a row with a value.
     pub fn contains(&self, series: &Series) -> bool {
         self.sums.contains_key(series)

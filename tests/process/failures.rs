@@ -182,6 +182,20 @@ async fn answers_are_limited_in_size_and_time() {
 }
 
 #[tokio::test]
+async fn the_rows_of_an_answer_are_limited() {
+    let poll = async |rows: usize, row: &str| {
+        let body = format!(r#"{{"time_list":[{{"resources_usage":[{}]}}]}}"#, vec![row; rows].join(","));
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        poll_raw_server(&head, body.as_bytes(), false).await
+    };
+    assert_failed(&poll(300_000, "{}").await, "malformed", "more than 20000 buckets and rows; lower api.page_size");
+    let text = format!(r#"{{"business_type":"{}"}}"#, "a".repeat(1_000_000));
+    assert_failed(&poll(1, &text).await, "malformed", "business_type has more than 256 bytes");
+    let near = poll(11_000, r#"{"business_type":"VIDEO_2D","usage":1,"unit":"MIN"}"#).await;
+    assert!(near.stderr.contains("an answer has more than half of the rows"), "{}", near.stderr);
+}
+
+#[tokio::test]
 async fn an_error_of_any_size_is_a_refusal() {
     let ended = poll_raw_server("HTTP/1.1 403 Forbidden\r\n\r\n{\"x\":[0", &[b','; 1 << 16], true).await;
     assert_failed(&ended, "forbidden", "HTTP 403 403: unexpected answer: a body of more than 64 KiB.");

@@ -15,7 +15,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use rust_decimal::Decimal;
 
-use super::wire::Page;
+use super::wire::{MAX_ENTRIES, Page};
 use crate::{
     cloud::error::Error,
     usage::{Doubt, Doubts, Row, RowCounters, RowKey},
@@ -24,6 +24,10 @@ use crate::{
 /// More pages than this count as endless, unless `count` says that they end before the next constant.
 const MAX_PAGES: usize = 100;
 const MAX_COUNTED_PAGES: usize = 1000;
+
+/// Maximum number of rows of an answer, and of buckets without rows. They need about 40 MB if their texts are as long as
+/// the documented ones. It is one row a video for a month with 3,000 videos a day.
+const MAX_ROWS: usize = 100_000;
 
 const LAST_ENTRY_CHANGED: &str = "the last known entry changed while the list was read";
 
@@ -56,6 +60,8 @@ pub struct Service {
     longest: Option<(usize, usize)>,
     count_of_buckets: Meaning,
     count_of_rows: Meaning,
+    /// Whether an answer had more than half of the rows that one may have, or of the entries of a page.
+    pub(super) is_near_bound: bool,
 }
 
 /// The part of the list to ask for.
@@ -533,6 +539,15 @@ impl Pages {
 
     /// Decides whether the answer may go on after a page of so many buckets and rows. `is_end` says that it does not.
     fn after(&mut self, length: (usize, usize), is_end: bool) -> Result<Next, Error> {
+        let rows = self.known.items.len();
+        if rows > MAX_ROWS {
+            return Err(Error::Malformed(format!(
+                "an answer has {rows} rows on its first {} pages, and may have {MAX_ROWS}: \
+                 configure shorter windows",
+                self.pages
+            )));
+        }
+        self.service.is_near_bound |= 2 * rows > MAX_ROWS || 2 * (length.0 + length.1) > MAX_ENTRIES;
         let (most_buckets, most_rows) = self.service.longest.unwrap_or_default();
         self.service.longest = Some((most_buckets.max(length.0), most_rows.max(length.1)));
         // Buckets and rows both count here, whichever the limit counts: if the list changed while that was proven, the proof
@@ -601,7 +616,7 @@ impl Pages {
         let is_same = |(count, _): &(Option<i64>, _)| count.is_none() || *count == self.count;
         if !self.counts.iter().all(is_own) && !self.counts.iter().all(is_same) {
             // The list changed meanwhile, so its pages may have proven something else.
-            self.service = Service::default();
+            self.service = Service { is_near_bound: self.service.is_near_bound, ..Service::default() };
         }
         Next::Complete
     }

@@ -23,7 +23,7 @@ use crate::{
 
 /// Maximum number of buckets and rows of a page together: 20 for each entry of the largest page. An account uses fewer than
 /// 20 types, and their rows are in one bucket. A service that counts buckets sends fewer rows if `api.page_size` is smaller.
-const MAX_ENTRIES: usize = 20_000;
+pub(super) const MAX_ENTRIES: usize = 20_000;
 
 /// One page of an answer.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -264,6 +264,31 @@ fn many_pages_are_joined_while_count_says_that_entries_are_missing() {
     assert_eq!(pages.finish().unwrap().0.rows.len(), 2500);
 }
 
+#[test]
+fn the_rows_of_an_answer_are_limited() {
+    let page = |from: usize| days(None, from, from + 101, 199);
+    let mut pages = Pages::new(101, sound());
+    let mut from = 0;
+    let error = loop {
+        match pages.add(page(from)) {
+            Ok(_) => from += 100,
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert_eq!(from, 500);
+    assert!(error.contains("an answer has 119599 rows on its first 6 pages, and may have 100000"), "{error}");
+}
+
+#[test]
+fn an_answer_near_the_bound_is_remembered() {
+    let is_near = |rows| {
+        let mut pages = Pages::new(20, Service::default());
+        pages.add(days(None, 0, 10, rows)).unwrap();
+        pages.finish().unwrap().1.is_near_bound
+    };
+    assert!(!is_near(999) && is_near(1000));
+}
+
 /// Each letter is a bucket. All have the same time. The letter gives the type and the usage of its row.
 fn letters(letters: &str) -> Page {
     let one = |letter: char| bucket("t", vec![row("t", letter as usize, i64::from(letter as u32))]);

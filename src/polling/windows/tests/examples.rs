@@ -192,7 +192,17 @@ fn too_many_types_are_refused() {
     };
     assert_eq!(NOVEMBER.minutes(types(1000)), [1000.0]);
     let error = NOVEMBER.refusal(types(1001));
-    assert!(error.contains("the windows have 2002 series with usage, and at most 2000 are exported"), "{error}");
+    assert!(error.contains("more than 2000 series in window this_month: keep fewer"), "{error}");
+    // Each window has few enough, but not all together.
+    let windows = Poll { windows: &["today", "yesterday"], ..NOVEMBER };
+    let error = windows.refusal(|query: &UsageQuery<'_>, limit, offset| {
+        let mut days = in_range(days(29..31, 600), query.range);
+        days.iter_mut().filter(|day| day.time.contains("-29")).for_each(|day| {
+            day.rows.iter_mut().for_each(|row| *row = row.replace("VIDEO_2D", "LIVE_2D"));
+        });
+        Some(page(Some(days.len()), &days, false, limit, offset))
+    });
+    assert!(error.contains("more than 2000 series in all windows together"), "{error}");
 }
 
 #[test]
