@@ -63,6 +63,21 @@ pub struct RowKey {
     pub is_sub_resource: bool,
 }
 
+impl RowKey {
+    /// The bytes of its texts, without the time, which it shares.
+    pub fn text_bytes(&self) -> usize {
+        let texts = [
+            &self.resource_type,
+            &self.business_type,
+            &self.sub_resource_type,
+            &self.charging_mode,
+            &self.resource_source,
+        ];
+        let unit = if let Unit::Other(unit) = &self.unit { unit.len() } else { 0 };
+        texts.iter().map(|text| text.len()).sum::<usize>() + unit
+    }
+}
+
 /// A value or sum beyond the range of decimal arithmetic (7.9 × 10^28): no plausible usage is that large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the sum of the usage values is beyond any sensible range")]

@@ -29,6 +29,9 @@ const MAX_COUNTED_PAGES: usize = 1000;
 /// the documented ones. It is one row a video for a month with 3,000 videos a day.
 const MAX_ROWS: usize = 100_000;
 
+/// Maximum number of bytes of all texts of an answer: twice what the documented ones have in [`MAX_ROWS`] rows.
+const MAX_TEXTS: usize = 16 << 20;
+
 const LAST_ENTRY_CHANGED: &str = "the last known entry changed while the list was read";
 
 /// What the limit and the offset count.
@@ -125,6 +128,8 @@ struct List {
     buckets: Vec<usize>,
     /// Index of each row.
     rows: Vec<usize>,
+    /// Bytes of the texts of all items.
+    texts: usize,
 }
 
 impl From<Page> for List {
@@ -132,11 +137,13 @@ impl From<Page> for List {
         let mut list = List::default();
         for bucket in page.buckets {
             list.buckets.push(list.items.len());
+            list.texts += bucket.time.as_ref().map_or(0, |time| time.len());
             if bucket.rows.is_empty() {
                 list.items.push(Item::EmptyBucket(bucket.time));
             }
             for row in bucket.rows {
                 list.rows.push(list.items.len());
+                list.texts += row.key.text_bytes();
                 list.items.push(Item::Row(row));
             }
         }
@@ -166,6 +173,7 @@ impl List {
         let shift = |index: &usize| index.checked_sub(known).map(|index| index + self.items.len());
         self.buckets.extend(other.buckets.iter().filter_map(shift));
         self.rows.extend(other.rows.iter().filter_map(shift));
+        self.texts += other.texts;
         self.items.truncate(self.items.len().saturating_sub(known));
         self.items.extend(other.items);
     }
@@ -537,17 +545,29 @@ impl Pages {
         self.after(length, is_end)
     }
 
+    /// Checks the whole answer, after a page of so many buckets and rows.
+    fn check_bounds(&mut self, length: (usize, usize)) -> Result<(), Error> {
+        let (rows, texts) = (self.known.items.len(), self.known.texts);
+        let (pages, remedy) = (self.pages, "configure shorter windows");
+        if rows > MAX_ROWS {
+            let what =
+                format!("an answer has {rows} rows on its first {pages} pages, and may have {MAX_ROWS}: {remedy}");
+            return Err(Error::Malformed(what));
+        }
+        if texts > MAX_TEXTS {
+            let what =
+                format!("an answer has {texts} bytes of texts on its first {pages} pages, and may have {MAX_TEXTS}");
+            return Err(Error::Malformed(format!("{what}: {remedy}")));
+        }
+        let is_near = |number: usize, most: usize| 2 * number > most;
+        self.service.is_near_bound |=
+            is_near(rows, MAX_ROWS) || is_near(texts, MAX_TEXTS) || is_near(length.0 + length.1, MAX_ENTRIES);
+        Ok(())
+    }
+
     /// Decides whether the answer may go on after a page of so many buckets and rows. `is_end` says that it does not.
     fn after(&mut self, length: (usize, usize), is_end: bool) -> Result<Next, Error> {
-        let rows = self.known.items.len();
-        if rows > MAX_ROWS {
-            return Err(Error::Malformed(format!(
-                "an answer has {rows} rows on its first {} pages, and may have {MAX_ROWS}: \
-                 configure shorter windows",
-                self.pages
-            )));
-        }
-        self.service.is_near_bound |= 2 * rows > MAX_ROWS || 2 * (length.0 + length.1) > MAX_ENTRIES;
+        self.check_bounds(length)?;
         let (most_buckets, most_rows) = self.service.longest.unwrap_or_default();
         self.service.longest = Some((most_buckets.max(length.0), most_rows.max(length.1)));
         // Buckets and rows both count here, whichever the limit counts: if the list changed while that was proven, the proof

@@ -280,6 +280,21 @@ fn the_rows_of_an_answer_are_limited() {
 }
 
 #[test]
+fn the_texts_of_an_answer_are_limited() {
+    let page = |from: usize| {
+        let mut page = days(None, from, from + 101, 10);
+        let rows = page.buckets.iter_mut().flat_map(|bucket| &mut bucket.rows);
+        rows.for_each(|row| row.key.charging_mode = "c".repeat(3000));
+        page
+    };
+    let mut pages = Pages::new(101, sound());
+    assert!((0..5).all(|number| pages.add(page(number * 100)).is_ok()));
+    let error = pages.add(page(500)).unwrap_err().to_string();
+    assert!(error.contains("bytes of texts on its first 6 pages, and may have 16777216"), "{error}");
+    assert!(pages.service.is_near_bound);
+}
+
+#[test]
 fn an_answer_near_the_bound_is_remembered() {
     let is_near = |rows| {
         let mut pages = Pages::new(20, Service::default());
