@@ -65,7 +65,7 @@ impl Page {
     /// # Errors
     /// If it is not JSON, or not an object of the documented shape: HTML, an empty body, `NaN`, a bare list, an object
     /// with neither `count` nor `time_list`. If a value of a row cannot be read or is longer than any sound one. If there
-    /// are more than [`MAX_ENTRIES`].
+    /// are more than 20,000 buckets and rows.
     pub fn parse(body: &[u8]) -> Result<Page, Unreadable> {
         let free = Cell::new(MAX_ENTRIES + 1);
         let json = match std::str::from_utf8(body) {
