@@ -10,42 +10,13 @@ from jsonschema import Draft202012Validator
 
 from conftest import BINARY, ENVIRONMENT
 
-EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
+ROOT = Path(__file__).parents[2]
 
-ID = "0123456789abcdef0123456789abcdef"
-WHOLE = {
-    "x-shared": {"anything": 1},
-    "poll": {"interval": "5m", "timeout": "60s", "concurrency": 8, "stale_after": "15m"},
-    "windows": ["today", "this_month"],
-    "timezone": "Asia/Shanghai",
-    "api": {
-        "request_timeout": "10s", "max_retries": 3, "requests_per_second": 5, "page_size": 1000,
-        "iam_endpoint": "https://iam.example.com", "proxy": "http://proxy.example:3128",
-    },
-    "credentials": {
-        "main": {"access_key": "a", "secret_key": {"env": "SECRET"}},
-        "temporary": {"access_key": "a", "secret_key": "s", "security_token": "t"},
-        "given": {"token": "t"},
-        "robot": {"iam_user": {"domain": "d", "user": "u", "password": "p", "endpoint": "https://iam.example.com"}},
-        "vm": {"ecs_agency": {}},
-        "federated": {"oidc": {
-            "provider_urn": "p", "agency_urn": "a", "id_token": "t", "policy_ids": ["x"], "session_name": "session",
-            "duration": "1h", "endpoint": "https://sts.example.com",
-        }},
-        "pod": {"pod_identity": {"url": "http://10.0.0.1/x", "token": "t"}},
-    },
-    "defaults": {"region": "cn-north-4", "stale_after": "20m", "credentials": "main"},
-    "projects": [{
-        "name": "a", "region": "cn-north-4", "endpoint": "https://example.com", "project_id": ID,
-        "credentials": "main", "labels": {"team": "x"}, "user_ids": ["u"], "app_user_id": "app",
-        "resource_types": ["video_time_2d_model"], "business_types": ["VIDEO_2D"], "interval": "5m",
-        "stale_after": "20m", "windows": ["today", "this_month"],
-        "budgets": [{
-            "window": "today", "minutes": 100, "resource_type": "video_time_2d_model",
-            "business_type": "VIDEO_2D", "user_id": "u",
-        }],
-    }, {"name": "b", "project_id": ID.replace("0", "1")}],
-}
+WHOLE = json.loads((ROOT / "tests/data/whole-configuration.json").read_text())
+WHOLE["x-shared"] = {"anything": 1}
+# A project that needs the defaults.
+WHOLE["defaults"]["credentials"] = "main"
+WHOLE["projects"].append({"name": "b", "project_id": "1123456789abcdef1123456789abcdef"})
 ODD = ["", " ", "odd", "5m", "https://example.com/x", 7, -7.5, True, None, [], ["odd"], [7], {}, {"odd": 1}]
 
 
@@ -96,5 +67,5 @@ def test_the_schema_and_check_agree(tmp_path):
 def test_the_example_fits_the_schema():
     schema = json.loads(run("--schema").stdout)
     text = run("--example").stdout
-    assert text == EXAMPLE.read_text()
+    assert text == (ROOT / "config.example.yaml").read_text()
     Draft202012Validator(schema).validate(yaml.safe_load(text))

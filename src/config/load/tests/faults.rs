@@ -8,38 +8,7 @@ use super::*;
 
 /// A configuration with every key.
 fn whole() -> Value {
-    json!({
-        "poll": {"interval": "5m", "timeout": "60s", "concurrency": 8, "stale_after": "15m"},
-        "windows": ["today", "this_month"],
-        "timezone": "Asia/Shanghai",
-        "defaults": {"region": "cn-north-4", "stale_after": "20m"},
-        "api": {
-            "request_timeout": "10s", "max_retries": 3, "requests_per_second": 5, "page_size": 1000,
-            "iam_endpoint": "https://iam.example.com", "proxy": "http://proxy.example:3128",
-        },
-        "credentials": {
-            "main": {"access_key": "a", "secret_key": {"env": "SECRET"}},
-            "temporary": {"access_key": "a", "secret_key": "s", "security_token": "t"},
-            "given": {"token": "t"},
-            "robot": {"iam_user": {"domain": "d", "user": "u", "password": "p", "endpoint": "https://iam.example.com"}},
-            "vm": {"ecs_agency": {}},
-            "federated": {"oidc": {
-                "provider_urn": "p", "agency_urn": "a", "id_token": "t", "policy_ids": ["x"], "session_name": "session",
-                "duration": "1h", "endpoint": "https://sts.example.com",
-            }},
-            "pod": {"pod_identity": {"url": "http://10.0.0.1/x", "token": "t"}},
-        },
-        "projects": [{
-            "name": "a", "region": "cn-north-4", "endpoint": "https://example.com", "project_id": ID,
-            "credentials": "main", "labels": {"team": "x"}, "user_ids": ["u"], "app_user_id": "app",
-            "stale_after": "20m", "resource_types": ["video_time_2d_model"], "business_types": ["VIDEO_2D"], "interval": "5m",
-            "windows": ["today", "this_month"],
-            "budgets": [{
-                "window": "today", "minutes": 100, "resource_type": "video_time_2d_model",
-                "business_type": "VIDEO_2D", "user_id": "u",
-            }],
-        }],
-    })
+    serde_json::from_str(include_str!("../../../../tests/data/whole-configuration.json")).unwrap()
 }
 
 /// The paths of all values, as JSON pointers and as problems have them.
