@@ -13,7 +13,7 @@ use std::{
 /// let problem = Problem::error("poll.interval", "expected a duration");
 /// assert_eq!(problem.to_string(), "poll.interval: expected a duration");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The file; `None` if the problem is not in a file, or its reader does not know it.
     pub file: Option<PathBuf>,

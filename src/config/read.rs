@@ -78,15 +78,7 @@ impl Document {
     }
 
     pub fn root<'a>(&'a self, value: &'a Value) -> Section<'a> {
-        Section {
-            path: String::new(),
-            fields: value.as_object(),
-            document: self,
-            hidden: false,
-            known: Vec::new(),
-            is_broken: false,
-            defaults: None,
-        }
+        Section::new(String::new(), value.as_object(), self, false)
     }
 
     fn note(&self, path: &str, found: Option<String>, expected: String, is_warning: bool) {
@@ -99,6 +91,10 @@ impl Document {
 }
 
 impl<'a> Section<'a> {
+    fn new(path: String, fields: Option<&'a Map<String, Value>>, document: &'a Document, hidden: bool) -> Self {
+        Section { path, fields, document, hidden, known: Vec::new(), is_broken: false, defaults: None }
+    }
+
     /// The value of a key; `None` if it is absent or null.
     pub fn get(&mut self, key: &'static str) -> Option<Node<'a>> {
         self.known.push(key);
@@ -143,18 +139,10 @@ impl<'a> Section<'a> {
 
     /// The section under a key. An absent section is read as an empty one.
     pub fn section(&mut self, key: &'static str) -> Section<'a> {
-        self.get(key).map_or_else(
-            || Section {
-                path: self.path_of(key),
-                fields: None,
-                document: self.document,
-                hidden: self.hidden,
-                known: Vec::new(),
-                is_broken: false,
-                defaults: None,
-            },
-            |node| node.section(),
-        )
+        match self.get(key) {
+            Some(node) => node.section(),
+            None => Section::new(self.path_of(key), None, self.document, self.hidden),
+        }
     }
 
     /// Notes a problem of the whole section.
@@ -308,15 +296,8 @@ impl<'a> Node<'a> {
 
     pub fn section(&self) -> Section<'a> {
         let fields = self.read("a mapping", Value::as_object);
-        Section {
-            path: self.path.clone(),
-            fields,
-            document: self.document,
-            hidden: self.hidden,
-            known: Vec::new(),
-            is_broken: fields.is_none(),
-            defaults: None,
-        }
+        let section = Section::new(self.path.clone(), fields, self.document, self.hidden);
+        Section { is_broken: fields.is_none(), ..section }
     }
 
     /// The value, if it is a text. Another value is not a problem.
