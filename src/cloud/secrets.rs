@@ -34,8 +34,8 @@ impl<'a> FromIterator<&'a SecretString> for Secrets {
 }
 
 impl Secrets {
-    /// A text of the cloud on one line, without secrets and with at most [`MAX_TEXT`] characters, of which a removed
-    /// secret is one. The rest of the text is not read.
+    /// A text of the cloud on one line, without secrets and with at most [`MAX_TEXT`] characters. A removed secret counts
+    /// as one character. The rest of the text is not read.
     pub fn shown(&self, text: &str) -> String {
         let mut rest = text.trim();
         let mut shown = String::new();

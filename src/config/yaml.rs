@@ -1,7 +1,7 @@
 //! Reads YAML into a tree that knows the line of each value.
 //!
 //! Aliases and merge keys (`<<`) work. The depth and the number of copied values are limited, because ten lines of aliases
-//! can stand for billions of values.
+//! can expand to billions of values.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -45,7 +45,7 @@ enum Content {
     Mapping(Fields),
 }
 
-/// How much a value stands for.
+/// The size and the depth of a value.
 struct Extent {
     /// The number of values in it, itself included.
     values: usize,
@@ -301,7 +301,7 @@ impl Builder {
             Event::SequenceEnd | Event::MappingEnd => self.close()?,
             Event::Alias(anchor) => {
                 let Some(tree) = self.anchors.get(&anchor).cloned() else {
-                    return Err(Problem::at_line(line, "this alias stands for a value that it is part of"));
+                    return Err(Problem::at_line(line, "this alias is inside the value that it copies"));
                 };
                 let Extent { values, depth } = tree.extent();
                 self.check_depth(depth, line)?;

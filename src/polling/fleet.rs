@@ -91,7 +91,7 @@ impl Fleet {
         Self::with_lockout(config, environment, clock, Arc::default())
     }
 
-    /// Like [`Fleet::new`], with what is known about the keys.
+    /// Like [`Fleet::new`], with the saved state of the keys.
     ///
     /// # Errors
     /// As [`Fleet::new`].

@@ -176,7 +176,7 @@ impl Lockout {
         }
         let keys = self.keys.lock().clone();
         let saved: Vec<Saved> = keys.iter().filter_map(|(name, key)| key.begin_to_save(*name)).collect();
-        // Until the turn ends, nobody else writes.
+        // No other task writes until the turn ends.
         let Some(_turn) = store.write(turn, &saved).await else { return };
         for Saved { name, attempts, .. } in saved {
             if let Some(key) = keys.get(&name) {

@@ -103,7 +103,7 @@ async fn a_text_that_is_not_one_mapping_is_an_error() {
         ("text", "config.yaml:1: expected keys with values at the top level, found a single value"),
         ("a: 1\n---\nb: 2", "config.yaml:2: a second document begins here; write one document"),
         ("a: 1\na: 2", "config.yaml:2: a: this key occurs twice, first in line 1; remove one"),
-        ("a: &x [*x]", "config.yaml:1: this alias stands for a value that it is part of"),
+        ("a: &x [*x]", "config.yaml:1: this alias is inside the value that it copies"),
         ("a: *x", "config.yaml:1: is not YAML: "),
         ("a: {<<: 1}", "config.yaml:1: the key << needs a mapping or a list of mappings"),
         ("a: 1\n\0b: 2", "config.yaml:2: is not YAML: it has the control character U+0000; remove it"),

@@ -21,7 +21,7 @@ impl Fingerprint {
         Fingerprint(digest.finalize().into())
     }
 
-    /// The HMAC with this salt. Without the salt, nobody can tell whether it belongs to a known key.
+    /// The HMAC with this salt. Without the salt, it cannot be compared with known keys.
     pub(super) fn keyed(self, salt: &[u8]) -> Self {
         // HMAC accepts a key of any length, so this does not fail.
         let Ok(mac) = Hmac::<Sha256>::new_from_slice(salt) else { return self };

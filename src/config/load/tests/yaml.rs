@@ -1,4 +1,4 @@
-//! Aliases, merge keys, lines, and texts that are small and stand for much.
+//! Aliases, merge keys, lines, and short texts that expand to many values.
 
 use super::*;
 

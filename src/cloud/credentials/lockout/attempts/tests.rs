@@ -280,7 +280,7 @@ fn a_restart_keeps_holds_and_their_length() {
     send(&mut attempts, "a", Outcome::Refused, now + 5 * MINUTE);
     let later = now + 10 * MINUTE;
     let mut attempts = attempts.to_save().restarted(later);
-    assert_eq!(attempts.held_for("b", later), Some(5 * MINUTE), "10 minutes, of which 5 are over");
+    assert_eq!(attempts.held_for("b", later), Some(5 * MINUTE), "10 minutes, and 5 have passed");
     let later = now + 15 * MINUTE;
     send(&mut attempts, "b", Outcome::Refused, later);
     assert_eq!(attempts.held_for("b", later), Some(20 * MINUTE));
