@@ -243,7 +243,7 @@ fn region_and_endpoint(section: &mut Section<'_>) -> (String, Endpoint) {
         ));
     }
     if region_node.is_none() && endpoint_node.is_none() {
-        section.problem_of("region", "is missing; expected a region such as cn-north-4, or an endpoint");
+        section.missing("region", "expected a region such as cn-north-4, or an endpoint");
     }
     let region = region.unwrap_or_default();
     let endpoint = given.unwrap_or_else(|| Endpoint::of_region(&region));
@@ -287,7 +287,7 @@ fn credentials_name(section: &mut Section<'_>, credentials: Option<&BTreeMap<Str
         (None, _) => DEFAULT_CREDENTIALS.to_owned(),
         (Some(only), None) => only.clone(),
         _ => {
-            section.problem_of("credentials", format!("is missing; expected one of {}", list(credentials)));
+            section.missing("credentials", &format!("expected one of {}", list(credentials)));
             String::new()
         }
     }

@@ -62,7 +62,7 @@ pub(crate) struct Section<'a> {
     document: &'a Document,
     hidden: bool,
     known: Vec<&'static str>,
-    /// Whether the value is no mapping. That is a problem already, so missing keys are none.
+    /// Whether the value is no mapping.
     is_broken: bool,
     /// A section with the values of keys that this one does not have.
     defaults: Option<&'a Section<'a>>,
@@ -127,9 +127,16 @@ impl<'a> Section<'a> {
     pub fn require(&mut self, key: &'static str, expected: &str) -> Option<Node<'a>> {
         let node = self.get(key);
         if node.is_none() {
-            self.problem_of(key, format!("is missing; expected {expected}"));
+            self.missing(key, &format!("expected {expected}"));
         }
         node
+    }
+
+    /// Notes that a key is missing. It may be in a section that is no mapping, and that is a problem already.
+    pub fn missing(&self, key: &str, expected: &str) {
+        if !self.is_broken && !self.defaults.is_some_and(|defaults| defaults.is_broken) {
+            self.problem_of(key, format!("is missing; {expected}"));
+        }
     }
 
     /// Like [`Section::require`], for a text. After a problem, the text is empty.
@@ -155,11 +162,8 @@ impl<'a> Section<'a> {
         self.document.problems.borrow_mut().push(problem);
     }
 
-    /// Notes a problem of a key, which may be missing.
+    /// Notes a problem of a key.
     pub fn problem_of(&self, key: &str, expected: impl Into<String>) {
-        if self.is_broken {
-            return;
-        }
         self.document.note(&self.path_of(key), None, expected.into(), false);
     }
 

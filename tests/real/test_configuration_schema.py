@@ -14,9 +14,6 @@ ROOT = Path(__file__).parents[2]
 
 WHOLE = json.loads((ROOT / "tests/data/whole-configuration.json").read_text())
 WHOLE["x-shared"] = {"anything": 1}
-# A project that needs the defaults.
-WHOLE["defaults"]["credentials"] = "main"
-WHOLE["projects"].append({"name": "b", "project_id": "1123456789abcdef1123456789abcdef"})
 ODD = ["", " ", "odd", "5m", "https://example.com/x", 7, -7.5, True, None, [], ["odd"], [7], {}, {"odd": 1}]
 
 

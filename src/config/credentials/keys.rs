@@ -33,7 +33,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<KeyPair> {
     }
     let both = |key: &str, secret: Option<Secret>| {
         secret.unwrap_or_else(|| {
-            section.problem_of(key, "is missing; access_key and secret_key belong together");
+            section.missing(key, "access_key and secret_key belong together");
             Secret::invalid()
         })
     };

@@ -37,7 +37,7 @@ fn paths(value: &Value, pointer: &str, path: &str, found: &mut Vec<(String, Stri
 async fn errors(value: &Value) -> Vec<(String, String)> {
     let text = serde_json::to_string(value).unwrap();
     let loaded = load_text(text, Path::new("config.yaml"), &environment(&[("SECRET", "s")])).await;
-    let plain = |path: &str| path.replace(" (a)", "");
+    let plain = |path: &str| path.replace(" (a)", "").replace(" (b)", "");
     loaded.errors().map(|problem| (plain(&problem.path), problem.expected.clone())).collect()
 }
 
