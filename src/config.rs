@@ -26,7 +26,6 @@ pub mod effective;
 mod endpoint;
 mod environment;
 mod fields;
-pub(crate) mod file;
 mod keys;
 mod load;
 mod poll_settings;

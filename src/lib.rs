@@ -12,7 +12,8 @@
 //! usage: the types that these modules share
 //! ```
 //!
-//! [`storage`] is the directory in which [`cloud`] keeps over a restart which keys are on hold.
+//! [`storage`] is the directory in which [`cloud`] keeps over a restart which keys are on hold. `file` reads files with
+//! bounds.
 //!
 //! 1. [`config`] reads the projects to poll, their credentials and their windows.
 //! 2. [`cloud`] calls the API. It signs, paces and retries each request. It returns complete answers or an error.
@@ -24,15 +25,17 @@
 //!
 //! A scrape cannot cause an API call: `exposition`, `site` and `server` cannot import `cloud` or `polling`.
 //! `tests/architecture.rs` has the table of allowed imports, and checks every file. `commands` has the commands of the
-//! command line in [`cli`]: each creates the parts that it needs and connects them. [`log`] writes the log lines. [`simulator`] is a simulated cloud
-//! for the demo and the tests.
+//! command line in [`cli`]: each creates the parts that it needs and connects them. [`log`] writes the log lines.
+//! [`simulator`] is a simulated cloud for the demo and the tests.
 //!
 //! Further reading in the repository: [CONTRIBUTING](../../../CONTRIBUTING.md) says how to add a metric, window,
 //! credential source, API or command. The [contract](../../../docs/contract.md) has each fact about the cloud's API
 //! with its source.
 
 pub mod config;
+mod file;
 pub mod storage;
+mod text;
 
 pub mod usage;
 

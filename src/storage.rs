@@ -13,7 +13,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::OFlags;
 use thiserror::Error;
+
+use crate::file;
 
 const LOCK: &str = "lock";
 
@@ -80,7 +83,7 @@ impl Storage {
     /// # Errors
     /// The file cannot be read.
     pub fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.path(name)) {
+        match file::read_bounded(&self.path(name)) {
             Ok(content) => Ok(Some(content)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -104,7 +107,9 @@ impl Storage {
 }
 
 fn private_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
+    // Without the flag, opening a pipe would wait for its reader.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)
 }
 
 #[cfg(test)]

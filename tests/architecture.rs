@@ -17,10 +17,12 @@ use syn::{ItemUse, UseTree, Visibility, visit::Visit};
 /// a file is its module. Data flows from the top to the bottom.
 const LAYERS: &[(&str, &[&str])] = &[
     ("usage", &[]),
-    ("storage", &[]),
-    ("config", &["usage"]),
+    ("file", &[]),
+    ("text", &[]),
+    ("storage", &["file"]),
+    ("config", &["file", "text", "usage"]),
     ("cloud/error", &["usage"]),
-    ("cloud/secrets", &[]),
+    ("cloud/secrets", &["text"]),
     ("cloud/transport", &["config", "usage", "cloud/error", "cloud/secrets"]),
     ("cloud/credentials", &["storage", "config", "usage", "cloud/error", "cloud/secrets", "cloud/transport"]),
     ("cloud/client", &["config", "usage", "cloud/error", "cloud/secrets", "cloud/transport", "cloud/credentials"]),
@@ -44,7 +46,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("exposition", &["usage", "snapshot"]),
     ("site", &["usage", "snapshot", "exposition"]),
-    ("server", &["config"]),
+    ("server", &["file", "config"]),
     ("simulator", &[]),
     ("log", &[]),
 ];

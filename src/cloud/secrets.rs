@@ -4,6 +4,8 @@ use std::{borrow::Cow, cmp::Reverse};
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::text::unseen;
+
 /// Maximum length of a text of the cloud. The longest documented type has 56 characters, and a message of the gateway has
 /// about 100. A message is cut after as many characters. A label is refused if it has more bytes: a part of it could
 /// equal another one.
@@ -47,7 +49,7 @@ impl Secrets {
             }
             let mut chars = rest.chars();
             let Some(next) = chars.next() else { return shown };
-            shown.push(if next.is_control() { ' ' } else { next });
+            shown.push(if unseen(next).is_some() { ' ' } else { next });
             rest = chars.as_str();
         }
         if rest.is_empty() { shown } else { shown + "…" }
@@ -58,10 +60,14 @@ impl Secrets {
         self.0.iter().find_map(|secret| text.strip_prefix(secret.expose_secret()))
     }
 
-    /// A label of the cloud: as it is, unless it contains a secret or a control character.
+    /// A label of the cloud: as it is, unless it contains a secret or an unseen character.
     pub fn label<'t>(&self, label: Cow<'t, str>) -> Cow<'t, str> {
         let is_secret = self.0.iter().any(|secret| label.contains(secret.expose_secret()));
-        if is_secret || label.contains(char::is_control) { self.shown(&label).into() } else { label }
+        if is_secret || label.contains(|character| unseen(character).is_some()) {
+            self.shown(&label).into()
+        } else {
+            label
+        }
     }
 }
 
@@ -78,6 +84,7 @@ mod tests {
     fn texts_from_outside_are_one_short_line() {
         let shown = |text: &str| Secrets::default().shown(text);
         assert_eq!(shown(" a\nb\u{1b}[31m "), "a b [31m");
+        assert_eq!(shown("a\u{202e}b\u{2028}c"), "a b c");
         assert_eq!(shown(&"é".repeat(MAX_TEXT)), "é".repeat(MAX_TEXT));
         assert_eq!(shown(&"é".repeat(MAX_TEXT + 1)), "é".repeat(MAX_TEXT) + "…");
     }
@@ -95,10 +102,11 @@ mod tests {
     }
 
     #[test]
-    fn a_label_is_unchanged_unless_it_contains_a_secret_or_a_control_character() {
+    fn a_label_is_unchanged_unless_it_contains_a_secret_or_an_unseen_character() {
         let secrets = secrets(&["AKAK"]);
         assert_eq!(secrets.label(" VIDEO 2D".into()), " VIDEO 2D");
         assert_eq!(secrets.label("\u{1b}[2J".into()), " [2J");
+        assert_eq!(secrets.label("VIDEO\u{202e}\u{2028}2D".into()), "VIDEO  2D");
         assert_eq!(secrets.label("a-AKAK".into()), "a-<secret>");
     }
 }

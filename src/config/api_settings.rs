@@ -10,12 +10,12 @@ use super::{
     endpoint::Endpoint,
     environment::Environment,
     fields::{Field, Fields},
-    file,
     problem::Problem,
     proxy,
     read::Section,
     secret::{self, Secret},
 };
+use crate::file;
 
 /// The SDK's variable for the endpoint of IAM (contract, 5).
 const IAM_ENDPOINT: &str = "HUAWEICLOUD_SDK_IAM_ENDPOINT";

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     environment::Environment,
-    fields, file, keys,
+    fields, keys,
     problem::Problem,
     read::Document,
     settings::Config,
@@ -18,6 +18,7 @@ use super::{
     warnings,
     yaml::{Tree, TreeSource},
 };
+use crate::file;
 
 /// The values that a variable `METASTUDIO_<SECTION>__<KEY>` may set. Keys and passwords of the cloud are excluded: each
 /// credential source has its own variables. The URL of `api.proxy` may hold a password, as `HTTPS_PROXY` does.

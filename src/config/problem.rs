@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::text::escaped;
+
 /// An error or a warning of a configuration.
 ///
 /// ```
@@ -45,6 +47,11 @@ impl Problem {
         }
     }
 
+    /// A warning that shows no value.
+    pub fn warning(path: impl Into<String>, text: impl Into<String>) -> Self {
+        Problem::error(path, text).into_warning()
+    }
+
     /// An error of an environment variable.
     pub(super) fn of_variable(name: impl Into<String>, expected: impl Into<String>) -> Self {
         Problem { is_elsewhere: true, ..Problem::error(name, expected) }
@@ -68,16 +75,16 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {
-            write!(f, "{}", file.display())?;
+            f.write_str(&escaped(file.display()))?;
             self.line.map_or(Ok(()), |line| write!(f, ":{line}"))?;
             f.write_str(": ")?;
         }
         if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
+            write!(f, "{}: ", escaped(&self.path))?;
         }
         match &self.found {
-            Some(found) => write!(f, "found {found}; {}", self.expected),
-            None => f.write_str(&self.expected),
+            Some(found) => write!(f, "found {}; {}", escaped(found), escaped(&self.expected)),
+            None => f.write_str(&escaped(&self.expected)),
         }
     }
 }

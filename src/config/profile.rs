@@ -11,7 +11,8 @@ use configparser::ini::Ini;
 use secrecy::SecretString;
 use thiserror::Error;
 
-use super::{file, secret};
+use super::secret;
+use crate::file;
 
 const SECTION: &str = "basic";
 

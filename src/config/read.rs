@@ -13,6 +13,7 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{problem::Problem, suggestion::nearest};
+use crate::text::{named, unseen};
 
 /// Collects the problems of one document.
 #[derive(Debug, Default)]
@@ -225,8 +226,12 @@ impl<'a> Node<'a> {
         value
     }
 
-    /// Like [`Node::read`], for a text.
+    /// Like [`Node::read`], for a text. Unseen characters in it are a problem.
     pub fn parse<T>(&self, expected: &str, parse: impl FnOnce(&'a str) -> Option<T>) -> Option<T> {
+        if let Some((character, name)) = self.as_str().into_iter().flat_map(str::chars).find_map(with_unseen_name) {
+            self.problem(format!("a text without {}", named(character, name)));
+            return None;
+        }
         self.read(expected, |value| value.as_str().and_then(parse))
     }
 
@@ -326,6 +331,10 @@ impl<'a> Node<'a> {
     pub fn is_mapping(&self) -> bool {
         self.value.is_object()
     }
+}
+
+fn with_unseen_name(character: char) -> Option<(char, &'static str)> {
+    unseen(character).map(|name| (character, name))
 }
 
 /// The value in a form that fits on one line.

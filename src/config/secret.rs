@@ -3,12 +3,16 @@
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 use thiserror::Error;
 
 use super::{
     environment::Environment,
-    file,
     read::{Node, Section},
+};
+use crate::{
+    file,
+    text::{named, unseen},
 };
 
 const EXPECTED: &str = "a text, {env: NAME} or {file: PATH}";
@@ -81,7 +85,8 @@ impl Secret {
     /// Reads the place from the configuration. If it is invalid, notes a problem and returns [`Secret::invalid`].
     pub(super) fn of_node(node: &Node<'_>) -> Self {
         if !node.is_mapping() {
-            let inline = node.parse(EXPECTED, |text| Some(Secret::Inline(text.into())));
+            // Unseen characters are a fault of the value, with advice of its own.
+            let inline = node.read(EXPECTED, Value::as_str).map(|text| Secret::Inline(text.into()));
             return inline.unwrap_or_else(Secret::invalid);
         }
         let mut section = node.section();
@@ -182,19 +187,11 @@ fn check_ends(text: &str) -> Result<(), Fault> {
 /// The name of a character that editors and web pages insert unseen.
 fn invisible(character: char) -> Option<String> {
     let name = match character {
-        '\u{00a0}' => "a no-break space",
-        '\u{00ad}' => "a soft hyphen",
-        '\u{200b}' => "a zero-width space",
-        '\u{200c}' | '\u{200d}' => "a zero-width joiner",
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-            "a mark of the direction of text"
-        }
-        '\u{2060}' => "a word joiner",
+        '\u{a0}' => "a no-break space",
         '\u{3000}' => "an ideographic space",
-        '\u{feff}' => "a byte order mark",
-        _ => return None,
+        _ => unseen(character)?,
     };
-    Some(format!("{name} (U+{:04X})", u32::from(character)))
+    Some(named(character, name))
 }
 
 #[cfg(test)]

@@ -15,10 +15,13 @@ use sha2::{Digest, Sha256};
 
 use self::files::Files;
 pub(super) use self::tls::{CIPHER_SUITES, ClientAuth, TlsConfig, TlsVersion};
-use crate::config::{
-    Problem, file,
-    read::{Document, Node, Section},
-    yaml::Tree,
+use crate::{
+    config::{
+        Problem,
+        read::{Document, Node, Section},
+        yaml::Tree,
+    },
+    file,
 };
 
 /// A valid web configuration.

@@ -7,7 +7,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Cloud, Daemon, FAST, pipe, wait_for};
+use crate::support::{Cloud, Daemon, DeadMount, FAST, wait_for};
 
 /// The documented limit for a shutdown.
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
@@ -26,26 +26,24 @@ async fn a_signal_during_a_poll_ends_the_daemon_in_time() {
     }
 }
 
+/// A poll that fails after one second, and then the next one.
+const ONE_AT_A_TIME: &str = "poll: {timeout: 10s, concurrency: 1}\napi: {request_timeout: 1s, max_retries: 0}";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hanging_file_does_not_delay_the_shutdown() {
-    let cloud = Cloud::new(&[]).await;
+    let cloud = Cloud::new(&["hang"]).await;
     let directory = tempfile::tempdir().unwrap();
-    let pipe = pipe(&directory);
-    // The pipe can be read once, when the configuration is loaded. The poll reads it again and hangs.
-    let writer = std::thread::spawn({
-        let pipe = pipe.clone();
-        move || std::fs::write(pipe, "token").unwrap()
-    });
-    let config = cloud.config_of(&["campaign"], &format!("token: {{file: {}}}", pipe.display()), FAST);
+    let keys = cloud.keys_in_files(directory.path());
+    let config = cloud.config_of(&["campaign", "live-commerce"], &keys, ONE_AT_A_TIME);
     let mut daemon = Daemon::start(&config, &[]);
-    writer.join().unwrap();
-    // Time for the first poll to start and to hang.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    wait_for("the first poll", || (!cloud.simulator.seen().is_empty()).then_some(()));
+    let Some(_mount) = DeadMount::over(directory.path()) else { return };
+    // The poll of the other project reads the file again.
+    daemon.wait_for_log("no answer within 5s; check the mount");
     daemon.signal("TERM");
     let (status, took) = daemon.wait();
     assert_eq!(status.code(), Some(0));
     assert!(took < FIVE_SECONDS, "{took:?}");
-    assert!(cloud.simulator.seen().is_empty());
 }
 
 /// A daemon with more metrics than the buffers of both sockets hold, and a started scrape that is not read.

@@ -14,7 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::support::{Cloud, Daemon, FAST, client, once, pipe, sample};
+use crate::support::{Cloud, Daemon, DeadMount, FAST, client, once, sample};
 
 const LIFECYCLE: [&str; 1] = ["--web.enable-lifecycle"];
 const SUCCESSFUL: &str = "metastudio_exporter_config_last_reload_successful";
@@ -251,9 +251,10 @@ async fn a_hanging_reload_blocks_neither_scrapes_nor_shutdown() {
     let mut daemon = Daemon::start(&config, &LIFECYCLE);
     daemon.ready().await;
     let directory = TempDir::new().unwrap();
-    let pipe = pipe(&directory);
+    let Some(_mount) = DeadMount::over(directory.path()) else { return };
+    let file = directory.path().join("key");
     daemon.rewrite(
-        &config.replace("access_key: SIMULATEDACCESSKEY01", &format!("access_key: {{file: {}}}", pipe.display())),
+        &config.replace("access_key: SIMULATEDACCESSKEY01", &format!("access_key: {{file: {}}}", file.display())),
     );
     let url = daemon.url("/-/reload");
     let hanging =
@@ -268,4 +269,20 @@ async fn a_hanging_reload_blocks_neither_scrapes_nor_shutdown() {
     assert!(status.success());
     assert!(took < Duration::from_secs(10), "{took:?}");
     hanging.abort();
+}
+
+#[tokio::test]
+async fn a_file_is_read_again_when_its_dead_mount_is_replaced() {
+    let cloud = Cloud::new(&[]).await;
+    let directory = TempDir::new().unwrap();
+    let daemon =
+        Daemon::start(&cloud.config_of(&["campaign"], &cloud.keys_in_files(directory.path()), FAST), &LIFECYCLE);
+    daemon.ready().await;
+    let Some(mount) = DeadMount::over(directory.path()) else { return };
+    let (status, body) = daemon.reload().await;
+    assert!(status == 500 && body.contains("no answer within 5s; check the mount"), "{status} {body}");
+    // The thread that reads the file stays blocked in the mount.
+    mount.detach();
+    let (status, body) = daemon.reload().await;
+    assert_eq!(status, 200, "{body}");
 }

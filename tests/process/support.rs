@@ -1,9 +1,12 @@
 //! Runs the binary: to its end, or as a daemon that the test kills.
 
 use std::{
-    io::{BufRead, BufReader},
+    ffi::CString,
+    fs::{File, OpenOptions},
+    io::{self, BufRead, BufReader},
     net::SocketAddr,
-    path::PathBuf,
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -14,6 +17,7 @@ use metastudio_exporter::simulator::{
     Fault, Options, Simulator,
     history::{self, USERS, UsagePattern},
 };
+use rustix::mount::{MountFlags, UnmountFlags};
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -49,6 +53,17 @@ impl Cloud {
     pub fn keys(&self) -> String {
         let options = self.simulator.options();
         format!("access_key: {}, secret_key: {}", options.access_key, options.secret_key)
+    }
+
+    /// The valid keys in files of a directory.
+    pub fn keys_in_files(&self, directory: &Path) -> String {
+        let options = self.simulator.options();
+        let key = |name: &str, value: &str| {
+            let file = directory.join(name);
+            std::fs::write(&file, value).unwrap();
+            format!("{name}: {{file: {}}}", file.display())
+        };
+        [key("access_key", &options.access_key), key("secret_key", &options.secret_key)].join(", ")
     }
 
     /// A configuration with the valid keys for all of its projects, and `extra` at the top.
@@ -283,11 +298,40 @@ pub fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build().unwrap()
 }
 
-/// A pipe without a writer: reading it blocks forever.
-pub fn pipe(directory: &TempDir) -> PathBuf {
-    let path = directory.path().join("pipe");
-    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-    path
+/// A mount that does not answer: a FUSE file system whose requests nobody reads. Opening a file in it blocks.
+#[cfg(target_os = "linux")]
+pub struct DeadMount {
+    path: PathBuf,
+    /// Threads stay blocked until this is closed, even if the mount is detached.
+    _device: File,
+}
+
+#[cfg(target_os = "linux")]
+impl DeadMount {
+    /// Covers a directory; `None` where mounting is not permitted, and then the test has nothing to check.
+    pub fn over(path: &Path) -> Option<Self> {
+        let mount = || -> io::Result<Self> {
+            let device = OpenOptions::new().read(true).write(true).open("/dev/fuse")?;
+            let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+            let options = format!("fd={},rootmode=40000,user_id={user},group_id={group}", device.as_raw_fd());
+            let options = CString::new(options)?;
+            rustix::mount::mount("dead", path, "fuse", MountFlags::empty(), options.as_c_str())?;
+            Ok(DeadMount { path: path.to_owned(), _device: device })
+        };
+        mount().inspect_err(|error| eprintln!("skipped: mounting FUSE is not permitted here: {error}")).ok()
+    }
+
+    /// Uncovers the directory.
+    pub fn detach(&self) {
+        rustix::mount::unmount(&self.path, UnmountFlags::DETACH).unwrap();
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for DeadMount {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.path, UnmountFlags::DETACH);
+    }
 }
 
 pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {

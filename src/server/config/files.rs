@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretSlice};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::config::file;
+use crate::file;
 
 /// Keys of `tls_server_config` that name files.
 const KEYS: [&str; 3] = ["cert_file", "key_file", "client_ca_file"];

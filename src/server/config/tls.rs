@@ -89,7 +89,7 @@ pub(super) fn read(mut section: Section<'_>, files: &Files) -> Option<TlsConfig>
     let curve_preferences = texts(section.get("curve_preferences"), |name| CURVES.contains(&name), &curves);
     for (inline, file) in [("cert", "cert_file"), ("key", "key_file")] {
         if !section.has(inline) && !section.has(file) {
-            section.problem_of(file, format!("is missing; expected {inline} or {file}"));
+            section.missing(file, &format!("expected {inline} or {file}"));
         }
     }
     section.finish();
@@ -125,8 +125,11 @@ fn pem(
             name.problem(format!("only one of {inline} and {file}"));
             None
         }
-        (Some(text), None) => text.text().map(|text| (inline, SecretSlice::from(text.into_bytes()))),
-        (None, Some(name)) => match files.content(&name.text()?)? {
+        (Some(text), None) => {
+            let text = text.read("a text in PEM format", Value::as_str)?;
+            Some((inline, SecretSlice::from(text.as_bytes().to_vec())))
+        }
+        (None, Some(name)) => match files.content(name.read("a text that is not empty", file_name)?)? {
             Ok(content) => Some((file, content.clone())),
             Err(error) => {
                 name.problem(format!("a file that can be read: {error}"));
@@ -135,6 +138,10 @@ fn pem(
         },
         (None, None) => None,
     }
+}
+
+fn file_name(value: &Value) -> Option<&str> {
+    value.as_str().filter(|name| !name.is_empty())
 }
 
 /// The settings for client certificates.
