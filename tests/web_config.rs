@@ -53,6 +53,31 @@ async fn good_configurations_are_accepted() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_clients_refuse_now_is_a_warning() {
+    let directory = TempDir::new().unwrap();
+    for (from, to, expected) in [
+        (2020, 2021, "the certificate of CN=studio has expired, at 2021-01-01T00:00:00Z; renew it"),
+        (4000, 4001, "the certificate of CN=studio is not valid before 4000-01-01T00:00:00Z; check the clock"),
+        (2020, 4000, ""),
+    ] {
+        let mut certificate = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        certificate.distinguished_name.push(rcgen::DnType::CommonName, "studio");
+        certificate.not_before = rcgen::date_time_ymd(from, 1, 1);
+        certificate.not_after = rcgen::date_time_ymd(to, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let write = |name: &str, text: String| fs::write(directory.path().join(name), text).unwrap();
+        write("cert.pem", certificate.self_signed(&key).unwrap().pem());
+        write("key.pem", key.serialize_pem());
+        write("web.yaml", "tls_server_config: {cert_file: cert.pem, key_file: key.pem}".to_owned());
+        let policy = WebPolicy::load(Some(directory.path().join("web.yaml"))).await.unwrap();
+        let warnings: Vec<String> = policy.warnings().iter().map(ToString::to_string).collect();
+        assert_eq!(warnings.len(), usize::from(!expected.is_empty()), "{warnings:?}");
+        let file = format!("{}: tls_server_config.cert_file: {expected}", directory.path().join("web.yaml").display());
+        assert!(warnings.iter().all(|warning| warning.starts_with(&file)), "{warnings:?}");
+    }
+}
+
+#[tokio::test]
 async fn bad_configurations_give_their_errors() {
     let (_directory, files) = corpus("bad");
     for file in files {

@@ -115,7 +115,15 @@ impl Check {
 
 /// Prints the problems of a web configuration, and returns whether it is valid.
 async fn check_web_config(path: &Path) -> anyhow::Result<bool> {
-    let Err(problems) = WebPolicy::load(Some(path.to_owned())).await else { return Ok(true) };
+    let problems = match WebPolicy::load(Some(path.to_owned())).await {
+        Ok(policy) => {
+            for warning in policy.warnings() {
+                print(&format!("warning: web configuration: {warning}\n"))?;
+            }
+            return Ok(true);
+        }
+        Err(problems) => problems,
+    };
     for problem in &problems {
         print(&format!("error: web configuration: {problem}\n"))?;
     }

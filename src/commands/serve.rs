@@ -144,6 +144,9 @@ impl Listeners {
             }
             anyhow!("the web configuration is not valid")
         })?;
+        for warning in policy.warnings() {
+            tracing::warn!("web configuration: {warning}");
+        }
         if web.health_without_auth {
             policy = policy.exempt(&Route::PROBES);
         }

@@ -15,6 +15,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use chrono::Utc;
 use hyper::{
     HeaderMap,
     header::{AUTHORIZATION, HeaderName, HeaderValue},
@@ -98,6 +99,16 @@ impl WebPolicy {
         self
     }
 
+    /// What is wrong with the active configuration now, although it can be used: the dates of its certificates.
+    pub fn warnings(&self) -> Vec<Problem> {
+        let active = self.active.load();
+        let found = active.config.tls.iter().flat_map(|tls| tls::warnings(tls, Utc::now()));
+        match &self.path {
+            Some(path) => found.map(|warning| warning.in_file(path)).collect(),
+            None => found.collect(),
+        }
+    }
+
     /// Whether the server speaks TLS.
     pub fn speaks_tls(&self) -> bool {
         self.active.load().acceptor.is_some()
@@ -172,6 +183,9 @@ impl WebPolicy {
             Ok(active) => {
                 self.active.store(Arc::new(active));
                 tracing::info!("web configuration reloaded");
+                for warning in self.warnings() {
+                    tracing::warn!("web configuration: {warning}");
+                }
             }
             Err(problems) => {
                 for problem in problems {

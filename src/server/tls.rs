@@ -1,7 +1,8 @@
 //! Builds the TLS configuration of rustls from the web configuration.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::UNIX_EPOCH};
 
+use chrono::{DateTime, Utc};
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
@@ -10,6 +11,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use secrecy::ExposeSecret;
+use x509_cert::{Certificate, der::Decode};
 
 use super::{
     client_certificate::{AnyCertificate, NamedCertificate},
@@ -105,6 +107,30 @@ fn verifier(tls: &TlsConfig, provider: &Arc<CryptoProvider>) -> Result<Option<Ar
         return Ok(Some(verifier));
     }
     Ok(Some(Arc::new(NamedCertificate { verifier, allowed: tls.client_allowed_sans.clone() })))
+}
+
+/// Warnings of certificates that clients or the server refuse now, because of their dates.
+pub(super) fn warnings(tls: &TlsConfig, now: DateTime<Utc>) -> Vec<Problem> {
+    let client_ca = tls.client_ca.as_deref().map(|pem| ("client_ca_file or client_ca", pem));
+    let all = [(tls.cert_path, tls.cert.as_slice())].into_iter().chain(client_ca);
+    let warning = |(key, pem)| {
+        let faults = certificates(pem).unwrap_or_default().into_iter().filter_map(|der| date_fault(&der, now));
+        faults.map(move |fault| Problem::warning(format!("tls_server_config.{key}"), fault)).collect::<Vec<_>>()
+    };
+    all.flat_map(warning).collect()
+}
+
+fn date_fault(der: &[u8], now: DateTime<Utc>) -> Option<String> {
+    let certificate = Certificate::from_der(der).ok()?;
+    let certificate = certificate.tbs_certificate();
+    let [begin, end] = [certificate.validity().not_before, certificate.validity().not_after]
+        .map(|time| DateTime::<Utc>::from(UNIX_EPOCH + time.to_unix_duration()));
+    let fault = match () {
+        () if now > end => format!("has expired, at {end:?}; renew it"),
+        () if now < begin => format!("is not valid before {begin:?}; check the clock of this machine"),
+        () => return None,
+    };
+    Some(format!("the certificate of {} {fault}", certificate.subject()))
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
