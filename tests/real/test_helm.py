@@ -299,14 +299,43 @@ def test_the_dashboards_are_those_of_the_grafana_directory(chart):
     assert len(maps) == 3 and {name: text for data in maps for name, text in data.items()} == dashboards
 
 
-def test_a_scrape_has_the_job_of_the_alerts_and_keeps_the_labels_of_the_exporter(chart):
+def test_the_alerts_can_be_changed(chart):
+    def rules(**values):
+        all_values = {**values_of("everything"), "prometheusRule": {"enabled": True, **values}}
+        [rule] = of_kind(objects(chart, all_values), "PrometheusRule")
+        return rule["spec"]["groups"]
+
+    [group] = rules(
+        interval="2m",
+        runbookUrl="https://wiki.example.com/runbooks/",
+        alertLabels={"team": "media"},
+        alerts={
+            "MetaStudioNoUsage": {"enabled": False},
+            "MetaStudioPollFailing": {"for": "2h", "labels": {"severity": "info"}},
+        },
+    )
+    [shipped] = yaml.safe_load(RULES.read_text())["groups"]
+    expected = {**shipped, "interval": "2m", "rules": []}
+    for rule in shipped["rules"]:
+        if "alert" in rule:
+            rule["labels"]["team"] = "media"
+            del rule["annotations"]["runbook"]
+            rule["annotations"]["runbook_url"] = f"https://wiki.example.com/runbooks/{rule['alert']}.md"
+        if rule.get("alert") == "MetaStudioPollFailing":
+            rule |= {"for": "2h", "labels": {"severity": "info", "team": "media"}}
+        if rule.get("alert") != "MetaStudioNoUsage":
+            expected["rules"].append(rule)
+    assert group == expected
+    with pytest.raises(Exception, match="prometheusRule.alerts.MetaStudioNone: there is no such alert; expected one of"):
+        rules(alerts={"MetaStudioNone": {"enabled": False}})
+
+
+def test_a_scrape_has_the_job_of_the_alerts(chart):
     [monitor] = of_kind(objects(chart, values_of("everything")), "ServiceMonitor")
     relabelings = monitor["spec"]["endpoints"][0]["relabelings"]
-    labels = {"job": "metastudio-exporter", "endpoint": "http", "pod": "x"}
+    labels = {"job": "metastudio-exporter"}
     for rule in relabelings:
-        if rule.get("action") == "labeldrop":
-            labels = {name: value for name, value in labels.items() if not re.fullmatch(rule["regex"], name)}
-        elif "replacement" in rule:
+        if "replacement" in rule:
             labels[rule["targetLabel"]] = rule["replacement"]
     [job] = set(re.findall(r'job="([^"]*)"', RULES.read_text()))
-    assert labels == {"job": job, "pod": "x"}
+    assert labels == {"job": job}
