@@ -71,14 +71,20 @@ The demo polls three projects of a simulated cloud (at http://{cloud}) every min
 
 Try next:
   curl -s http://{address}{telemetry_path} | grep '^metastudio_usage_minutes'
-  curl -s http://{address}{telemetry_path} | promtool check metrics
+  curl -s http://{address}{telemetry_path} | grep '^metastudio_budget_minutes'
 
 To scrape it with Prometheus (prometheus.yml):
   scrape_configs: [{{job_name: metastudio, static_configs: [{{targets: ['{address}']}}]}}]
 Then query the projects that will exceed 6000 minutes this month:
-  sum by (project, window) (metastudio_usage_minutes{{window=\"this_month\"}})
-    * on (project, window) (metastudio_window_end_timestamp_seconds - metastudio_window_start_timestamp_seconds)
-    / on (project, window) (time() - metastudio_window_start_timestamp_seconds) > 6000
+  sum by (project, window) (
+    max by (project, window, resource_type, business_type, user_id) (metastudio_usage_minutes{{window=\"this_month\"}})
+  )
+    * on (project, window) (
+      max by (project, window) (metastudio_window_end_timestamp_seconds)
+        - max by (project, window) (metastudio_window_start_timestamp_seconds)
+    )
+    / on (project, window) (time() - max by (project, window) (metastudio_window_start_timestamp_seconds))
+    > 6000
 
 Press Ctrl-C to end the demo.
 

@@ -1,5 +1,6 @@
 """Debian's Prometheus and promtool accept the exposition and get the right numbers."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -70,23 +71,43 @@ def test_promql_returns_the_numbers_of_the_cloud(demo, prometheus):
     assert total > 0
 
 
-def test_the_forecast_query_of_the_demo_finds_every_project(prometheus):
-    forecast = """
-        sum by (project, window) (metastudio_usage_minutes{window="this_month"})
-          * on (project, window) (metastudio_window_end_timestamp_seconds - metastudio_window_start_timestamp_seconds)
-          / on (project, window) (time() - metastudio_window_start_timestamp_seconds)
-    """
-    projects = {labels["project"] for labels, _ in query(prometheus, forecast)}
-    assert projects == set(sdk.PROJECTS)
+# The query of the demo, without its limit, and those of the documentation.
+QUERIES = [
+    re.search(r"this month:\n(.*?)    > 6000", Path("src/commands/demo.rs").read_text(), re.DOTALL)[1]
+    .replace("{{", "{")
+    .replace("}}", "}")
+    .replace('\\"', '"'),
+    *re.findall(r"```promql\n(.*?)```", Path("docs/faq.md").read_text(), re.DOTALL),
+]
 
 
-QUERIES = re.findall(r"```promql\n(.*?)```", Path("docs/faq.md").read_text(), re.DOTALL)
+@pytest.fixture(scope="module")
+def pair(demo, tmp_path_factory):
+    """The address of a Prometheus that has scraped the same usage from two exporters."""
+    exporter, _ = demo
+    directory = tmp_path_factory.mktemp("pair")
+    port = exporter.rsplit(":", 1)[1]
+    targets = [{"targets": [f"{host}:{port}" for host in ("127.0.0.1", "localhost")]}]
+    scrapes = [{"job_name": "metastudio", "static_configs": targets}]
+    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": scrapes}
+    (directory / "prometheus.yml").write_text(json.dumps(config))
+    with start_prometheus(directory, directory / "prometheus.yml") as server:
+
+        def has_scraped_both():
+            answer = server.get_json("/api/v1/query", query="count(metastudio_exporter_build_info) == 2")
+            return answer and answer["data"]["result"]
+
+        wait_for(has_scraped_both, "Prometheus to scrape both exporters")
+        yield server.url
 
 
 @pytest.mark.parametrize("promql", QUERIES)
-def test_the_queries_of_the_documentation_work(prometheus, promql):
-    projects = {labels["project"] for labels, _ in query(prometheus, promql)}
+def test_the_queries_of_the_demo_and_the_documentation_count_usage_once(prometheus, pair, promql):
+    one, two = ({tuple(labels.items()): value for labels, value in query(url, promql)} for url in (prometheus, pair))
+    projects = {dict(labels)["project"] for labels in one}
     assert projects and projects <= set(sdk.PROJECTS)
+    # A poll may have ended between the two queries.
+    assert two == pytest.approx(one, rel=0.05)
 
 
 def test_prometheus_stores_every_exposed_metric(demo, prometheus):
