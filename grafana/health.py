@@ -191,7 +191,7 @@ def _projects_table():
             ("Value #D", "Polls", panels.plain_column("short")),
             ("Value #E", "Failed", panels.coloured_column("short", [(None, "text"), (1, "orange")]) | {"decimals": 0}),
             ("region", "Region", None),
-            ("endpoint", "Endpoint", None),
+            ("api_endpoint", "Endpoint", None),
             ("Value #F", "Exporters", panels.plain_column("none")),
         ],
         {
@@ -200,7 +200,7 @@ def _projects_table():
             "C": _greatest("metastudio_poll_last_duration_seconds"),
             "D": f"sum by (project) ({_over_range('metastudio_polls_total')})",
             "E": f"sum by (project) ({_over_range('metastudio_poll_failures_total')})",
-            "F": f"count by (project, region, endpoint) (metastudio_project_info{{{PROJECTS}}})",
+            "F": f"count by (project, region, api_endpoint) (metastudio_project_info{{{PROJECTS}}})",
         },
         unit="none",
         sort="Age of usage",

@@ -239,7 +239,8 @@ fn exposed() -> BTreeMap<String, Family> {
         } else if line.starts_with("metastudio_") {
             let family = families.get_mut(&current).unwrap();
             for (label, value) in labels(line) {
-                if label == "reason" {
+                // The last failure has one reason at a time.
+                if label == "reason" && current != "metastudio_poll_last_failure" {
                     family.reasons.insert(value);
                 }
                 // The bound of a bucket, and a label from the configuration of a project, are not documented.

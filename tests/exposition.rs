@@ -33,6 +33,7 @@ fn target(name: &str, labels: &[(&str, &str)]) -> Target {
         region: "cn-north-4".to_owned(),
         endpoint: "https://metastudio.cn-north-4.myhuaweicloud.com".to_owned(),
         labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        interval: Duration::from_secs(120),
         stale_after: Duration::from_secs(900),
         renewed_within: Duration::from_secs(150),
         credentials: "main".to_owned(),
@@ -81,7 +82,7 @@ fn failure() -> Failure {
 fn small_world() -> (Writer, Reader) {
     let names = ["studio", "hostile \"name\"\\\n", "stale", "failing", "new"];
     let mut targets: Vec<Target> =
-        names.iter().map(|name| target(name, if *name == "studio" { &[("team", "marketing")] } else { &[] })).collect();
+        names.iter().map(|name| target(name, &[("team", if *name == "studio" { "marketing" } else { "" })])).collect();
     let whole =
         Budget { window: Window::Today, minutes: 6000.0, resource_type: None, business_type: None, user_id: None };
     let part = Budget { business_type: Some("VIDEO_2D".to_owned()), minutes: 0.5, ..whole.clone() };

@@ -5,7 +5,7 @@ mod labels;
 pub(super) mod types;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     time::Duration,
 };
 
@@ -19,7 +19,6 @@ use super::{
 };
 use crate::usage::{Budget, Window, is_project_id};
 
-/// The name of the credentials that are found outside of the configuration, if it has none.
 /// The keys of a project, except its name: those that the section `defaults` may have.
 pub(super) const KEYS: [&str; 13] = [
     "region",
@@ -37,7 +36,11 @@ pub(super) const KEYS: [&str; 13] = [
     "budgets",
 ];
 
+/// The name of the credentials that are found outside of the configuration, if it has none.
 pub(super) const DEFAULT_CREDENTIALS: &str = "default";
+
+/// Maximum number of names of labels in all projects together.
+pub(super) const MAX_LABELS: usize = 30;
 
 /// A message lists at most this many names of credentials: there may be thousands.
 const LISTED_NAMES: usize = 20;
@@ -55,7 +58,7 @@ pub struct Project {
     pub project_id: Option<String>,
     /// The name of its credentials.
     pub credentials: String,
-    /// Labels of every series of the project.
+    /// Labels of every series of the project. All projects have the same names; a value may be empty.
     pub labels: BTreeMap<String, String>,
     /// Sub-account users, with one query each; if empty, one query asks for all users.
     pub user_ids: Vec<String>,
@@ -156,7 +159,11 @@ impl Project {
 
     pub(super) fn fields(&self) -> Fields<'_> {
         let region = Some(&self.region).filter(|region| !region.is_empty());
-        let labels = self.labels.iter().map(|(name, value)| (name.as_str(), Field::text(value)));
+        let labels = self
+            .labels
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| (name.as_str(), Field::text(value)));
         vec![
             ("name", Field::text(&self.name)),
             ("region", Field::optional(region, Field::text)),
@@ -190,6 +197,19 @@ pub(super) fn check_defaults(defaults: &Section<'_>, projects: &Node<'_>) {
             defaults.warning_of(key, "every project has its own, so this one has no effect");
         }
     }
+}
+
+/// Gives all projects the same labels; a value that is not configured is empty. Returns whether there are at most
+/// [`MAX_LABELS`].
+pub(super) fn complete_labels(projects: &mut [Project]) -> bool {
+    let names: BTreeSet<String> = projects.iter().flat_map(|project| project.labels.keys().cloned()).collect();
+    let are_few = names.len() <= MAX_LABELS;
+    for project in projects.iter_mut().filter(|_| are_few) {
+        for name in &names {
+            project.labels.entry(name.clone()).or_default();
+        }
+    }
+    are_few
 }
 
 /// Reads a list with at least one window.

@@ -226,7 +226,7 @@ fn project() -> Value {
                 "labels",
                 optional(json!({
                     "type": "object",
-                    "description": "added to every usage series of the project, e.g. {team: marketing}",
+                    "description": "added to every series of the project, e.g. {team: marketing}",
                     "propertyNames": {"pattern": "^(?!__)[A-Za-z_][A-Za-z0-9_]*$"},
                     "additionalProperties": {"type": "string"},
                 })),

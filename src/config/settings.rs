@@ -57,7 +57,10 @@ impl Config {
             Context { poll: &poll, windows: &windows, credentials: credentials.as_ref(), defaults: defaults.as_ref() };
         let projects = section.require("projects", "a list of the projects to poll").map_or_else(Vec::new, |list| {
             let mut names = HashSet::new();
-            let projects = list.list(|node| Project::read(&node, &context, &mut names));
+            let mut projects = list.list(|node| Project::read(&node, &context, &mut names));
+            if !project::complete_labels(&mut projects) {
+                list.problem(format_args!("at most {} names of labels in all projects together", project::MAX_LABELS));
+            }
             if list.length() == Some(0) {
                 list.problem("at least one project");
             }

@@ -7,8 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{
     encoding::{Encoded, Encoding},
     gzip::Encoder,
-    lines::Lines,
-    projects::{FAMILIES, ProjectView},
+    lines::{FirstLabels, Lines},
+    projects::{FAMILIES, ProjectView, first_labels},
 };
 use crate::snapshot::{Moment, ProjectStatus};
 
@@ -58,10 +58,11 @@ impl Block {
 }
 
 fn encode(encoder: &mut Encoder, projects: &[Arc<ProjectStatus>], now: Moment) -> Vec<Encoded> {
+    let first: Vec<FirstLabels> = projects.iter().map(|project| first_labels(&project.target)).collect();
     let families = FAMILIES.iter().map(|family| {
         encoder.encode(|text| {
-            for project in projects {
-                let mut lines = Lines::new(text, &family.metadata, ("project", &project.target.name));
+            for (project, first) in projects.iter().zip(&first) {
+                let mut lines = Lines::new(text, &family.metadata, first);
                 (family.write)(&mut lines, &ProjectView::at(now, project));
             }
         })

@@ -50,7 +50,22 @@ pub(super) fn write_metadata(out: &mut Vec<u8>, format: Format, metadata: &Metad
     }
 }
 
-/// Writes sample lines of one family that share their first label.
+/// The beginning of a set of labels, which many samples share: `{project="a"`.
+pub(super) struct FirstLabels(Vec<u8>);
+
+impl FirstLabels {
+    /// At least one label is needed.
+    pub fn new<'l>(labels: impl IntoIterator<Item = (&'l str, &'l str)>) -> Self {
+        let mut written = Vec::new();
+        for (name, value) in labels {
+            let before = if written.is_empty() { b'{' } else { b',' };
+            write_label(&mut written, before, name, value);
+        }
+        FirstLabels(written)
+    }
+}
+
+/// Writes sample lines of one family that share their first labels.
 ///
 /// Label values are escaped as both formats require: backslash, quote and line feed (OpenMetrics 1.0.0, ABNF of
 /// `escaped-string`).
@@ -58,12 +73,12 @@ pub(super) struct Lines<'a> {
     out: &'a mut Vec<u8>,
     name: &'static str,
     suffix: &'static str,
-    first: (&'static str, &'a str),
+    first: &'a FirstLabels,
 }
 
 impl<'a> Lines<'a> {
     /// Appends to `out`.
-    pub fn new(out: &'a mut Vec<u8>, metadata: &Metadata, first: (&'static str, &'a str)) -> Self {
+    pub fn new(out: &'a mut Vec<u8>, metadata: &Metadata, first: &'a FirstLabels) -> Self {
         let suffix = match metadata.kind {
             Kind::Counter => "_total",
             Kind::Info => "_info",
@@ -72,7 +87,7 @@ impl<'a> Lines<'a> {
         Lines { out, name: metadata.name, suffix, first }
     }
 
-    /// A line with the first label and `labels`.
+    /// A line with the first labels and `labels`.
     pub fn sample<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>, value: f64) {
         self.labels(self.suffix, labels);
         self.number(value);
@@ -84,7 +99,7 @@ impl<'a> Lines<'a> {
         self.integer(value);
     }
 
-    /// The lines of a histogram, each with the first label and `label`.
+    /// The lines of a histogram, each with the first labels and `label`.
     pub fn histogram(&mut self, label: (&str, &str), histogram: &Histogram) {
         const BOUNDS: [&str; Histogram::BOUNDS.len() + 1] =
             ["0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "+Inf"];
@@ -103,34 +118,11 @@ impl<'a> Lines<'a> {
     fn labels<'l>(&mut self, suffix: &str, labels: impl IntoIterator<Item = (&'l str, &'l str)>) {
         self.out.extend_from_slice(self.name.as_bytes());
         self.out.extend_from_slice(suffix.as_bytes());
-        let (name, value) = self.first;
-        self.label(b"{", name, value);
+        self.out.extend_from_slice(&self.first.0);
         for (name, value) in labels {
-            self.label(b"\",", name, value);
+            write_label(self.out, b',', name, value);
         }
-        self.out.extend_from_slice(b"\"} ");
-    }
-
-    fn label(&mut self, before: &[u8], name: &str, value: &str) {
-        self.out.extend_from_slice(before);
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"=\"");
-        self.escaped(value);
-    }
-
-    fn escaped(&mut self, value: &str) {
-        let is_special = |byte: &u8| matches!(byte, b'\\' | b'"' | b'\n');
-        if !value.as_bytes().iter().any(is_special) {
-            self.out.extend_from_slice(value.as_bytes());
-            return;
-        }
-        for byte in value.bytes() {
-            match byte {
-                b'\n' => self.out.extend_from_slice(b"\\n"),
-                b'\\' | b'"' => self.out.extend_from_slice(&[b'\\', byte]),
-                other => self.out.push(other),
-            }
-        }
+        self.out.extend_from_slice(b"} ");
     }
 
     /// Whole numbers without a fraction, as other exporters write them; floats hold them exactly up to 2^53.
@@ -149,6 +141,29 @@ impl<'a> Lines<'a> {
     }
 }
 
+fn write_label(out: &mut Vec<u8>, before: u8, name: &str, value: &str) {
+    out.push(before);
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"=\"");
+    write_escaped(out, value);
+    out.push(b'"');
+}
+
+fn write_escaped(out: &mut Vec<u8>, value: &str) {
+    let is_special = |byte: &u8| matches!(byte, b'\\' | b'"' | b'\n');
+    if !value.as_bytes().iter().any(is_special) {
+        out.extend_from_slice(value.as_bytes());
+        return;
+    }
+    for byte in value.bytes() {
+        match byte {
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\\' | b'"' => out.extend_from_slice(&[b'\\', byte]),
+            other => out.push(other),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,7 +171,8 @@ mod tests {
     #[test]
     fn bucket_labels_are_the_bounds() {
         let mut out = Vec::new();
-        Lines::new(&mut out, &Metadata::new(Kind::Histogram, "x", ""), ("project", "p"))
+        let first = FirstLabels::new([("project", "p")]);
+        Lines::new(&mut out, &Metadata::new(Kind::Histogram, "x", ""), &first)
             .histogram(("api", "a"), &Histogram::default());
         let text = String::from_utf8(out).unwrap();
         let bounds = text.lines().filter_map(|line| line.split("le=\"").nth(1)?.split('"').next()?.parse::<f64>().ok());

@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 
 use super::{
     format::Format,
-    lines::{Kind, Lines, Metadata, write_metadata},
+    lines::{FirstLabels, Kind, Lines, Metadata, write_metadata},
 };
 use crate::{
-    snapshot::{LastPoll, Moment, ProjectStatus, Usage, WindowValues},
+    snapshot::{LastPoll, Moment, ProjectStatus, Target, Usage, WindowValues},
     usage::{Budget, Doubt, Measure, Reason},
 };
 
@@ -96,11 +96,30 @@ pub(super) static FAMILIES: &[Family] = &[
             lines.sample([], f64::from(u8::from(last.failure.is_none())));
         }
     }),
+    gauge(
+        "metastudio_poll_last_failure",
+        "1 with the reason for which the last poll failed. Absent if it succeeded.",
+        |lines, view| {
+            if let Some(failure) = view.last().and_then(|last| last.failure.as_ref()) {
+                lines.count([("reason", failure.reason.as_str())], 1);
+            }
+        },
+    ),
     info("metastudio_project", "Polled projects with project id, region and endpoint.", |lines, view| {
         let target = &view.project.target;
         let id = view.project.project_id().unwrap_or_default();
-        lines.count([("project_id", id), ("region", &target.region), ("endpoint", &target.endpoint)], 1);
+        lines.count([("project_id", id), ("region", &target.region), ("api_endpoint", &target.endpoint)], 1);
     }),
+    gauge("metastudio_poll_interval_seconds", "Configured time between two polls of the project.", |lines, view| {
+        lines.sample([], view.project.target.interval.as_secs_f64());
+    })
+    .unit("seconds"),
+    gauge(
+        "metastudio_poll_stale_after_seconds",
+        "Configured time without a successful poll after which usage is no longer exported.",
+        |lines, view| lines.sample([], view.project.target.stale_after.as_secs_f64()),
+    )
+    .unit("seconds"),
     gauge(
         "metastudio_poll_last_attempt_timestamp_seconds",
         "Unix time of the start of the last poll.",
@@ -184,6 +203,12 @@ pub(super) static FAMILIES: &[Family] = &[
     ),
 ];
 
+/// The labels of every series of a project: its name and the configured ones.
+pub(super) fn first_labels(target: &Target) -> FirstLabels {
+    let configured = target.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    FirstLabels::new([("project", target.name.as_str())].into_iter().chain(configured))
+}
+
 /// The family of tokens and temporary keys, which projects can share.
 const EXPIRY: Metadata = Metadata::new(
     Kind::Gauge,
@@ -229,7 +254,8 @@ pub(super) fn write_expiries(out: &mut Vec<u8>, format: Format, projects: &[Arc<
         write_metadata(out, format, &EXPIRY);
     }
     for (credentials, expiry) in expiries {
-        Lines::new(out, &EXPIRY, ("credentials", credentials)).sample([], seconds(expiry));
+        let first = FirstLabels::new([("credentials", credentials)]);
+        Lines::new(out, &EXPIRY, &first).sample([], seconds(expiry));
     }
 }
 
@@ -247,19 +273,19 @@ fn usage(lines: &mut Lines<'_>, view: &ProjectView<'_>, is_wanted: fn(&Measure) 
                 Measure::Other(unit) => Some(("unit", unit.as_str())),
                 Measure::Minutes | Measure::Number => None,
             };
-            let user = series.user_id.as_deref().map(|id| ("user_id", id));
-            let configured = view.project.target.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            lines.sample(types.into_iter().chain(unit).chain(user).chain(configured), value);
+            let user = ("user_id", series.user_id.as_deref().unwrap_or_default());
+            lines.sample(types.into_iter().chain([user]).chain(unit), value);
         }
     }
 }
 
-/// The labels of a budget are its selectors. A selector that is not configured is no label.
+/// The labels of a budget are its selectors. A selector that is not configured is empty, which Prometheus takes for no
+/// label.
 fn budget(lines: &mut Lines<'_>, budget: &Budget) {
     let Budget { window, minutes, resource_type, business_type, user_id } = budget;
     let window = window.to_string();
     let selectors = [("resource_type", resource_type), ("business_type", business_type), ("user_id", user_id)];
-    let selectors = selectors.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+    let selectors = selectors.map(|(name, value)| (name, value.as_deref().unwrap_or_default()));
     lines.sample([("window", &*window)].into_iter().chain(selectors), *minutes);
 }
 

@@ -240,6 +240,7 @@ fn target(project: &Project, config: &Config) -> Target {
         region: project.region.clone(),
         endpoint: project.endpoint.to_string(),
         labels: project.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        interval: project.interval,
         stale_after: project.stale_after,
         renewed_within: project.interval + config.poll.timeout,
         credentials: project.credentials.clone(),

@@ -15,8 +15,10 @@ pub struct Target {
     pub region: String,
     /// Scheme and host of the service.
     pub endpoint: String,
-    /// Labels of every usage series, sorted by name.
+    /// Labels of every series of the project, sorted by name. All projects have the same names; a value may be empty.
     pub labels: Vec<(String, String)>,
+    /// The time between two polls.
+    pub interval: Duration,
     /// Usage is no longer exported after this time without a complete poll.
     pub stale_after: Duration,
     /// The time in which the next complete poll follows: the interval and the time of a poll.
@@ -36,6 +38,7 @@ impl Target {
             region: String::new(),
             endpoint: String::new(),
             labels: Vec::new(),
+            interval: Duration::ZERO,
             stale_after: Duration::MAX,
             renewed_within: Duration::MAX,
             credentials: String::new(),

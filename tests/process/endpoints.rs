@@ -238,6 +238,7 @@ async fn large_routes() -> (Routes, usize) {
         region: "cn-north-4".to_owned(),
         endpoint: String::new(),
         labels: vec![],
+        interval: Duration::ZERO,
         stale_after: Duration::ZERO,
         renewed_within: Duration::ZERO,
         credentials: String::new(),

@@ -9,7 +9,7 @@ use crate::support::{Cloud, Daemon, Ended, FAST, once, sample};
 
 const TOKEN: &str = "the-token-of-this-test";
 const MINUTES: &str = "metastudio_usage_minutes{project=\"campaign\",window=\"this_month\",\
-    resource_type=\"video_time_2d_model\",business_type=\"VIDEO_2D\"}";
+    resource_type=\"video_time_2d_model\",business_type=\"VIDEO_2D\",user_id=\"\"}";
 
 /// Polls the project `campaign` once through faults.
 async fn poll_through(faults: &[&str], extra: &str) -> (Ended, Cloud) {

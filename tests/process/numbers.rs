@@ -64,7 +64,7 @@ async fn compare(options: Options, extra: &str, users: &[&str]) {
             continue;
         }
         if users.is_empty() {
-            assert_same(&ended, &expected_sums(&windows, None, before), "");
+            assert_same(&ended, &expected_sums(&windows, None, before), ",user_id=\"\"");
         }
         for user in users {
             assert_same(&ended, &expected_sums(&windows, Some(user), before), &format!(",user_id=\"{user}\""));
@@ -98,8 +98,8 @@ async fn filters_keep_only_the_wanted_types() {
         ended.stdout.lines().filter(|line| line.starts_with("metastudio_usage_minutes{")).collect();
     assert!(!minutes.is_empty());
     for line in minutes {
-        assert!(line.contains("business_type=\"LIVE_2D\",team=\"x\"}"), "{line}");
+        assert!(line.contains(",team=\"x\",") && line.contains("business_type=\"LIVE_2D\","), "{line}");
     }
-    let ignored = ended.sample("metastudio_rows_ignored_total{project=\"campaign\",reason=\"filtered\"}");
+    let ignored = ended.sample("metastudio_rows_ignored_total{project=\"campaign\",team=\"x\",reason=\"filtered\"}");
     assert!(ignored > Some(0.0));
 }

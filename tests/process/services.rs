@@ -65,9 +65,11 @@ fn expected_samples(ended: &Ended, project: &SimulatedProject, user: Option<&str
         for pattern in &project.usage {
             let (hundredths, number) = sum_of_events(&project.id, pattern, start, end, user);
             let resource_type = pattern.resource_type.unwrap_or_default();
-            let mut labels =
-                format!("{window},resource_type=\"{resource_type}\",business_type=\"{}\"", pattern.business_type);
-            labels.extend(user.map(|user| format!(",user_id=\"{user}\"")));
+            let labels = format!(
+                "{window},resource_type=\"{resource_type}\",business_type=\"{}\",user_id=\"{}\"",
+                pattern.business_type,
+                user.unwrap_or_default()
+            );
             expected[0].insert(labels.clone(), minutes(hundredths));
             expected[1].insert(labels, number as f64);
         }

@@ -5,7 +5,22 @@ use std::collections::BTreeMap;
 use crate::config::read::Node;
 
 /// Labels that the series already have, and `le`, which Prometheus reserves.
-const RESERVED: [&str; 7] = ["project", "window", "resource_type", "business_type", "user_id", "unit", "le"];
+const RESERVED: [&str; 14] = [
+    "project",
+    "window",
+    "resource_type",
+    "business_type",
+    "user_id",
+    "unit",
+    "project_id",
+    "region",
+    "api_endpoint",
+    "reason",
+    "api",
+    "code",
+    "doubt",
+    "le",
+];
 
 /// Labels that Prometheus sets (its documentation, `honor_labels`).
 const REPLACED: [&str; 2] = ["job", "instance"];

@@ -20,7 +20,7 @@ pub(super) struct Card<'a> {
     pub name: &'a str,
     /// The region, or the endpoint if no region is configured.
     pub place: &'a str,
-    pub labels: &'a [(String, String)],
+    pub labels: Vec<&'a (String, String)>,
     pub failure: Option<&'a Failure>,
     /// Each with what was seen.
     pub doubts: Vec<(Doubt, &'a str)>,
@@ -64,7 +64,7 @@ impl<'a> Card<'a> {
             state,
             name: &target.name,
             place: if target.region.is_empty() { &target.endpoint } else { &target.region },
-            labels: &target.labels,
+            labels: target.labels.iter().filter(|(_, value)| !value.is_empty()).collect(),
             failure: last.and_then(|last| last.failure.as_ref()),
             doubts: usage.iter().flat_map(|usage| &usage.doubts).map(|(doubt, seen)| (*doubt, &**seen)).collect(),
             last_poll: last.map(|last| LastPoll {

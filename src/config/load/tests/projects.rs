@@ -1,6 +1,7 @@
 //! The list `projects`.
 
 use super::*;
+use crate::config::{Project, effective};
 
 /// Loads a project with these keys.
 async fn of(project: &str) -> (Option<Config>, Vec<String>) {
@@ -179,7 +180,8 @@ projects:
     let seen: Vec<_> = projects
         .iter()
         .map(|project| {
-            (project.region.as_str(), project.interval.as_secs(), project.labels.len(), project.budgets.len())
+            let labels = project.labels.values().filter(|value| !value.is_empty()).count();
+            (project.region.as_str(), project.interval.as_secs(), labels, project.budgets.len())
         })
         .collect();
     assert_eq!(seen, [("cn-east-3", 600, 1, 1), ("cn-north-4", 300, 0, 0)]);
@@ -194,4 +196,29 @@ projects:
         let found: Vec<_> = problems.iter().filter(|problem| problem.starts_with("defaults")).collect();
         assert!(found.len() == 1 && found[0].starts_with(problem), "{problems:?}");
     }
+}
+
+#[tokio::test]
+async fn all_projects_have_the_same_labels() {
+    let project = |name: &str, labels: &str| {
+        format!("  - {{name: {name}, region: cn-north-4, app_user_id: {name}, labels: {{{labels}}}}}\n")
+    };
+    let with = |projects: &str| format!("credentials: {{main: {{token: t}}}}\nprojects:\n{projects}");
+    let two = project("a", "team: x") + &project("b", "site: y");
+    let (config, problems) = load_with(&with(&two), &[]).await;
+    let config = config.unwrap();
+    assert_eq!(problems, [] as [&str; 0]);
+    let labels = |project: &Project| project.labels.clone().into_iter().map(|(name, value)| name + "=" + &value);
+    assert_eq!(labels(&config.projects[0]).collect::<Vec<_>>(), ["site=", "team=x"]);
+    assert_eq!(labels(&config.projects[1]).collect::<Vec<_>>(), ["site=y", "team="]);
+    let effective = effective::to_yaml(&config);
+    assert!(effective.contains("team: x") && !effective.contains("team: \"\""), "{effective}");
+
+    let many: String = (0..=30).map(|number| project(&format!("p{number}"), &format!("l{number}: x"))).collect();
+    let (config, problems) = load_with(&with(&many), &[]).await;
+    assert!(config.is_none() && problems.len() == 1, "{problems:?}");
+    assert_eq!(
+        problems[0],
+        "projects: found a list of 31; expected at most 30 names of labels in all projects together"
+    );
 }
