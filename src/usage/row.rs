@@ -84,7 +84,7 @@ impl RowKey {
 pub struct Overflow;
 
 /// Usage of one resource type and one business type in one bucket of time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Row {
     /// All fields except the values.
     pub key: RowKey,

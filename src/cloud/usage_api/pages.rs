@@ -13,12 +13,10 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use rust_decimal::Decimal;
-
 use super::wire::{MAX_ENTRIES, Page};
 use crate::{
     cloud::error::Error,
-    usage::{Doubt, Doubts, Row, RowCounters, RowKey},
+    usage::{Doubt, Doubts, Row, RowCounters},
 };
 
 /// More pages than this count as endless, unless `count` says that they end before the next constant.
@@ -97,7 +95,7 @@ pub struct Answer {
 }
 
 /// An entry of the list, as small as a service may count.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 enum Item {
     Row(Row),
     EmptyBucket(Option<Arc<str>>),
@@ -109,13 +107,6 @@ impl Item {
             (Item::Row(one), Item::Row(other)) => one.key == other.key,
             (Item::EmptyBucket(one), Item::EmptyBucket(other)) => one == other,
             _ => false,
-        }
-    }
-
-    fn equals(&self, other: &Item) -> bool {
-        match (self, other) {
-            (Item::Row(one), Item::Row(other)) => one == other,
-            _ => self.has_key_of(other),
         }
     }
 }
@@ -180,7 +171,7 @@ impl List {
 
     /// Whether `other` begins with exactly the items of this list from `start` on.
     fn continues(&self, start: usize, other: &List) -> bool {
-        self.compare(start, other, Item::equals)
+        self.compare(start, other, Item::eq)
     }
 
     /// The same, although values may have grown meanwhile. But of several items one is still the same, and where rows share
@@ -190,7 +181,7 @@ impl List {
             return self.continues(start, other);
         }
         let known = self.items.get(start..).unwrap_or_default();
-        let is_some_equal = || known.iter().zip(&other.items).any(|(one, other)| one.equals(other));
+        let is_some_equal = || known.iter().zip(&other.items).any(|(one, other)| one == other);
         self.compare(start, other, Item::has_key_of) && (known.len() < 2 || is_some_equal())
     }
 
@@ -214,24 +205,23 @@ impl List {
 
     /// How many items from `first` on are copies of earlier ones; none if those are not all different.
     fn copies(&self, first: usize) -> usize {
-        fn content(item: &Item) -> Option<(&RowKey, Option<Decimal>, Option<i64>)> {
-            match item {
-                Item::Row(row) => Some((&row.key, row.usage, row.number)),
-                Item::EmptyBucket(_) => None,
-            }
-        }
         let (known, new) = self.items.split_at(first.min(self.items.len()));
         let mut seen = HashSet::new();
-        if new.is_empty() || !known.iter().all(|item| seen.insert(content(item))) {
+        if new.is_empty() || !known.iter().all(|item| seen.insert(item)) {
             return 0;
         }
-        new.iter().filter(|item| seen.contains(&content(item))).count()
+        new.iter().filter(|item| seen.contains(item)).count()
     }
 
     /// The number of the first bucket with several rows.
     fn bucket_of_several_rows(&self) -> Option<usize> {
         let ends = self.buckets.iter().skip(1).copied().chain([self.items.len()]);
         self.buckets.iter().zip(ends).position(|(start, end)| end - start > 1)
+    }
+
+    /// A service that counts rows sends none.
+    fn has_empty_buckets(&self) -> bool {
+        self.rows.len() < self.items.len()
     }
 
     fn has_repeated_keys(&self) -> bool {
@@ -396,7 +386,7 @@ impl Pages {
             let before = start.and_then(|start| self.known.items.get(start..place.start)).unwrap_or_default();
             !before.is_empty()
                 && before.len() < page.items.len()
-                && before.iter().zip(&page.items).all(|(one, other)| one.equals(other))
+                && before.iter().zip(&page.items).all(|(one, other)| one == other)
         });
         if places.is_empty() { inconsistent(LAST_ENTRY_CHANGED) } else { self.place(waiting, places) }
     }
@@ -434,7 +424,7 @@ impl Pages {
             let known = index.and_then(|index| self.known.items.get(*index));
             known
                 .zip(page.items.first())
-                .is_some_and(|(known, first)| known.equals(first) || (is_key_enough && known.has_key_of(first)))
+                .is_some_and(|(known, first)| known == first || (is_key_enough && known.has_key_of(first)))
         };
         if page.rows.len() > 1 && begins_with(self.known.buckets.get(bucket)) {
             self.service.counted = Some(Counted::Buckets);
@@ -500,13 +490,15 @@ impl Pages {
     /// proven of the service leaves only one. A start where the values are the same, too, is the better one.
     fn places(&self, offset: usize, page: &List) -> Vec<Place> {
         let first_entries = self.service.first_entry.map_or(0..=1, |first| first..=first);
+        let counted = match self.service.counted {
+            Some(counted) => vec![counted],
+            None if self.known.has_empty_buckets() => vec![Counted::Buckets],
+            None => vec![Counted::Buckets, Counted::Rows],
+        };
         let places = first_entries.flat_map(|first_entry| {
-            [Counted::Buckets, Counted::Rows]
-                .into_iter()
-                .filter(|counted| self.service.counted.is_none_or(|known| known == *counted))
-                .filter_map(move |counted| {
-                    Some(Place { start: self.start_of(offset, counted, first_entry)?, counted, first_entry })
-                })
+            counted.iter().filter_map(move |&counted| {
+                Some(Place { start: self.start_of(offset, counted, first_entry)?, counted, first_entry })
+            })
         });
         let mut places: Vec<Place> = places.collect();
         let best = |is_one: fn(&List, usize, &List) -> bool| {

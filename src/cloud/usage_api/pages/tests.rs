@@ -337,6 +337,38 @@ fn an_empty_bucket_is_an_entry() {
     }
 }
 
+/// Days from the first one on, each with so many rows.
+fn days_with(rows: &[usize]) -> Page {
+    let buckets = rows.iter().enumerate().flat_map(|(day, rows)| days(None, day, day + 1, *rows).buckets);
+    Page { buckets: buckets.collect(), ..days(None, 0, 0, 0) }
+}
+
+#[test]
+fn a_service_that_sends_empty_buckets_counts_buckets() {
+    // The last bucket is also the first row. But the service does not count rows from 1, and there is no third entry.
+    let last = || days(None, 1, 2, 1);
+    let steps = vec![(days_with(&[0, 1]), request(1000, 1)), (last(), Next::Complete)];
+    let (rows, service) = collect(1000, Service::default(), steps);
+    assert_eq!((rows, service.counted, service.first_entry), (1, Some(Counted::Buckets), Some(0)));
+    // Two empty buckets with different times are not the same one.
+    let mut end = days_with(&[1, 0, 1, 0]);
+    end.buckets.drain(..2);
+    assert_eq!(finished(3, [days_with(&[1, 0, 1]), end]).map(|answer| answer.rows.len()), Ok(2));
+    // A row in place of a bucket of several rows proves nothing.
+    for (first, page) in [
+        (days_with(&[0, 0, 2]), days(None, 2, 3, 1)),
+        (
+            days_with(&[0, 3]),
+            Page { buckets: vec![bucket("t001", vec![row("t001", 1, 100), row("t001", 2, 100)])], ..last() },
+        ),
+    ] {
+        let bucket = first.buckets.len() - 1;
+        let mut pages = Pages::new(1000, Service::default());
+        assert_eq!(pages.add(first).unwrap(), request(1, bucket));
+        assert_eq!(pages.add(page).unwrap(), request(1, bucket + 1));
+    }
+}
+
 #[test]
 fn of_several_rows_of_the_last_entry_only_some_may_have_changed() {
     let last = |usage: [i64; 2], kinds: [usize; 2]| Page {
