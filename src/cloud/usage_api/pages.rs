@@ -521,13 +521,12 @@ impl Pages {
     /// Joins a page that begins at one of these places, which have the same start.
     fn join(&mut self, page: List, places: &[Place]) -> Result<Next, Error> {
         let Some(Place { start, counted, first_entry }) = places.first().copied() else { return Ok(self.complete()) };
-        // What all places have in common is proven.
+        // What all places have in common is proven. They never differ in the first entry: where buckets and rows have other
+        // numbers, it is known which of them are counted.
         if places.iter().all(|place| place.counted == counted) {
             self.service.counted = Some(counted);
         }
-        if places.iter().all(|place| place.first_entry == first_entry) {
-            self.service.first_entry = Some(first_entry);
-        }
+        self.service.first_entry = Some(first_entry);
         let known = self.known.items.len() - start;
         // Only the last entry alone shows that nothing follows it. A longer page may have been cut.
         let is_last = self.known.starts(counted).last() == Some(&start);
@@ -639,7 +638,7 @@ impl Pages {
         let meanings = [(self.service.count_of_buckets, buckets), (self.service.count_of_rows, rows)];
         let count = self.count;
         let possible = meanings.into_iter().filter(|(meaning, _)| *meaning != Meaning::Refuted);
-        possible.map(move |(meaning, entries)| (meaning, count.is_some() && count == i64::try_from(entries).ok()))
+        possible.map(move |(meaning, entries)| (meaning, count == i64::try_from(entries).ok()))
     }
 
     /// Whether `count` is what complete answers have shown it to be. If a page can be cut between two rows of a bucket, all
