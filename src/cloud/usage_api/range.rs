@@ -236,7 +236,7 @@ mod tests {
         // The rows of one bucket are one bucket.
         assert!(within(rows(&["2025-11-01T16:00:00Z"; 3]), days()).is_ok());
         let error = within(rows(&["2025-11-01T16:00:00Z", "2025-10-31T16:00:00Z"]), days()).unwrap_err().to_string();
-        assert!(error.contains("do not contain it: 2, the first"), "{error}");
+        assert!(error.contains("do not contain it: 2, the first at 2025-10-31T16:00:00Z"), "{error}");
         // A bucket that begins with the range shows that the one before has ended.
         let error = within(rows(&["2025-11-01T16:00:00Z", "2025-11-02T00:00:00Z"]), days()).unwrap_err().to_string();
         assert!(error.contains("do not contain it: 1, the first"), "{error}");
@@ -313,6 +313,8 @@ mod tests {
         ] {
             assert_eq!(is_aligned_to(buckets, start, november(6)), is_aligned, "{buckets:?} {start}");
         }
+        // A month that begins with its range is a month, too.
+        assert!(!is_aligned(&[(months[0], &months), ("2025-10-15T16:00:00Z", &months[1..])]));
     }
 
     #[test]

@@ -168,7 +168,9 @@ fn a_service_that_sends_everything_is_told_from_one_that_ignores_the_offset() {
 fn a_page_that_does_not_begin_with_the_last_entry_is_refused() {
     let full = || days(None, 0, 10, 1);
     let nothing = || Page { has_list: true, ..Page::default() };
-    for second in [days(None, 10, 20, 1), nothing(), Page::default(), days(None, 5, 15, 1), days(None, 8, 9, 1)] {
+    let days_from = |from| days(None, from, from + 10, 1);
+    // The last entry is day 9. A page from day 8 on is right if entries are counted from 1.
+    for second in [days_from(10), days_from(5), days_from(7), days(None, 8, 9, 1), nothing(), Page::default()] {
         let error = refusal(10, vec![full(), second]);
         assert!(error.contains("does not begin with the last entry"), "{error}");
     }
@@ -198,7 +200,9 @@ fn entries_that_are_counted_must_be_sent() {
     for page in [empty(31), Page { has_list: false, ..empty(31) }] {
         assert!(refusal(1000, vec![page]).contains("count is 31"));
     }
-    assert_eq!(collect(1000, Service::default(), vec![(empty(0), Next::Complete)]).0, 0);
+    for page in [empty(0), Page { has_list: false, ..empty(0) }] {
+        assert_eq!(collect(1000, Service::default(), vec![(page, Next::Complete)]).0, 0);
+    }
     assert!(refusal(1000, vec![empty(1)]).contains("count is 1"));
     // One bucket without a list of rows may be empty, unless it is counted.
     let mixed = |count| Page { count, buckets: vec![Bucket::default(), bucket("t", vec![row("t", 0, 1)])], ..empty(0) };
@@ -239,11 +243,12 @@ fn parts_of_bundles_are_left_out_and_counted() {
 #[test]
 fn endless_pages_are_refused() {
     // `count` announces no end if it is at most the number of known entries, or too large for 1,000 pages.
-    for count in [None, Some(1), Some(MAX_PAGES as i64 + 1), Some(1_000_000)] {
-        let mut pages = Pages::new(2, Service::default());
+    let (known, most) = (MAX_PAGES as i64 + 1, MAX_COUNTED_PAGES as i64 + 1);
+    for (count, rows) in [(None, 1), (Some(1), 1), (Some(known), 1), (Some(2 * known), 2), (Some(most + 1), 1)] {
+        let mut pages = Pages::new(2, counting(Counted::Buckets));
         let mut first = 0;
         let error = loop {
-            match pages.add(days(count, first, first + 2, 1)) {
+            match pages.add(days(count, first, first + 2, rows)) {
                 Ok(Next::Ask(_)) => first += 1,
                 Ok(Next::Complete) => panic!("complete"),
                 Err(error) => break error.to_string(),
@@ -251,6 +256,10 @@ fn endless_pages_are_refused() {
         };
         assert_eq!(first, MAX_PAGES - 1, "{count:?}");
         assert!(error.contains("100 pages"), "{error}");
+    }
+    let mut pages = Pages::new(2, counting(Counted::Buckets));
+    for first in 0..MAX_PAGES {
+        assert_eq!(pages.add(days(Some(most), first, first + 2, 1)).unwrap(), request(2, first + 1));
     }
 }
 
@@ -292,6 +301,33 @@ fn the_texts_of_an_answer_are_limited() {
     let error = pages.add(page(500)).unwrap_err().to_string();
     assert!(error.contains("bytes of texts on its first 6 pages, and may have 16777216"), "{error}");
     assert!(pages.service.is_near_bound);
+}
+
+#[test]
+fn an_answer_may_have_as_much_as_the_bounds_say() {
+    let check = |items: usize, texts, length| {
+        let mut pages = Pages::new(1000, sound());
+        pages.known = List { items: (0..items).map(|_| Item::EmptyBucket(None)).collect(), texts, ..List::default() };
+        (pages.check_bounds(length).is_ok(), pages.service.is_near_bound)
+    };
+    for (items, texts, length, expected) in [
+        (MAX_ROWS / 2, MAX_TEXTS / 2, (0, MAX_ENTRIES / 2), (true, false)),
+        (MAX_ROWS / 2 + 1, 0, (0, 0), (true, true)),
+        (0, MAX_TEXTS / 2 + 1, (0, 0), (true, true)),
+        (0, 0, (1, MAX_ENTRIES / 2), (true, true)),
+        (MAX_ROWS, MAX_TEXTS, (0, 0), (true, true)),
+        (MAX_ROWS + 1, 0, (0, 0), (false, false)),
+        (0, MAX_TEXTS + 1, (0, 0), (false, false)),
+    ] {
+        assert_eq!(check(items, texts, length), expected, "{items} {texts} {length:?}");
+    }
+    // Rows share the time of their bucket. The types of a row are r0 and b.
+    let texts = |time: Option<&str>| {
+        let rows = vec![row("t", 0, 1), row("t", 0, 1)];
+        let bucket = Bucket { time: time.map(Into::into), ..bucket("t", rows) };
+        List::from(Page { buckets: vec![bucket], ..Page::default() }).texts
+    };
+    assert_eq!([None, Some("t000")].map(texts), [6, 10]);
 }
 
 #[test]
@@ -367,6 +403,13 @@ fn a_service_that_sends_empty_buckets_counts_buckets() {
         assert_eq!(pages.add(first).unwrap(), request(1, bucket));
         assert_eq!(pages.add(page).unwrap(), request(1, bucket + 1));
     }
+}
+
+#[test]
+fn of_equal_entries_the_last_one_is_asked_for() {
+    // If entries were counted from 1, the second page could begin with the second entry.
+    let steps = vec![(letters("baa"), request(3, 2)), (letters("aac"), request(3, 4)), (letters("c"), Next::Complete)];
+    assert_eq!(collect(3, Service::default(), steps).0, 5);
 }
 
 #[test]
@@ -607,6 +650,13 @@ fn a_service_whose_count_changes_while_pages_are_read_is_forgotten() {
     for counts in [[Some(2), Some(1)], [Some(4), Some(2)], [Some(7), Some(7)], [Some(7), None], [None, Some(7)]] {
         assert_eq!(service(counts).counted, Some(Counted::Buckets), "{counts:?}");
     }
+    // A page without a count changes nothing.
+    let steps = vec![
+        (days(Some(2), 0, 2, 2), request(2, 1)),
+        (days(None, 1, 3, 2), request(2, 2)),
+        (days(Some(1), 2, 3, 2), Next::Complete),
+    ];
+    assert_eq!(collect(2, counting(Counted::Buckets), steps).1.counted, Some(Counted::Buckets));
 }
 
 #[test]
@@ -618,6 +668,9 @@ fn count_proves_an_answer_only_if_it_is_all_that_it_may_mean() {
     assert_eq!(after(shown(Counted::Buckets, Meaning::Refuted), ten(40)), request(1000, 9));
     // It may be the number of rows, which is another one.
     assert_eq!(after(shown(Counted::Buckets, Meaning::Possible), ten(10)), request(1000, 9));
+    // The number of rows proves it, too.
+    let of_rows = Service { count_of_buckets: Meaning::Refuted, ..shown(Counted::Buckets, Meaning::Shown) };
+    assert_eq!(after(of_rows, ten(20)), Next::Complete);
     // Rows of the last bucket may be missing.
     assert_eq!(after(shown(Counted::Rows, Meaning::Refuted), ten(10)), request(1000, 19));
 }
