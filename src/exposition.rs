@@ -35,7 +35,7 @@ use tokio::{sync::Mutex, task::spawn_blocking};
 
 pub use self::{
     body::{Body, CutOff},
-    exporter::{BuildInfo, ConfigStatus, ExporterStatus, HttpRequests},
+    exporter::{BuildInfo, ConfigStatus, Connections, ExporterStatus, HttpRequests},
     format::Format,
     outbox::Outbox,
 };

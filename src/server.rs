@@ -56,4 +56,5 @@ pub use self::{
     limits::Limits,
     listeners::{BindError, Server, bind},
     policy::WebPolicy,
+    slots::{ConnectionCounts, Connections},
 };

@@ -16,7 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flate2::read::GzDecoder;
 use http_body_util::BodyExt;
 use metastudio_exporter::{
-    exposition::{BuildInfo, ConfigStatus, ExporterStatus, Exposition, Format, HttpRequests},
+    exposition::{BuildInfo, ConfigStatus, Connections, ExporterStatus, Exposition, Format, HttpRequests},
     snapshot::{self, Failure, Moment, PollOutcome, Reader, Target, WindowUsage, Writer},
     usage::{Budget, Counters, Operation, Reason, Row, RowCounters, RowKey, Tally, Unit, Window, Zone},
 };
@@ -125,8 +125,9 @@ fn render(reader: Reader, format: Format) -> String {
     requests.count("metrics", 200);
     let build = BuildInfo { version: "1.2.3", revision: "abc", rustc: "rustc 1" };
     let config = Arc::new(ConfigStatus::new(42, now()));
-    let [log_lines_dropped, connections_closed] = [3, 4].map(|count| Arc::new(AtomicU64::new(count)));
-    let status = ExporterStatus { build, shard: (0, 3), config, requests, log_lines_dropped, connections_closed };
+    let log_lines_dropped = Arc::new(AtomicU64::new(3));
+    let connections = Box::new(|| Connections { limit: 512, idle: 2, active: 1, closed: 4 });
+    let status = ExporterStatus { build, shard: (0, 3), config, requests, log_lines_dropped, connections };
     let exposition = Exposition::of_projects(reader, || now().into()).and_exporter(status);
     let text = exposition.render(format);
     // The metrics of the process change from scrape to scrape.

@@ -25,10 +25,10 @@ use super::{
 use crate::{
     cloud::Lockout,
     config::{Environment, Shard},
-    exposition::{BuildInfo, ConfigStatus, ExporterStatus, Exposition},
+    exposition::{self, BuildInfo, ConfigStatus, ExporterStatus, Exposition},
     log::LogWriter,
     polling::{Fleet, schedule},
-    server::{self, Server, WebPolicy},
+    server::{self, ConnectionCounts, Connections, Server, WebPolicy},
     site::{ReloadRequest, Route, Routes},
     snapshot::{self, Moment, Reader},
     storage::Storage,
@@ -189,15 +189,15 @@ impl Daemon {
         let (writer, reader) = snapshot::channel(fleet.targets());
         let status = Arc::new(ConfigStatus::new(config.hash, config.loaded));
         let (reload, reload_requests) = mpsc::channel(1);
+        let connections = Connections::default();
         let exporter = ExporterStatus {
             build: BUILD,
             shard: (shard.index, shard.total),
             config: Arc::clone(&status),
             requests: Arc::default(),
             log_lines_dropped: log.dropped(),
-            connections_closed: Arc::default(),
+            connections: read_counts(connections.clone()),
         };
-        let closed = Arc::clone(&exporter.connections_closed);
         let routes = Arc::new(routes(&web, exporter, reader.clone(), reload.clone()));
 
         let stop = CancellationToken::new();
@@ -205,7 +205,7 @@ impl Daemon {
         let Listeners { sockets, policy } = listeners;
         let counting = Arc::clone(&routes);
         let server = Server::new(Arc::clone(&routes).service(), policy)
-            .count_closed(closed)
+            .count_connections(connections)
             .on_answer(move |path, status| counting.count(path, status));
         let mut serving = tokio::spawn(server.serve(sockets, stop.clone()));
         let reloader = Reloader { source, environment, fleet, plans, status, reader: reader.clone() };
@@ -231,6 +231,14 @@ impl Daemon {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The numbers of connections as metrics.
+fn read_counts(connections: Connections) -> Box<dyn Fn() -> exposition::Connections + Send + Sync> {
+    Box::new(move || {
+        let ConnectionCounts { limit, idle, active, closed } = connections.counts();
+        exposition::Connections { limit, idle, active, closed }
+    })
 }
 
 fn routes(web: &WebFlags, status: ExporterStatus, reader: Reader, reload: mpsc::Sender<ReloadRequest>) -> Routes {

@@ -36,6 +36,16 @@ impl Descriptor {
         }
     }
 
+    /// Writes a sample for each set of labels.
+    pub fn gauges(
+        self,
+        encoder: &mut DescriptorEncoder<'_>,
+        samples: impl IntoIterator<Item = (impl EncodeLabelSet, usize)>,
+    ) -> fmt::Result {
+        let mut metric = encoder.encode_descriptor(self.name, self.help, self.unit, MetricType::Gauge)?;
+        samples.into_iter().try_for_each(|(labels, value)| metric.encode_family(&labels)?.encode_gauge(&(value as u64)))
+    }
+
     /// Writes one sample without labels.
     pub fn counter(self, encoder: &mut DescriptorEncoder<'_>, value: impl EncodeCounterValue) -> fmt::Result {
         encoder

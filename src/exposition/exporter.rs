@@ -27,7 +27,6 @@ pub struct BuildInfo {
 }
 
 /// The source of the exporter's own metrics, which a scrape reads.
-#[derive(Debug)]
 pub struct ExporterStatus {
     /// The running build.
     pub build: BuildInfo,
@@ -39,8 +38,27 @@ pub struct ExporterStatus {
     pub requests: Arc<HttpRequests>,
     /// Number of log lines that were dropped. Shared with the log.
     pub log_lines_dropped: Arc<AtomicU64>,
-    /// Number of connections that were closed because there were too many. Shared with the server.
-    pub connections_closed: Arc<AtomicU64>,
+    /// Reads the connections of the server.
+    pub connections: Box<dyn Fn() -> Connections + Send + Sync>,
+}
+
+/// Numbers of connections of the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Connections {
+    /// Maximum number of open connections.
+    pub limit: usize,
+    /// Open connections without a request.
+    pub idle: usize,
+    /// Open connections with a request.
+    pub active: usize,
+    /// Connections that were closed because there were too many.
+    pub closed: u64,
+}
+
+impl fmt::Debug for ExporterStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExporterStatus").field("build", &self.build).field("shard", &self.shard).finish_non_exhaustive()
+    }
 }
 
 /// The configuration in use, and whether the last attempt to load one succeeded.
@@ -120,12 +138,7 @@ impl Collector for ExporterStatus {
             "Log lines that were dropped because standard error was not read, or could not be written.",
         )
         .counter(encoder, dropped)?;
-        let closed = self.connections_closed.load(Ordering::Relaxed);
-        Descriptor::new(
-            "metastudio_exporter_connections_closed",
-            "Idle connections that were closed because there were too many connections.",
-        )
-        .counter(encoder, closed)?;
+        (self.connections)().encode(encoder)?;
         let counts = self.counts();
         Descriptor::new(
             "metastudio_exporter_http_requests",
@@ -135,6 +148,23 @@ impl Collector for ExporterStatus {
             encoder,
             counts.into_iter().map(|((handler, code), count)| (([("handler", handler)], [("code", code)]), count)),
         )
+    }
+}
+
+impl Connections {
+    fn encode(self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        Descriptor::new(
+            "metastudio_exporter_connections",
+            "Open connections by state: active ones have a request, idle ones have none.",
+        )
+        .gauges(encoder, [([("state", "active")], self.active), ([("state", "idle")], self.idle)])?;
+        Descriptor::new("metastudio_exporter_max_connections", "Maximum number of open connections, on all listeners.")
+            .gauge(encoder, self.limit as f64)?;
+        Descriptor::new(
+            "metastudio_exporter_connections_closed",
+            "Idle connections that were closed because there were too many connections.",
+        )
+        .counter(encoder, self.closed)
     }
 }
 

@@ -1,12 +1,6 @@
 //! Listeners: they accept connections, up to a limit, until the server stops.
 
-use std::{
-    convert::Infallible,
-    io,
-    net::Ipv6Addr,
-    sync::{Arc, atomic::AtomicU64},
-    time::Duration,
-};
+use std::{convert::Infallible, io, net::Ipv6Addr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -24,7 +18,7 @@ use super::{
     limits::Limits,
     policed_service::PolicedService,
     policy::WebPolicy,
-    slots::Slots,
+    slots::{Connections, Slots},
 };
 
 /// Default limit of concurrent connections for each listener.
@@ -85,8 +79,8 @@ fn bind_all_interfaces(port: &str) -> io::Result<TcpListener> {
 pub struct Server<S> {
     service: PolicedService<S>,
     limits: Limits,
-    connections: usize,
-    closed: Arc<AtomicU64>,
+    max_connections: usize,
+    connections: Connections,
 }
 
 impl<S> Server<S> {
@@ -95,8 +89,8 @@ impl<S> Server<S> {
         Server {
             service: PolicedService::new(service, policy),
             limits: Limits::default(),
-            connections: CONNECTIONS,
-            closed: Arc::default(),
+            max_connections: CONNECTIONS,
+            connections: Connections::default(),
         }
     }
 
@@ -108,14 +102,14 @@ impl<S> Server<S> {
 
     /// Sets how many connections are served at a time, for each listener. If there are more, those that have waited for
     /// a request for the longest time are closed.
-    pub fn connections(mut self, connections: usize) -> Self {
-        self.connections = connections;
+    pub fn max_connections(mut self, limit: usize) -> Self {
+        self.max_connections = limit;
         self
     }
 
-    /// Adds each connection that is closed because there are too many to this counter.
-    pub fn count_closed(mut self, counter: Arc<AtomicU64>) -> Self {
-        self.closed = counter;
+    /// Counts its connections there.
+    pub fn count_connections(mut self, connections: Connections) -> Self {
+        self.connections = connections;
         self
     }
 
@@ -139,7 +133,7 @@ where
         let mut tasks = JoinSet::new();
         for listener in listeners {
             let service = Arc::clone(&service);
-            let slots = Arc::new(Slots::new(self.connections, Arc::clone(&self.closed)));
+            let slots = self.connections.add(self.max_connections);
             tasks.spawn(listen(listener, service, self.limits, slots, stop.clone()));
         }
         // A listener that panics ends the server, because an exporter that cannot be scraped must not keep running.

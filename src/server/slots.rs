@@ -24,13 +24,33 @@ const SEARCH_INTERVAL: Duration = Duration::from_millis(100);
 /// Minimum time between two warnings.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
+/// The connections of a server, for its metrics. Clones count the same connections.
+#[derive(Clone, Debug, Default)]
+pub struct Connections {
+    listeners: Arc<Mutex<Vec<Arc<Slots>>>>,
+}
+
+/// Numbers of connections, on all listeners together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ConnectionCounts {
+    /// Maximum number of open connections.
+    pub limit: usize,
+    /// Open connections without a request.
+    pub idle: usize,
+    /// Open connections with a request.
+    pub active: usize,
+    /// Connections that were closed for new ones.
+    pub closed: u64,
+}
+
 /// The slots of one listener.
+#[derive(Debug)]
 pub(super) struct Slots {
     limit: usize,
     permits: Arc<Semaphore>,
     taken: Mutex<Vec<Arc<Usage>>>,
     /// Number of connections that were closed for new ones.
-    closed: Arc<AtomicU64>,
+    closed: AtomicU64,
     last_warning: Mutex<Option<Instant>>,
 }
 
@@ -64,10 +84,33 @@ pub(super) struct ActiveRequest {
     pub is_refused: bool,
 }
 
+impl Connections {
+    /// Adds a listener with this number of slots.
+    pub(super) fn add(&self, limit: usize) -> Arc<Slots> {
+        let slots = Arc::new(Slots::new(limit));
+        self.listeners.lock().push(Arc::clone(&slots));
+        slots
+    }
+
+    /// The current numbers.
+    pub fn counts(&self) -> ConnectionCounts {
+        let mut counts = ConnectionCounts::default();
+        for slots in &*self.listeners.lock() {
+            let taken = slots.taken.lock();
+            let idle = taken.iter().filter(|usage| usage.idle_since().is_some()).count();
+            counts.limit += slots.limit;
+            counts.idle += idle;
+            counts.active += taken.len() - idle;
+            counts.closed += slots.closed.load(Ordering::Relaxed);
+        }
+        counts
+    }
+}
+
 impl Slots {
-    pub fn new(limit: usize, closed: Arc<AtomicU64>) -> Self {
+    fn new(limit: usize) -> Self {
         let permits = Arc::new(Semaphore::new(limit));
-        Slots { limit, permits, taken: Mutex::default(), closed, last_warning: Mutex::default() }
+        Slots { limit, permits, taken: Mutex::default(), closed: AtomicU64::new(0), last_warning: Mutex::default() }
     }
 
     /// Takes a slot for a new connection. If all connections have a request, waits until one of them ends.

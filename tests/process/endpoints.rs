@@ -99,7 +99,7 @@ async fn serve(routes: Routes, limits: Limits, connections: usize) -> (SocketAdd
     let address = listeners[0].local_addr().unwrap();
     let stop = CancellationToken::new();
     let policy = WebPolicy::load(None).await.unwrap();
-    let server = Server::new(Arc::new(routes).service(), policy).limits(limits).connections(connections);
+    let server = Server::new(Arc::new(routes).service(), policy).limits(limits).max_connections(connections);
     tokio::spawn(server.serve(listeners, stop.clone()));
     (address, stop)
 }
@@ -343,6 +343,10 @@ async fn idle_connections_do_not_keep_a_scrape_out() {
         // The clients of this test and their connections, less the slots.
         let excess = f64::from(520 * round - 512);
         assert!((excess..=excess + 10.0).contains(&closed), "round {round}: {closed}");
+        let [active, idle] = ["active", "idle"]
+            .map(|state| sample(&metrics, &format!("metastudio_exporter_connections{{state=\"{state}\"}}")).unwrap());
+        assert!(active >= 1.0 && idle > 500.0, "the scrape is active, the others are idle: {active}, {idle}");
+        assert!(active + idle <= sample(&metrics, "metastudio_exporter_max_connections").unwrap());
     }
     let warnings = daemon.log_text().matches("too many connections").count();
     assert_eq!(warnings, 1, "at most one in a minute");

@@ -38,7 +38,7 @@ impl TlsServer {
         let listeners = server::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
         let address = listeners[0].local_addr().unwrap();
         let service = Arc::new(empty_routes()).service();
-        let server = Server::new(service, policy).limits(limits).connections(connections);
+        let server = Server::new(service, policy).limits(limits).max_connections(connections);
         tokio::spawn(server.serve(listeners, CancellationToken::new()));
         TlsServer { address, authority, _directory: directory }
     }
