@@ -14,6 +14,7 @@
 mod negotiate;
 mod origin;
 mod page;
+mod pages;
 mod response;
 mod route;
 mod routes;

@@ -1,7 +1,10 @@
 //! The status page, as a client gets it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 
 use chrono::{DateTime, Datelike, Days, TimeDelta, Utc};
 use http_body_util::BodyExt;
@@ -168,4 +171,32 @@ async fn the_worst_state_comes_first_and_projects_can_be_searched() {
     let (none, html) = shown("q=P11+sales&state=ok").await;
     assert!(none.is_empty() && html.contains("No project matches"), "{html}");
     assert!(html.contains("href=\"./?q=P11+sales\"") && html.contains("name=\"state\" value=\"ok\""), "{html}");
+}
+
+#[tokio::test]
+async fn clients_share_a_page_for_one_second() {
+    static MILLISECONDS: AtomicI64 = AtomicI64::new(0);
+    let clock = || (now() + TimeDelta::milliseconds(MILLISECONDS.load(Ordering::Relaxed))).into();
+    let (mut writer, reader) = month("1");
+    let routes = Routes::new(Exposition::of_projects(reader.clone(), clock), reader, clock);
+    // The address of the first piece of the answer.
+    let get = async |query: &str, language: &str, encoding: &str| {
+        let request = Request::get(format!("/?{query}")).header("accept-language", language);
+        let response = routes.answer(&request.header("accept-encoding", encoding).body(()).unwrap()).await;
+        let mut body = response.into_body();
+        let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        (piece.as_ptr() as usize, piece, body)
+    };
+    let first = get("", "en", "identity").await;
+    MILLISECONDS.store(999, Ordering::Relaxed);
+    assert_eq!(get("page=1&unknown=2", "en", "identity").await.0, first.0, "the same page in the same second");
+    for (query, language, encoding) in [("q=s", "en", "identity"), ("", "zh-CN", "identity"), ("", "en", "gzip")] {
+        assert_ne!(get(query, language, encoding).await.1, first.1, "{query} {language} {encoding}");
+    }
+    let before = get("", "en", "identity").await;
+    MILLISECONDS.store(1000, Ordering::Relaxed);
+    let next = get("", "en", "identity").await;
+    assert_ne!(next.0, before.0, "the next second");
+    writer.record(0, attempt(now(), Err(forbidden())), None);
+    assert_ne!(get("", "en", "identity").await.0, next.0, "the next poll");
 }

@@ -16,8 +16,8 @@ use super::pieces::Pieces;
 #[error("the client reads too slowly: its answer was cut off, because newer ones need the memory")]
 pub struct CutOff;
 
-/// A response body of known length.
-#[derive(Debug, Default)]
+/// A response body of known length. Clones share its bytes.
+#[derive(Clone, Debug, Default)]
 pub struct Body {
     first: Option<Bytes>,
     shared: Option<Arc<Pieces>>,

@@ -17,9 +17,9 @@ use askama::Template;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
 
+pub(super) use self::query::Query;
 use self::{
     card::{Card, timestamp},
-    query::Query,
     state::ProjectState,
     texts::Texts,
 };
@@ -64,16 +64,16 @@ struct Link {
     is_current: bool,
 }
 
-/// Renders the page for the query of an address.
+/// Renders the page for a query.
 pub(super) fn render(
     snapshot: &Snapshot,
-    query: &str,
+    query: &Query,
     language: Language,
     telemetry_path: &str,
     now: Moment,
 ) -> String {
     let texts = Texts::of(language);
-    let mut query = Query::parse(query);
+    let mut query = query.clone();
     let words = query.words();
     let mut found: Vec<(ProjectState, &ProjectStatus)> = snapshot
         .projects

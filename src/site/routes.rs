@@ -24,12 +24,13 @@ use tokio::{
 use super::{
     negotiate::{self, Language},
     origin::is_foreign,
-    page,
+    page::{self, Query},
+    pages::{Pages, Variant},
     response::{HTML, PLAIN, compress, encoded, plain},
     route::Route,
 };
 use crate::{
-    exposition::{Body, Exposition, HttpRequests, Outbox},
+    exposition::{Body, Exposition, HttpRequests},
     snapshot::{Moment, Reader},
 };
 
@@ -54,7 +55,7 @@ pub struct Routes {
     /// Accessed with relaxed ordering, because no other data depends on it.
     is_stopping: AtomicBool,
     /// Locked while a status page is rendered: one at a time, so that pages leave processor time for scrapes and polls.
-    pages: Arc<Mutex<Outbox>>,
+    pages: Arc<Mutex<Pages>>,
 }
 
 /// A request to load the configuration again.
@@ -160,20 +161,21 @@ impl Routes {
 
     async fn status_page(&self, query: Option<&str>, headers: &HeaderMap) -> Response<Body> {
         let (language, gzip) = negotiate::page(headers);
-        let query = query.unwrap_or_default().to_owned();
-        let telemetry_path = self.telemetry_path.clone();
+        let variant = Variant { query: Query::parse(query.unwrap_or_default()), language, gzip };
         let mut pages = Arc::clone(&self.pages).lock_owned().await;
         let (snapshot, now) = (self.reader.load(), (self.clock)());
-        // Rendering many projects takes milliseconds, so it must not block other answers.
-        let rendered = spawn_blocking(move || {
-            let html = page::render(&snapshot, &query, language, &telemetry_path, now);
-            let body = if gzip { pages.body(&compress(&html)) } else { pages.body(html.as_bytes()) };
-            encoded(HTML, body, gzip)
-        });
-        let Ok(response) = rendered.await else {
+        let body = match pages.get(&variant, &snapshot, now) {
+            Some(body) => Ok(body),
+            None => {
+                let telemetry_path = self.telemetry_path.clone();
+                // Rendering many projects takes milliseconds, so it must not block other answers.
+                spawn_blocking(move || pages.render(variant, &snapshot, &telemetry_path, now)).await
+            }
+        };
+        let Ok(body) = body else {
             return plain(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be rendered.\n");
         };
-        let mut response = in_language(response, language);
+        let mut response = in_language(encoded(HTML, body, gzip), language);
         response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
         if let Ok(policy) = HeaderValue::from_str(&page::CONTENT_SECURITY_POLICY) {
             response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);

@@ -9,8 +9,8 @@ use crate::snapshot::ProjectStatus;
 const LONGEST_SEARCH: usize = 200;
 
 /// Which projects are shown.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Query {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::site) struct Query {
     /// The text of the search field. A project is shown if it contains all words.
     pub search: String,
     /// `None` shows all states.

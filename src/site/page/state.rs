@@ -4,7 +4,7 @@ use crate::snapshot::{Moment, ProjectStatus};
 
 /// The state of a project, in the order of the page: the worst state comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum ProjectState {
+pub(in crate::site) enum ProjectState {
     /// Its usage is too old and no longer exported.
     Stale,
     /// The last poll failed.

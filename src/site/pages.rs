@@ -1,0 +1,61 @@
+//! The status pages that clients are reading. Clients that ask for the same page within one second share its bytes.
+
+use std::sync::{Arc, Weak};
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    negotiate::Language,
+    page::{self, Query},
+    response::compress,
+};
+use crate::{
+    exposition::{Body, Outbox},
+    snapshot::{Moment, Snapshot},
+};
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Variant {
+    pub query: Query,
+    pub language: Language,
+    pub gzip: bool,
+}
+
+/// The latest page, and all pages that clients are still reading.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    latest: Option<Page>,
+    outbox: Outbox,
+}
+
+/// A rendered page.
+#[derive(Debug)]
+struct Page {
+    variant: Variant,
+    /// Weak, so that old usage does not stay in memory.
+    snapshot: Weak<Snapshot>,
+    /// The page shows ages in seconds.
+    at: DateTime<Utc>,
+    body: Body,
+}
+
+impl Pages {
+    /// The latest page, if it is this variant for this snapshot and second.
+    pub fn get(&self, variant: &Variant, snapshot: &Arc<Snapshot>, now: Moment) -> Option<Body> {
+        let page = self.latest.as_ref()?;
+        let is_current = page.variant == *variant
+            && page.snapshot.as_ptr() == Arc::as_ptr(snapshot)
+            && page.at.timestamp() == now.utc.timestamp();
+        is_current.then(|| page.body.clone())
+    }
+
+    /// Renders a page.
+    pub fn render(&mut self, variant: Variant, snapshot: &Arc<Snapshot>, telemetry_path: &str, now: Moment) -> Body {
+        let html = page::render(snapshot, &variant.query, variant.language, telemetry_path, now);
+        let body = if variant.gzip { self.outbox.body(&compress(&html)) } else { self.outbox.body(html.as_bytes()) };
+        let snapshot = Arc::downgrade(snapshot);
+        self.latest = Some(Page { variant, snapshot, at: now.utc, body: body.clone() });
+        body
+    }
+}
