@@ -40,6 +40,7 @@
 
 mod basic_auth;
 mod client_certificate;
+mod client_limit;
 pub mod config;
 mod connection;
 mod limits;

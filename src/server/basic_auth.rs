@@ -1,11 +1,14 @@
 //! Basic authentication against bcrypt hashes.
 //!
 //! Checking a hash takes long, by design. So correct passwords are remembered, and all others are checked one at a time
-//! on a separate thread. A flood of wrong passwords slows down neither scrapes nor polls.
+//! on a separate thread. A flood of wrong passwords slows down neither scrapes nor polls. Only a few of them wait for each
+//! client, and the others are rejected at once. So a correct password of another client is soon checked.
 
 use std::{
     collections::{BTreeMap, HashSet},
+    net::IpAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -15,9 +18,14 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use tokio::sync::Semaphore;
 
+use super::{client_limit::ClientLimit, rejection::Rejection};
+
 /// Maximum number of remembered passwords. One user has one correct password. If there are more, the others are from
 /// before a reload.
 const MAX_REMEMBERED: usize = 1000;
+
+/// Maximum number of passwords of one client that are waiting for their check, with the one that is being checked.
+const CHECKS_PER_CLIENT: usize = 4;
 
 /// Checks users and passwords, and remembers the correct ones.
 #[derive(Debug)]
@@ -29,6 +37,7 @@ pub(super) struct BasicAuth {
     /// Limits checks to one at a time, as in the exporter-toolkit. The check itself holds the permit, because it
     /// continues after the client has disconnected.
     checking: Arc<Semaphore>,
+    clients: Arc<ClientLimit>,
 }
 
 /// User and password of a request.
@@ -44,27 +53,37 @@ impl BasicAuth {
         let mut key = [0; 32];
         let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
         random.fill(&mut key).map_err(|_| rustls::Error::FailedToGetRandomBytes)?;
-        Ok(BasicAuth { remembered: Mutex::default(), key, checking: Arc::new(Semaphore::new(1)) })
+        let clients = Arc::new(ClientLimit::new(CHECKS_PER_CLIENT));
+        Ok(BasicAuth { remembered: Mutex::default(), key, checking: Arc::new(Semaphore::new(1)), clients })
     }
 
-    /// Whether a header `Authorization` has the name of a user and the correct password.
-    pub async fn accepts(&self, users: &BTreeMap<String, SecretString>, authorization: Option<&[u8]>) -> bool {
-        let Some(Login { user, password }) = authorization.and_then(read) else { return false };
+    /// Accepts a header `Authorization` that has the name of a user and the correct password.
+    ///
+    /// # Errors
+    /// The header is absent or wrong, or too many passwords of this client are waiting for their check.
+    pub async fn check(
+        &self,
+        users: &BTreeMap<String, SecretString>,
+        authorization: Option<&[u8]>,
+        client: IpAddr,
+    ) -> Result<(), Rejection> {
+        let Login { user, password } = authorization.and_then(read).ok_or(Rejection::Unauthorized)?;
         let known = users.get(&user);
-        let Some(hash) = known.or_else(|| self.decoy(users, &user)).cloned() else { return false };
+        let hash = known.or_else(|| self.decoy(users, &user)).cloned().ok_or(Rejection::Unauthorized)?;
         let digest = self.digest([&user, hash.expose_secret(), password.expose_secret()]);
         let is_remembered = || known.is_some() && self.remembered.lock().contains(&digest);
         if is_remembered() {
-            return true;
+            return Ok(());
         }
-        let Ok(permit) = Arc::clone(&self.checking).acquire_owned().await else { return false };
+        let client = self.clients.begin(client).ok_or(Rejection::TooManyRequests(Duration::ZERO))?;
+        let permit = Arc::clone(&self.checking).acquire_owned().await.map_err(|_| Rejection::Unauthorized)?;
         // Another request may have checked the same password in the meantime.
         if is_remembered() {
-            return true;
+            return Ok(());
         }
         let check = move || {
             let is_correct = bcrypt::verify(password.expose_secret(), hash.expose_secret()).unwrap_or(false);
-            drop(permit);
+            drop((client, permit));
             is_correct
         };
         let is_correct = tokio::task::spawn_blocking(check).await.unwrap_or(false) && known.is_some();
@@ -75,7 +94,7 @@ impl BasicAuth {
             }
             remembered.insert(digest);
         }
-        is_correct
+        if is_correct { Ok(()) } else { Err(Rejection::Unauthorized) }
     }
 
     /// The decoy hash for an unknown user name. One name always has the same decoy. So the duration of a check does not
@@ -109,6 +128,8 @@ fn read(header: &[u8]) -> Option<Login> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn users(pairs: &[(&str, &str)]) -> BTreeMap<String, SecretString> {
@@ -116,9 +137,11 @@ mod tests {
         pairs.iter().map(|(user, password)| ((*user).to_owned(), hash(password))).collect()
     }
 
+    const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
     async fn accepts(auth: &BasicAuth, users: &BTreeMap<String, SecretString>, given: &str) -> bool {
         let header = format!("Basic {}", BASE64_STANDARD.encode(given));
-        auth.accepts(users, Some(header.as_bytes())).await
+        auth.check(users, Some(header.as_bytes()), CLIENT).await.is_ok()
     }
 
     #[tokio::test]
@@ -133,10 +156,11 @@ mod tests {
             }
         }
         for header in ["", "Basic", "Basic %%%", "Bearer YWxpY2U6YTpiIGM=", "Basic YWxpY2U6YTpiIGM"] {
-            assert!(!auth.accepts(&users, Some(header.as_bytes())).await, "{header}");
+            let checked = auth.check(&users, Some(header.as_bytes()), CLIENT).await;
+            assert_eq!(checked, Err(Rejection::Unauthorized), "{header}");
         }
-        assert!(auth.accepts(&users, Some(b"basic YWxpY2U6YTpiIGM=")).await);
-        assert!(!auth.accepts(&users, None).await);
+        assert_eq!(auth.check(&users, Some(b"basic YWxpY2U6YTpiIGM="), CLIENT).await, Ok(()));
+        assert_eq!(auth.check(&users, None, CLIENT).await, Err(Rejection::Unauthorized));
     }
 
     #[tokio::test]
@@ -169,6 +193,31 @@ mod tests {
             assert!(tokio::time::timeout(limit, accepts(&auth, &users, "alice:two")).await.is_err());
             assert_eq!(auth.checking.available_permits(), 0, "the check continues");
         }
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_one_client_does_not_delay_another() {
+        let auth = Arc::new(BasicAuth::new().unwrap());
+        let users: BTreeMap<String, SecretString> =
+            [("alice".to_owned(), bcrypt::hash("one", 10).unwrap().into())].into();
+        let check = |password: String, client: [u8; 4]| {
+            let (auth, users) = (Arc::clone(&auth), users.clone());
+            let header = format!("Basic {}", BASE64_STANDARD.encode(format!("alice:{password}")));
+            tokio::spawn(async move { auth.check(&users, Some(header.as_bytes()), client.into()).await })
+        };
+        let mut flood = tokio::task::JoinSet::new();
+        for number in 0..50 {
+            flood.spawn(check(format!("wrong{number}"), [10, 0, 0, 1]));
+        }
+        for _ in 0..50 - CHECKS_PER_CLIENT {
+            let rejected = flood.join_next().await.unwrap().unwrap().unwrap();
+            assert_eq!(rejected, Err(Rejection::TooManyRequests(Duration::ZERO)), "rejected without a check");
+        }
+        assert_eq!(check("one".to_owned(), [10, 0, 0, 2]).await.unwrap(), Ok(()));
+        while let Some(checked) = flood.join_next().await {
+            assert_eq!(checked.unwrap().unwrap(), Err(Rejection::Unauthorized));
+        }
+        assert_eq!(check("one".to_owned(), [10, 0, 0, 1]).await.unwrap(), Ok(()), "the client is not locked out");
     }
 
     #[tokio::test]

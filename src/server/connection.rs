@@ -1,6 +1,6 @@
 //! One connection: its TLS handshake, then HTTP/1.1 or HTTP/2 within time limits.
 
-use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -48,6 +48,7 @@ const SEND_BUFFER: usize = 16 << 10;
 /// Serves one connection.
 pub(super) struct Connection<S> {
     service: Arc<PolicedService<S>>,
+    client: IpAddr,
     limits: Limits,
     usage: Arc<Usage>,
     /// Ends the connection after the current answers.
@@ -59,8 +60,14 @@ where
     S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
-    pub fn new(service: Arc<PolicedService<S>>, limits: Limits, usage: Arc<Usage>, stop: CancellationToken) -> Self {
-        Connection { service, limits, usage, stop }
+    pub fn new(
+        service: Arc<PolicedService<S>>,
+        client: IpAddr,
+        limits: Limits,
+        usage: Arc<Usage>,
+        stop: CancellationToken,
+    ) -> Self {
+        Connection { service, client, limits, usage, stop }
     }
 
     /// Serves the connection until it ends.
@@ -91,7 +98,7 @@ where
                 let (service, phase) = (Arc::clone(&self.service), phase.clone());
                 phase.handling();
                 async move {
-                    let response = service.answer(request).await;
+                    let response = service.answer(request, self.client).await;
                     phase.answering();
                     Ok::<_, Infallible>(response.map(|body| GuardedBody { body, _guard: Answer(phase) }))
                 }
@@ -122,7 +129,7 @@ where
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let Connection { service, limits, usage, stop } = self;
+        let Connection { service, client, limits, usage, stop } = self;
         let overdue = CancellationToken::new();
         let close = stop.child_token();
         let service = service_fn(|request: Request<Incoming>| {
@@ -130,7 +137,7 @@ where
             let mut active = ActiveRequest::new(&usage);
             let total = cancel_after(limits.total, overdue.clone());
             async move {
-                let mut response = service.answer(request).await;
+                let mut response = service.answer(request, client).await;
                 // HTTP/2 has no such header. It announces the end of the connection with a frame, GOAWAY.
                 if response.headers_mut().remove(CONNECTION).is_some() {
                     active.is_refused = true;

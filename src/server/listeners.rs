@@ -170,7 +170,7 @@ async fn listen<S, B>(
         match accepted {
             Ok((stream, peer, slot)) => {
                 let usage = Arc::clone(&slot.usage);
-                let connection = Connection::new(Arc::clone(&service), limits, usage, stop.clone());
+                let connection = Connection::new(Arc::clone(&service), peer.ip(), limits, usage, stop.clone());
                 connections.spawn(async move {
                     tokio::select! {
                         biased;

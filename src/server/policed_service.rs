@@ -1,6 +1,6 @@
 //! A service behind the web policy: the policy checks each request first, and each answer gets the configured headers.
 
-use std::{convert::Infallible, fmt, sync::Arc};
+use std::{convert::Infallible, fmt, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::{Either, Empty, Full};
@@ -47,12 +47,12 @@ where
 {
     /// Answers a request. If the policy rejects it, the service is not called. The request's body is dropped first, so
     /// that none stays in memory while a password is checked.
-    pub async fn answer(&self, request: Request<Incoming>) -> Response<AnswerBody<B>> {
+    pub async fn answer(&self, request: Request<Incoming>, client: IpAddr) -> Response<AnswerBody<B>> {
         let request = request.map(|_| Empty::new());
         let uri = request.uri().clone();
         let is_head = request.method() == Method::HEAD;
         let admitted = match has_valid_host(&request) {
-            true => self.policy.admit(uri.path(), request.headers()).await,
+            true => self.policy.admit(uri.path(), request.headers(), client).await,
             false => Err(Rejection::BadHost),
         };
         let mut response = match admitted {

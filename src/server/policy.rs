@@ -9,6 +9,7 @@
 //!   like such a change.
 
 use std::{
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -121,7 +122,12 @@ impl WebPolicy {
     }
 
     /// Checks the rate limit and the user of a request.
-    pub(super) async fn admit(self: &Arc<Self>, path: &str, headers: &HeaderMap) -> Result<(), Rejection> {
+    pub(super) async fn admit(
+        self: &Arc<Self>,
+        path: &str,
+        headers: &HeaderMap,
+        client: IpAddr,
+    ) -> Result<(), Rejection> {
         if self.exempt.iter().any(|exempt| exempt == path) {
             return Ok(());
         }
@@ -131,12 +137,11 @@ impl WebPolicy {
             bucket.take(Instant::now()).map_err(Rejection::TooManyRequests)?;
         }
         let users = &active.config.users;
-        let authorization = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        if users.is_empty() || self.basic_auth.accepts(users, authorization).await {
-            Ok(())
-        } else {
-            Err(Rejection::Unauthorized)
+        if users.is_empty() {
+            return Ok(());
         }
+        let authorization = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        self.basic_auth.check(users, authorization, client).await
     }
 
     /// Sets the configured headers of an answer.

@@ -3,7 +3,7 @@
 mod hostile_clients;
 mod tls_connections;
 
-use std::{path::Path, process::Command, sync::Arc, time::Duration};
+use std::{net::IpAddr, path::Path, process::Command, sync::Arc, time::Duration};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Version, tls};
@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::JoinSet,
 };
 use tokio_rustls::TlsConnector;
 
@@ -231,6 +232,28 @@ async fn a_flood_of_wrong_passwords_delays_no_scrape() {
     for request in flood {
         request.abort();
     }
+}
+
+#[tokio::test]
+async fn the_first_correct_password_does_not_wait_for_a_flood_of_another_client() {
+    let hash = bcrypt::hash("one", 11).unwrap();
+    let setup = Setup::new(&format!("basic_auth_users: {{alice: {hash}}}"), &[]).await;
+    let mut flood = JoinSet::new();
+    for number in 0..60 {
+        let client = Client::builder().no_proxy().local_address(IpAddr::from([127, 0, 0, 2])).build().unwrap();
+        let request = client.get(setup.url("/metrics")).basic_auth("alice", Some(number));
+        flood.spawn(async move {
+            let response = request.send().await.unwrap();
+            (response.status().as_u16(), response.headers().get("retry-after").cloned())
+        });
+    }
+    for _ in 0..56 {
+        let (status, retry_after) = flood.join_next().await.unwrap().unwrap();
+        assert_eq!((status, retry_after.unwrap().as_bytes()), (429, &b"1"[..]), "only four wait");
+    }
+    assert_eq!(setup.status_of("alice", "one").await, Some(200));
+    let rest: Vec<u16> = flood.join_all().await.into_iter().map(|(status, _)| status).collect();
+    assert_eq!(rest, [401; 4]);
 }
 
 #[tokio::test]
