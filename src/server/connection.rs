@@ -108,6 +108,8 @@ where
             .timer(TokioTimer::new())
             .header_read_timeout(None)
             .max_buf_size(MAX_HEAD)
+            // Some clients close their direction as soon as they have sent the request, and wait for the answer.
+            .half_close(true)
             .serve_connection(TokioIo::new(io), service);
         let mut connection = pin!(connection);
         let ended = tokio::select! {

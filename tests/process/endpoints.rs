@@ -18,6 +18,7 @@ use metastudio_exporter::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -321,6 +322,34 @@ async fn the_longest_idle_connection_is_closed_for_a_new_one() {
     assert!(!is_open(&mut half).await, "the one that sent half a head was idle for the longest time");
     assert!(is_open(&mut kept).await, "a connection that is reused stays");
     busy.read_exact(&mut vec![0; 10_000_000]).await.unwrap();
+}
+
+/// Such as `nc -N`: the client closes its direction as soon as it has sent the request.
+#[tokio::test]
+async fn a_client_that_only_closes_its_direction_gets_the_whole_answer() {
+    let cloud = Cloud::new(&[]).await;
+    let daemon = Daemon::start(&cloud.config(FAST), &[]);
+    daemon.ready().await;
+    let mut clients = JoinSet::new();
+    for number in 0..200 {
+        let encoding = ["identity", "gzip"][number % 2];
+        let connection = ["keep-alive", "close"][number / 2 % 2];
+        let head = format!("Host: x\r\nAccept-Encoding: {encoding}\r\nConnection: {connection}\r\n\r\n");
+        let address = daemon.address;
+        clients.spawn(async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(format!("GET /metrics HTTP/1.1\r\n{head}").as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+            let mut answer = Vec::new();
+            tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut answer)).await.expect("left open").unwrap();
+            let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap_or_default();
+            let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            length.is_some_and(|length: usize| length > 1000 && answer.len() == end + 4 + length)
+        });
+    }
+    let whole = clients.join_all().await.into_iter().filter(|is_whole| *is_whole).count();
+    assert_eq!(whole, 200);
 }
 
 /// Idle clients of each kind take all connections of the daemon, and do so again.
