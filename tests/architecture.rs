@@ -23,12 +23,19 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["file", "text", "usage"]),
     ("cloud/error", &["usage"]),
     ("cloud/secrets", &["text"]),
-    ("cloud/transport", &["config", "usage", "cloud/error", "cloud/secrets"]),
+    ("cloud/memory", &[]),
+    ("cloud/transport", &["config", "usage", "cloud/error", "cloud/secrets", "cloud/memory"]),
     ("cloud/credentials", &["storage", "config", "usage", "cloud/error", "cloud/secrets", "cloud/transport"]),
-    ("cloud/client", &["config", "usage", "cloud/error", "cloud/secrets", "cloud/transport", "cloud/credentials"]),
-    ("cloud/connector", &["config", "usage", "cloud/error", "cloud/transport", "cloud/credentials", "cloud/client"]),
+    (
+        "cloud/client",
+        &["config", "usage", "cloud/error", "cloud/secrets", "cloud/memory", "cloud/transport", "cloud/credentials"],
+    ),
+    (
+        "cloud/connector",
+        &["config", "usage", "cloud/error", "cloud/memory", "cloud/transport", "cloud/credentials", "cloud/client"],
+    ),
     ("cloud/project_api", &["usage", "cloud/error", "cloud/client"]),
-    ("cloud/usage_api", &["usage", "cloud/error", "cloud/secrets", "cloud/client"]),
+    ("cloud/usage_api", &["usage", "cloud/error", "cloud/secrets", "cloud/memory", "cloud/client"]),
     ("snapshot", &["usage"]),
     (
         "polling",

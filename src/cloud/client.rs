@@ -22,9 +22,10 @@ use super::{
         lockout::{Lockout, Permit},
     },
     error::{Advice, Error, in_parentheses},
+    memory::{AnswerMemory, LargeAnswers},
     secrets::Secrets,
     transport::{
-        exchange::{MAX_BODY, Response, exchange, no_answer},
+        exchange::{BodyLimit, Response, exchange, no_answer},
         http::HttpClients,
         retry::Retries,
         signing,
@@ -55,6 +56,7 @@ pub struct Client {
     pub(super) project_id: Arc<Cache<Arc<str>>>,
     pub(super) lockout: Arc<Lockout>,
     pub(super) throttle: Arc<Throttle>,
+    pub(super) large_answers: LargeAnswers,
     pub(super) request_timeout: Duration,
     pub(super) max_retries: usize,
     pub(super) clock: Clock,
@@ -73,13 +75,15 @@ pub(super) struct ApiRequest<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// The body is also signed; empty for a GET.
     pub body: &'a Bytes,
+    /// The memory of the answer, with all of its pages.
+    pub memory: &'a AnswerMemory,
     /// Returns what to do about a refusal.
     pub advice: Advice,
 }
 
 /// A response with status 200.
 pub(super) struct Success {
-    /// At most [`MAX_BODY`] bytes.
+    /// At most 8 MiB.
     pub body: Vec<u8>,
     request_id: Option<String>,
     /// The secrets of the request, which the body may repeat.
@@ -111,6 +115,11 @@ impl Client {
     /// The endpoint of IAM for the region of the project.
     pub(super) fn iam_endpoint(&self) -> &Endpoint {
         &self.iam_endpoint
+    }
+
+    /// The memory of a new answer.
+    pub(super) fn new_answer(&self) -> AnswerMemory {
+        self.large_answers.answer()
     }
 
     pub(super) fn region(&self) -> &Arc<str> {
@@ -168,6 +177,12 @@ impl Client {
         loop {
             let error = match self.attempt(&encoded, &identity, deadline, counters).await {
                 Ok(success) => return Ok(success),
+                Err(Error::LargeAnswer) => {
+                    // Nothing is held during this wait, so no other request waits for this one.
+                    timeout_at(deadline, request.memory.turn()).await.map_err(|_| Error::LargeAnswer)?;
+                    counters.count_retry(request.operation);
+                    continue;
+                }
                 Err(error) => error,
             };
             if error.is_key_refused() && !is_renewed {
@@ -200,7 +215,7 @@ impl Client {
         deadline: Instant,
         counters: &mut Counters,
     ) -> Result<Success, Error> {
-        let Encoded { request: ApiRequest { operation, endpoint, path, advice, .. }, query } = encoded;
+        let Encoded { request: ApiRequest { operation, endpoint, path, memory, advice, .. }, query } = encoded;
         let permit = self.lockout.admit(identity.fingerprint(&endpoint.host), &self.project).await?;
         self.throttle.turn().await;
         permit.prepare().await?;
@@ -214,10 +229,11 @@ impl Client {
         let request = http.request(encoded.request.method.clone(), url).headers(headers);
         let request = request.body(encoded.request.body.clone());
         let (host, secrets, clock, advice) = (endpoint.host.clone(), identity.secrets(), self.clock, *advice);
+        let limit = BodyLimit::Api((*memory).clone());
         // The lock-out must learn the outcome even if a reload or the deadline ends the poll meanwhile. Otherwise each
         // reload could send a wrong key again.
         let attempt = run_to_end(async move {
-            let response = exchange(request, &host, last, secrets, MAX_BODY).await;
+            let response = exchange(request, &host, last, secrets, limit).await;
             let status = response.as_ref().ok().map(|response| response.status.as_u16());
             let result = response.and_then(|response| judge(response, clock, advice));
             settle(permit, status, &result);
@@ -272,7 +288,7 @@ fn judge(response: Response, clock: Clock, advice: Advice) -> Result<Success, Er
 /// Tells the lock-out whether the service accepted the key.
 fn settle(permit: Permit, status: Option<u16>, result: &Result<Success, Error>) {
     match result {
-        Ok(_) => permit.accepted(),
+        Ok(_) | Err(Error::LargeAnswer) => permit.accepted(),
         Err(error) if error.is_key_refused() => permit.refused(),
         // The key is valid, but lacks a permission.
         Err(Error::Refused(refusal)) if refusal.status == 403 => permit.accepted(),
@@ -284,7 +300,7 @@ fn settle(permit: Permit, status: Option<u16>, result: &Result<Success, Error>) 
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use std::{net::SocketAddr, sync::LazyLock};
 
     use hmac::{Hmac, KeyInit, Mac};
     use sha2::{Digest, Sha256};
@@ -327,6 +343,7 @@ mod tests {
             credentials,
             lockout,
             throttle: Arc::new(Throttle::new(1000.0)),
+            large_answers: LargeAnswers::default(),
             request_timeout: settings.request_timeout,
             max_retries: 1,
             clock,
@@ -358,8 +375,9 @@ mod tests {
     }
 
     fn request<'a>(method: &'a Method, endpoint: &'a Endpoint, body: &'a Bytes) -> ApiRequest<'a> {
-        let operation = Operation::ListProjects;
-        ApiRequest { operation, endpoint, method, path: "/v2/bills", query: &[], headers: &[], body, advice: |_| None }
+        static MEMORY: LazyLock<AnswerMemory> = LazyLock::new(AnswerMemory::default);
+        let (operation, path, memory) = (Operation::ListProjects, "/v2/bills", &*MEMORY);
+        ApiRequest { operation, endpoint, method, path, query: &[], headers: &[], body, memory, advice: |_| None }
     }
 
     fn hex(bytes: &[u8]) -> String {

@@ -8,6 +8,7 @@ use super::{
     client::Client,
     credentials::{Credentials, context::Context, identity::Scope, lockout::Lockout},
     error::SetupError,
+    memory::LargeAnswers,
     transport::{
         http::HttpClients,
         reach::{self, Step},
@@ -19,7 +20,8 @@ use crate::{
     usage::Clock,
 };
 
-/// The state that all clients share: connections, the state of the keys, and the throttle of each account and region.
+/// The state that all clients share: connections, the state of the keys, the throttle of each account and region, and the
+/// turn of large answers.
 #[derive(Debug)]
 pub struct Connector {
     settings: ApiSettings,
@@ -27,6 +29,7 @@ pub struct Connector {
     clock: Clock,
     lockout: Arc<Lockout>,
     throttles: Arc<Throttles>,
+    large_answers: LargeAnswers,
 }
 
 /// The throttles in use, by name of credentials and host.
@@ -38,7 +41,7 @@ impl Connector {
     /// # Errors
     /// If the CA file or the proxy of the configuration cannot be used.
     pub fn new(settings: ApiSettings, clock: Clock, lockout: Arc<Lockout>) -> Result<Self, SetupError> {
-        Self::with(settings, clock, lockout, Arc::default())
+        Self::with(settings, clock, lockout, Arc::default(), LargeAnswers::default())
     }
 
     /// A connector for changed settings; `None` if they are the same. The new one keeps the state of the keys, so that
@@ -52,7 +55,8 @@ impl Connector {
         }
         let is_same_rate = settings.requests_per_second == self.settings.requests_per_second;
         let throttles = if is_same_rate { Arc::clone(&self.throttles) } else { Arc::default() };
-        Self::with(settings.clone(), self.clock, Arc::clone(&self.lockout), throttles).map(Some)
+        let (lockout, large_answers) = (Arc::clone(&self.lockout), self.large_answers.clone());
+        Self::with(settings.clone(), self.clock, lockout, throttles, large_answers).map(Some)
     }
 
     fn with(
@@ -60,9 +64,10 @@ impl Connector {
         clock: Clock,
         lockout: Arc<Lockout>,
         throttles: Arc<Throttles>,
+        large_answers: LargeAnswers,
     ) -> Result<Self, SetupError> {
         let http = HttpClients::new(&settings)?;
-        Ok(Connector { settings, http, clock, lockout, throttles })
+        Ok(Connector { settings, http, clock, lockout, throttles, large_answers })
     }
 
     /// Credentials that several projects may share.
@@ -87,6 +92,7 @@ impl Connector {
             },
             project_id: credentials.project_id_in(&project.region),
             throttle: self.throttle(credentials.name(), &project.endpoint.host),
+            large_answers: self.large_answers.clone(),
             lockout: Arc::clone(&self.lockout),
             credentials,
             request_timeout: self.settings.request_timeout,

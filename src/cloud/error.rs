@@ -54,6 +54,9 @@ pub enum Error {
     /// The request or the poll ran out of time.
     #[error("{0}")]
     Timeout(String),
+    /// The answer is large, and another one is in memory. The request is sent again in its turn.
+    #[error("the answer is large, and another large one was still being read")]
+    LargeAnswer,
     /// No answer, or only a part of one.
     #[error(transparent)]
     Network(NetworkError),
@@ -73,7 +76,7 @@ impl Error {
             Error::NoProject(_) => Reason::BadRequest,
             Error::Shared(error) | Error::Unavailable { source: error, .. } => error.reason(),
             Error::Refused(refusal) => refusal.reason(),
-            Error::Timeout(_) => Reason::Timeout,
+            Error::Timeout(_) | Error::LargeAnswer => Reason::Timeout,
             Error::Network(error) if error.is_timeout => Reason::Timeout,
             Error::Network(_) => Reason::Network,
             Error::Malformed(_) => Reason::Malformed,
@@ -92,6 +95,7 @@ impl Error {
             | Error::KeyHeld(_)
             | Error::WrongPassword
             | Error::NoProject(_)
+            | Error::LargeAnswer
             | Error::Malformed(_)
             | Error::Inconsistent(_) => false,
         }
@@ -136,7 +140,11 @@ impl Error {
                 "Check name resolution, routes, firewalls and the proxy between here and the endpoint"
             }
             Error::Malformed(_) => "Check the endpoint, and that no proxy or login portal answers in its place",
-            Error::Credentials(_) | Error::Timeout(_) | Error::Network(_) | Error::Inconsistent(_) => return None,
+            Error::Credentials(_)
+            | Error::Timeout(_)
+            | Error::LargeAnswer
+            | Error::Network(_)
+            | Error::Inconsistent(_) => return None,
         };
         Some(advice.to_owned())
     }

@@ -71,6 +71,7 @@ async fn look_up(client: &Client, deadline: Instant, counters: &mut Counters) ->
         query: &[("name", client.region())],
         headers: &[],
         body: &Bytes::new(),
+        memory: &client.new_answer(),
         advice,
     };
     let success = client.send(request, deadline, counters).await?;

@@ -19,6 +19,7 @@ use self::{
 use super::{
     client::{ApiRequest, Client},
     error::{Error, Refusal},
+    memory::AnswerMemory,
 };
 use crate::usage::{Bounds, Counters, Operation, Reason};
 
@@ -57,10 +58,11 @@ pub async fn fetch(
     deadline: Instant,
     counters: &mut Counters,
 ) -> Result<InRange, Error> {
+    let memory = source.new_answer();
     let mut pages = Pages::new(query.page_size, service.clone());
     let mut request = pages.first();
     loop {
-        let page = source.page(query, request, deadline, counters).await?;
+        let page = source.page(query, request, deadline, &memory, counters).await?;
         match pages.add(page)? {
             Next::Ask(next) => request = next,
             Next::Complete => break,
@@ -74,6 +76,7 @@ pub async fn fetch(
         );
     }
     let mut rows = within(answer.rows, query.range)?;
+    rows.memory = memory;
     rows.counters += answer.counters;
     rows.doubts.extend(answer.doubts);
     *service = proven;
@@ -82,6 +85,11 @@ pub async fn fetch(
 
 /// A source of pages: a [`Client`], or a test's model of a service.
 pub trait PageSource: Sync {
+    /// The memory of a new answer.
+    fn new_answer(&self) -> AnswerMemory {
+        AnswerMemory::default()
+    }
+
     /// Asks for one page.
     ///
     /// # Errors
@@ -91,16 +99,22 @@ pub trait PageSource: Sync {
         query: &UsageQuery<'_>,
         page: PageRequest,
         deadline: Instant,
+        memory: &AnswerMemory,
         counters: &mut Counters,
     ) -> impl Future<Output = Result<Page, Error>> + Send;
 }
 
 impl PageSource for Client {
+    fn new_answer(&self) -> AnswerMemory {
+        Client::new_answer(self)
+    }
+
     async fn page(
         &self,
         query: &UsageQuery<'_>,
         page: PageRequest,
         deadline: Instant,
+        memory: &AnswerMemory,
         counters: &mut Counters,
     ) -> Result<Page, Error> {
         let (limit, offset) = (page.limit.to_string(), page.offset.to_string());
@@ -119,6 +133,7 @@ impl PageSource for Client {
             query: &parameters,
             headers: &headers,
             body: &Bytes::new(),
+            memory,
             advice,
         };
         let success = self.send(request, deadline, counters).await?;

@@ -14,7 +14,7 @@ use super::{context::Context, identity::Issued, temporary};
 use crate::{
     cloud::{
         error::{Error, Refusal},
-        transport::exchange::{MAX_SMALL_BODY, Response, exchange},
+        transport::exchange::{BodyLimit, Response, exchange},
     },
     config::EcsAgency,
 };
@@ -35,7 +35,7 @@ pub(super) async fn fetch(agency: &EcsAgency, context: &Context) -> Result<Issue
     let host = &agency.endpoint.host;
     let ask = async |request: RequestBuilder, token: Option<&SecretString>| {
         let secrets = token.into_iter().collect();
-        exchange(request, host, Instant::now() + TIMEOUT, secrets, MAX_SMALL_BODY).await
+        exchange(request, host, Instant::now() + TIMEOUT, secrets, BodyLimit::Small).await
     };
     let new_token = async || {
         let request = http.put(format!("{}{TOKEN_PATH}", agency.endpoint));

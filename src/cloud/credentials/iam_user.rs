@@ -20,7 +20,7 @@ use super::{
 use crate::{
     cloud::{
         error::{Error, Refusal},
-        transport::exchange::{MAX_SMALL_BODY, exchange},
+        transport::exchange::{BodyLimit, exchange},
     },
     config::{Endpoint, IamUser},
     usage::{Reason, is_project_id},
@@ -109,7 +109,7 @@ async fn request(
         .header(CONTENT_TYPE, "application/json;charset=utf8")
         .body(body.to_string());
     let response =
-        exchange(request, &endpoint.host, Instant::now() + TIMEOUT, [password].into_iter().collect(), MAX_SMALL_BODY)
+        exchange(request, &endpoint.host, Instant::now() + TIMEOUT, [password].into_iter().collect(), BodyLimit::Small)
             .await?;
     if response.status != StatusCode::CREATED {
         return Err(response.error(StatusCode::CREATED, (context.clock)(), advice));

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     cloud::{
         error::{Error, Refusal},
-        transport::exchange::{MAX_SMALL_BODY, exchange},
+        transport::exchange::{BodyLimit, exchange},
     },
     config::{Endpoint, Oidc},
     usage::Reason,
@@ -63,9 +63,14 @@ pub(super) async fn fetch(oidc: &Oidc, context: &Context, scope: &Scope) -> Resu
         .post(format!("{endpoint}/v5/agencies/assume-with-oidc"))
         .header(CONTENT_TYPE, "application/json")
         .body(body);
-    let response =
-        exchange(request, &endpoint.host, Instant::now() + TIMEOUT, [&id_token].into_iter().collect(), MAX_SMALL_BODY)
-            .await?;
+    let response = exchange(
+        request,
+        &endpoint.host,
+        Instant::now() + TIMEOUT,
+        [&id_token].into_iter().collect(),
+        BodyLimit::Small,
+    )
+    .await?;
     let now = (context.clock)();
     if response.status != StatusCode::OK {
         return Err(response.error(StatusCode::OK, now, advice));

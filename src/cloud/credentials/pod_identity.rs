@@ -15,7 +15,7 @@ use super::{context::Context, identity::Issued, temporary};
 use crate::{
     cloud::{
         error::{Error, Refusal},
-        transport::exchange::{MAX_SMALL_BODY, exchange},
+        transport::exchange::{BodyLimit, exchange},
     },
     config::PodIdentity,
 };
@@ -43,7 +43,7 @@ pub(super) async fn fetch(pod: &PodIdentity, context: &Context) -> Result<Issued
         .body("{}");
     let host = Url::parse(&pod.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
     let response =
-        exchange(request, &host, Instant::now() + TIMEOUT, [&token].into_iter().collect(), MAX_SMALL_BODY).await?;
+        exchange(request, &host, Instant::now() + TIMEOUT, [&token].into_iter().collect(), BodyLimit::Small).await?;
     let now = (context.clock)();
     if response.status != StatusCode::OK {
         return Err(response.error(StatusCode::OK, now, advice));

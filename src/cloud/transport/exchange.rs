@@ -12,17 +12,26 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::cloud::{
     error::{Advice, Error, NetworkError, Refusal, in_parentheses},
+    memory::AnswerMemory,
     secrets::Secrets,
 };
 
 /// Maximum size of the answer of an API. It is 400 bytes for each of the most rows that a page may have.
-pub(crate) const MAX_BODY: usize = 8 << 20;
+const MAX_BODY: usize = 8 << 20;
 /// Maximum size of an error, and of an answer with keys or a token. The largest known ones have some kilobytes.
-pub(crate) const MAX_SMALL_BODY: usize = 64 << 10;
+const MAX_SMALL_BODY: usize = 64 << 10;
 /// At most this much memory is reserved for an announced length.
 const MAX_RESERVED: usize = 1 << 20;
 /// The gateway refuses signatures when the clocks differ by 15 minutes.
 const CLOCK_TOLERANCE_SECONDS: i64 = 14 * 60;
+
+/// What is read of the body of a response with a status of success. Of an error, 64 KiB are read.
+pub(crate) enum BodyLimit {
+    /// 64 KiB: an answer with keys or a token.
+    Small,
+    /// 8 MiB: the answer of an API, in this memory.
+    Api(AnswerMemory),
+}
 
 /// The response to a request. Not `Debug`: it may hold keys.
 pub(crate) struct Response {
@@ -34,8 +43,8 @@ pub(crate) struct Response {
     pub secrets: Secrets,
 }
 
-/// Sends a request and waits until `deadline` for the whole response. No text of the response shows `secrets`. A body of
-/// more than `max_body` bytes is not read further, nor is an error of more than [`MAX_SMALL_BODY`].
+/// Sends a request and waits until `deadline` for the whole response. No text of the response shows `secrets`. A body
+/// beyond its limit is not read further.
 ///
 /// # Errors
 /// [`Error::Timeout`] or [`Error::Network`] if no response head came. The URL is in no message: it may hold a secret.
@@ -44,30 +53,41 @@ pub(crate) async fn exchange(
     host: &str,
     deadline: Instant,
     secrets: Secrets,
-    max_body: usize,
+    limit: BodyLimit,
 ) -> Result<Response, Error> {
     let patience = deadline - Instant::now();
     let sent = timeout_at(deadline, request.send()).await.map_err(|_| no_answer(host, patience))?;
     let network = |error| Error::Network(NetworkError::new(host, error));
     let mut response = sent.map_err(network)?;
     let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-    let max_body = if status.is_success() { max_body } else { MAX_SMALL_BODY.min(max_body) };
-    let read = timeout_at(deadline, async {
-        let length = response.content_length().and_then(|length| usize::try_from(length).ok());
-        let mut body = Vec::with_capacity(length.unwrap_or_default().min(MAX_RESERVED));
-        while let Some(chunk) = response.chunk().await.map_err(network)? {
-            if body.len() + chunk.len() > max_body {
-                return Err(Error::Malformed(format!("a body of more than {} KiB", max_body >> 10)));
-            }
-            body.extend_from_slice(&chunk);
+    let (max_body, memory) = match limit {
+        BodyLimit::Api(memory) if status.is_success() => (MAX_BODY, memory),
+        _ => (MAX_SMALL_BODY, AnswerMemory::default()),
+    };
+    let length = response.content_length().and_then(|length| usize::try_from(length).ok());
+    let mut body = Vec::with_capacity(length.unwrap_or_default().min(MAX_RESERVED));
+    let body = loop {
+        let chunk = match timeout_at(deadline, response.chunk()).await {
+            Ok(Ok(Some(chunk))) => chunk,
+            Ok(Ok(None)) => break Ok(body),
+            Ok(Err(error)) => break Err(network(error)),
+            Err(_) => break Err(not_whole(host, patience)),
+        };
+        if body.len() + chunk.len() > max_body {
+            break Err(Error::Malformed(format!("a body of more than {} KiB", max_body >> 10)));
         }
-        Ok(body)
-    });
-    let body = read.await.unwrap_or_else(|_| {
-        let seconds = patience.as_secs_f64();
-        Err(Error::Timeout(format!("the whole answer did not come from {host} within {seconds:.1}s")))
-    });
+        if !memory.has_room(&chunk) {
+            break Err(Error::LargeAnswer);
+        }
+        body.extend_from_slice(&chunk);
+    };
     Ok(Response { status, headers, body, secrets })
+}
+
+/// The error for an answer whose end did not come.
+fn not_whole(host: &str, patience: Duration) -> Error {
+    let seconds = patience.as_secs_f64();
+    Error::Timeout(format!("the whole answer did not come from {host} within {seconds:.1}s"))
 }
 
 /// The error for a request without an answer.

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    exchange::{MAX_SMALL_BODY, exchange, header},
+    exchange::{BodyLimit, exchange, header},
     http::HttpClients,
 };
 use crate::{
@@ -70,7 +70,7 @@ pub(crate) async fn reach(http: &HttpClients, settings: &ApiSettings, clock: Clo
 
     let request = http.to(endpoint).get(format!("{endpoint}/"));
     let start = Instant::now();
-    let response = exchange(request, &endpoint.host, start + patience, Secrets::default(), MAX_SMALL_BODY).await;
+    let response = exchange(request, &endpoint.host, start + patience, Secrets::default(), BodyLimit::Small).await;
     let name = if endpoint.is_encrypted() { "TLS" } else { "HTTP" };
     let result = match &response {
         Ok(response) => {

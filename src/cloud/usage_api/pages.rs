@@ -27,8 +27,8 @@ const MAX_COUNTED_PAGES: usize = 1000;
 /// the documented ones. It is one row a video for a month with 3,000 videos a day.
 const MAX_ROWS: usize = 100_000;
 
-/// Maximum number of bytes of all texts of an answer: twice what the documented ones have in [`MAX_ROWS`] rows.
-const MAX_TEXTS: usize = 16 << 20;
+/// Maximum number of bytes of all texts of an answer: what the documented ones have in [`MAX_ROWS`] rows.
+const MAX_TEXTS: usize = 8 << 20;
 
 const LAST_ENTRY_CHANGED: &str = "the last known entry changed while the list was read";
 

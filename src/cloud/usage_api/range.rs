@@ -6,7 +6,7 @@ use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta, Utc};
 use rust_decimal::Decimal;
 
 use crate::{
-    cloud::{error::Error, usage_api::wire::start_of_bucket},
+    cloud::{error::Error, memory::AnswerMemory, usage_api::wire::start_of_bucket},
     usage::{Bounds, Doubt, Doubts, Row, RowCounters},
 };
 
@@ -26,6 +26,8 @@ pub struct InRange {
     pub doubts: Doubts,
     /// The start of a bucket that contains the start of the range. It is left out.
     pub before: Option<DateTime<Utc>>,
+    /// The memory of the rows.
+    pub(super) memory: AnswerMemory,
 }
 
 /// Leaves out the rows of buckets that begin outside of `range`: a service that takes the end as inclusive sends the

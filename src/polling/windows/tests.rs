@@ -16,7 +16,7 @@ use super::*;
 
 use crate::{
     cloud::{
-        UsageQuery,
+        AnswerMemory, UsageQuery,
         usage_api::{
             PageRequest,
             pages::tests::services::{Kind, Paging, Served, paging},
@@ -174,6 +174,7 @@ impl PageSource for Model<'_> {
         query: &UsageQuery<'_>,
         request: PageRequest,
         _: Instant,
+        _: &AnswerMemory,
         _: &mut Counters,
     ) -> Result<Page, Error> {
         let mut state = self.state.lock();

@@ -297,9 +297,9 @@ fn the_texts_of_an_answer_are_limited() {
         page
     };
     let mut pages = Pages::new(101, sound());
-    assert!((0..5).all(|number| pages.add(page(number * 100)).is_ok()));
-    let error = pages.add(page(500)).unwrap_err().to_string();
-    assert!(error.contains("bytes of texts on its first 6 pages, and may have 16777216"), "{error}");
+    assert!((0..2).all(|number| pages.add(page(number * 100)).is_ok()));
+    let error = pages.add(page(200)).unwrap_err().to_string();
+    assert!(error.contains("bytes of texts on its first 3 pages, and may have 8388608"), "{error}");
     assert!(pages.service.is_near_bound);
 }
 

@@ -109,7 +109,7 @@ impl<'a, S: PageSource> Probes<'a, S> {
             unit,
             page_size: page.limit,
         };
-        self.source.page(&query, page, deadline, &mut self.counters).await
+        self.source.page(&query, page, deadline, &self.source.new_answer(), &mut self.counters).await
     }
 }
 

@@ -60,6 +60,7 @@ impl<F: Fn(&UsageQuery<'_>, usize, usize) -> Option<String> + Sync> PageSource f
         query: &UsageQuery<'_>,
         PageRequest { limit, offset }: PageRequest,
         _: Instant,
+        _: &AnswerMemory,
         _: &mut Counters,
     ) -> Result<Page, Error> {
         let body = (self.0)(query, limit, offset).ok_or(Error::Malformed("HTTP 400".to_owned()))?;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::{
     cloud::{
-        Error, UsageQuery,
+        AnswerMemory, Error, UsageQuery,
         usage_api::{
             pages::tests::services::{Count, Kind, Paging, PastTheEnd, Served},
             wire::Bucket,
@@ -113,6 +113,7 @@ impl PageSource for Service {
         query: &UsageQuery<'_>,
         page: PageRequest,
         _: Instant,
+        _: &AnswerMemory,
         counters: &mut Counters,
     ) -> Result<Page, Error> {
         counters.count_request(Operation::ShowUsageData, None, Duration::ZERO);

@@ -1,0 +1,95 @@
+//! The memory of answers. Small answers are read at once. Large ones take turns: all clients together have one of them in
+//! memory, however many projects are polled at the same time.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+
+/// An answer that takes no more than this is small: about a thousand rows.
+const SMALL: usize = 512 << 10;
+
+/// Memory of a row without its texts. Each JSON object may be a row.
+const ROW: usize = 256;
+
+/// Gives the turn to one large answer after the other, in their order.
+#[derive(Clone, Debug)]
+pub struct LargeAnswers(Arc<Semaphore>);
+
+impl Default for LargeAnswers {
+    fn default() -> Self {
+        LargeAnswers(Arc::new(Semaphore::new(1)))
+    }
+}
+
+impl LargeAnswers {
+    /// The memory of a new answer.
+    pub fn answer(&self) -> AnswerMemory {
+        AnswerMemory { large_answers: self.clone(), used: Arc::default(), turn: Arc::default() }
+    }
+}
+
+/// The memory of one answer, with all of its pages. Its turn ends when the last clone is dropped.
+#[derive(Clone, Debug, Default)]
+pub struct AnswerMemory {
+    large_answers: LargeAnswers,
+    used: Arc<AtomicUsize>,
+    turn: Arc<OnceCell<OwnedSemaphorePermit>>,
+}
+
+impl AnswerMemory {
+    /// Counts a part of a body, and the rows that it may have. Returns whether there is memory for it: the answer is small,
+    /// or has the turn, or takes it now.
+    pub fn has_room(&self, part: &[u8]) -> bool {
+        let rows = part.iter().filter(|byte| **byte == b'{').count();
+        let added = part.len() + rows * ROW;
+        let used = added + self.used.fetch_add(added, Ordering::Relaxed);
+        if used <= SMALL || self.turn.initialized() {
+            return true;
+        }
+        let free = Arc::clone(&self.large_answers.0).try_acquire_owned();
+        free.is_ok_and(|turn| self.turn.set(turn).is_ok())
+    }
+
+    /// Waits for the turn. From then on there is room.
+    pub async fn turn(&self) {
+        let turn = || Arc::clone(&self.large_answers.0).acquire_owned();
+        // The semaphore is never closed, so this does not fail.
+        let _ = self.turn.get_or_try_init(turn).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn large_answers_take_turns_and_small_ones_do_not_wait() {
+        let large_answers = LargeAnswers::default();
+        let (first, second, small) = (large_answers.answer(), large_answers.answer(), large_answers.answer());
+        assert!(first.has_room(&[0; SMALL]) && second.has_room(&[0; SMALL]), "both are small so far");
+        assert!(first.has_room(&[0]) && first.has_room(&[0; SMALL]), "it has the turn");
+        assert!(!second.has_room(&[0]) && small.has_room(&[0; SMALL]));
+        let waiting = tokio::spawn(async move {
+            second.turn().await;
+            second.has_room(&[0])
+        });
+        let page = first.clone();
+        drop(first);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "the rows of the first one are still in memory");
+        drop(page);
+        assert!(waiting.await.unwrap());
+    }
+
+    #[test]
+    fn many_short_rows_are_a_large_answer() {
+        let large_answers = LargeAnswers::default();
+        let rows = b"{},".repeat(SMALL / ROW);
+        assert!(large_answers.answer().has_room(&rows), "the turn is free");
+        let first = large_answers.answer();
+        assert!(first.has_room(&rows) && !large_answers.answer().has_room(&rows));
+    }
+}
