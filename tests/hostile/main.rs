@@ -1,0 +1,89 @@
+//! Hostile clients and a hostile cloud at the same time, against one exporter: its memory stays bounded, good scrapes are
+//! answered, and polls of good projects succeed.
+//!
+//! `HOSTILE_SECONDS` is the least duration. The default suits CI.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod clients;
+mod cloud;
+mod exporter;
+
+use std::time::{Duration, Instant};
+
+use self::{clients::Hostile, cloud::Answer, exporter::Exporter};
+
+/// Maximum resident memory in MiB. The charts give the exporter 128 MiB. A debug build takes 17 MiB more from the start.
+const MEMORY: u64 = if cfg!(debug_assertions) { 96 + 17 } else { 96 };
+
+/// Maximum time of a good scrape. A debug build reads, renders and encrypts several times more slowly.
+const SCRAPE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 15 } else { 5 });
+
+/// Projects with hostile answers. As many are polled at the same time.
+const HOSTILE_PROJECTS: usize = 8;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_clients_and_a_hostile_cloud_exceed_no_bound() {
+    let least = std::env::var("HOSTILE_SECONDS").map_or(20, |seconds| seconds.parse().unwrap());
+    let end = Instant::now() + Duration::from_secs(least);
+    let cloud = cloud::serve().await;
+    let exporter = Exporter::start(&config(cloud, None));
+    // From here on, its password is remembered.
+    exporter.scrape(&exporter.client()).await;
+    let scrapes = tokio::spawn(scrape_each_second(exporter.clone()));
+    let clients = Hostile::start(&exporter);
+    let (mut round, mut peaks) = (0, Vec::new());
+    while round == 0 || Instant::now() < end {
+        for answer in Answer::ALL {
+            exporter.reset_peak();
+            let name = format!("{answer:?}-{round}");
+            exporter.reload(&config(cloud, Some((answer, &name)))).await;
+            exporter.wait_for_polls(&name, HOSTILE_PROJECTS, answer.is_accepted()).await;
+            let peak = exporter.peak();
+            println!("{name}: at most {peak} MiB, then {} MiB", exporter.memory());
+            peaks.push((peak, name));
+        }
+        round += 1;
+    }
+    assert!(!scrapes.is_finished(), "{:?}", scrapes.await);
+    scrapes.abort();
+    clients.assert_active();
+    exporter.assert_alive();
+    peaks.retain(|(peak, _)| *peak >= MEMORY);
+    assert!(peaks.is_empty(), "more than {MEMORY} MiB: {peaks:?}");
+}
+
+/// Two good projects, and eight with the same hostile answer.
+fn config(cloud: std::net::SocketAddr, hostile: Option<(Answer, &str)>) -> String {
+    let project =
+        |name: &str, id: usize| format!("  - {{name: {name}, endpoint: 'http://{cloud}', project_id: '{id:032x}'}}\n");
+    let mut text = "api: {requests_per_second: 1000, max_retries: 0}\n\
+                    windows: [today]\n\
+                    poll: {timeout: 5m}\n\
+                    credentials: {main: {access_key: ACCESSKEY, secret_key: SECRETKEY}}\nprojects:\n"
+        .to_owned();
+    text += &project("good-1", 0);
+    text += &project("good-2", 0);
+    if let Some((answer, name)) = hostile {
+        (1..=HOSTILE_PROJECTS).for_each(|number| text += &project(&format!("{name}-{number}"), answer.id()));
+    }
+    text
+}
+
+/// Scrapes over a connection that is kept, and over a new one. Ends only with a panic.
+async fn scrape_each_second(exporter: Exporter) {
+    let kept = exporter.client();
+    loop {
+        for client in [&kept, &exporter.client()] {
+            let start = Instant::now();
+            let metrics = exporter.scrape(client).await;
+            assert!(start.elapsed() < SCRAPE, "a scrape took {:?}", start.elapsed());
+            for project in ["good-1", "good-2"] {
+                let tried = format!("metastudio_polls_total{{project=\"{project}\"}} 0\n");
+                let is_up = format!("metastudio_up{{project=\"{project}\"}} 1\n");
+                assert!(metrics.contains(&tried) || metrics.contains(&is_up), "{project} fails");
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
