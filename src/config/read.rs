@@ -228,7 +228,8 @@ impl<'a> Node<'a> {
 
     /// Like [`Node::read`], for a text. Unseen characters in it are a problem.
     pub fn parse<T>(&self, expected: &str, parse: impl FnOnce(&'a str) -> Option<T>) -> Option<T> {
-        if let Some((character, name)) = self.as_str().into_iter().flat_map(str::chars).find_map(with_unseen_name) {
+        let mut characters = self.as_str().into_iter().flat_map(str::chars);
+        if let Some((character, name)) = characters.find_map(|character| Some((character, unseen(character)?))) {
             self.problem(format!("a text without {}", named(character, name)));
             return None;
         }
@@ -331,10 +332,6 @@ impl<'a> Node<'a> {
     pub fn is_mapping(&self) -> bool {
         self.value.is_object()
     }
-}
-
-fn with_unseen_name(character: char) -> Option<(char, &'static str)> {
-    unseen(character).map(|name| (character, name))
 }
 
 /// The value in a form that fits on one line.
