@@ -19,7 +19,9 @@ impl<'a> FromIterator<&'a SecretString> for Secrets {
     fn from_iter<I: IntoIterator<Item = &'a SecretString>>(secrets: I) -> Self {
         let mut all = Vec::new();
         for secret in secrets {
-            let secret = secret.expose_secret();
+            // In the form in which messages have it.
+            let secret = on_one_line(secret.expose_secret());
+            let secret = secret.trim();
             if secret.is_empty() {
                 continue;
             }
@@ -37,9 +39,10 @@ impl<'a> FromIterator<&'a SecretString> for Secrets {
 
 impl Secrets {
     /// A text of the cloud on one line, without secrets and with at most [`MAX_TEXT`] characters. A removed secret counts
-    /// as one character. The rest of the text is not read.
+    /// as one character.
     pub fn shown(&self, text: &str) -> String {
-        let mut rest = text.trim();
+        let line = on_one_line(text);
+        let mut rest = line.trim();
         let mut shown = String::new();
         for _ in 0..MAX_TEXT {
             if let Some(after) = self.after_secret(rest) {
@@ -49,7 +52,7 @@ impl Secrets {
             }
             let mut chars = rest.chars();
             let Some(next) = chars.next() else { return shown };
-            shown.push(if unseen(next).is_some() { ' ' } else { next });
+            shown.push(next);
             rest = chars.as_str();
         }
         if rest.is_empty() { shown } else { shown + "…" }
@@ -69,6 +72,11 @@ impl Secrets {
             label
         }
     }
+}
+
+/// A text with a space in place of each unseen character.
+fn on_one_line(text: &str) -> String {
+    text.replace(|character| unseen(character).is_some(), " ")
 }
 
 #[cfg(test)]
@@ -94,6 +102,8 @@ mod tests {
         let secrets = secrets(&["AKAK", "AKAKSKSK", "a \"quoted\" password", ""]);
         assert_eq!(secrets.shown("AK: AKAK, SK: AKAKSKSK."), "AK: <secret>, SK: <secret>.");
         assert_eq!(secrets.shown(r#"{"p":"a \"quoted\" password"}"#), r#"{"p":"<secret>"}"#);
+        assert_eq!(self::secrets(&[" a pass phrase "]).shown(" a pass\nphrase "), "<secret>");
+        assert_eq!(self::secrets(&["a\u{200d}b"]).shown("(a\u{200d}b)"), "(<secret>)");
         // A secret across the end is not cut into a part that would be shown.
         let long = "-".repeat(MAX_TEXT - 2);
         assert_eq!(secrets.shown(&format!("{long}AKAKSKSK")), format!("{long}<secret>"));
@@ -105,7 +115,7 @@ mod tests {
     fn a_label_is_unchanged_unless_it_contains_a_secret_or_an_unseen_character() {
         let secrets = secrets(&["AKAK"]);
         assert_eq!(secrets.label(" VIDEO 2D".into()), " VIDEO 2D");
-        assert_eq!(secrets.label("\u{1b}[2J".into()), " [2J");
+        assert_eq!(secrets.label("\u{1b}[2J".into()), "[2J");
         assert_eq!(secrets.label("VIDEO\u{202e}\u{2028}2D".into()), "VIDEO  2D");
         assert_eq!(secrets.label("a-AKAK".into()), "a-<secret>");
     }
