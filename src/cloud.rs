@@ -8,6 +8,9 @@ mod client;
 mod connector;
 mod credentials;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod memory;
 pub mod project_api;
 mod secrets;

@@ -43,6 +43,9 @@ mod client_certificate;
 mod client_limit;
 pub mod config;
 mod connection;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod limits;
 mod listeners;
 mod policed_service;

@@ -4,6 +4,8 @@
 pub(super) mod cache;
 pub(super) mod context;
 mod ecs_agency;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod iam_user;
 pub(super) mod identity;
 mod keys;

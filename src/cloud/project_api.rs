@@ -92,7 +92,7 @@ fn advice(refusal: &Refusal) -> Option<&'static str> {
 ///
 /// # Errors
 /// [`Error::NoProject`] if there is no such project or more than one; [`Error::Malformed`] if the list cannot be read.
-fn of_region(list: &[u8], region: &str) -> Result<Arc<str>, Error> {
+pub(super) fn of_region(list: &[u8], region: &str) -> Result<Arc<str>, Error> {
     let list: Result<ProjectsJson, _> = serde_json::from_slice(list);
     let list = list.map_err(|_| Error::Malformed("IAM sent no list of projects that can be read".to_owned()))?;
     let mut projects: Vec<ProjectJson> =
