@@ -55,7 +55,7 @@ def test_actions_are_pinned_and_jobs_have_time_limits():
 def test_jobs_run_the_scripts_of_the_ci_directory():
     commands = {step["run"] for _, job in jobs() for step in job.get("steps", []) if "run" in step}
     scripts = {script for command in commands for script in re.findall(r"\.ci/\w+", command)}
-    assert scripts == {".ci/run", ".ci/msrv", ".ci/release", ".ci/checksums"}
+    assert scripts == {".ci/run", ".ci/msrv", ".ci/fuzz", ".ci/release", ".ci/checksums"}
     for script in scripts:
         assert (ROOT / script).stat().st_mode & 0o111, script
 
