@@ -471,6 +471,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_large_answer_without_the_turn_is_asked_for_again_in_its_turn() {
+        const LENGTH: usize = 600 << 10;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = client(listener.local_addr().unwrap());
+        let another = client.new_answer();
+        another.turn().await;
+        let serve = async move {
+            let mut another = Some(another);
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {LENGTH}\r\n\r\n");
+                let _ = stream.write_all(head.as_bytes()).await;
+                let _ = stream.write_all(&[b' '; LENGTH]).await;
+                // The client closes the connection, and then waits for its turn.
+                while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {}
+                another.take();
+            }
+        };
+        let (memory, body, mut counters) = (client.new_answer(), Bytes::new(), Counters::default());
+        let request = ApiRequest { memory: &memory, ..request(&Method::GET, client.endpoint(), &body) };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let (success, ()) = tokio::join!(client.send(request, deadline, &mut counters), serve);
+        assert_eq!(success.unwrap().body.len(), LENGTH);
+        assert_eq!(counters.requests(), 2);
+    }
+
+    #[tokio::test]
     async fn a_request_without_a_query_has_no_question_mark() {
         let (address, served) = server(&["404 Not Found"]).await;
         let client = client(address);
