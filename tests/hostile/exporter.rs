@@ -25,11 +25,14 @@ pub const PASSWORD: &str = "one";
 pub struct Exporter {
     pub address: SocketAddr,
     pub certificate: String,
-    process: Arc<Mutex<Child>>,
+    process: Arc<Running>,
     id: i32,
     log: Arc<Mutex<Vec<String>>>,
     directory: Arc<TempDir>,
 }
+
+/// Ends the process when it is dropped.
+struct Running(Mutex<Child>);
 
 impl Exporter {
     pub fn start(config: &str) -> Self {
@@ -48,7 +51,7 @@ impl Exporter {
         let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (id, log) = (i32::try_from(process.id()).unwrap(), Arc::default());
         let address = read_log(&mut process, &log);
-        let (process, directory) = (Arc::new(Mutex::new(process)), Arc::new(directory));
+        let (process, directory) = (Arc::new(Running(Mutex::new(process))), Arc::new(directory));
         Exporter { address, certificate: cert.pem(), process, id, log, directory }
     }
 
@@ -112,7 +115,7 @@ impl Exporter {
     }
 
     pub fn assert_alive(&self) {
-        assert!(self.process.lock().unwrap().try_wait().unwrap().is_none(), "{}", self.log_end());
+        assert!(self.process.0.lock().unwrap().try_wait().unwrap().is_none(), "{}", self.log_end());
         assert!(!self.log.lock().unwrap().iter().any(|line| line.contains("panicked")), "{}", self.log_end());
     }
 
@@ -122,10 +125,9 @@ impl Exporter {
     }
 }
 
-impl Drop for Exporter {
+impl Drop for Running {
     fn drop(&mut self) {
-        if Arc::strong_count(&self.process) == 1 {
-            let mut process = self.process.lock().unwrap();
+        if let Ok(process) = self.0.get_mut() {
             let _ = process.kill();
             let _ = process.wait();
         }
