@@ -63,6 +63,10 @@ pub enum Error {
     /// An answer that differs from what the API documents.
     #[error("unexpected answer: {0}")]
     Malformed(String),
+    /// More rows, texts or series than the exporter takes ([the bounds](../../../docs/numbers.md#bounds)). The text says what
+    /// to do.
+    #[error("beyond a bound: {0}")]
+    BeyondBound(String),
     /// Pages that contradict each other.
     #[error("inconsistent pages: {0}. The values of the last complete poll stay in use")]
     Inconsistent(String),
@@ -79,7 +83,7 @@ impl Error {
             Error::Timeout(_) | Error::LargeAnswer => Reason::Timeout,
             Error::Network(error) if error.is_timeout => Reason::Timeout,
             Error::Network(_) => Reason::Network,
-            Error::Malformed(_) => Reason::Malformed,
+            Error::Malformed(_) | Error::BeyondBound(_) => Reason::Malformed,
             Error::Inconsistent(_) => Reason::Inconsistent,
         }
     }
@@ -97,6 +101,7 @@ impl Error {
             | Error::NoProject(_)
             | Error::LargeAnswer
             | Error::Malformed(_)
+            | Error::BeyondBound(_)
             | Error::Inconsistent(_) => false,
         }
     }
@@ -144,6 +149,7 @@ impl Error {
             | Error::Timeout(_)
             | Error::LargeAnswer
             | Error::Network(_)
+            | Error::BeyondBound(_)
             | Error::Inconsistent(_) => return None,
         };
         Some(advice.to_owned())

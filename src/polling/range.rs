@@ -192,7 +192,7 @@ impl RangeUsage {
 
 /// The error for more series than are exported. It is returned before there is memory for all of them.
 pub(super) fn too_many_series(name: &str) -> Error {
-    Error::Inconsistent(format!(
+    Error::BeyondBound(format!(
         "more than {MAX_SERIES} series in {name}: keep fewer with resource_types or business_types"
     ))
 }

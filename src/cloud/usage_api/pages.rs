@@ -319,7 +319,7 @@ impl Pages {
     ///
     /// # Errors
     /// [`Error::Inconsistent`] if pages contradict each other or do not end, [`Error::Malformed`] if entries are counted
-    /// but not sent.
+    /// but not sent, [`Error::BeyondBound`] if there are too many.
     pub fn add(&mut self, page: Page) -> Result<Next, Error> {
         self.pages += 1;
         self.count = page.count.or(self.count);
@@ -543,12 +543,12 @@ impl Pages {
         if rows > MAX_ROWS {
             let what =
                 format!("an answer has {rows} rows on its first {pages} pages, and may have {MAX_ROWS}: {remedy}");
-            return Err(Error::Malformed(what));
+            return Err(Error::BeyondBound(what));
         }
         if texts > MAX_TEXTS {
             let what =
                 format!("an answer has {texts} bytes of texts on its first {pages} pages, and may have {MAX_TEXTS}");
-            return Err(Error::Malformed(format!("{what}: {remedy}")));
+            return Err(Error::BeyondBound(format!("{what}: {remedy}")));
         }
         let is_near = |number: usize, most: usize| 2 * number > most;
         self.service.is_near_bound |=

@@ -281,11 +281,13 @@ fn the_rows_of_an_answer_are_limited() {
     let error = loop {
         match pages.add(page(from)) {
             Ok(_) => from += 100,
-            Err(error) => break error.to_string(),
+            Err(error) => break error.report(),
         }
     };
     assert_eq!(from, 500);
-    assert!(error.contains("an answer has 119599 rows on its first 6 pages, and may have 100000"), "{error}");
+    let expected = "beyond a bound: an answer has 119599 rows on its first 6 pages, and may have 100000: configure shorter \
+                    windows";
+    assert_eq!(error, expected, "no other advice follows");
 }
 
 #[test]
@@ -298,8 +300,12 @@ fn the_texts_of_an_answer_are_limited() {
     };
     let mut pages = Pages::new(101, sound());
     assert!((0..2).all(|number| pages.add(page(number * 100)).is_ok()));
-    let error = pages.add(page(200)).unwrap_err().to_string();
-    assert!(error.contains("bytes of texts on its first 3 pages, and may have 8388608"), "{error}");
+    let error = pages.add(page(200)).unwrap_err().report();
+    assert!(error.starts_with("beyond a bound: an answer has "), "{error}");
+    assert!(
+        error.ends_with("bytes of texts on its first 3 pages, and may have 8388608: configure shorter windows"),
+        "{error}"
+    );
     assert!(pages.service.is_near_bound);
 }
 
