@@ -48,9 +48,10 @@ def test_every_alert_has_a_severity_and_a_runbook():
         assert alert["labels"]["severity"] in ("warning", "critical")
         runbook = alert["annotations"]["runbook"]
         assert runbook == f"deploy/runbooks/{alert['alert']}.md"
-        assert (ROOT / runbook).read_text().startswith(f"# {alert['alert']}\n")
-    pages = {path.stem for path in (ROOT / "deploy" / "runbooks").glob("*.md")}
-    assert pages == {alert["alert"] for alert in alerts()}
+        for page in (runbook, runbook.replace(".md", ".zh-CN.md")):
+            assert (ROOT / page).read_text().startswith(f"# {alert['alert']}\n")
+    pages = {path.name for path in (ROOT / "deploy" / "runbooks").glob("*.md")}
+    assert pages == {alert["alert"] + ending for alert in alerts() for ending in (".md", ".zh-CN.md")}
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
