@@ -625,6 +625,11 @@ fn the_table_of_alerts_matches_the_rules_file() {
     }
     assert!(expected.len() > 10, "{expected:?}");
     for language in LANGUAGES {
+        let ending = language.readme.strip_prefix("README").unwrap();
+        let mut expected = expected.clone();
+        for [_, runbook, ..] in &mut expected {
+            *runbook = runbook.replace(".md", ending);
+        }
         let page = read(language.readme);
         let documented = page.rows("MetaStudio").into_iter().map(|row| {
             let [alert, severity, after, when] = &row[..] else { panic!("{row:?}") };
