@@ -53,19 +53,25 @@ async fn hostile_clients_and_a_hostile_cloud_exceed_no_bound() {
     assert!(peaks.is_empty(), "more than {MEMORY} MiB: {peaks:?}");
 }
 
-/// Two good projects, and eight with the same hostile answer.
+/// Two good projects, and eight with the same hostile answer. Those have a new key each time: after four requests without an
+/// answer, a key is on hold.
 fn config(cloud: std::net::SocketAddr, hostile: Option<(Answer, &str)>) -> String {
-    let project =
-        |name: &str, id: usize| format!("  - {{name: {name}, endpoint: 'http://{cloud}', project_id: '{id:032x}'}}\n");
+    let project = |name: &str, credentials: &str, id: usize| {
+        format!(
+            "  - {{name: {name}, credentials: {credentials}, endpoint: 'http://{cloud}', project_id: '{id:032x}'}}\n"
+        )
+    };
+    let key = hostile.map_or("none", |(_, name)| name);
     let mut text = "api: {requests_per_second: 1000, max_retries: 0}\n\
                     windows: [today]\n\
                     poll: {timeout: 5m}\n\
-                    credentials: {main: {access_key: ACCESSKEY, secret_key: SECRETKEY}}\nprojects:\n"
+                    credentials:\n  main: {access_key: ACCESSKEY, secret_key: SECRETKEY}\n"
         .to_owned();
-    text += &project("good-1", 0);
-    text += &project("good-2", 0);
+    text += &format!("  other: {{access_key: {key}, secret_key: SECRETKEY}}\nprojects:\n");
+    text += &project("good-1", "main", 0);
+    text += &project("good-2", "main", 0);
     if let Some((answer, name)) = hostile {
-        (1..=HOSTILE_PROJECTS).for_each(|number| text += &project(&format!("{name}-{number}"), answer.id()));
+        (1..=HOSTILE_PROJECTS).for_each(|number| text += &project(&format!("{name}-{number}"), "other", answer.id()));
     }
     text
 }
