@@ -160,9 +160,7 @@ impl<S: PageSource> RangeQuery<'_, S> {
         usage: &mut RangeUsage,
         progress: &mut Progress,
     ) -> Result<(), Error> {
-        let answer = self.fetch(range, None, name, progress).await?;
-        let mut all = Tally::default();
-        answer.rows.iter().try_for_each(|(_, row)| all.add(row, None)).map_err(overflow)?;
+        let all = self.unfiltered(range, None, name, progress).await?;
         if together.larger_than(&all).is_some() {
             return Err(Error::Inconsistent(
                 "the configured users have more usage together than all users: the service ignores user_id. Turn on \
@@ -170,15 +168,36 @@ impl<S: PageSource> RangeQuery<'_, S> {
                     .to_owned(),
             ));
         }
-        match &self.project.user_ids[..] {
-            // A single user may be the only one, or be ignored.
-            [only] if all.series().next().is_some() && all.larger_than(together).is_none() => {
-                let seen = format!("user {only} has the same usage as all users");
-                usage.doubts.insert(Doubt::UserWithoutEffect, seen);
+        let has_usage = all.series().next().is_some();
+        progress.proofs.users_have_effect = match &self.project.user_ids[..] {
+            [only] if has_usage => {
+                // All users may have more only because usage has grown since the user was asked for: so it is asked for again.
+                let has_less = all.larger_than(together).is_some()
+                    && all.larger_than(&self.unfiltered(range, Some(only), name, progress).await?).is_some();
+                if !has_less {
+                    // A single user may be the only one, or be ignored.
+                    let seen = format!("user {only} has the same usage as all users");
+                    usage.doubts.insert(Doubt::UserWithoutEffect, seen);
+                }
+                has_less
             }
-            _ => progress.proofs.users_have_effect = all.series().next().is_some(),
-        }
+            _ => has_usage,
+        };
         Ok(())
+    }
+
+    /// The sums of all rows, without their users.
+    async fn unfiltered(
+        &self,
+        range: Bounds,
+        user_id: Option<&str>,
+        name: &str,
+        progress: &mut Progress,
+    ) -> Result<Tally, Error> {
+        let answer = self.fetch(range, user_id, name, progress).await?;
+        let mut sums = Tally::default();
+        answer.rows.iter().try_for_each(|(_, row)| sums.add(row, None)).map_err(overflow)?;
+        Ok(sums)
     }
 }
 

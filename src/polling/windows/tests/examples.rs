@@ -526,6 +526,20 @@ fn types_users_and_budgets_that_match_nothing() {
 }
 
 #[test]
+fn a_single_user_that_is_ignored_while_usage_grows_is_a_doubt() {
+    // Each request finds more than the one before, whoever is asked for.
+    let requests = AtomicUsize::new(0);
+    let rows = |_: Option<&str>| {
+        let usage = requests.fetch_add(1, Ordering::Relaxed) + 1;
+        vec![row("", "VIDEO_2D", &usage.to_string(), "MIN")]
+    };
+    let mut progress = Progress::default();
+    let doubts = Poll { keys: "user_ids: [a]", ..TODAY }.with(&mut progress, of_today(rows)).unwrap().1;
+    assert!(doubts.contains_key(&Doubt::UserWithoutEffect), "{doubts:?}");
+    assert!(!progress.proofs.users_have_effect);
+}
+
+#[test]
 fn a_single_user_with_the_usage_of_all_is_a_doubt() {
     for (of_user, of_all, is_doubted) in [("1", "1", true), ("1", "2", false), ("", "", false)] {
         let rows = |user: Option<&str>| {
