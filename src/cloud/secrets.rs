@@ -19,17 +19,15 @@ impl<'a> FromIterator<&'a SecretString> for Secrets {
     fn from_iter<I: IntoIterator<Item = &'a SecretString>>(secrets: I) -> Self {
         let mut all = Vec::new();
         for secret in secrets {
-            // In the form in which messages have it.
-            let secret = on_one_line(secret.expose_secret());
-            let secret = secret.trim();
-            if secret.is_empty() {
-                continue;
-            }
+            let secret = secret.expose_secret().trim();
             // JSON writes some characters in another way.
             let json = serde_json::Value::from(secret).to_string();
             let inner = json.strip_prefix('"').and_then(|json| json.strip_suffix('"'));
-            all.extend(inner.filter(|inner| *inner != secret).map(SecretString::from));
-            all.push(SecretString::from(secret));
+            for form in [Some(secret), inner.filter(|inner| *inner != secret)].into_iter().flatten() {
+                // As messages have it.
+                let form = on_one_line(form);
+                all.extend(Some(form.trim()).filter(|form| !form.is_empty()).map(SecretString::from));
+            }
         }
         // The longest is first, because one secret may be a part of another.
         all.sort_by_key(|secret| Reverse(secret.expose_secret().len()));
@@ -104,6 +102,8 @@ mod tests {
         assert_eq!(secrets.shown(r#"{"p":"a \"quoted\" password"}"#), r#"{"p":"<secret>"}"#);
         assert_eq!(self::secrets(&[" a pass phrase "]).shown(" a pass\nphrase "), "<secret>");
         assert_eq!(self::secrets(&["a\u{200d}b"]).shown("(a\u{200d}b)"), "(<secret>)");
+        assert_eq!(self::secrets(&["a\0b"]).shown(r#"a b, "a\u0000b""#), r#"<secret>, "<secret>""#);
+        assert_eq!(self::secrets(&["\u{200b}"]).shown("a b"), "a b");
         // A secret across the end is not cut into a part that would be shown.
         let long = "-".repeat(MAX_TEXT - 2);
         assert_eq!(secrets.shown(&format!("{long}AKAKSKSK")), format!("{long}<secret>"));
