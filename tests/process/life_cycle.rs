@@ -7,7 +7,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Cloud, Daemon, DeadMount, FAST, wait_for};
+use crate::support::{Cloud, Daemon, FAST, wait_for};
 
 /// The documented limit for a shutdown.
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
@@ -27,8 +27,10 @@ async fn a_signal_during_a_poll_ends_the_daemon_in_time() {
 }
 
 /// A poll that fails after one second, and then the next one.
+#[cfg(target_os = "linux")]
 const ONE_AT_A_TIME: &str = "poll: {timeout: 10s, concurrency: 1}\napi: {request_timeout: 1s, max_retries: 0}";
 
+#[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hanging_file_does_not_delay_the_shutdown() {
     let cloud = Cloud::new(&["hang"]).await;
@@ -37,7 +39,7 @@ async fn a_hanging_file_does_not_delay_the_shutdown() {
     let config = cloud.config_of(&["campaign", "live-commerce"], &keys, ONE_AT_A_TIME);
     let mut daemon = Daemon::start(&config, &[]);
     wait_for("the first poll", || (!cloud.simulator.seen().is_empty()).then_some(()));
-    let Some(_mount) = DeadMount::over(directory.path()) else { return };
+    let Some(_mount) = crate::dead_mount::DeadMount::over(directory.path()) else { return };
     // The poll of the other project reads the file again.
     daemon.wait_for_log("no answer within 5s; check the mount");
     daemon.signal("TERM");

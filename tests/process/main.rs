@@ -4,6 +4,7 @@
 mod canary;
 mod command_line;
 mod contract;
+mod dead_mount;
 mod endpoints;
 mod failures;
 mod life_cycle;

@@ -14,7 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::support::{Cloud, Daemon, DeadMount, FAST, client, once, sample};
+use crate::support::{Cloud, Daemon, FAST, client, once, sample};
 
 const LIFECYCLE: [&str; 1] = ["--web.enable-lifecycle"];
 const SUCCESSFUL: &str = "metastudio_exporter_config_last_reload_successful";
@@ -244,6 +244,7 @@ async fn reloads_do_not_affect_scrapes() {
 }
 
 /// A secret may be on a mount that hangs.
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_hanging_reload_blocks_neither_scrapes_nor_shutdown() {
     let cloud = Cloud::new(&[]).await;
@@ -251,7 +252,7 @@ async fn a_hanging_reload_blocks_neither_scrapes_nor_shutdown() {
     let mut daemon = Daemon::start(&config, &LIFECYCLE);
     daemon.ready().await;
     let directory = TempDir::new().unwrap();
-    let Some(_mount) = DeadMount::over(directory.path()) else { return };
+    let Some(_mount) = crate::dead_mount::DeadMount::over(directory.path()) else { return };
     let file = directory.path().join("key");
     daemon.rewrite(
         &config.replace("access_key: SIMULATEDACCESSKEY01", &format!("access_key: {{file: {}}}", file.display())),
@@ -271,6 +272,7 @@ async fn a_hanging_reload_blocks_neither_scrapes_nor_shutdown() {
     hanging.abort();
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_file_is_read_again_when_its_dead_mount_is_replaced() {
     let cloud = Cloud::new(&[]).await;
@@ -278,7 +280,7 @@ async fn a_file_is_read_again_when_its_dead_mount_is_replaced() {
     let daemon =
         Daemon::start(&cloud.config_of(&["campaign"], &cloud.keys_in_files(directory.path()), FAST), &LIFECYCLE);
     daemon.ready().await;
-    let Some(mount) = DeadMount::over(directory.path()) else { return };
+    let Some(mount) = crate::dead_mount::DeadMount::over(directory.path()) else { return };
     let (status, body) = daemon.reload().await;
     assert!(status == 500 && body.contains("no answer within 5s; check the mount"), "{status} {body}");
     // The thread that reads the file stays blocked in the mount.

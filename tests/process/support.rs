@@ -1,12 +1,9 @@
 //! Runs the binary: to its end, or as a daemon that the test kills.
 
 use std::{
-    ffi::CString,
-    fs::{File, OpenOptions},
-    io::{self, BufRead, BufReader},
+    io::{BufRead, BufReader},
     net::SocketAddr,
-    os::fd::AsRawFd,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -17,7 +14,6 @@ use metastudio_exporter::simulator::{
     Fault, Options, Simulator,
     history::{self, USERS, UsagePattern},
 };
-use rustix::mount::{MountFlags, UnmountFlags};
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -296,42 +292,6 @@ impl Drop for Daemon {
 /// A client without a proxy that decompresses nothing.
 pub fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build().unwrap()
-}
-
-/// A mount that does not answer: a FUSE file system whose requests nobody reads. Opening a file in it blocks.
-#[cfg(target_os = "linux")]
-pub struct DeadMount {
-    path: PathBuf,
-    /// Threads stay blocked until this is closed, even if the mount is detached.
-    _device: File,
-}
-
-#[cfg(target_os = "linux")]
-impl DeadMount {
-    /// Covers a directory; `None` where mounting is not permitted, and then the test has nothing to check.
-    pub fn over(path: &Path) -> Option<Self> {
-        let mount = || -> io::Result<Self> {
-            let device = OpenOptions::new().read(true).write(true).open("/dev/fuse")?;
-            let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-            let options = format!("fd={},rootmode=40000,user_id={user},group_id={group}", device.as_raw_fd());
-            let options = CString::new(options)?;
-            rustix::mount::mount("dead", path, "fuse", MountFlags::empty(), options.as_c_str())?;
-            Ok(DeadMount { path: path.to_owned(), _device: device })
-        };
-        mount().inspect_err(|error| eprintln!("skipped: mounting FUSE is not permitted here: {error}")).ok()
-    }
-
-    /// Uncovers the directory.
-    pub fn detach(&self) {
-        rustix::mount::unmount(&self.path, UnmountFlags::DETACH).unwrap();
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Drop for DeadMount {
-    fn drop(&mut self) {
-        let _ = rustix::mount::unmount(&self.path, UnmountFlags::DETACH);
-    }
 }
 
 pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
