@@ -34,6 +34,9 @@ const MAX_SIZE: u64 = 64 << 20;
 /// The maximum number of reading threads. The runtime has 512 threads for blocking work, and other work needs some.
 const THREADS: usize = 256;
 
+/// With this flag, opening a pipe does not wait for its other end.
+pub(crate) const WITHOUT_WAITING: i32 = OFlags::NONBLOCK.bits().cast_signed();
+
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Global, like the threads.
@@ -126,9 +129,7 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// If it is not a regular file, is too large or cannot be read.
 pub(crate) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    // Without the flag, opening a pipe would wait for its writer.
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(WITHOUT_WAITING).open(path)?;
     let kind = file.metadata()?.file_type();
     if !kind.is_file() {
         let (kind, name) = name_of(kind);

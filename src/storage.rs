@@ -13,7 +13,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::OFlags;
 use thiserror::Error;
 
 use crate::file;
@@ -107,8 +106,7 @@ impl Storage {
 }
 
 fn private_file(path: &Path) -> io::Result<File> {
-    // Without the flag, opening a pipe would wait for its reader.
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let flags = file::WITHOUT_WAITING;
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)
 }
 

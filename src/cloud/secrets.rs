@@ -26,7 +26,9 @@ impl<'a> FromIterator<&'a SecretString> for Secrets {
             for form in [Some(secret), inner.filter(|inner| *inner != secret)].into_iter().flatten() {
                 // As messages have it.
                 let form = on_one_line(form);
-                all.extend(Some(form.trim()).filter(|form| !form.is_empty()).map(SecretString::from));
+                if !form.trim().is_empty() {
+                    all.push(SecretString::from(form.trim()));
+                }
             }
         }
         // The longest is first, because one secret may be a part of another.

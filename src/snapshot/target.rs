@@ -30,6 +30,11 @@ pub struct Target {
 }
 
 impl Target {
+    /// The labels that have a value.
+    pub fn set_labels(&self) -> impl Iterator<Item = &(String, String)> {
+        self.labels.iter().filter(|(_, value)| !value.is_empty())
+    }
+
     /// A target with a name only; its usage never becomes stale.
     pub fn new(name: impl Into<String>) -> Self {
         Target {

@@ -64,7 +64,7 @@ impl<'a> Card<'a> {
             state,
             name: &target.name,
             place: if target.region.is_empty() { &target.endpoint } else { &target.region },
-            labels: target.labels.iter().filter(|(_, value)| !value.is_empty()).collect(),
+            labels: target.set_labels().collect(),
             failure: last.and_then(|last| last.failure.as_ref()),
             doubts: usage.iter().flat_map(|usage| &usage.doubts).map(|(doubt, seen)| (*doubt, &**seen)).collect(),
             last_poll: last.map(|last| LastPoll {

@@ -60,7 +60,7 @@ pub(super) fn has_words(project: &ProjectStatus, words: &BTreeSet<String>) -> bo
     let target = &project.target;
     let mut text =
         [&*target.name, &target.region, &target.endpoint, project.project_id().unwrap_or_default()].join("\n");
-    for (name, value) in target.labels.iter().filter(|(_, value)| !value.is_empty()) {
+    for (name, value) in target.set_labels() {
         text.extend(["\n", name, "=", value]);
     }
     let text = text.to_lowercase();
