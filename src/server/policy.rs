@@ -100,7 +100,7 @@ impl WebPolicy {
         self
     }
 
-    /// What is wrong with the active configuration now, although it can be used: the dates of its certificates.
+    /// Warnings of the active configuration: certificates that are not valid now. The configuration is used nevertheless.
     pub fn warnings(&self) -> Vec<Problem> {
         let active = self.active.load();
         let found = active.config.tls.iter().flat_map(|tls| tls::warnings(tls, Utc::now()));

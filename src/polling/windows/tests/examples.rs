@@ -527,7 +527,7 @@ fn types_users_and_budgets_that_match_nothing() {
 
 #[test]
 fn a_single_user_that_is_ignored_while_usage_grows_is_a_doubt() {
-    // Each request finds more than the one before, whoever is asked for.
+    // The usage grows with each request. The service ignores the user.
     let requests = AtomicUsize::new(0);
     let rows = |_: Option<&str>| {
         let usage = requests.fetch_add(1, Ordering::Relaxed) + 1;
