@@ -3,8 +3,7 @@
 
 use std::{
     ffi::CString,
-    fs::File,
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io,
     os::fd::AsRawFd,
     path::{Path, PathBuf},
