@@ -11,6 +11,7 @@ mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod json;
 mod memory;
 pub mod project_api;
 mod secrets;

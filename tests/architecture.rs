@@ -24,6 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cloud/error", &["usage"]),
     ("cloud/secrets", &["text"]),
     ("cloud/memory", &[]),
+    ("cloud/json", &["cloud/secrets"]),
     ("cloud/transport", &["config", "usage", "cloud/error", "cloud/secrets", "cloud/memory"]),
     ("cloud/credentials", &["storage", "config", "usage", "cloud/error", "cloud/secrets", "cloud/transport"]),
     (
@@ -35,7 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["config", "usage", "cloud/error", "cloud/memory", "cloud/transport", "cloud/credentials", "cloud/client"],
     ),
     ("cloud/project_api", &["usage", "cloud/error", "cloud/client"]),
-    ("cloud/usage_api", &["usage", "cloud/error", "cloud/secrets", "cloud/memory", "cloud/client"]),
+    ("cloud/usage_api", &["usage", "cloud/error", "cloud/secrets", "cloud/memory", "cloud/json", "cloud/client"]),
     ("snapshot", &["usage"]),
     (
         "polling",
