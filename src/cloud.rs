@@ -12,8 +12,10 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod json;
+mod listing;
 mod memory;
 pub mod project_api;
+pub mod resources_api;
 mod secrets;
 pub mod transport;
 pub mod usage_api;

@@ -21,6 +21,7 @@
 //! ```
 
 mod api_settings;
+mod collectors;
 mod credentials;
 pub mod effective;
 mod endpoint;
@@ -44,6 +45,7 @@ pub(crate) mod yaml;
 
 pub use api_settings::ApiSettings;
 pub(crate) use api_settings::add_certificates;
+pub use collectors::{CollectorSettings, PackagesSettings};
 pub use credentials::{
     CredentialsSource, ecs_agency::EcsAgency, iam_user::IamUser, keys::KeyPair, oidc::Oidc, pod_identity::PodIdentity,
     profile::Profile,

@@ -3,7 +3,7 @@
 //! Usage changes when a poll completes, not when a scrape comes. So the metrics of the projects are rendered and
 //! compressed after a change, and all scrapes share them until the next change:
 //!
-//! - `projects` is the table of their families, and `lines` writes samples and metadata;
+//! - `projects` and `collectors` are the tables of their families, and `lines` writes samples and metadata;
 //! - `block` and `rendering` cache the bytes;
 //! - `gzip` makes one gzip member of segments that were compressed at different times.
 //!
@@ -14,9 +14,12 @@
 
 mod block;
 mod body;
+mod collectors;
 mod descriptor;
 mod encoding;
 mod exporter;
+mod families;
+mod family;
 mod format;
 mod gzip;
 mod lines;

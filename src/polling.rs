@@ -5,6 +5,7 @@
 
 mod answer;
 pub mod change;
+mod collecting;
 pub mod fleet;
 pub mod once;
 mod pollable;
@@ -16,6 +17,7 @@ mod windows;
 
 pub use self::{
     change::Change,
+    collecting::Collecting,
     fleet::Fleet,
     pollable::Pollable,
     poller::Poller,

@@ -36,6 +36,7 @@ mod gateway;
 pub mod history;
 mod identity;
 mod options;
+mod packages;
 mod page;
 mod parameters;
 mod reply;

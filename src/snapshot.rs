@@ -18,6 +18,7 @@
 //! assert_eq!((project.health.polls, project.usage.is_none()), (1, true));
 //! ```
 
+mod collected;
 mod moment;
 mod outcome;
 mod project;
@@ -26,6 +27,7 @@ mod target;
 mod usage;
 
 pub use self::{
+    collected::{CollectorOutcome, CollectorStatus, LastRun, Packages},
     moment::Moment,
     outcome::{Failure, PollOutcome, WindowUsage},
     project::{Health, LastPoll, ProjectStatus},

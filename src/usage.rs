@@ -13,9 +13,11 @@
 //! ```
 
 mod budget;
+mod collector;
 mod counters;
 mod days;
 mod doubt;
+mod package;
 mod reason;
 mod row;
 mod tally;
@@ -23,9 +25,11 @@ mod window;
 mod zone;
 
 pub use budget::Budget;
+pub use collector::Collector;
 pub use counters::{Counters, Histogram, Operation, RequestCounters, RowCounters};
 pub use days::{DaySums, Days};
 pub use doubt::{Doubt, Doubts};
+pub use package::{Package, PackageKind, PackageSums, package_sums};
 pub use reason::Reason;
 pub use row::{Overflow, Row, RowKey, Unit};
 pub use tally::{MAX_SERIES, Measure, Series, SeriesType, Tally};

@@ -35,6 +35,8 @@ const LAYERS: &[(&str, &[&str])] = &[
         "cloud/connector",
         &["config", "usage", "cloud/error", "cloud/memory", "cloud/transport", "cloud/credentials", "cloud/client"],
     ),
+    ("cloud/listing", &["cloud/error"]),
+    ("cloud/resources_api", &["usage", "cloud/error", "cloud/secrets", "cloud/json", "cloud/listing", "cloud/client"]),
     ("cloud/project_api", &["usage", "cloud/error", "cloud/client"]),
     ("cloud/usage_api", &["usage", "cloud/error", "cloud/secrets", "cloud/memory", "cloud/json", "cloud/client"]),
     ("snapshot", &["usage"]),
@@ -49,6 +51,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "cloud/connector",
             "cloud/project_api",
             "cloud/usage_api",
+            "cloud/resources_api",
             "snapshot",
         ],
     ),
@@ -63,7 +66,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const WIRING: [&str; 5] = ["main", "lib", "cli", "commands", "cloud"];
 
 /// Modules in which time, files and the network are arguments.
-const PURE: [&str; 3] = ["usage", "cloud/transport/signing", "cloud/usage_api/pages"];
+const PURE: [&str; 4] = ["usage", "cloud/transport/signing", "cloud/usage_api/pages", "cloud/listing"];
 const IMPURE: [&str; 8] =
     ["tokio", "reqwest", "std::fs", "std::net", "std::env", "Utc::now", "SystemTime", "Instant::now"];
 

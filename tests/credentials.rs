@@ -234,7 +234,7 @@ async fn a_token_that_expires_early_is_renewed_once() {
     assert_eq!(world.poll().await, GOOD);
     advance(2).await;
     let attempt = world.pollers[1].poll(Utc::now()).await;
-    let refused = attempt.counters.api(Operation::ShowUsageData).by_status[&Some(401)];
+    let refused = attempt.counters.api(Operation::ShowUsageData).unwrap().by_status[&Some(401)];
     assert_eq!((reason(&attempt), attempt.counters.retries(), refused), (None, 1, 1));
     assert_eq!(world.asked("iam"), 3);
 }

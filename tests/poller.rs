@@ -50,7 +50,7 @@ fn keys(simulator: &Simulator) -> String {
 
 /// Requests that were answered with HTTP 401.
 fn answered_401(attempt: &PollOutcome) -> u64 {
-    attempt.counters.api(Operation::ShowUsageData).by_status[&Some(401)]
+    attempt.counters.api(Operation::ShowUsageData).unwrap().by_status[&Some(401)]
 }
 
 fn reason(attempt: &PollOutcome) -> Option<Reason> {

@@ -426,7 +426,7 @@ mod tests {
             assert!(head.contains(&format!("SDK-HMAC-SHA256 Access=AK, {headers}, Signature={signature}")), "{head}");
             assert_eq!(sent, text);
         }
-        let counters = counters.api(Operation::ListProjects);
+        let counters = counters.api(Operation::ListProjects).unwrap();
         assert_eq!((counters.by_status[&Some(503)], counters.by_status[&Some(200)], counters.retries), (1, 1, 1));
     }
 
@@ -441,7 +441,7 @@ mod tests {
         let result = timeout_at(deadline, client.send(request, deadline, &mut counters)).await;
         let report = result.unwrap().err().unwrap().report();
         assert!(report.starts_with("no answer came from 127.0.0.1"), "{report}");
-        assert_eq!(counters.api(Operation::ListProjects).by_status[&None], 1);
+        assert_eq!(counters.api(Operation::ListProjects).unwrap().by_status[&None], 1);
     }
 
     /// The server takes connections and never answers, so TLS never comes.

@@ -131,6 +131,13 @@ async fn check_web_config(path: &Path) -> anyhow::Result<bool> {
     Ok(false)
 }
 
+/// The collectors of a project, each with its interval.
+fn collectors(project: &Project) -> String {
+    let collectors = project.collect.iter();
+    let texts = collectors.map(|(name, interval)| format!(", {name} every {}", humantime::format_duration(*interval)));
+    texts.collect()
+}
+
 fn requests_a_day(path: &Path, config: &Config) -> String {
     let mut text = format!("{}: valid. API requests a day, if each answer fits on one page:\n", path.display());
     let width = config.projects.iter().map(|project| project.name.chars().count()).max().unwrap_or_default();
@@ -140,11 +147,12 @@ fn requests_a_day(path: &Path, config: &Config) -> String {
             users => format!(" x {users} users"),
         };
         text += &format!(
-            "  {:width$}  {:>8.0}: {} windows{users} every {}\n",
+            "  {:width$}  {:>8.0}: {} windows{users} every {}{}\n",
             project.name,
             project.requests_a_day(),
             project.windows.len(),
             humantime::format_duration(project.interval),
+            collectors(project),
         );
     }
     let total: f64 = config.projects.iter().map(Project::requests_a_day).sum();

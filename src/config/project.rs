@@ -11,16 +11,17 @@ use std::{
 
 use self::budgets::Selectors;
 use super::{
+    collectors::{self, CollectorSettings},
     credentials::CredentialsSource,
     endpoint::{Endpoint, REGIONS},
     fields::{Field, Fields},
     poll_settings::{INTERVALS, PollSettings, STALE_AFTER},
     read::{Listed, Node, Section},
 };
-use crate::usage::{Budget, Window, is_project_id};
+use crate::usage::{Budget, Collector, Window, is_project_id};
 
 /// The keys of a project, except its name: those that the section `defaults` may have.
-pub(super) const KEYS: [&str; 13] = [
+pub(super) const KEYS: [&str; 14] = [
     "region",
     "endpoint",
     "project_id",
@@ -34,6 +35,7 @@ pub(super) const KEYS: [&str; 13] = [
     "stale_after",
     "windows",
     "budgets",
+    "collect",
 ];
 
 /// The name of the credentials that are found outside of the configuration, if it has none.
@@ -76,12 +78,16 @@ pub struct Project {
     pub windows: Vec<Window>,
     /// Limits of usage; no two for the same window, types and user.
     pub budgets: Vec<Budget>,
+    /// The collectors that ask the cloud beside the usage, each with the time between two runs.
+    pub collect: BTreeMap<Collector, Duration>,
 }
 
 /// The parts of the configuration that projects inherit or refer to.
 pub(super) struct Context<'a> {
     pub poll: &'a PollSettings,
     pub windows: &'a Listed<Window>,
+    pub collect: &'a [Collector],
+    pub collectors: &'a CollectorSettings,
     /// `None` if the section is invalid: then the names of projects are not checked.
     pub credentials: Option<&'a BTreeMap<String, CredentialsSource>>,
     /// Section `defaults`: values of keys that a project does not have.
@@ -100,7 +106,8 @@ impl Project {
     }
 
     pub(super) fn requests_a_second(&self) -> f64 {
-        self.queries() as f64 / self.interval.as_secs_f64()
+        let of_collectors: f64 = self.collect.values().map(|interval| 1.0 / interval.as_secs_f64()).sum();
+        self.queries() as f64 / self.interval.as_secs_f64() + of_collectors
     }
 
     /// Reads an entry and adds its name to `names`. Replaces invalid values by valid ones, so that all checks run.
@@ -138,6 +145,9 @@ impl Project {
         let budgets = section.get("budgets").map_or_else(Vec::new, |node| {
             budgets::read(&node, &Selectors::new(&windows, &resource_types, &business_types, &user_ids))
         });
+        let collect = section.get("collect");
+        let collect = collect.map_or_else(|| context.collect.to_vec(), |node| collectors::names(&node));
+        let collect = collect.into_iter().map(|collector| (collector, context.collectors.interval(collector)));
         section.finish();
         Some(Project {
             name,
@@ -154,6 +164,7 @@ impl Project {
             stale_after: given.unwrap_or(3 * interval),
             windows: windows.values,
             budgets,
+            collect: collect.collect(),
         })
     }
 
@@ -179,6 +190,7 @@ impl Project {
             ("stale_after", Field::Duration(self.stale_after)),
             ("windows", Field::list(&self.windows)),
             ("budgets", Field::Sections(self.budgets.iter().map(budgets::fields).collect())),
+            ("collect", Field::List(self.collect.keys().map(Collector::to_string).collect())),
         ]
     }
 }

@@ -9,6 +9,7 @@ use super::{
     endpoint::REGIONS,
     project::{KEYS, types},
 };
+use crate::usage::Collector;
 
 /// The schema, as a JSON document.
 pub fn json() -> String {
@@ -33,6 +34,8 @@ fn root() -> Value {
                 "windows",
                 optional(windows("time windows of the usage; each one is one query in each poll of a project")),
             ),
+            ("collect", optional(collect("what is asked of the cloud beside the usage"))),
+            ("collectors", collectors()),
             (
                 "timezone",
                 optional(text(
@@ -76,6 +79,18 @@ fn poll() -> Value {
             ),
         ],
     ))
+}
+
+fn collectors() -> Value {
+    let packages = section(
+        "packages of each project",
+        &[],
+        [
+            ("interval", duration("1m to 24h; time between two requests for the packages of a project")),
+            ("series", integer("number of packages of a project with series of their own, 0 to 1000", 0, 1000)),
+        ],
+    );
+    optional(section("how collectors ask the cloud", &[], [("packages", optional(packages))]))
 }
 
 fn api() -> Value {
@@ -238,6 +253,7 @@ fn project() -> Value {
             ("interval", duration("overrides poll.interval")),
             ("stale_after", duration("overrides poll.stale_after")),
             ("windows", optional(windows("overrides windows"))),
+            ("collect", optional(collect("overrides collect"))),
             (
                 "budgets",
                 optional(json!({"type": "array", "description": "usage limits for the alerts", "items": budget()})),
@@ -327,6 +343,15 @@ fn with_examples(mut schema: Value, examples: &[&str]) -> Value {
         fields.insert("examples".to_owned(), examples.into());
     }
     schema
+}
+
+fn collect(description: &str) -> Value {
+    json!({
+        "type": "array",
+        "description": description,
+        "items": {"enum": Collector::ALL.map(Collector::as_str)},
+        "uniqueItems": true,
+    })
 }
 
 fn windows(description: &str) -> Value {

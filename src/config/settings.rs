@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::{
     api_settings::ApiSettings,
+    collectors::{self, CollectorSettings},
     credentials::CredentialsSource,
     environment::Environment,
     fields::{Field, Fields},
@@ -13,7 +14,7 @@ use super::{
     read::Section,
     shard::Shard,
 };
-use crate::usage::{Window, Zone};
+use crate::usage::{Collector, Window, Zone};
 
 /// A valid configuration.
 #[derive(Clone, Debug)]
@@ -22,6 +23,10 @@ pub struct Config {
     pub poll: PollSettings,
     /// The windows of projects that set none, in the order of the file.
     pub windows: Vec<Window>,
+    /// The collectors of projects that set none.
+    pub collect: Vec<Collector>,
+    /// Section `collectors`.
+    pub collectors: CollectorSettings,
     /// The time zone of the calendar windows.
     pub timezone: Zone,
     /// Section `api`.
@@ -47,14 +52,22 @@ impl Config {
             || vec![Window::Today, Window::Yesterday, Window::ThisMonth].into(),
             |node| project::windows(&node),
         );
+        let collect = section.get("collect").map_or_else(Vec::new, |node| collectors::names(&node));
+        let collectors = CollectorSettings::read(section.section("collectors"));
         let timezone = section.get("timezone").and_then(|node| node.parse(Zone::EXPECTED, |text| text.parse().ok()));
         let api = ApiSettings::read(section.section("api"), environment);
         let credentials = section
             .get("credentials")
             .map_or_else(|| Some(BTreeMap::new()), |node| CredentialsSource::read_all(&node.hide(), environment));
         let defaults = section.get("defaults").map(|node| node.section());
-        let context =
-            Context { poll: &poll, windows: &windows, credentials: credentials.as_ref(), defaults: defaults.as_ref() };
+        let context = Context {
+            poll: &poll,
+            windows: &windows,
+            collect: &collect,
+            collectors: &collectors,
+            credentials: credentials.as_ref(),
+            defaults: defaults.as_ref(),
+        };
         let projects = section.require("projects", "a list of the projects to poll").map_or_else(Vec::new, |list| {
             let mut names = HashSet::new();
             let mut projects = list.list(|node| Project::read(&node, &context, &mut names));
@@ -72,7 +85,7 @@ impl Config {
         section.finish();
         let timezone = timezone.unwrap_or_else(Zone::shanghai);
         let credentials = credentials.unwrap_or_default();
-        Config { poll, windows: windows.values, timezone, api, credentials, projects, shards: 1 }
+        Config { poll, windows: windows.values, collect, collectors, timezone, api, credentials, projects, shards: 1 }
     }
 
     /// If the configuration has no credentials, looks for them outside of it.
@@ -90,11 +103,13 @@ impl Config {
     }
 
     pub(super) fn fields(&self) -> Fields<'_> {
-        let Config { poll, windows, timezone, api, credentials, projects, shards: _ } = self;
+        let Config { poll, windows, collect, collectors, timezone, api, credentials, projects, shards: _ } = self;
         let sources = credentials.iter().map(|(name, source)| (name.as_str(), Field::Section(source.fields())));
         vec![
             ("poll", Field::Section(poll.fields())),
             ("windows", Field::list(windows)),
+            ("collect", Field::list(collect)),
+            ("collectors", Field::Section(collectors.fields())),
             ("timezone", Field::text(timezone)),
             ("api", Field::Section(api.fields())),
             ("credentials", Field::Section(sources.collect())),

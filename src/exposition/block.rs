@@ -6,9 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     encoding::{Encoded, Encoding},
+    families::families,
+    family::ProjectView,
     gzip::Encoder,
     lines::{FirstLabels, Lines},
-    projects::{FAMILIES, ProjectView, first_labels},
+    projects::first_labels,
 };
 use crate::snapshot::{Moment, ProjectStatus};
 
@@ -59,7 +61,7 @@ impl Block {
 
 fn encode(encoder: &mut Encoder, projects: &[Arc<ProjectStatus>], now: Moment) -> Vec<Encoded> {
     let first: Vec<FirstLabels> = projects.iter().map(|project| first_labels(&project.target)).collect();
-    let families = FAMILIES.iter().map(|family| {
+    let families = families().map(|family| {
         encoder.encode(|text| {
             for (project, first) in projects.iter().zip(&first) {
                 let mut lines = Lines::new(text, &family.metadata, first);
@@ -95,12 +97,20 @@ impl Validity {
             let change = usage?.at.steady.checked_add_signed(TimeDelta::from_std(age).ok()?)?;
             (now.steady <= change).then_some(change)
         });
+        let collected = project.collectors.iter().filter_map(|(collector, status)| {
+            let (at, _) = status.found.as_ref()?;
+            let stale_after = TimeDelta::from_std(project.target.collected_stale_after(*collector)).ok()?;
+            let change = at.steady.checked_add_signed(stale_after)?;
+            (now.steady <= change).then_some(change)
+        });
         let expiry = project.health.last.as_ref().and_then(|last| last.credentials_expiry);
         let ends = usage.into_iter().flat_map(|usage| &usage.windows).filter_map(|window| window.changes_at);
         // At exactly its expiry a token counts as expired, and a window that ends has ended.
         let changes = expiry.into_iter().chain(ends).map(|change| change - TimeDelta::nanoseconds(1));
-        let validity =
-            Validity { steady_until: steady.min().unwrap_or(DateTime::<Utc>::MAX_UTC), ..Validity::default() };
+        let validity = Validity {
+            steady_until: steady.chain(collected).min().unwrap_or(DateTime::<Utc>::MAX_UTC),
+            ..Validity::default()
+        };
         changes.fold(validity, |all, change| all.and(Validity::around(change, now.utc)))
     }
 

@@ -1,50 +1,20 @@
-//! The table of the projects' metric families: usage and health.
+//! The table of the metric families of usage and health.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
 use super::{
+    family::{Family, ProjectView, counter, gauge, histogram, info, seconds},
     format::Format,
     lines::{FirstLabels, Kind, Lines, Metadata, write_metadata},
 };
 use crate::{
-    snapshot::{LastPoll, Moment, ProjectStatus, Target, Usage, WindowValues},
+    snapshot::{ProjectStatus, Target},
     usage::{Budget, Doubt, Measure, Reason},
 };
 
-/// A metric family of the projects.
-pub(super) struct Family {
-    pub metadata: Metadata,
-    pub write: WriteSamples,
-}
-
-/// Writes the samples of one project.
-type WriteSamples = fn(&mut Lines<'_>, &ProjectView<'_>);
-
-const fn counter(name: &'static str, help: &'static str, write: WriteSamples) -> Family {
-    Family { metadata: Metadata::new(Kind::Counter, name, help), write }
-}
-
-const fn gauge(name: &'static str, help: &'static str, write: WriteSamples) -> Family {
-    Family { metadata: Metadata::new(Kind::Gauge, name, help), write }
-}
-
-const fn histogram(name: &'static str, help: &'static str, write: WriteSamples) -> Family {
-    Family { metadata: Metadata::new(Kind::Histogram, name, help), write }
-}
-
-const fn info(name: &'static str, help: &'static str, write: WriteSamples) -> Family {
-    Family { metadata: Metadata::new(Kind::Info, name, help), write }
-}
-
-impl Family {
-    const fn unit(self, unit: &'static str) -> Self {
-        Family { metadata: self.metadata.unit(unit), write: self.write }
-    }
-}
-
-/// All families, in the order of the exposition. Names have no suffix such as `_total`.
+/// The families of usage and health.
 pub(super) static FAMILIES: &[Family] = &[
     gauge(
         "metastudio_usage_minutes",
@@ -217,28 +187,6 @@ const EXPIRY: Metadata = Metadata::new(
 )
 .unit("seconds");
 
-/// A project at one moment: stale usage and windows that have ended are left out.
-pub(super) struct ProjectView<'a> {
-    project: &'a ProjectStatus,
-    now: Moment,
-    current_usage: Option<&'a Usage>,
-}
-
-impl<'a> ProjectView<'a> {
-    pub fn at(now: Moment, project: &'a ProjectStatus) -> Self {
-        ProjectView { project, now, current_usage: project.usage_at(now) }
-    }
-
-    fn last(&self) -> Option<&'a LastPoll> {
-        self.project.health.last.as_ref()
-    }
-
-    /// The windows, each with its name.
-    fn windows(&self) -> impl Iterator<Item = (String, &'a WindowValues)> {
-        self.project.windows_at(self.now).map(|window| (window.window.to_string(), window))
-    }
-}
-
 /// Appends the expiry of each set of credentials.
 pub(super) fn write_expiries(out: &mut Vec<u8>, format: Format, projects: &[Arc<ProjectStatus>], now: DateTime<Utc>) {
     let mut expiries: BTreeMap<&str, DateTime<Utc>> = BTreeMap::new();
@@ -287,9 +235,4 @@ fn budget(lines: &mut Lines<'_>, budget: &Budget) {
     let selectors = [("resource_type", resource_type), ("business_type", business_type), ("user_id", user_id)];
     let selectors = selectors.map(|(name, value)| (name, value.as_deref().unwrap_or_default()));
     lines.sample([("window", &*window)].into_iter().chain(selectors), *minutes);
-}
-
-/// Unix time. A float is exact to the microsecond for centuries.
-fn seconds(instant: DateTime<Utc>) -> f64 {
-    instant.timestamp_micros() as f64 / 1e6
 }

@@ -8,12 +8,13 @@ use std::sync::{Arc, Weak};
 use super::{
     block::{BLOCK, Block, Validity},
     encoding::{Encoded, Encoding},
+    families::families,
     format::Format,
     gzip::Encoder,
     lines::write_metadata,
     outbox::Outbox,
     pieces::Pieces,
-    projects::{FAMILIES, write_expiries},
+    projects::write_expiries,
 };
 use crate::snapshot::{Moment, Snapshot};
 
@@ -74,10 +75,8 @@ impl Rendering {
         let blocks = self.blocks.iter_mut().zip(snapshot.projects.chunks(BLOCK));
         let mut blocks: Vec<_> =
             blocks.map(|(block, projects)| block.samples(encoding, &mut encoder, projects, now).iter_mut()).collect();
-        let mut metadata: Vec<Encoded> = FAMILIES
-            .iter()
-            .map(|family| encoder.encode(|text| write_metadata(text, format, &family.metadata)))
-            .collect();
+        let mut metadata: Vec<Encoded> =
+            families().map(|family| encoder.encode(|text| write_metadata(text, format, &family.metadata))).collect();
         let mut end = encoder.encode(|text| {
             write_expiries(text, format, &snapshot.projects, now.utc);
             if format == Format::OpenMetrics {

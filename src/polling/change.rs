@@ -39,6 +39,7 @@ impl Change {
             stale_after,
             windows,
             budgets,
+            collect,
         } = new;
         let is_same_source = *credentials == old.credentials
             && after.credentials.get(credentials) == before.credentials.get(credentials);
@@ -57,9 +58,13 @@ impl Change {
         let is_same_access = *region == old.region
             && is_same_source
             && *interval == old.interval
+            && *collect == old.collect
             && after.poll.timeout == before.poll.timeout
             && after.api == before.api;
-        let is_same_display = *labels == old.labels && *stale_after == old.stale_after && *budgets == old.budgets;
+        let is_same_display = *labels == old.labels
+            && *stale_after == old.stale_after
+            && *budgets == old.budgets
+            && after.collectors.packages.series == before.collectors.packages.series;
         match (is_same_query, is_same_access, is_same_display) {
             (false, ..) => Change::Query,
             (true, false, _) => Change::Access,
@@ -94,6 +99,8 @@ mod tests {
     const BEFORE: &str = "
 poll: {interval: 5m, timeout: 60s, concurrency: 8, stale_after: 15m}
 windows: [today, this_month]
+collect: [packages]
+collectors: {packages: {interval: 30m, series: 10}}
 timezone: Asia/Shanghai
 api: {page_size: 1000, requests_per_second: 5, proxy: 'http://user:one@proxy.example:3128'}
 credentials: {main: {access_key: one, secret_key: one}, other: {token: other}}
@@ -125,7 +132,10 @@ projects:
             ("labels: {team: one}", "labels: {team: two}", Change::Display),
             ("stale_after: 15m", "stale_after: 20m", Change::Display),
             ("project_id: a1", "project_id: a1, budgets: [{window: today, minutes: 5}]", Change::Display),
+            ("series: 10", "series: 20", Change::Display),
             ("interval: 5m", "interval: 6m", Change::Access),
+            ("interval: 30m", "interval: 1h", Change::Access),
+            ("collect: [packages]", "collect: []", Change::Access),
             ("timeout: 60s", "timeout: 50s", Change::Access),
             ("page_size: 1000", "page_size: 100", Change::Access),
             ("requests_per_second: 5", "requests_per_second: 4", Change::Access),

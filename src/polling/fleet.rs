@@ -245,6 +245,8 @@ fn target(project: &Project, config: &Config) -> Target {
         renewed_within: project.interval + config.poll.timeout,
         credentials: project.credentials.clone(),
         budgets: project.budgets.clone(),
+        collect: project.collect.clone(),
+        package_series: config.collectors.packages.series,
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::pollable::{Pollable, log_poll, poll_isolated};
 use crate::snapshot::{Moment, Writer};
 
-/// Polls every project once, `concurrency` at a time, and returns whether all polls succeeded.
+/// Polls every project once, `concurrency` at a time, and runs its collectors. Returns whether all polls succeeded.
 pub async fn run<P: Pollable>(
     pollers: Vec<Arc<P>>,
     concurrency: usize,
@@ -20,14 +20,22 @@ pub async fn run<P: Pollable>(
         let slots = Arc::clone(&slots);
         polls.spawn(async move {
             let _slot = slots.acquire().await;
-            (index, Arc::clone(&poller), poll_isolated(poller, clock()).await)
+            let outcome = poll_isolated(Arc::clone(&poller), clock()).await;
+            let mut collected = Vec::new();
+            for collecting in poller.collectors() {
+                let outcome = Arc::clone(collecting).run(clock()).await;
+                collecting.log(&outcome, None);
+                collected.push(outcome);
+            }
+            (index, poller, outcome, collected)
         });
     }
     let mut all_succeeded = true;
-    while let Some(Ok((index, poller, outcome))) = polls.join_next().await {
+    while let Some(Ok((index, poller, outcome, collected))) = polls.join_next().await {
         all_succeeded &= outcome.result.is_ok();
         log_poll(poller.name(), &outcome, false);
         writer.record(index, outcome, None);
+        collected.into_iter().for_each(|outcome| writer.record_collector(index, outcome));
     }
     // A project whose task panicked has not been recorded.
     all_succeeded && writer.is_ready()

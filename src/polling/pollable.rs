@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::poller::Poller;
+use super::{collecting::Collecting, poller::Poller};
 use crate::{
     snapshot::{Failure, Moment, PollOutcome},
     usage::Reason,
@@ -20,6 +20,10 @@ pub trait Pollable: Send + Sync + 'static {
     fn group(&self) -> String;
     /// The time from one poll to the next.
     fn interval(&self) -> Duration;
+    /// The collectors that run beside the polls.
+    fn collectors(&self) -> &[Arc<Collecting>] {
+        &[]
+    }
     /// Polls once, as of `now`.
     fn poll(&self, now: DateTime<Utc>) -> impl Future<Output = PollOutcome> + Send;
 }
@@ -35,6 +39,10 @@ impl Pollable for Poller {
 
     fn interval(&self) -> Duration {
         self.project().interval
+    }
+
+    fn collectors(&self) -> &[Arc<Collecting>] {
+        Poller::collectors(self)
     }
 
     fn poll(&self, now: DateTime<Utc>) -> impl Future<Output = PollOutcome> + Send {

@@ -1,12 +1,13 @@
 //! The poll of one project: all of its windows, or none.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
+    collecting::Collecting,
     proofs::Proofs,
     range::{Progress, RangeQuery},
     windows::{Complete, WindowsQuery},
@@ -26,6 +27,7 @@ pub struct Poller {
     page_size: usize,
     timezone: Zone,
     timeout: Duration,
+    collectors: Vec<Arc<Collecting>>,
     /// The doubts of the last complete poll. A doubt is logged when it is new, not at every poll.
     doubts: Mutex<Doubts>,
     /// Taken by a poll and put back at its end: polls of one project do not overlap.
@@ -36,6 +38,7 @@ impl Poller {
     /// A poller for a project of `config`.
     pub fn new(client: Client, project: &Project, config: &Config) -> Self {
         Poller {
+            collectors: Collecting::of(&client, project, config),
             client,
             project: project.clone(),
             page_size: config.api.page_size,
@@ -49,6 +52,11 @@ impl Poller {
     /// The project's configuration. After a reload, fields that do not affect the poll may be outdated.
     pub fn project(&self) -> &Project {
         &self.project
+    }
+
+    /// The configured collectors, which run beside the polls.
+    pub fn collectors(&self) -> &[Arc<Collecting>] {
+        &self.collectors
     }
 
     /// Polls once, as of `now`. The poll ends within the timeout. A failure is the outcome's result.

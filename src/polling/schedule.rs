@@ -19,8 +19,14 @@ use tokio::{
 };
 
 use self::offsets::{first_offset, next_poll, offsets};
-use super::pollable::{Pollable, log_poll, poll_isolated};
-use crate::snapshot::{Moment, PollOutcome, Target, Writer};
+use super::{
+    collecting::{AFTER_REFUSAL, Collecting, LastFailure},
+    pollable::{Pollable, log_poll, poll_isolated},
+};
+use crate::{
+    snapshot::{CollectorOutcome, Moment, PollOutcome, Target, Writer},
+    usage::Collector,
+};
 
 /// A busy machine may record a poll late. So polling counts as stuck only after the timeout plus this margin.
 const MARGIN: Duration = Duration::from_secs(30);
@@ -69,7 +75,7 @@ pub async fn run<P: Pollable>(
     schedule.apply(plan);
     loop {
         tokio::select! {
-            Some(polled) = results.recv() => schedule.record(polled),
+            Some(ended) = results.recv() => schedule.record(ended),
             Some(NewPlan { plan, applied }) = plans.recv() => {
                 schedule.apply(plan);
                 // The sender of the plan may have stopped waiting.
@@ -89,9 +95,10 @@ pub async fn run<P: Pollable>(
 struct Schedule<P> {
     clock: fn() -> Moment,
     writer: Writer,
-    sender: mpsc::Sender<Polled<P>>,
-    slots: Arc<Semaphore>,
-    concurrency: usize,
+    sender: mpsc::Sender<Ended<P>>,
+    slots: Slots,
+    /// Separate, so that collectors cannot delay polls.
+    collector_slots: Slots,
     timeout: Duration,
     tasks: JoinSet<()>,
     /// In the order of the snapshot's projects.
@@ -99,31 +106,41 @@ struct Schedule<P> {
     was_ready: bool,
 }
 
-/// A project whose task is running.
+/// A project whose tasks are running.
 struct Running<P> {
     poller: Arc<P>,
-    task: AbortHandle,
+    /// Its polls, and each of its collectors.
+    tasks: Vec<AbortHandle>,
     /// Start of its next poll; in the past while that poll runs or waits for a slot.
     due: Instant,
     is_failing: bool,
+    /// The collectors whose last run failed.
+    failing: HashMap<Collector, LastFailure>,
 }
 
-/// A poll that has ended.
-struct Polled<P> {
-    poller: Arc<P>,
-    outcome: PollOutcome,
-    /// Start of the next poll.
-    due: Instant,
+/// A poll, or a run of a collector, that has ended.
+enum Ended<P> {
+    Poll {
+        poller: Arc<P>,
+        outcome: PollOutcome,
+        /// Start of the next poll.
+        due: Instant,
+    },
+    Run {
+        poller: Arc<P>,
+        collecting: Arc<Collecting>,
+        outcome: CollectorOutcome,
+    },
 }
 
 impl<P: Pollable> Schedule<P> {
-    fn new(writer: Writer, sender: mpsc::Sender<Polled<P>>, clock: fn() -> Moment, concurrency: usize) -> Self {
+    fn new(writer: Writer, sender: mpsc::Sender<Ended<P>>, clock: fn() -> Moment, concurrency: usize) -> Self {
         Schedule {
             clock,
             writer,
             sender,
-            slots: Arc::new(Semaphore::new(concurrency)),
-            concurrency,
+            slots: Slots::new(concurrency),
+            collector_slots: Slots::new(concurrency),
             timeout: Duration::ZERO,
             tasks: JoinSet::new(),
             running: Vec::new(),
@@ -134,7 +151,8 @@ impl<P: Pollable> Schedule<P> {
     /// Replaces the current plan.
     fn apply(&mut self, plan: Plan<P>) {
         self.timeout = plan.timeout;
-        self.resize(plan.concurrency);
+        self.slots.resize(plan.concurrency);
+        self.collector_slots.resize(plan.concurrency);
         let offsets = offsets(plan.projects.iter().map(|planned| &*planned.poller));
         let mut before: HashMap<String, Running<P>> =
             self.running.drain(..).map(|running| (running.poller.name().to_owned(), running)).collect();
@@ -146,7 +164,7 @@ impl<P: Pollable> Schedule<P> {
                 Some(running) if Arc::ptr_eq(&running.poller, &poller) => running,
                 other => {
                     let is_failing = other.is_some_and(|other| {
-                        other.task.abort();
+                        other.abort();
                         other.is_failing
                     });
                     has_changes = true;
@@ -157,7 +175,7 @@ impl<P: Pollable> Schedule<P> {
         }
         for removed in before.into_values() {
             has_changes = true;
-            removed.task.abort();
+            removed.abort();
         }
         self.writer.replace(targets);
         if has_changes {
@@ -166,53 +184,84 @@ impl<P: Pollable> Schedule<P> {
         }
     }
 
-    /// Polls a project now, and then at its offset in each interval.
+    /// Polls a project now, and then at its offset in each interval. So do its collectors.
     fn start(&mut self, poller: Arc<P>, offset: Duration, is_failing: bool) -> Running<P> {
-        let (slots, sender, clock) = (Arc::clone(&self.slots), self.sender.clone(), self.clock);
         let now = Instant::now();
-        let task = self.tasks.spawn({
-            let poller = Arc::clone(&poller);
-            async move {
-                let interval = poller.interval();
-                let first = now + first_offset(offset, interval);
-                loop {
-                    let Ok(slot) = slots.acquire().await else { return };
-                    let outcome = poll_isolated(Arc::clone(&poller), clock()).await;
-                    drop(slot);
-                    let due = next_poll(first, interval, Instant::now());
-                    if sender.send(Polled { poller: Arc::clone(&poller), outcome, due }).await.is_err() {
-                        return;
-                    }
-                    sleep_until(due).await;
-                }
-            }
-        });
-        Running { poller, task, due: now, is_failing }
-    }
-
-    /// Changes the number of slots. New slots are free at once; a slot in use is removed after its poll.
-    fn resize(&mut self, concurrency: usize) {
-        if let Some(more) = concurrency.checked_sub(self.concurrency) {
-            self.slots.add_permits(more);
-        } else {
-            let slots = Arc::clone(&self.slots);
-            let fewer = u32::try_from(self.concurrency - concurrency).unwrap_or(u32::MAX);
-            tokio::spawn(async move {
-                if let Ok(permits) = slots.acquire_many_owned(fewer).await {
-                    permits.forget();
-                }
-            });
+        let mut tasks = vec![self.start_polls(&poller, now, offset)];
+        for collecting in poller.collectors() {
+            tasks.push(self.start_collector(&poller, collecting, now, offset));
         }
-        self.concurrency = concurrency;
+        Running { poller, tasks, due: now, is_failing, failing: HashMap::new() }
     }
 
-    /// Records a poll, unless a new plan has removed or replaced its poller meanwhile.
-    fn record(&mut self, Polled { poller, outcome, due }: Polled<P>) {
-        let known = self.running.iter_mut().enumerate().find(|(_, running)| Arc::ptr_eq(&running.poller, &poller));
+    fn start_polls(&mut self, poller: &Arc<P>, now: Instant, offset: Duration) -> AbortHandle {
+        let (poller, slots) = (Arc::clone(poller), self.slots.shared());
+        let (sender, clock) = (self.sender.clone(), self.clock);
+        self.tasks.spawn(async move {
+            let interval = poller.interval();
+            let first = now + first_offset(offset, interval);
+            loop {
+                let Ok(slot) = slots.acquire().await else { return };
+                let outcome = poll_isolated(Arc::clone(&poller), clock()).await;
+                drop(slot);
+                let due = next_poll(first, interval, Instant::now());
+                if sender.send(Ended::Poll { poller: Arc::clone(&poller), outcome, due }).await.is_err() {
+                    return;
+                }
+                sleep_until(due).await;
+            }
+        })
+    }
+
+    fn start_collector(
+        &mut self,
+        poller: &Arc<P>,
+        collecting: &Arc<Collecting>,
+        now: Instant,
+        offset: Duration,
+    ) -> AbortHandle {
+        let (poller, collecting, slots) = (Arc::clone(poller), Arc::clone(collecting), self.collector_slots.shared());
+        let (sender, clock) = (self.sender.clone(), self.clock);
+        self.tasks.spawn(async move {
+            let first = now + first_offset(offset, collecting.interval());
+            loop {
+                let Ok(slot) = slots.acquire().await else { return };
+                let outcome = Arc::clone(&collecting).run(clock()).await;
+                drop(slot);
+                let pause = if outcome.is_refused { AFTER_REFUSAL } else { Duration::ZERO };
+                let due = next_poll(first, collecting.interval(), Instant::now() + pause);
+                let (poller, collecting) = (Arc::clone(&poller), Arc::clone(&collecting));
+                if sender.send(Ended::Run { poller, collecting, outcome }).await.is_err() {
+                    return;
+                }
+                sleep_until(due).await;
+            }
+        })
+    }
+
+    /// Records what has ended, unless a new plan has removed or replaced its poller meanwhile.
+    fn record(&mut self, ended: Ended<P>) {
+        let (Ended::Poll { poller, .. } | Ended::Run { poller, .. }) = &ended;
+        let known = self.running.iter_mut().enumerate().find(|(_, running)| Arc::ptr_eq(&running.poller, poller));
         let Some((index, running)) = known else { return };
-        log_poll(poller.name(), &outcome, running.is_failing);
-        running.is_failing = outcome.result.is_err();
-        running.due = due;
+        match ended {
+            Ended::Poll { poller, outcome, due } => {
+                log_poll(poller.name(), &outcome, running.is_failing);
+                running.is_failing = outcome.result.is_err();
+                running.due = due;
+                self.record_poll(index, outcome, due);
+            }
+            Ended::Run { collecting, outcome, .. } => {
+                let collector = collecting.collector();
+                let before = running.failing.remove(&collector);
+                let failure = collecting.log(&outcome, before);
+                running.failing.extend(failure.map(|failure| (collector, failure)));
+                self.writer.record_collector(index, outcome);
+            }
+        }
+    }
+
+    fn record_poll(&mut self, index: usize, outcome: PollOutcome, due: Instant) {
         let wait = chrono::Duration::from_std(due.saturating_duration_since(Instant::now())).unwrap_or_default();
         self.writer.record(index, outcome, Some((self.clock)().utc + wait));
         self.expect_progress();
@@ -229,6 +278,44 @@ impl<P: Pollable> Schedule<P> {
         let now = Instant::now();
         let due = self.running.iter().map(|running| running.due).min();
         self.writer.expect_next_by(due.map(|due| due.max(now) + self.timeout + MARGIN));
+    }
+}
+
+impl<P> Running<P> {
+    fn abort(&self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// Places for work at the same time.
+struct Slots {
+    free: Arc<Semaphore>,
+    number: usize,
+}
+
+impl Slots {
+    fn new(number: usize) -> Self {
+        Slots { free: Arc::new(Semaphore::new(number)), number }
+    }
+
+    fn shared(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.free)
+    }
+
+    /// Changes the number of slots. New slots are free at once; a slot in use is removed after its work.
+    fn resize(&mut self, number: usize) {
+        if let Some(more) = number.checked_sub(self.number) {
+            self.free.add_permits(more);
+        } else {
+            let slots = self.shared();
+            let fewer = u32::try_from(self.number - number).unwrap_or(u32::MAX);
+            tokio::spawn(async move {
+                if let Ok(permits) = slots.acquire_many_owned(fewer).await {
+                    permits.forget();
+                }
+            });
+        }
+        self.number = number;
     }
 }
 
@@ -437,7 +524,7 @@ mod tests {
         let mut schedule = Schedule::new(writer, sender, Moment::now, 1);
         let outcome = || PollOutcome::new(Utc::now(), Duration::ZERO, Ok(vec![]));
         let polled =
-            |poller: &Arc<Fake>| Polled { poller: Arc::clone(poller), outcome: outcome(), due: Instant::now() };
+            |poller: &Arc<Fake>| Ended::Poll { poller: Arc::clone(poller), outcome: outcome(), due: Instant::now() };
         schedule.apply(planned(&old, 1));
         schedule.apply(planned(&new, 1));
         schedule.record(polled(&old[0]));

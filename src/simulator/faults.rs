@@ -7,7 +7,8 @@ use std::str::FromStr;
 pub struct Fault {
     /// The fault.
     pub kind: FaultKind,
-    /// Match only requests to this recipient: the name or id of a project, or a service such as `iam`.
+    /// Match only requests to this recipient: the name or id of a project, a service such as `iam`, or
+    /// `ListTenantResources`.
     pub project: Option<String>,
     /// Apply to at most this many requests.
     pub times: Option<u64>,

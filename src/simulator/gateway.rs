@@ -15,7 +15,8 @@ use super::{
     api,
     faults::FaultKind,
     identity::{self, IssuedCredentials},
-    options::Options,
+    options::{LIST_TENANT_RESOURCES, Options},
+    packages,
     reply::Reply,
     signature,
 };
@@ -58,7 +59,7 @@ pub(super) fn recipient(path: &str) -> &str {
         "/v5/agencies/assume-with-oidc" => "sts",
         POD_IDENTITY_PATH => "pod-identity",
         "/meta-data/latest/api/token" | "/openstack/latest/securitykey" => "metadata",
-        _ => api::project_id(path).unwrap_or_default(),
+        _ => api::project_id(path).or_else(|| packages::project_id(path)).unwrap_or_default(),
     }
 }
 
@@ -74,20 +75,22 @@ impl Gateway {
 
     pub fn reply(&self, request: &Request<Bytes>) -> Reply {
         let recipient = recipient(request.uri().path());
-        let fault = self.next_fault(recipient);
+        let fault = self.next_fault(recipient, request.uri().path());
         fault
             .and_then(|fault| fault_reply(fault, request))
             .or_else(|| self.identity_services(request))
-            .unwrap_or_else(|| self.usage_data(request, recipient, fault))
+            .unwrap_or_else(|| self.of_project(request, recipient, fault))
     }
 
     /// The first fault that applies to this request.
-    fn next_fault(&self, recipient: &str) -> Option<FaultKind> {
+    fn next_fault(&self, recipient: &str, path: &str) -> Option<FaultKind> {
+        let operation = packages::project_id(path).map(|_| LIST_TENANT_RESOURCES);
         let project = self.options.projects.iter().find(|project| project.id == recipient);
         let name = project.map(|project| project.name);
         let mut state = self.state.lock();
         for (fault, matched) in self.options.faults.iter().zip(&mut state.matched) {
-            if fault.project.as_deref().is_none_or(|wanted| wanted == recipient || Some(wanted) == name) {
+            let is_wanted = |wanted| wanted == recipient || [name, operation].contains(&Some(wanted));
+            if fault.project.as_deref().is_none_or(is_wanted) {
                 let before = *matched;
                 *matched += 1;
                 if before >= fault.after && fault.times.is_none_or(|times| before < fault.after + times) {
@@ -106,9 +109,11 @@ impl Gateway {
         *asked - 1
     }
 
-    /// ShowUsageData.
-    fn usage_data(&self, request: &Request<Bytes>, project_id: &str, fault: Option<FaultKind>) -> Reply {
-        if request.method() != Method::GET || api::project_id(request.uri().path()).is_none() {
+    /// The operations of MetaStudio.
+    fn of_project(&self, request: &Request<Bytes>, project_id: &str, fault: Option<FaultKind>) -> Reply {
+        let path = request.uri().path();
+        let is_of_packages = packages::project_id(path).is_some();
+        if request.method() != Method::GET || !(is_of_packages || api::project_id(path).is_some()) {
             let message = "The API does not exist or has not been published.";
             return Reply::error(StatusCode::NOT_FOUND, "APIGW.0101", message);
         }
@@ -124,8 +129,15 @@ impl Gateway {
             return Reply::error(StatusCode::BAD_REQUEST, "MSS.00010009", message);
         };
         let query = request.uri().query().unwrap_or_default();
-        let earlier = self.next_request_for(format!("{project_id} {}", api::list_of(query, &self.options.service)));
-        match api::show_usage_data(project, query, &self.options.service, (self.options.clock)(), earlier) {
+        let (service, now) = (&self.options.service, (self.options.clock)());
+        let answer = if is_of_packages {
+            let earlier = self.next_request_for(format!("{project_id} {LIST_TENANT_RESOURCES}"));
+            packages::list_tenant_resources(project, query, service, now, earlier)
+        } else {
+            let earlier = self.next_request_for(format!("{project_id} {}", api::list_of(query, service)));
+            api::show_usage_data(project, query, service, now, earlier)
+        };
+        match answer {
             Ok(answer) => {
                 let reply = Reply::json(StatusCode::OK, &answer);
                 if fault == Some(FaultKind::Truncate) { reply.truncated() } else { reply }

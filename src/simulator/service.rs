@@ -82,6 +82,12 @@ pub struct Service {
     /// What user_id does
     #[arg(long, value_enum, default_value_t)]
     pub user_id: UserId,
+    /// How ListTenantResources counts a package of 60 minutes
+    #[arg(long, value_enum, default_value_t)]
+    pub videopacket: Videopacket,
+    /// Add so many packages to each project
+    #[arg(long, value_name = "NUMBER")]
+    pub packages: Option<u16>,
 }
 
 /// The fields of an answer.
@@ -375,6 +381,16 @@ pub enum UserId {
     Selects,
     /// nothing
     Ignored,
+}
+
+/// How a package of 60 minutes is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Videopacket {
+    /// as one package
+    #[default]
+    Packages,
+    /// as 60 minutes
+    Minutes,
 }
 
 #[cfg(test)]

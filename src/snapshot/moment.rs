@@ -1,6 +1,6 @@
 //! The current time, on a clock that can be set and on one that cannot.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
@@ -21,6 +21,11 @@ impl Moment {
         static START: LazyLock<(DateTime<Utc>, Instant)> = LazyLock::new(|| (Utc::now(), Instant::now()));
         let (utc, instant) = *START;
         Moment { utc: Utc::now(), steady: utc + TimeDelta::from_std(instant.elapsed()).unwrap_or_default() }
+    }
+
+    /// The time since an earlier moment.
+    pub fn since(self, earlier: Moment) -> Duration {
+        (self.steady - earlier.steady).to_std().unwrap_or_default()
     }
 }
 

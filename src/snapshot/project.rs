@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 
 use super::{
+    collected::{CollectorOutcome, CollectorStatus, Packages},
     moment::Moment,
     outcome::{Failure, PollOutcome},
     target::Target,
     usage::{Usage, WindowValues},
 };
-use crate::usage::{Counters, MAX_SERIES, Reason};
+use crate::usage::{Collector, Counters, MAX_SERIES, Reason};
 
 /// The state of one project.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct ProjectStatus {
     pub health: Health,
     /// Its usage, once a poll has been complete.
     pub usage: Option<Usage>,
+    /// The configured collectors that have run.
+    pub collectors: BTreeMap<Collector, CollectorStatus>,
 }
 
 /// The polls of a project since the start.
@@ -56,7 +59,7 @@ pub struct LastPoll {
 impl ProjectStatus {
     /// A project before its first poll.
     pub(super) fn new(target: Target) -> Self {
-        ProjectStatus { target: Arc::new(target), health: Health::default(), usage: None }
+        ProjectStatus { target: Arc::new(target), health: Health::default(), usage: None, collectors: BTreeMap::new() }
     }
 
     /// The same project after a reload. Its counters continue. `keeps_usage` says whether the known usage still
@@ -69,7 +72,13 @@ impl ProjectStatus {
             // The old values were found with other credentials, or belong to another project.
             (last.project_id, last.credentials_expiry) = (None, None);
         }
-        ProjectStatus { target: Arc::new(target), health, usage: self.usage.clone().filter(|_| keeps_usage) }
+        let mut collectors = self.collectors.clone();
+        collectors.retain(|collector, _| target.collect.contains_key(collector));
+        if !keeps_usage {
+            collectors.values_mut().for_each(|status| status.found = None);
+        }
+        let usage = self.usage.clone().filter(|_| keeps_usage);
+        ProjectStatus { target: Arc::new(target), health, usage, collectors }
     }
 
     /// The project's id, configured or looked up; `None` until it is known.
@@ -93,6 +102,19 @@ impl ProjectStatus {
         })
     }
 
+    /// What a collector has found, unless it is stale at `now`.
+    pub fn found_at(&self, collector: Collector, now: Moment) -> Option<&Packages> {
+        let (at, found) = self.collectors.get(&collector)?.found.as_ref()?;
+        (now.since(*at) <= self.target.collected_stale_after(collector)).then_some(found)
+    }
+
+    /// Records a run of a collector. It changes nothing else than the counted requests.
+    pub(super) fn record_collector(&mut self, outcome: CollectorOutcome) {
+        let CollectorOutcome { collector, at, duration, result, is_refused: _, counters } = outcome;
+        self.health.counters += counters;
+        self.collectors.entry(collector).or_default().record(at, duration, result);
+    }
+
     /// Records a poll. A failed poll changes the health only.
     pub(super) fn record(&mut self, outcome: PollOutcome, next_at: Option<DateTime<Utc>>) {
         // Every field is named, so that a new one cannot be forgotten.
@@ -100,8 +122,9 @@ impl ProjectStatus {
         if let (Some(known), Some(polled)) = (self.project_id(), project_id.as_deref())
             && known != polled
         {
-            // The looked-up id has changed, so the known usage belongs to another project.
+            // The looked-up id has changed, so everything that is known belongs to another project.
             self.usage = None;
+            self.collectors.values_mut().for_each(|status| status.found = None);
         }
         self.health.polls += 1;
         self.health.counters += counters;

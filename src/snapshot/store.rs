@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{outcome::PollOutcome, project::ProjectStatus, target::Target};
+use super::{collected::CollectorOutcome, outcome::PollOutcome, project::ProjectStatus, target::Target};
 
 /// The state of all projects at one moment.
 #[derive(Clone, Debug, Default)]
@@ -60,10 +60,19 @@ pub struct Writer {
 impl Writer {
     /// Records a poll of the project at `index`; `next_at` is the start of the next poll, if one is planned.
     pub fn record(&mut self, index: usize, outcome: PollOutcome, next_at: Option<DateTime<Utc>>) {
+        self.change(index, |project| project.record(outcome, next_at));
+    }
+
+    /// Records a run of a collector of the project at `index`.
+    pub fn record_collector(&mut self, index: usize, outcome: CollectorOutcome) {
+        self.change(index, |project| project.record_collector(outcome));
+    }
+
+    fn change(&mut self, index: usize, change: impl FnOnce(&mut ProjectStatus)) {
         let current = self.shared.current.load();
         let mut projects = current.projects.clone();
         if let Some(project) = projects.get_mut(index) {
-            Arc::make_mut(project).record(outcome, next_at);
+            change(Arc::make_mut(project));
             self.shared.current.store(Arc::new(Snapshot::new(projects, current.is_ready)));
         }
     }

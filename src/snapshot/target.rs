@@ -1,8 +1,8 @@
 //! The configured part of a project's state.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use crate::usage::Budget;
+use crate::usage::{Budget, Collector};
 
 /// The configuration of a project, as far as metrics and pages show it.
 #[derive(Clone, Debug)]
@@ -27,12 +27,22 @@ pub struct Target {
     pub credentials: String,
     /// Configured budgets.
     pub budgets: Vec<Budget>,
+    /// The collectors, each with the time between two runs.
+    pub collect: BTreeMap<Collector, Duration>,
+    /// Number of packages with series of their own.
+    pub package_series: usize,
 }
 
 impl Target {
     /// The labels that have a value.
     pub fn set_labels(&self) -> impl Iterator<Item = &(String, String)> {
         self.labels.iter().filter(|(_, value)| !value.is_empty())
+    }
+
+    /// What a collector has found is no longer exported after this time without a complete run: three times the time
+    /// between two runs.
+    pub fn collected_stale_after(&self, collector: Collector) -> Duration {
+        self.collect.get(&collector).map_or(Duration::ZERO, |interval| 3 * *interval)
     }
 
     /// A target with a name only; its usage never becomes stale.
@@ -48,6 +58,8 @@ impl Target {
             renewed_within: Duration::MAX,
             credentials: String::new(),
             budgets: Vec::new(),
+            collect: BTreeMap::new(),
+            package_series: 0,
         }
     }
 }

@@ -89,7 +89,7 @@ impl Usage {
 
     /// The time since the poll.
     pub(super) fn age(&self, now: Moment) -> Duration {
-        (now.steady - self.at.steady).to_std().unwrap_or_default()
+        now.since(self.at)
     }
 
     /// The values of a window, each with its series. If a row of a series had no value, the series is left out.

@@ -5,24 +5,24 @@
 
 use std::{collections::BTreeMap, ops::AddAssign, time::Duration};
 
-/// An operation of the cloud's API: the label `api` of the request metrics.
+/// An operation of the cloud's API: the label `api` of the request metrics, in the order in which they are exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
     /// Usage by resource type and business type (contract, 1).
     ShowUsageData,
     /// IAM's list of projects, which gives a project's id (contract, 6).
     ListProjects,
+    /// Packages that were bought or allocated (resources, 13).
+    ListTenantResources,
 }
 
 impl Operation {
-    /// Every operation, in the order in which they are exported.
-    pub const ALL: [Operation; 2] = [Operation::ShowUsageData, Operation::ListProjects];
-
     /// The label value: the operation's name in the API's documentation.
     pub fn as_str(self) -> &'static str {
         match self {
             Operation::ShowUsageData => "ShowUsageData",
             Operation::ListProjects => "ListProjects",
+            Operation::ListTenantResources => "ListTenantResources",
         }
     }
 }
@@ -44,47 +44,36 @@ impl Operation {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
-    show_usage_data: RequestCounters,
-    list_projects: RequestCounters,
+    apis: BTreeMap<Operation, RequestCounters>,
     /// Rows of complete polls.
     pub rows: RowCounters,
 }
 
 impl Counters {
-    /// The requests of an operation.
-    pub fn api(&self, operation: Operation) -> &RequestCounters {
-        match operation {
-            Operation::ShowUsageData => &self.show_usage_data,
-            Operation::ListProjects => &self.list_projects,
-        }
-    }
-
-    fn api_mut(&mut self, operation: Operation) -> &mut RequestCounters {
-        match operation {
-            Operation::ShowUsageData => &mut self.show_usage_data,
-            Operation::ListProjects => &mut self.list_projects,
-        }
+    /// The requests of an operation; `None` if there were none.
+    pub fn api(&self, operation: Operation) -> Option<&RequestCounters> {
+        self.apis.get(&operation)
     }
 
     /// The operations that have been used. `ShowUsageData` is always there, so that its counters are exported from 0 on.
     pub fn apis(&self) -> impl Iterator<Item = (Operation, &RequestCounters)> {
-        let is_used = |operation: &Operation| {
-            *operation == Operation::ShowUsageData || !self.api(*operation).by_status.is_empty()
-        };
-        Operation::ALL.into_iter().filter(is_used).map(|operation| (operation, self.api(operation)))
+        const NONE: &RequestCounters = &RequestCounters::NONE;
+        let usage = Operation::ShowUsageData;
+        let unused = (!self.apis.contains_key(&usage)).then_some((usage, NONE));
+        unused.into_iter().chain(self.apis.iter().map(|(operation, counters)| (*operation, counters)))
     }
 
     /// Counts one HTTP request by its status and by its duration, including the body. The status is `None` if none came
     /// back.
     pub fn count_request(&mut self, operation: Operation, status: Option<u16>, duration: Duration) {
-        let counters = self.api_mut(operation);
+        let counters = self.apis.entry(operation).or_default();
         *counters.by_status.entry(status).or_default() += 1;
         counters.durations.observe(duration);
     }
 
     /// Counts one retry.
     pub fn count_retry(&mut self, operation: Operation) {
-        self.api_mut(operation).retries += 1;
+        self.apis.entry(operation).or_default().retries += 1;
     }
 
     /// HTTP requests of all operations, retries included.
@@ -101,9 +90,10 @@ impl Counters {
 // Every field is named in these sums, so that a new one cannot be forgotten.
 
 impl AddAssign for Counters {
-    fn add_assign(&mut self, Counters { show_usage_data, list_projects, rows }: Self) {
-        self.show_usage_data += show_usage_data;
-        self.list_projects += list_projects;
+    fn add_assign(&mut self, Counters { apis, rows }: Self) {
+        for (operation, counters) in apis {
+            *self.apis.entry(operation).or_default() += counters;
+        }
         self.rows += rows;
     }
 }
@@ -117,6 +107,14 @@ pub struct RequestCounters {
     pub retries: u64,
     /// Durations of the requests.
     pub durations: Histogram,
+}
+
+impl RequestCounters {
+    const NONE: Self = RequestCounters {
+        by_status: BTreeMap::new(),
+        retries: 0,
+        durations: Histogram { counts: [0; Histogram::BOUNDS.len() + 1], sum: 0.0 },
+    };
 }
 
 impl AddAssign for RequestCounters {
@@ -219,7 +217,7 @@ mod tests {
         total += poll.clone();
         total += poll;
         let [usage, projects] =
-            [Operation::ShowUsageData, Operation::ListProjects].map(|operation| total.api(operation));
+            [Operation::ShowUsageData, Operation::ListProjects].map(|operation| total.api(operation).unwrap());
         assert_eq!(usage.by_status, BTreeMap::from([(None, 2), (Some(429), 2)]));
         assert_eq!(projects.by_status, BTreeMap::from([(Some(200), 2)]));
         assert_eq!((usage.retries, projects.retries), (2, 0));

@@ -233,18 +233,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
 
 /// Routes with many megabytes of metrics, which do not fit in the buffers of both sockets, and their length.
 async fn large_routes() -> (Routes, usize) {
-    let target = |n: usize| Target {
-        name: format!("project-{n:05}"),
-        project_id: None,
-        region: "cn-north-4".to_owned(),
-        endpoint: String::new(),
-        labels: vec![],
-        interval: Duration::ZERO,
-        stale_after: Duration::ZERO,
-        renewed_within: Duration::ZERO,
-        credentials: String::new(),
-        budgets: vec![],
-    };
+    let target = |n: usize| Target { region: "cn-north-4".to_owned(), ..Target::new(format!("project-{n:05}")) };
     let (_, reader) = snapshot::channel((0..6_000).map(target).collect());
     let exposition = Exposition::of_projects(reader.clone(), Moment::now);
     let length = exposition.scrape(Format::Text, false).await.length();

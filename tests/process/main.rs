@@ -11,6 +11,7 @@ mod life_cycle;
 mod log;
 mod numbers;
 mod outbound;
+mod packages;
 mod reload;
 mod services;
 mod sharding;

@@ -13,11 +13,11 @@ use crate::{
     commands::print,
     config::{ApiSettings, Config, CredentialsSource, Endpoint, Environment, Project},
     polling::{
-        Poller,
+        Collecting, Poller,
         fleet::{api, clients},
     },
-    snapshot::PollOutcome,
-    usage::Reason,
+    snapshot::{Moment, Packages, PollOutcome},
+    usage::{Collector, Reason},
 };
 
 /// Projects with their clients.
@@ -80,7 +80,35 @@ async fn test_projects<'a>(
             print(&format!("  doubt {:width$}  {doubt}: {seen}: {}\n", project.name, doubt.advice()))?;
         }
         passed &= result.is_ok();
+        if outcome.result.is_ok() {
+            passed &= test_collectors(&client, project, config, width).await?;
+        }
         answered.extend(is_answered(&outcome).then_some((project, client)));
+    }
+    Ok(passed)
+}
+
+/// Runs each collector once. Prints what it found and costs, and returns whether all configured ones succeeded.
+async fn test_collectors(client: &Client, project: &Project, config: &Config, width: usize) -> anyhow::Result<bool> {
+    let mut passed = true;
+    for collector in Collector::ALL {
+        let is_configured = project.collect.contains_key(&collector);
+        let collecting = Arc::new(Collecting::new(client.clone(), project, config, collector));
+        let interval = collecting.interval();
+        let outcome = collecting.run(Moment::now()).await;
+        let requests = outcome.counters.requests();
+        let a_day = requests as f64 * 86_400.0 / interval.as_secs_f64();
+        let result = match outcome.result {
+            Ok(Packages { list, .. }) => Ok(format!("{collector}: {}, requests a day {a_day:.0}", list.len())),
+            Err(failure) => Err(format!("{collector}: {}", failure.message)),
+        };
+        passed &= result.is_ok() || !is_configured;
+        print(&if is_configured {
+            line(&project.name, width, &result)
+        } else {
+            let text = result.unwrap_or_else(|text| text);
+            format!("  -     {:width$}  not in collect: {text}\n", project.name)
+        })?;
     }
     Ok(passed)
 }

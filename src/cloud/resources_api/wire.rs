@@ -1,0 +1,237 @@
+//! Reads the JSON of ListTenantResources into packages.
+
+use std::{borrow::Cow, cell::Cell, marker::PhantomData};
+
+use chrono::{DateTime, Utc};
+use serde::{
+    Deserialize,
+    de::{IgnoredAny, MapAccess, value::MapAccessDeserializer},
+};
+
+use crate::{
+    cloud::{
+        json::{self, Entries, Fields, Raw, Unreadable, boolean, decimal, field, integer, once, string, time},
+        listing::{Entry, LIMIT, Page},
+        secrets::Secrets,
+    },
+    usage::{Package, PackageKind, Unit},
+};
+
+/// Reads the body of a 200.
+///
+/// # Errors
+/// If it is no list of packages, if a value cannot be read, or if a package has no id.
+pub(super) fn parse(body: &[u8], secrets: &Secrets) -> Result<Page<Package>, Unreadable> {
+    let free = Cell::new(LIMIT + 1);
+    let json: Result<ListJson<'_>, _> = json::read(body, &free);
+    if free.get() == 0 {
+        return Err(Unreadable(format!("it has more than {LIMIT} packages")));
+    }
+    let json = json?;
+    let count = field("count", json.count, integer)?;
+    if count.is_none() && json.resources.is_none() {
+        return Err(Unreadable("it has neither count nor resources".to_owned()));
+    }
+    let read = |(index, row): (usize, RowJson<'_>)| {
+        let package = row.read(secrets);
+        package.map_err(|Unreadable(what)| Unreadable(format!("entry {} of resources: {what}", index + 1)))
+    };
+    let rows = json.resources.flatten().unwrap_or_default();
+    Ok(Page { count, entries: rows.into_iter().enumerate().map(read).collect::<Result<_, _>>()? })
+}
+
+#[derive(Default)]
+struct ListJson<'a> {
+    count: Raw<'a>,
+    resources: Option<Option<Vec<RowJson<'a>>>>,
+}
+
+impl<'de> Fields<'de> for ListJson<'de> {
+    fn read<A: MapAccess<'de>>(mut object: A, free: &Cell<usize>) -> Result<Self, A::Error> {
+        let (mut count, mut resources) = (None, None);
+        while let Some(name) = object.next_key::<ListField>()? {
+            match name {
+                ListField::Count => once(&mut count, object.next_value()?)?,
+                ListField::Resources => once(&mut resources, object.next_value_seed(Entries(free, PhantomData))?)?,
+                ListField::Other => {
+                    object.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(ListJson { count: count.flatten(), resources })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum ListField {
+    Count,
+    Resources,
+    #[serde(other)]
+    Other,
+}
+
+/// Only the fields that are read: `bound_asset` has names that customers chose.
+#[derive(Default, Deserialize)]
+struct RowJson<'a> {
+    #[serde(borrow, default)]
+    resource_id: Raw<'a>,
+    #[serde(borrow, default)]
+    resource_type: Raw<'a>,
+    #[serde(borrow, default)]
+    business_type: Raw<'a>,
+    #[serde(borrow, default)]
+    sub_resource_type: Raw<'a>,
+    #[serde(borrow, default)]
+    is_sub_resource: Raw<'a>,
+    #[serde(borrow, default)]
+    charging_mode: Raw<'a>,
+    #[serde(borrow, default)]
+    resource_source: Raw<'a>,
+    #[serde(borrow, default)]
+    amount: Raw<'a>,
+    #[serde(borrow, default)]
+    usage: Raw<'a>,
+    #[serde(borrow, default)]
+    unit: Raw<'a>,
+    #[serde(borrow, default)]
+    resource_expire_time: Raw<'a>,
+    #[serde(borrow, default)]
+    status: Raw<'a>,
+}
+
+impl<'de> Fields<'de> for RowJson<'de> {
+    fn read<A: MapAccess<'de>>(object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
+        RowJson::deserialize(MapAccessDeserializer::new(object))
+    }
+}
+
+impl RowJson<'_> {
+    fn read(self, secrets: &Secrets) -> Result<Package, Unreadable> {
+        let text = |name, raw| -> Result<String, Unreadable> {
+            Ok(field(name, raw, string)?.map_or_else(String::new, |text| secrets.label(text).into_owned()))
+        };
+        let id = text("resource_id", self.resource_id)?;
+        if id.is_empty() {
+            return Err(Unreadable("it has no resource_id".to_owned()));
+        }
+        let unit = field("unit", self.unit, string)?.map(|unit| secrets.label(unit));
+        let kind = PackageKind {
+            resource_type: text("resource_type", self.resource_type)?,
+            business_type: text("business_type", self.business_type)?,
+            sub_resource_type: text("sub_resource_type", self.sub_resource_type)?,
+            charging_mode: text("charging_mode", self.charging_mode)?,
+            resource_source: text("resource_source", self.resource_source)?,
+            unit: Unit::from_api(unit.as_deref()),
+        };
+        Ok(Package {
+            id,
+            kind,
+            is_part: field("is_sub_resource", self.is_sub_resource, boolean)?.unwrap_or(false),
+            bought: field("amount", self.amount, decimal)?,
+            used: field("usage", self.usage, decimal)?,
+            expiry: field("resource_expire_time", self.resource_expire_time, expiry)?.flatten(),
+            // 0 is normal and 1 is frozen; an OpenAPI document allows others, which nobody explains.
+            is_frozen: field("status", self.status, integer)?.is_some_and(|status| status != 0),
+        })
+    }
+}
+
+/// An end with its zone. An empty text is none: never 1970.
+fn expiry(raw: &str) -> Option<Option<DateTime<Utc>>> {
+    let text: Cow<'_, str> = time(raw)?;
+    if text.is_empty() { Some(None) } else { DateTime::parse_from_rfc3339(&text).ok().map(|end| Some(end.to_utc())) }
+}
+
+impl Entry for Package {
+    /// One id can have parts, and rows that are told apart by their types (resources, 13).
+    type Key = (String, String, String, String);
+
+    fn key(&self) -> Self::Key {
+        let PackageKind { resource_type, business_type, sub_resource_type, .. } = &self.kind;
+        (self.id.clone(), resource_type.clone(), business_type.clone(), sub_resource_type.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packages(rows: &str) -> Vec<Package> {
+        parse(format!(r#"{{"count":1.0,"resources":[{rows}]}}"#).as_bytes(), &Secrets::default()).unwrap().entries
+    }
+
+    fn error(body: &str) -> String {
+        parse(body.as_bytes(), &Secrets::default()).unwrap_err().to_string()
+    }
+
+    fn with(field: &str) -> Package {
+        packages(&format!(r#"{{"resource_id":"r",{field}}}"#)).remove(0)
+    }
+
+    #[test]
+    fn reads_the_example_of_the_contract() {
+        let body = r#"{"count":3.0,"resources":[
+            {"resource_id":"r-1","order_id":"CS2510010000AAAAA","resource_type":"hws.resource.type.metastudio.avatarmodeling.videopacket","business_type":"VIDEO_2D","charging_mode":"ONE_TIME","resource_source":"PURCHASED","amount":600.0,"usage":590.25,"unit":"MIN","resource_expire_time":"2026-10-01T15:59:59Z","status":0},
+            {"resource_id":"r-2","resource_type":"hws.resource.type.metastudio.modeling.flexus.avatar.number","business_type":"FLEXUS_2D","sub_resource_type":"video_time_flexus_2d_model","is_sub_resource":true,"charging_mode":"ONE_TIME","resource_source":"PURCHASED","amount":120,"usage":6.1,"unit":"MIN","resource_expire_time":"","status":0},
+            {"resource_id":"r-3","resource_type":"hws.resource.type.metastudio.modeling.avatarlive.channel","business_type":"LIVE_2D","charging_mode":"PERIODIC","resource_source":"PURCHASED","amount":2,"usage":3,"unit":"CHANNEL","resource_expire_time":"2025-12-31T15:59:59Z","status":1}]}"#;
+        let page = parse(body.as_bytes(), &Secrets::default()).unwrap();
+        assert_eq!(page.count, Some(3));
+        let [one, part, channels] = &page.entries[..] else { panic!("{:?}", page.entries) };
+        assert_eq!((one.left().unwrap().to_string(), &one.kind.unit), ("9.75".to_owned(), &Unit::Minutes));
+        assert_eq!(one.expiry.unwrap().to_rfc3339(), "2026-10-01T15:59:59+00:00");
+        assert_eq!((part.is_part, part.expiry, part.left()), (true, None, None));
+        assert_eq!((channels.is_frozen, channels.left().unwrap().to_string()), (true, "-1".to_owned()));
+        assert_eq!(channels.kind.unit, Unit::Other("CHANNEL".to_owned()));
+    }
+
+    #[test]
+    fn what_is_not_there_stays_absent() {
+        let package = with(r#""status":null"#);
+        assert_eq!((package.bought, package.used, package.expiry), (None, None, None));
+        assert!(!package.is_frozen && !package.is_part);
+        for none in [r#""resource_expire_time":"""#, r#""resource_expire_time":null"#] {
+            assert_eq!(with(none).expiry, None, "{none}");
+        }
+        let empty = |body: &str| parse(body.as_bytes(), &Secrets::default()).unwrap();
+        assert_eq!(empty(r#"{"count":0}"#), Page { count: Some(0), entries: vec![] });
+        assert_eq!(empty(r#"{"count":0,"resources":null}"#), empty(r#"{"count":0}"#));
+        assert_eq!(empty(r#"{"resources":[]}"#), Page { count: None, entries: vec![] });
+    }
+
+    #[test]
+    fn amounts_keep_all_digits() {
+        assert_eq!(with(r#""amount":100000.01"#).bought.unwrap().to_string(), "100000.01");
+        assert_eq!(with(r#""usage":"12.123456789012345678""#).used.unwrap().to_string(), "12.123456789012345678");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        assert_eq!(error("{}"), "it has neither count nor resources");
+        assert_eq!(error(r#"{"count":1.5,"resources":[]}"#), "count has a value that cannot be read");
+        assert_eq!(error(r#"{"resources":[{"amount":1}]}"#), "entry 1 of resources: it has no resource_id");
+        for field in [
+            r#""amount":"many""#,
+            r#""usage":[]"#,
+            r#""is_sub_resource":"maybe""#,
+            r#""resource_expire_time":"2026-10-01 15:59:59""#,
+            r#""status":"frozen""#,
+        ] {
+            let error = error(&format!(r#"{{"resources":[{{"resource_id":"r",{field}}}]}}"#));
+            assert!(error.ends_with("has a value that cannot be read"), "{field}: {error}");
+        }
+        let rows =
+            |number: usize| (0..number).map(|id| format!(r#"{{"resource_id":"{id}"}}"#)).collect::<Vec<_>>().join(",");
+        assert_eq!(packages(&rows(LIMIT)).len(), LIMIT);
+        assert_eq!(error(&format!(r#"{{"resources":[{}]}}"#, rows(LIMIT + 1))), "it has more than 100 packages");
+        assert!(error("<html>").starts_with("not JSON"));
+    }
+
+    #[test]
+    fn labels_show_no_secret() {
+        let secrets: Secrets = [&secrecy::SecretString::from("hunter2".to_owned())].into_iter().collect();
+        let body = r#"{"resources":[{"resource_id":"hunter2","resource_type":"a hunter2","unit":"hunter2"}]}"#;
+        let package = parse(body.as_bytes(), &secrets).unwrap().entries.remove(0);
+        assert!(!format!("{package:?}").contains("hunter2"), "{package:?}");
+    }
+}

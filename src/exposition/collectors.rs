@@ -1,0 +1,218 @@
+//! The table of the metric families of collectors and packages.
+
+use rust_decimal::Decimal;
+
+use super::{
+    family::{Family, ProjectView, counter, gauge, seconds},
+    lines::Lines,
+};
+use crate::usage::{Collector, Package, PackageKind, PackageSums, Reason, Unit};
+
+/// The families of collectors and packages.
+pub(super) static FAMILIES: &[Family] = &[
+    gauge("metastudio_collector_up", "Whether the last run of the collector succeeded.", |lines, view| {
+        for (collector, status) in &view.project.collectors {
+            if let Some(last) = &status.last {
+                lines.count([("collector", collector.as_str())], u64::from(last.failure.is_none()));
+            }
+        }
+    }),
+    gauge(
+        "metastudio_collector_interval_seconds",
+        "Configured time between two runs of the collector.",
+        |lines, view| {
+            for (collector, interval) in &view.project.target.collect {
+                lines.sample([("collector", collector.as_str())], interval.as_secs_f64());
+            }
+        },
+    )
+    .unit("seconds"),
+    gauge(
+        "metastudio_collector_last_success_timestamp_seconds",
+        "Unix time of the start of the last successful run: what it found is as of that time.",
+        |lines, view| {
+            for (collector, status) in &view.project.collectors {
+                if let Some((at, _)) = &status.found {
+                    lines.sample([("collector", collector.as_str())], seconds(at.utc));
+                }
+            }
+        },
+    )
+    .unit("seconds"),
+    gauge("metastudio_collector_last_duration_seconds", "Duration of the last run.", |lines, view| {
+        for (collector, status) in &view.project.collectors {
+            if let Some(last) = &status.last {
+                lines.sample([("collector", collector.as_str())], last.duration.as_secs_f64());
+            }
+        }
+    })
+    .unit("seconds"),
+    counter("metastudio_collector_runs", "Runs of the collector, including failed ones.", |lines, view| {
+        for (collector, status) in &view.project.collectors {
+            lines.count([("collector", collector.as_str())], status.runs);
+        }
+    }),
+    counter("metastudio_collector_failures", "Failed runs of the collector by reason.", |lines, view| {
+        for (collector, status) in &view.project.collectors {
+            for reason in Reason::ALL {
+                let count = status.failures.get(&reason).copied().unwrap_or_default();
+                lines.count([("collector", collector.as_str()), ("reason", reason.as_str())], count);
+            }
+        }
+    }),
+    gauge(
+        "metastudio_packages",
+        "Packages with a bought amount by kind, parts of bundles left out, as of the last complete run of the collector.",
+        |lines, view| each_sum(view, |kind, sums| lines.count(with_unit(kind, labels(kind)), sums.packages)),
+    ),
+    gauge(
+        "metastudio_packages_bought_minutes",
+        "Minutes that the packages of this kind were bought with.",
+        |lines, view| sum_of_minutes(lines, view, |sums| sums.bought),
+    )
+    .unit("minutes"),
+    gauge("metastudio_packages_used_minutes", "Minutes of these packages that are used.", |lines, view| {
+        sum_of_minutes(lines, view, |sums| sums.used);
+    })
+    .unit("minutes"),
+    gauge(
+        "metastudio_packages_left_minutes",
+        "Minutes of these packages that are left and can be used: without frozen packages. Negative is overrun.",
+        |lines, view| sum_of_minutes(lines, view, |sums| sums.left),
+    )
+    .unit("minutes"),
+    gauge(
+        "metastudio_packages_bought",
+        "What the packages of this kind were bought with, in a unit other than time.",
+        |lines, view| sum_of_others(lines, view, |sums| sums.bought),
+    ),
+    gauge("metastudio_packages_used", "What of these packages is used, in a unit other than time.", |lines, view| {
+        sum_of_others(lines, view, |sums| sums.used);
+    }),
+    gauge(
+        "metastudio_packages_left",
+        "What of these packages is left and can be used, in a unit other than time. Negative is overrun.",
+        |lines, view| sum_of_others(lines, view, |sums| sums.left),
+    ),
+    gauge("metastudio_package_bought_minutes", "Minutes that the package was bought with.", |lines, view| {
+        minutes(lines, view, |package| package.bought);
+    })
+    .unit("minutes"),
+    gauge("metastudio_package_used_minutes", "Minutes of the package that are used.", |lines, view| {
+        minutes(lines, view, |package| package.used);
+    })
+    .unit("minutes"),
+    gauge(
+        "metastudio_package_left_minutes",
+        "Minutes of the package that are left. Negative is overrun. Absent for a part of a bundle.",
+        |lines, view| minutes(lines, view, Package::left),
+    )
+    .unit("minutes"),
+    gauge(
+        "metastudio_package_bought",
+        "What the package was bought with, in a unit other than time.",
+        |lines, view| others(lines, view, |package| package.bought),
+    ),
+    gauge("metastudio_package_used", "What of the package is used, in a unit other than time.", |lines, view| {
+        others(lines, view, |package| package.used);
+    }),
+    gauge(
+        "metastudio_package_left",
+        "What of the package is left, in a unit other than time. Negative is overrun.",
+        |lines, view| others(lines, view, Package::left),
+    ),
+    gauge(
+        "metastudio_package_expiry_timestamp_seconds",
+        "Unix time at which the package ends. Absent if no end is known.",
+        |lines, view| {
+            for package in packages(view) {
+                if let Some(expiry) = package.expiry {
+                    lines.sample(of_package(package), seconds(expiry));
+                }
+            }
+        },
+    )
+    .unit("seconds"),
+    gauge("metastudio_package_frozen", "Whether the package is frozen, so that it cannot be used.", |lines, view| {
+        for package in packages(view) {
+            lines.count(of_package(package), u64::from(package.is_frozen));
+        }
+    }),
+];
+
+/// The packages with series of their own.
+fn packages<'a>(view: &ProjectView<'a>) -> impl Iterator<Item = &'a Package> + use<'a> {
+    let found = view.found(Collector::Packages);
+    found.into_iter().flat_map(|found| &found.list).take(view.project.target.package_series)
+}
+
+fn minutes(lines: &mut Lines<'_>, view: &ProjectView<'_>, amount: fn(&Package) -> Option<Decimal>) {
+    for package in packages(view) {
+        if let Some(Ok(minutes)) = amount(package).and_then(|amount| package.kind.in_minutes(amount)) {
+            lines.sample(of_package(package), float(minutes));
+        }
+    }
+}
+
+fn others(lines: &mut Lines<'_>, view: &ProjectView<'_>, amount: fn(&Package) -> Option<Decimal>) {
+    for package in packages(view).filter(|package| matches!(package.kind.unit, Unit::Other(_))) {
+        if let Some(amount) = amount(package) {
+            lines.sample(with_unit(&package.kind, of_package(package)), float(amount));
+        }
+    }
+}
+
+fn each_sum(view: &ProjectView<'_>, mut write: impl FnMut(&PackageKind, &PackageSums)) {
+    let sums = view.found(Collector::Packages).into_iter().flat_map(|found| &found.sums);
+    sums.for_each(|(kind, sums)| write(kind, sums));
+}
+
+fn sum_of_minutes(lines: &mut Lines<'_>, view: &ProjectView<'_>, amount: fn(&PackageSums) -> Decimal) {
+    each_sum(view, |kind, sums| {
+        if let Some(Ok(minutes)) = kind.in_minutes(amount(sums)) {
+            lines.sample(labels(kind), float(minutes));
+        }
+    });
+}
+
+fn sum_of_others(lines: &mut Lines<'_>, view: &ProjectView<'_>, amount: fn(&PackageSums) -> Decimal) {
+    each_sum(view, |kind, sums| {
+        if matches!(kind.unit, Unit::Other(_)) {
+            lines.sample(with_unit(kind, labels(kind)), float(amount(sums)));
+        }
+    });
+}
+
+fn of_package(package: &Package) -> impl Iterator<Item = (&str, &str)> {
+    [("package", package.id.as_str())].into_iter().chain(labels(&package.kind))
+}
+
+fn labels(kind: &PackageKind) -> impl Iterator<Item = (&str, &str)> {
+    let PackageKind { resource_type, business_type, sub_resource_type, charging_mode, resource_source, unit: _ } = kind;
+    let labels = [
+        ("collector", Collector::Packages.as_str()),
+        ("resource_type", resource_type),
+        ("business_type", business_type),
+        ("sub_resource_type", sub_resource_type),
+        ("charging_mode", charging_mode),
+        ("resource_source", resource_source),
+    ];
+    labels.into_iter()
+}
+
+fn with_unit<'a>(
+    kind: &'a PackageKind,
+    labels: impl Iterator<Item = (&'a str, &'a str)>,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let unit = match &kind.unit {
+        Unit::Minutes => "MIN",
+        Unit::Hours => "HOUR",
+        Unit::Other(unit) => unit,
+    };
+    labels.chain([("unit", unit)])
+}
+
+/// The nearest float. Converted through text, because std rounds every decimal text to it.
+fn float(amount: Decimal) -> f64 {
+    amount.to_string().parse().unwrap_or_default()
+}

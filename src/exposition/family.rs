@@ -1,0 +1,72 @@
+//! A metric family of the projects, and the project that its samples are of.
+
+use chrono::{DateTime, Utc};
+
+use super::lines::{Kind, Lines, Metadata};
+use crate::{
+    snapshot::{LastPoll, Moment, Packages, ProjectStatus, Usage, WindowValues},
+    usage::Collector,
+};
+
+/// A metric family of the projects. Its name has no suffix such as `_total`.
+pub(super) struct Family {
+    pub metadata: Metadata,
+    pub write: WriteSamples,
+}
+
+/// Writes the samples of one project.
+type WriteSamples = fn(&mut Lines<'_>, &ProjectView<'_>);
+
+pub(super) const fn counter(name: &'static str, help: &'static str, write: WriteSamples) -> Family {
+    Family { metadata: Metadata::new(Kind::Counter, name, help), write }
+}
+
+pub(super) const fn gauge(name: &'static str, help: &'static str, write: WriteSamples) -> Family {
+    Family { metadata: Metadata::new(Kind::Gauge, name, help), write }
+}
+
+pub(super) const fn histogram(name: &'static str, help: &'static str, write: WriteSamples) -> Family {
+    Family { metadata: Metadata::new(Kind::Histogram, name, help), write }
+}
+
+pub(super) const fn info(name: &'static str, help: &'static str, write: WriteSamples) -> Family {
+    Family { metadata: Metadata::new(Kind::Info, name, help), write }
+}
+
+impl Family {
+    pub const fn unit(self, unit: &'static str) -> Self {
+        Family { metadata: self.metadata.unit(unit), write: self.write }
+    }
+}
+
+/// A project at one moment: stale usage and windows that have ended are left out.
+pub(super) struct ProjectView<'a> {
+    pub project: &'a ProjectStatus,
+    now: Moment,
+    pub current_usage: Option<&'a Usage>,
+}
+
+impl<'a> ProjectView<'a> {
+    pub fn at(now: Moment, project: &'a ProjectStatus) -> Self {
+        ProjectView { project, now, current_usage: project.usage_at(now) }
+    }
+
+    pub fn last(&self) -> Option<&'a LastPoll> {
+        self.project.health.last.as_ref()
+    }
+
+    /// The windows, each with its name.
+    pub fn windows(&self) -> impl Iterator<Item = (String, &'a WindowValues)> {
+        self.project.windows_at(self.now).map(|window| (window.window.to_string(), window))
+    }
+
+    /// What a collector has found, unless it is stale.
+    pub fn found(&self, collector: Collector) -> Option<&'a Packages> {
+        self.project.found_at(collector, self.now)
+    }
+}
+
+/// Unix time. A float is exact to the microsecond for centuries.
+pub(super) fn seconds(instant: DateTime<Utc>) -> f64 {
+    instant.timestamp_micros() as f64 / 1e6
+}

@@ -1,0 +1,137 @@
+//! The runs of one collector of a project, beside the polls of its usage.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    cloud::{Client, Error, project_api, resources_api},
+    config::{Config, Project},
+    snapshot::{CollectorOutcome, Failure, Moment, Packages},
+    usage::{Collector, Counters, Package, Reason, package_sums},
+};
+
+/// The least time until an operation that the service refuses is tried again.
+pub(super) const AFTER_REFUSAL: Duration = Duration::from_secs(60 * 60);
+
+/// A collector of one project.
+#[derive(Debug)]
+pub struct Collecting {
+    client: Client,
+    project: String,
+    collector: Collector,
+    interval: Duration,
+    timeout: Duration,
+}
+
+impl Collecting {
+    /// The configured collectors of a project.
+    pub fn of(client: &Client, project: &Project, config: &Config) -> Vec<Arc<Self>> {
+        let one = |collector: &Collector| Arc::new(Self::new(client.clone(), project, config, *collector));
+        project.collect.keys().map(one).collect()
+    }
+
+    /// A collector of a project, configured or not.
+    pub fn new(client: Client, project: &Project, config: &Config, collector: Collector) -> Self {
+        Collecting {
+            client,
+            project: project.name.clone(),
+            collector,
+            interval: config.collectors.interval(collector),
+            timeout: config.poll.timeout,
+        }
+    }
+
+    /// The collector.
+    pub fn collector(&self) -> Collector {
+        self.collector
+    }
+
+    /// The time between two runs.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// Runs once, as of `now`, in a separate task, so that a panic fails this run only. The run ends within the timeout.
+    pub async fn run(self: Arc<Self>, now: Moment) -> CollectorOutcome {
+        let (start, collector) = (Instant::now(), self.collector);
+        let task = AbortOnDropHandle::new(tokio::spawn(async move { self.collect(now.utc).await }));
+        let (result, is_refused, counters) = task.await.unwrap_or_else(|error| {
+            let message = format!("a defect of the exporter, please report it: {error}");
+            (Err(Failure { reason: Reason::Internal, message }), false, Counters::default())
+        });
+        CollectorOutcome { collector, at: now, duration: start.elapsed(), result, is_refused, counters }
+    }
+
+    async fn collect(&self, now: DateTime<Utc>) -> (Result<Packages, Failure>, bool, Counters) {
+        let (deadline, mut counters) = (Instant::now() + self.timeout, Counters::default());
+        let result = timeout_at(deadline, self.packages(now, deadline, &mut counters)).await;
+        let result = result.unwrap_or_else(|_| {
+            let (timeout, requests) = (self.timeout, counters.requests());
+            Err(Error::Timeout(format!("the packages were not complete after {timeout:?} and {requests} requests")))
+        });
+        let is_refused = matches!(&result, Err(Error::Refused(refusal)) if matches!(refusal.status, 403 | 404));
+        let failure = |error: Error| Failure { reason: error.reason(), message: error.report() };
+        (result.map_err(failure), is_refused, counters)
+    }
+
+    async fn packages(
+        &self,
+        now: DateTime<Utc>,
+        deadline: Instant,
+        counters: &mut Counters,
+    ) -> Result<Packages, Error> {
+        let project_id = project_api::project_id(&self.client, deadline, counters).await?;
+        let mut list = resources_api::packages(&self.client, &project_id, deadline, counters).await?;
+        let sums = package_sums(&list).map_err(|error| Error::Malformed(error.to_string()))?;
+        list.sort_by_cached_key(|package| order(package, now));
+        Ok(Packages { list, sums })
+    }
+
+    /// Logs a run. A failure is logged each time, but an operation that the service refuses only once. Returns the failure,
+    /// if there is one.
+    pub(super) fn log(&self, outcome: &CollectorOutcome, before: Option<LastFailure>) -> Option<LastFailure> {
+        let (project, collector) = (&self.project, self.collector.as_str());
+        let (requests, duration) = (outcome.counters.requests(), outcome.duration.as_secs_f64());
+        let Failure { reason, message } = match &outcome.result {
+            Ok(_) if before.is_some() => {
+                tracing::info!(project, collector, requests, duration, "collector succeeded again");
+                return None;
+            }
+            Ok(_) => {
+                tracing::debug!(project, collector, requests, duration, "collector succeeded");
+                return None;
+            }
+            Err(failure) => failure,
+        };
+        let failure = LastFailure { reason: *reason, is_refused: outcome.is_refused };
+        let (reason, error) = (reason.as_str(), message);
+        if outcome.is_refused && before == Some(failure) {
+            tracing::debug!(project, collector, reason, requests, duration, error, "collector failed");
+        } else {
+            tracing::warn!(project, collector, reason, requests, duration, error, "collector failed");
+        }
+        Some(failure)
+    }
+}
+
+/// How the last run of a collector failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LastFailure {
+    reason: Reason,
+    is_refused: bool,
+}
+
+/// Packages that can be used come first, and of these the one that ends first. Those without an end follow, then those
+/// that have ended, the latest first.
+fn order(package: &Package, now: DateTime<Utc>) -> (u8, i64, String) {
+    let end = package.expiry.map(|expiry| expiry.timestamp());
+    let (group, time) = match end {
+        Some(end) if end > now.timestamp() => (0, end),
+        None => (1, 0),
+        Some(end) => (2, -end),
+    };
+    (group, time, package.id.clone())
+}

@@ -1,0 +1,204 @@
+//! ListTenantResources: the packages of a project, which the simulated usage consumes.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Datelike, Duration, FixedOffset, Months, SecondsFormat, TimeZone, Utc};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+use super::{
+    history::{self, SimulatedProject, UsagePattern, beijing},
+    service::{Changes, Count, Offset, Service, Videopacket},
+};
+
+const PREFIX: &str = "hws.resource.type.metastudio.";
+const SOURCES: [&str; 3] = ["PURCHASED", "SP_ALLOCATED", "ADMIN_ALLOCATED"];
+
+/// The project id in the path of ListTenantResources; `None` for any other path.
+pub(super) fn project_id(path: &str) -> Option<&str> {
+    path.strip_prefix("/v1/")?.strip_suffix("/tenants/resources").filter(|id| !id.is_empty() && !id.contains('/'))
+}
+
+/// The answer of a service to a query, after `earlier` other requests for the list.
+///
+/// # Errors
+/// The name of the first parameter that is not valid.
+pub(super) fn list_tenant_resources(
+    project: &SimulatedProject,
+    query: &str,
+    service: &Service,
+    now: DateTime<Utc>,
+    earlier: u32,
+) -> Result<Value, String> {
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let values: HashMap<String, String> = pairs.map(|(key, value)| (decode(key), decode(value))).collect();
+    let number = |name: &str, default: usize, least: usize, most: usize| {
+        let value = values.get(name).map_or(Ok(default), |text| text.parse::<usize>());
+        value.ok().filter(|value| (least..=most).contains(value)).ok_or(name.to_owned())
+    };
+    let (limit, offset) = (number("limit", 10, 1, 100)?, number("offset", 0, 0, i32::MAX as usize)?);
+    // There is no value for all sources.
+    let sources = values.get("resource_source").ok_or("resource_source")?;
+    if sources.len() > 64 || !sources.split(',').all(|source| SOURCES.contains(&source)) {
+        return Err("resource_source".to_owned());
+    }
+    let is_asked_for = |row: &Value| {
+        let source = row.get("resource_source").and_then(Value::as_str);
+        source.is_some_and(|source| sources.split(',').any(|asked| asked == source))
+    };
+    let mut rows: Vec<Value> = packages(project, service, now).into_iter().filter(is_asked_for).collect();
+    for change in 0..earlier {
+        match service.changes {
+            Changes::Deleted if !rows.is_empty() => drop(rows.remove(0)),
+            Changes::Inserted => rows.insert(0, further(change, "inserted")),
+            _ => {}
+        }
+    }
+    let limit = service.cap.map_or(limit, |cap| limit.min(cap.into()));
+    let start = match service.offset {
+        Offset::FromZero => offset,
+        Offset::FromOne => offset.saturating_sub(1),
+        Offset::Pages => offset.saturating_mul(limit),
+        Offset::Ignored | Offset::Everything => 0,
+    };
+    // `count` is a number with decimals (resources, 12).
+    let count = rows.len() as f64;
+    let page: Vec<Value> = rows.into_iter().skip(start).take(limit).collect();
+    Ok(if service.count == Count::Absent {
+        json!({"resources": page})
+    } else {
+        json!({"count": count, "resources": page})
+    })
+}
+
+/// The packages of a project. For each type of usage there is one that lasts this month. One of them runs out; the others
+/// are of each kind that the API page leaves open.
+fn packages(project: &SimulatedProject, service: &Service, now: DateTime<Utc>) -> Vec<Value> {
+    let month = start_of_month(now);
+    let next_month = month + Months::new(1);
+    let of_month = |(index, pattern): (usize, &UsagePattern)| {
+        let usage = history::events(&project.id, pattern, month.to_utc(), now);
+        let used = usage.map(|event| event.hundredths).sum::<i64>() as f64 / 100.0;
+        let (code, amount) = match (pattern.unit, pattern.resource_type) {
+            ("HOUR", _) => ("modeling.avatarlive.duration", 100.0),
+            (_, Some("video_time_flexus_2d_model")) => ("modeling.flexus.avatarvideo.dur", 1000.0),
+            _ => ("modeling.avatarvideo.duration", 6000.0),
+        };
+        json!({
+            "resource_id": format!("{}-{index}", project.name),
+            "order_id": format!("CS{}{index}", month.format("%y%m%d")),
+            "resource_type": format!("{PREFIX}{code}"),
+            "business_type": pattern.business_type,
+            "charging_mode": "ONE_TIME",
+            "resource_source": "PURCHASED",
+            "amount": amount,
+            "usage": used,
+            "unit": pattern.unit,
+            "resource_expire_time": end(next_month),
+            "status": 0,
+        })
+    };
+    let mut rows: Vec<Value> = project.usage.iter().enumerate().map(of_month).collect();
+    rows.extend(others(project, service, now));
+    rows.extend((0..u32::from(service.packages.unwrap_or_default())).map(|number| further(number, "further")));
+    rows
+}
+
+fn others(project: &SimulatedProject, service: &Service, now: DateTime<Utc>) -> [Value; 5] {
+    let name = project.name;
+    let package = |id: &str, code: &str, business_type: &str, fields: Value| {
+        let mut row = json!({
+            "resource_id": format!("{name}-{id}"),
+            "order_id": "",
+            "resource_type": format!("{PREFIX}{code}"),
+            "business_type": business_type,
+            "charging_mode": "ONE_TIME",
+            "resource_source": "PURCHASED",
+            "status": 0,
+        });
+        if let (Some(row), Value::Object(fields)) = (row.as_object_mut(), fields) {
+            row.extend(fields);
+        }
+        row
+    };
+    let in_days = |days| end((now + Duration::days(days)).with_timezone(&beijing()));
+    let (amount, unit) = match service.videopacket {
+        Videopacket::Packages => (1, "NUM"),
+        Videopacket::Minutes => (60, "MIN"),
+    };
+    [
+        // A package of 60 minutes that nobody uses.
+        package(
+            "trial",
+            "avatarmodeling.videopacket",
+            "VIDEO_2D",
+            json!({
+                "amount": amount, "usage": 0, "unit": unit, "resource_expire_time": in_days(5),
+            }),
+        ),
+        // A bundle of an avatar with minutes, which has no end.
+        package(
+            "bundle",
+            "modeling.flexus.avatar.number",
+            "FLEXUS_2D",
+            json!({
+                "amount": 1, "usage": 1, "unit": "NUM", "resource_expire_time": "",
+            }),
+        ),
+        package(
+            "bundle",
+            "modeling.flexus.avatar.number",
+            "FLEXUS_2D",
+            json!({
+                "sub_resource_type": "video_time_flexus_2d_model", "is_sub_resource": true,
+                "amount": 120, "usage": 6.1, "unit": "MIN", "resource_expire_time": "",
+            }),
+        ),
+        // More channels are used than bought, and they are frozen.
+        package(
+            "channels",
+            "modeling.avatarlive.channel",
+            "LIVE_2D",
+            json!({
+                "charging_mode": "PERIODIC", "amount": 2, "usage": 3, "unit": "CHANNEL", "resource_expire_time": in_days(200),
+                "status": 1, "bound_asset": {"asset_id": "a", "asset_name": "name of a customer"},
+            }),
+        ),
+        // Billed on demand: nothing was bought.
+        package(
+            "on-demand",
+            "modeling.avatarvideo.duration",
+            "VIDEO_2D",
+            json!({
+                "charging_mode": "ON_DEMAND", "usage": 12.5, "unit": "MIN", "resource_source": "ADMIN_ALLOCATED",
+            }),
+        ),
+    ]
+}
+
+fn further(number: u32, id: &str) -> Value {
+    json!({
+        "resource_id": format!("{id}-{number}"),
+        "resource_type": format!("{PREFIX}modeling.avatarvideo.duration"),
+        "business_type": "VIDEO_2D",
+        "charging_mode": "ONE_TIME",
+        "resource_source": "SP_ALLOCATED",
+        "amount": 10,
+        "usage": 2.5,
+        "unit": "MIN",
+        "resource_expire_time": "2099-12-31T15:59:59Z",
+        "status": 0,
+    })
+}
+
+fn start_of_month(now: DateTime<Utc>) -> DateTime<FixedOffset> {
+    let now = now.with_timezone(&beijing());
+    beijing().with_ymd_and_hms(now.year(), now.month(), 1, 0, 0, 0).single().unwrap_or(now)
+}
+
+/// The last second of the day before, in Beijing (resources, 12).
+fn end(time: DateTime<FixedOffset>) -> String {
+    let midnight = beijing().with_ymd_and_hms(time.year(), time.month(), time.day(), 0, 0, 0).single().unwrap_or(time);
+    (midnight - Duration::seconds(1)).to_utc().to_rfc3339_opts(SecondsFormat::Secs, true)
+}

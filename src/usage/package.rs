@@ -1,0 +1,156 @@
+//! Packages: what was bought or allocated, what of it is used, and when it ends.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+
+use super::row::{Overflow, Unit};
+
+/// A package, or the part of a bundle (resources, 13).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// The API's `resource_id`.
+    pub id: String,
+    /// What it is a package of.
+    pub kind: PackageKind,
+    /// Whether it is a part of a bundle: the bundle repeats what it holds, so it is in no sum.
+    pub is_part: bool,
+    /// What was bought, in the unit of the kind. `None` if it has no amount: it is billed on demand.
+    pub bought: Option<Decimal>,
+    /// What was used, in the unit of the kind. It may be more than what was bought.
+    pub used: Option<Decimal>,
+    /// When it ends; `None` if no end is known.
+    pub expiry: Option<DateTime<Utc>>,
+    /// Whether it cannot be used now.
+    pub is_frozen: bool,
+}
+
+/// The packages that can be added up. Standard and Flexus minutes, and their sources, stay separate: each is deducted from
+/// its own packages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PackageKind {
+    /// The code of the product, such as `hws.resource.type.metastudio.avatarmodeling.videopacket`.
+    pub resource_type: String,
+    /// The type of business; one product can have packages of several.
+    pub business_type: String,
+    /// The part of a bundle; empty for anything else.
+    pub sub_resource_type: String,
+    /// `PERIODIC`, `ONE_TIME` or `ON_DEMAND`.
+    pub charging_mode: String,
+    /// `PURCHASED`, `SP_ALLOCATED` or `ADMIN_ALLOCATED`.
+    pub resource_source: String,
+    /// The unit of its amounts. Only the unit tells minutes: the product's name can promise them and count packages.
+    pub unit: Unit,
+}
+
+/// Amounts in one unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PackageSums {
+    /// Number of packages.
+    pub packages: u64,
+    /// What was bought.
+    pub bought: Decimal,
+    /// What was used.
+    pub used: Decimal,
+    /// What is left and can be used: without frozen packages. Negative is overrun.
+    pub left: Decimal,
+}
+
+impl PackageKind {
+    /// An amount in minutes, if the unit is a time. Any other unit is not converted.
+    ///
+    /// # Errors
+    /// If hours are beyond the range of decimals.
+    pub fn in_minutes(&self, amount: Decimal) -> Option<Result<Decimal, Overflow>> {
+        match self.unit {
+            Unit::Minutes => Some(Ok(amount)),
+            Unit::Hours => Some(amount.checked_mul(Decimal::from(60)).ok_or(Overflow)),
+            Unit::Other(_) => None,
+        }
+    }
+}
+
+impl Package {
+    /// What is left; negative if more was used than bought. `None` for a part of a bundle, and if one of both amounts is not
+    /// known.
+    pub fn left(&self) -> Option<Decimal> {
+        if self.is_part { None } else { self.bought?.checked_sub(self.used?) }
+    }
+}
+
+/// The sums of the packages of each kind. Parts of bundles are left out. So are rows without a bought amount, because they
+/// are billed on demand and are not packages.
+///
+/// # Errors
+/// If a sum is beyond the range of decimals.
+pub fn package_sums(packages: &[Package]) -> Result<BTreeMap<PackageKind, PackageSums>, Overflow> {
+    let mut sums: BTreeMap<PackageKind, PackageSums> = BTreeMap::new();
+    for package in packages.iter().filter(|package| !package.is_part) {
+        let (Some(bought), Some(used)) = (package.bought, package.used) else { continue };
+        let sum = sums.entry(package.kind.clone()).or_default();
+        sum.packages += 1;
+        sum.bought = sum.bought.checked_add(bought).ok_or(Overflow)?;
+        sum.used = sum.used.checked_add(used).ok_or(Overflow)?;
+        if !package.is_frozen {
+            let left = package.left().ok_or(Overflow)?;
+            sum.left = sum.left.checked_add(left).ok_or(Overflow)?;
+        }
+    }
+    Ok(sums)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(bought: Option<i64>, used: Option<i64>) -> Package {
+        Package {
+            id: "r".to_owned(),
+            kind: PackageKind { unit: Unit::Minutes, ..PackageKind::default() },
+            is_part: false,
+            bought: bought.map(Decimal::from),
+            used: used.map(Decimal::from),
+            expiry: None,
+            is_frozen: false,
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_not_clamped_and_only_known_if_both_amounts_are() {
+        let left = |bought, used| package(bought, used).left();
+        assert_eq!(left(Some(10), Some(12)), Some(Decimal::from(-2)));
+        assert_eq!([left(None, Some(1)), left(Some(1), None)], [None, None]);
+        assert_eq!(Package { is_part: true, ..package(Some(10), Some(1)) }.left(), None);
+    }
+
+    #[test]
+    fn parts_and_on_demand_rows_are_in_no_sum_and_frozen_packages_are_not_left() {
+        let packages = [
+            package(Some(10), Some(12)),
+            package(Some(100), Some(1)),
+            package(None, Some(7)),
+            Package { is_part: true, ..package(Some(5), Some(5)) },
+            Package { is_frozen: true, ..package(Some(50), Some(20)) },
+            Package { kind: PackageKind::default(), ..package(Some(3), Some(0)) },
+        ];
+        let sums = package_sums(&packages).unwrap();
+        let sum = |packages, bought: i64, used: i64, left: i64| PackageSums {
+            packages,
+            bought: bought.into(),
+            used: used.into(),
+            left: left.into(),
+        };
+        let minutes = PackageKind { unit: Unit::Minutes, ..PackageKind::default() };
+        let expected = [(minutes, sum(3, 160, 33, 97)), (PackageKind::default(), sum(1, 3, 0, 3))];
+        assert_eq!(sums, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn only_times_are_converted_to_minutes() {
+        let minutes = |unit| PackageKind { unit, ..PackageKind::default() }.in_minutes(Decimal::new(15, 1));
+        assert_eq!(minutes(Unit::Minutes), Some(Ok(Decimal::new(15, 1))));
+        assert_eq!(minutes(Unit::Hours), Some(Ok(Decimal::from(90))));
+        assert_eq!(minutes(Unit::Other("NUM".to_owned())), None);
+    }
+}
