@@ -21,6 +21,10 @@ use yaml_rust2::{Yaml, YamlLoader};
 /// The pages of one language, and words in their tables.
 struct Language {
     readme: &'static str,
+    metrics: &'static str,
+    flags: &'static str,
+    configuration: &'static str,
+    alerts: &'static str,
     credentials: &'static str,
     web: &'static str,
     required: &'static str,
@@ -32,6 +36,10 @@ struct Language {
 const LANGUAGES: [Language; 2] = [
     Language {
         readme: "README.md",
+        metrics: "docs/metrics.md",
+        flags: "docs/flags.md",
+        configuration: "docs/configuration.md",
+        alerts: "docs/alerts.md",
         credentials: "docs/credentials.md",
         web: "docs/web.md",
         required: "required",
@@ -41,6 +49,10 @@ const LANGUAGES: [Language; 2] = [
     },
     Language {
         readme: "README.zh-CN.md",
+        metrics: "docs/metrics.zh-CN.md",
+        flags: "docs/flags.zh-CN.md",
+        configuration: "docs/configuration.zh-CN.md",
+        alerts: "docs/alerts.zh-CN.md",
         credentials: "docs/credentials.zh-CN.md",
         web: "docs/web.zh-CN.md",
         required: "必填",
@@ -258,7 +270,7 @@ fn the_tables_of_metrics_match_the_exposition() {
     let exposed = exposed();
     assert!(exposed.len() > 20, "{exposed:?}");
     for language in LANGUAGES {
-        let page = read(language.readme);
+        let page = read(language.metrics);
         let mut documented = BTreeMap::new();
         for row in page.rows("metastudio_") {
             let [names, kind, labels, meaning] = &row[..] else { panic!("{row:?}") };
@@ -272,11 +284,11 @@ fn the_tables_of_metrics_match_the_exposition() {
             }
         }
         for (name, family) in &documented {
-            assert_eq!(Some(family), exposed.get(name), "{}: {name}", language.readme);
+            assert_eq!(Some(family), exposed.get(name), "{}: {name}", language.metrics);
         }
         let missing: Vec<_> = exposed.keys().filter(|name| !documented.contains_key(*name)).collect();
-        assert!(missing.is_empty(), "{} lacks {missing:?}", language.readme);
-        assert!(page.texts.iter().any(|text| text.code.iter().any(|code| code == "process_*")), "{}", language.readme);
+        assert!(missing.is_empty(), "{} lacks {missing:?}", language.metrics);
+        assert!(page.texts.iter().any(|text| text.code.iter().any(|code| code == "process_*")), "{}", language.metrics);
     }
 }
 
@@ -314,10 +326,10 @@ fn the_tables_of_flags_match_the_command_line() {
     assert_eq!(longs(serve), without_a_command, "the flags of serve work without a command");
 
     for language in LANGUAGES {
-        let page = read(language.readme);
+        let page = read(language.flags);
         let names: Vec<&str> = commands.iter().map(|command| command.get_name()).collect();
         let documented: Vec<&str> = page.rows("serve").iter().map(|row| row[0].text.as_str()).collect();
-        assert_eq!(documented, names, "{}", language.readme);
+        assert_eq!(documented, names, "{}", language.flags);
 
         // By flag and default, because the default of a flag may differ between commands.
         let mut expected: BTreeMap<(String, String), BTreeSet<&str>> = BTreeMap::new();
@@ -348,11 +360,11 @@ fn the_tables_of_flags_match_the_command_line() {
                 _ => of.code.iter().map(String::as_str).collect(),
             };
             if let Some(choices) = choices.get(&flag.text) {
-                assert_eq!(meaning.code, *choices, "{}: {}", language.readme, flag.text);
+                assert_eq!(meaning.code, *choices, "{}: {}", language.flags, flag.text);
             }
             assert!(documented.insert((flag.text.clone(), default.text.clone()), of).is_none(), "{flag:?} twice");
         }
-        assert_eq!(documented, expected, "{}", language.readme);
+        assert_eq!(documented, expected, "{}", language.flags);
     }
 }
 
@@ -490,14 +502,14 @@ async fn the_table_of_the_configuration_matches_the_code() {
     assert!(defaults["poll.interval"].is_some() && defaults["projects[].budgets"].is_some(), "{defaults:?}");
 
     for language in LANGUAGES {
-        let page = read(language.readme);
+        let page = read(language.configuration);
         let rows = page.rows("poll.interval");
-        compare_keys(language.readme, &rows, &known, &defaults, &missing_keys(&problems), language.required);
+        compare_keys(language.configuration, &rows, &known, &defaults, &missing_keys(&problems), language.required);
     }
 
     // Editors show the same meaning as the English table.
     let schema: Value = serde_json::from_str(&schema::json()).unwrap();
-    for row in read(LANGUAGES[0].readme).rows("poll.interval") {
+    for row in read(LANGUAGES[0].configuration).rows("poll.interval") {
         let pointer = row[0].text.replace("[]", "/items").replace(".NAME", "").replace('.', "/properties/");
         let pointer = format!("/properties/{pointer}").replace("/items/properties", "/items/properties");
         let found = schema.pointer(&format!("{pointer}/description")).and_then(Value::as_str);
@@ -625,18 +637,18 @@ fn the_table_of_alerts_matches_the_rules_file() {
     }
     assert!(expected.len() > 10, "{expected:?}");
     for language in LANGUAGES {
-        let ending = language.readme.strip_prefix("README").unwrap();
+        let ending = language.alerts.strip_prefix("docs/alerts").unwrap();
         let mut expected = expected.clone();
         for [_, runbook, ..] in &mut expected {
-            *runbook = runbook.replace(".md", ending);
+            *runbook = format!("../{}", runbook.replace(".md", ending));
         }
-        let page = read(language.readme);
+        let page = read(language.alerts);
         let documented = page.rows("MetaStudio").into_iter().map(|row| {
             let [alert, severity, after, when] = &row[..] else { panic!("{row:?}") };
             assert!(!when.text.is_empty(), "{alert:?}");
             [alert.text.clone(), alert.links[0].clone(), severity.text.clone(), after.text.clone()]
         });
-        assert_eq!(documented.collect::<Vec<_>>(), expected, "{}", language.readme);
+        assert_eq!(documented.collect::<Vec<_>>(), expected, "{}", language.alerts);
     }
 }
 
@@ -665,6 +677,15 @@ fn every_link_has_a_target() {
         }
     }
     assert!(followed > 100, "{followed}");
+}
+
+/// A first page is read whole. Tables belong on the pages that it links to.
+#[test]
+fn the_readme_is_short() {
+    for language in LANGUAGES {
+        let lines = fs::read_to_string(root().join(language.readme)).unwrap().lines().count();
+        assert!(lines <= 150, "{}: {lines} lines", language.readme);
+    }
 }
 
 /// Each English page and its Chinese translation.
