@@ -25,6 +25,7 @@ struct Language {
     flags: &'static str,
     configuration: &'static str,
     alerts: &'static str,
+    operation: &'static str,
     credentials: &'static str,
     web: &'static str,
     required: &'static str,
@@ -40,6 +41,7 @@ const LANGUAGES: [Language; 2] = [
         flags: "docs/flags.md",
         configuration: "docs/configuration.md",
         alerts: "docs/alerts.md",
+        operation: "docs/operation.md",
         credentials: "docs/credentials.md",
         web: "docs/web.md",
         required: "required",
@@ -53,6 +55,7 @@ const LANGUAGES: [Language; 2] = [
         flags: "docs/flags.zh-CN.md",
         configuration: "docs/configuration.zh-CN.md",
         alerts: "docs/alerts.zh-CN.md",
+        operation: "docs/operation.zh-CN.md",
         credentials: "docs/credentials.zh-CN.md",
         web: "docs/web.zh-CN.md",
         required: "必填",
@@ -652,6 +655,44 @@ fn the_table_of_alerts_matches_the_rules_file() {
     }
 }
 
+// Sizing
+
+impl Page {
+    /// The table whose first cell is this text, as texts.
+    fn table(&self, first: &str) -> Vec<Vec<&str>> {
+        let table = self.tables.iter().find(|table| table[0][0].text == first).unwrap();
+        table.iter().map(|row| row.iter().map(|cell| cell.text.as_str()).collect()).collect()
+    }
+}
+
+fn number(text: &str) -> f64 {
+    text.replace(',', "").parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+#[test]
+fn the_tables_of_sizes_have_the_measured_figures() {
+    const REQUESTS_A_DAY: f64 = 3.0 * 86_400.0 / 300.0;
+    let measured = read("BENCHMARKS.md");
+    for language in LANGUAGES {
+        let page = read(language.operation);
+        let (sizes, memory) = (page.table("10"), measured.table("10"));
+        assert_eq!(sizes.len(), memory.len(), "{}", language.operation);
+        for (size, memory) in sizes.iter().zip(memory) {
+            let [projects, series, mebibytes, second, day] = size[..] else { panic!("{size:?}") };
+            assert_eq!([projects, series], memory[..2], "{}", language.operation);
+            assert_eq!(number(mebibytes), (number(memory[6]) / 1024.0).ceil(), "{size:?}");
+            assert_eq!(number(day), number(projects) * REQUESTS_A_DAY, "{size:?}");
+            assert_eq!(number(second), number(day) / 86_400.0, "{size:?}");
+        }
+        let busy = |row: &Vec<&str>| row[1] == "gzip" && row[3] == "32";
+        let scrapes = measured.table("168").into_iter().filter(busy).map(|row| {
+            let (median, _) = row[7].split_once(' ').unwrap();
+            vec![row[0], row[2], median]
+        });
+        assert_eq!(page.table("168"), scrapes.collect::<Vec<_>>(), "{}", language.operation);
+    }
+}
+
 // Pages
 
 #[test]
@@ -665,6 +706,11 @@ fn every_link_has_a_target() {
                 continue;
             }
             followed += 1;
+            // The hosting site shows a page at blob/BRANCH/PATH. The releases are beside `blob`.
+            if let Some(up) = link.strip_suffix("releases") {
+                assert_eq!(up, "../".repeat(path.matches('/').count() + 2), "{path}: {link}");
+                continue;
+            }
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
             let target = if file.is_empty() { root().join(&path) } else { directory.join(file) };
             let target = target.canonicalize().unwrap_or_else(|error| panic!("{path}: {link}: {error}"));
@@ -733,7 +779,10 @@ fn both_languages_have_the_same_structure() {
         let rows = |page: &Page| page.tables.iter().map(Vec::len).collect::<Vec<_>>();
         assert_eq!(rows(&en), rows(&zh), "{context}: rows");
 
-        let language = |links: &str| links.split('#').next().unwrap().replace(".zh-CN.", ".").replace(".en.", ".");
+        let language = |link: &str| {
+            let path = link.split('#').next().unwrap();
+            path.replace(".zh-CN.", ".").replace(".en.", ".").replace("/intl/en-us/", "/")
+        };
         let links = |page: &Page| {
             let all = page.texts.iter().flat_map(|text| &text.links).map(|link| language(link));
             all.filter(|link| !english.ends_with(link.as_str())).collect::<BTreeSet<_>>()
