@@ -1,4 +1,4 @@
-"""Runs the configurations and commands of docs/run/*.md exactly as they are written, in their order."""
+"""Runs the configurations and commands of docs/run/*.md, and the line of cron, exactly as they are written."""
 
 import re
 import subprocess
@@ -69,6 +69,40 @@ def test_a_page_works_as_written(page, filled_in, variables, configuration, host
 
     rotation = subprocess.run(["bash", "-c", f"set -eu\n{after}"], cwd=tmp_path, env=environment)
     assert rotation.returncode == 0
+
+
+def test_the_line_of_cron_writes_a_whole_file_or_none(simulator, tmp_path):
+    [line] = re.findall(r"```crontab\n(.*?)\n```", (PAGES.parent / "faq.md").read_text(), re.DOTALL)
+    *schedule, user, command = line.split(maxsplit=6)
+    assert (schedule, user) == (["*/10", "*", "*", "*", "*"], "prometheus")
+    # cron would end the command at a percent sign.
+    assert "%" not in command
+    directory = tmp_path / "textfile"
+    directory.mkdir()
+    config = tmp_path / "config.yaml"
+    places = {"/var/lib/prometheus/node-exporter": directory, "/etc/metastudio-exporter/config.yaml": config}
+    for path, place in places.items():
+        assert command.count(path) == 1
+        command = command.replace(path, str(place))
+    write_files(tmp_path, "")
+    environment = ENVIRONMENT | {"PATH": f"{tmp_path}/bin:{ENVIRONMENT['PATH']}"}
+    environment |= {"HUAWEICLOUD_SDK_AK": ACCESS_KEY, "HUAWEICLOUD_SDK_SK": SECRET_KEY}
+
+    def content(projects):
+        """The file for the collector after the command has run with these projects."""
+        config.write_text(f"api: {{iam_endpoint: '{simulator}'}}\nprojects: [{', '.join(projects)}]\n")
+        # As cron does: with sh, in another directory.
+        subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, timeout=60)
+        [file] = directory.glob("*.prom")
+        return file.read_text()
+
+    works = f"{{name: works, region: cn-north-4, endpoint: '{simulator}'}}"
+    fails = "{name: fails, region: cn-north-4, endpoint: 'http://127.0.0.1:1'}"
+    first = content([works])
+    assert 'metastudio_up{project="works"} 1' in first
+    both = content([works, fails])
+    assert 'metastudio_up{project="works"} 1' in both and 'metastudio_up{project="fails"} 0' in both
+    assert content(["{name: broken}"]) == both
 
 
 def write_files(directory, config):
