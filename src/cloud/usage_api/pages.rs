@@ -343,12 +343,17 @@ impl Pages {
                 self.join(waiting, &places)
             }
             Phase::Limit { page: waiting, places } => {
-                if self.known.resembles(0, &page.into()) {
+                let page = page.into();
+                if self.known.resembles(0, &page) {
                     self.service.sends_everything = true;
                     return Ok(self.complete());
                 }
                 if places.is_empty() {
                     return inconsistent("the service ignores the offset: every page is the first one");
+                }
+                // The first page began at the same offset.
+                if !self.begins_with(&page, Some(0)) {
+                    return inconsistent("the list changed while it was read: it begins with another entry");
                 }
                 self.place(waiting, places)
             }
@@ -419,28 +424,32 @@ impl Pages {
             self.service.sends_everything = true;
             return Ok(self.complete());
         }
-        let is_key_enough = !self.known.has_repeated_keys();
-        let begins_with = |index: Option<&usize>| {
-            let known = index.and_then(|index| self.known.items.get(*index));
-            known
-                .zip(page.items.first())
-                .is_some_and(|(known, first)| known == first || (is_key_enough && known.has_key_of(first)))
-        };
-        if page.rows.len() > 1 && begins_with(self.known.buckets.get(bucket)) {
+        let start_of = |starts: &[usize], number: usize| starts.get(number).copied();
+        if page.rows.len() > 1 && self.begins_with(page, start_of(&self.known.buckets, bucket)) {
             self.service.counted = Some(Counted::Buckets);
             // A list of one bucket is complete with it.
             return Ok(if buckets == 1 { self.complete() } else { self.ask_for_more() });
         }
-        if page.rows.len() == 1 && begins_with(self.known.rows.get(bucket)) {
+        if page.rows.len() == 1 && self.begins_with(page, start_of(&self.known.rows, bucket)) {
             self.service.counted = Some(Counted::Rows);
             return Ok(self.ask_for_more());
         }
-        if offset == bucket && self.service.first_entry.is_none() {
-            // Entries may be counted from 1.
+        // If entries are counted from 1, this is the one before, and the first page began with the first one.
+        let before = bucket.checked_sub(1).and_then(|before| start_of(&self.known.buckets, before));
+        if offset == bucket && self.service.first_entry.is_none() && self.begins_with(page, before) {
             self.phase = Phase::Counted { bucket, offset: offset + 1 };
             return Ok(ask(1, offset + 1));
         }
         inconsistent("an entry is another one when it is asked for alone")
+    }
+
+    /// Whether a page begins with the known item at this index, whose values may have grown.
+    fn begins_with(&self, page: &List, index: Option<usize>) -> bool {
+        let known = index.and_then(|index| self.known.items.get(index));
+        let is_same = |(known, first): (&Item, &Item)| {
+            known == first || (known.has_key_of(first) && !self.known.has_repeated_keys())
+        };
+        known.zip(page.items.first()).is_some_and(is_same)
     }
 
     /// The rows, and what has been proven of the service.

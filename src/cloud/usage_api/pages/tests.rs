@@ -69,6 +69,8 @@ fn sound() -> Service {
     collect(1000, Service::default(), steps).1
 }
 
+const ANOTHER: &str = "an entry is another one when it is asked for alone";
+
 #[test]
 fn a_short_answer_of_an_unknown_service_is_proven_by_its_last_entry() {
     let service = sound();
@@ -396,7 +398,7 @@ fn a_service_that_sends_empty_buckets_counts_buckets() {
     let mut end = days_with(&[1, 0, 1, 0]);
     end.buckets.drain(..2);
     assert_eq!(finished(3, [days_with(&[1, 0, 1]), end]).map(|answer| answer.rows.len()), Ok(2));
-    // A row in place of a bucket of several rows proves nothing.
+    // A row in place of a bucket of several rows, and a bucket with another row, show that the list has changed.
     for (first, page) in [
         (days_with(&[0, 0, 2]), days(None, 2, 3, 1)),
         (
@@ -407,7 +409,7 @@ fn a_service_that_sends_empty_buckets_counts_buckets() {
         let bucket = first.buckets.len() - 1;
         let mut pages = Pages::new(1000, Service::default());
         assert_eq!(pages.add(first).unwrap(), request(1, bucket));
-        assert_eq!(pages.add(page).unwrap(), request(1, bucket + 1));
+        assert!(pages.add(page).unwrap_err().to_string().contains(ANOTHER));
     }
 }
 
@@ -548,22 +550,32 @@ fn one_entry_of_a_bucket_of_several_rows_begins_with_it() {
         assert_eq!(after(alone(0, &[0, 1], usage)), (Ok(request(1000, 2)), Some(Counted::Buckets)));
         assert_eq!(after(alone(0, &[0], usage)), (Ok(request(1000, 5)), Some(Counted::Rows)));
     }
-    // Anything else may be counted from 1, which the next request shows.
-    let others = || [alone(1, &[0, 1], 100), alone(1, &[0], 100), alone(0, &[1], 100), days(None, 0, 0, 0)];
-    for page in others() {
-        assert_eq!(after(page), (Ok(request(1, 1)), None));
+    // The first page began at the same offset.
+    for page in [alone(1, &[0, 1], 100), alone(1, &[0], 100), alone(0, &[1], 100), days(None, 0, 0, 0)] {
+        let (result, counted) = after(page);
+        assert!(result.unwrap_err().contains(ANOTHER) && counted.is_none());
     }
+    // The entry before may be counted from 1, which the next request shows.
+    let second = || days_with(&[1, 2]);
+    let before = || days(None, 0, 1, 1);
+    let other = |page: Page| refusal(1000, vec![second(), page]);
+    for page in [alone(3, &[0], 100), days(None, 0, 0, 0)] {
+        assert!(other(page).contains(ANOTHER));
+    }
+    let mut pages = Pages::new(1000, Service::default());
+    assert_eq!(pages.add(second()).unwrap(), request(1, 1));
+    assert_eq!(pages.add(before()).unwrap(), request(1, 2));
+    let mut alone_again = second();
+    alone_again.buckets.remove(0);
+    assert_eq!(pages.add(alone_again).unwrap(), request(1000, 1));
+    assert_eq!(pages.service.counted, Some(Counted::Buckets));
+    let error = refusal(1000, vec![second(), before(), alone(3, &[0, 1], 100)]);
+    assert!(error.contains(ANOTHER), "{error}");
     // A single bucket is the whole list.
     let steps = vec![(days(None, 0, 1, 2), request(1, 0)), (days(None, 0, 1, 2), Next::Complete)];
     assert_eq!(collect(1000, Service::default(), steps).0, 2);
-    const ANOTHER: &str = "an entry is another one when it is asked for alone";
-    for page in others() {
-        let error = refusal(1000, vec![first(), others()[0].clone(), page]);
-        assert!(error.contains(ANOTHER), "{error}");
-    }
     let steps = vec![
         (first(), request(1, 0)),
-        (days(None, 0, 0, 0), request(1, 1)),
         (days(None, 0, 1, 2), request(1000, 2)),
         // Offset 2 is the second entry.
         (days(None, 1, 3, 2), request(1000, 2)),
@@ -575,6 +587,20 @@ fn one_entry_of_a_bucket_of_several_rows_begins_with_it() {
     let mut pages = Pages::new(1000, Service { counted: None, ..sound() });
     assert_eq!(pages.add(days(None, 0, 1000, 2)).unwrap(), request(1, 0));
     assert!(pages.add(alone(0, &[1], 100)).unwrap_err().to_string().contains(ANOTHER), "entries are counted from 0");
+}
+
+/// A service that shuffles: all pages but two fit a list of two entries that are counted from 1.
+#[test]
+fn a_list_that_begins_with_another_entry_has_changed() {
+    let first = || days(None, 0, 2, 1);
+    let pages = |alone: Page| vec![first(), first(), alone, days(None, 1, 2, 1), first(), days(None, 1, 2, 1)];
+    let mut sound = Pages::new(2, Service::default());
+    for page in pages(days(None, 0, 1, 1)) {
+        sound.add(page).unwrap();
+    }
+    assert_eq!((sound.known.items.len(), sound.service.first_entry), (2, Some(1)));
+    let error = refusal(2, pages(days(None, 7, 8, 1))[..3].to_vec());
+    assert!(error.contains("it begins with another entry"), "{error}");
 }
 
 /// The step after a first page.
