@@ -295,12 +295,27 @@ fn the_tables_of_metrics_match_the_exposition() {
     }
 }
 
+/// A label of a project would hide a label of the exporter with the same name.
+#[tokio::test]
+async fn no_project_can_have_a_label_of_the_exporter() {
+    let labels: BTreeSet<String> = exposed()
+        .into_values()
+        .filter(|family| family.labels.contains("project"))
+        .flat_map(|family| family.labels)
+        .collect();
+    assert!(labels.len() > 10, "{labels:?}");
+    for label in labels {
+        let config = format!("projects: [{{name: a, region: cn-north-4, labels: {{{label}: x}}}}]");
+        assert!(load(&config, &[]).await.config.is_none(), "{label}");
+    }
+}
+
 /// A metric that is missing in the snapshot would go unnoticed in the comparison above.
 #[test]
 fn every_metric_of_the_code_is_in_the_snapshot() {
     let exposed = exposed();
     let mut visited = 0;
-    for file in ["projects", "exporter"] {
+    for file in ["projects", "collectors", "exporter"] {
         let code = fs::read_to_string(root().join(format!("src/exposition/{file}.rs"))).unwrap();
         for literal in code.split('"').filter(|literal| literal.starts_with("metastudio_")) {
             let name: String = literal.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
@@ -374,10 +389,11 @@ fn the_tables_of_flags_match_the_command_line() {
 // Configuration
 
 /// Keys whose default is not compared: it comes from another key or from the environment, or the tests set the key.
-const DERIVED: [&str; 13] = [
+const DERIVED: [&str; 14] = [
     "credentials.NAME",
     "defaults",
     "poll.stale_after",
+    "projects[].collect",
     "projects[].credentials",
     "projects[].endpoint",
     "projects[].interval",
@@ -481,6 +497,7 @@ fn compare_keys(
 #[tokio::test]
 async fn the_table_of_the_configuration_matches_the_code() {
     let nonsense = "{poll: {nonsense: 1}, api: {nonsense: 1}, nonsense: 1,
+        collectors: {nonsense: 1, packages: {nonsense: 1}},
         projects: [{nonsense: 1, budgets: [{nonsense: 1}]}]}";
     let problems = load(nonsense, &[]).await.problems;
     let mut known = BTreeSet::new();
@@ -489,13 +506,13 @@ async fn the_table_of_the_configuration_matches_the_code() {
         sections += 1;
         for key in keys {
             match format!("{section}{key}").as_str() {
-                "poll" | "api" | "projects" => {}
+                "poll" | "api" | "projects" | "collectors" | "collectors.packages" => {}
                 "credentials" => drop(known.insert("credentials.NAME".to_owned())),
                 path => drop(known.insert(path.to_owned())),
             }
         }
     }
-    assert_eq!(sections, 5, "{problems:?}");
+    assert_eq!(sections, 7, "{problems:?}");
 
     let minimal = "{credentials: {a: {token: t}},
         projects: [{name: a, region: cn-north-4, project_id: 0123456789abcdef0123456789abcdef}]}";

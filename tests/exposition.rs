@@ -17,8 +17,11 @@ use flate2::read::GzDecoder;
 use http_body_util::BodyExt;
 use metastudio_exporter::{
     exposition::{BuildInfo, ConfigStatus, Connections, ExporterStatus, Exposition, Format, HttpRequests},
-    snapshot::{self, Failure, Moment, PollOutcome, Reader, Target, WindowUsage, Writer},
-    usage::{Budget, Counters, Operation, Reason, Row, RowCounters, RowKey, Tally, Unit, Window, Zone},
+    snapshot::{self, CollectorOutcome, Failure, Moment, Packages, PollOutcome, Reader, Target, WindowUsage, Writer},
+    usage::{
+        Budget, Collector, Counters, Operation, Package, PackageKind, Reason, Row, RowCounters, RowKey, Tally, Unit,
+        Window, Zone, package_sums,
+    },
 };
 use proptest::prelude::*;
 
@@ -37,6 +40,9 @@ fn target(name: &str, labels: &[(&str, &str)]) -> Target {
         stale_after: Duration::from_secs(900),
         renewed_within: Duration::from_secs(150),
         credentials: "main".to_owned(),
+        // Packages become stale after 900 s.
+        collect: [(Collector::Packages, Duration::from_secs(300))].into(),
+        package_series: 3,
         ..Target::new(name)
     }
 }
@@ -71,6 +77,39 @@ fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> Poll
         credentials_expiry: Some(at + chrono::Duration::hours(1)),
         ..PollOutcome::new(at, Duration::from_millis(1250), result)
     }
+}
+
+/// A package of minutes, a frozen one of channels, and the part of a bundle. One series is beyond the bound.
+fn packages() -> Packages {
+    let package = |id: &str, unit: &str, bought: &str, used: &str| Package {
+        id: id.to_owned(),
+        kind: PackageKind {
+            resource_type: "hws.\"a\"".to_owned(),
+            business_type: "VIDEO_2D".to_owned(),
+            charging_mode: "ONE_TIME".to_owned(),
+            resource_source: "PURCHASED".to_owned(),
+            unit: Unit::from_api(Some(unit)),
+            ..PackageKind::default()
+        },
+        is_part: false,
+        bought: bought.parse().ok(),
+        used: used.parse().ok(),
+        expiry: None,
+        is_frozen: false,
+    };
+    let overrun =
+        Package { expiry: Some(now() + chrono::Duration::days(9)), ..package("overrun", "MIN", "10.5", "10.75") };
+    let channels = Package { is_frozen: true, ..package("channels", "CHANNEL", "2", "3") };
+    let mut part = Package { is_part: true, ..package("part", "MIN", "120", "6.1") };
+    part.kind.sub_resource_type = "video_time_flexus_2d_model".to_owned();
+    let list = vec![overrun, channels, part, package("fourth", "MIN", "1000000.01", "0")];
+    Packages { sums: package_sums(&list).unwrap(), list }
+}
+
+fn run(at: DateTime<Utc>, result: Result<Packages, Failure>) -> CollectorOutcome {
+    let duration = Duration::from_millis(250);
+    let (collector, counters) = (Collector::Packages, Counters::default());
+    CollectorOutcome { collector, at: at.into(), duration, result, is_refused: false, counters }
 }
 
 fn failure() -> Failure {
@@ -117,6 +156,9 @@ fn small_world() -> (Writer, Reader) {
     writer.record(1, attempt(now(), Err(failure())), None);
     writer.record(2, attempt(now() - chrono::Duration::seconds(901), Ok(of_users)), None);
     writer.record(3, attempt(now(), Err(failure())), None);
+    writer.record_collector(0, run(now(), Ok(packages())));
+    writer.record_collector(2, run(now() - chrono::Duration::seconds(901), Ok(packages())));
+    writer.record_collector(2, run(now(), Err(failure())));
     (writer, reader)
 }
 
@@ -148,7 +190,10 @@ fn a_small_world_in_openmetrics() {
 #[test]
 fn a_small_world_in_text() {
     let (_writer, reader) = small_world();
-    insta::assert_snapshot!(render(reader, Format::Text));
+    let text = render(reader, Format::Text);
+    let series: Vec<&str> = text.lines().filter_map(|line| Some(line.rsplit_once(' ')?.0)).collect();
+    assert_eq!(series.iter().collect::<BTreeSet<_>>().len(), series.len(), "a series is there twice");
+    insta::assert_snapshot!(text);
 }
 
 #[test]
@@ -213,6 +258,8 @@ enum Event {
     /// A complete poll of the project at this index, with this number.
     Success(usize, i64),
     Failure(usize),
+    /// A run of the collector of the project at this index, and whether it is complete.
+    Run(usize, bool),
     /// This many seconds pass: usage becomes stale, windows end, tokens expire.
     Wait(i64),
     /// The wall clock is set by this many seconds.
@@ -287,6 +334,10 @@ fn apply(event: Event, writer: &mut Writer, reader: &Reader) {
             writer.record(index(project), outcome, None);
         }
         Event::Failure(project) => writer.record(index(project), attempt(moving().utc, Err(failure())), None),
+        Event::Run(project, is_complete) => {
+            let result = if is_complete { Ok(packages()) } else { Err(failure()) };
+            writer.record_collector(index(project), CollectorOutcome { at: moving(), ..run(now(), result) });
+        }
         Event::Wait(seconds) => {
             PASSED.fetch_add(seconds, Ordering::Relaxed);
         }
@@ -313,6 +364,7 @@ proptest! {
                 prop_oneof![
                     4 => (0..40_usize, -1..10_i64).prop_map(|(index, value)| Event::Success(index, value * 100)),
                     2 => (0..40_usize).prop_map(Event::Failure),
+                    2 => (0..40_usize, any::<bool>()).prop_map(|(index, ok)| Event::Run(index, ok)),
                     3 => (0..12_i64).prop_map(|hundreds| Event::Wait(hundreds * 100)),
                     1 => (-6..12_i64).prop_map(|hundreds| Event::SetClock(hundreds * 100)),
                     1 => (0..40_usize).prop_map(Event::Reload),

@@ -34,7 +34,7 @@ fn root() -> Value {
                 "windows",
                 optional(windows("time windows of the usage; each one is one query in each poll of a project")),
             ),
-            ("collect", optional(collect("what is asked of the cloud beside the usage"))),
+            ("collect", optional(collect("what is asked of the cloud beside the usage: packages"))),
             ("collectors", collectors()),
             (
                 "timezone",

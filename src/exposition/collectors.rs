@@ -140,6 +140,10 @@ pub(super) static FAMILIES: &[Family] = &[
     }),
 ];
 
+fn is_in_minutes(kind: &PackageKind) -> bool {
+    !matches!(kind.unit, Unit::Other(_))
+}
+
 /// The packages with series of their own.
 fn packages<'a>(view: &ProjectView<'a>) -> impl Iterator<Item = &'a Package> + use<'a> {
     let found = view.found(Collector::Packages);
@@ -147,15 +151,15 @@ fn packages<'a>(view: &ProjectView<'a>) -> impl Iterator<Item = &'a Package> + u
 }
 
 fn minutes(lines: &mut Lines<'_>, view: &ProjectView<'_>, amount: fn(&Package) -> Option<Decimal>) {
-    for package in packages(view) {
-        if let Some(Ok(minutes)) = amount(package).and_then(|amount| package.kind.in_minutes(amount)) {
+    for package in packages(view).filter(|package| is_in_minutes(&package.kind)) {
+        if let Some(minutes) = amount(package) {
             lines.sample(of_package(package), float(minutes));
         }
     }
 }
 
 fn others(lines: &mut Lines<'_>, view: &ProjectView<'_>, amount: fn(&Package) -> Option<Decimal>) {
-    for package in packages(view).filter(|package| matches!(package.kind.unit, Unit::Other(_))) {
+    for package in packages(view).filter(|package| !is_in_minutes(&package.kind)) {
         if let Some(amount) = amount(package) {
             lines.sample(with_unit(&package.kind, of_package(package)), float(amount));
         }
@@ -169,15 +173,15 @@ fn each_sum(view: &ProjectView<'_>, mut write: impl FnMut(&PackageKind, &Package
 
 fn sum_of_minutes(lines: &mut Lines<'_>, view: &ProjectView<'_>, amount: fn(&PackageSums) -> Decimal) {
     each_sum(view, |kind, sums| {
-        if let Some(Ok(minutes)) = kind.in_minutes(amount(sums)) {
-            lines.sample(labels(kind), float(minutes));
+        if is_in_minutes(kind) {
+            lines.sample(labels(kind), float(amount(sums)));
         }
     });
 }
 
 fn sum_of_others(lines: &mut Lines<'_>, view: &ProjectView<'_>, amount: fn(&PackageSums) -> Decimal) {
     each_sum(view, |kind, sums| {
-        if matches!(kind.unit, Unit::Other(_)) {
+        if !is_in_minutes(kind) {
             lines.sample(with_unit(kind, labels(kind)), float(amount(sums)));
         }
     });

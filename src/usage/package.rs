@@ -40,7 +40,8 @@ pub struct PackageKind {
     pub charging_mode: String,
     /// `PURCHASED`, `SP_ALLOCATED` or `ADMIN_ALLOCATED`.
     pub resource_source: String,
-    /// The unit of its amounts. Only the unit tells minutes: the product's name can promise them and count packages.
+    /// The unit of its amounts; hours are converted to minutes. Only the unit tells minutes: the product's name can promise
+    /// them and count packages.
     pub unit: Unit,
 }
 
@@ -55,20 +56,6 @@ pub struct PackageSums {
     pub used: Decimal,
     /// What is left and can be used: without frozen packages. Negative is overrun.
     pub left: Decimal,
-}
-
-impl PackageKind {
-    /// An amount in minutes, if the unit is a time. Any other unit is not converted.
-    ///
-    /// # Errors
-    /// If hours are beyond the range of decimals.
-    pub fn in_minutes(&self, amount: Decimal) -> Option<Result<Decimal, Overflow>> {
-        match self.unit {
-            Unit::Minutes => Some(Ok(amount)),
-            Unit::Hours => Some(amount.checked_mul(Decimal::from(60)).ok_or(Overflow)),
-            Unit::Other(_) => None,
-        }
-    }
 }
 
 impl Package {
@@ -144,13 +131,5 @@ mod tests {
         let minutes = PackageKind { unit: Unit::Minutes, ..PackageKind::default() };
         let expected = [(minutes, sum(3, 160, 33, 97)), (PackageKind::default(), sum(1, 3, 0, 3))];
         assert_eq!(sums, BTreeMap::from(expected));
-    }
-
-    #[test]
-    fn only_times_are_converted_to_minutes() {
-        let minutes = |unit| PackageKind { unit, ..PackageKind::default() }.in_minutes(Decimal::new(15, 1));
-        assert_eq!(minutes(Unit::Minutes), Some(Ok(Decimal::new(15, 1))));
-        assert_eq!(minutes(Unit::Hours), Some(Ok(Decimal::from(90))));
-        assert_eq!(minutes(Unit::Other("NUM".to_owned())), None);
     }
 }

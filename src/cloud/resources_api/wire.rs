@@ -3,6 +3,7 @@
 use std::{borrow::Cow, cell::Cell, marker::PhantomData};
 
 use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
 use serde::{
     Deserialize,
     de::{IgnoredAny, MapAccess, value::MapAccessDeserializer},
@@ -116,20 +117,28 @@ impl RowJson<'_> {
             return Err(Unreadable("it has no resource_id".to_owned()));
         }
         let unit = field("unit", self.unit, string)?.map(|unit| secrets.label(unit));
+        let (unit, minutes) = match Unit::from_api(unit.as_deref()) {
+            Unit::Hours => (Unit::Minutes, 60),
+            unit => (unit, 1),
+        };
+        let amount = |name, raw| -> Result<Option<Decimal>, Unreadable> {
+            let read = |raw| decimal(raw)?.checked_mul(minutes.into());
+            field(name, raw, read)
+        };
         let kind = PackageKind {
             resource_type: text("resource_type", self.resource_type)?,
             business_type: text("business_type", self.business_type)?,
             sub_resource_type: text("sub_resource_type", self.sub_resource_type)?,
             charging_mode: text("charging_mode", self.charging_mode)?,
             resource_source: text("resource_source", self.resource_source)?,
-            unit: Unit::from_api(unit.as_deref()),
+            unit,
         };
         Ok(Package {
             id,
             kind,
             is_part: field("is_sub_resource", self.is_sub_resource, boolean)?.unwrap_or(false),
-            bought: field("amount", self.amount, decimal)?,
-            used: field("usage", self.usage, decimal)?,
+            bought: amount("amount", self.amount)?,
+            used: amount("usage", self.usage)?,
             expiry: field("resource_expire_time", self.resource_expire_time, expiry)?.flatten(),
             // 0 is normal and 1 is frozen; an OpenAPI document allows others, which nobody explains.
             is_frozen: field("status", self.status, integer)?.is_some_and(|status| status != 0),
@@ -203,6 +212,8 @@ mod tests {
     fn amounts_keep_all_digits() {
         assert_eq!(with(r#""amount":100000.01"#).bought.unwrap().to_string(), "100000.01");
         assert_eq!(with(r#""usage":"12.123456789012345678""#).used.unwrap().to_string(), "12.123456789012345678");
+        let hours = with(r#""amount":1.55,"usage":0.1,"unit":"HOUR""#);
+        assert_eq!((hours.left().unwrap().to_string(), hours.kind.unit), ("87.00".to_owned(), Unit::Minutes));
     }
 
     #[test]

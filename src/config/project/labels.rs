@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::config::read::Node;
 
 /// Labels that the series already have, and `le`, which Prometheus reserves.
-const RESERVED: [&str; 14] = [
+const RESERVED: [&str; 19] = [
     "project",
     "window",
     "resource_type",
@@ -19,6 +19,11 @@ const RESERVED: [&str; 14] = [
     "api",
     "code",
     "doubt",
+    "collector",
+    "package",
+    "sub_resource_type",
+    "charging_mode",
+    "resource_source",
     "le",
 ];
 

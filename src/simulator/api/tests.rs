@@ -1,7 +1,7 @@
 use clap::CommandFactory;
 
 use super::*;
-use crate::simulator::history;
+use crate::simulator::{history, packages};
 
 const LAST_WEEK: &str = "start_time=2025-11-02T16:00:00Z&end_time=2025-11-09T16:00:00Z";
 
@@ -57,7 +57,18 @@ fn every_value_of_every_setting_has_an_effect() {
         let query = |query: &str, earlier| {
             answer(service, &format!("{LAST_WEEK}&{query}").replace("T16:00", "T17:20"), earlier)
         };
-        queries.iter().flat_map(|text| [query(text, 0), query(text, 1)]).collect()
+        let packages = |earlier| {
+            let (service, query) = (service.parse().unwrap(), "resource_source=PURCHASED,SP_ALLOCATED&limit=5");
+            packages::list_tenant_resources(
+                &history::projects()[0],
+                query,
+                &service,
+                at("2025-11-08T10:00:00Z"),
+                earlier,
+            )
+        };
+        let usage = queries.iter().flat_map(|text| [query(text, 0), query(text, 1)]);
+        usage.chain([packages(0), packages(1)]).collect()
     };
     let before: Vec<_> = others.iter().map(|other| answers(other)).collect();
     let mut count = 0;
