@@ -2,7 +2,7 @@
 
 import layout
 import panels
-from promql import TOP, count, top
+from promql import EACH_STEP, LATEST, TOP, count, top
 
 # The time left until credentials expire, in seconds.
 EXPIRY = [(None, "red"), (300, "orange"), (600, "green")]
@@ -37,17 +37,22 @@ def _variables():
 # Queries.
 
 
-def _greatest(metric, at=""):
+def _at_exporters(metric):
+    """The latest samples of the selected exporters."""
+    return f"{metric}{{{EXPORTERS}}}{LATEST.at}"
+
+
+def _greatest(metric, moment=LATEST):
     """A value for each project. If several exporters poll it, the greatest value: for a time, the latest."""
-    return f"max by (project) ({metric}{{{PROJECTS}}}{at})"
+    return f"max by (project) ({metric}{{{PROJECTS}}}{moment.at})"
 
 
-def _age():
-    return f"time() - {_greatest('metastudio_poll_last_success_timestamp_seconds')}"
+def _age(moment=LATEST):
+    return f"{moment.time} - {_greatest('metastudio_poll_last_success_timestamp_seconds', moment)}"
 
 
-def _projects_up(result):
-    return count(f"{_greatest('metastudio_up')} == {result}")
+def _projects_up(result, moment=LATEST):
+    return count(_greatest("metastudio_up", moment), f"== {result}")
 
 
 def _over_range(metric):
@@ -86,7 +91,7 @@ def _projects_now():
             3,
             "Exporters down",
             "Exporters that Prometheus could not scrape.",
-            count(f"up{{{EXPORTERS}}} == 0"),
+            count(_at_exporters("up"), "== 0"),
         ),
         panels.stat_panel(
             2, 3, "Projects", "Projects that the exporters poll.", "none", f"count({_greatest('metastudio_up')})"
@@ -123,7 +128,7 @@ def _exporters_now():
             "Configuration",
             "Result of the last reload at all exporters. If it failed, the previous configuration stays in use.",
             "none",
-            f"min(metastudio_exporter_config_last_reload_successful{{{EXPORTERS}}})",
+            f"min({_at_exporters('metastudio_exporter_config_last_reload_successful')})",
             values=RESULT,
             steps=panels.GREEN_FROM_ONE,
         ),
@@ -134,7 +139,7 @@ def _exporters_now():
             "Time until the first token or temporary key expires. The exporter renews it in time, unless it is a "
             "configured `token`.",
             "s",
-            f"min(metastudio_exporter_credentials_expiry_timestamp_seconds{{{EXPORTERS}}}) - time()",
+            f"min({_at_exporters('metastudio_exporter_credentials_expiry_timestamp_seconds')}) - {LATEST.time}",
             steps=EXPIRY,
             empty="never",
         ),
@@ -142,7 +147,6 @@ def _exporters_now():
 
 
 def _polls():
-    success_at_end = _greatest("metastudio_poll_last_success_timestamp_seconds", " @ end()")
     duration = "metastudio_poll_last_duration_seconds"
     failures = _increase("metastudio_poll_failures_total", "reason")
     return [
@@ -163,15 +167,15 @@ def _polls():
             14,
             "Age of usage",
             f"The {TOP} projects whose usage is the oldest now. The age rises until a poll succeeds.",
+            _age(EACH_STEP),
             _age(),
-            f"-{success_at_end}",
         ),
         _slowest(
             15,
             "Duration of polls",
             f"The {TOP} projects whose last poll took the longest.",
+            _greatest(duration, EACH_STEP),
             _greatest(duration),
-            _greatest(duration, " @ end()"),
         ),
     ]
 
@@ -200,7 +204,7 @@ def _projects_table():
             "C": _greatest("metastudio_poll_last_duration_seconds"),
             "D": f"sum by (project) ({_over_range('metastudio_polls_total')})",
             "E": f"sum by (project) ({_over_range('metastudio_poll_failures_total')})",
-            "F": f"count by (project, region, api_endpoint) (metastudio_project_info{{{PROJECTS}}})",
+            "F": f"count by (project, region, api_endpoint) (metastudio_project_info{{{PROJECTS}}}{LATEST.at})",
         },
         unit="none",
         sort="Age of usage",
@@ -215,7 +219,10 @@ def _results_over_time():
         "Projects by result of their last poll",
         "Number of projects whose last poll succeeded, and of those whose last poll failed.",
         "short",
-        [panels.query(_projects_up(1), "ok"), panels.query(_projects_up(0), "failed", ref="B")],
+        [
+            panels.query(_projects_up(1, EACH_STEP), "ok"),
+            panels.query(_projects_up(0, EACH_STEP), "failed", ref="B"),
+        ],
     )
     panel.override_by_name("ok", [panels.fixed_color("green")])
     panel.override_by_name("failed", [panels.fixed_color("red")])
@@ -306,8 +313,9 @@ def _exporters():
 
 
 def _exporters_table():
-    build_info = f"metastudio_exporter_build_info{{{EXPORTERS}}}"
-    loaded = f"metastudio_exporter_config_last_reload_success_timestamp_seconds{{{EXPORTERS}}}"
+    started, build_info = _at_exporters("process_start_time_seconds"), _at_exporters("metastudio_exporter_build_info")
+    succeeded = _at_exporters("metastudio_exporter_config_last_reload_successful")
+    loaded = _at_exporters("metastudio_exporter_config_last_reload_success_timestamp_seconds")
     return panels.table_panel(
         31,
         14,
@@ -326,19 +334,19 @@ def _exporters_table():
             ("Value #D", "Hash", panels.plain_column("none")),
         ],
         {
-            "A": f"time() - sum by (job, instance) (process_start_time_seconds{{{EXPORTERS}}})\n"
+            "A": f"{LATEST.time} - sum by (job, instance) ({started})\n"
             "+ on (job, instance) group_right ()\n"
             f"0 * sum by (job, instance, version, revision, rustc) ({build_info})",
-            "B": f"max by (job, instance) (metastudio_exporter_config_last_reload_successful{{{EXPORTERS}}})",
+            "B": f"max by (job, instance) ({succeeded})",
             "C": f"1000 * max by (job, instance) ({loaded})",
-            "D": f"max by (job, instance) (metastudio_exporter_config_hash{{{EXPORTERS}}})",
+            "D": f"max by (job, instance) ({_at_exporters('metastudio_exporter_config_hash')})",
         },
         unit="none",
     )
 
 
 def _credentials_table():
-    expiry = f"metastudio_exporter_credentials_expiry_timestamp_seconds{{{EXPORTERS}}}"
+    expiry = _at_exporters("metastudio_exporter_credentials_expiry_timestamp_seconds")
     return panels.table_panel(
         32,
         10,
@@ -350,7 +358,7 @@ def _credentials_table():
             ("credentials", "Credentials", None),
             ("Value #A", "Expire in", panels.coloured_column("s", EXPIRY)),
         ],
-        {"A": f"min by (instance, credentials) ({expiry}) - time()"},
+        {"A": f"min by (instance, credentials) ({expiry}) - {LATEST.time}"},
         unit="s",
     )
 

@@ -17,7 +17,7 @@ def dashboard(uid, title, description, variables, links, rows, time):
     """A dashboard. `rows` are lists of panels by the title of the row."""
     built = Dashboard(title).uid(uid).description(description).tags(["metastudio"])
     built.editable().refresh("1m").time(time, "now").timezone("browser").tooltip(m.DashboardCursorSync.CROSSHAIR)
-    built.variables(variables).links(links).annotations([])
+    built.variables([*variables, latest_variable()]).links(links).annotations([])
     for number, (row, content) in enumerate(rows.items()):
         # Ids of rows start at 900, so that they differ from the ids of panels.
         built.with_row(Row(row).id(900 + number))
@@ -28,6 +28,8 @@ def dashboard(uid, title, description, variables, links, rows, time):
     for variable in model.templating.list_val:
         # The SDK sets these, but only variables of intervals have them.
         variable.auto = variable.auto_min = variable.auto_count = None
+        # A link must not hold the time of the latest scrape.
+        variable.skip_url_sync = variable.name == "latest"
     return model
 
 
@@ -37,6 +39,20 @@ def dashboard(uid, title, description, variables, links, rows, time):
 def datasource_variable():
     variable = builders.DatasourceVariable("datasource").label("Data source").type("prometheus")
     return variable.description("The Prometheus that scrapes the exporter")
+
+
+def latest_variable():
+    """The time at which panels without a time axis show the metrics: the end of the time range, but not in the future.
+
+    Grafana runs instant queries at the end of the range. For "Today" this is midnight, for which there are no samples
+    yet. PromQL cannot tell the present time, but the latest scrape of any target is close to it. While targets are
+    scraped at the end of the range, it is found at once. Otherwise it is searched in steps of the lookback of Prometheus.
+    A Prometheus without `up` gives the end of the range. The result is a scalar, which Grafana shows without labels.
+    """
+    scraped = "max(timestamp(up))"
+    query = f"query_result(scalar({scraped} or max_over_time({scraped}[$__range:5m]) or vector(time())))"
+    description = "The end of the time range, or the latest scrape if the end is in the future"
+    return query_variable("latest", "Latest scrape", description, query).hide(m.VariableHide.HIDE_VARIABLE)
 
 
 def query_variable(name, label, description, query, *, many=False, all_value=None, current=None):

@@ -4,7 +4,7 @@ import layout
 import panels
 import usage
 from panels import MINUTES
-from promql import TOP, Selection, count, name_empty, top, top_and_others, top_of_range
+from promql import LATEST, TOP, Selection, count, name_empty, top, top_and_others, top_of_range
 from usage import BUDGET, BUDGETS, DAYS, FORECAST, WINDOW
 
 
@@ -39,14 +39,14 @@ def _now(selection):
             2,
             "Over budget",
             f"Budgets that the forecast exceeds. {BUDGETS}",
-            count(f"\n{_forecast_share(selection)}\n> 1\n"),
+            count(f"\n{_forecast_share(selection)}\n", "> 1"),
         ),
         panels.problem_count_panel(
             7,
             2,
             "Failing",
             "Projects whose last poll failed. Their usage is withdrawn once it is older than `poll.stale_after`.",
-            count('max by (project) (metastudio_up{project=~"$project"}) == 0'),
+            count(f"max by (project) (metastudio_up{{{selection.project}}}{LATEST.at})", "== 0"),
             link=layout.health_data_link(),
         ),
     ]
@@ -131,7 +131,7 @@ def _projects_table(selection):
 
 
 def _projects_over_time(selection):
-    ranking = selection.minutes("project", at=" @ end()")
+    ranking, over_time = selection.minutes("project"), selection.over_time()
     return [
         panels.daily_panel(
             23,
@@ -140,7 +140,7 @@ def _projects_over_time(selection):
             "Daily usage by project",
             f"The {TOP} projects with the most usage in $window, and the sum of all others. {DAYS}",
             MINUTES,
-            [panels.query(top_of_range(selection.daily("project"), ranking), "{{project}}")],
+            [panels.query(top_of_range(over_time.daily("project"), ranking), "{{project}}")],
             legend="right",
             calcs=["lastNotNull", "sum"],
         ),
@@ -152,14 +152,14 @@ def _projects_over_time(selection):
             f"The usage in the window at each time. It drops when a new window begins. The {TOP} projects with the "
             "most usage now, and the sum of all others.",
             MINUTES,
-            [panels.query(top_of_range(selection.minutes("project"), ranking), "{{project}}")],
+            [panels.query(top_of_range(over_time.minutes("project"), ranking), "{{project}}")],
             legend="right",
         ),
     ]
 
 
 def _types(selection):
-    daily = name_empty(selection.daily("business_type"), "business_type", "none")
+    daily = name_empty(selection.over_time().daily("business_type"), "business_type", "none")
     return [
         *usage.types(selection, 31, by_project=True),
         panels.daily_panel(

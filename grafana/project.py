@@ -6,7 +6,7 @@ import layout
 import panels
 import usage
 from panels import MINUTES
-from promql import TOP, Selection, name_empty, top
+from promql import LATEST, TOP, Selection, name_empty, top
 from usage import BUDGET, BUDGETS, DAYS, FORECAST, WINDOW
 
 
@@ -25,7 +25,7 @@ def project():
         [layout.overview_link(), layout.health_link()],
         {
             "$project": _now(selection),
-            "Over time": _over_time(selection),
+            "Over time": _over_time(selection.over_time()),
             "Budgets": [usage.budgets_table(selection, 11, width=24)],
             "Types": usage.types(selection, 31, by_project=False),
             "Users": _users(selection),
@@ -53,7 +53,7 @@ def _now(selection):
             "Age of usage",
             "The time since the last successful poll. Usage older than `poll.stale_after` is withdrawn.",
             "s",
-            'time() - max(metastudio_poll_last_success_timestamp_seconds{project="$project"})',
+            f"{LATEST.time} - max(metastudio_poll_last_success_timestamp_seconds{{{selection.project}}}{LATEST.at})",
             steps=panels.AGE,
             empty="never",
             link=layout.health_data_link(),

@@ -2,6 +2,7 @@
 
 from itertools import combinations
 from textwrap import indent
+from typing import NamedTuple
 
 # The labels that identify a series of usage. A project's own labels are the same on all its series. `max by` these
 # counts each series once when two exporters poll the project, or when an exporter has moved to another address.
@@ -9,16 +10,34 @@ SERIES = "project, window, resource_type, business_type, user_id"
 TOP = 10
 
 
-class Selection:
-    """The projects and business types that the variables of a dashboard select."""
+class Moment(NamedTuple):
+    """When a query reads its metrics: a modifier of selectors, and that time in seconds."""
 
-    def __init__(self, project):
+    at: str
+    time: str
+
+
+# The end of the time range, or the latest scrape if the end is in the future: the variable of `layout.latest_variable`.
+LATEST = Moment(" @ $latest", "$latest")
+# Each step of a range query.
+EACH_STEP = Moment("", "time()")
+
+
+class Selection:
+    """The projects and business types that the variables of a dashboard select, at a moment."""
+
+    def __init__(self, project, moment=LATEST):
         self.project = project
         self.types = f'{project}, business_type=~"$business_type"'
+        self.moment = moment
 
-    def minutes(self, by, window="$window", at=""):
+    def over_time(self):
+        """The same selection for range queries."""
+        return Selection(self.project, EACH_STEP)
+
+    def minutes(self, by, window="$window"):
         """The minutes in a window, summed by these labels."""
-        return _sum(by, self._series("metastudio_usage_minutes", window, at))
+        return _sum(by, self._series("metastudio_usage_minutes", window))
 
     def number(self, by, window="$window"):
         """Videos produced and live sessions held."""
@@ -26,11 +45,11 @@ class Selection:
 
     def other(self, by, window="$window"):
         """Usage in units that are not a time, summed by these labels and by unit."""
-        selected = f'metastudio_usage_other{{{self.types}, window="{window}"}}'
+        selected = f'metastudio_usage_other{{{self.types}, window="{window}"}}{self.moment.at}'
         return _sum(f"{by}, unit", f"max by ({SERIES}, unit) ({selected})")
 
     def daily(self, by, metric="metastudio_usage_minutes"):
-        """The usage of the day that contains each instant, in the exporter's time zone.
+        """The usage of the day that contains each step of a range query, in the exporter's time zone.
 
         The window `yesterday` holds that day 24 hours later. The query takes the last value between 24 and 30 hours
         later. The six hours leave time for the first poll after midnight, and for a browser whose midnight is earlier
@@ -52,13 +71,12 @@ class Selection:
         thousands of minutes.
         """
         selected = self.project + (f', window="{window}"' if window else "")
-        start = f"max by (project, window) (metastudio_window_start_timestamp_seconds{{{selected}}})"
-        end = f"max by (project, window) (metastudio_window_end_timestamp_seconds{{{selected}}})"
-        return f"clamp(\n  (time() - {start})\n    / ({end} - {start}),\n  1 / 30, 1\n)"
+        start, end = self._window("start", selected), self._window("end", selected)
+        return f"clamp(\n  ({self.moment.time} - {start})\n    / ({end} - {start}),\n  1 / 30, 1\n)"
 
     def budget(self):
         """Every budget of the projects, with its own selectors as labels."""
-        selected = f"metastudio_budget_minutes{{{self.project}}}"
+        selected = f"metastudio_budget_minutes{{{self.project}}}{self.moment.at}"
         return f"max by ({SERIES}) ({selected})"
 
     def budget_used(self):
@@ -70,8 +88,8 @@ class Selection:
 
         The result is 0 where there was no usage yet. There is no result while the usage of a project is not exported.
         """
-        known = f"metastudio_window_start_timestamp_seconds{{{self.project}}}"
-        series = f"max by ({SERIES}) (metastudio_usage_minutes{{{self.project}}})"
+        known = f"metastudio_window_start_timestamp_seconds{{{self.project}}}{self.moment.at}"
+        series = f"max by ({SERIES}) (metastudio_usage_minutes{{{self.project}}}{self.moment.at})"
         selectors = SERIES.split(", ")[2:]
         kept = [few for number in range(len(selectors) + 1) for few in combinations(selectors, number)]
         sums = "\n  or ".join(f"sum by ({', '.join(['project', 'window', *labels])}) ({series})" for labels in kept)
@@ -85,8 +103,12 @@ class Selection:
     def share_of_budget(self, usage):
         return f"(\n{_in(usage)}\n)\n/ {self.budget()}"
 
-    def _series(self, metric, window, at=""):
-        return f'max by ({SERIES}) ({metric}{{{self.types}, window="{window}"}}{at})'
+    def _series(self, metric, window):
+        return f'max by ({SERIES}) ({metric}{{{self.types}, window="{window}"}}{self.moment.at})'
+
+    def _window(self, bound, selected):
+        metric = f"metastudio_window_{bound}_timestamp_seconds{{{selected}}}"
+        return f"max by (project, window) ({metric}{self.moment.at})"
 
 
 def _sum(by, series):
@@ -97,9 +119,10 @@ def _in(text):
     return indent(text, "  ")
 
 
-def count(expression):
-    """The number of series, 0 if there are none."""
-    return f"count({expression}) or vector(0)"
+def count(series, condition):
+    """The number of series that meet a condition. Without series there is no result, because a 0 would look healthy."""
+    operator, value = condition.split()
+    return f"sum({series} {operator} bool {value})"
 
 
 def top(expression, number=TOP):

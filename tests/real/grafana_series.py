@@ -1,5 +1,6 @@
 """Series for the queries of the dashboards: past days, synthetic metrics, and an exporter that polls a faulty cloud."""
 
+import struct
 import subprocess
 import threading
 import time
@@ -76,12 +77,37 @@ def many():
         yield f'metastudio_budget_minutes{{{project},window="this_month"}} 150000'
 
 
+def native_histogram():
+    """The durations of requests as a native histogram: each second one request, which takes between 0.5 and 1 s."""
+    count = varint(int(time.time()))
+
+    def number(field, encoded):
+        return varint(field << 3) + encoded
+
+    def text(field, content):
+        return varint(field << 3 | 2) + varint(len(content)) + content
+
+    label = text(1, text(1, b"project") + text(2, b"native"))
+    # The sum, one bucket with the index 0, and its delta. The encoding of a signed number doubles it.
+    buckets = varint(2 << 3 | 1) + struct.pack("<d", 0.75 * time.time()) + text(12, number(2, varint(1)))
+    histogram = text(7, number(1, count) + buckets + text(13, varint(2 * int(time.time()))))
+    family = text(1, b"metastudio_api_request_duration_seconds") + number(3, varint(4)) + text(4, label + histogram)
+    return varint(len(family)) + family
+
+
+def varint(number):
+    return bytes([number]) if number < 128 else bytes([number & 127 | 128]) + varint(number >> 7)
+
+
 class SyntheticMetrics(BaseHTTPRequestHandler):
     def do_GET(self):
+        native = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+        is_native = self.path == "/native"
+        text = "\n".join([*withdrawn(), *young_month(), *other_units(), *many(), ""]).encode()
         self.send_response(200)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.send_header("Content-Type", native if is_native else "text/plain; version=0.0.4")
         self.end_headers()
-        self.wfile.write("\n".join([*withdrawn(), *young_month(), *other_units(), *many(), ""]).encode())
+        self.wfile.write(native_histogram() if is_native else text)
 
     def log_message(self, *_):
         pass

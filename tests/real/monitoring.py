@@ -29,9 +29,9 @@ class Server(Running):
             return None
 
 
-def start_prometheus(directory, config):
+def start_prometheus(directory, config, *flags):
     data = f"--storage.tsdb.path={directory / 'data'}"
-    return Server(directory, "prometheus", free_port(), f"--config.file={config}", data)
+    return Server(directory, "prometheus", free_port(), f"--config.file={config}", data, *flags)
 
 
 def start_alertmanager(directory, config, port):

@@ -1,5 +1,6 @@
 """The queries of the dashboards, run on a Prometheus as Grafana runs them."""
 
+import math
 import re
 import time
 from datetime import datetime, timedelta, timezone
@@ -16,6 +17,12 @@ from grafana_series import BUDGETS, DAY, SELECTORS, import_past_days, second_exp
 from monitoring import start_prometheus
 
 
+# A time without samples: the year 2001.
+LONG_AGO = 1_000_000_000
+# An exporter that never runs.
+DOWN = f"127.0.0.1:{free_port()}"
+
+
 @pytest.fixture(scope="module")
 def prometheus(demo, tmp_path_factory):
     """The address of a Prometheus with the series that the dashboards query.
@@ -27,8 +34,10 @@ def prometheus(demo, tmp_path_factory):
     second = f"127.0.0.1:{free_port()}"
     import_past_days(directory / "past.txt", directory / "prometheus" / "data")
     with synthetic_exporter() as synthetic:
-        write_scrapes(directory / "prometheus.yml", [demo[0].removeprefix("http://"), second], synthetic)
-        with start_prometheus(directory / "prometheus", directory / "prometheus.yml") as server:
+        exporters = [demo[0].removeprefix("http://"), second, DOWN]
+        write_scrapes(directory / "prometheus.yml", exporters, synthetic)
+        native = "--enable-feature=native-histograms"
+        with start_prometheus(directory / "prometheus", directory / "prometheus.yml", native) as server:
 
             def has(query):
                 def found():
@@ -43,6 +52,7 @@ def prometheus(demo, tmp_path_factory):
                 has("count(metastudio_up) == 7")
                 has("sum(rate(metastudio_exporter_http_requests_total[5m])) > 0")
                 has('metastudio_budget_minutes{project="nowhere"}')
+                has('rate(metastudio_api_request_duration_seconds{project="native"}[5m])')
                 yield server.url
 
 
@@ -53,8 +63,15 @@ def write_scrapes(path, exporters, synthetic):
     [job] = config["scrape_configs"]
     job["static_configs"] = [{"targets": exporters}]
     other = {"job_name": "synthetic", "static_configs": [{"targets": [synthetic]}]}
-    config["scrape_configs"].append(other)
+    config["scrape_configs"] += [other, {**other, "job_name": "native", "metrics_path": "/native"}]
     path.write_text(yaml.safe_dump(config))
+
+
+@pytest.fixture(scope="module")
+def ends(prometheus):
+    """The ends of the tested time ranges, in seconds after now. There are no samples before the first test."""
+    started = time.time()
+    return {"now": lambda: 0, "today": lambda: 6 * 3600, "past": lambda: started - time.time()}
 
 
 def ask(url, path, **parameters):
@@ -96,7 +113,7 @@ def options(url, variable, values):
 def selections(url, dashboard):
     """All values of all variables; and, for each variable, each value with all values of the others."""
     chosen, each = {}, {}
-    for variable in dashboard["templating"]["list"][1:]:
+    for variable in dashboard["templating"]["list"][1:-1]:
         name = variable["name"]
         found = options(url, variable, chosen)
         assert found, variable
@@ -111,38 +128,52 @@ def selections(url, dashboard):
     return chosen, {name: [chosen | {name: value} for value in values] for name, values in each.items()}
 
 
-def run(url, dashboard, panel, target, values):
-    """The result of a query, as Grafana runs it."""
-    span = seconds(dashboard["time"]["from"])
+def latest(url, dashboard, span, end):
+    """The value of the variable `latest`: the text of a scalar."""
+    variable = dashboard["templating"]["list"][-1]
+    assert (variable["name"], variable["hide"], variable["skipUrlSync"], variable["refresh"]) == ("latest", 2, True, 2)
+    [query] = re.fullmatch(r"query_result\((.+)\)", variable["query"]).groups()
+    answer = ask(url, "query", query=fill_in(query, {}, [("__range", f"{span}s")]), time=math.ceil(end))
+    assert answer["resultType"] == "scalar"
+    return answer["result"][1]
+
+
+def run(url, dashboard, panel, target, values, *, ahead=0):
+    """The result of a query, as Grafana runs it, with a time range that ends some seconds after now."""
+    # "Today" has the length of a day. Other ranges have the length of the dashboard's default.
+    span, end = DAY if ahead > 0 else seconds(dashboard["time"]["from"]), time.time() + ahead
     minimum = panel.get("interval")
     step = max(seconds(minimum) if minimum else 1, span // 1000)
-    query = fill_in(target["expr"], values, [("__rate_interval", f"{step + 1}s"), ("__range", f"{span}s")])
+    built_in = [("__rate_interval", f"{step + 1}s"), ("__range", f"{span}s")]
+    query = fill_in(target["expr"], values, [*built_in, ("latest", latest(url, dashboard, span, end))])
     if target.get("instant"):
-        return [(labels, [value]) for labels, value in instant(url, query)]
+        return [(labels, [value]) for labels, value in instant(url, query, end)]
     # Grafana aligns a range to multiples of its step. This test does so only for days: with other steps, an aligned
     # range could end before the demo started.
-    end = time.time() // DAY * DAY if minimum == "1d" else time.time()
+    end = end // DAY * DAY if minimum == "1d" else end
     result = ask(url, "query_range", query=query, start=end - span // step * step, end=end, step=step)["result"]
     return [(series["metric"], [float(value) for _, value in series["values"]]) for series in result]
+
+
+def finds(url, dashboard, panel, target, values, **options):
+    """The labels of the series that a query finds."""
+    result = run(url, dashboard, panel, target, values, **options)
+    return [set(labels) for labels, numbers in result if any(number == number for number in numbers)]
 
 
 @pytest.mark.parametrize("name, panel", PANELS)
 def test_every_query_of_a_panel_finds_data(name, panel, prometheus):
     dashboard = DASHBOARDS[name]
     everything, each = selections(prometheus, dashboard)
-
-    def finds(target, values):
-        """The labels of the series that a query finds."""
-        result = run(prometheus, dashboard, panel, target, values)
-        return [set(labels) for labels, numbers in result if any(number == number for number in numbers)]
-
     found = {}
     for target in panel["targets"]:
-        found[target["refId"]] = set().union(*finds(target, everything))
-        assert finds(target, everything), target["expr"]
+        of_all = finds(prometheus, dashboard, panel, target, everything)
+        assert of_all, target["expr"]
+        found[target["refId"]] = set().union(*of_all)
         for variable, choices in each.items():
             # A project may have no live streams, and an exporter no keys that expire.
-            assert any([finds(target, values) for values in choices]), f"{target['expr']} by {variable}"
+            some = [finds(prometheus, dashboard, panel, target, values) for values in choices]
+            assert any(some), f"{target['expr']} by {variable}"
         assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= found[target["refId"]]
     if panel["type"] == "table":
         # Every label has a column, and every column is a label or a value.
@@ -150,6 +181,50 @@ def test_every_query_of_a_panel_finds_data(name, panel, prometheus):
         values = {f"Value #{ref}" for ref in found} if len(found) > 1 else {"Value"}
         assert set(names) == values.union(*found.values())
         assert {override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]} <= set(names.values())
+
+
+@pytest.mark.parametrize("range", ["now", "today", "past"])
+def test_the_latest_scrape_is_at_the_end_of_the_range_but_not_in_the_future(range, ends, prometheus):
+    for dashboard in DASHBOARDS.values():
+        end = time.time() + ends[range]()
+        at = float(latest(prometheus, dashboard, DAY, end))
+        # Scrapes are a second apart, and Grafana rounds the end up to a second.
+        assert min(end, time.time()) - 3 < at <= min(end + 1, time.time())
+        # Without any scrape, it is the end.
+        assert float(latest(prometheus, dashboard, DAY, LONG_AGO)) == LONG_AGO
+
+
+@pytest.mark.parametrize("range", ["today", "past"])
+@pytest.mark.parametrize("name, panel", PANELS)
+def test_every_query_finds_data_if_the_range_ends_at_another_time(name, panel, range, ends, prometheus):
+    if range == "today" and panel.get("interval") == "1d":
+        pytest.skip("the last bar is yesterday")
+    dashboard = DASHBOARDS[name]
+    everything, _ = selections(prometheus, dashboard)
+    for target in panel["targets"]:
+        found = finds(prometheus, dashboard, panel, target, everything, ahead=ends[range]())
+        assert found, target["expr"]
+        if target.get("instant"):
+            assert len(found) == len(finds(prometheus, dashboard, panel, target, everything)), target["expr"]
+
+
+@pytest.mark.parametrize("name, panel", PANELS)
+def test_a_panel_without_data_shows_no_number(name, panel, prometheus):
+    """In particular no green 0."""
+    dashboard = DASHBOARDS[name]
+    everything, _ = selections(prometheus, dashboard)
+    for target in panel["targets"]:
+        assert run(prometheus, dashboard, panel, target, everything, ahead=LONG_AGO - time.time()) == []
+
+
+def test_a_value_does_not_change_if_the_range_ends_in_the_future(ends, prometheus):
+    """An age, a forecast and the oldest usage: none is computed with the time of the end."""
+    for name, panel_id in ("metastudio-overview", 5), ("metastudio-project", 7), ("metastudio-health", 4):
+        [panel] = [panel for panel in DASHBOARDS[name]["panels"] if panel["id"] == panel_id]
+        everything, _ = selections(prometheus, DASHBOARDS[name])
+        arguments = (prometheus, DASHBOARDS[name], panel, panel["targets"][0], everything)
+        [[(_, [now])], [(_, [later])]] = run(*arguments), run(*arguments, ahead=ends["today"]())
+        assert later == pytest.approx(now, abs=30, rel=0.01)
 
 
 @pytest.mark.parametrize("name, panel", PANELS)
@@ -166,15 +241,15 @@ def test_a_panel_is_readable_with_a_hundred_projects(name, panel, prometheus):
 
 def test_top_and_others_add_up_to_the_total(prometheus):
     at = time.time()
-    answer = instant(prometheus, expression("metastudio-overview", 25), at)
+    answer = instant(prometheus, expression("metastudio-overview", 25, latest=str(at)), at)
     shares = {labels["project"]: value for labels, value in answer}
-    [(_, total)] = instant(prometheus, expression("metastudio-overview", 1), at)
+    [(_, total)] = instant(prometheus, expression("metastudio-overview", 1, latest=str(at)), at)
     assert set(shares) == {f"many-{index}" for index in range(90, 100)} | {"others"}
     assert sum(shares.values()) == pytest.approx(total)
 
 
 def expression(name, panel_id, ref="A", **values):
-    values = {"project": ".*", "business_type": ".*", "window": "this_month"} | values
+    values = {"project": ".*", "business_type": ".*", "window": "this_month", "latest": str(time.time())} | values
     [panel] = [panel for panel in DASHBOARDS[name]["panels"] if panel["id"] == panel_id]
     [target] = [target for target in panel["targets"] if target["refId"] == ref]
     return fill_in(target["expr"], values)
@@ -204,7 +279,8 @@ def usage(prometheus, at, project, window, *values):
 def test_budgets_count_the_usage_that_they_select(prometheus, ref, kind):
     at = time.time()
     # The selected business type does not matter.
-    answer = instant(prometheus, expression("metastudio-overview", 12, ref, business_type="LIVE_2D"), at)
+    query = expression("metastudio-overview", 12, ref, business_type="LIVE_2D", latest=str(at))
+    answer = instant(prometheus, query, at)
     actual = {tuple(labels[name] for name in ("project", "window", *SELECTORS)): value for labels, value in answer}
     assert len(actual) == len(answer) >= 100
     actual = {budget: value for budget, value in actual.items() if not budget[0].startswith("many-")}
@@ -220,8 +296,8 @@ def test_budgets_count_the_usage_that_they_select(prometheus, ref, kind):
 
 def test_budgets_whose_forecast_exceeds_them_are_counted(prometheus):
     at = time.time()
-    shares = [value for _, value in instant(prometheus, expression("metastudio-overview", 12, "E"), at)]
-    [(_, count)] = instant(prometheus, expression("metastudio-overview", 6), at)
+    shares = [value for _, value in instant(prometheus, expression("metastudio-overview", 12, "E", latest=str(at)), at)]
+    [(_, count)] = instant(prometheus, expression("metastudio-overview", 6, latest=str(at)), at)
     # All budgets of the hundred projects are exceeded.
     assert 100 <= count == sum(share > 1 for share in shares) < len(shares)
 
@@ -236,7 +312,7 @@ def test_every_metric_exists(prometheus):
 
 def test_the_forecast_is_proportional_and_limited_at_first(prometheus):
     at = time.time()
-    answer = instant(prometheus, expression("metastudio-overview", 22, "F"), at)
+    answer = instant(prometheus, expression("metastudio-overview", 22, "F", latest=str(at)), at)
     forecast = {labels["project"]: value for labels, value in answer}
     # One minute in the first minute is not 43200 in the month.
     assert forecast["young"] == pytest.approx(30)
@@ -247,8 +323,8 @@ def test_the_forecast_is_proportional_and_limited_at_first(prometheus):
         over = max((at - start) / (end - start), 1 / 30)
         assert forecast[project] == pytest.approx(usage(prometheus, at, project, "this_month") / over)
     # The forecast of a window that has ended is its usage.
-    of_yesterday = expression("metastudio-project", 5, project="studio-prod").replace("this_month", "yesterday")
-    [(_, ended)] = instant(prometheus, of_yesterday, at)
+    of_month = expression("metastudio-project", 5, project="studio-prod", latest=str(at))
+    [(_, ended)] = instant(prometheus, of_month.replace("this_month", "yesterday"), at)
     assert ended == pytest.approx(usage(prometheus, at, "studio-prod", "yesterday"))
 
 
