@@ -25,7 +25,8 @@ def health():
 
 def _variables():
     jobs = "label_values(metastudio_exporter_build_info, job)"
-    instances = 'label_values(metastudio_exporter_build_info{job=~"$job"}, instance)'
+    # From `up`, which an exporter that is down has, too.
+    instances = 'label_values(up{job=~"$job"}, instance)'
     return [
         layout.datasource_variable(),
         layout.query_variable("job", "Job", "Name of the scrape job in Prometheus", jobs, many=True),

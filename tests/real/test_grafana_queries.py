@@ -227,6 +227,15 @@ def test_a_value_does_not_change_if_the_range_ends_in_the_future(ends, prometheu
         assert later == pytest.approx(now, abs=30, rel=0.01)
 
 
+def test_exporters_that_are_down_are_counted(prometheus):
+    [variable] = [one for one in DASHBOARDS["metastudio-health"]["templating"]["list"] if one["name"] == "instance"]
+    found = options(prometheus, variable, {"job": "metastudio"})
+    assert DOWN in found and len(found) == 3
+    for instance, down in (regex(found), 1), (regex([DOWN]), 1), (regex(set(found) - {DOWN}), 0):
+        query = expression("metastudio-health", 1, job="metastudio", instance=instance)
+        assert instant(prometheus, query) == [({}, down)]
+
+
 @pytest.mark.parametrize("name, panel", PANELS)
 def test_a_panel_is_readable_with_a_hundred_projects(name, panel, prometheus):
     if panel["type"] == "table":
