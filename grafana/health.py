@@ -73,7 +73,10 @@ def _doubtful_projects():
 
 
 def _request_duration(quantile):
-    return f"histogram_quantile({quantile}, {_rate('metastudio_api_request_duration_seconds_bucket', 'le')})"
+    """From the classic histogram, or from a native one, into which Prometheus can convert classic ones."""
+    duration = "metastudio_api_request_duration_seconds"
+    classic, native = _rate(f"{duration}_bucket", "le"), _rate(duration, "")
+    return f"histogram_quantile({quantile}, {classic})\nor\nhistogram_quantile({quantile}, {native})"
 
 
 # Rows.

@@ -236,6 +236,19 @@ def test_exporters_that_are_down_are_counted(prometheus):
         assert instant(prometheus, query) == [({}, down)]
 
 
+@pytest.mark.parametrize("ref, quantile", [("A", 0.5), ("B", 0.9), ("C", 0.99)])
+def test_durations_are_those_of_classic_and_of_native_histograms(prometheus, ref, quantile):
+    def durations(project):
+        values = {"job": ".*", "instance": ".*", "project": project, "__rate_interval": "5m"}
+        return instant(prometheus, expression("metastudio-health", 22, ref, **values))
+
+    # One bucket, from 0.5 to 1 s. Prometheus 3 interpolates exponentially in it.
+    [(_, native)] = durations("native")
+    assert 0.5 < native <= 1 and native == pytest.approx(0.5 + 0.5 * quantile, abs=0.05)
+    [(_, classic)] = durations("studio-prod")
+    assert 0 < classic and durations(".*") != durations("native")
+
+
 @pytest.mark.parametrize("name, panel", PANELS)
 def test_a_panel_is_readable_with_a_hundred_projects(name, panel, prometheus):
     if panel["type"] == "table":
