@@ -64,8 +64,8 @@ def _rate(metric, by, selected=PROJECTS):
     return f"sum by ({by}) (rate({metric}{{{selected}}}[$__rate_interval]))"
 
 
-def _increase(metric, by):
-    return f"sum by ({by}) (increase({metric}{{{PROJECTS}}}[$__rate_interval]))"
+def _increase(metric, by, selected=PROJECTS):
+    return f"sum by ({by}) (increase({metric}{{{selected}}}[$__rate_interval]))"
 
 
 def _doubtful_projects():
@@ -372,6 +372,9 @@ def _load():
     cpu = _rate("process_cpu_seconds_total", "instance", EXPORTERS)
     memory = f"sum by (instance) (process_resident_memory_bytes{{{EXPORTERS}}})"
     files = f"max by (instance) (process_open_fds{{{EXPORTERS}}} / process_max_fds{{{EXPORTERS}}})"
+    connections = f"sum by (instance) (metastudio_exporter_connections{{{EXPORTERS}}})"
+    maximum = f"sum by (instance) (metastudio_exporter_max_connections{{{EXPORTERS}}})"
+    dropped = _increase("metastudio_exporter_log_lines_dropped_total", "instance", EXPORTERS)
     return [
         _exporter_series(
             33,
@@ -384,6 +387,20 @@ def _load():
         _exporter_series(34, "CPU", "Share of one CPU core.", "percentunit", cpu),
         _exporter_series(35, "Memory", "Resident memory.", "bytes", memory),
         _exporter_series(36, "Open files", "Open file descriptors as a share of the limit.", "percentunit", files),
+        _exporter_series(
+            37,
+            "Connections",
+            "Open connections as a share of the maximum. Above it, idle connections are closed for new ones.",
+            "percentunit",
+            f"{connections}\n/ {maximum}",
+        ),
+        _exporter_series(
+            38,
+            "Log lines dropped",
+            "Lines that were not written, because standard error was not read or failed.",
+            "short",
+            dropped,
+        ),
     ]
 
 
