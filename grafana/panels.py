@@ -20,7 +20,7 @@ MINUTES = "suffix:min"
 RED_FROM_ONE = [(None, "text"), (0, "green"), (1, "red")]
 GREEN_FROM_ONE = [(None, "red"), (1, "green")]
 # The age of usage, in seconds.
-AGE = [(None, "green"), (1800, "orange"), (7200, "red")]
+AGE = [(None, "text"), (0, "green"), (1800, "orange"), (7200, "red")]
 
 
 def query(expression, legend, ref="A", instant=False, rows=False):

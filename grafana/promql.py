@@ -103,6 +103,21 @@ class Selection:
     def share_of_budget(self, usage):
         return f"(\n{_in(usage)}\n)\n/ {self.budget()}"
 
+    def budget_left(self):
+        """The minutes that are left of each budget, negative if more than the budget was used."""
+        return f"{self.budget()}\n- (\n{_in(self.budget_used())}\n)"
+
+    def budget_used_up(self):
+        """When each budget will be used up, in seconds, if usage continues at the same rate.
+
+        There is no result for a budget that is used up already, nor for one that lasts until its window ends.
+        """
+        start, end = self._window("start", self.project), self._window("end", self.project)
+        share = self.share_of_budget(self.budget_forecast())
+        ahead = f"(\n{_in(share)}\n) >= 1\n< on (project, window) group_left () (\n{_in(f'1 / {self.elapsed()}')}\n)"
+        length = f"({end} - {start})\n/ on (project, window) group_right () (\n{_in(ahead)}\n)"
+        return f"(\n{_in(length)}\n)\n+ on (project, window) group_left () {start}"
+
     def _series(self, metric, window):
         return f'max by ({SERIES}) ({metric}{{{self.types}, window="{window}"}}{self.moment.at})'
 

@@ -19,7 +19,7 @@ DAYS = """
 WINDOW = "In the window selected above, as of the last poll."
 BUDGETS = "Each budget counts its own usage, regardless of the business types selected above."
 # Colours of the used share of a budget.
-BUDGET = [(None, "green"), (0.8, "orange"), (1, "red")]
+BUDGET = [(None, "text"), (0, "green"), (0.8, "orange"), (1, "red")]
 TYPE_COLUMNS = [("business_type", "Business type", None), ("resource_type", "Resource type", None)]
 
 
@@ -39,12 +39,15 @@ def totals(selection):
 
 def budgets_table(selection, id, width):
     used, forecast = selection.budget_used(), selection.budget_forecast()
+    left = panels.coloured_column(MINUTES, [(None, "red"), (0, "text")]) | {"decimals": 0}
     return panels.table_panel(
         id,
         width,
         9,
         "Budgets",
-        f"Every budget, the usage that it counts, and the forecast of that usage. {BUDGETS} {FORECAST}",
+        f"Every budget, the usage that it counts, what is left, and the forecast of that usage. {BUDGETS} {FORECAST} "
+        "`Used up at` is when the forecast reaches the budget. It is empty if the budget lasts until the window ends, or is "
+        "used up already.",
         [
             layout.project_column(),
             ("window", "Window", None),
@@ -53,8 +56,10 @@ def budgets_table(selection, id, width):
             ("Value #A", "Budget", panels.plain_column(MINUTES)),
             ("Value #B", "Used", panels.plain_column(MINUTES, 1)),
             ("Value #C", "Used share", panels.share_column(BUDGET)),
+            ("Value #F", "Left", left),
             ("Value #D", "Forecast", panels.plain_column(MINUTES)),
             ("Value #E", "Forecast share", panels.share_column(BUDGET)),
+            ("Value #G", "Used up at", panels.plain_column("dateTimeAsIso")),
         ],
         {
             "A": _name_selectors(selection.budget()),
@@ -62,6 +67,8 @@ def budgets_table(selection, id, width):
             "C": _name_selectors(selection.share_of_budget(used)),
             "D": _name_selectors(forecast),
             "E": _name_selectors(selection.share_of_budget(forecast)),
+            "F": _name_selectors(selection.budget_left()),
+            "G": _name_selectors(f"1000 * (\n{selection.budget_used_up()}\n)"),
         },
         sort="Forecast share",
     )

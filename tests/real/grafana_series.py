@@ -25,6 +25,10 @@ BUDGETS = {
     ("studio-prod", "this_month", "", "VIDEO_2D", ""): 6000,
     ("studio-prod", "this_month", "", "", ""): 5000,
     ("studio-prod", "this_month", "video_time_2d_model", "VIDEO_2D", ""): 1500,
+    # Of the window `contract`: half used, a quarter used, and more than used up.
+    ("studio-prod", "contract", "", "", ""): 900,
+    ("studio-prod", "contract", "", "VIDEO_2D", ""): 1200,
+    ("studio-prod", "contract", "", "LIVE_2D", ""): 100,
     # Without any usage.
     ("studio-prod", "today", "", "PICTURE_2D", ""): 10,
     ("by-user", "this_month", "", "", ""): 4000,
@@ -32,6 +36,8 @@ BUDGETS = {
     ("by-user", "this_month", "", "", "user-a"): 300,
     ("by-user", "this_month", "", "VIDEO_2D", "user-b"): 1000,
 }
+# A synthetic window of 30 days, of which ten have passed.
+CONTRACT_START = time.time() - 10 * DAY
 SELECTORS = "resource_type", "business_type", "user_id"
 WINDOWS = ["today", "yesterday", "this_month", "30d"]
 
@@ -39,7 +45,7 @@ WINDOWS = ["today", "yesterday", "this_month", "30d"]
 def budgets(project):
     """The configuration of a project's budgets."""
     for (name, window, *values), minutes in BUDGETS.items():
-        if name == project:
+        if name == project and window != "contract":
             selectors = {key: value for key, value in zip(SELECTORS, values, strict=True) if value}
             yield {"window": window, "minutes": minutes, **selectors}
 
@@ -47,6 +53,18 @@ def budgets(project):
 def withdrawn():
     """A budget of a project whose usage is withdrawn."""
     yield 'metastudio_budget_minutes{project="nowhere",window="this_month"} 1'
+
+
+def contract():
+    """The window `contract` of a project, with its budgets."""
+    selected = 'project="studio-prod",window="contract"'
+    yield f"metastudio_window_start_timestamp_seconds{{{selected}}} {CONTRACT_START}"
+    yield f"metastudio_window_end_timestamp_seconds{{{selected}}} {CONTRACT_START + 30 * DAY}"
+    for business_type, minutes in ("VIDEO_2D", 300), ("LIVE_2D", 150):
+        yield f'metastudio_usage_minutes{{{selected},business_type="{business_type}"}} {minutes}'
+    for (_, window, _, business_type, _), minutes in BUDGETS.items():
+        if window == "contract":
+            yield f'metastudio_budget_minutes{{{selected},business_type="{business_type}"}} {minutes}'
 
 
 def young_month():
@@ -103,7 +121,7 @@ class SyntheticMetrics(BaseHTTPRequestHandler):
     def do_GET(self):
         native = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
         is_native = self.path == "/native"
-        text = "\n".join([*withdrawn(), *young_month(), *other_units(), *many(), ""]).encode()
+        text = "\n".join([*withdrawn(), *contract(), *young_month(), *other_units(), *many(), ""]).encode()
         self.send_response(200)
         self.send_header("Content-Type", native if is_native else "text/plain; version=0.0.4")
         self.end_headers()

@@ -13,10 +13,11 @@ import yaml
 import sdk
 from conftest import free_port, wait_for
 from dashboards import DASHBOARDS, PANELS
-from grafana_series import BUDGETS, DAY, SELECTORS, import_past_days, second_exporter, synthetic_exporter
+from grafana_series import BUDGETS, CONTRACT_START, DAY, SELECTORS, import_past_days, second_exporter, synthetic_exporter
 from monitoring import start_prometheus
 
 
+HALF_OF_CONTRACT = ("studio-prod", "contract", "all", "all", "all")
 # A time without samples: the year 2001.
 LONG_AGO = 1_000_000_000
 # An exporter that never runs.
@@ -297,7 +298,7 @@ def usage(prometheus, at, project, window, *values):
     return sum(most.values())
 
 
-@pytest.mark.parametrize("ref, kind", [("A", "budget"), ("B", "used"), ("C", "share")])
+@pytest.mark.parametrize("ref, kind", [("A", "budget"), ("B", "used"), ("C", "share"), ("F", "left")])
 def test_budgets_count_the_usage_that_they_select(prometheus, ref, kind):
     at = time.time()
     # The selected business type does not matter.
@@ -310,10 +311,28 @@ def test_budgets_count_the_usage_that_they_select(prometheus, ref, kind):
     for budget, minutes in BUDGETS.items():
         used = usage(prometheus, at, *budget)
         named = tuple(selector or "all" for selector in budget)
-        expected[named] = {"budget": minutes, "used": used, "share": used / minutes}[kind]
+        expected[named] = {"budget": minutes, "used": used, "share": used / minutes, "left": minutes - used}[kind]
     assert actual == pytest.approx(expected)
     if kind == "used":
         assert actual["studio-prod", "today", "all", "PICTURE_2D", "all"] == 0
+    if kind == "left":
+        assert actual["studio-prod", "contract", "all", "LIVE_2D", "all"] == -50
+
+
+def test_a_budget_is_used_up_when_its_forecast_reaches_it(prometheus):
+    at = time.time()
+
+    def column(ref):
+        answer = instant(prometheus, expression("metastudio-overview", 12, ref, latest=str(at)), at)
+        return {tuple(labels[name] for name in ("project", "window", *SELECTORS)): value for labels, value in answer}
+
+    used_up = {budget: value / 1000 for budget, value in column("G").items()}
+    # Of one budget, half was used in the first ten days. The others last until the window ends, or are used up.
+    assert {budget for budget in used_up if budget[1] == "contract"} == {HALF_OF_CONTRACT}
+    assert used_up[HALF_OF_CONTRACT] == pytest.approx(CONTRACT_START + 2 * (at - CONTRACT_START), abs=1)
+    shares, forecasts = column("C"), column("E")
+    assert set(used_up) == {budget for budget in shares if shares[budget] < 1 <= forecasts[budget]}
+    assert len(used_up) > 100 and all(moment > at for moment in used_up.values())
 
 
 def test_budgets_whose_forecast_exceeds_them_are_counted(prometheus):
