@@ -4,7 +4,7 @@ import layout
 import panels
 import usage
 from panels import MINUTES
-from promql import LATEST, TOP, Selection, count, name_empty, top, top_and_others, top_of_range
+from promql import LATEST, TOP, Selection, count, name_empty, separate, top, top_and_others, top_of_range
 from usage import BUDGET, BUDGETS, DAYS, FORECAST, WINDOW
 
 
@@ -65,8 +65,8 @@ def _budgets(selection):
             "Forecast against budget",
             f"The forecast as a share of the budget, for the {TOP} budgets with the largest share. {BUDGETS}",
             "percentunit",
-            top(_forecast_share(selection)),
-            "{{project}} {{window}} {{business_type}} {{resource_type}} {{user_id}}",
+            separate(top(_forecast_share(selection)), "business_type", "resource_type", "user_id"),
+            "{{project}} {{window}}{{business_type}}{{resource_type}}{{user_id}}",
             steps=BUDGET,
             link=layout.project_data_link("__field.labels.project"),
         ),

@@ -161,6 +161,13 @@ def _or_others(others, label):
     return f'or label_replace(\n{_in(others)},\n  "{label}", "others", "", ""\n)'
 
 
+def separate(expression, *labels):
+    """Puts a space before the values of labels, so that a legend of all of them has none for an empty one."""
+    for label in labels:
+        expression = f'label_replace(\n{_in(expression)},\n  "{label}", " $1", "{label}", "(.+)"\n)'
+    return expression
+
+
 def name_empty(expression, label, name):
     """Replaces the empty value of a label by a name."""
     return f'label_replace(\n{_in(expression)},\n  "{label}", "{name}", "{label}", ""\n)'

@@ -93,7 +93,7 @@ BUILT_IN = {"__all", "__rate_interval", "__range", "__url_time_range", "__data",
 def test_only_variables_that_exist_are_used(name):
     dashboard = DASHBOARDS[name]
     defined = {variable["name"] for variable in dashboard["templating"]["list"]}
-    used = set(re.findall(r"\$\{?(\w+)", json.dumps(dashboard)))
+    used = set(re.findall(r"\$\{?([^\W\d]\w*)", json.dumps(dashboard)))
     assert defined <= used <= defined | BUILT_IN
 
 
