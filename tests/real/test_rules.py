@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import re
 import subprocess
 import threading
 from contextlib import contextmanager
@@ -11,8 +12,9 @@ import pytest
 import requests
 import yaml
 
+from chart import objects, of_kind, values_of
 from conftest import ENVIRONMENT, free_port, wait_for
-from monitoring import ALWAYS_SPENT, SPENT, start_alertmanager, start_prometheus
+from monitoring import ALWAYS_SPENT, SPENT, promtool, start_alertmanager, start_prometheus
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "metastudio.rules.yml"
@@ -25,14 +27,12 @@ def alerts():
 
 
 def test_promtool_accepts_the_rules():
-    checked = subprocess.run(["promtool", "check", "rules", RULES], env=ENVIRONMENT, capture_output=True, text=True)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+    promtool("check", "rules", RULES)
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
 def test_promtool_tests_the_rules(path):
-    tested = subprocess.run(["promtool", "test", "rules", path], env=ENVIRONMENT, capture_output=True, text=True)
-    assert tested.returncode == 0, tested.stdout + tested.stderr
+    promtool("test", "rules", path)
 
 
 def test_every_alert_has_a_test_that_fires_and_one_that_does_not():
@@ -52,6 +52,21 @@ def test_every_alert_has_a_severity_and_a_runbook():
             assert (ROOT / page).read_text().startswith(f"# {alert['alert']}\n")
     pages = {path.name for path in (ROOT / "deploy" / "runbooks").glob("*.md")}
     assert pages == {alert["alert"] + ending for alert in alerts() for ending in (".md", ".zh-CN.md")}
+
+
+def test_the_command_in_the_rules_gives_the_alerts_the_links_of_the_chart(chart, tmp_path):
+    [command] = re.findall(r"^#   (sed .*)$", RULES.read_text(), re.MULTILINE)
+    [address] = re.findall(r"https://[^|]*", command)
+    (tmp_path / RULES.name).write_bytes(RULES.read_bytes())
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path, env=ENVIRONMENT)
+    promtool("check", "rules", tmp_path / "rules.yml")
+    values = values_of("everything")
+    values["prometheusRule"]["runbookUrl"] = address
+    [rule] = of_kind(objects(chart, values), "PrometheusRule")
+    made = yaml.safe_load((tmp_path / "rules.yml").read_text())
+    assert made == rule["spec"]
+    links = [rule["annotations"].get("runbook_url") for rule in made["groups"][0]["rules"] if "alert" in rule]
+    assert links == [f"{address}{alert['alert']}.md" for alert in alerts()]
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
