@@ -1,5 +1,6 @@
 """The chart and the plain manifests: rendered by Helm, validated by the schemas of Kubernetes."""
 
+import copy
 import json
 import re
 import tarfile
@@ -36,9 +37,13 @@ MINIMAL = {"config": {"projects": [{"name": "a", "region": "cn-north-4"}]}}
 # The chart's own files.
 
 
-def test_the_version_of_the_chart_is_that_of_the_program(chart):
-    version = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
-    assert chart.metadata["version"] == chart.metadata["appVersion"] == version
+def test_the_chart_has_the_version_the_maintainer_and_the_home_of_the_program(chart):
+    package = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]
+    assert chart.metadata["version"] == chart.metadata["appVersion"] == package["version"]
+    [maintainer] = chart.metadata["maintainers"]
+    assert "{name} <{email}>".format(**maintainer) == package["metadata"]["deb"]["maintainer"]
+    # None yet. An address of the repository in Cargo.toml must be in the chart, too.
+    assert chart.metadata.get("home") == package.get("repository")
 
 
 @pytest.mark.parametrize("name", [None, *VALUES])
@@ -83,6 +88,7 @@ def test_the_package_contains_the_files_that_are_links_here(chart, tmp_path):
     dashboards = {path.name: path.read_bytes() for path in (ROOT / "grafana" / "dashboards").iterdir()}
     packed = {Path(name).name: text for name, text in read.items() if name.startswith("files/dashboards/")}
     assert packed == dashboards and len(dashboards) == 3
+    assert not any(name.startswith("ci/") for name in read)
     with helm.Chart.load_archive(archive.read_bytes()) as packaged:
         assert render(packaged, values_of("everything")) == render(chart, values_of("everything"))
 
@@ -140,6 +146,7 @@ def test_the_schema_refuses_invalid_values(chart, values, complaint):
     "values, complaint",
     [
         ({}, "config.projects is empty"),
+        ({"config": None}, "config.projects is empty"),
         ({"demo": True, "shards": 2}, "the demo is one process"),
         (MINIMAL | {"webConfig": {"scheme": "https"}}, "webConfig.existingSecret"),
         (MINIMAL | {"webConfig": {"tlsSecret": "x", "scheme": "https"}}, "webConfig.existingSecret"),
@@ -249,6 +256,44 @@ def test_a_null_value_removes_a_default(chart):
     assert "resources" not in container
     [monitor] = of_kind(found, "ServiceMonitor")
     assert "interval" not in monitor["spec"]["endpoints"][0]
+
+
+# An empty section has no defaults, so Kubernetes has its own.
+# Without these, Kubernetes or Prometheus has its own, and a ConfigMap has no label.
+OPTIONAL_DEFAULTS = {"podSecurityContext", "securityContext", "resources", "livenessProbe", "readinessProbe"} | {
+    "terminationGracePeriodSeconds",
+    "serviceMonitor.interval",
+    "dashboards.labels",
+}
+ENABLED = {name: {"enabled": True} for name in ("serviceMonitor", "prometheusRule", "dashboards", "networkPolicy")}
+
+
+def nullable():
+    """The paths of all keys at the top level, and of the keys below them."""
+    for key, value in yaml.safe_load((CHART / "values.yaml").read_text()).items():
+        yield key
+        if isinstance(value, dict) and key not in OPTIONAL_DEFAULTS | {"config"}:
+            yield from (f"{key}.{inner}" for inner in value)
+
+
+@pytest.mark.parametrize("path", list(nullable()))
+def test_a_section_without_content_has_its_defaults(chart, path):
+    """`service:` without content is null, which deletes the defaults of the whole section."""
+    given = {"demo": True} if path == "config" else copy.deepcopy(MINIMAL)
+    nulled = given | copy.deepcopy(ENABLED)
+    omitted = copy.deepcopy(nulled)
+    *section, key = path.split(".")
+    for values in nulled, omitted:
+        place = values.setdefault(section[0], {}) if section else values
+        place.pop(key, None)
+    (nulled[section[0]] if section else nulled)[key] = None
+    chart.validate_schema(nulled)
+    found = objects(chart, nulled)
+    for manifest in found.values():
+        check_manifest(manifest, kubernetes_validate.latest_version())
+    if path not in OPTIONAL_DEFAULTS:
+        assert found == objects(chart, omitted)
+        assert render(chart, nulled)["NOTES.txt"] == render(chart, omitted)["NOTES.txt"]
 
 
 def test_shards_are_a_stateful_set_and_one_process_is_a_deployment(chart):

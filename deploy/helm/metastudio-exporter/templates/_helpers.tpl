@@ -43,21 +43,32 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
 {{- define "metastudio-exporter.serviceAccountName" -}}
-{{- if .Values.serviceAccount.create }}
-{{- default (include "metastudio-exporter.fullname" .) .Values.serviceAccount.name }}
-{{- else }}
-{{- default "default" .Values.serviceAccount.name }}
+{{- $default := ternary "default" (include "metastudio-exporter.fullname" .) (eq ((.Values.serviceAccount).create) false) }}
+{{- (.Values.serviceAccount).name | default $default }}
 {{- end }}
+
+{{/*
+The defaults of values.yaml once more: a section without content, such as `service:`, deletes those of all its keys.
+*/}}
+{{- define "metastudio-exporter.port" -}}
+{{- (.Values.service).port | default 19677 }}
+{{- end }}
+
+{{- define "metastudio-exporter.scheme" -}}
+{{- (.Values.webConfig).scheme | default "http" }}
 {{- end }}
 
 {{- define "metastudio-exporter.image" -}}
-{{- with .Values.image }}
-{{- if .digest }}
-{{- printf "%s@%s" .repository .digest }}
+{{- $repository := (.Values.image).repository | default "metastudio-exporter" }}
+{{- if (.Values.image).digest }}
+{{- printf "%s@%s" $repository .Values.image.digest }}
 {{- else }}
-{{- printf "%s:%s" .repository (default $.Chart.AppVersion .tag) }}
+{{- printf "%s:%s" $repository ((.Values.image).tag | default .Chart.AppVersion) }}
 {{- end }}
 {{- end }}
+
+{{- define "metastudio-exporter.pullPolicy" -}}
+{{- (.Values.image).pullPolicy | default "IfNotPresent" }}
 {{- end }}
 
 {{- define "metastudio-exporter.volumes" -}}
@@ -102,7 +113,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   mountPath: /run/secrets/metastudio
   readOnly: true
 {{- end }}
-{{- if .Values.webConfig.existingSecret }}
+{{- if (.Values.webConfig).existingSecret }}
 - name: web
   mountPath: /etc/metastudio-exporter-web
   readOnly: true
@@ -116,14 +127,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 The target of a probe.
 */}}
 {{- define "metastudio-exporter.probe" -}}
-{{- if .Values.webConfig.clientCertificates }}
+{{- if (.Values.webConfig).clientCertificates }}
 tcpSocket:
   port: http
 {{- else }}
 httpGet:
   path: {{ .path }}
   port: http
-  {{- if eq .Values.webConfig.scheme "https" }}
+  {{- if eq (include "metastudio-exporter.scheme" .) "https" }}
   scheme: HTTPS
   {{- end }}
 {{- end }}
@@ -137,14 +148,15 @@ Conditions that the schema cannot express well.
 {{- if and .demo (gt (int .shards) 1) }}
 {{- fail "demo: the demo is one process; set shards to 1" }}
 {{- end }}
-{{- if not (or .demo .config.projects) }}
+{{- if not (or .demo (.config).projects) }}
 {{- fail "config.projects is empty: add the projects to poll, or set demo to true for a first look without an account" }}
 {{- end }}
 {{- with .webConfig }}
-{{- if and (not .existingSecret) (or .tlsSecret .clientCertificates (eq .scheme "https")) }}
+{{- $isHttps := eq (include "metastudio-exporter.scheme" $) "https" }}
+{{- if and (not .existingSecret) (or .tlsSecret .clientCertificates $isHttps) }}
 {{- fail "webConfig: set webConfig.existingSecret to the name of the Secret that holds web.yaml" }}
 {{- end }}
-{{- if and (eq .scheme "http") (or .tlsSecret .clientCertificates) }}
+{{- if and (not $isHttps) (or .tlsSecret .clientCertificates) }}
 {{- fail "webConfig: certificates need TLS; set webConfig.scheme to https" }}
 {{- end }}
 {{- end }}
