@@ -102,7 +102,9 @@ impl Simulator {
             let stop = stop.clone();
             tokio::spawn(async move {
                 let service = service_fn(|request| Arc::clone(&simulator).answer(request));
-                let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                // Headers are spelled as the cloud spells them: X-Request-Id.
+                let mut http = http1::Builder::new();
+                let connection = http.title_case_headers(true).serve_connection(TokioIo::new(stream), service);
                 tokio::select! {
                     // An error means that the client disconnected, or that a fault applied.
                     _ = connection => {}
@@ -153,5 +155,25 @@ impl Simulator {
             format!("{:032x}", seen.len())
         };
         reply.into_response(&request_id).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn headers_are_spelled_as_the_cloud_spells_them() {
+        let address = Simulator::new(Options::default()).spawn(CancellationToken::new()).await.unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains("\r\nX-Request-Id: 00000000000000000000000000000001\r\n"), "{answer}");
     }
 }

@@ -194,7 +194,7 @@ impl Gateway {
     }
 
     /// Checks the token or the signature, and locks a key that fails too often.
-    fn authenticate<B>(&self, request: &Request<B>) -> Result<(), String> {
+    fn authenticate(&self, request: &Request<Bytes>) -> Result<(), String> {
         let message = |reason: &str| format!("Incorrect IAM authentication information: {reason}");
         if let Some(token) = request.headers().get("x-auth-token") {
             let token = token.to_str().unwrap_or_default();
@@ -227,7 +227,7 @@ impl Gateway {
     }
 
     /// Checks the signature with the secret key that belongs to the access key, whether permanent or issued.
-    fn verify<B>(&self, request: &Request<B>, access_key: &str) -> Result<(), String> {
+    fn verify(&self, request: &Request<Bytes>, access_key: &str) -> Result<(), String> {
         let now = (self.options.clock)();
         let issued = self.state.lock().issued.keys_of(access_key).cloned();
         if let Some((secret_key, token)) = issued {
