@@ -127,7 +127,7 @@ def reload_seconds(exporter):
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         time.sleep(0.2)
-        reloaded = re.search(r'message="configuration reloaded".* duration=(\S+)', exporter.log.read_text())
+        reloaded = re.search(r'msg="configuration reloaded".* duration=(\S+)', exporter.log.read_text())
         if reloaded:
             return float(reloaded.group(1))
     raise SystemExit("no reload within 60 s")

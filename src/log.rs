@@ -1,10 +1,13 @@
 //! Log lines: the flags for their level and format, and their way to standard error.
 
+mod line;
 mod writer;
 
 use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+
+use self::line::Lines;
 
 pub use self::writer::{FlushOnDrop, LogWriter};
 
@@ -47,14 +50,6 @@ pub fn set_up(flags: LogFlags, writer: LogWriter) {
     };
     // Log only the events of this crate: libraries may log requests, which contain keys.
     let filter = Targets::new().with_target("metastudio_exporter", level);
-    let writer = move || writer.clone();
-    let layer = match flags.format {
-        LogFormat::Logfmt => {
-            tracing_logfmt::builder().with_target(false).layer().with_writer(writer).with_filter(filter).boxed()
-        }
-        LogFormat::Json => {
-            fmt::layer().json().flatten_event(true).with_target(false).with_writer(writer).with_filter(filter).boxed()
-        }
-    };
-    tracing_subscriber::registry().with(layer).init();
+    let lines = Lines { format: flags.format, writer };
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }

@@ -59,7 +59,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("site", &["usage", "snapshot", "exposition"]),
     ("server", &["file", "config"]),
     ("simulator", &[]),
-    ("log", &[]),
+    ("log", &["text"]),
 ];
 
 /// Modules that wire the others together, and files that only declare and re-export.

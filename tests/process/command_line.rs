@@ -67,7 +67,7 @@ async fn a_bad_configuration_exits_with_1_and_lists_every_problem() {
         let ended = run(config, arguments).await;
         assert_eq!(ended.code, Some(1));
         assert!(
-            ended.stderr.contains("zzz: there is no such key") && ended.stderr.contains("level=error"),
+            ended.stderr.contains("zzz: there is no such key") && ended.stderr.contains("level=ERROR"),
             "{}",
             ended.stderr
         );
@@ -146,13 +146,13 @@ async fn logs_are_logfmt_or_json() {
     let cloud = Cloud::new(&["forbidden"]).await;
     let config = cloud.config_of(&["campaign"], "token: t", FAST);
     let logfmt = run(&config, &["once"]).await;
-    assert!(logfmt.stderr.contains("level=warn") && logfmt.stderr.contains("project=campaign reason=forbidden"));
+    assert!(logfmt.stderr.contains(" level=WARN msg=\"poll failed\" project=campaign reason=forbidden "));
     for arguments in [["once", "--log.format=json"], ["--log.format=json", "once"]] {
         let json = run(&config, &arguments).await;
         let line: serde_json::Value = serde_json::from_str(json.stderr.lines().next().unwrap()).unwrap();
         assert_eq!(
-            (&line["project"], &line["reason"], &line["level"]),
-            (&"campaign".into(), &"forbidden".into(), &"WARN".into())
+            (&line["project"], &line["reason"], &line["level"], &line["msg"]),
+            (&"campaign".into(), &"forbidden".into(), &"WARN".into(), &"poll failed".into())
         );
     }
     for arguments in [["once", "--log.level=error"], ["--log.level=error", "once"]] {
@@ -164,6 +164,6 @@ async fn logs_are_logfmt_or_json() {
 async fn log_flags_before_the_command_apply_to_the_daemon() {
     let cloud = Cloud::new(&[]).await;
     for arguments in [&["--log.level=debug"][..], &["--log.level=debug", "serve"], &["serve", "--log.level=debug"]] {
-        Daemon::start(&cloud.config(FAST), arguments).wait_for_log("level=debug");
+        Daemon::start(&cloud.config(FAST), arguments).wait_for_log("level=DEBUG");
     }
 }

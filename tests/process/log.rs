@@ -46,7 +46,7 @@ async fn the_log_continues_with_whole_lines_and_says_how_many_are_missing() {
     daemon.wait();
     wait_for("the last line", || daemon.log_text().contains("shutting down").then_some(()));
     let log = daemon.log.lock().unwrap();
-    assert!(log.iter().all(|line| line.starts_with("level=") || line.starts_with("ts=")), "a line is cut");
+    assert!(log.iter().all(|line| line.starts_with("time=")), "a line is cut");
     let failed = log.iter().filter(|line| line.contains("poll failed")).count() as f64;
     assert!(failed + dropped >= 600.0, "{failed} + {dropped}");
 }
@@ -77,7 +77,7 @@ async fn an_error_before_the_start_is_logged_completely() {
     for number in 0..600 {
         assert!(ended.stderr.contains(&format!("projects[{number}].nome")), "{number}");
     }
-    assert!(ended.stderr.ends_with("message=\"the configuration is not valid\"\n"));
+    assert!(ended.stderr.ends_with("msg=\"the configuration is not valid\"\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
