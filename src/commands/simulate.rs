@@ -44,7 +44,7 @@ impl Simulate {
         let listeners = server::bind(std::slice::from_ref(&self.listen_address)).await?;
         let listener = listeners.into_iter().next().context("no listener")?;
         let address = listener.local_addr()?;
-        let config = config(simulator.options(), address);
+        let config = config(simulator.options(), address, budgets);
         print(&format!("The simulated cloud is at http://{address}\n\nA configuration for it:\n\n{config}"))?;
 
         let mut signals = Signals::new()?;
@@ -56,8 +56,8 @@ impl Simulate {
     }
 }
 
-/// The configuration of an exporter for all projects of a simulated cloud at `address`.
-pub(super) fn config(options: &Options, address: SocketAddr) -> String {
+/// The configuration of an exporter for all projects of a simulated cloud at `address`, with further settings of each.
+pub(super) fn config(options: &Options, address: SocketAddr, settings: fn(&str) -> &'static str) -> String {
     let mut text = format!(
         "poll: {{interval: 1m}}\n\
          api: {{requests_per_second: 1000}}\n\
@@ -71,15 +71,15 @@ pub(super) fn config(options: &Options, address: SocketAddr) -> String {
             "  - {{name: {}, region: cn-north-4, endpoint: 'http://{address}', project_id: {}{}}}\n",
             project.name,
             project.id,
-            budgets(project.name)
+            settings(project.name)
         );
     }
     text
 }
 
-/// Budgets for the projects of the demo. `campaign` always exceeds its budget of 30 days. It exceeds its budget of the
+/// Budgets for the default projects. `campaign` always exceeds its budget of 30 days. It exceeds its budget of the
 /// month before the month ends.
-fn budgets(project: &str) -> &'static str {
+pub(super) fn budgets(project: &str) -> &'static str {
     match project {
         "studio-prod" => ", budgets: [{window: this_month, minutes: 6000, business_type: VIDEO_2D}]",
         "live-commerce" => ", budgets: [{window: this_month, minutes: 30000}]",

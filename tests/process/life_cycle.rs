@@ -1,6 +1,11 @@
 //! Start, shutdown and the log of the daemon; the demo.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -109,38 +114,76 @@ async fn a_daemon_without_problems_logs_three_lines() {
     assert_eq!(log.lines().count(), 3, "starting, listening, ready: {log}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_demo_needs_no_configuration() {
-    use std::{
-        io::{BufRead, BufReader},
-        process::{Command, Stdio},
-    };
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_metastudio-exporter"))
-        .args(["demo", "--web.listen-address=127.0.0.1:0"])
-        .env_clear()
-        .env("http_proxy", "http://127.0.0.1:9") // the demo must not use it
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let stdout = BufReader::new(demo.stdout.take().unwrap());
-    let url = stdout
-        .lines()
-        .map(Result::unwrap)
-        .find_map(|line| Some(line.trim().strip_prefix("metrics")?.trim().to_owned()));
-    let url = url.expect("the demo prints the address of its metrics");
-    let deadline = Instant::now() + crate::support::TIMEOUT;
-    loop {
-        let metrics = crate::support::client().get(&url).send().await.unwrap().text().await.unwrap();
-        if ["studio-prod", "live-commerce", "campaign"]
-            .iter()
-            .all(|name| metrics.contains(&format!("metastudio_up{{project=\"{name}\"}} 1")))
-        {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{metrics}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+/// A running demo. It ends when it is dropped.
+struct Demo {
+    child: Child,
+    /// The address of its metrics.
+    metrics: String,
+}
+
+impl Demo {
+    fn start(flags: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_metastudio-exporter"))
+            .args(["demo", "--web.listen-address=127.0.0.1:0"])
+            .args(flags)
+            .env_clear()
+            .env("http_proxy", "http://127.0.0.1:9") // the demo must not use it
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let url = stdout
+            .lines()
+            .map(Result::unwrap)
+            .find_map(|line| Some(line.trim().strip_prefix("metrics")?.trim().to_owned()));
+        Demo { child, metrics: url.expect("the demo prints the address of its metrics") }
     }
-    demo.kill().unwrap();
-    demo.wait().unwrap();
+
+    /// The values of `metastudio_up` once the demo has polled all projects.
+    async fn polled(&self) -> BTreeMap<String, f64> {
+        let ready = self.metrics.replace("/metrics", "/-/ready");
+        let deadline = Instant::now() + crate::support::TIMEOUT;
+        while crate::support::client().get(&ready).send().await.unwrap().status() != 200 {
+            assert!(Instant::now() < deadline, "the demo is not ready");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let metrics = crate::support::client().get(&self.metrics).send().await.unwrap().text().await.unwrap();
+        let ups = metrics.lines().filter_map(|line| line.strip_prefix("metastudio_up{project=\"")?.split_once("\"} "));
+        ups.map(|(project, up)| (project.to_owned(), up.parse().unwrap())).collect()
+    }
+
+    /// Ends the demo. Returns its log.
+    fn end(mut self) -> String {
+        self.child.kill().unwrap();
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        log
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_needs_no_configuration_and_shows_a_failure() {
+    let demo = Demo::start(&[]);
+    let expected = [("campaign", 1.0), ("live-commerce", 1.0), ("partner-studio", 0.0), ("studio-prod", 1.0)];
+    assert_eq!(demo.polled().await, expected.map(|(project, up)| (project.to_owned(), up)).into());
+    let log = demo.end();
+    let messages: Vec<&str> = log.lines().map(|line| line.split_once(" level=").unwrap().1).collect();
+    assert_eq!(messages.len(), 3, "listening, a failed poll, all polled: {log}");
+    assert!(messages[1].starts_with("WARN msg=\"poll failed\" project=partner-studio reason=forbidden "), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_is_all_green_on_demand() {
+    let demo = Demo::start(&["--all-green"]);
+    let expected = ["campaign", "live-commerce", "studio-prod"].map(|project| (project.to_owned(), 1.0));
+    assert_eq!(demo.polled().await, expected.into());
+    assert!(!demo.end().contains("level=WARN"));
 }

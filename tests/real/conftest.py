@@ -95,7 +95,7 @@ def simulator(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
-    """The address of a demo that has polled all its projects, and the address of its cloud."""
+    """The address of a demo that has polled all its projects, and the address of its cloud. The polls of one project fail."""
     with Running(tmp_path_factory.mktemp("demo"), BINARY, "demo", LISTEN) as running:
         exporter = running.find(r"status page +(http://[0-9.:]+)/")
         cloud = running.find(r"simulated cloud \(at (http://[0-9.:]+)\)")

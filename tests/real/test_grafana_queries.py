@@ -50,7 +50,7 @@ def prometheus(demo, tmp_path_factory):
             has("metastudio_exporter_build_info")
             with second_exporter(directory, second):
                 has("sum(rate(metastudio_api_request_duration_seconds_count[5m])) > 0")
-                has("count(metastudio_up) == 7")
+                has("count(metastudio_up) == 8")
                 has("sum(rate(metastudio_exporter_http_requests_total[5m])) > 0")
                 has('metastudio_budget_minutes{project="nowhere"}')
                 has('rate(metastudio_api_request_duration_seconds{project="native"}[5m])')

@@ -161,10 +161,11 @@ def services(compose, files):
     # Alerts without delay, so that the test does not wait.
     rules = config.with_name("metastudio.rules.yml")
     rules.write_text(re.sub(r"^ +for: .*\n", "", rules.read_text(), flags=re.MULTILINE))
-    command = compose["services"]["exporter"]["command"]
+    [command, listen] = compose["services"]["exporter"]["command"]
+    assert (command, listen) == ("demo", "--web.listen-address=:19677")
     # Alertmanager first: Prometheus repeats an alert that it could not send only after a minute.
     with (
-        Running(files / "exporter", BINARY, *command, f"--web.listen-address=:{exporter}") as exporter,
+        Running(files / "exporter", BINARY, command, f"--web.listen-address=:{exporter}") as exporter,
         start_alertmanager(files / "alertmanager", routes, alertmanager) as alertmanager,
         start_prometheus(files / "prometheus", config) as prometheus,
     ):

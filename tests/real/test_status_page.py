@@ -219,9 +219,12 @@ def test_the_page_fits_a_phone(serve, broken, visit):
 
 
 @pytest.mark.skipif("METASTUDIO_SCREENSHOTS" not in os.environ, reason="METASTUDIO_SCREENSHOTS is not set")
-def test_take_the_screenshots_of_the_readme(demo, visit):
+def test_take_the_screenshots_of_the_readme(tmp_path, visit):
     directory = Path(os.environ["METASTUDIO_SCREENSHOTS"])
     directory.mkdir(exist_ok=True)
-    for name, options in {"en": {}, "zh-CN": {"locale": "zh-CN", "color_scheme": "dark"}}.items():
-        page = visit(demo[0] + "/", viewport={"width": 960, "height": 700}, **options)
-        page.screenshot(path=directory / f"status-page.{name}.png", full_page=True)
+    with Running(tmp_path, BINARY, "demo", "--all-green", LISTEN) as demo:
+        address = demo.find(r"status page +(http://[0-9.:]+)/")
+        wait_until_ready(address)
+        for name, options in {"en": {}, "zh-CN": {"locale": "zh-CN", "color_scheme": "dark"}}.items():
+            page = visit(address + "/", viewport={"width": 960, "height": 700}, **options)
+            page.screenshot(path=directory / f"status-page.{name}.png", full_page=True)
