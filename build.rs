@@ -1,8 +1,16 @@
-//! Sets the revision, date and compiler of the build, for `--version` and `metastudio_exporter_build_info`.
+//! Sets the revision, date and compiler of the build, for `--version` and `metastudio_exporter_build_info`, and renders
+//! the documentation for `/docs`.
 
-use std::{env, process::Command};
+#[path = "build/docs.rs"]
+mod docs;
 
-fn main() {
+use std::{env, error::Error, path::Path, process::Command};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    docs::build(Path::new("."), Path::new(&env::var("OUT_DIR")?))?;
+    for path in docs::FOLDERS.into_iter().chain(docs::FILES).chain([docs::STYLE, "build/docs.rs"]) {
+        println!("cargo::rerun-if-changed={path}");
+    }
     // An image is built without the repository, and gets the revision in an environment variable.
     let revision = env::var("BUILD_REVISION").ok().filter(|revision| !revision.is_empty());
     let revision = revision.or_else(|| output("git", &["rev-parse", "--short=12", "HEAD"]));
@@ -22,6 +30,7 @@ fn main() {
     if let Some(log) = output("git", &["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo::rerun-if-changed={log}");
     }
+    Ok(())
 }
 
 /// The first line of the output of a command; `None` if it fails.

@@ -11,6 +11,7 @@
 //! assert_eq!(Route::parse("/metrics", "/m").handler(), "other");
 //! ```
 
+mod docs;
 mod negotiate;
 mod origin;
 mod page;

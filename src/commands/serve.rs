@@ -77,11 +77,11 @@ pub(crate) struct WebFlags {
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {
-    let is_reserved = text == "/" || text == "/docs" || text.starts_with("/-/");
+    let is_reserved = text == "/" || text == "/docs" || text.starts_with("/docs/") || text.starts_with("/-/");
     if text.starts_with('/') && !is_reserved && !text.contains(['?', '#', ' ']) {
         Ok(text.to_owned())
     } else {
-        Err("expected a path such as /metrics; / and /docs and all paths under /-/ are reserved".to_owned())
+        Err("expected a path such as /metrics; / and /docs and all paths under /docs/ and /-/ are reserved".to_owned())
     }
 }
 

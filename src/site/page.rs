@@ -26,7 +26,8 @@ use self::{
 use super::negotiate::Language;
 use crate::snapshot::{Moment, ProjectStatus, Snapshot};
 
-const STYLE: &str = include_str!("page/status.css");
+/// The style sheet. The pages of the documentation use it, too.
+const STYLE: &str = include_str!("page/style.css");
 
 /// Maximum number of projects on one page.
 const PAGE_SIZE: usize = 50;

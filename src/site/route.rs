@@ -15,7 +15,7 @@ pub enum Route {
     Metrics,
     /// The status page.
     StatusPage,
-    /// The documentation of this version.
+    /// The documentation of this version, and all paths below it.
     Docs,
     /// The liveness probe.
     Healthy,
@@ -42,6 +42,7 @@ impl Route {
             HEALTHY => Route::Healthy,
             READY => Route::Ready,
             RELOAD => Route::Reload,
+            _ if path.strip_prefix(DOCS).is_some_and(|below| below.starts_with('/')) => Route::Docs,
             _ => Route::NotFound,
         }
     }
@@ -82,7 +83,10 @@ mod tests {
             assert_eq!(Route::parse(path, "/metrics").handler(), path);
         }
         assert_eq!(Route::parse("/metrics", "/metrics").handler(), "metrics");
-        for path in ["", "/metrics/", "//", "/-/", "/docs/", "/other"] {
+        for path in ["/docs/", "/docs/README", "/docs/run/docker", "/docs//"] {
+            assert_eq!(Route::parse(path, "/metrics"), Route::Docs, "{path}");
+        }
+        for path in ["", "/metrics/", "//", "/-/", "/docs-", "/docsx/", "/other"] {
             assert_eq!(Route::parse(path, "/metrics"), Route::NotFound, "{path}");
         }
     }

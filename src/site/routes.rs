@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     sync::{
-        Arc, LazyLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -22,22 +22,18 @@ use tokio::{
 };
 
 use super::{
+    docs,
     negotiate::{self, Language},
     origin::is_foreign,
     page::{self, Query},
     pages::{Pages, Variant},
-    response::{HTML, PLAIN, compress, encoded, plain},
+    response::{HTML, encoded, plain},
     route::Route,
 };
 use crate::{
     exposition::{Body, Exposition, HttpRequests},
     snapshot::{Moment, Reader},
 };
-
-const README: &str = include_str!("../../README.md");
-const README_ZH_CN: &str = include_str!("../../README.zh-CN.md");
-static COMPRESSED_README: LazyLock<Bytes> = LazyLock::new(|| compress(README).into());
-static COMPRESSED_README_ZH_CN: LazyLock<Bytes> = LazyLock::new(|| compress(README_ZH_CN).into());
 
 /// Usage must not stay in caches: an old copy would look like the current usage.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -135,7 +131,7 @@ impl Routes {
         match route {
             Route::Metrics => self.metrics(request.headers()).await,
             Route::StatusPage => self.status_page(request.uri().query(), request.headers()).await,
-            Route::Docs => docs(request.headers()),
+            Route::Docs => docs::answer(request.uri().path(), request.headers()),
             Route::Healthy => self.healthy(),
             Route::Ready => self.ready(),
             Route::Reload if is_foreign(request) => {
@@ -219,17 +215,6 @@ impl Routes {
             None => plain(StatusCode::SERVICE_UNAVAILABLE, "Shutting down.\n"),
         }
     }
-}
-
-fn docs(headers: &HeaderMap) -> Response<Body> {
-    let (language, gzip) = negotiate::page(headers);
-    let bytes = match (language, gzip) {
-        (Language::English, false) => Bytes::from_static(README.as_bytes()),
-        (Language::Chinese, false) => Bytes::from_static(README_ZH_CN.as_bytes()),
-        (Language::English, true) => COMPRESSED_README.clone(),
-        (Language::Chinese, true) => COMPRESSED_README_ZH_CN.clone(),
-    };
-    in_language(encoded(PLAIN, bytes.into(), gzip), language)
 }
 
 fn in_language(mut response: Response<Body>, language: Language) -> Response<Body> {

@@ -93,7 +93,7 @@ impl Kind {
             }
             Kind::NoWindow => {
                 let (mut client, connection) = server.http2(0).await?;
-                let path = ["/", "/docs", "/metrics"][number % 3];
+                let path = ["/", "/docs/", "/metrics"][number % 3];
                 let mut answers = Vec::new();
                 for _ in 0..4 {
                     client = client.ready().await.ok()?;

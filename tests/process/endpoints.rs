@@ -38,7 +38,7 @@ async fn every_path_is_answered() {
     for path in ["/metrics", "/m/", "/-/", "/favicon.ico"] {
         assert_eq!(daemon.get(path).await.0, 404, "{path}");
     }
-    for path in ["/m", "/", "/docs", "/-/healthy", "/-/ready"] {
+    for path in ["/m", "/", "/docs", "/docs/", "/docs/faq", "/-/healthy", "/-/ready"] {
         let response = client().post(daemon.url(path)).body("x").send().await.unwrap();
         assert_eq!((response.status().as_u16(), &response.headers()["allow"]), (405, &"GET, HEAD".parse().unwrap()));
         let get = client().get(daemon.url(path)).send().await.unwrap();

@@ -82,7 +82,7 @@ async fn pages_that_nobody_takes_do_not_fill_the_memory() {
         for number in 0..20 {
             let Ok(Ok(ready)) = timeout(Duration::from_millis(20), client.ready()).await else { break };
             client = ready;
-            let address = if number % 4 == 0 { "https://localhost/docs" } else { "https://localhost/" };
+            let address = if number % 4 == 0 { "https://localhost/docs/" } else { "https://localhost/" };
             kept.push(client.send_request(Request::get(address).body(()).unwrap(), true).unwrap());
         }
     }
