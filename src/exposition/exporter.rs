@@ -86,6 +86,12 @@ impl ConfigStatus {
         *self.state.lock() = ConfigState { hash, loaded, succeeded: true };
     }
 
+    /// If the last reload failed: when the configuration in use was loaded.
+    pub fn failed_reload(&self) -> Option<DateTime<Utc>> {
+        let state = *self.state.lock();
+        (!state.succeeded).then_some(state.loaded)
+    }
+
     /// Records that a configuration could not be loaded and the old one stays in use.
     pub fn failed(&self) {
         self.state.lock().succeeded = false;

@@ -247,6 +247,7 @@ fn target(project: &Project, config: &Config) -> Target {
         budgets: project.budgets.clone(),
         collect: project.collect.clone(),
         package_series: config.collectors.packages.series,
+        timezone: config.timezone.clone(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::usage::{Budget, Collector};
+use crate::usage::{Budget, Collector, Zone};
 
 /// The configuration of a project, as far as metrics and pages show it.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct Target {
     pub collect: BTreeMap<Collector, Duration>,
     /// Number of packages with series of their own.
     pub package_series: usize,
+    /// The time zone of the calendar windows.
+    pub timezone: Zone,
 }
 
 impl Target {
@@ -60,6 +62,7 @@ impl Target {
             budgets: Vec::new(),
             collect: BTreeMap::new(),
             package_series: 0,
+            timezone: Zone::shanghai(),
         }
     }
 }

@@ -28,6 +28,11 @@ impl Zone {
         "Asia/Shanghai".parse().unwrap_or(Zone(TimeZone::UTC))
     }
 
+    /// The zone without an offset.
+    pub fn utc() -> Self {
+        Zone(TimeZone::UTC)
+    }
+
     /// The local time of an instant.
     pub fn local(&self, instant: DateTime<Utc>) -> DateTime<FixedOffset> {
         let timestamp = Timestamp::from_second(instant.timestamp()).unwrap_or_default();
