@@ -6,6 +6,7 @@ use std::{
     fs,
     io::Read,
     path::Path,
+    time::Duration,
 };
 
 use chrono::DateTime;
@@ -15,7 +16,8 @@ use hyper::{HeaderMap, Request};
 use metastudio_exporter::{
     exposition::Exposition,
     site::Routes,
-    snapshot::{self, Moment},
+    snapshot::{self, Failure, Moment, PollOutcome, Target},
+    usage::Reason,
 };
 use reqwest::Url;
 
@@ -23,9 +25,11 @@ fn now() -> Moment {
     DateTime::UNIX_EPOCH.into()
 }
 
-/// An exporter without projects, which is ready at once.
+/// An exporter whose only project fails, so that its card has links to runbooks.
 fn routes() -> Routes {
-    let (_, reader) = snapshot::channel(vec![]);
+    let (mut writer, reader) = snapshot::channel(vec![Target::new("studio")]);
+    let failure = Failure { reason: Reason::Forbidden, message: "HTTP 403".to_owned() };
+    writer.record(0, PollOutcome::new(now(), Duration::from_secs(1), Err(failure)), None);
     Routes::new(Exposition::of_projects(reader.clone(), now), reader, now)
 }
 
@@ -106,6 +110,25 @@ async fn every_link_of_every_page_has_an_answer() {
         let rules = &found["/docs/deploy/prometheus/metastudio.rules.yml"];
         assert_eq!(rules.0["content-type"], "text/plain; charset=utf-8");
         assert_eq!(rules.1, include_str!("../deploy/prometheus/metastudio.rules.yml"));
+        let status_page = &found["/"].1;
+        let runbook = if language == "en" { "MetaStudioPollRefused\"" } else { "MetaStudioPollRefused.zh-CN\"" };
+        assert!(status_page.contains(&format!("./docs/deploy/runbooks/{runbook}")), "{status_page}");
+    }
+}
+
+/// Runbooks for each note of the status page, which has no links to them while all is well.
+#[tokio::test]
+async fn the_runbooks_of_the_status_page_exist() {
+    let code = [include_str!("../src/site/page/card.html"), include_str!("../src/site/page/status.html")].concat();
+    let mut named: Vec<&str> = code.split("runbook(\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(named.len() >= 3, "{named:?}");
+    named.extend(["MetaStudioPollRefused", "MetaStudioPollFailing"]);
+    let routes = routes();
+    for name in named {
+        for ending in ["", ".zh-CN"] {
+            let path = format!("/docs/deploy/runbooks/{name}{ending}");
+            assert_eq!(get(&routes, &path, &[]).await.0, 200, "{path}");
+        }
     }
 }
 

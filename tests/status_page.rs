@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,10 +13,10 @@ use chrono::{DateTime, Datelike, Days, TimeDelta, Utc};
 use http_body_util::BodyExt;
 use hyper::Request;
 use metastudio_exporter::{
-    exposition::Exposition,
+    exposition::{ConfigStatus, Exposition, Format},
     site::Routes,
     snapshot::{self, Failure, Moment, PollOutcome, Reader, Target, WindowUsage, Writer},
-    usage::{self, Bounds, Budget, Reason, Row, RowKey, Tally, Unit, Window},
+    usage::{self, Bounds, Budget, Doubt, Reason, Row, RowKey, Tally, Unit, Window},
 };
 
 fn now() -> DateTime<Utc> {
@@ -92,25 +95,60 @@ async fn all_values_are_escaped() {
 
 #[tokio::test]
 async fn a_budget_is_shown_with_its_level_and_forecast() {
-    for (minutes, level) in
-        [("29", "fine"), ("50", "fine"), ("50.01", "near"), ("79.9", "near"), ("100", "spent"), ("2000", "spent")]
-    {
+    for (minutes, level, percent, state) in [
+        ("29", "fine", "29%", "ok"),
+        ("50", "fine", "50%", "ok"),
+        ("50.01", "near", "50%", "ok"),
+        ("64.5", "near", "65%", "ok"),
+        ("79.9", "near", "80%", "ok"),
+        ("0.2", "fine", "&#60;1%", "ok"),
+        ("99.99", "near", "99%", "ok"),
+        ("100", "spent", "100%", "over-budget"),
+        ("2000", "spent", "2,000%", "over-budget"),
+    ] {
         let html = page(&month(minutes).1, "", "en", || now().into()).await;
         assert!(html.contains(&format!("class=\"budget {level}\"")), "{minutes}: {html}");
+        assert!(html.contains(&format!("<strong>{percent}</strong>")), "{minutes}: {html}");
+        assert!(html.contains(&format!("<article class=\"card {state}\">")), "{minutes}: {html}");
     }
     let html = page(&month("64.5").1, "", "en", || now().into()).await;
-    assert!(html.contains("Budget (this month): 64.5 / 100 min (64%), at this pace 129 min"), "{html}");
+    assert!(
+        html.contains("Budget (this month): 64.5 / 100 min (<strong>65%</strong>), at this pace 129 min"),
+        "{html}"
+    );
     assert!(html.contains("width=\"645\"") && html.contains("x=\"499\" width=\"3\""), "{html}");
-    assert!(html.contains("Budget (this month, LIVE_2D): 0 / 100 min (0%)<"), "{html}");
-    let html = page(&month("29").1, "", "en", || now().into()).await;
-    assert!(html.contains("29 / 100 min (29%)"), "{html}");
     let html = page(&month("64.5").1, "", "zh-CN", || now().into()).await;
-    assert!(html.contains("预算（本月）：64.5 / 100 分钟（64%），按目前进度预计达到 129 分钟"), "{html}");
+    assert!(
+        html.contains("预算（本月）：64.5 / 100 分钟（<strong>65%</strong>），按目前进度预计达到 129 分钟"),
+        "{html}"
+    );
     assert!(
         html.contains("2025-11 每日分钟数；最高：2025-11-03，58 分钟") && html.contains(">本月的分钟数<"),
         "{html}"
     );
-    assert!(html.contains("预算（本月，LIVE_2D）：0 / 100 分钟（0%）<"), "{html}");
+}
+
+/// The selectors of a budget or a filter may be wrong. Nothing that they match is then good news.
+#[tokio::test]
+async fn what_matches_nothing_is_not_shown_as_fine() {
+    let (mut writer, reader) = month("29");
+    for (language, text) in [
+        ("en", "Budget (this month, LIVE_2D): no usage matches, 100 min<"),
+        ("zh-CN", "预算（本月，LIVE_2D）：没有匹配的用量，100 分钟<"),
+    ] {
+        let html = page(&reader, "", language, || now().into()).await;
+        assert!(html.contains(text) && html.contains("class=\"budget unmatched\""), "{html}");
+        assert_eq!(html.matches("class=\"track\"").count(), 1, "only the other budget has a bar: {html}");
+    }
+    let html = page(&reader, "state=failing", "en", || now().into()).await;
+    assert!(html.contains("No project matches.") && html.contains("class=\"chip failing none\""), "{html}");
+
+    let mut outcome = attempt(now(), Ok(vec![]));
+    outcome.doubts.insert(Doubt::FilterMatchesNothing, "LIVE_3D is in none of the rows".to_owned());
+    writer.record(0, outcome, None);
+    let html = page(&reader, "", "en", || now().into()).await;
+    assert!(html.contains("<article class=\"card doubtful\">") && html.contains(">doubtful 1</a>"), "{html}");
+    assert!(html.contains("class=\"chip ok none\"") && html.contains("LIVE_3D is in none of the rows"), "{html}");
 }
 
 #[tokio::test]
@@ -126,44 +164,142 @@ async fn minutes_are_shown_to_the_last_digit_and_by_day() {
 async fn every_state_of_a_project_is_shown() {
     let (_writer, reader) = snapshot::channel(vec![target("a")]);
     let html = page(&reader, "", "en", || now().into()).await;
-    assert!(html.contains("<article class=\"waiting\">") && html.contains("<dd>not yet</dd>"), "{html}");
+    assert!(html.contains("<article class=\"card waiting\">") && html.contains("<dd>not yet</dd>"), "{html}");
 
     let (mut writer, reader) = month("1");
     let html = page(&reader, "", "en", || (now() + TimeDelta::seconds(119)).into()).await;
-    assert!(html.contains("<article class=\"ok\">") && html.contains(">119 s ago<"), "{html}");
-    assert!(html.contains("(0.2 s)") && html.contains("<dt>Next poll</dt><dd>in 3 min</dd>"), "{html}");
+    assert!(html.contains("<article class=\"card ok\">") && html.contains(">119 s ago<"), "{html}");
+    // Times are in the zone of the windows, eight hours ahead of UTC.
+    assert!(html.contains("(08:00:00, 0.2 s)") && html.contains("<dd>in 3 min <"), "{html}");
 
     writer.record(0, attempt(now() + TimeDelta::seconds(300), Err(forbidden())), None);
     let html = page(&reader, "", "zh-CN", || (now() + TimeDelta::seconds(900)).into()).await;
-    assert!(html.contains("<article class=\"failing\">") && html.contains(">10 分钟前<"), "{html}");
+    assert!(html.contains("<article class=\"card failing\">") && html.contains(">10 分钟前<"), "{html}");
     assert!(html.contains("缺少权限</strong>") && html.contains("(request id &#60;b&#62;)"), "{html}");
-    assert!(html.contains("<dd>1</dd>"), "the usage is still exported: {html}");
+    assert!(html.contains("<div><dt>本月的分钟数</dt><dd>1</dd></div>"), "the usage is still exported: {html}");
+}
 
-    let html = page(&reader, "", "en", || (now() + TimeDelta::seconds(901)).into()).await;
-    assert!(html.contains("<article class=\"stale\">") && html.contains("no longer exported"), "{html}");
-    assert!(!html.contains("<dd>1</dd>") && !html.contains("class=\"budget"), "{html}");
+#[tokio::test]
+async fn a_project_has_all_states_that_apply() {
+    let (mut writer, reader) = month("100");
+    let mut outcome = attempt(now() + TimeDelta::seconds(1), Err(forbidden()));
+    outcome.doubts.clear();
+    writer.record(0, outcome, None);
+    let html = page(&reader, "", "en", || (now() + TimeDelta::seconds(2)).into()).await;
+    assert!(html.contains("<article class=\"card over-budget\">"), "the worst state: {html}");
+    for chip in ["over budget 1<", "failing 1<", "stale 0<", "ok 0<"] {
+        assert!(html.contains(chip), "{chip}: {html}");
+    }
+    assert!(html.contains("<title>(1) MetaStudio exporter</title>"), "{html}");
+    for state in ["over-budget", "failing"] {
+        let html = page(&reader, &format!("state={state}"), "en", || now().into()).await;
+        assert!(html.contains(">studio</a></h2>"), "{state}: {html}");
+    }
+}
+
+#[tokio::test]
+async fn stale_usage_keeps_its_last_values_in_grey() {
+    let (mut writer, reader) = month("64.5");
+    writer.record(0, attempt(now() + TimeDelta::seconds(300), Err(forbidden())), None);
+    let clock = || (now() + TimeDelta::seconds(901)).into();
+    let html = page(&reader, "", "en", clock).await;
+    assert!(html.contains("<article class=\"card stale\">") && html.contains("no longer exported"), "{html}");
+    assert!(html.contains("<div class=\"old\"><dt>Minutes this month</dt><dd>64.5</dd></div>"), "{html}");
+    assert!(html.contains("class=\"budget old\"") && html.contains("<strong>65%</strong>"), "{html}");
+    assert!(html.contains("<figure class=\"old\">") && html.contains("<details class=\"old\">"), "{html}");
+    assert!(html.contains(">15 min ago</time> <span class=\"soft small\">(08:00:00)<"), "{html}");
+    assert!(!html.contains("at this pace"), "old usage gives no forecast: {html}");
+    let html = page(&reader, "view=table", "en", clock).await;
+    assert!(html.contains("<td class=\"number old\" title=\"this month\">64.5</td>"), "{html}");
+    let metrics = Exposition::of_projects(reader.clone(), clock).render(Format::Text);
+    assert!(metrics.contains("metastudio_up") && !metrics.contains("metastudio_usage_minutes{"), "{metrics}");
+
+    // In December, "this month" is another month.
+    let html = page(&reader, "", "zh-CN", || (now() + TimeDelta::days(20)).into()).await;
+    assert!(html.contains("<dt>本月（2025-11-01 至 2025-12-01）的分钟数</dt><dd>64.5</dd>"), "{html}");
+}
+
+#[tokio::test]
+async fn the_zone_the_shard_and_a_failed_reload_are_shown() {
+    let (_writer, reader) =
+        snapshot::channel(vec![Target { timezone: "Europe/Berlin".parse().unwrap(), ..target("a") }]);
+    let config = Arc::new(ConfigStatus::new(1, now() - TimeDelta::days(1)));
+    let clock = || now().into();
+    let routes = Routes::new(Exposition::of_projects(reader.clone(), clock), reader, clock);
+    let routes = routes.with_shard((1, 3)).with_config(Arc::clone(&config));
+    let get = async || {
+        let response = routes.answer(&Request::get("/").body(()).unwrap()).await;
+        String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+    };
+    let html = get().await;
+    assert!(html.contains("2025-11-16 01:00:00</time> Europe/Berlin (UTC+01:00)"), "{html}");
+    assert!(html.contains("Shard 1/3: this page shows only the projects of this shard."), "{html}");
+    assert!(!html.contains("reload failed"), "{html}");
+    config.failed();
+    let html = get().await;
+    assert!(
+        html.contains("The last reload failed.") && html.contains("2025-11-15 01:00:00</time> stays in use"),
+        "{html}"
+    );
+    config.succeeded(2, now());
+    assert!(!get().await.contains("reload failed"));
+}
+
+#[tokio::test]
+async fn the_page_refreshes_by_itself_except_after_a_search() {
+    let (_writer, reader) = month("1");
+    let routes = Routes::new(Exposition::of_projects(reader.clone(), || now().into()), reader, || now().into());
+    for (query, refreshes, other) in [
+        ("", true, "./?refresh=off"),
+        ("state=ok&page=2", true, "./?state=ok&#38;refresh=off"),
+        ("q=studio", false, "./?q=studio&#38;refresh=on"),
+        ("q=studio&refresh=on", true, "./?q=studio&#38;refresh=off"),
+        ("refresh=off", false, "./?refresh=on"),
+        ("refresh=maybe", true, "./?refresh=off"),
+    ] {
+        let response = routes.answer(&Request::get(format!("/?{query}")).body(()).unwrap()).await;
+        let header = response.headers().get("refresh").map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(header.as_deref(), refreshes.then_some("60"), "{query}");
+        let html = response.into_body().collect().await.unwrap().to_bytes();
+        let html = String::from_utf8(html.to_vec()).unwrap();
+        assert!(html.contains(&format!("<a href=\"{other}\">")), "{query}: {html}");
+    }
+}
+
+/// The names of the projects on a page.
+fn names(html: &str) -> Vec<String> {
+    let html = html.replace("<th scope=\"row\">", "<h2>");
+    let links = html.split("<h2><a href=").skip(1);
+    links.map(|rest| rest.split('>').nth(1).unwrap().split('<').next().unwrap().to_owned()).collect()
+}
+
+/// Polled projects `p000`, `p001` and so on, of which the last one fails.
+fn many(count: usize) -> (Writer, Reader) {
+    let (mut writer, reader) = snapshot::channel((0..count).map(|n| target(&format!("p{n:03}"))).collect());
+    for n in 0..count {
+        let result = if n == count - 1 { Err(forbidden()) } else { Ok(vec![]) };
+        writer.record(n, attempt(now(), result), None);
+    }
+    (writer, reader)
 }
 
 #[tokio::test]
 async fn the_worst_state_comes_first_and_projects_can_be_searched() {
-    let names: Vec<String> = (0..120).map(|n| format!("p{n:03}")).collect();
-    let (mut writer, reader) = snapshot::channel(names.iter().map(|name| target(name)).collect());
-    for n in 0..120 {
-        let result = if n == 119 { Err(forbidden()) } else { Ok(vec![]) };
-        writer.record(n, attempt(now(), result), None);
-    }
+    let (_writer, reader) = many(120);
     let shown = async |query: &str| {
         let html = page(&reader, query, "en", || now().into()).await;
-        let names: Vec<String> =
-            html.split("<h2>").skip(1).map(|rest| rest.split('<').next().unwrap().to_owned()).collect();
-        (names, html)
+        (names(&html), html)
     };
-    let (first, html) = shown("").await;
+    let (first, html) = shown("view=cards").await;
     assert_eq!((first.len(), &*first[0], &*first[1], &*first[49]), (50, "p119", "p000", "p048"));
-    assert!(html.contains("failing 1</a>") && html.contains("ok 119</a>") && html.contains("href=\"./?page=3\""));
-    assert_eq!(shown("page=3").await.0, names[99..119]);
-    assert_eq!(shown("page=99").await.0, names[99..119], "the last page");
+    assert!(html.contains("failing 1</a>") && html.contains("ok 119</a>"), "{html}");
+    let all: Vec<String> = (0..120).map(|n| format!("p{n:03}")).collect();
+    assert_eq!(shown("view=cards&page=3").await.0, all[99..119]);
+    assert_eq!(shown("view=cards&page=99").await.0, all[99..119], "the last page");
+    assert_eq!(shown("page=2").await.0, all[99..119], "a table has longer pages");
     assert_eq!(shown("state=failing").await.0, ["p119"]);
+    assert_eq!(shown("project=p007").await.0, ["p007"]);
+    assert!(shown("project=p00").await.0.is_empty());
     assert_eq!(
         shown("q=P11+marketing").await.0,
         ["p119", "p110", "p111", "p112", "p113", "p114", "p115", "p116", "p117", "p118"]
@@ -171,6 +307,65 @@ async fn the_worst_state_comes_first_and_projects_can_be_searched() {
     let (none, html) = shown("q=P11+sales&state=ok").await;
     assert!(none.is_empty() && html.contains("No project matches"), "{html}");
     assert!(html.contains("href=\"./?q=P11+sales\"") && html.contains("name=\"state\" value=\"ok\""), "{html}");
+    let (_writer, empty) = snapshot::channel(vec![]);
+    assert!(page(&empty, "", "en", || now().into()).await.contains("This exporter has no projects."));
+}
+
+#[tokio::test]
+async fn many_projects_are_a_table_and_few_are_cards() {
+    for (count, rows, cards) in [(10, 0, 10), (11, 11, 0)] {
+        let (_writer, reader) = many(count);
+        let html = page(&reader, "", "en", || now().into()).await;
+        let found = (html.matches("<th scope=\"row\">").count(), html.matches("<article").count());
+        assert_eq!(found, (rows, cards), "{html}");
+    }
+    let (_writer, reader) = month("64.5");
+    let html = page(&reader, "view=table", "en", || now().into()).await;
+    assert!(html.contains("<th class=\"number\">Minutes this month</th>"), "{html}");
+    assert!(html.contains("<span class=\"percent\">65%</span>"), "the budget of which most is used: {html}");
+    assert!(html.contains("<td class=\"number\">64.5</td>"), "{html}");
+}
+
+#[tokio::test]
+async fn the_pager_links_to_the_neighbours() {
+    let (_writer, reader) = many(1000);
+    let pager = async |page_number: usize| {
+        let html = page(&reader, &format!("page={page_number}"), "en", || now().into()).await;
+        let nav = html.split("aria-label=\"Pages\">").nth(1).unwrap().split("</nav>").next().unwrap().to_owned();
+        let texts = nav.split('>').filter_map(|part| part.split_once('<')).map(|(text, _)| text.trim().to_owned());
+        (texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" "), nav)
+    };
+    assert_eq!(pager(1).await.0, "1 2 3 … 10 Next → 1–100 / 1,000 projects");
+    assert_eq!(pager(10).await.0, "← Previous 1 … 8 9 10 901–1000 / 1,000 projects");
+    let (text, nav) = pager(5).await;
+    assert_eq!(text, "← Previous 1 … 3 4 5 6 7 … 10 Next → 401–500 / 1,000 projects");
+    assert!(
+        nav.contains("rel=\"prev\" href=\"./?page=4\"") && nav.contains("rel=\"next\" href=\"./?page=6\""),
+        "{nav}"
+    );
+    assert!(nav.contains("href=\"./?page=5\" aria-current=\"page\""), "{nav}");
+}
+
+/// Sums of `f64` would give 0.30000000000000004.
+#[tokio::test]
+async fn totals_are_exact_and_leave_stale_usage_out() {
+    let (mut writer, reader) = snapshot::channel(["a", "b", "c", "d"].map(target).to_vec());
+    for (index, (minutes, seconds)) in [("0.1", 0), ("0.2", 0), ("7", -901)].into_iter().enumerate() {
+        let (_, of_one) = month(minutes);
+        let usage = of_one.load().projects[0].usage.clone().unwrap();
+        let key = RowKey { business_type: "VIDEO_2D".to_owned(), unit: Unit::Minutes, ..RowKey::default() };
+        let mut tally = Tally::default();
+        tally.add(&Row { key, usage: Some(minutes.parse().unwrap()), number: None }, None).unwrap();
+        let bounds = usage.windows[0].bounds;
+        let window = WindowUsage { window: Window::ThisMonth, bounds, changes_at: Some(bounds.end), tally, days: None };
+        writer.record(index, attempt(now() + TimeDelta::seconds(seconds), Ok(vec![window])), None);
+    }
+    let html = page(&reader, "", "en", || now().into()).await;
+    assert!(html.contains("<h2>Total <span class=\"soft small\">4 projects</span></h2>"), "{html}");
+    let total = "<dt>Minutes this month</dt><dd>0.3 <span class=\"soft small\">2 / 4 projects</span></dd>";
+    assert!(html.contains(total), "{html}");
+    let html = page(&reader, "project=a", "en", || now().into()).await;
+    assert!(!html.contains("<h2>Total"), "one project has no total: {html}");
 }
 
 #[tokio::test]
@@ -179,13 +374,15 @@ async fn clients_share_a_page_for_one_second() {
     let clock = || (now() + TimeDelta::milliseconds(MILLISECONDS.load(Ordering::Relaxed))).into();
     let (mut writer, reader) = month("1");
     let routes = Routes::new(Exposition::of_projects(reader.clone(), clock), reader, clock);
-    // The address of the first piece of the answer.
+    // The address of the first piece of the answer, and all pieces.
     let get = async |query: &str, language: &str, encoding: &str| {
         let request = Request::get(format!("/?{query}")).header("accept-language", language);
         let response = routes.answer(&request.header("accept-encoding", encoding).body(()).unwrap()).await;
-        let mut body = response.into_body();
-        let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
-        (piece.as_ptr() as usize, piece, body)
+        let (mut body, mut pieces) = (response.into_body(), Vec::new());
+        while let Some(frame) = body.frame().await {
+            pieces.push(frame.unwrap().into_data().unwrap());
+        }
+        (pieces[0].as_ptr() as usize, pieces)
     };
     let first = get("", "en", "identity").await;
     MILLISECONDS.store(999, Ordering::Relaxed);

@@ -242,9 +242,12 @@ fn read_counts(connections: Connections) -> Box<dyn Fn() -> exposition::Connecti
 }
 
 fn routes(web: &WebFlags, status: ExporterStatus, reader: Reader, reload: mpsc::Sender<ReloadRequest>) -> Routes {
-    let requests = Arc::clone(&status.requests);
+    let (requests, config, shard) = (Arc::clone(&status.requests), Arc::clone(&status.config), status.shard);
     let exposition = Exposition::of_projects(reader.clone(), Moment::now).and_exporter(status);
-    let routes =
-        Routes::new(exposition, reader, Moment::now).with_telemetry_path(&web.telemetry_path).with_requests(requests);
+    let routes = Routes::new(exposition, reader, Moment::now)
+        .with_telemetry_path(&web.telemetry_path)
+        .with_shard(shard)
+        .with_config(config)
+        .with_requests(requests);
     if web.enable_lifecycle { routes.with_reload(reload) } else { routes }
 }

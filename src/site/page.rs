@@ -6,34 +6,41 @@
 mod budget;
 mod card;
 mod chart;
+mod clock;
 mod number;
+mod pager;
 mod query;
 mod state;
 mod texts;
+mod totals;
+mod window;
 
 use std::sync::LazyLock;
 
 use askama::Template;
 use base64::{Engine, prelude::BASE64_STANDARD};
+use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 pub(super) use self::query::Query;
 use self::{
-    card::{Card, timestamp},
-    state::ProjectState,
+    budget::Level,
+    card::Card,
+    clock::{LocalClock, LocalTime},
+    pager::Pager,
+    query::View,
+    state::{ProjectState, states},
     texts::Texts,
+    totals::{Total, totals},
 };
 use super::negotiate::Language;
-use crate::snapshot::{Moment, ProjectStatus, Snapshot};
+use crate::{
+    snapshot::{Moment, ProjectStatus, Snapshot},
+    usage::{Window, Zone},
+};
 
 /// The style sheet. The pages of the documentation use it, too.
 const STYLE: &str = include_str!("page/style.css");
-
-/// Maximum number of projects on one page.
-const PAGE_SIZE: usize = 50;
-
-/// Pages before and after the current one that have a link. The first and the last page always have one.
-const NEIGHBOURS: usize = 3;
 
 /// The header `Content-Security-Policy` of the page.
 pub(super) static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
@@ -43,6 +50,16 @@ pub(super) static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// What the page shows about the exporter itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct About {
+    pub telemetry_path: String,
+    /// Index of this shard, from 0, and number of shards.
+    pub shard: (u32, u32),
+    /// If the last reload failed: when the configuration in use was loaded.
+    pub failed_reload: Option<DateTime<Utc>>,
+}
+
 /// The values of the template.
 #[derive(Template)]
 #[template(path = "status.html")]
@@ -51,54 +68,88 @@ struct Page<'a> {
     style: &'static str,
     version: &'static str,
     metrics: String,
-    now: String,
+    now: LocalTime,
+    zone: String,
+    shard: (u32, u32),
+    failed_reload: Option<LocalTime>,
     query: &'a Query,
-    states: Vec<Link>,
+    /// Number of projects that need attention.
+    attention: usize,
+    states: Vec<Chip>,
+    views: Vec<Link>,
+    view: View,
+    /// Whether the exporter has no projects.
+    is_empty: bool,
+    /// Number of projects on all pages.
+    count: usize,
+    totals: Vec<Total>,
+    /// The windows of the table and their names.
+    columns: Vec<(Window, String)>,
     cards: Vec<Card<'a>>,
-    pages: Vec<Link>,
+    /// `None` if there is only one page.
+    pager: Option<Pager>,
 }
 
-/// A link to the status page with another query.
-struct Link {
-    text: String,
+/// A link to the projects with a state.
+struct Chip {
+    class: &'static str,
+    text: &'static str,
+    count: usize,
     address: String,
     is_current: bool,
 }
 
+/// A link to the status page with another query.
+struct Link {
+    text: &'static str,
+    address: String,
+    is_current: bool,
+}
+
+/// A project and its states, the worst first.
+type Found<'a> = (Vec<ProjectState>, &'a ProjectStatus);
+
 /// Renders the page for a query.
-pub(super) fn render(
-    snapshot: &Snapshot,
-    query: &Query,
-    language: Language,
-    telemetry_path: &str,
-    now: Moment,
-) -> String {
+pub(super) fn render(snapshot: &Snapshot, query: &Query, language: Language, about: &About, now: Moment) -> String {
     let texts = Texts::of(language);
     let mut query = query.clone();
     let words = query.words();
-    let mut found: Vec<(ProjectState, &ProjectStatus)> = snapshot
-        .projects
-        .iter()
-        .filter(|project| query::has_words(project, &words))
-        .map(|project| (ProjectState::of(project, now), &**project))
-        .collect();
-    let states = state_links(&query, &found, texts);
-    found.retain(|(state, _)| query.state.is_none_or(|wanted| wanted == *state));
-    // A stable sort: projects of one state stay in the order of the configuration.
-    found.sort_by_key(|(state, _)| *state);
-    let page_count = found.len().div_ceil(PAGE_SIZE).max(1);
-    query.page = query.page.min(page_count - 1);
-    let shown = found.into_iter().skip(query.page * PAGE_SIZE).take(PAGE_SIZE);
+    let projects = snapshot.projects.iter().map(|project| &**project);
+    let found = projects.filter(|project| query::has_words(project, &words));
+    let mut found: Vec<Found<'_>> = found.map(|project| (states(project, now), project)).collect();
+    let states = chips(&query, &found, texts);
+    let attention = found.iter().filter(|(states, _)| states.first() < Some(&ProjectState::Waiting)).count();
+    found.retain(|(states, project)| query.selects(states, project));
+    // A stable sort: projects with the same worst state stay in the order of the configuration.
+    found.sort_by_key(|(states, _)| states.first().copied());
+    let count = found.len();
+    let view = query.view_of(count);
+    query.page = query.page.min(count.saturating_sub(1) / view.page_size());
+    let totals = totals(found.iter().map(|(_, project)| *project), texts, now);
+    let shown = found.into_iter().skip(query.page * view.page_size()).take(view.page_size());
+    let cards: Vec<Card<'_>> = shown.map(|(states, project)| Card::new(project, states, view, texts, now)).collect();
+    let zone = snapshot.projects.first().map_or_else(Zone::utc, |project| project.target.timezone.clone());
+    let clock = LocalClock { zone: &zone, now: now.utc };
     let page = Page {
         texts,
         style: STYLE,
         version: env!("CARGO_PKG_VERSION"),
-        metrics: format!(".{telemetry_path}"),
-        now: timestamp(now.utc),
+        metrics: format!(".{}", about.telemetry_path),
+        now: clock.now(),
+        zone: clock.zone(),
+        shard: about.shard,
+        failed_reload: about.failed_reload.map(|loaded| clock.time(loaded)),
         query: &query,
+        attention,
         states,
-        cards: shown.map(|(state, project)| Card::new(project, state, texts, now)).collect(),
-        pages: page_links(&query, page_count),
+        views: view_links(&query, view, texts),
+        view,
+        is_empty: snapshot.projects.is_empty(),
+        count,
+        totals,
+        columns: columns(&cards, texts),
+        cards,
+        pager: Pager::new(&query, count, view.page_size()),
     };
     page.render().unwrap_or_else(|error| {
         // Not expected: writing to a String cannot fail, and no value of the template returns an error.
@@ -107,30 +158,34 @@ pub(super) fn render(
     })
 }
 
-/// Links to all projects and to those of each state, with their number.
-fn state_links(query: &Query, found: &[(ProjectState, &ProjectStatus)], texts: &Texts) -> Vec<Link> {
-    let link = |state: Option<ProjectState>| {
-        let count = found.iter().filter(|(of, _)| state.is_none_or(|state| state == *of)).count();
-        let text = state.map_or(texts.all, |state| texts.state(state));
-        Link {
-            text: format!("{text} {count}"),
-            address: Query { state, page: 0, ..query.clone() }.address(),
-            is_current: query.state == state,
-        }
+/// Links to all projects and to those with each state. A project with several states counts for each of them.
+fn chips(query: &Query, found: &[Found<'_>], texts: &Texts) -> Vec<Chip> {
+    let chip = |state: Option<ProjectState>| Chip {
+        class: state.map_or("all", ProjectState::name),
+        text: state.map_or(texts.all, |state| texts.state(state)),
+        count: found.iter().filter(|(states, _)| state.is_none_or(|state| states.contains(&state))).count(),
+        address: Query { state, project: None, page: 0, ..query.clone() }.address(),
+        is_current: query.state == state && query.project.is_none(),
     };
-    [None].into_iter().chain(ProjectState::ALL.map(Some)).map(link).collect()
+    [None].into_iter().chain(ProjectState::ALL.map(Some)).map(chip).collect()
 }
 
-/// Links to the first and the last page, and to the pages near the current one; none if there is only one page.
-fn page_links(query: &Query, page_count: usize) -> Vec<Link> {
-    if page_count <= 1 {
-        return Vec::new();
-    }
-    let is_linked = |page: &usize| *page == 0 || *page == page_count - 1 || page.abs_diff(query.page) <= NEIGHBOURS;
-    let link = |page: usize| Link {
-        text: (page + 1).to_string(),
-        address: Query { page, ..query.clone() }.address(),
-        is_current: page == query.page,
+fn view_links(query: &Query, current: View, texts: &Texts) -> Vec<Link> {
+    let link = |view: View| Link {
+        text: texts.name_of(view),
+        address: Query { view: Some(view), page: 0, ..query.clone() }.address(),
+        is_current: view == current,
     };
-    (0..page_count).filter(is_linked).map(link).collect()
+    View::ALL.map(link).into()
+}
+
+/// The windows of all cards, in the order in which the projects have them.
+fn columns(cards: &[Card<'_>], texts: &Texts) -> Vec<(Window, String)> {
+    let mut columns: Vec<Window> = Vec::new();
+    for shown in cards.iter().flat_map(|card| &card.windows) {
+        if !columns.contains(&shown.values.window) {
+            columns.push(shown.values.window);
+        }
+    }
+    columns.into_iter().map(|window| (window, texts.window(window))).collect()
 }

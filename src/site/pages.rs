@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     negotiate::Language,
-    page::{self, Query},
+    page::{self, About, Query},
     response::compress,
 };
 use crate::{
@@ -20,6 +20,7 @@ pub(super) struct Variant {
     pub query: Query,
     pub language: Language,
     pub gzip: bool,
+    pub about: About,
 }
 
 /// The latest page, and all pages that clients are still reading.
@@ -51,8 +52,8 @@ impl Pages {
     }
 
     /// Renders a page.
-    pub fn render(&mut self, variant: Variant, snapshot: &Arc<Snapshot>, telemetry_path: &str, now: Moment) -> Body {
-        let html = page::render(snapshot, &variant.query, variant.language, telemetry_path, now);
+    pub fn render(&mut self, variant: Variant, snapshot: &Arc<Snapshot>, now: Moment) -> Body {
+        let html = page::render(snapshot, &variant.query, variant.language, &variant.about, now);
         let body = if variant.gzip { self.outbox.body(&compress(&html)) } else { self.outbox.body(html.as_bytes()) };
         let snapshot = Arc::downgrade(snapshot);
         self.latest = Some(Page { variant, snapshot, at: now.utc, body: body.clone() });

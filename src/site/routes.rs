@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::{
     HeaderMap, Request, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, HeaderValue, VARY},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, HeaderValue, REFRESH, VARY},
     service::{Service, service_fn},
 };
 use tokio::{
@@ -25,18 +25,21 @@ use super::{
     docs,
     negotiate::{self, Language},
     origin::is_foreign,
-    page::{self, Query},
+    page::{self, About, Query},
     pages::{Pages, Variant},
     response::{HTML, encoded, plain},
     route::Route,
 };
 use crate::{
-    exposition::{Body, Exposition, HttpRequests},
+    exposition::{Body, ConfigStatus, Exposition, HttpRequests},
     snapshot::{Moment, Reader},
 };
 
 /// Usage must not stay in caches: an old copy would look like the current usage.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// Seconds until the browser loads the status page again: the shortest interval of polls.
+const REFRESH_SECONDS: &str = "60";
 
 /// Answers the requests of all routes.
 #[derive(Debug)]
@@ -45,6 +48,10 @@ pub struct Routes {
     reader: Reader,
     clock: fn() -> Moment,
     telemetry_path: String,
+    /// Index of this shard, from 0, and number of shards.
+    shard: (u32, u32),
+    /// `None` if the configuration cannot change.
+    config: Option<Arc<ConfigStatus>>,
     requests: Arc<HttpRequests>,
     /// `None` if clients are not allowed to reload.
     reload: Option<mpsc::Sender<ReloadRequest>>,
@@ -69,6 +76,8 @@ impl Routes {
             reader,
             clock,
             telemetry_path: "/metrics".to_owned(),
+            shard: (0, 1),
+            config: None,
             requests: Arc::default(),
             reload: None,
             is_stopping: AtomicBool::new(false),
@@ -79,6 +88,18 @@ impl Routes {
     /// Sets the path of the metrics.
     pub fn with_telemetry_path(mut self, path: impl Into<String>) -> Self {
         self.telemetry_path = path.into();
+        self
+    }
+
+    /// Sets the index of this shard, from 0, and the number of shards, for the status page.
+    pub fn with_shard(mut self, shard: (u32, u32)) -> Self {
+        self.shard = shard;
+        self
+    }
+
+    /// Shows on the status page whether the last reload failed.
+    pub fn with_config(mut self, config: Arc<ConfigStatus>) -> Self {
+        self.config = Some(config);
         self
     }
 
@@ -157,22 +178,30 @@ impl Routes {
 
     async fn status_page(&self, query: Option<&str>, headers: &HeaderMap) -> Response<Body> {
         let (language, gzip) = negotiate::page(headers);
-        let variant = Variant { query: Query::parse(query.unwrap_or_default()), language, gzip };
+        let query = Query::parse(query.unwrap_or_default());
+        let refreshes = query.refreshes();
+        let about = About {
+            telemetry_path: self.telemetry_path.clone(),
+            shard: self.shard,
+            failed_reload: self.config.as_ref().and_then(|config| config.failed_reload()),
+        };
+        let variant = Variant { query, language, gzip, about };
         let mut pages = Arc::clone(&self.pages).lock_owned().await;
         let (snapshot, now) = (self.reader.load(), (self.clock)());
         let body = match pages.get(&variant, &snapshot, now) {
             Some(body) => Ok(body),
-            None => {
-                let telemetry_path = self.telemetry_path.clone();
-                // Rendering many projects takes milliseconds, so it must not block other answers.
-                spawn_blocking(move || pages.render(variant, &snapshot, &telemetry_path, now)).await
-            }
+            // Rendering many projects takes milliseconds, so it must not block other answers.
+            None => spawn_blocking(move || pages.render(variant, &snapshot, now)).await,
         };
         let Ok(body) = body else {
             return plain(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be rendered.\n");
         };
         let mut response = in_language(encoded(HTML, body, gzip), language);
         response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+        if refreshes {
+            // Without a URL, the browser loads the same address with its query.
+            response.headers_mut().insert(REFRESH, HeaderValue::from_static(REFRESH_SECONDS));
+        }
         if let Ok(policy) = HeaderValue::from_str(&page::CONTENT_SECURITY_POLICY) {
             response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
         }

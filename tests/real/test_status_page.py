@@ -118,23 +118,32 @@ def test_a_project_shows_the_minutes_of_its_metrics(serve, simulator, visit):
         name = window.replace("_", " ")
         shown = page.locator(f"dt:text-is('Minutes {name}') + dd").inner_text()
         assert float(shown.replace(",", "")) == pytest.approx(total, abs=1e-9), window
-    assert page.locator("dt:text-is('Next poll') + dd").inner_text() in ("in 59 min", "in 60 min")
-    assert page.locator("dt:text-is('Usage as of') + dd").inner_text().endswith(" s ago")
+    assert page.locator("dt:text-is('Next poll') + dd").inner_text().startswith(("in 59 min (", "in 60 min ("))
+    assert " s ago (" in page.locator("dt:text-is('Usage as of') + dd").inner_text()
     # The bars of the days add up to the minutes of the month.
     bars = page.locator("rect.day title").all_text_contents()
     assert sum(float(bar.split(": ")[1].replace(",", "")) for bar in bars) == pytest.approx(total, abs=1e-6)
-    for link, word in [("Metrics", "metastudio_up"), ("Documentation", "# metastudio-exporter"), ("Ready?", "Ready.")]:
+    for link, word in [("Metrics", "metastudio_up"), ("Documentation", "Usage minutes of"), ("Ready?", "Ready.")]:
         page.get_by_role("link", name=link).click()
         assert word in page.locator("body").inner_text()
         page.go_back()
 
 
-def test_a_hundred_projects_are_paged_and_searched_without_scripts(serve, simulator, visit):
-    projects = [{"name": f"studio-{n:03}", "labels": {"team": f"team-{n % 7}"}} for n in range(100)]
+def test_many_projects_are_paged_and_searched_without_scripts(serve, simulator, visit):
+    projects = [{"name": f"studio-{n:03}", "labels": {"team": f"team-{n % 7}"}} for n in range(150)]
     page = visit(serve(simulator, projects), java_script_enabled=False)
-    assert page.locator("article").count() == 50
+    assert page.locator("tbody tr").count() == 100 and page.locator("article").count() == 0
     page.get_by_role("link", name="2", exact=True).click()
-    assert page.locator("article h2").first.inner_text() == "studio-050"
+    assert page.locator("tbody th a").first.inner_text() == "studio-100"
+    page.get_by_role("link", name="studio-100").click()
+    assert page.locator("article h2").all_inner_texts() == ["studio-100"]
+    page.go_back()
+    page.get_by_role("link", name="← Previous").click()
+    page.get_by_role("link", name="Cards").click()
+    page.wait_for_load_state()
+    assert page.locator("article").count() == 50
+    page.get_by_role("link", name="3", exact=True).click()
+    assert page.locator("article h2").first.inner_text() == "studio-100"
     page.get_by_role("searchbox").fill("team-3 studio-01")
     page.get_by_role("button").click()
     assert page.locator("article h2").all_inner_texts() == ["studio-010", "studio-017"]
@@ -146,8 +155,9 @@ def test_a_hundred_projects_are_paged_and_searched_without_scripts(serve, simula
 def test_two_thousand_projects_are_paged_and_searched(serve, simulator, visit):
     page = visit(serve(simulator, [{"name": f"p{n:04}"} for n in range(2000)], windows=["today"]))
     assert page.locator("nav .chip").all_inner_texts()[0] == "all 2000"
-    page.get_by_role("link", name="40", exact=True).click()
-    assert page.locator("article h2").last.inner_text() == "p1999"
+    assert page.get_by_role("region", name="Total").locator("h2").inner_text() == "Total 2,000 projects"
+    page.get_by_role("link", name="20", exact=True).click()
+    assert page.locator("tbody th a").last.inner_text() == "p1999"
     page.get_by_role("searchbox").fill("p1234")
     page.get_by_role("searchbox").press("Enter")
     assert page.locator("article h2").all_inner_texts() == ["p1234"]
@@ -186,14 +196,16 @@ def test_failing_projects_come_first_with_reason_request_id_and_remedy(serve, br
     address = serve(broken, [{"name": name} for name in ["studio-prod", "live-commerce", "campaign"]])
     page = visit(address)
     first = page.locator("article").first
-    assert first.get_attribute("class") == "failing" and first.locator("h2").inner_text() == "campaign"
-    text = first.locator(".error").inner_text()
+    assert first.get_attribute("class") == "card failing" and first.locator("h2").inner_text() == "campaign"
+    text = first.locator(".notice").inner_text()
     assert "Permission is missing" in text and "(forbidden)" in text and "HTTP 403" in text
     assert "request id" in text and "grant it the access policy" in text
     page.get_by_role("link", name="failing 1").click()
     assert page.locator("article").count() == 1
+    page.get_by_role("link", name="What to do").click()
+    assert page.locator("h1").inner_text() == "MetaStudioPollRefused"
     chinese = visit(address, locale="zh-CN")
-    assert "缺少权限" in chinese.locator(".error").inner_text()
+    assert "缺少权限" in chinese.locator(".notice").inner_text()
     assert chinese.locator("html").get_attribute("lang") == "zh-CN"
 
 
@@ -204,10 +216,13 @@ def test_axe_finds_no_accessibility_problem(serve, broken, visit, scheme, langua
     budgets = [{"window": window, "minutes": n} for window, n in [("this_month", 1), ("today", 1000000)]]
     projects = [{"name": "studio-prod", "budgets": budgets}, {"name": "b"}, {"name": "campaign"}]
     page = visit(serve(broken, projects), color_scheme=scheme, locale=language)
-    found = Axe().run(page).response["violations"]
-    assert found == [], [(violation["id"], violation["nodes"][0]["html"]) for violation in found]
+    assert page.locator("article.over-budget .state").first.is_visible() and page.locator("article.failing").count()
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (background == "rgb(17, 21, 27)") == (scheme == "dark")
+    for path in ["", "?view=table", "?q=nothing", "docs/README", "docs/README.zh-CN", "docs/run/kubernetes"]:
+        page.goto(page.address + path)
+        found = Axe().run(page).response["violations"]
+        assert found == [], [(path, violation["id"], violation["nodes"][0]["html"]) for violation in found]
 
 
 def test_the_page_fits_a_phone(serve, broken, visit):
@@ -216,6 +231,35 @@ def test_the_page_fits_a_phone(serve, broken, visit):
     assert fits(page)
     page.locator("summary").first.click()
     assert fits(page)
+    for path in ["?view=table", "docs/README", "docs/README.zh-CN", "docs/contract", "docs/run/kubernetes"]:
+        page.goto(page.address + path)
+        assert fits(page), path
+
+
+def test_the_page_refreshes_by_itself_without_scripts(serve, simulator, visit):
+    """The browser loads the page again after a minute, with its query. The link stops it."""
+    page = visit(serve(simulator, [{"name": "studio"}]) + "?state=ok", java_script_enabled=False)
+    before = page.locator("header time").inner_text()
+    with page.expect_navigation(url=page.address + "?state=ok", timeout=70_000):
+        pass
+    assert page.locator("header time").inner_text() != before
+    page.get_by_role("link", name="Stop").click()
+    assert page.get_by_text("Does not refresh by itself").is_visible()
+    assert page.url == page.address + "?state=ok&refresh=off"
+
+
+def test_the_documentation_is_read_without_scripts(serve, simulator, visit):
+    page = visit(serve(simulator, [{"name": "studio"}]), java_script_enabled=False, locale="zh-CN")
+    page.goto(page.address + "docs")
+    assert page.url == page.address + "docs/" and page.locator("html").get_attribute("lang") == "zh-CN"
+    page.get_by_role("link", name="English", exact=True).first.click()
+    assert page.url == page.address + "docs/README"
+    # The style sheet is allowed by the policy.
+    assert page.locator("main").evaluate("element => getComputedStyle(element).maxWidth") != "none"
+    page.get_by_role("link", name="With systemd").first.click()
+    assert page.url == page.address + "docs/run/systemd"
+    page.get_by_role("link", name="Status page", exact=True).click()
+    assert page.url == page.address
 
 
 @pytest.mark.skipif("METASTUDIO_SCREENSHOTS" not in os.environ, reason="METASTUDIO_SCREENSHOTS is not set")

@@ -1,9 +1,13 @@
 //! Budgets as bars.
 
-use super::{number::grouped, texts::Texts};
+use super::{
+    number::{grouped, percent},
+    texts::Texts,
+    window::ShownWindow,
+};
 use crate::{
-    snapshot::{Usage, WindowValues},
-    usage::Budget,
+    snapshot::Usage,
+    usage::{Budget, Measure},
 };
 
 /// Length of a bar, in units of the SVG drawing.
@@ -24,9 +28,10 @@ pub(super) struct BudgetBar {
     pub scope: String,
     pub used: String,
     pub minutes: String,
-    pub percent: i64,
-    /// `spent`, `near` or `fine`, as in the style sheet.
-    pub level: &'static str,
+    /// The used share.
+    pub share: f64,
+    pub percent: String,
+    pub level: Level,
     /// Minutes expected at the end of the window, at the current pace. Only if they exceed the budget and the window
     /// has not ended.
     pub forecast: Option<String>,
@@ -35,35 +40,66 @@ pub(super) struct BudgetBar {
     pub elapsed: Option<i64>,
 }
 
+/// How much of a budget is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    /// All of it.
+    Spent,
+    /// Most of it, or all of it before the window ends.
+    Near,
+    Fine,
+    /// The usage is too old to tell.
+    Old,
+    /// No usage matches the selectors. They may be wrong, so this is not the same as 0 minutes.
+    Unmatched,
+}
+
+impl Level {
+    /// The name in the style sheet.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Spent => "spent",
+            Level::Near => "near",
+            Level::Fine => "fine",
+            Level::Old => "old",
+            Level::Unmatched => "unmatched",
+        }
+    }
+}
+
 /// The bars of all budgets whose window is among these.
-pub(super) fn bars(budgets: &[Budget], usage: &Usage, windows: &[&WindowValues], texts: &Texts) -> Vec<BudgetBar> {
-    let window = |budget: &Budget| windows.iter().find(|window| window.window == budget.window);
+pub(super) fn bars(budgets: &[Budget], usage: &Usage, windows: &[ShownWindow<'_>], texts: &Texts) -> Vec<BudgetBar> {
+    let window = |budget: &Budget| windows.iter().find(|window| window.values.window == budget.window);
     budgets.iter().filter_map(|budget| Some(BudgetBar::new(budget, usage, window(budget)?, texts))).collect()
 }
 
 impl BudgetBar {
     /// The elapsed time ends at the poll, not now, so that it matches the usage.
-    fn new(budget: &Budget, usage: &Usage, window: &WindowValues, texts: &Texts) -> Self {
-        let used = usage.minutes(window, |series| budget.covers(series));
+    fn new(budget: &Budget, usage: &Usage, window: &ShownWindow<'_>, texts: &Texts) -> Self {
+        let ShownWindow { values, is_current, .. } = window;
+        let used = usage.minutes(values, |series| budget.covers(series));
         let share = used / budget.minutes;
-        let is_rolling = window.window.calendar().is_none();
-        let seconds = (window.bounds.end - window.bounds.start).num_seconds().max(1) as f64;
-        let elapsed = ((usage.at.utc - window.bounds.start).num_seconds().max(1) as f64 / seconds).min(1.0);
+        let is_rolling = values.window.calendar().is_none();
+        let seconds = (values.bounds.end - values.bounds.start).num_seconds().max(1) as f64;
+        let elapsed = ((usage.at.utc - values.bounds.start).num_seconds().max(1) as f64 / seconds).min(1.0);
         let forecast = used / elapsed;
-        let will_exceed =
-            !is_rolling && (MIN_ELAPSED..1.0).contains(&elapsed) && share < 1.0 && forecast > budget.minutes;
-        let selectors = [&budget.resource_type, &budget.business_type, &budget.user_id].into_iter().flatten();
+        let may_forecast = *is_current && !is_rolling && (MIN_ELAPSED..1.0).contains(&elapsed);
+        let will_exceed = may_forecast && used < budget.minutes && forecast > budget.minutes;
+        let selectors = || [&budget.resource_type, &budget.business_type, &budget.user_id].into_iter().flatten();
+        let has_match = || usage.series.iter().any(|it| it.measure == Measure::Minutes && budget.covers(it));
         BudgetBar {
-            scope: selectors.fold(texts.window(budget.window), |scope, selector| scope + texts.comma + selector),
+            scope: selectors().fold(window.name.clone(), |scope, selector| scope + texts.comma + selector),
             used: grouped(used),
             minutes: grouped(budget.minutes),
-            // Rounded down, so that 100 % means that the budget is spent.
-            percent: (used * 100.0 / budget.minutes).floor() as i64,
+            share,
+            percent: percent(used, budget.minutes),
             level: match share {
-                1.0.. => "spent",
-                WARNING.. => "near",
-                _ if will_exceed => "near",
-                _ => "fine",
+                _ if selectors().next().is_some() && !has_match() => Level::Unmatched,
+                _ if !is_current => Level::Old,
+                _ if used >= budget.minutes => Level::Spent,
+                WARNING.. => Level::Near,
+                _ if will_exceed => Level::Near,
+                _ => Level::Fine,
             },
             forecast: will_exceed.then(|| grouped(forecast.round())),
             length: (share.clamp(0.0, 1.0) * LENGTH).round() as i64,

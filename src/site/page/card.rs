@@ -1,22 +1,24 @@
 //! The part of the page about one project.
 
-use chrono::{DateTime, SecondsFormat, Utc};
-
 use super::{
     budget::{BudgetBar, bars},
     chart::Chart,
+    clock::{LocalClock, LocalTime},
     number::grouped,
+    query::View,
     state::ProjectState,
     texts::Texts,
+    window::{ShownWindow, shown},
 };
 use crate::{
-    snapshot::{Failure, Moment, ProjectStatus, Usage, WindowValues},
-    usage::{Doubt, Measure, Series},
+    snapshot::{Failure, Moment, ProjectStatus, Usage},
+    usage::{Doubt, Measure, Series, Window},
 };
 
 /// One project.
 pub(super) struct Card<'a> {
-    pub state: ProjectState,
+    /// The worst state first.
+    pub states: Vec<ProjectState>,
     pub name: &'a str,
     /// The region, or the endpoint if no region is configured.
     pub place: &'a str,
@@ -25,26 +27,34 @@ pub(super) struct Card<'a> {
     /// Each with what was seen.
     pub doubts: Vec<(Doubt, &'a str)>,
     pub last_poll: Option<LastPoll>,
-    pub next_poll: String,
-    /// Time since the last complete poll.
-    pub age: Option<String>,
-    pub windows: Vec<WindowTotal>,
+    pub next_poll: NextPoll,
+    /// The last complete poll.
+    pub usage_as_of: Option<PastTime>,
+    /// Whether the usage is too old, and the metrics do not have it.
+    pub is_stale: bool,
+    pub windows: Vec<ShownWindow<'a>>,
     pub budgets: Vec<BudgetBar>,
+    /// Only on cards, like the series.
     pub chart: Option<Chart>,
+    /// Whether the month of the chart is current.
+    pub is_chart_current: bool,
     pub series: Vec<SeriesRow>,
 }
 
-pub(super) struct LastPoll {
-    pub at: String,
+/// A time, and the time since.
+pub(super) struct PastTime {
+    pub at: LocalTime,
     pub ago: String,
+}
+
+pub(super) struct LastPoll {
+    pub time: PastTime,
     pub duration: String,
 }
 
-pub(super) struct WindowTotal {
-    /// The label `window` of the metrics.
-    pub label: String,
-    pub name: String,
-    pub minutes: String,
+pub(super) struct NextPoll {
+    pub text: String,
+    pub at: Option<LocalTime>,
 }
 
 /// A series of usage, with its value in each window.
@@ -55,46 +65,59 @@ pub(super) struct SeriesRow {
 }
 
 impl<'a> Card<'a> {
-    pub fn new(project: &'a ProjectStatus, state: ProjectState, texts: &Texts, now: Moment) -> Self {
+    pub fn new(project: &'a ProjectStatus, states: Vec<ProjectState>, view: View, texts: &Texts, now: Moment) -> Self {
         let target = &project.target;
+        let clock = LocalClock { zone: &target.timezone, now: now.utc };
         let last = project.health.last.as_ref();
-        let usage = project.usage_at(now);
-        let windows: Vec<&WindowValues> = project.windows_at(now).collect();
+        let usage = project.usage.as_ref();
+        let windows = shown(project, texts, now);
+        // A table shows neither the days nor the series.
+        let is_card = view == View::Cards;
+        let month = windows.iter().find(|window| is_card && window.values.days.is_some());
+        let next_at = last.and_then(|last| last.next_at).filter(|next| *next > now.utc);
         Card {
-            state,
+            is_stale: states.contains(&ProjectState::Stale),
+            states,
             name: &target.name,
             place: if target.region.is_empty() { &target.endpoint } else { &target.region },
             labels: target.set_labels().collect(),
             failure: last.and_then(|last| last.failure.as_ref()),
             doubts: usage.iter().flat_map(|usage| &usage.doubts).map(|(doubt, seen)| (*doubt, &**seen)).collect(),
             last_poll: last.map(|last| LastPoll {
-                at: timestamp(last.at),
-                ago: texts.ago(now.utc - last.at),
+                time: PastTime { at: clock.time(last.at), ago: texts.ago(now.utc - last.at) },
                 duration: format!("{:.1} s", last.duration.as_secs_f64()),
             }),
-            next_poll: match last.and_then(|last| last.next_at) {
-                Some(next) if next > now.utc => texts.ahead(next - now.utc),
-                _ => texts.due.to_owned(),
+            next_poll: NextPoll {
+                text: next_at.map_or(texts.due.to_owned(), |next| texts.ahead(next - now.utc)),
+                at: next_at.map(|next| clock.time(next)),
             },
-            age: project.usage.as_ref().map(|usage| texts.ago(now.steady - usage.at.steady)),
-            windows: usage.map(|usage| totals(usage, &windows, texts)).unwrap_or_default(),
+            usage_as_of: usage
+                .map(|usage| PastTime { at: clock.time(usage.at.utc), ago: texts.ago(now.steady - usage.at.steady) }),
             budgets: usage.map(|usage| bars(&target.budgets, usage, &windows, texts)).unwrap_or_default(),
-            chart: windows.iter().find_map(|window| window.days.as_ref()).map(Chart::new),
-            series: usage.map(|usage| series_rows(usage, &windows, texts)).unwrap_or_default(),
+            is_chart_current: month.is_some_and(|month| month.is_current),
+            chart: month.and_then(|month| month.values.days.as_ref()).map(Chart::new),
+            series: usage.filter(|_| is_card).map(|usage| series_rows(usage, &windows, texts)).unwrap_or_default(),
+            windows,
         }
+    }
+
+    /// The worst state.
+    pub fn state(&self) -> ProjectState {
+        self.states.first().copied().unwrap_or(ProjectState::Ok)
+    }
+
+    /// A window, if the project has it.
+    pub fn window(&self, window: Window) -> Option<&ShownWindow<'a>> {
+        self.windows.iter().find(|shown| shown.values.window == window)
+    }
+
+    /// The budget of which the greatest share is used.
+    pub fn tightest_budget(&self) -> Option<&BudgetBar> {
+        self.budgets.iter().max_by(|one, other| one.share.total_cmp(&other.share))
     }
 }
 
-fn totals(usage: &Usage, windows: &[&WindowValues], texts: &Texts) -> Vec<WindowTotal> {
-    let total = |window: &&WindowValues| WindowTotal {
-        label: window.window.to_string(),
-        name: texts.window(window.window),
-        minutes: grouped(usage.minutes(window, |_| true)),
-    };
-    windows.iter().map(total).collect()
-}
-
-fn series_rows(usage: &Usage, windows: &[&WindowValues], texts: &Texts) -> Vec<SeriesRow> {
+fn series_rows(usage: &Usage, windows: &[ShownWindow<'_>], texts: &Texts) -> Vec<SeriesRow> {
     let row = |(at, series): (usize, &Series)| {
         let Series { resource_type, business_type, user_id, .. } = series;
         let parts = [Some(resource_type), Some(business_type), user_id.as_ref()].into_iter().flatten();
@@ -106,12 +129,8 @@ fn series_rows(usage: &Usage, windows: &[&WindowValues], texts: &Texts) -> Vec<S
                 Measure::Number => texts.number.to_owned(),
                 Measure::Other(unit) => unit.clone(),
             },
-            values: windows.iter().map(|window| window.value(at).map_or("?".to_owned(), grouped)).collect(),
+            values: windows.iter().map(|window| window.values.value(at).map_or("?".to_owned(), grouped)).collect(),
         }
     };
     usage.series.iter().enumerate().map(row).collect()
-}
-
-pub(super) fn timestamp(instant: DateTime<Utc>) -> String {
-    instant.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

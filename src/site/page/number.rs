@@ -1,7 +1,9 @@
 //! Numbers for people.
 
+use std::fmt::Display;
+
 /// All digits of a number, with commas between the thousands.
-pub(super) fn grouped(value: f64) -> String {
+pub(super) fn grouped(value: impl Display) -> String {
     let text = value.to_string();
     let (whole, fraction) = text.split_once('.').map_or((text.as_str(), None), |(whole, rest)| (whole, Some(rest)));
     let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
@@ -19,9 +21,22 @@ pub(super) fn grouped(value: f64) -> String {
     grouped
 }
 
+/// A share as a percentage, rounded to a whole number. Two shares are not rounded: a share below 1 never becomes 100%,
+/// because 100% means that nothing is left, and a share above 0 never becomes 0%.
+pub(super) fn percent(used: f64, whole: f64) -> String {
+    let percent = (used * 100.0 / whole).round();
+    if used < whole && percent >= 100.0 {
+        "99%".to_owned()
+    } else if used > 0.0 && percent < 1.0 {
+        "<1%".to_owned()
+    } else {
+        format!("{}%", grouped(percent))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::grouped;
+    use super::*;
 
     #[test]
     fn numbers_keep_every_digit() {
@@ -29,5 +44,26 @@ mod tests {
         {
             assert_eq!(grouped(value), text);
         }
+    }
+
+    #[test]
+    fn percentages_are_rounded_but_not_to_all_or_nothing() {
+        for (used, text) in [
+            (0.0, "0%"),
+            (0.001, "<1%"),
+            (0.5, "1%"),
+            (1.4, "1%"),
+            (64.5, "65%"),
+            (99.4, "99%"),
+            (99.999, "99%"),
+            (100.0, "100%"),
+            (100.4, "100%"),
+            (123_456.0, "123,456%"),
+        ] {
+            assert_eq!(percent(used, 100.0), text, "{used}");
+        }
+        // The quotient of these two is 100.
+        assert_eq!(percent(0.3 - 5e-17, 0.3), "99%");
+        assert_eq!(percent(-3.0, 100.0), "-3%");
     }
 }

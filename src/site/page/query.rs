@@ -1,4 +1,4 @@
-//! The query of the page's address: which projects are shown.
+//! The query of the page's address: which projects are shown, and how.
 
 use std::collections::BTreeSet;
 
@@ -8,15 +8,53 @@ use crate::snapshot::ProjectStatus;
 /// Maximum length of a search text, in characters. Limited, because each word is searched for in each project.
 const LONGEST_SEARCH: usize = 200;
 
-/// Which projects are shown.
+/// Up to this number of projects, each gets a card. More projects get a table, in which they can be compared.
+const MOST_CARDS: usize = 10;
+
+/// Which projects are shown, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::site) struct Query {
     /// The text of the search field. A project is shown if it contains all words.
     pub search: String,
+    /// Shows only the project with this name.
+    pub project: Option<String>,
     /// `None` shows all states.
     pub state: Option<ProjectState>,
+    /// `None` depends on the number of projects.
+    pub view: Option<View>,
+    /// Whether the browser loads the page again by itself. `None` is yes, except after a search.
+    pub refresh: Option<bool>,
     /// The first page is 0.
     pub page: usize,
+}
+
+/// How projects are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::site) enum View {
+    /// A card for each project.
+    Cards,
+    /// A row for each project.
+    Table,
+}
+
+impl View {
+    pub const ALL: [View; 2] = [View::Cards, View::Table];
+
+    /// The name in addresses.
+    pub fn name(self) -> &'static str {
+        match self {
+            View::Cards => "cards",
+            View::Table => "table",
+        }
+    }
+
+    /// Maximum number of projects on one page.
+    pub fn page_size(self) -> usize {
+        match self {
+            View::Cards => 50,
+            View::Table => 100,
+        }
+    }
 }
 
 impl Query {
@@ -26,7 +64,12 @@ impl Query {
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
             match &*name {
                 "q" => query.search = value.chars().take(LONGEST_SEARCH).collect(),
+                "project" => query.project = Some(value.into_owned()),
                 "state" => query.state = ProjectState::ALL.into_iter().find(|state| state.name() == value),
+                "view" => query.view = View::ALL.into_iter().find(|view| view.name() == value),
+                "refresh" => {
+                    query.refresh = [("on", true), ("off", false)].iter().find(|of| of.0 == value).map(|of| of.1)
+                }
                 "page" => query.page = value.parse::<usize>().unwrap_or(1).saturating_sub(1),
                 _ => {}
             }
@@ -40,13 +83,56 @@ impl Query {
         if !self.search.is_empty() {
             query.append_pair("q", &self.search);
         }
-        if let Some(state) = self.state {
-            query.append_pair("state", state.name());
+        if let Some(project) = &self.project {
+            query.append_pair("project", project);
+        }
+        for (name, value) in self.kept() {
+            query.append_pair(name, value);
         }
         if self.page > 0 {
             query.append_pair("page", &(self.page + 1).to_string());
         }
         format!("./?{}", query.finish())
+    }
+
+    /// The address of the page with only this project.
+    pub fn address_of(&self, project: &str) -> String {
+        Query { project: Some(project.to_owned()), refresh: self.refresh, ..Query::default() }.address()
+    }
+
+    /// The address of the page with all projects.
+    pub fn everything(&self) -> String {
+        Query { view: self.view, refresh: self.refresh, ..Query::default() }.address()
+    }
+
+    /// The address of the page with the other choice of refreshing by itself.
+    pub fn other_refresh(&self) -> String {
+        Query { refresh: Some(!self.refreshes()), ..self.clone() }.address()
+    }
+
+    /// Whether a project with these states is shown, if it has the words of the search.
+    pub fn selects(&self, states: &[ProjectState], project: &ProjectStatus) -> bool {
+        self.state.is_none_or(|state| states.contains(&state))
+            && self.project.as_ref().is_none_or(|name| *name == project.target.name)
+    }
+
+    /// The parameters that a new search keeps.
+    pub fn kept(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let state = self.state.map(|state| ("state", state.name()));
+        let view = self.view.map(|view| ("view", view.name()));
+        let refresh = self.refresh.map(|refresh| ("refresh", if refresh { "on" } else { "off" }));
+        [state, view, refresh].into_iter().flatten()
+    }
+
+    /// How this number of projects is shown.
+    pub fn view_of(&self, count: usize) -> View {
+        self.view.unwrap_or(if count > MOST_CARDS { View::Table } else { View::Cards })
+    }
+
+    /// Whether the browser loads the page again by itself. After a search it does not, because a reload would discard
+    /// the words of the next search while they are typed. Without scripts, the page cannot know that somebody types.
+    pub fn refreshes(&self) -> bool {
+        self.refresh.unwrap_or(self.search.is_empty())
     }
 
     /// The words of the search in lower case.

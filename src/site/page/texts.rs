@@ -1,6 +1,8 @@
 //! The texts of the status page in each language.
 
-use super::state::ProjectState;
+use chrono::NaiveDate;
+
+use super::{number::grouped, query::View, state::ProjectState};
 use crate::{
     site::negotiate::Language,
     usage::{Reason, Window},
@@ -16,7 +18,28 @@ pub(super) struct Texts {
     pub all: &'static str,
     pub search: &'static str,
     pub search_hint: &'static str,
+    pub refreshes: &'static str,
+    pub stop_refreshing: &'static str,
+    pub does_not_refresh: &'static str,
+    pub start_refreshing: &'static str,
+    pub reload_failed: &'static str,
+    /// Before and after the time at which the old configuration was loaded.
+    pub old_configuration: (&'static str, &'static str),
+    /// Before and after the number of the shard.
+    pub shard: (&'static str, &'static str),
+    pub view: &'static str,
+    /// The names of the views cards and table.
+    views: [&'static str; 2],
+    pub total: &'static str,
+    /// Before and after a number of projects; the first is for one project.
+    projects: [(&'static str, &'static str); 2],
+    pub all_projects: &'static str,
+    pub no_projects: &'static str,
+    pub project: &'static str,
+    pub state_heading: &'static str,
+    pub what_to_do: &'static str,
     pub no_longer_exported: &'static str,
+    pub last_known: &'static str,
     pub may_be_wrong: &'static str,
     pub last_poll: &'static str,
     pub not_yet: &'static str,
@@ -26,6 +49,7 @@ pub(super) struct Texts {
     pub none_known: &'static str,
     pub minutes: &'static str,
     pub budget: &'static str,
+    pub no_match: &'static str,
     pub at_this_pace: &'static str,
     pub highest: &'static str,
     pub by_type: &'static str,
@@ -34,6 +58,8 @@ pub(super) struct Texts {
     pub number: &'static str,
     pub nothing_found: &'static str,
     pub pages: &'static str,
+    pub previous: &'static str,
+    pub next: &'static str,
     pub overlap: &'static str,
     pub metrics: &'static str,
     pub documentation: &'static str,
@@ -55,8 +81,10 @@ pub(super) struct Texts {
     minutes_of: (&'static str, &'static str),
     /// Before and after a month.
     minutes_per_day: (&'static str, &'static str),
-    /// The names of the states stale, failing, waiting and ok.
-    states: [&'static str; 4],
+    /// Between the first and the last day of a window.
+    to: &'static str,
+    /// The names of the states, in the order of `ProjectState::ALL`.
+    states: [&'static str; 6],
     /// Before the number of hours or days of a rolling window.
     rolling: &'static str,
 }
@@ -69,7 +97,27 @@ static ENGLISH: Texts = Texts {
     all: "all",
     search: "Search",
     search_hint: "project, region, label …",
-    no_longer_exported: "The last complete poll is too old. The usage of this project is no longer exported.",
+    refreshes: "Refreshes every minute",
+    stop_refreshing: "Stop",
+    does_not_refresh: "Does not refresh by itself",
+    start_refreshing: "Refresh every minute",
+    reload_failed: "The last reload failed.",
+    old_configuration: (
+        "The configuration that was loaded at ",
+        " stays in use. The log gives the reason, and the command check prints every problem.",
+    ),
+    shard: ("Shard ", ": this page shows only the projects of this shard."),
+    view: "View",
+    views: ["Cards", "Table"],
+    total: "Total",
+    projects: [("", " project"), ("", " projects")],
+    all_projects: "All projects",
+    no_projects: "This exporter has no projects.",
+    project: "Project",
+    state_heading: "State",
+    what_to_do: "What to do",
+    no_longer_exported: "The last complete poll is too old, so the usage of this project is no longer exported.",
+    last_known: "The values below are the last known ones.",
     may_be_wrong: "This usage may be wrong",
     last_poll: "Last poll",
     not_yet: "not yet",
@@ -79,6 +127,7 @@ static ENGLISH: Texts = Texts {
     none_known: "no data yet",
     minutes: "min",
     budget: "Budget",
+    no_match: "no usage matches",
     at_this_pace: "at this pace",
     highest: "highest",
     by_type: "By type",
@@ -87,6 +136,8 @@ static ENGLISH: Texts = Texts {
     number: "number",
     nothing_found: "No project matches.",
     pages: "Pages",
+    previous: "← Previous",
+    next: "Next →",
     overlap: "Usage is polled and cached. Windows overlap: do not add them up. \
         The mark on a budget bar shows how much of the budget's window has passed.",
     metrics: "Metrics",
@@ -103,7 +154,8 @@ static ENGLISH: Texts = Texts {
     close: ")",
     minutes_of: ("Minutes ", ""),
     minutes_per_day: ("Minutes per day, ", ""),
-    states: ["stale", "failing", "waiting", "ok"],
+    to: " to ",
+    states: ["over budget", "stale", "failing", "doubtful", "waiting", "ok"],
     rolling: "of the last",
 };
 
@@ -115,7 +167,24 @@ static CHINESE: Texts = Texts {
     all: "全部",
     search: "搜索",
     search_hint: "项目、区域、标签……",
+    refreshes: "每分钟自动刷新",
+    stop_refreshing: "停止",
+    does_not_refresh: "不自动刷新",
+    start_refreshing: "每分钟刷新",
+    reload_failed: "最近一次重新加载失败。",
+    old_configuration: ("仍在使用 ", " 加载的配置。日志中有原因，check 命令会打印所有问题。"),
+    shard: ("分片 ", "：本页只显示该分片的项目。"),
+    view: "视图",
+    views: ["卡片", "表格"],
+    total: "合计",
+    projects: [("", " 个项目"), ("", " 个项目")],
+    all_projects: "全部项目",
+    no_projects: "该导出器没有项目。",
+    project: "项目",
+    state_heading: "状态",
+    what_to_do: "处理办法",
     no_longer_exported: "最近一次完整轮询已过去太久，不再导出该项目的用量。",
+    last_known: "以下是最后一次取得的数值。",
     may_be_wrong: "该用量可能有误",
     last_poll: "最近一次轮询",
     not_yet: "尚未轮询",
@@ -125,6 +194,7 @@ static CHINESE: Texts = Texts {
     none_known: "暂无数据",
     minutes: "分钟",
     budget: "预算",
+    no_match: "没有匹配的用量",
     at_this_pace: "按目前进度预计达到",
     highest: "最高",
     by_type: "按类型",
@@ -133,6 +203,8 @@ static CHINESE: Texts = Texts {
     number: "个数",
     nothing_found: "没有符合条件的项目。",
     pages: "分页",
+    previous: "← 上一页",
+    next: "下一页 →",
     overlap: "用量由轮询取得并缓存。各时间窗口相互重叠，不可相加。预算条上的竖线表示该预算的时间窗口已过去多少。",
     metrics: "指标",
     documentation: "文档",
@@ -148,7 +220,8 @@ static CHINESE: Texts = Texts {
     close: "）",
     minutes_of: ("", "的分钟数"),
     minutes_per_day: ("", " 每日分钟数"),
-    states: ["已过期", "轮询失败", "待首次轮询", "正常"],
+    to: " 至 ",
+    states: ["超出预算", "已过期", "轮询失败", "存疑", "待首次轮询", "正常"],
     rolling: "最近",
 };
 
@@ -161,13 +234,52 @@ impl Texts {
     }
 
     pub fn state(&self, state: ProjectState) -> &'static str {
-        let [stale, failing, waiting, ok] = self.states;
+        let [over_budget, stale, failing, doubtful, waiting, ok] = self.states;
         match state {
+            ProjectState::OverBudget => over_budget,
             ProjectState::Stale => stale,
             ProjectState::Failing => failing,
+            ProjectState::Doubtful => doubtful,
             ProjectState::Waiting => waiting,
             ProjectState::Ok => ok,
         }
+    }
+
+    pub fn name_of(&self, view: View) -> &'static str {
+        let [cards, table] = self.views;
+        match view {
+            View::Cards => cards,
+            View::Table => table,
+        }
+    }
+
+    /// A number of projects.
+    pub fn projects(&self, count: usize) -> String {
+        let [one, several] = self.projects;
+        around(if count == 1 { one } else { several }, &grouped(count))
+    }
+
+    /// The address of the runbook of an alert.
+    pub fn runbook(&self, alert: &str) -> String {
+        let ending = match self.language {
+            Language::English => "",
+            Language::Chinese => ".zh-CN",
+        };
+        format!("./docs/deploy/runbooks/{alert}{ending}")
+    }
+
+    /// The address of the runbook of the alert that fires for failed polls with this reason.
+    pub fn runbook_of(&self, reason: Reason) -> String {
+        self.runbook(match reason {
+            Reason::Auth | Reason::Forbidden | Reason::BadRequest => "MetaStudioPollRefused",
+            _ => "MetaStudioPollFailing",
+        })
+    }
+
+    /// The name of a window with its first and its last day.
+    pub fn dated(&self, window: &str, [first, last]: [NaiveDate; 2]) -> String {
+        let dates = if first == last { first.to_string() } else { format!("{first}{}{last}", self.to) };
+        format!("{window}{}{dates}{}", self.open, self.close)
     }
 
     pub fn minutes_of(&self, window: &str) -> String {
@@ -183,8 +295,9 @@ impl Texts {
         match (window, window.calendar(), self.language) {
             (_, Some(calendar), Language::English) => calendar.english.to_owned(),
             (_, Some(calendar), Language::Chinese) => calendar.chinese.to_owned(),
-            (Window::Hours(count), ..) => format!("{} {count} {hours}", self.rolling),
-            (Window::Days(count), ..) => format!("{} {count} {days}", self.rolling),
+            // A line does not end between the number and its unit.
+            (Window::Hours(count), ..) => format!("{} {count}\u{a0}{hours}", self.rolling),
+            (Window::Days(count), ..) => format!("{} {count}\u{a0}{days}", self.rolling),
             (window, ..) => window.to_string(),
         }
     }
