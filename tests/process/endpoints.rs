@@ -14,7 +14,6 @@ use metastudio_exporter::{
     server::{self, Limits, Server, WebPolicy},
     site::Routes,
     snapshot::{self, Moment, Target},
-    usage::Zone,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
