@@ -8,8 +8,10 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 use self::line::Lines;
-
-pub use self::writer::{FlushOnDrop, LogWriter};
+pub use self::{
+    line::LogFormat,
+    writer::{FlushOnDrop, LogWriter},
+};
 
 /// The log flags. They are the last ones in the `--help` of every command.
 #[derive(Args, Clone, Copy, Debug)]
@@ -30,14 +32,6 @@ pub enum LogLevel {
     Info,
     Warn,
     Error,
-}
-
-/// The value of `--log.format`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the names are enough")]
-pub enum LogFormat {
-    Logfmt,
-    Json,
 }
 
 /// Sends the events of this crate to the writer, one line for each.

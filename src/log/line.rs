@@ -6,14 +6,22 @@ use std::{
 };
 
 use chrono::{SecondsFormat, Utc};
+use clap::ValueEnum;
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
 };
 use tracing_subscriber::{Layer, layer::Context};
 
-use super::LogFormat;
 use crate::text::unseen;
+
+/// The value of `--log.format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the names are enough")]
+pub enum LogFormat {
+    Logfmt,
+    Json,
+}
 
 /// Writes a line for each event.
 pub(super) struct Lines<W> {
@@ -149,7 +157,7 @@ mod tests {
             LogFormat::Logfmt => "time=YYYY-MM-DDThh:mm:ss.mmmZ ",
             LogFormat::Json => r#"{"time":"YYYY-MM-DDThh:mm:ss.mmmZ","#,
         };
-        text.lines().map(|line| format!("{}\n", &line[time.len()..])).collect()
+        text.lines().map(|line| line.split_at(time.len()).1.to_owned() + "\n").collect()
     }
 
     fn log() {
@@ -180,10 +188,10 @@ mod tests {
                 (values.next().unwrap().unwrap(), values.byte_offset())
             } else {
                 let end = rest.find(' ').unwrap_or(rest.len());
-                (rest[..end].to_owned(), end)
+                (rest.split_at(end).0.to_owned(), end)
             };
             pairs.insert(key.trim_start().to_owned(), value);
-            line = &rest[end..];
+            line = rest.split_at(end).1;
         }
         pairs
     }

@@ -106,7 +106,7 @@ impl LogWriter {
 }
 
 impl Write for LogWriter {
-    /// Takes one line, because tracing writes each one with a single call.
+    /// Takes one line, because each one is written with a single call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut guard = self.0.queue.lock();
         match guard.as_mut() {

@@ -193,8 +193,9 @@ mod tests {
     /// The text with one other character, at each place.
     fn changed(text: &str) -> impl Iterator<Item = String> {
         text.char_indices().map(|(at, old)| {
-            let new = if old == '0' { "1" } else { "0" };
-            [&text[..at], new, &text[at + old.len_utf8()..]].concat()
+            let (before, rest) = text.split_at(at);
+            let (_, after) = rest.split_at(old.len_utf8());
+            [before, if old == '0' { "1" } else { "0" }, after].concat()
         })
     }
 
