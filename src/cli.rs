@@ -8,7 +8,7 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind, parser::ValueSource};
 
 use crate::{
-    commands::{check::Check, demo::Demo, once::Once, serve::Serve, simulate::Simulate},
+    commands::{check::Check, demo::Demo, manual::Manual, once::Once, serve::Serve, simulate::Simulate},
     config::Environment,
     log::{LogFlags, LogWriter},
 };
@@ -55,6 +55,9 @@ enum Command {
     Simulate(Simulate),
     /// Run the exporter on a simulated cloud: no account, no configuration
     Demo(Demo),
+    /// Write the man pages and the shell completions
+    #[command(hide = true)]
+    Manual(Manual),
 }
 
 impl Cli {
@@ -97,6 +100,7 @@ impl Cli {
             Command::Once(once) => once.run(environment).await,
             Command::Simulate(simulate) => simulate.run().await,
             Command::Demo(demo) => demo.run(log).await,
+            Command::Manual(manual) => manual.run(Self::command()),
         }
     }
 }

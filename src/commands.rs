@@ -5,6 +5,7 @@
 pub(crate) mod check;
 mod configuration;
 pub(crate) mod demo;
+pub(crate) mod manual;
 pub(crate) mod once;
 pub(crate) mod serve;
 mod signals;

@@ -1,6 +1,6 @@
 //! Commands, flags and exit codes.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use crate::support::{Cloud, Daemon, FAST, run};
 
@@ -34,6 +34,47 @@ fn the_help_of_simulate_lists_the_settings_of_a_service() {
     let (code, _, stderr) = binary(&["simulate", "--service=cap=10,count=rows", "--service=counted=days"]);
     assert_eq!(code, Some(1));
     assert!(stderr.contains("possible values: buckets, rows"), "{stderr}");
+}
+
+/// What bash offers for the last word, with the completions in a directory.
+fn completed(directory: &Path, words: &[&str]) -> Vec<String> {
+    let script = r#"
+        source "$1/metastudio-exporter.bash" && shift
+        [[ $(complete -p metastudio-exporter) =~ -F\ ([^ ]+) ]]
+        COMP_WORDS=(metastudio-exporter "$@") COMP_CWORD=$#
+        "${BASH_REMATCH[1]}" metastudio-exporter "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+        printf '%s\n' "${COMPREPLY[@]}""#;
+    let output = Command::new("bash").args(["-c", script, "bash"]).arg(directory).args(words).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn manual_writes_man_pages_and_completions() {
+    let directory = tempfile::tempdir().unwrap();
+    let manual = directory.path().join("new/manual");
+    let (code, _, stderr) = binary(&["manual", manual.to_str().unwrap()]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let read = |name: &str| std::fs::read_to_string(manual.join(name)).unwrap();
+    let page = read("metastudio-exporter.1");
+    for part in ["\\-\\-config.file", ".SH COMMANDS", "metastudio\\-exporter\\-demo(1)", ".SH SIGNALS"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    for command in ["serve", "check", "once", "simulate", "demo"] {
+        assert!(read(&format!("metastudio-exporter-{command}.1")).contains("\\-\\-log.level"), "{command}");
+    }
+    assert!(read("metastudio-exporter-simulate.1").contains(".SH SETTINGS\n.nf\nSettings of \\-\\-service"));
+    assert!(read("_metastudio-exporter").starts_with("#compdef metastudio-exporter\n"));
+    assert!(read("metastudio-exporter.fish").contains("-l web.listen-address"));
+
+    assert_eq!(completed(&manual, &["che"]), ["check"]);
+    assert_eq!(completed(&manual, &["--web.t"]), ["--web.telemetry-path"]);
+    assert_eq!(completed(&manual, &["demo", "--all"]), ["--all-green"]);
+    assert_eq!(completed(&manual, &["check", "--log.format", ""]), ["logfmt", "json"]);
+    // Hidden commands are not offered.
+    assert_eq!(completed(&manual, &["man"]), [""]);
+    let (code, _, stderr) = binary(&["manual", "/dev/null/manual"]);
+    assert!(code == Some(1) && stderr.contains("cannot write to /dev/null/manual: "), "{stderr}");
 }
 
 #[test]
