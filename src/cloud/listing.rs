@@ -9,7 +9,7 @@ use std::{collections::HashSet, hash::Hash};
 
 use super::error::Error;
 
-/// Entries a page. It is the most that the operations beside ShowUsageData allow (resources, 12).
+/// Entries a page. It is the most that the operations beside ShowUsageData allow (contract, 12).
 pub(super) const LIMIT: usize = 100;
 
 /// Maximum number of entries of a list.

@@ -1,6 +1,6 @@
 //! ListTenantResources: the packages that a project has bought, or that were allocated to it.
 //!
-//! `GET /v1/{project_id}/tenants/resources` (resources, 13). Pay-per-use packages are not in it: those are in the billing
+//! `GET /v1/{project_id}/tenants/resources` (contract, 12). Pay-per-use packages are not in it: those are in the billing
 //! service.
 
 mod wire;

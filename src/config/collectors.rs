@@ -22,7 +22,7 @@ pub struct CollectorSettings {
 /// The settings of the collector of packages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PackagesSettings {
-    /// The time between two requests for the packages of a project. The deduction is delayed (resources, 13), so asking
+    /// The time between two requests for the packages of a project. The deduction is delayed (contract, 12), so asking
     /// more often shows little.
     pub interval: Duration,
     /// The number of packages of a project with series of their own; the sums have all packages.

@@ -62,7 +62,7 @@ pub(super) fn list_tenant_resources(
         Offset::Pages => offset.saturating_mul(limit),
         Offset::Ignored | Offset::Everything => 0,
     };
-    // `count` is a number with decimals (resources, 12).
+    // `count` is a number with decimals (contract, 12).
     let count = rows.len() as f64;
     let page: Vec<Value> = rows.into_iter().skip(start).take(limit).collect();
     Ok(if service.count == Count::Absent {
@@ -197,7 +197,7 @@ fn start_of_month(now: DateTime<Utc>) -> DateTime<FixedOffset> {
     beijing().with_ymd_and_hms(now.year(), now.month(), 1, 0, 0, 0).single().unwrap_or(now)
 }
 
-/// The last second of the day before, in Beijing (resources, 12).
+/// The last second of the day before, in Beijing (contract, 12).
 fn end(time: DateTime<FixedOffset>) -> String {
     let midnight = beijing().with_ymd_and_hms(time.year(), time.month(), time.day(), 0, 0, 0).single().unwrap_or(time);
     (midnight - Duration::seconds(1)).to_utc().to_rfc3339_opts(SecondsFormat::Secs, true)

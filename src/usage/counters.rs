@@ -12,7 +12,7 @@ pub enum Operation {
     ShowUsageData,
     /// IAM's list of projects, which gives a project's id (contract, 6).
     ListProjects,
-    /// Packages that were bought or allocated (resources, 13).
+    /// Packages that were bought or allocated (contract, 12).
     ListTenantResources,
 }
 

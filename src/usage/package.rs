@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 
 use super::row::{Overflow, Unit};
 
-/// A package, or the part of a bundle (resources, 13).
+/// A package, or the part of a bundle (contract, 12).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Package {
     /// The API's `resource_id`.

@@ -153,7 +153,7 @@ fn expiry(raw: &str) -> Option<Option<DateTime<Utc>>> {
 }
 
 impl Entry for Package {
-    /// One id can have parts, and rows that are told apart by their types (resources, 13).
+    /// One id can have parts, and rows that are told apart by their types (contract, 12).
     type Key = (String, String, String, String);
 
     fn key(&self) -> Self::Key {
