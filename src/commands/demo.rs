@@ -77,7 +77,7 @@ fn cloud_with_failure() -> Options {
 
 /// The settings of a project: a failure is logged once an hour and not every minute.
 fn settings(project: &str) -> &'static str {
-    if project == FORBIDDEN { ", interval: 1h" } else { simulate::budgets(project) }
+    if project == FORBIDDEN { ", interval: 1h, collect: []" } else { simulate::budgets(project) }
 }
 
 /// The settings of a project with budgets that are never nearly spent.

@@ -61,6 +61,7 @@ pub(super) fn config(options: &Options, address: SocketAddr, settings: fn(&str) 
     let mut text = format!(
         "poll: {{interval: 1m}}\n\
          api: {{requests_per_second: 1000}}\n\
+         collect: [packages]\n\
          credentials:\n\
          \x20 simulated: {{access_key: {}, secret_key: {}}}\n\
          projects:\n",

@@ -221,14 +221,16 @@ async fn online_prints_each_step_and_tries_each_project() {
         "  ok    HTTP           status 404 in ",
         "  ok    clock          in step with the service",
         "  ok    studio-prod    credentials main accepted, project 5f0d1e2c3b4a59687786a5b4c3d2e101, rows ",
+        "  -     studio-prod    not in collect: packages: 8, requests a day 48",
         "  FAIL  live-commerce  permission: window today (",
         "  ok    campaign       credentials main accepted, ",
+        "  -     campaign       not in collect: packages: 6, requests a day 48",
     ]) {
         assert!(line.starts_with(beginning), "{line}");
     }
-    assert_eq!(lines.len(), 8, "{lines:?}");
-    assert!(lines[6].contains("HTTP 403 MSS.00000005: Forbidden (request id "), "{}", lines[6]);
-    assert!(lines[6].contains("The user lacks permission"), "{}", lines[6]);
+    assert_eq!(lines.len(), 10, "{lines:?}");
+    assert!(lines[7].contains("HTTP 403 MSS.00000005: Forbidden (request id "), "{}", lines[7]);
+    assert!(lines[7].contains("The user lacks permission"), "{}", lines[7]);
     let seen = cloud.simulator.seen();
     let requests = |recipient: &str| seen.iter().filter(|seen| seen.recipient == recipient).count();
     assert_eq!((requests(""), requests(&cloud.simulator.options().projects[1].id)), (1, 1), "nothing is tried again");

@@ -15,6 +15,7 @@ import yaml
 from chart import objects, of_kind, values_of
 from conftest import ENVIRONMENT, free_port, wait_for
 from monitoring import ALWAYS_SPENT, SPENT, promtool, start_alertmanager, start_prometheus
+from sdk import PROJECTS
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "metastudio.rules.yml"
@@ -131,6 +132,11 @@ receivers: [{{name: test, webhook_configs: [{{url: '{receiver}'}}]}}]
             yield server.url
 
 
+def labels_of(name):
+    """The labels of the alerts with this name that have arrived."""
+    return [alert["labels"] for alert in Receiver.received if alert["labels"]["alertname"] == name]
+
+
 def test_an_alert_arrives_for_the_project_that_is_over_budget(prometheus):
     def arrived():
         """The alerts by project and window."""
@@ -143,13 +149,16 @@ def test_an_alert_arrives_for_the_project_that_is_over_budget(prometheus):
     assert alert["annotations"]["summary"] == "campaign has used up its budget for 30d"
     names = {alert["labels"]["alertname"] for alert in Receiver.received}
     budgets = {"MetaStudioBudgetSpent", "MetaStudioBudgetNearlySpent", "MetaStudioBudgetForecastExceeded"}
+    packages = {alert["alert"] for alert in alerts() if alert["alert"].startswith("MetaStudioPackage")}
     # The demo causes no other alerts, on any day. The polls of one project fail.
-    assert names <= budgets | {"MetaStudioPollRefused", "MetaStudioDataStale"}, names
-    refused = wait_for(
-        lambda: [alert for alert in Receiver.received if alert["labels"]["alertname"] == "MetaStudioPollRefused"],
-        "the alert of the project whose polls fail",
+    assert names <= budgets | packages | {"MetaStudioPollRefused", "MetaStudioDataStale"}, names
+    refused = wait_for(lambda: labels_of("MetaStudioPollRefused"), "the alert of the project whose polls fail")
+    assert {labels["project"] for labels in refused} == {"partner-studio"}
+    unused = {f"{project}-trial" for project in PROJECTS}
+    wait_for(
+        lambda: unused <= {labels["package"] for labels in labels_of("MetaStudioPackageEnding")},
+        "the alerts of the packages that end and are not used",
     )
-    assert {alert["labels"]["project"] for alert in refused} == {"partner-studio"}
     health = {
         rule["name"]: (rule["health"], rule.get("lastError", ""))
         for group in requests.get(f"{prometheus}/api/v1/rules").json()["data"]["groups"]
