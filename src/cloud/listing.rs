@@ -12,8 +12,8 @@ use super::error::Error;
 /// Entries a page. It is the most that the operations beside ShowUsageData allow (contract, 12).
 pub(super) const LIMIT: usize = 100;
 
-/// Maximum number of entries of a list.
-pub(super) const MAX_ENTRIES: usize = 10_000;
+/// Maximum number of entries of a list. Each may have its own series, of which a project has no more.
+pub(super) const MAX_ENTRIES: usize = 2_000;
 
 /// An entry of a list.
 pub(super) trait Entry {
@@ -208,7 +208,7 @@ mod tests {
         let twice = Page { count: None, entries: vec![Item(1, 0), Item(2, 0), Item(1, 0)] };
         assert!(Listing::new("items").add(twice).unwrap_err().to_string().contains("two of the items are the same"));
         let many = ask(&Service { length: MAX_ENTRIES + 1, ..SOUND });
-        assert!(many.0.unwrap_err().to_string().contains("more than 10000 items"));
+        assert!(many.0.unwrap_err().to_string().contains("more than 2000 items"));
     }
 
     #[test]

@@ -223,6 +223,9 @@ impl<P: Pollable> Schedule<P> {
         let (poller, collecting, slots) = (Arc::clone(poller), Arc::clone(collecting), self.collector_slots.shared());
         let (sender, clock) = (self.sender.clone(), self.clock);
         self.tasks.spawn(async move {
+            // The same part of its own interval.
+            let part = offset.as_secs_f64() / poller.interval().as_secs_f64();
+            let offset = Duration::try_from_secs_f64(part * collecting.interval().as_secs_f64()).unwrap_or_default();
             let first = now + first_offset(offset, collecting.interval());
             loop {
                 let Ok(slot) = slots.acquire().await else { return };

@@ -2,7 +2,7 @@
 
 use metastudio_exporter::simulator::Options;
 
-use super::support::{Cloud, Ended, FAST, once, run};
+use super::support::{Cloud, Daemon, Ended, FAST, once, run};
 
 const COLLECT: &str = "collect: [packages]";
 
@@ -81,6 +81,24 @@ async fn a_refused_collector_never_touches_the_usage() {
     assert!(ended.stderr.contains("collector failed") && ended.stderr.contains("remove packages from collect"));
     let requests = "metastudio_api_requests_total{project=\"studio-prod\",api=\"ListTenantResources\",code=\"403\"}";
     assert_eq!(ended.sample(requests), Some(1.0));
+}
+
+/// Polls and collectors run at the same time. A second failure would bring the key nearer to its lock.
+#[tokio::test]
+async fn a_wrong_key_is_refused_once() {
+    let cloud = Cloud::new(&[]).await;
+    let keys = "access_key: SIMULATEDACCESSKEY01, secret_key: wrong";
+    let config = cloud.config_of(&["studio-prod", "campaign"], keys, &format!("{FAST}\n{COLLECT}"));
+    let daemon = Daemon::start(&config, &[]);
+    let failed = "collector=\"packages\"} 0";
+    daemon
+        .wait_for_metrics(|text| {
+            let mut lines = text.lines().filter(|line| line.starts_with("metastudio_collector_up{"));
+            lines.clone().count() == 2 && lines.all(|line| line.ends_with(failed))
+        })
+        .await;
+    let refused = cloud.simulator.seen().iter().filter(|request| request.status == Some(401)).count();
+    assert_eq!(refused, 1);
 }
 
 #[tokio::test]
