@@ -69,12 +69,12 @@ def test_the_dockerfile_passes_hadolint_and_has_labels():
 
 def test_the_build_context_of_the_image_is_complete(tmp_path):
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
-    assert lines[0] == "*" and all(re.fullmatch(r"![\w.-]+", line) for line in lines[1:]), lines
-    for name in (line.removeprefix("!") for line in lines[1:]):
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, tmp_path / name)
-        elif (ROOT / name).exists():
-            shutil.copy(ROOT / name, tmp_path)
+    assert lines[0] == "*" and all(re.fullmatch(r"![\w.*-]+", line) for line in lines[1:]), lines
+    for path in (path for line in lines[1:] for path in ROOT.glob(line.removeprefix("!"))):
+        if path.is_dir():
+            shutil.copytree(path, tmp_path / path.name)
+        else:
+            shutil.copy(path, tmp_path)
     # Checked, not built. The dependencies are in the target directory already.
     environment = {"CARGO_TARGET_DIR": str(ROOT / "target"), "BUILD_REVISION": "0123456789ab"}
     run("cargo", "check", "--locked", environment=environment, cwd=tmp_path)

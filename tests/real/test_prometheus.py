@@ -131,7 +131,9 @@ def test_promtool_accepts_the_text_format(demo):
     result = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
     # The service meters, bills and sells minutes: a deliberate exception from base units.
     finding = 'use base unit "seconds" instead of "minutes"'
-    assert result.stderr.splitlines() == [f"metastudio_{name}_minutes {finding}" for name in ("budget", "usage")]
+    amounts = [f"{noun}_{amount}" for noun in ("package", "packages") for amount in ("bought", "left", "used")]
+    names = ["budget", *amounts, "usage"]
+    assert result.stderr.splitlines() == [f"metastudio_{name}_minutes {finding}" for name in names]
 
 
 def test_the_reference_parser_accepts_openmetrics(demo):
