@@ -61,11 +61,12 @@ impl Block {
 
 fn encode(encoder: &mut Encoder, projects: &[Arc<ProjectStatus>], now: Moment) -> Vec<Encoded> {
     let first: Vec<FirstLabels> = projects.iter().map(|project| first_labels(&project.target)).collect();
+    let views: Vec<ProjectView<'_>> = projects.iter().map(|project| ProjectView::at(now, project)).collect();
     let families = families().map(|family| {
         encoder.encode(|text| {
-            for (project, first) in projects.iter().zip(&first) {
+            for (view, first) in views.iter().zip(&first) {
                 let mut lines = Lines::new(text, &family.metadata, first);
-                (family.write)(&mut lines, &ProjectView::at(now, project));
+                (family.write)(&mut lines, view);
             }
         })
     });
