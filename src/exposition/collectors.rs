@@ -63,63 +63,65 @@ pub(super) static FAMILIES: &[Family] = &[
     gauge(
         "metastudio_packages",
         "Packages with a bought amount by kind, parts of bundles left out, as of the last complete run of the collector.",
-        |lines, view| each_sum(view, |kind, sums| lines.count(with_unit(kind, labels(kind)), sums.packages)),
+        |lines, view| {
+            each_sum(view, |kind, sums| lines.count(labels(kind).chain([("unit", unit(kind))]), sums.packages))
+        },
     ),
     gauge(
         "metastudio_packages_bought_minutes",
         "Minutes that the packages of this kind were bought with.",
-        |lines, view| sum_of_minutes(lines, view, |sums| sums.bought),
+        |lines, view| sums(lines, view, true, |sums| sums.bought),
     )
     .unit("minutes"),
     gauge("metastudio_packages_used_minutes", "Minutes of these packages that are used.", |lines, view| {
-        sum_of_minutes(lines, view, |sums| sums.used);
+        sums(lines, view, true, |sums| sums.used);
     })
     .unit("minutes"),
     gauge(
         "metastudio_packages_left_minutes",
         "Minutes of these packages that are left and can be used: without frozen packages. Negative is overrun.",
-        |lines, view| sum_of_minutes(lines, view, |sums| sums.left),
+        |lines, view| sums(lines, view, true, |sums| sums.left),
     )
     .unit("minutes"),
     gauge(
         "metastudio_packages_bought",
         "What the packages of this kind were bought with, in a unit other than time.",
-        |lines, view| sum_of_others(lines, view, |sums| sums.bought),
+        |lines, view| sums(lines, view, false, |sums| sums.bought),
     ),
     gauge("metastudio_packages_used", "What of these packages is used, in a unit other than time.", |lines, view| {
-        sum_of_others(lines, view, |sums| sums.used);
+        sums(lines, view, false, |sums| sums.used);
     }),
     gauge(
         "metastudio_packages_left",
         "What of these packages is left and can be used, in a unit other than time. Negative is overrun.",
-        |lines, view| sum_of_others(lines, view, |sums| sums.left),
+        |lines, view| sums(lines, view, false, |sums| sums.left),
     ),
     gauge("metastudio_package_bought_minutes", "Minutes that the package was bought with.", |lines, view| {
-        minutes(lines, view, |package| package.bought);
+        amounts(lines, view, true, |package| package.bought);
     })
     .unit("minutes"),
     gauge("metastudio_package_used_minutes", "Minutes of the package that are used.", |lines, view| {
-        minutes(lines, view, |package| package.used);
+        amounts(lines, view, true, |package| package.used);
     })
     .unit("minutes"),
     gauge(
         "metastudio_package_left_minutes",
         "Minutes of the package that are left. Negative is overrun. Absent for a part of a bundle.",
-        |lines, view| minutes(lines, view, Package::left),
+        |lines, view| amounts(lines, view, true, Package::left),
     )
     .unit("minutes"),
     gauge(
         "metastudio_package_bought",
         "What the package was bought with, in a unit other than time.",
-        |lines, view| others(lines, view, |package| package.bought),
+        |lines, view| amounts(lines, view, false, |package| package.bought),
     ),
     gauge("metastudio_package_used", "What of the package is used, in a unit other than time.", |lines, view| {
-        others(lines, view, |package| package.used);
+        amounts(lines, view, false, |package| package.used);
     }),
     gauge(
         "metastudio_package_left",
         "What of the package is left, in a unit other than time. Negative is overrun.",
-        |lines, view| others(lines, view, Package::left),
+        |lines, view| amounts(lines, view, false, Package::left),
     ),
     gauge(
         "metastudio_package_expiry_timestamp_seconds",
@@ -150,18 +152,11 @@ fn packages<'a>(view: &ProjectView<'a>) -> impl Iterator<Item = &'a Package> + u
     found.into_iter().flat_map(|found| &found.list).take(view.project.target.package_series)
 }
 
-fn minutes(lines: &mut Lines<'_>, view: &ProjectView<'_>, amount: fn(&Package) -> Option<Decimal>) {
-    for package in packages(view).filter(|package| is_in_minutes(&package.kind)) {
-        if let Some(minutes) = amount(package) {
-            lines.sample(of_package(package), float(minutes));
-        }
-    }
-}
-
-fn others(lines: &mut Lines<'_>, view: &ProjectView<'_>, amount: fn(&Package) -> Option<Decimal>) {
-    for package in packages(view).filter(|package| !is_in_minutes(&package.kind)) {
+/// The amounts of the packages whose unit is minutes, or of the others.
+fn amounts(lines: &mut Lines<'_>, view: &ProjectView<'_>, in_minutes: bool, amount: fn(&Package) -> Option<Decimal>) {
+    for package in packages(view).filter(|package| is_in_minutes(&package.kind) == in_minutes) {
         if let Some(amount) = amount(package) {
-            lines.sample(with_unit(&package.kind, of_package(package)), float(amount));
+            lines.sample(of_package(package).chain(other_unit(&package.kind)), float(amount));
         }
     }
 }
@@ -171,18 +166,11 @@ fn each_sum(view: &ProjectView<'_>, mut write: impl FnMut(&PackageKind, &Package
     sums.for_each(|(kind, sums)| write(kind, sums));
 }
 
-fn sum_of_minutes(lines: &mut Lines<'_>, view: &ProjectView<'_>, amount: fn(&PackageSums) -> Decimal) {
+/// The sums of the kinds of packages whose unit is minutes, or of the others.
+fn sums(lines: &mut Lines<'_>, view: &ProjectView<'_>, in_minutes: bool, amount: fn(&PackageSums) -> Decimal) {
     each_sum(view, |kind, sums| {
-        if is_in_minutes(kind) {
-            lines.sample(labels(kind), float(amount(sums)));
-        }
-    });
-}
-
-fn sum_of_others(lines: &mut Lines<'_>, view: &ProjectView<'_>, amount: fn(&PackageSums) -> Decimal) {
-    each_sum(view, |kind, sums| {
-        if !is_in_minutes(kind) {
-            lines.sample(with_unit(kind, labels(kind)), float(amount(sums)));
+        if is_in_minutes(kind) == in_minutes {
+            lines.sample(labels(kind).chain(other_unit(kind)), float(amount(sums)));
         }
     });
 }
@@ -204,16 +192,17 @@ fn labels(kind: &PackageKind) -> impl Iterator<Item = (&str, &str)> {
     labels.into_iter()
 }
 
-fn with_unit<'a>(
-    kind: &'a PackageKind,
-    labels: impl Iterator<Item = (&'a str, &'a str)>,
-) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let unit = match &kind.unit {
+/// The label of a unit that is not minutes: those are in the name of the metric.
+fn other_unit(kind: &PackageKind) -> Option<(&str, &str)> {
+    Some(("unit", unit(kind))).filter(|_| !is_in_minutes(kind))
+}
+
+fn unit(kind: &PackageKind) -> &str {
+    match &kind.unit {
         Unit::Minutes => "MIN",
         Unit::Hours => "HOUR",
         Unit::Other(unit) => unit,
-    };
-    labels.chain([("unit", unit)])
+    }
 }
 
 /// The nearest float. Converted through text, because std rounds every decimal text to it.
