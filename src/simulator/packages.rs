@@ -1,13 +1,11 @@
 //! ListTenantResources: the packages of a project, which the simulated usage consumes.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Datelike, Duration, FixedOffset, Months, SecondsFormat, TimeZone, Utc};
-use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::{
     history::{self, SimulatedProject, UsagePattern, beijing},
+    parameters::Values,
     service::{Changes, Count, Offset, Service, Videopacket},
 };
 
@@ -30,14 +28,9 @@ pub(super) fn list_tenant_resources(
     now: DateTime<Utc>,
     earlier: u32,
 ) -> Result<Value, String> {
-    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let values: HashMap<String, String> = pairs.map(|(key, value)| (decode(key), decode(value))).collect();
-    let number = |name: &str, default: usize, least: usize, most: usize| {
-        let value = values.get(name).map_or(Ok(default), |text| text.parse::<usize>());
-        value.ok().filter(|value| (least..=most).contains(value)).ok_or(name.to_owned())
-    };
-    let (limit, offset) = (number("limit", 10, 1, 100)?, number("offset", 0, 0, i32::MAX as usize)?);
+    let values = Values::parse(query);
+    let limit = values.number("limit", 10, 1..=100)?;
+    let offset = values.number("offset", 0, 0..=i32::MAX as usize)?;
     // There is no value for all sources.
     let sources = values.get("resource_source").ok_or("resource_source")?;
     if sources.len() > 64 || !sources.split(',').all(|source| SOURCES.contains(&source)) {
