@@ -11,12 +11,16 @@ mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod jobs_api;
 mod json;
 mod listing;
+mod lists;
 mod memory;
 pub mod project_api;
+pub mod quotas_api;
 pub mod resources_api;
 mod secrets;
+pub mod service_configs_api;
 pub mod transport;
 pub mod usage_api;
 

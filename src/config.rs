@@ -45,7 +45,7 @@ pub(crate) mod yaml;
 
 pub use api_settings::ApiSettings;
 pub(crate) use api_settings::add_certificates;
-pub use collectors::{CollectorSettings, PackagesSettings};
+pub use collectors::{Collect, CollectorSettings, ListSettings, SessionsSettings};
 pub use credentials::{
     CredentialsSource, ecs_agency::EcsAgency, iam_user::IamUser, keys::KeyPair, oidc::Oidc, pod_identity::PodIdentity,
     profile::Profile,

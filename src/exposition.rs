@@ -3,7 +3,8 @@
 //! Usage changes when a poll completes, not when a scrape comes. So the metrics of the projects are rendered and
 //! compressed after a change, and all scrapes share them until the next change:
 //!
-//! - `projects` and `collectors` are the tables of their families, and `lines` writes samples and metadata;
+//! - `projects`, `collectors`, and a module for each collector are the tables of their families, and `lines` writes samples
+//!   and metadata;
 //! - `block` and `rendering` cache the bytes;
 //! - `gzip` makes one gzip member of segments that were compressed at different times.
 //!
@@ -24,11 +25,14 @@ mod format;
 mod gzip;
 mod lines;
 mod outbox;
+mod packages;
 mod pieces;
 #[cfg(target_os = "linux")]
 mod process;
 mod projects;
 mod rendering;
+mod sessions;
+mod sub_users;
 mod text;
 
 use std::{future::pending, panic::resume_unwind, sync::Arc};

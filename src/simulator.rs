@@ -35,6 +35,9 @@ mod faults;
 mod gateway;
 pub mod history;
 mod identity;
+mod jobs;
+mod lists;
+mod operations;
 mod options;
 mod packages;
 mod page;
@@ -42,6 +45,7 @@ mod parameters;
 mod reply;
 pub mod service;
 mod signature;
+mod users;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -55,6 +59,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use faults::{Fault, FaultKind};
 pub use identity::{ID_TOKEN, POD_TOKEN, User};
+pub use jobs::SECRETS;
 pub use options::Options;
 pub use service::Service;
 

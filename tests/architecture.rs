@@ -35,8 +35,12 @@ const LAYERS: &[(&str, &[&str])] = &[
         "cloud/connector",
         &["config", "usage", "cloud/error", "cloud/memory", "cloud/transport", "cloud/credentials", "cloud/client"],
     ),
-    ("cloud/listing", &["cloud/error"]),
-    ("cloud/resources_api", &["usage", "cloud/error", "cloud/secrets", "cloud/json", "cloud/listing", "cloud/client"]),
+    ("cloud/listing", &["cloud/error", "cloud/secrets", "cloud/json"]),
+    ("cloud/lists", &["usage", "cloud/error", "cloud/secrets", "cloud/json", "cloud/listing", "cloud/client"]),
+    ("cloud/resources_api", OF_A_LIST),
+    ("cloud/quotas_api", OF_A_LIST),
+    ("cloud/jobs_api", OF_A_LIST),
+    ("cloud/service_configs_api", &["usage", "cloud/error", "cloud/json", "cloud/client"]),
     ("cloud/project_api", &["usage", "cloud/error", "cloud/client"]),
     ("cloud/usage_api", &["usage", "cloud/error", "cloud/secrets", "cloud/memory", "cloud/json", "cloud/client"]),
     ("snapshot", &["usage"]),
@@ -52,6 +56,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "cloud/project_api",
             "cloud/usage_api",
             "cloud/resources_api",
+            "cloud/quotas_api",
+            "cloud/jobs_api",
             "snapshot",
         ],
     ),
@@ -61,6 +67,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("simulator", &[]),
     ("log", &["text"]),
 ];
+
+/// What the module of an operation that lists something may import.
+const OF_A_LIST: &[&str] =
+    &["usage", "cloud/error", "cloud/secrets", "cloud/json", "cloud/listing", "cloud/lists", "cloud/client"];
 
 /// Modules that wire the others together, and files that only declare and re-export.
 const WIRING: [&str; 5] = ["main", "lib", "cli", "commands", "cloud"];

@@ -315,7 +315,7 @@ async fn no_project_can_have_a_label_of_the_exporter() {
 fn every_metric_of_the_code_is_in_the_snapshot() {
     let exposed = exposed();
     let mut visited = 0;
-    for file in ["projects", "collectors", "exporter"] {
+    for file in ["projects", "collectors", "packages", "sub_users", "sessions", "exporter"] {
         let code = fs::read_to_string(root().join(format!("src/exposition/{file}.rs"))).unwrap();
         for literal in code.split('"').filter(|literal| literal.starts_with("metastudio_")) {
             let name: String = literal.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
@@ -498,7 +498,7 @@ fn compare_keys(
 #[tokio::test]
 async fn the_table_of_the_configuration_matches_the_code() {
     let nonsense = "{poll: {nonsense: 1}, api: {nonsense: 1}, nonsense: 1,
-        collectors: {nonsense: 1, packages: {nonsense: 1}},
+        collectors: {nonsense: 1, packages: {nonsense: 1}, sub_users: {nonsense: 1}, sessions: {nonsense: 1}},
         projects: [{nonsense: 1, budgets: [{nonsense: 1}]}]}";
     let problems = load(nonsense, &[]).await.problems;
     let mut known = BTreeSet::new();
@@ -507,13 +507,14 @@ async fn the_table_of_the_configuration_matches_the_code() {
         sections += 1;
         for key in keys {
             match format!("{section}{key}").as_str() {
-                "poll" | "api" | "projects" | "collectors" | "collectors.packages" => {}
+                "poll" | "api" | "projects" | "collectors" => {}
+                "collectors.packages" | "collectors.sub_users" | "collectors.sessions" => {}
                 "credentials" => drop(known.insert("credentials.NAME".to_owned())),
                 path => drop(known.insert(path.to_owned())),
             }
         }
     }
-    assert_eq!(sections, 7, "{problems:?}");
+    assert_eq!(sections, 9, "{problems:?}");
 
     let minimal = "{credentials: {a: {token: t}},
         projects: [{name: a, region: cn-north-4, project_id: 0123456789abcdef0123456789abcdef}]}";

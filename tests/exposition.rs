@@ -17,10 +17,14 @@ use flate2::read::GzDecoder;
 use http_body_util::BodyExt;
 use metastudio_exporter::{
     exposition::{BuildInfo, ConfigStatus, Connections, ExporterStatus, Exposition, Format, HttpRequests},
-    snapshot::{self, CollectorOutcome, Failure, Moment, Packages, PollOutcome, Reader, Target, WindowUsage, Writer},
+    snapshot::{
+        self, CollectorOutcome, Failure, Found, Moment, Packages, PollOutcome, Reader, SubUsers, Target, WindowUsage,
+        Writer,
+    },
     usage::{
-        Budget, Collector, Counters, Operation, Package, PackageKind, Reason, Row, RowCounters, RowKey, Tally, Unit,
-        Window, Zone, package_sums,
+        Budget, ChargingMode, Collector, Counters, JobState, LiveSession, Operation, Package, PackageKind, Quota,
+        QuotaType, Reason, Row, RowCounters, RowKey, Sessions, SubUser, Tally, Unit, Video, Window, Zone, package_sums,
+        used_by_all,
     },
 };
 use proptest::prelude::*;
@@ -40,9 +44,12 @@ fn target(name: &str, labels: &[(&str, &str)]) -> Target {
         stale_after: Duration::from_secs(900),
         renewed_within: Duration::from_secs(150),
         credentials: "main".to_owned(),
-        // Packages become stale after 900 s.
-        collect: [(Collector::Packages, Duration::from_secs(300))].into(),
+        // What is collected becomes stale after 900 s.
+        collect: Collector::ALL.map(|collector| (collector, Duration::from_secs(300))).into(),
+        collects_all: true,
         package_series: 3,
+        user_series: 2,
+        max_session: Duration::from_secs(86_400),
         ..Target::new(name)
     }
 }
@@ -106,10 +113,42 @@ fn packages() -> Packages {
     Packages { sums: package_sums(&list).unwrap(), list }
 }
 
-fn run(at: DateTime<Utc>, result: Result<Packages, Failure>) -> CollectorOutcome {
+/// A user near a limit, one without limits, and what no user accounts for. The series of the last are beyond the bound.
+fn sub_users() -> SubUsers {
+    let user = |id: &str, quotas: &[(usize, Option<&str>, &str)]| {
+        let quota = |(index, limit, used): &(usize, Option<&str>, &str)| {
+            let limit = limit.map(|limit| limit.parse().unwrap());
+            (QuotaType::all().nth(*index).unwrap(), Quota { limit, used: used.parse().ok() })
+        };
+        SubUser { id: id.to_owned(), quotas: quotas.iter().map(quota).collect() }
+    };
+    let near = user("near \"limit\"", &[(0, Some("600"), "580.5"), (4, Some("0"), "0")]);
+    let list = vec![near, user("", &[(0, None, "0.1"), (2, Some("5"), "")]), user("third", &[(0, Some("9"), "1")])];
+    SubUsers { used: used_by_all(&list).unwrap(), list }
+}
+
+/// Two sessions that are billed on demand, and videos in each state.
+fn sessions() -> Sessions {
+    let session = |hours| LiveSession {
+        id: "secret".to_owned(),
+        state: JobState::Processing,
+        charging_mode: ChargingMode::OnDemand,
+        start: Some(now() - TimeDelta::hours(hours)),
+    };
+    let video = |state| Video { id: "secret".to_owned(), state };
+    let queued = [JobState::Waiting, JobState::Waiting, JobState::Processing].map(video);
+    Sessions::new(&[session(1), session(30)], &queued, &[video(JobState::Failed)])
+}
+
+fn run(at: DateTime<Utc>, result: Result<Found, Failure>) -> CollectorOutcome {
     let duration = Duration::from_millis(250);
-    let (collector, counters) = (Collector::Packages, Counters::default());
-    CollectorOutcome { collector, at: at.into(), duration, result, is_refused: false, counters }
+    let collector = match result {
+        Ok(Found::Packages(_)) | Err(_) => Collector::Packages,
+        Ok(Found::SubUsers(_)) => Collector::SubUsers,
+        Ok(Found::Sessions(_)) => Collector::Sessions,
+    };
+    let (is_refused, counters) = (result.is_err(), Counters::default());
+    CollectorOutcome { collector, at: at.into(), duration, result, is_refused, counters }
 }
 
 fn failure() -> Failure {
@@ -156,8 +195,10 @@ fn small_world() -> (Writer, Reader) {
     writer.record(1, attempt(now(), Err(failure())), None);
     writer.record(2, attempt(now() - chrono::Duration::seconds(901), Ok(of_users)), None);
     writer.record(3, attempt(now(), Err(failure())), None);
-    writer.record_collector(0, run(now(), Ok(packages())));
-    writer.record_collector(2, run(now() - chrono::Duration::seconds(901), Ok(packages())));
+    for found in [Found::Packages(packages()), Found::SubUsers(sub_users()), Found::Sessions(sessions())] {
+        writer.record_collector(0, run(now(), Ok(found.clone())));
+        writer.record_collector(2, run(now() - chrono::Duration::seconds(901), Ok(found)));
+    }
     writer.record_collector(2, run(now(), Err(failure())));
     (writer, reader)
 }
@@ -335,7 +376,7 @@ fn apply(event: Event, writer: &mut Writer, reader: &Reader) {
         }
         Event::Failure(project) => writer.record(index(project), attempt(moving().utc, Err(failure())), None),
         Event::Run(project, is_complete) => {
-            let result = if is_complete { Ok(packages()) } else { Err(failure()) };
+            let result = if is_complete { Ok(Found::Packages(packages())) } else { Err(failure()) };
             writer.record_collector(index(project), CollectorOutcome { at: moving(), ..run(now(), result) });
         }
         Event::Wait(seconds) => {

@@ -95,8 +95,13 @@ impl Success {
     pub fn malformed(&self, expected: &str, cause: impl fmt::Display) -> Error {
         let beginning = self.secrets.shown(&String::from_utf8_lossy(&self.body));
         let excerpt = if beginning.is_empty() { "it is empty" } else { &format!("it begins with {beginning:?}") };
+        self.malformed_secret(expected, format_args!("{cause}; {excerpt}"))
+    }
+
+    /// Like [`Self::malformed`], for a body that no message may quote.
+    pub fn malformed_secret(&self, expected: &str, cause: impl fmt::Display) -> Error {
         let id = in_parentheses(self.request_id.as_deref());
-        Error::Malformed(format!("HTTP 200 with a body that is not {expected}: {cause}; {excerpt}{id}"))
+        Error::Malformed(format!("HTTP 200 with a body that is not {expected}: {cause}{id}"))
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, cell::Cell, fmt, marker::PhantomData};
 
-use chrono::{DateTime, SecondsFormat};
+use chrono::{DateTime, SecondsFormat, Utc};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde::{
     Deserializer,
@@ -92,6 +92,12 @@ pub(super) fn time(raw: &str) -> Option<Cow<'_, str>> {
         DateTime::from_timestamp_millis(number)
     };
     Some(instant?.to_rfc3339_opts(SecondsFormat::AutoSi, true).into())
+}
+
+/// A time with its zone. An empty text is none: never 1970.
+pub(super) fn instant(raw: &str) -> Option<Option<DateTime<Utc>>> {
+    let text = time(raw)?;
+    if text.is_empty() { Some(None) } else { DateTime::parse_from_rfc3339(&text).ok().map(|time| Some(time.to_utc())) }
 }
 
 /// `true`, `1`, or either of them as a text.

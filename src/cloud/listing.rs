@@ -5,38 +5,19 @@
 //! `count`, if nothing follows its last entry. A page may be shorter than asked for, because the service may lower the limit
 //! in silence (numbers, "Paging").
 
-use std::{collections::HashSet, hash::Hash};
+mod page;
 
+use std::collections::HashSet;
+
+pub(super) use self::page::{Entry, LIMIT, Page, Row};
 use super::error::Error;
-
-/// Entries a page. It is the most that the operations beside ShowUsageData allow (contract, 12).
-pub(super) const LIMIT: usize = 100;
 
 /// Maximum number of entries of a list. Each may have its own series, of which a project has no more.
 pub(super) const MAX_ENTRIES: usize = 2_000;
 
-/// An entry of a list.
-pub(super) trait Entry {
-    /// What no two entries share. It stays the same while the entry's values change.
-    type Key: Eq + Hash;
-
-    /// The key of this entry.
-    fn key(&self) -> Self::Key;
-}
-
-/// One page of a list.
-#[derive(Debug, PartialEq)]
-pub(super) struct Page<T> {
-    /// The number of entries of the whole list, if the service says it.
-    pub count: Option<i64>,
-    pub entries: Vec<T>,
-}
-
 /// The pages so far.
 #[derive(Debug)]
 pub(super) struct Listing<T: Entry> {
-    /// The plural of what is listed, such as "packages".
-    what: &'static str,
     entries: Vec<T>,
     keys: HashSet<T::Key>,
     count: Option<i64>,
@@ -44,8 +25,8 @@ pub(super) struct Listing<T: Entry> {
 }
 
 impl<T: Entry> Listing<T> {
-    pub fn new(what: &'static str) -> Self {
-        Listing { what, entries: Vec::new(), keys: HashSet::new(), count: None, pages: 0 }
+    pub fn new() -> Self {
+        Listing { entries: Vec::new(), keys: HashSet::new(), count: None, pages: 0 }
     }
 
     /// The offset of the next page.
@@ -59,7 +40,7 @@ impl<T: Entry> Listing<T> {
     /// [`Error::Inconsistent`] if the page contradicts the earlier ones or itself; [`Error::BeyondBound`] if there are more
     /// than [`MAX_ENTRIES`].
     pub fn add(&mut self, page: Page<T>) -> Result<bool, Error> {
-        let what = self.what;
+        let what = T::PLURAL;
         if self.pages > 0 && self.count != page.count {
             return Err(Error::Inconsistent(format!("the number of {what} changed between two pages")));
         }
@@ -112,6 +93,8 @@ mod tests {
     struct Item(u64, usize);
 
     impl Entry for Item {
+        const PLURAL: &'static str = "items";
+
         type Key = u64;
 
         fn key(&self) -> u64 {
@@ -148,7 +131,7 @@ mod tests {
 
     /// All pages, until the list is complete or refused, and the number of requests.
     fn ask(service: &Service) -> (Result<Vec<u64>, Error>, usize) {
-        let mut listing = Listing::new("items");
+        let mut listing = Listing::new();
         let mut list: Vec<u64> = (100..).take(service.length).collect();
         for request in 1.. {
             let offset = match service.fault {
@@ -206,14 +189,14 @@ mod tests {
             assert!(error.contains("does not begin where"), "{fault:?}: {error}");
         }
         let twice = Page { count: None, entries: vec![Item(1, 0), Item(2, 0), Item(1, 0)] };
-        assert!(Listing::new("items").add(twice).unwrap_err().to_string().contains("two of the items are the same"));
+        assert!(Listing::new().add(twice).unwrap_err().to_string().contains("two of the items are the same"));
         let many = ask(&Service { length: MAX_ENTRIES + 1, ..SOUND });
         assert!(many.0.unwrap_err().to_string().contains("more than 2000 items"));
     }
 
     #[test]
     fn the_value_of_an_entry_on_two_pages_is_the_later_one() {
-        let mut listing = Listing::new("items");
+        let mut listing = Listing::new();
         assert!(!listing.add(Page { count: Some(2), entries: vec![Item(1, 1)] }).unwrap());
         assert!(listing.add(Page { count: Some(2), entries: vec![Item(1, 2), Item(2, 2)] }).unwrap());
         assert_eq!(listing.finish(), [Item(1, 2), Item(2, 2)]);

@@ -5,16 +5,16 @@
 
 mod wire;
 
-use bytes::Bytes;
-use reqwest::Method;
 use tokio::time::Instant;
 
+use self::wire::RowJson;
 use super::{
-    client::{ApiRequest, Client},
+    client::Client,
     error::{Error, Refusal},
-    listing::{LIMIT, Listing},
+    listing::Page,
+    lists::{self, ListQuery},
 };
-use crate::usage::{Counters, Operation, Package, Reason};
+use crate::usage::{Counters, Operation, Package};
 
 /// There is no value for all sources.
 const SOURCES: &str = "PURCHASED,SP_ALLOCATED,ADMIN_ALLOCATED";
@@ -29,37 +29,22 @@ pub async fn packages(
     deadline: Instant,
     counters: &mut Counters,
 ) -> Result<Vec<Package>, Error> {
-    let (memory, limit) = (client.new_answer(), LIMIT.to_string());
-    let mut listing = Listing::new("packages");
-    loop {
-        let offset = listing.offset().to_string();
-        let request = ApiRequest {
-            operation: Operation::ListTenantResources,
-            endpoint: client.endpoint(),
-            method: &Method::GET,
-            path: &format!("/v1/{project_id}/tenants/resources"),
-            query: &[("resource_source", SOURCES), ("limit", &*limit), ("offset", &*offset)],
-            headers: &[("x-project-id", project_id)],
-            body: &Bytes::new(),
-            memory: &memory,
-            advice,
-        };
-        let success = client.send(request, deadline, counters).await?;
-        let page = wire::parse(&success.body, &success.secrets);
-        if listing.add(page.map_err(|cause| success.malformed("a list of packages", cause))?)? {
-            return Ok(listing.finish());
-        }
-    }
+    let query = ListQuery {
+        operation: Operation::ListTenantResources,
+        project_id,
+        path: "tenants/resources",
+        filter: &[("resource_source", SOURCES)],
+        parse: |body, secrets| Page::read::<RowJson<'_>>(body, secrets),
+        is_secret: false,
+        advice,
+    };
+    query.all(client, deadline, counters).await
 }
 
 fn advice(refusal: &Refusal) -> Option<&'static str> {
-    match refusal.reason() {
-        Reason::Forbidden => Some(
-            "The user may not list packages: grant it the access policy of MetaStudio, or remove packages from collect",
-        ),
-        Reason::BadRequest if refusal.status == 404 => {
-            Some("The service does not know this operation in this region: remove packages from collect")
-        }
-        _ => None,
-    }
+    lists::advice(
+        refusal,
+        "The user may not list packages: grant it the access policy of MetaStudio, or remove packages from collect",
+        "The service does not know this operation in this region: remove packages from collect",
+    )
 }

@@ -20,8 +20,8 @@ pub(crate) struct Simulate {
     #[arg(long = "web.listen-address", value_name = "ADDR", default_value = "127.0.0.1:19678")]
     listen_address: String,
     /// Fault to simulate, repeatable: KIND or KIND:OPTION=VALUE,…; KIND is throttle, server-error, forbidden, hang,
-    /// disconnect, truncate, html, empty, redirect or echo; OPTION is project (a name, iam, sts, metadata or
-    /// pod-identity), times (maximum number of requests that get the fault), after (number of matching requests to skip
+    /// disconnect, truncate, html, empty, redirect or echo; OPTION is project (a name, an operation such as
+    /// ListTenantResources, iam, sts, metadata or pod-identity), times (maximum number of requests that get the fault), after (number of matching requests to skip
     /// first) or retry_after (seconds, only for throttle)
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<String>,
@@ -61,7 +61,7 @@ pub(super) fn config(options: &Options, address: SocketAddr, settings: fn(&str) 
     let mut text = format!(
         "poll: {{interval: 1m}}\n\
          api: {{requests_per_second: 1000}}\n\
-         collect: [packages]\n\
+         collect: all\n\
          credentials:\n\
          \x20 simulated: {{access_key: {}, secret_key: {}}}\n\
          projects:\n",

@@ -11,7 +11,7 @@ use std::{
 
 use self::budgets::Selectors;
 use super::{
-    collectors::{self, CollectorSettings},
+    collectors::{Collect, CollectorSettings},
     credentials::CredentialsSource,
     endpoint::{Endpoint, REGIONS},
     fields::{Field, Fields},
@@ -80,13 +80,15 @@ pub struct Project {
     pub budgets: Vec<Budget>,
     /// The collectors that ask the cloud beside the usage, each with the time between two runs.
     pub collect: BTreeMap<Collector, Duration>,
+    /// Whether the configuration asks for all collectors, and names none.
+    pub collects_all: bool,
 }
 
 /// The parts of the configuration that projects inherit or refer to.
 pub(super) struct Context<'a> {
     pub poll: &'a PollSettings,
     pub windows: &'a Listed<Window>,
-    pub collect: &'a [Collector],
+    pub collect: &'a Collect,
     pub collectors: &'a CollectorSettings,
     /// `None` if the section is invalid: then the names of projects are not checked.
     pub credentials: Option<&'a BTreeMap<String, CredentialsSource>>,
@@ -106,7 +108,11 @@ impl Project {
     }
 
     pub(super) fn requests_a_second(&self) -> f64 {
-        let of_collectors: f64 = self.collect.values().map(|interval| 1.0 / interval.as_secs_f64()).sum();
+        let of_collectors: f64 = self
+            .collect
+            .iter()
+            .map(|(collector, interval)| f64::from(collector.requests()) / interval.as_secs_f64())
+            .sum();
         self.queries() as f64 / self.interval.as_secs_f64() + of_collectors
     }
 
@@ -145,9 +151,8 @@ impl Project {
         let budgets = section.get("budgets").map_or_else(Vec::new, |node| {
             budgets::read(&node, &Selectors::new(&windows, &resource_types, &business_types, &user_ids))
         });
-        let collect = section.get("collect");
-        let collect = collect.map_or_else(|| context.collect.to_vec(), |node| collectors::names(&node));
-        let collect = collect.into_iter().map(|collector| (collector, context.collectors.interval(collector)));
+        let collect = section.get("collect").map_or_else(|| context.collect.clone(), |node| Collect::read(&node));
+        let interval_of = |collector: &Collector| (*collector, context.collectors.interval(*collector));
         section.finish();
         Some(Project {
             name,
@@ -164,8 +169,13 @@ impl Project {
             stale_after: given.unwrap_or(3 * interval),
             windows: windows.values,
             budgets,
-            collect: collect.collect(),
+            collect: collect.collectors().iter().map(interval_of).collect(),
+            collects_all: collect == Collect::All,
         })
+    }
+
+    fn collect(&self) -> Collect {
+        if self.collects_all { Collect::All } else { Collect::Named(self.collect.keys().copied().collect()) }
     }
 
     pub(super) fn fields(&self) -> Fields<'_> {
@@ -190,7 +200,7 @@ impl Project {
             ("stale_after", Field::Duration(self.stale_after)),
             ("windows", Field::list(&self.windows)),
             ("budgets", Field::Sections(self.budgets.iter().map(budgets::fields).collect())),
-            ("collect", Field::List(self.collect.keys().map(Collector::to_string).collect())),
+            ("collect", self.collect().field()),
         ]
     }
 }

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
+    collectors::Collect,
     endpoint::REGIONS,
     project::{KEYS, types},
 };
@@ -34,7 +35,13 @@ fn root() -> Value {
                 "windows",
                 optional(windows("time windows of the usage; each one is one query in each poll of a project")),
             ),
-            ("collect", optional(collect("what is asked of the cloud beside the usage: packages"))),
+            (
+                "collect",
+                optional(collect(&format!(
+                    "what is asked of the cloud beside the usage: all, or a list of {}",
+                    Collector::ALL.map(Collector::as_str).join(", ")
+                ))),
+            ),
             ("collectors", collectors()),
             (
                 "timezone",
@@ -82,15 +89,25 @@ fn poll() -> Value {
 }
 
 fn collectors() -> Value {
-    let packages = section(
-        "packages of each project",
+    let list = |plural: &str| {
+        let interval = duration(&format!("1m to 24h; time between two requests for the {plural} of a project"));
+        let series = format!("number of {plural} of a project with series of their own, 0 to 1000");
+        let keys = [("interval", interval), ("series", integer(&series, 0, 1000))];
+        optional(section(&format!("{plural} of each project"), &[], keys))
+    };
+    let sessions = section(
+        "live sessions and videos of each project",
         &[],
         [
-            ("interval", duration("1m to 24h; time between two requests for the packages of a project")),
-            ("series", integer("number of packages of a project with series of their own, 0 to 1000", 0, 1000)),
+            (
+                "interval",
+                duration("1m to 24h; time between two requests for the live sessions and videos of a project"),
+            ),
+            ("max_duration", duration("1m to 365d; an alert fires when a live session runs longer")),
         ],
     );
-    optional(section("how collectors ask the cloud", &[], [("packages", optional(packages))]))
+    let keys = [("packages", list("packages")), ("sub_users", list("sub-users")), ("sessions", optional(sessions))];
+    optional(section("how collectors ask the cloud", &[], keys))
 }
 
 fn api() -> Value {
@@ -346,12 +363,12 @@ fn with_examples(mut schema: Value, examples: &[&str]) -> Value {
 }
 
 fn collect(description: &str) -> Value {
-    json!({
+    let names = json!({
         "type": "array",
-        "description": description,
         "items": {"enum": Collector::ALL.map(Collector::as_str)},
         "uniqueItems": true,
-    })
+    });
+    json!({"description": description, "anyOf": [{"const": Collect::ALL}, names]})
 }
 
 fn windows(description: &str) -> Value {

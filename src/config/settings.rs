@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::{
     api_settings::ApiSettings,
-    collectors::{self, CollectorSettings},
+    collectors::{Collect, CollectorSettings},
     credentials::CredentialsSource,
     environment::Environment,
     fields::{Field, Fields},
@@ -14,7 +14,7 @@ use super::{
     read::Section,
     shard::Shard,
 };
-use crate::usage::{Collector, Window, Zone};
+use crate::usage::{Window, Zone};
 
 /// A valid configuration.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub struct Config {
     /// The windows of projects that set none, in the order of the file.
     pub windows: Vec<Window>,
     /// The collectors of projects that set none.
-    pub collect: Vec<Collector>,
+    pub collect: Collect,
     /// Section `collectors`.
     pub collectors: CollectorSettings,
     /// The time zone of the calendar windows.
@@ -52,7 +52,7 @@ impl Config {
             || vec![Window::Today, Window::Yesterday, Window::ThisMonth].into(),
             |node| project::windows(&node),
         );
-        let collect = section.get("collect").map_or_else(Vec::new, |node| collectors::names(&node));
+        let collect = section.get("collect").map_or_else(Collect::default, |node| Collect::read(&node));
         let collectors = CollectorSettings::read(section.section("collectors"));
         let timezone = section.get("timezone").and_then(|node| node.parse(Zone::EXPECTED, |text| text.parse().ok()));
         let api = ApiSettings::read(section.section("api"), environment);
@@ -82,6 +82,13 @@ impl Config {
             }
             projects
         });
+        for collector in collectors.changed().filter(|_| !projects.is_empty()) {
+            if !projects.iter().any(|project| project.collect.contains_key(&collector)) {
+                let text =
+                    format!("no project collects {collector}, so this has no effect; add {collector} to collect");
+                section.warning_of(&format!("collectors.{collector}"), text);
+            }
+        }
         section.finish();
         let timezone = timezone.unwrap_or_else(Zone::shanghai);
         let credentials = credentials.unwrap_or_default();
@@ -108,7 +115,7 @@ impl Config {
         vec![
             ("poll", Field::Section(poll.fields())),
             ("windows", Field::list(windows)),
-            ("collect", Field::list(collect)),
+            ("collect", collect.field()),
             ("collectors", Field::Section(collectors.fields())),
             ("timezone", Field::text(timezone)),
             ("api", Field::Section(api.fields())),

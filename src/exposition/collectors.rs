@@ -1,14 +1,9 @@
-//! The table of the metric families of collectors and packages.
+//! The table of the metric families that all collectors have.
 
-use rust_decimal::Decimal;
+use super::family::{Family, counter, gauge, seconds};
+use crate::usage::Reason;
 
-use super::{
-    family::{Family, ProjectView, counter, gauge, seconds},
-    lines::Lines,
-};
-use crate::usage::{Collector, Package, PackageKind, PackageSums, Reason, Unit};
-
-/// The families of collectors and packages.
+/// The families of collectors.
 pub(super) static FAMILIES: &[Family] = &[
     gauge("metastudio_collector_up", "Whether the last run of the collector succeeded.", |lines, view| {
         for (collector, status) in &view.project.collectors {
@@ -17,6 +12,18 @@ pub(super) static FAMILIES: &[Family] = &[
             }
         }
     }),
+    gauge(
+        "metastudio_collector_unavailable",
+        "Whether the service refuses the collector, and the configuration does not name it: it asks for all.",
+        |lines, view| {
+            for (collector, status) in &view.project.collectors {
+                if let Some(last) = &status.last {
+                    let is_unavailable = last.is_refused && view.project.target.collects_all;
+                    lines.count([("collector", collector.as_str())], u64::from(is_unavailable));
+                }
+            }
+        },
+    ),
     gauge(
         "metastudio_collector_interval_seconds",
         "Configured time between two runs of the collector.",
@@ -60,152 +67,4 @@ pub(super) static FAMILIES: &[Family] = &[
             }
         }
     }),
-    gauge(
-        "metastudio_packages",
-        "Packages with a bought amount by kind, parts of bundles left out, as of the last complete run of the collector.",
-        |lines, view| {
-            each_sum(view, |kind, sums| lines.count(labels(kind).chain([("unit", unit(kind))]), sums.packages))
-        },
-    ),
-    gauge(
-        "metastudio_packages_bought_minutes",
-        "Minutes that the packages of this kind were bought with.",
-        |lines, view| sums(lines, view, true, |sums| sums.bought),
-    )
-    .unit("minutes"),
-    gauge("metastudio_packages_used_minutes", "Minutes of these packages that are used.", |lines, view| {
-        sums(lines, view, true, |sums| sums.used);
-    })
-    .unit("minutes"),
-    gauge(
-        "metastudio_packages_left_minutes",
-        "Minutes of these packages that are left and can be used: without frozen packages. Negative is overrun.",
-        |lines, view| sums(lines, view, true, |sums| sums.left),
-    )
-    .unit("minutes"),
-    gauge(
-        "metastudio_packages_bought",
-        "What the packages of this kind were bought with, in a unit other than time.",
-        |lines, view| sums(lines, view, false, |sums| sums.bought),
-    ),
-    gauge("metastudio_packages_used", "What of these packages is used, in a unit other than time.", |lines, view| {
-        sums(lines, view, false, |sums| sums.used);
-    }),
-    gauge(
-        "metastudio_packages_left",
-        "What of these packages is left and can be used, in a unit other than time. Negative is overrun.",
-        |lines, view| sums(lines, view, false, |sums| sums.left),
-    ),
-    gauge("metastudio_package_bought_minutes", "Minutes that the package was bought with.", |lines, view| {
-        amounts(lines, view, true, |package| package.bought);
-    })
-    .unit("minutes"),
-    gauge("metastudio_package_used_minutes", "Minutes of the package that are used.", |lines, view| {
-        amounts(lines, view, true, |package| package.used);
-    })
-    .unit("minutes"),
-    gauge(
-        "metastudio_package_left_minutes",
-        "Minutes of the package that are left. Negative is overrun. Absent for a part of a bundle.",
-        |lines, view| amounts(lines, view, true, Package::left),
-    )
-    .unit("minutes"),
-    gauge(
-        "metastudio_package_bought",
-        "What the package was bought with, in a unit other than time.",
-        |lines, view| amounts(lines, view, false, |package| package.bought),
-    ),
-    gauge("metastudio_package_used", "What of the package is used, in a unit other than time.", |lines, view| {
-        amounts(lines, view, false, |package| package.used);
-    }),
-    gauge(
-        "metastudio_package_left",
-        "What of the package is left, in a unit other than time. Negative is overrun.",
-        |lines, view| amounts(lines, view, false, Package::left),
-    ),
-    gauge(
-        "metastudio_package_expiry_timestamp_seconds",
-        "Unix time at which the package ends. Absent if no end is known.",
-        |lines, view| {
-            for package in packages(view) {
-                if let Some(expiry) = package.expiry {
-                    lines.sample(of_package(package), seconds(expiry));
-                }
-            }
-        },
-    )
-    .unit("seconds"),
-    gauge("metastudio_package_frozen", "Whether the package is frozen, so that it cannot be used.", |lines, view| {
-        for package in packages(view) {
-            lines.count(of_package(package), u64::from(package.is_frozen));
-        }
-    }),
 ];
-
-fn is_in_minutes(kind: &PackageKind) -> bool {
-    !matches!(kind.unit, Unit::Other(_))
-}
-
-/// The packages with series of their own.
-fn packages<'a>(view: &ProjectView<'a>) -> impl Iterator<Item = &'a Package> + use<'a> {
-    let found = view.found(Collector::Packages);
-    found.into_iter().flat_map(|found| &found.list).take(view.project.target.package_series)
-}
-
-/// The amounts of the packages whose unit is minutes, or of the others.
-fn amounts(lines: &mut Lines<'_>, view: &ProjectView<'_>, in_minutes: bool, amount: fn(&Package) -> Option<Decimal>) {
-    for package in packages(view).filter(|package| is_in_minutes(&package.kind) == in_minutes) {
-        if let Some(amount) = amount(package) {
-            lines.sample(of_package(package).chain(other_unit(&package.kind)), float(amount));
-        }
-    }
-}
-
-fn each_sum(view: &ProjectView<'_>, mut write: impl FnMut(&PackageKind, &PackageSums)) {
-    let sums = view.found(Collector::Packages).into_iter().flat_map(|found| &found.sums);
-    sums.for_each(|(kind, sums)| write(kind, sums));
-}
-
-/// The sums of the kinds of packages whose unit is minutes, or of the others.
-fn sums(lines: &mut Lines<'_>, view: &ProjectView<'_>, in_minutes: bool, amount: fn(&PackageSums) -> Decimal) {
-    each_sum(view, |kind, sums| {
-        if is_in_minutes(kind) == in_minutes {
-            lines.sample(labels(kind).chain(other_unit(kind)), float(amount(sums)));
-        }
-    });
-}
-
-fn of_package(package: &Package) -> impl Iterator<Item = (&str, &str)> {
-    [("package", package.id.as_str())].into_iter().chain(labels(&package.kind))
-}
-
-fn labels(kind: &PackageKind) -> impl Iterator<Item = (&str, &str)> {
-    let PackageKind { resource_type, business_type, sub_resource_type, charging_mode, resource_source, unit: _ } = kind;
-    let labels = [
-        ("collector", Collector::Packages.as_str()),
-        ("resource_type", resource_type),
-        ("business_type", business_type),
-        ("sub_resource_type", sub_resource_type),
-        ("charging_mode", charging_mode),
-        ("resource_source", resource_source),
-    ];
-    labels.into_iter()
-}
-
-/// The label of a unit that is not minutes: those are in the name of the metric.
-fn other_unit(kind: &PackageKind) -> Option<(&str, &str)> {
-    Some(("unit", unit(kind))).filter(|_| !is_in_minutes(kind))
-}
-
-fn unit(kind: &PackageKind) -> &str {
-    match &kind.unit {
-        Unit::Minutes => "MIN",
-        Unit::Hours => "HOUR",
-        Unit::Other(unit) => unit,
-    }
-}
-
-/// The nearest float. Converted through text, because std rounds every decimal text to it.
-fn float(amount: Decimal) -> f64 {
-    amount.to_string().parse().unwrap_or_default()
-}

@@ -1,8 +1,10 @@
 //! All metric families of the projects.
 
-use super::{collectors, family::Family, projects};
+use super::{collectors, family::Family, packages, projects, sessions, sub_users};
 
 /// All families, in the order of the exposition.
 pub(super) fn families() -> impl Iterator<Item = &'static Family> {
-    projects::FAMILIES.iter().chain(collectors::FAMILIES)
+    let tables =
+        [projects::FAMILIES, collectors::FAMILIES, packages::FAMILIES, sub_users::FAMILIES, sessions::FAMILIES];
+    tables.into_iter().flatten()
 }

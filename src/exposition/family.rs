@@ -1,10 +1,11 @@
 //! A metric family of the projects, and the project that its samples are of.
 
 use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
 
 use super::lines::{Kind, Lines, Metadata};
 use crate::{
-    snapshot::{LastPoll, Moment, Packages, ProjectStatus, Usage, WindowValues},
+    snapshot::{Found, LastPoll, Moment, ProjectStatus, Usage, WindowValues},
     usage::Collector,
 };
 
@@ -61,7 +62,7 @@ impl<'a> ProjectView<'a> {
     }
 
     /// What a collector has found, unless it is stale.
-    pub fn found(&self, collector: Collector) -> Option<&'a Packages> {
+    pub fn found(&self, collector: Collector) -> Option<&'a Found> {
         self.project.found_at(collector, self.now)
     }
 }
@@ -69,4 +70,9 @@ impl<'a> ProjectView<'a> {
 /// Unix time. A float is exact to the microsecond for centuries.
 pub(super) fn seconds(instant: DateTime<Utc>) -> f64 {
     instant.timestamp_micros() as f64 / 1e6
+}
+
+/// The nearest float. Converted through text, because std rounds every decimal text to it.
+pub(super) fn float(amount: Decimal) -> f64 {
+    amount.to_string().parse().unwrap_or_default()
 }

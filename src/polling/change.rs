@@ -40,6 +40,7 @@ impl Change {
             windows,
             budgets,
             collect,
+            collects_all,
         } = new;
         let is_same_source = *credentials == old.credentials
             && after.credentials.get(credentials) == before.credentials.get(credentials);
@@ -64,7 +65,10 @@ impl Change {
         let is_same_display = *labels == old.labels
             && *stale_after == old.stale_after
             && *budgets == old.budgets
-            && after.collectors.packages.series == before.collectors.packages.series;
+            && *collects_all == old.collects_all
+            && after.collectors.packages.series == before.collectors.packages.series
+            && after.collectors.sub_users.series == before.collectors.sub_users.series
+            && after.collectors.sessions.max_duration == before.collectors.sessions.max_duration;
         match (is_same_query, is_same_access, is_same_display) {
             (false, ..) => Change::Query,
             (true, false, _) => Change::Access,
@@ -99,8 +103,8 @@ mod tests {
     const BEFORE: &str = "
 poll: {interval: 5m, timeout: 60s, concurrency: 8, stale_after: 15m}
 windows: [today, this_month]
-collect: [packages]
-collectors: {packages: {interval: 30m, series: 10}}
+collect: [packages, sub_users, sessions]
+collectors: {packages: {interval: 30m, series: 10}, sub_users: {series: 5}, sessions: {max_duration: 9h}}
 timezone: Asia/Shanghai
 api: {page_size: 1000, requests_per_second: 5, proxy: 'http://user:one@proxy.example:3128'}
 credentials: {main: {access_key: one, secret_key: one}, other: {token: other}}
@@ -133,9 +137,12 @@ projects:
             ("stale_after: 15m", "stale_after: 20m", Change::Display),
             ("project_id: a1", "project_id: a1, budgets: [{window: today, minutes: 5}]", Change::Display),
             ("series: 10", "series: 20", Change::Display),
+            ("series: 5", "series: 20", Change::Display),
+            ("max_duration: 9h", "max_duration: 10h", Change::Display),
+            ("collect: [packages, sub_users, sessions]", "collect: all", Change::Display),
             ("interval: 5m", "interval: 6m", Change::Access),
             ("interval: 30m", "interval: 1h", Change::Access),
-            ("collect: [packages]", "collect: []", Change::Access),
+            ("collect: [packages, sub_users, sessions]", "collect: [packages]", Change::Access),
             ("timeout: 60s", "timeout: 50s", Change::Access),
             ("page_size: 1000", "page_size: 100", Change::Access),
             ("requests_per_second: 5", "requests_per_second: 4", Change::Access),

@@ -1,16 +1,22 @@
 //! The runs of one collector of a project, beside the polls of its usage.
 
+mod packages;
+mod sessions;
+mod source;
+mod sub_users;
+
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
+use self::source::Source;
 use crate::{
-    cloud::{Client, Error, project_api, resources_api},
+    cloud::{Client, Error, project_api},
     config::{Config, Project},
-    snapshot::{CollectorOutcome, Failure, Moment, Packages},
-    usage::{Collector, Counters, Package, Reason, package_sums},
+    snapshot::{CollectorOutcome, Failure, Found, Moment},
+    usage::{Collector, Counters, Reason},
 };
 
 /// The least time until an operation that the service refuses is tried again.
@@ -65,29 +71,26 @@ impl Collecting {
         CollectorOutcome { collector, at: now, duration: start.elapsed(), result, is_refused, counters }
     }
 
-    async fn collect(&self, now: DateTime<Utc>) -> (Result<Packages, Failure>, bool, Counters) {
+    async fn collect(&self, now: DateTime<Utc>) -> (Result<Found, Failure>, bool, Counters) {
         let (deadline, mut counters) = (Instant::now() + self.timeout, Counters::default());
-        let result = timeout_at(deadline, self.packages(now, deadline, &mut counters)).await;
+        let result = timeout_at(deadline, self.found(now, deadline, &mut counters)).await;
         let result = result.unwrap_or_else(|_| {
-            let (timeout, requests) = (self.timeout, counters.requests());
-            Err(Error::Timeout(format!("the packages were not complete after {timeout:?} and {requests} requests")))
+            let (collector, timeout, requests) = (self.collector, self.timeout, counters.requests());
+            Err(Error::Timeout(format!("{collector} were not complete after {timeout:?} and {requests} requests")))
         });
         let is_refused = matches!(&result, Err(Error::Refused(refusal)) if matches!(refusal.status, 403 | 404));
         let failure = |error: Error| Failure { reason: error.reason(), message: error.report() };
         (result.map_err(failure), is_refused, counters)
     }
 
-    async fn packages(
-        &self,
-        now: DateTime<Utc>,
-        deadline: Instant,
-        counters: &mut Counters,
-    ) -> Result<Packages, Error> {
-        let project_id = project_api::project_id(&self.client, deadline, counters).await?;
-        let mut list = resources_api::packages(&self.client, &project_id, deadline, counters).await?;
-        let sums = package_sums(&list).map_err(|error| Error::Malformed(error.to_string()))?;
-        list.sort_by_cached_key(|package| order(package, now));
-        Ok(Packages { list, sums })
+    async fn found(&self, now: DateTime<Utc>, deadline: Instant, counters: &mut Counters) -> Result<Found, Error> {
+        let project_id = &*project_api::project_id(&self.client, deadline, counters).await?;
+        let source = Source { client: &self.client, project_id, now, deadline, counters };
+        match self.collector {
+            Collector::Packages => packages::collect(source).await.map(Found::Packages),
+            Collector::SubUsers => sub_users::collect(source).await.map(Found::SubUsers),
+            Collector::Sessions => sessions::collect(source).await.map(Found::Sessions),
+        }
     }
 
     /// Logs a run. A failure is logged each time, but an operation that the service refuses only once. Returns the failure,
@@ -122,16 +125,4 @@ impl Collecting {
 pub(super) struct LastFailure {
     reason: Reason,
     is_refused: bool,
-}
-
-/// Packages that can be used come first, and of these the one that ends first. Those without an end follow, then those
-/// that have ended, the latest first.
-fn order(package: &Package, now: DateTime<Utc>) -> (u8, i64, String) {
-    let end = package.expiry.map(|expiry| expiry.timestamp());
-    let (group, time) = match end {
-        Some(end) if end > now.timestamp() => (0, end),
-        None => (1, 0),
-        Some(end) => (2, -end),
-    };
-    (group, time, package.id.clone())
 }

@@ -246,7 +246,10 @@ fn target(project: &Project, config: &Config) -> Target {
         credentials: project.credentials.clone(),
         budgets: project.budgets.clone(),
         collect: project.collect.clone(),
+        collects_all: project.collects_all,
         package_series: config.collectors.packages.series,
+        user_series: config.collectors.sub_users.series,
+        max_session: config.collectors.sessions.max_duration,
         timezone: config.timezone.clone(),
     }
 }

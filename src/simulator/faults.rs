@@ -8,7 +8,7 @@ pub struct Fault {
     /// The fault.
     pub kind: FaultKind,
     /// Match only requests to this recipient: the name or id of a project, a service such as `iam`, or
-    /// `ListTenantResources`.
+    /// an operation such as `ListTenantResources`.
     pub project: Option<String>,
     /// Apply to at most this many requests.
     pub times: Option<u64>,

@@ -15,8 +15,8 @@ use super::{
     api,
     faults::FaultKind,
     identity::{self, IssuedCredentials},
-    options::{LIST_TENANT_RESOURCES, Options},
-    packages,
+    operations::Operation,
+    options::Options,
     reply::Reply,
     signature,
 };
@@ -59,7 +59,7 @@ pub(super) fn recipient(path: &str) -> &str {
         "/v5/agencies/assume-with-oidc" => "sts",
         POD_IDENTITY_PATH => "pod-identity",
         "/meta-data/latest/api/token" | "/openstack/latest/securitykey" => "metadata",
-        _ => api::project_id(path).or_else(|| packages::project_id(path)).unwrap_or_default(),
+        _ => api::project_id(path).or_else(|| Some(Operation::of(path)?.0)).unwrap_or_default(),
     }
 }
 
@@ -84,7 +84,7 @@ impl Gateway {
 
     /// The first fault that applies to this request.
     fn next_fault(&self, recipient: &str, path: &str) -> Option<FaultKind> {
-        let operation = packages::project_id(path).map(|_| LIST_TENANT_RESOURCES);
+        let operation = Operation::of(path).map(|(_, operation)| operation.name);
         let project = self.options.projects.iter().find(|project| project.id == recipient);
         let name = project.map(|project| project.name);
         let mut state = self.state.lock();
@@ -112,8 +112,8 @@ impl Gateway {
     /// The operations of MetaStudio.
     fn of_project(&self, request: &Request<Bytes>, project_id: &str, fault: Option<FaultKind>) -> Reply {
         let path = request.uri().path();
-        let is_of_packages = packages::project_id(path).is_some();
-        if request.method() != Method::GET || !(is_of_packages || api::project_id(path).is_some()) {
+        let operation = Operation::of(path).map(|(_, operation)| operation);
+        if request.method() != Method::GET || !(operation.is_some() || api::project_id(path).is_some()) {
             let message = "The API does not exist or has not been published.";
             return Reply::error(StatusCode::NOT_FOUND, "APIGW.0101", message);
         }
@@ -130,9 +130,9 @@ impl Gateway {
         };
         let query = request.uri().query().unwrap_or_default();
         let (service, now) = (&self.options.service, (self.options.clock)());
-        let answer = if is_of_packages {
-            let earlier = self.next_request_for(format!("{project_id} {LIST_TENANT_RESOURCES}"));
-            packages::list_tenant_resources(project, query, service, now, earlier)
+        let answer = if let Some(operation) = operation {
+            let earlier = self.next_request_for(format!("{project_id} {}", operation.name));
+            operation.answer(project, query, service, now, earlier)
         } else {
             let earlier = self.next_request_for(format!("{project_id} {}", api::list_of(query, service)));
             api::show_usage_data(project, query, service, now, earlier)

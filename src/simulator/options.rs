@@ -8,14 +8,12 @@ use super::{
     faults::Fault,
     history::{self, SimulatedProject},
     identity::User,
+    operations::OPERATIONS,
     service::Service,
 };
 
 /// The recipients of requests that are not for a project.
 pub(super) const SERVICES: [&str; 4] = ["iam", "sts", "metadata", "pod-identity"];
-
-/// The operation of a project that faults can be for, beside its usage.
-pub(super) const LIST_TENANT_RESOURCES: &str = "ListTenantResources";
 
 /// The setup of a simulated cloud.
 #[derive(Clone, Debug)]
@@ -50,13 +48,14 @@ impl Options {
     pub fn check_faults(&self) -> Result<(), String> {
         let is_known = |recipient: &str| {
             let is_project = self.projects.iter().any(|project| recipient == project.name || recipient == project.id);
-            is_project || recipient == LIST_TENANT_RESOURCES || SERVICES.contains(&recipient)
+            let is_operation = OPERATIONS.iter().any(|operation| operation.name == recipient);
+            is_project || is_operation || SERVICES.contains(&recipient)
         };
         match self.faults.iter().filter_map(|fault| fault.project.as_deref()).find(|recipient| !is_known(recipient)) {
             None => Ok(()),
             Some(unknown) => {
-                let names =
-                    self.projects.iter().map(|project| project.name).chain(SERVICES).chain([LIST_TENANT_RESOURCES]);
+                let operations = OPERATIONS.iter().map(|operation| operation.name);
+                let names = self.projects.iter().map(|project| project.name).chain(SERVICES).chain(operations);
                 Err(format!("there is no project {unknown}; expected one of {}", names.collect::<Vec<_>>().join(", ")))
             }
         }

@@ -5,34 +5,20 @@ use serde_json::{Value, json};
 
 use super::{
     history::{self, SimulatedProject, UsagePattern, beijing},
-    parameters::Values,
-    service::{Changes, Count, Offset, Service, Videopacket},
+    lists::{Answer, Request},
+    service::{Service, Videopacket},
 };
 
 const PREFIX: &str = "hws.resource.type.metastudio.";
 const SOURCES: [&str; 3] = ["PURCHASED", "SP_ALLOCATED", "ADMIN_ALLOCATED"];
 
-/// The project id in the path of ListTenantResources; `None` for any other path.
-pub(super) fn project_id(path: &str) -> Option<&str> {
-    path.strip_prefix("/v1/")?.strip_suffix("/tenants/resources").filter(|id| !id.is_empty() && !id.contains('/'))
-}
-
-/// The answer of a service to a query, after `earlier` other requests for the list.
+/// The packages of the sources that are asked for.
 ///
 /// # Errors
 /// The name of the first parameter that is not valid.
-pub(super) fn list_tenant_resources(
-    project: &SimulatedProject,
-    query: &str,
-    service: &Service,
-    now: DateTime<Utc>,
-    earlier: u32,
-) -> Result<Value, String> {
-    let values = Values::parse(query);
-    let limit = values.number("limit", 10, 1..=100)?;
-    let offset = values.number("offset", 0, 0..=i32::MAX as usize)?;
+pub(super) fn list(request: &Request<'_>) -> Result<Answer, String> {
     // There is no value for all sources.
-    let sources = values.get("resource_source").ok_or("resource_source")?;
+    let sources = request.values.get("resource_source").ok_or("resource_source")?;
     if sources.len() > 64 || !sources.split(',').all(|source| SOURCES.contains(&source)) {
         return Err("resource_source".to_owned());
     }
@@ -40,29 +26,8 @@ pub(super) fn list_tenant_resources(
         let source = row.get("resource_source").and_then(Value::as_str);
         source.is_some_and(|source| sources.split(',').any(|asked| asked == source))
     };
-    let mut rows: Vec<Value> = packages(project, service, now).into_iter().filter(is_asked_for).collect();
-    for change in 0..earlier {
-        match service.changes {
-            Changes::Deleted if !rows.is_empty() => drop(rows.remove(0)),
-            Changes::Inserted => rows.insert(0, further(change, "inserted")),
-            _ => {}
-        }
-    }
-    let limit = service.cap.map_or(limit, |cap| limit.min(cap.into()));
-    let start = match service.offset {
-        Offset::FromZero => offset,
-        Offset::FromOne => offset.saturating_sub(1),
-        Offset::Pages => offset.saturating_mul(limit),
-        Offset::Ignored | Offset::Everything => 0,
-    };
-    // `count` is a number with decimals (contract, 12).
-    let count = rows.len() as f64;
-    let page: Vec<Value> = rows.into_iter().skip(start).take(limit).collect();
-    Ok(if service.count == Count::Absent {
-        json!({"resources": page})
-    } else {
-        json!({"count": count, "resources": page})
-    })
+    let rows = packages(request.project, request.service, request.now).into_iter().filter(is_asked_for).collect();
+    Ok(Answer::List { name: "resources", rows, inserted: |number| further(number, "inserted") })
 }
 
 /// The packages of a project. For each type of usage there is one that lasts this month. One of them runs out; the others
@@ -185,7 +150,7 @@ fn further(number: u32, id: &str) -> Value {
     })
 }
 
-fn start_of_month(now: DateTime<Utc>) -> DateTime<FixedOffset> {
+pub(super) fn start_of_month(now: DateTime<Utc>) -> DateTime<FixedOffset> {
     let now = now.with_timezone(&beijing());
     beijing().with_ymd_and_hms(now.year(), now.month(), 1, 0, 0, 0).single().unwrap_or(now)
 }

@@ -88,6 +88,27 @@ pub struct Service {
     /// Add so many packages to each project
     #[arg(long, value_name = "NUMBER")]
     pub packages: Option<u16>,
+    /// Add so many sub-users to each project, who have used 95% of their quotas
+    #[arg(long, value_name = "NUMBER")]
+    pub users: Option<u16>,
+    /// Add so many live sessions that are billed on demand, and as many videos that wait, to each project
+    #[arg(long, value_name = "NUMBER")]
+    pub sessions: Option<u16>,
+    /// How long the added live sessions have been running
+    #[arg(long, value_name = "HOURS")]
+    pub session_hours: Option<u16>,
+    /// How numbers of packages, sub-users, live sessions and videos are written
+    #[arg(long, value_enum, default_value_t)]
+    pub numbers: Numbers,
+    /// How a list without packages, sub-users, live sessions or videos is written
+    #[arg(long, value_enum, default_value_t)]
+    pub empty: Empty,
+    /// What the filter of states does
+    #[arg(long, value_enum, default_value_t)]
+    pub states: States,
+    /// Sub-account isolation is on
+    #[arg(long)]
+    pub isolation: bool,
 }
 
 /// The fields of an answer.
@@ -391,6 +412,40 @@ pub enum Videopacket {
     Packages,
     /// as 60 minutes
     Minutes,
+}
+
+/// How numbers of lists are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Numbers {
+    /// with decimals, such as 3.0
+    #[default]
+    Decimals,
+    /// without decimals if there are none
+    Integers,
+    /// in quotes
+    Texts,
+}
+
+/// How an empty list is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Empty {
+    /// as an empty list
+    #[default]
+    List,
+    /// absent
+    Absent,
+    /// null
+    Null,
+}
+
+/// What the filter of states does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum States {
+    /// selects live sessions and videos
+    #[default]
+    Selects,
+    /// nothing
+    Ignored,
 }
 
 #[cfg(test)]

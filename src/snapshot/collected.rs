@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
 
 use super::{moment::Moment, outcome::Failure};
-use crate::usage::{Collector, Counters, Package, PackageKind, PackageSums, Reason};
+use crate::usage::{Collector, Counters, Package, PackageKind, PackageSums, QuotaType, Reason, Sessions, SubUser};
 
 /// One run of a collector.
 #[derive(Clone, Debug)]
@@ -16,12 +17,32 @@ pub struct CollectorOutcome {
     pub at: Moment,
     /// Duration of the run.
     pub duration: Duration,
-    /// The complete packages, or the reason for the failure.
-    pub result: Result<Packages, Failure>,
+    /// What it has found, complete, or the reason for the failure.
+    pub result: Result<Found, Failure>,
     /// Whether the service refuses this operation (HTTP 403 or 404), so that another try soon is of no use.
     pub is_refused: bool,
     /// Requests of the run.
     pub counters: Counters,
+}
+
+/// What a collector has found in one complete run.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// By [`Collector::Packages`].
+    Packages(Packages),
+    /// By [`Collector::SubUsers`].
+    SubUsers(SubUsers),
+    /// By [`Collector::Sessions`].
+    Sessions(Sessions),
+}
+
+/// The sub-users of a project, from one complete answer.
+#[derive(Clone, Debug, Default)]
+pub struct SubUsers {
+    /// All sub-users. Those who have used the largest part of a quota come first.
+    pub list: Vec<SubUser>,
+    /// What all of them have used, by type.
+    pub used: BTreeMap<QuotaType, Decimal>,
 }
 
 /// The packages of a project, from one complete answer.
@@ -43,7 +64,7 @@ pub struct CollectorStatus {
     /// Failed runs by reason.
     pub failures: BTreeMap<Reason, u64>,
     /// What the last complete run found, and its start.
-    pub found: Option<(Moment, Arc<Packages>)>,
+    pub found: Option<(Moment, Arc<Found>)>,
 }
 
 /// The last run of a collector.
@@ -55,11 +76,13 @@ pub struct LastRun {
     pub duration: Duration,
     /// The reason why it failed, if it did.
     pub failure: Option<Failure>,
+    /// Whether the service refuses the operation.
+    pub is_refused: bool,
 }
 
 impl CollectorStatus {
     /// Records a run. A failed run changes nothing that was found.
-    pub(super) fn record(&mut self, at: Moment, duration: Duration, result: Result<Packages, Failure>) {
+    pub(super) fn record(&mut self, at: Moment, duration: Duration, result: Result<Found, Failure>, is_refused: bool) {
         self.runs += 1;
         let failure = match result {
             Ok(found) => {
@@ -71,6 +94,6 @@ impl CollectorStatus {
                 Some(failure)
             }
         };
-        self.last = Some(LastRun { at: at.utc, duration, failure });
+        self.last = Some(LastRun { at: at.utc, duration, failure, is_refused });
     }
 }

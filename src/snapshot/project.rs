@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 
 use super::{
-    collected::{CollectorOutcome, CollectorStatus, Packages},
+    collected::{CollectorOutcome, CollectorStatus, Found},
     moment::Moment,
     outcome::{Failure, PollOutcome},
     target::Target,
@@ -103,16 +103,16 @@ impl ProjectStatus {
     }
 
     /// What a collector has found, unless it is stale at `now`.
-    pub fn found_at(&self, collector: Collector, now: Moment) -> Option<&Packages> {
+    pub fn found_at(&self, collector: Collector, now: Moment) -> Option<&Found> {
         let (at, found) = self.collectors.get(&collector)?.found.as_ref()?;
         (now.since(*at) <= self.target.collected_stale_after(collector)).then_some(found)
     }
 
     /// Records a run of a collector. It changes nothing else than the counted requests.
     pub(super) fn record_collector(&mut self, outcome: CollectorOutcome) {
-        let CollectorOutcome { collector, at, duration, result, is_refused: _, counters } = outcome;
+        let CollectorOutcome { collector, at, duration, result, is_refused, counters } = outcome;
         self.health.counters += counters;
-        self.collectors.entry(collector).or_default().record(at, duration, result);
+        self.collectors.entry(collector).or_default().record(at, duration, result, is_refused);
     }
 
     /// Records a poll. A failed poll changes the health only.

@@ -29,8 +29,14 @@ pub struct Target {
     pub budgets: Vec<Budget>,
     /// The collectors, each with the time between two runs.
     pub collect: BTreeMap<Collector, Duration>,
+    /// Whether the configuration asks for all collectors, and names none.
+    pub collects_all: bool,
     /// Number of packages with series of their own.
     pub package_series: usize,
+    /// Number of sub-users with series of their own.
+    pub user_series: usize,
+    /// How long a live session may run.
+    pub max_session: Duration,
     /// The time zone of the calendar windows.
     pub timezone: Zone,
 }
@@ -61,7 +67,10 @@ impl Target {
             credentials: String::new(),
             budgets: Vec::new(),
             collect: BTreeMap::new(),
+            collects_all: false,
             package_series: 0,
+            user_series: 0,
+            max_session: Duration::MAX,
             timezone: Zone::shanghai(),
         }
     }

@@ -7,16 +7,31 @@ use std::fmt;
 pub enum Collector {
     /// Packages by ListTenantResources.
     Packages,
+    /// Sub-users and their quotas by ListUserQuotas.
+    SubUsers,
+    /// Live sessions and videos by ListSmartLiveJobs and ListDigitalHumanVideo.
+    Sessions,
 }
 
 impl Collector {
     /// Every collector, in the order in which they are exported.
-    pub const ALL: [Collector; 1] = [Collector::Packages];
+    pub const ALL: [Collector; 3] = [Collector::Packages, Collector::SubUsers, Collector::Sessions];
 
     /// The key of the configuration, and the label value.
     pub fn as_str(self) -> &'static str {
         match self {
             Collector::Packages => "packages",
+            Collector::SubUsers => "sub_users",
+            Collector::Sessions => "sessions",
+        }
+    }
+
+    /// The requests of one run, if each list fits on one page.
+    pub fn requests(self) -> u32 {
+        match self {
+            Collector::Packages | Collector::SubUsers => 1,
+            // The sessions that run, the videos in the queue, and those that failed.
+            Collector::Sessions => 3,
         }
     }
 }

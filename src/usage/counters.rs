@@ -14,6 +14,14 @@ pub enum Operation {
     ListProjects,
     /// Packages that were bought or allocated (contract, 12).
     ListTenantResources,
+    /// Sub-users with their quotas (contract, 13).
+    ListUserQuotas,
+    /// Live sessions (contract, 14).
+    ListSmartLiveJobs,
+    /// Videos that are produced (contract, 15).
+    ListDigitalHumanVideo,
+    /// Whether sub-account isolation is on (contract, 16).
+    ShowTenantServiceConfigs,
 }
 
 impl Operation {
@@ -23,6 +31,10 @@ impl Operation {
             Operation::ShowUsageData => "ShowUsageData",
             Operation::ListProjects => "ListProjects",
             Operation::ListTenantResources => "ListTenantResources",
+            Operation::ListUserQuotas => "ListUserQuotas",
+            Operation::ListSmartLiveJobs => "ListSmartLiveJobs",
+            Operation::ListDigitalHumanVideo => "ListDigitalHumanVideo",
+            Operation::ShowTenantServiceConfigs => "ShowTenantServiceConfigs",
         }
     }
 }

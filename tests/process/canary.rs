@@ -7,7 +7,7 @@ use chrono::Utc;
 use metastudio_exporter::{
     config::{Environment, Shard, load},
     polling::Fleet,
-    simulator::{ID_TOKEN, Options, POD_TOKEN, User},
+    simulator::{ID_TOKEN, Options, POD_TOKEN, SECRETS, User},
 };
 use tempfile::TempDir;
 
@@ -86,11 +86,12 @@ async fn cloud(faults: &[&str]) -> Cloud {
 fn config(cloud: &Cloud, source: &Source) -> String {
     let credentials = source.credentials.replace("ADDRESS", &format!("http://{}", cloud.address));
     let api = FAST.replace('}', ", proxy: 'http://canary:hunter2@127.0.0.1:1'}");
-    cloud.config_of(&["campaign", "studio-prod"], &credentials, &api)
+    cloud.config_of(&["campaign", "studio-prod"], &credentials, &format!("{api}\ncollect: all"))
 }
 
 fn assert_no_secret(source: &Source, what: &str, text: &str) {
-    let secrets = ["canary", "CANARY", ID_TOKEN, POD_TOKEN, "密码"].into_iter().chain(ISSUED).chain(PROXY_USER);
+    let secrets =
+        ["canary", "CANARY", ID_TOKEN, POD_TOKEN, "密码"].into_iter().chain(ISSUED).chain(PROXY_USER).chain(SECRETS);
     for secret in secrets {
         assert!(!text.contains(secret), "{}: {what} shows {secret}: {text}", source.name);
     }

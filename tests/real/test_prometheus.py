@@ -132,7 +132,8 @@ def test_promtool_accepts_the_text_format(demo):
     # The service meters, bills and sells minutes: a deliberate exception from base units.
     finding = 'use base unit "seconds" instead of "minutes"'
     amounts = [f"{noun}_{amount}" for noun in ("package", "packages") for amount in ("bought", "left", "used")]
-    names = ["budget", *amounts, "usage"]
+    of_users = ["user_quota", "user_used", "users_used"]
+    names = ["budget", *amounts, "usage", *of_users]
     assert result.stderr.splitlines() == [f"metastudio_{name}_minutes {finding}" for name in names]
 
 

@@ -1,80 +1,25 @@
 //! Reads the JSON of ListTenantResources into packages.
 
-use std::{borrow::Cow, cell::Cell, marker::PhantomData};
+use std::cell::Cell;
 
-use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{
     Deserialize,
-    de::{IgnoredAny, MapAccess, value::MapAccessDeserializer},
+    de::{MapAccess, value::MapAccessDeserializer},
 };
 
 use crate::{
     cloud::{
-        json::{self, Entries, Fields, Raw, Unreadable, boolean, decimal, field, integer, once, string, time},
-        listing::{Entry, LIMIT, Page},
+        json::{Fields, Raw, Unreadable, boolean, decimal, field, instant, integer, string},
+        listing::{Entry, Row},
         secrets::Secrets,
     },
     usage::{Package, PackageKind, Unit},
 };
 
-/// Reads the body of a 200.
-///
-/// # Errors
-/// If it is no list of packages, if a value cannot be read, or if a package has no id.
-pub(super) fn parse(body: &[u8], secrets: &Secrets) -> Result<Page<Package>, Unreadable> {
-    let free = Cell::new(LIMIT + 1);
-    let json: Result<ListJson<'_>, _> = json::read(body, &free);
-    if free.get() == 0 {
-        return Err(Unreadable(format!("it has more than {LIMIT} packages")));
-    }
-    let json = json?;
-    let count = field("count", json.count, integer)?;
-    if count.is_none() && json.resources.is_none() {
-        return Err(Unreadable("it has neither count nor resources".to_owned()));
-    }
-    let read = |(index, row): (usize, RowJson<'_>)| {
-        let package = row.read(secrets);
-        package.map_err(|Unreadable(what)| Unreadable(format!("entry {} of resources: {what}", index + 1)))
-    };
-    let rows = json.resources.flatten().unwrap_or_default();
-    Ok(Page { count, entries: rows.into_iter().enumerate().map(read).collect::<Result<_, _>>()? })
-}
-
-#[derive(Default)]
-struct ListJson<'a> {
-    count: Raw<'a>,
-    resources: Option<Option<Vec<RowJson<'a>>>>,
-}
-
-impl<'de> Fields<'de> for ListJson<'de> {
-    fn read<A: MapAccess<'de>>(mut object: A, free: &Cell<usize>) -> Result<Self, A::Error> {
-        let (mut count, mut resources) = (None, None);
-        while let Some(name) = object.next_key::<ListField>()? {
-            match name {
-                ListField::Count => once(&mut count, object.next_value()?)?,
-                ListField::Resources => once(&mut resources, object.next_value_seed(Entries(free, PhantomData))?)?,
-                ListField::Other => {
-                    object.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(ListJson { count: count.flatten(), resources })
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "snake_case")]
-enum ListField {
-    Count,
-    Resources,
-    #[serde(other)]
-    Other,
-}
-
 /// Only the fields that are read: `bound_asset` has names that customers chose.
 #[derive(Default, Deserialize)]
-struct RowJson<'a> {
+pub(super) struct RowJson<'a> {
     #[serde(borrow, default)]
     resource_id: Raw<'a>,
     #[serde(borrow, default)]
@@ -107,8 +52,12 @@ impl<'de> Fields<'de> for RowJson<'de> {
     }
 }
 
-impl RowJson<'_> {
-    fn read(self, secrets: &Secrets) -> Result<Package, Unreadable> {
+impl<'de> Row<'de> for RowJson<'de> {
+    type Entry = Package;
+
+    const LIST: &'static str = "resources";
+
+    fn entry(self, secrets: &Secrets) -> Result<Package, Unreadable> {
         let text = |name, raw| -> Result<String, Unreadable> {
             Ok(field(name, raw, string)?.map_or_else(String::new, |text| secrets.label(text).into_owned()))
         };
@@ -139,20 +88,16 @@ impl RowJson<'_> {
             is_part: field("is_sub_resource", self.is_sub_resource, boolean)?.unwrap_or(false),
             bought: amount("amount", self.amount)?,
             used: amount("usage", self.usage)?,
-            expiry: field("resource_expire_time", self.resource_expire_time, expiry)?.flatten(),
+            expiry: field("resource_expire_time", self.resource_expire_time, instant)?.flatten(),
             // 0 is normal and 1 is frozen; an OpenAPI document allows others, which nobody explains.
             is_frozen: field("status", self.status, integer)?.is_some_and(|status| status != 0),
         })
     }
 }
 
-/// An end with its zone. An empty text is none: never 1970.
-fn expiry(raw: &str) -> Option<Option<DateTime<Utc>>> {
-    let text: Cow<'_, str> = time(raw)?;
-    if text.is_empty() { Some(None) } else { DateTime::parse_from_rfc3339(&text).ok().map(|end| Some(end.to_utc())) }
-}
-
 impl Entry for Package {
+    const PLURAL: &'static str = "packages";
+
     /// One id can have parts, and rows that are told apart by their types (contract, 12).
     type Key = (String, String, String, String);
 
@@ -165,6 +110,11 @@ impl Entry for Package {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cloud::listing::{LIMIT, Page};
+
+    fn parse(body: &[u8], secrets: &Secrets) -> Result<Page<Package>, Unreadable> {
+        Page::read::<RowJson<'_>>(body, secrets)
+    }
 
     fn packages(rows: &str) -> Vec<Package> {
         parse(format!(r#"{{"count":1.0,"resources":[{rows}]}}"#).as_bytes(), &Secrets::default()).unwrap().entries

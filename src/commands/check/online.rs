@@ -6,18 +6,18 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::Utc;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
-    cloud::{Client, Connector},
+    cloud::{Client, Connector, project_api, service_configs_api},
     commands::print,
     config::{ApiSettings, Config, CredentialsSource, Endpoint, Environment, Project},
     polling::{
         Collecting, Poller,
         fleet::{api, clients},
     },
-    snapshot::{Moment, Packages, PollOutcome},
-    usage::{Collector, Reason},
+    snapshot::{Found, Moment, PollOutcome},
+    usage::{Collector, Counters, Reason},
 };
 
 /// Projects with their clients.
@@ -82,35 +82,72 @@ async fn test_projects<'a>(
         passed &= result.is_ok();
         if outcome.result.is_ok() {
             passed &= test_collectors(&client, project, config, width).await?;
+            let isolation = isolation(&client, project, config).await;
+            print(&format!("  -     {:width$}  {isolation}\n", project.name))?;
         }
         answered.extend(is_answered(&outcome).then_some((project, client)));
     }
     Ok(passed)
 }
 
-/// Runs each collector once. Prints what it found and costs, and returns whether all configured ones succeeded.
+/// Runs each collector once. Prints what it found and costs, and returns whether all that are wanted succeeded.
 async fn test_collectors(client: &Client, project: &Project, config: &Config, width: usize) -> anyhow::Result<bool> {
     let mut passed = true;
     for collector in Collector::ALL {
-        let is_configured = project.collect.contains_key(&collector);
         let collecting = Arc::new(Collecting::new(client.clone(), project, config, collector));
         let interval = collecting.interval();
         let outcome = collecting.run(Moment::now()).await;
         let requests = outcome.counters.requests();
         let a_day = requests as f64 * 86_400.0 / interval.as_secs_f64();
+        // With `all`, a collector that the service refuses is not wanted.
+        let is_wanted = project.collect.contains_key(&collector) && !(project.collects_all && outcome.is_refused);
         let result = match outcome.result {
-            Ok(Packages { list, .. }) => Ok(format!("{collector}: {}, requests a day {a_day:.0}", list.len())),
+            Ok(found) => Ok(format!("{collector}: {}, requests a day {a_day:.0}", shown(&found))),
             Err(failure) => Err(format!("{collector}: {}", failure.message)),
         };
-        passed &= result.is_ok() || !is_configured;
-        print(&if is_configured {
+        passed &= result.is_ok() || !is_wanted;
+        print(&if is_wanted {
             line(&project.name, width, &result)
         } else {
             let text = result.unwrap_or_else(|text| text);
-            format!("  -     {:width$}  not in collect: {text}\n", project.name)
+            let why = if project.collects_all { "not available" } else { "not in collect" };
+            format!("  -     {:width$}  {why}: {text}\n", project.name)
         })?;
     }
     Ok(passed)
+}
+
+/// Whether sub-account isolation is on, and what this key therefore sees.
+async fn isolation(client: &Client, project: &Project, config: &Config) -> String {
+    let (deadline, mut counters) = (Instant::now() + config.poll.timeout, Counters::default());
+    let ask = async {
+        let project_id = project_api::project_id(client, deadline, &mut counters).await?;
+        service_configs_api::isolation(client, &project_id, deadline, &mut counters).await
+    };
+    match ask.await {
+        Ok(Some(true)) => {
+            let unused = if project.app_user_id.is_some() { ", and app_user_id has no effect" } else { "" };
+            format!("sub-account isolation is on: with the key of an IAM user, you see its own usage only{unused}")
+        }
+        Ok(Some(false)) => {
+            let unused = if project.user_ids.is_empty() { "" } else { ", and user_ids have no effect" };
+            format!("sub-account isolation is off: this key sees the usage of all users{unused}")
+        }
+        Ok(None) => "sub-account isolation: the service does not say whether it is on".to_owned(),
+        Err(error) => format!("sub-account isolation is not known: {}", error.report()),
+    }
+}
+
+/// The number of what a collector has found.
+fn shown(found: &Found) -> String {
+    match found {
+        Found::Packages(packages) => packages.list.len().to_string(),
+        Found::SubUsers(users) => users.list.len().to_string(),
+        Found::Sessions(sessions) => {
+            let [live, videos] = [sessions.live.values().sum::<u64>(), sessions.videos.values().sum()];
+            format!("{live} live, {videos} videos that wait, are in production or failed")
+        }
+    }
 }
 
 /// Prints the steps of a connection to an endpoint, and returns whether all succeeded.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::config::read::Node;
 
 /// Labels that the series already have, and `le`, which Prometheus reserves.
-const RESERVED: [&str; 19] = [
+const RESERVED: [&str; 20] = [
     "project",
     "window",
     "resource_type",
@@ -24,6 +24,7 @@ const RESERVED: [&str; 19] = [
     "sub_resource_type",
     "charging_mode",
     "resource_source",
+    "state",
     "le",
 ];
 

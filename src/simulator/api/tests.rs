@@ -1,7 +1,7 @@
 use clap::CommandFactory;
 
 use super::*;
-use crate::simulator::{history, packages};
+use crate::simulator::{history, operations::OPERATIONS};
 
 const LAST_WEEK: &str = "start_time=2025-11-02T16:00:00Z&end_time=2025-11-09T16:00:00Z";
 
@@ -51,24 +51,24 @@ fn recorded(start: &str, end: &str) -> i64 {
 #[test]
 fn every_value_of_every_setting_has_an_effect() {
     // Some settings have an effect only together with another one.
-    let others = ["", "counted=rows", "usage=words", "buckets=hours,cut=never"];
+    let others = ["", "counted=rows", "usage=words", "buckets=hours,cut=never", "sessions=1"];
     let queries = ["limit=2&offset=2", "limit=5&offset=9", "limit=1000&user_id=user-b"];
     let answers = |service: &str| -> Vec<Result<Value, String>> {
         let query = |query: &str, earlier| {
             answer(service, &format!("{LAST_WEEK}&{query}").replace("T16:00", "T17:20"), earlier)
         };
-        let packages = |earlier| {
-            let (service, query) = (service.parse().unwrap(), "resource_source=PURCHASED,SP_ALLOCATED&limit=5");
-            packages::list_tenant_resources(
-                &history::projects()[0],
-                query,
-                &service,
-                at("2025-11-08T10:00:00Z"),
-                earlier,
-            )
-        };
+        let lists = OPERATIONS.iter().flat_map(|operation| {
+            let (service, project) = (service.parse().unwrap(), &history::projects()[0]);
+            let queries = [
+                "resource_source=PURCHASED,SP_ALLOCATED&limit=5&state=PROCESSING",
+                "resource_source=PURCHASED&offset=100",
+            ];
+            let answer =
+                |(query, earlier)| operation.answer(project, query, &service, at("2025-11-07T07:00:00Z"), earlier);
+            queries.map(|query| (query, 0)).into_iter().chain([(queries[0], 1)]).map(answer).collect::<Vec<_>>()
+        });
         let usage = queries.iter().flat_map(|text| [query(text, 0), query(text, 1)]);
-        usage.chain([packages(0), packages(1)]).collect()
+        usage.chain(lists).collect()
     };
     let before: Vec<_> = others.iter().map(|other| answers(other)).collect();
     let mut count = 0;

@@ -40,6 +40,56 @@ async fn a_shard_has_its_part_of_the_rate() {
 }
 
 #[tokio::test]
+async fn collectors_are_named_or_all() {
+    let of = async |text: &str| {
+        let (config, problems) = load_with(&format!("{}{text}", minimal()), &[]).await;
+        let shown = |config: crate::config::Config| {
+            let project = &config.projects[0];
+            let names: Vec<_> = project.collect.keys().map(|collector| collector.as_str()).collect();
+            (names.join(" "), project.collects_all)
+        };
+        (config.map(shown), problems)
+    };
+    for (text, names, collects_all) in [
+        ("", "", false),
+        ("collect: all", "packages sub_users sessions", true),
+        ("collect: [sessions, packages]", "packages sessions", false),
+        ("collect: [packages]\ncollectors: {packages: {interval: 1h}}", "packages", false),
+        // Such settings are those of the example.
+        ("collectors: {packages: {interval: 30m, series: 100}, sub_users: {}, sessions: null}", "", false),
+    ] {
+        assert_eq!(of(text).await, (Some((names.to_owned(), collects_all)), vec![]), "{text}");
+    }
+    for (text, expected) in [
+        ("collect: every", "expected all or a list with one of packages, sub_users, sessions"),
+        ("collect: [all]", "expected one of packages, sub_users, sessions"),
+        ("collect: [packages, packages]", "collect[1]: found \"packages\"; expected each value once"),
+        ("collectors: {sessions: {max_duration: 366d}}", "a duration from 1m to 365days"),
+        ("collectors: {sub_users: {series: 1001}}", "an integer from 0 to 1000"),
+    ] {
+        let (config, problems) = of(text).await;
+        assert!(config.is_none() && problems[0].contains(expected), "{text}: {problems:?}");
+    }
+}
+
+#[tokio::test]
+async fn settings_of_a_collector_that_no_project_has_give_a_warning() {
+    let sessions = "collectors: {sessions: {max_duration: 1h}, packages: {series: 5}}";
+    for (collect, collectors) in
+        [("", "packages sessions"), ("collect: [packages]\n", "sessions"), ("collect: all\n", "")]
+    {
+        let (config, problems) = load_with(&format!("{}{collect}{sessions}", minimal()), &[]).await;
+        assert!(config.is_some(), "{problems:?}");
+        let expected: Vec<String> = collectors.split_whitespace().map(str::to_owned).collect();
+        assert_eq!(problems.len(), expected.len(), "{problems:?}");
+        for (problem, collector) in problems.iter().zip(expected) {
+            let text = format!("collectors.{collector}: no project collects {collector}, so this has no effect");
+            assert!(problem.contains(&text), "{problem}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_unusable_ca_file_or_proxy_is_a_problem() {
     let [not_pem, broken] = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
     std::fs::write(broken.path(), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();

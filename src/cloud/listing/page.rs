@@ -1,0 +1,94 @@
+//! Reads the JSON of one page of a list: an object with `count` and one list of rows.
+
+use std::{cell::Cell, hash::Hash, marker::PhantomData};
+
+use serde::de::{IgnoredAny, MapAccess};
+
+use crate::cloud::{
+    json::{self, Entries, Fields, Raw, Unreadable, field, integer, once},
+    secrets::Secrets,
+};
+
+/// Entries a page. It is the most that the operations beside ShowUsageData allow (contract, 12).
+pub const LIMIT: usize = 100;
+
+/// An entry of a list.
+pub trait Entry {
+    /// The plural of what is listed, such as "packages".
+    const PLURAL: &'static str;
+
+    /// What no two entries share. It stays the same while the entry's values change.
+    type Key: Eq + Hash;
+
+    /// The key of this entry.
+    fn key(&self) -> Self::Key;
+}
+
+/// One page of a list.
+#[derive(Debug, PartialEq)]
+pub struct Page<T> {
+    /// The number of entries of the whole list, if the service says it.
+    pub count: Option<i64>,
+    pub entries: Vec<T>,
+}
+
+/// A row of the JSON, which becomes an entry.
+pub trait Row<'de>: Fields<'de> {
+    type Entry: Entry;
+
+    /// The name of the list in the JSON.
+    const LIST: &'static str;
+
+    /// The entry of this row.
+    fn entry(self, secrets: &Secrets) -> Result<Self::Entry, Unreadable>;
+}
+
+impl<T: Entry> Page<T> {
+    /// Reads the body of a 200.
+    ///
+    /// # Errors
+    /// If it is no such list, or if a row cannot be read.
+    pub fn read<'a, R: Row<'a, Entry = T>>(body: &'a [u8], secrets: &Secrets) -> Result<Self, Unreadable> {
+        let free = Cell::new(LIMIT + 1);
+        let json: Result<ListJson<'a, R>, _> = json::read(body, &free);
+        if free.get() == 0 {
+            return Err(Unreadable(format!("it has more than {LIMIT} {}", T::PLURAL)));
+        }
+        let json = json?;
+        let count = field("count", json.count, integer)?;
+        if count.is_none() && json.rows.is_none() {
+            return Err(Unreadable(format!("it has neither count nor {}", R::LIST)));
+        }
+        let read = |(index, row): (usize, R)| {
+            let entry = row.entry(secrets);
+            entry.map_err(|Unreadable(what)| Unreadable(format!("entry {} of {}: {what}", index + 1, R::LIST)))
+        };
+        let rows = json.rows.flatten().unwrap_or_default();
+        Ok(Page { count, entries: rows.into_iter().enumerate().map(read).collect::<Result<_, _>>()? })
+    }
+}
+
+struct ListJson<'a, R> {
+    count: Raw<'a>,
+    rows: Option<Option<Vec<R>>>,
+}
+
+impl<R> Default for ListJson<'_, R> {
+    fn default() -> Self {
+        ListJson { count: None, rows: None }
+    }
+}
+
+impl<'de, R: Row<'de>> Fields<'de> for ListJson<'de, R> {
+    fn read<A: MapAccess<'de>>(mut object: A, free: &Cell<usize>) -> Result<Self, A::Error> {
+        let (mut count, mut rows) = (None, None);
+        while let Some(name) = object.next_key::<String>()? {
+            match name.as_str() {
+                "count" => once(&mut count, object.next_value()?)?,
+                name if name == R::LIST => once(&mut rows, object.next_value_seed(Entries(free, PhantomData))?)?,
+                _ => drop(object.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(ListJson { count: count.flatten(), rows })
+    }
+}

@@ -1,0 +1,207 @@
+//! ListUserQuotas: the sub-users of the account, with what each may use and has used.
+//!
+//! `GET /v1/{project_id}/user/quotas` (contract, 13). Only the key of the account may ask.
+
+use std::{cell::Cell, collections::BTreeMap};
+
+use rust_decimal::Decimal;
+use serde::{
+    Deserialize,
+    de::{MapAccess, value::MapAccessDeserializer},
+};
+use tokio::time::Instant;
+
+use super::{
+    client::Client,
+    error::{Error, Refusal},
+    json::{self, Fields, Raw, Unreadable, decimal, field, once, string},
+    listing::{Entry, Page, Row},
+    lists::{self, ListQuery},
+    secrets::Secrets,
+};
+use crate::usage::{Counters, Operation, Quota, QuotaType, SubUser};
+
+/// All sub-users.
+///
+/// # Errors
+/// Any [`Error`]: a list that may be incomplete is an error.
+pub async fn sub_users(
+    client: &Client,
+    project_id: &str,
+    deadline: Instant,
+    counters: &mut Counters,
+) -> Result<Vec<SubUser>, Error> {
+    let query = ListQuery {
+        operation: Operation::ListUserQuotas,
+        project_id,
+        path: "user/quotas",
+        filter: &[],
+        parse: |body, secrets| Page::read::<RowJson<'_>>(body, secrets),
+        is_secret: false,
+        advice,
+    };
+    query.all(client, deadline, counters).await
+}
+
+fn advice(refusal: &Refusal) -> Option<&'static str> {
+    lists::advice(
+        refusal,
+        "Only the account itself may list sub-users: use its key, or remove sub_users from collect",
+        "The service does not know this operation in this region: remove sub_users from collect",
+    )
+}
+
+#[derive(Default, Deserialize)]
+struct RowJson<'a> {
+    #[serde(borrow, default)]
+    user_id: Raw<'a>,
+    #[serde(borrow, default)]
+    quota: Raw<'a>,
+    #[serde(borrow, default)]
+    usage: Raw<'a>,
+}
+
+impl<'de> Fields<'de> for RowJson<'de> {
+    fn read<A: MapAccess<'de>>(object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
+        RowJson::deserialize(MapAccessDeserializer::new(object))
+    }
+}
+
+impl<'de> Row<'de> for RowJson<'de> {
+    type Entry = SubUser;
+
+    const LIST: &'static str = "assets";
+
+    fn entry(self, secrets: &Secrets) -> Result<SubUser, Unreadable> {
+        let id = field("user_id", self.user_id, string)?;
+        let id = id.map_or_else(String::new, |id| secrets.label(id).into_owned());
+        let (limits, usage) = (amounts("quota", self.quota)?, amounts("usage", self.usage)?);
+        let mut quotas = BTreeMap::new();
+        for ((quota_type, limit), used) in QuotaType::all().zip(limits).zip(usage) {
+            let limit = field(quota_type.as_str(), limit, limit_or_none)?.flatten();
+            let used = field(quota_type.as_str(), used, decimal)?;
+            if limit.is_some() || used.is_some() {
+                quotas.insert(quota_type, Quota { limit, used });
+            }
+        }
+        Ok(SubUser { id, quotas })
+    }
+}
+
+impl Entry for SubUser {
+    const PLURAL: &'static str = "sub-users";
+
+    type Key = String;
+
+    fn key(&self) -> String {
+        self.id.clone()
+    }
+}
+
+/// The amounts of an object, in the order of the types.
+fn amounts<'a>(name: &str, raw: Raw<'a>) -> Result<Vec<Raw<'a>>, Unreadable> {
+    let object = field(name, raw, |text| json::read::<AmountsJson<'a>>(text.as_bytes(), &Cell::new(1)).ok())?;
+    Ok(object.unwrap_or_default().0)
+}
+
+/// One amount for each type; `None` if it is absent.
+struct AmountsJson<'a>(Vec<Raw<'a>>);
+
+impl Default for AmountsJson<'_> {
+    fn default() -> Self {
+        AmountsJson(QuotaType::all().map(|_| None).collect())
+    }
+}
+
+impl<'de> Fields<'de> for AmountsJson<'de> {
+    fn read<A: MapAccess<'de>>(mut object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
+        let mut amounts: Vec<Option<Raw<'de>>> = QuotaType::all().map(|_| None).collect();
+        while let Some(name) = object.next_key::<String>()? {
+            let value = object.next_value()?;
+            let place = QuotaType::all().zip(&mut amounts).find(|(quota_type, _)| quota_type.as_str() == name);
+            if let Some((_, place)) = place {
+                once(place, value)?;
+            }
+        }
+        Ok(AmountsJson(amounts.into_iter().map(Option::flatten).collect()))
+    }
+}
+
+/// A limit. -1 is none: never a number of minutes.
+fn limit_or_none(raw: &str) -> Option<Option<Decimal>> {
+    match decimal(raw)? {
+        limit if limit >= Decimal::ZERO => Some(Some(limit)),
+        none if none == Decimal::NEGATIVE_ONE => Some(None),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(body: &str) -> Result<Page<SubUser>, Unreadable> {
+        Page::read::<RowJson<'_>>(body.as_bytes(), &Secrets::default())
+    }
+
+    /// A type, with its limit and what is used.
+    type Shown = (&'static str, Option<String>, Option<String>);
+
+    fn user(fields: &str) -> Result<Vec<Shown>, String> {
+        let page = parse(&format!(r#"{{"count":1,"assets":[{{"user_id":"u",{fields}}}]}}"#));
+        let user = page.map_err(|error| error.to_string())?.entries.remove(0);
+        let text = |amount: Option<Decimal>| amount.map(|amount| amount.to_string());
+        let quota = |(of, quota): (QuotaType, Quota)| (of.as_str(), text(quota.limit), text(quota.used));
+        Ok(user.quotas.into_iter().map(quota).collect())
+    }
+
+    #[test]
+    fn reads_the_example_of_the_contract() {
+        let page = parse(
+            r#"{"count":2,"assets":[{"user_id":"u1","quota":{"video_time_2d_model":600,"video_time_flexus_2d_model":-1},
+                "usage":{"video_time_2d_model":580.5}},{"user_id":"u2","quota":{"video_time_2d_model":-1}}]}"#,
+        );
+        let Page { count, entries } = page.unwrap();
+        assert_eq!((count, entries.len()), (Some(2), 2));
+        let quotas: Vec<_> = entries[0].quotas.iter().collect();
+        let [(of, quota)] = quotas[..] else { panic!("{quotas:?}") };
+        assert_eq!((of.as_str(), quota.limit), ("video_time_2d_model", Some(600.into())));
+        assert_eq!(quota.used.unwrap().to_string(), "580.5");
+        assert_eq!((entries[1].id.as_str(), entries[1].quotas.len()), ("u2", 0), "-1 is no number of minutes");
+    }
+
+    #[test]
+    fn a_limit_of_minus_one_is_none() {
+        for none in ["-1", "-1.0", "\"-1\"", "null"] {
+            let fields = format!(r#""quota":{{"voice_clone_basic":{none}}},"usage":{{"voice_clone_basic":"3.0"}}"#);
+            assert_eq!(user(&fields).unwrap(), [("voice_clone_basic", None, Some("3.0".to_owned()))], "{none}");
+        }
+        let zero = user(r#""quota":{"voice_clone_basic":0,"new":{"a":[]}}"#).unwrap();
+        assert_eq!(zero, [("voice_clone_basic", Some("0".to_owned()), None)], "nothing may be used");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        assert_eq!(parse("{}").unwrap_err().to_string(), "it has neither count nor assets");
+        for (fields, name) in [
+            (r#""quota":{"voice_clone_basic":-2}"#, "voice_clone_basic"),
+            (r#""quota":{"voice_clone_basic":"many"}"#, "voice_clone_basic"),
+            (r#""usage":{"voice_clone_basic":[]}"#, "voice_clone_basic"),
+            (r#""usage":[1]"#, "usage"),
+            (r#""quota":{"voice_clone_basic":1,"voice_clone_basic":1}"#, "quota"),
+        ] {
+            let expected = format!("entry 1 of assets: {name} has a value that cannot be read");
+            assert_eq!(user(fields), Err(expected), "{fields}");
+        }
+        let without_id = parse(r#"{"assets":[{"usage":{"voice_clone_basic":1}}]}"#).unwrap().entries.remove(0);
+        assert_eq!((without_id.id.as_str(), without_id.quotas.len()), ("", 1), "what no user accounts for");
+    }
+
+    #[test]
+    fn a_user_shows_no_secret() {
+        let secrets: Secrets = [&secrecy::SecretString::from("hunter2".to_owned())].into_iter().collect();
+        let body = br#"{"assets":[{"user_id":"hunter2"}]}"#;
+        let user = Page::read::<RowJson<'_>>(body, &secrets).unwrap().entries.remove(0);
+        assert!(!user.id.contains("hunter2"), "{user:?}");
+    }
+}

@@ -1,0 +1,99 @@
+//! ShowTenantServiceConfigs: whether sub-account isolation is on.
+//!
+//! `GET /v1/{project_id}/tenants/service-configs` (contract, 16).
+
+use std::cell::Cell;
+
+use bytes::Bytes;
+use reqwest::Method;
+use serde::{
+    Deserialize,
+    de::{MapAccess, value::MapAccessDeserializer},
+};
+use tokio::time::Instant;
+
+use super::{
+    client::{ApiRequest, Client},
+    error::Error,
+    json::{self, Fields, Raw, Unreadable, boolean, field},
+};
+use crate::usage::{Counters, Operation};
+
+/// Whether sub-account isolation is on: then the key of an IAM user sees its own usage only. `None` if the service does not
+/// say it.
+///
+/// # Errors
+/// Any [`Error`] of the request.
+pub async fn isolation(
+    client: &Client,
+    project_id: &str,
+    deadline: Instant,
+    counters: &mut Counters,
+) -> Result<Option<bool>, Error> {
+    let request = ApiRequest {
+        operation: Operation::ShowTenantServiceConfigs,
+        endpoint: client.endpoint(),
+        method: &Method::GET,
+        path: &format!("/v1/{project_id}/tenants/service-configs"),
+        query: &[],
+        headers: &[("x-project-id", project_id)],
+        body: &Bytes::new(),
+        memory: &client.new_answer(),
+        advice: |_| None,
+    };
+    let success = client.send(request, deadline, counters).await?;
+    parse(&success.body).map_err(|cause| success.malformed("the configuration of the service", cause))
+}
+
+fn parse(body: &[u8]) -> Result<Option<bool>, Unreadable> {
+    let free = Cell::new(1);
+    let AnswerJson { sub_account_control_config: control } = json::read(body, &free)?;
+    let control = field("sub_account_control_config", control, |text| {
+        json::read::<ControlJson<'_>>(text.as_bytes(), &Cell::new(1)).ok()
+    })?;
+    field("separately_controlled", control.unwrap_or_default().separately_controlled, boolean)
+}
+
+#[derive(Default, Deserialize)]
+struct AnswerJson<'a> {
+    #[serde(borrow, default)]
+    sub_account_control_config: Raw<'a>,
+}
+
+impl<'de> Fields<'de> for AnswerJson<'de> {
+    fn read<A: MapAccess<'de>>(object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
+        AnswerJson::deserialize(MapAccessDeserializer::new(object))
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct ControlJson<'a> {
+    #[serde(borrow, default)]
+    separately_controlled: Raw<'a>,
+}
+
+impl<'de> Fields<'de> for ControlJson<'de> {
+    fn read<A: MapAccess<'de>>(object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
+        ControlJson::deserialize(MapAccessDeserializer::new(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn isolation_is_on_off_or_not_known() {
+        let parsed = |control: &str| parse(format!(r#"{{"sub_account_control_config":{control}}}"#).as_bytes());
+        let with = r#"{"separately_controlled":true,"sub_account_type":"IAM_USER"}"#;
+        assert_eq!(parsed(with), Ok(Some(true)));
+        assert_eq!(parsed(r#"{"separately_controlled":"False"}"#), Ok(Some(false)));
+        for absent in ["null", "{}", r#"{"separately_controlled":null}"#] {
+            assert_eq!(parsed(absent), Ok(None), "{absent}");
+        }
+        assert_eq!(parse(b"{}"), Ok(None));
+        for wrong in ["[]", "true", r#"{"separately_controlled":"maybe"}"#] {
+            assert!(parsed(wrong).is_err(), "{wrong}");
+        }
+    }
+}

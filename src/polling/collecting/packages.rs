@@ -1,0 +1,30 @@
+//! The packages of a project.
+
+use chrono::{DateTime, Utc};
+
+use super::source::Source;
+use crate::{
+    cloud::{Error, resources_api},
+    snapshot::Packages,
+    usage::{Package, package_sums},
+};
+
+pub(super) async fn collect(source: Source<'_>) -> Result<Packages, Error> {
+    let Source { client, project_id, now, deadline, counters } = source;
+    let mut list = resources_api::packages(client, project_id, deadline, counters).await?;
+    let sums = package_sums(&list).map_err(|error| Error::Malformed(error.to_string()))?;
+    list.sort_by_cached_key(|package| order(package, now));
+    Ok(Packages { list, sums })
+}
+
+/// Packages that can be used come first, and of these the one that ends first. Those without an end follow, then those
+/// that have ended, the latest first.
+fn order(package: &Package, now: DateTime<Utc>) -> (u8, i64, String) {
+    let end = package.expiry.map(|expiry| expiry.timestamp());
+    let (group, time) = match end {
+        Some(end) if end > now.timestamp() => (0, end),
+        None => (1, 0),
+        Some(end) => (2, -end),
+    };
+    (group, time, package.id.clone())
+}

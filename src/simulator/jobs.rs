@@ -1,0 +1,133 @@
+//! ListSmartLiveJobs and ListDigitalHumanVideo: the live sessions and videos whose usage is metered later. An event is
+//! metered at its end.
+
+use chrono::{DateTime, Duration, SecondsFormat, Utc};
+use serde_json::{Value, json};
+
+use super::{
+    history::{self, Event, UsagePattern},
+    lists::{Answer, Request},
+    service::{Service, States},
+};
+
+/// Texts in the answers that no exporter may show: a name, tokens, keys and signed addresses.
+pub const SECRETS: [&str; 6] = [
+    "simulated room",
+    "simulated-rtc-signature",
+    "simulated-callback-key",
+    "simulated-cover",
+    "simulated-rtmp-key",
+    "simulated-asset-url",
+];
+
+/// The time before its end at which a video is requested.
+const QUEUE: Duration = Duration::minutes(15);
+
+/// The live sessions.
+///
+/// # Errors
+/// The name of the first parameter that is not valid.
+pub(super) fn live_sessions(request: &Request<'_>) -> Result<Answer, String> {
+    let now = request.now;
+    let is_live = |pattern: &&UsagePattern| pattern.business_type.starts_with("LIVE");
+    let mut rows = Vec::new();
+    for pattern in request.project.usage.iter().filter(is_live) {
+        let near = history::events(&request.project.id, pattern, now - Duration::days(1), now + Duration::hours(6));
+        for Event { at, hundredths, user } in near {
+            let start = at - Duration::seconds(hundredths * 36);
+            if start <= now {
+                rows.push(live_session(
+                    &format!("live-{}-{user}", at.timestamp()),
+                    start,
+                    (at <= now).then_some(at),
+                    "PERIOD",
+                ));
+            }
+        }
+    }
+    let Service { sessions, session_hours, .. } = request.service;
+    let start = now - Duration::hours(session_hours.unwrap_or(2).into());
+    let further = |number| live_session(&format!("further-{number}"), start, None, "ONDEMAND");
+    rows.extend((0..sessions.unwrap_or_default()).map(further));
+    let inserted = |number| live_session(&format!("inserted-{number}"), DateTime::UNIX_EPOCH, None, "UNKNOW");
+    Ok(Answer::List { name: "smart_live_jobs", rows: selected(rows, request)?, inserted })
+}
+
+fn live_session(id: &str, start: DateTime<Utc>, end: Option<DateTime<Utc>>, used_resource_type: &str) -> Value {
+    let [room, signature, key, cover, rtmp, _] = SECRETS;
+    json!({
+        "job_id": id,
+        "room_id": format!("room of {id}"),
+        "room_name": format!("{room} 直播间"),
+        "state": if end.is_some() { "SUCCEED" } else { "PROCESSING" },
+        "duration": 3600.5,
+        "start_time": text(start),
+        "end_time": end.map(text),
+        "create_time": text(start - Duration::minutes(1)),
+        "used_resource_type": used_resource_type,
+        "cover_url": format!("https://obs.example/{cover}"),
+        "rtc_room_info": {"signature": signature, "users": [{"signature": signature}]},
+        "output_urls": [format!("rtmp://live.example/{rtmp}")],
+        "live_event_callback_config": {"key": key},
+    })
+}
+
+/// The videos of the last day, and those that wait or are in production.
+///
+/// # Errors
+/// The name of the first parameter that is not valid.
+pub(super) fn videos(request: &Request<'_>) -> Result<Answer, String> {
+    let now = request.now;
+    let mut rows = Vec::new();
+    for pattern in request.project.usage.iter().filter(|pattern| pattern.resource_type.is_some()) {
+        let near = history::events(&request.project.id, pattern, now - Duration::hours(30), now + QUEUE);
+        for Event { at, hundredths, .. } in near {
+            let state = match at - now {
+                left if left > QUEUE / 3 => "WAITING",
+                left if left > Duration::zero() => "PROCESSING",
+                _ if hundredths % 40 == 0 => "FAILED",
+                _ => "SUCCEED",
+            };
+            rows.push(video(&format!("video-{}-{hundredths}", at.timestamp()), at - QUEUE, state));
+        }
+    }
+    let further = |number| video(&format!("further-{number}"), now, "WAITING");
+    rows.extend((0..request.service.sessions.unwrap_or_default()).map(further));
+    let inserted = |number| video(&format!("inserted-{number}"), DateTime::UNIX_EPOCH, "WAITING");
+    Ok(Answer::List { name: "jobs", rows: selected(rows, request)?, inserted })
+}
+
+fn video(id: &str, created: DateTime<Utc>, state: &str) -> Value {
+    let [room, .., asset] = SECRETS;
+    json!({
+        "job_id": id,
+        "state": state,
+        // Not the name of the filter (contract, 15).
+        "job_type": "DIGITAL_HUMAN_PHOTO_VIDEO",
+        "duration": 12.5,
+        "create_time": text(created),
+        "output_asset_config": {"asset_name": room, "preview_url": format!("https://obs.example/{asset}")},
+    })
+}
+
+/// The rows with the states that are asked for, and created in time.
+fn selected(mut rows: Vec<Value>, request: &Request<'_>) -> Result<Vec<Value>, String> {
+    let is = |row: &Value, field: &str, test: &dyn Fn(&str) -> bool| {
+        row.get(field).and_then(Value::as_str).is_some_and(test)
+    };
+    if let Some(states) = request.values.get("state").filter(|_| request.service.states == States::Selects) {
+        rows.retain(|row| is(row, "state", &|state| states.split(',').any(|asked| asked == state)));
+    }
+    if let Some(since) = request.values.get("create_since") {
+        if since.len() > 20 || DateTime::parse_from_rfc3339(since).is_err() {
+            return Err("create_since".to_owned());
+        }
+        // Texts in UTC and of the same length are in the order of their times.
+        rows.retain(|row| is(row, "create_time", &|created| created >= since.as_str()));
+    }
+    Ok(rows)
+}
+
+fn text(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
