@@ -66,8 +66,8 @@ fn live_session(id: &str, start: DateTime<Utc>, end: Option<DateTime<Utc>>, used
         "create_time": text(start - Duration::minutes(1)),
         "used_resource_type": used_resource_type,
         "cover_url": format!("https://obs.example/{cover}"),
-        "rtc_room_info": {"signature": signature, "users": [{"signature": signature}]},
-        "output_urls": [format!("rtmp://live.example/{rtmp}")],
+        "rtc_room_info": {"room_id": room, "users": [{"user_id": "u", "signature": signature}]},
+        "live_event_report_url": format!("rtmp://live.example/{rtmp}"),
         "live_event_callback_config": {"key": key},
     })
 }
@@ -106,7 +106,7 @@ fn video(id: &str, created: DateTime<Utc>, state: &str) -> Value {
         "job_type": "DIGITAL_HUMAN_PHOTO_VIDEO",
         "duration": 12.5,
         "create_time": text(created),
-        "output_asset_config": {"asset_name": room, "preview_url": format!("https://obs.example/{asset}")},
+        "output_asset_config": {"asset_name": room, "preview_video_url": format!("https://obs.example/{asset}")},
     })
 }
 

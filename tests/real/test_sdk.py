@@ -12,10 +12,17 @@ from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkcore.signer.signer import Signer
-from huaweicloudsdkmetastudio.v1 import ShowUsageDataRequest
+from huaweicloudsdkmetastudio.v1 import (
+    ListDigitalHumanVideoRequest,
+    ListSmartLiveJobsRequest,
+    ListTenantResourcesRequest,
+    ListUserQuotasRequest,
+    ShowTenantServiceConfigsRequest,
+    ShowUsageDataRequest,
+)
 
 import sdk
-from conftest import ACCESS_KEY, BINARY, ENVIRONMENT
+from conftest import ACCESS_KEY, BINARY, ENVIRONMENT, simulated_cloud
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 END = datetime(2026, 2, 1, tzinfo=timezone.utc)
@@ -47,6 +54,37 @@ def test_the_simulator_accepts_every_parameter_of_the_sdk(simulator):
     assert {(row.resource_type, row.business_type, row.unit) for row in rows} == {
         ("video_time_2d_model", "VIDEO_2D", "MIN")
     }
+
+
+def unknown_fields(raw, model):
+    """The fields of an answer that the model of the SDK has no place for."""
+    if isinstance(raw, list):
+        return {name for item, of in zip(raw, model, strict=True) for name in unknown_fields(item, of)}
+    if not isinstance(raw, dict):
+        return set()
+    known = model.attribute_map
+    nested = {name for key in raw if key in known for name in unknown_fields(raw[key], getattr(model, key))}
+    return nested | (set(raw) - set(known))
+
+
+def test_the_models_of_the_sdk_accept_every_field_of_the_lists(tmp_path):
+    with simulated_cloud(tmp_path, "--service=users=1,sessions=1,isolation") as address:
+        client = sdk.client(address, "studio-prod")
+        answers = [
+            client.list_tenant_resources(ListTenantResourcesRequest(resource_source="PURCHASED", limit=100)),
+            client.list_user_quotas(ListUserQuotasRequest(limit=100)),
+            client.list_smart_live_jobs(ListSmartLiveJobsRequest(state="PROCESSING", limit=100)),
+            client.list_digital_human_video(ListDigitalHumanVideoRequest(state="WAITING,PROCESSING", limit=100)),
+            client.show_tenant_service_configs(ShowTenantServiceConfigsRequest()),
+        ]
+    for answer in answers:
+        assert not unknown_fields(json.loads(answer.raw_content), answer), answer
+    packages, users, live, videos, configs = answers
+    assert packages.count == len(packages.resources) > 5
+    assert users.assets[-1].quota.video_time_2d_model == 10
+    assert "ONDEMAND" in {job.used_resource_type for job in live.smart_live_jobs}
+    assert "WAITING" in {job.state for job in videos.jobs}
+    assert configs.sub_account_control_config.separately_controlled is True
 
 
 def test_the_simulator_refuses_requests_as_the_contract_says(simulator):
