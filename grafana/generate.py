@@ -12,6 +12,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 import health
 import overview
+import packages
 import project
 
 DIRECTORY = Path(__file__).parent / "dashboards"
@@ -19,7 +20,7 @@ DIRECTORY = Path(__file__).parent / "dashboards"
 
 def generate():
     """The text of each file by its name."""
-    models = (overview.overview(), project.project(), health.health())
+    models = (overview.overview(), project.project(), packages.packages(), health.health())
     return {f"{model.uid}.json": _json(model) for model in models}
 
 

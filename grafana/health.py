@@ -17,7 +17,7 @@ def health():
         "MetaStudio / Exporter health",
         "The polls of every project, the API requests, and the configuration and load of the exporters.",
         _variables(),
-        [layout.overview_link(), layout.project_link(layout.DATA)],
+        [layout.overview_link(), layout.packages_link(), layout.project_link(layout.DATA)],
         {"Now": _now(), "Polls": _polls(), "API": _api(), "Exporters": _exporters()},
         time="now-6h",
     )

@@ -113,6 +113,10 @@ def health_link():
     return _dashboard_link("Exporter health", "metastudio-health").include_vars(True)
 
 
+def packages_link():
+    return _dashboard_link("Packages", "metastudio-packages").include_vars(True)
+
+
 def project_link(variables):
     """Without the variable `project`: it may hold several projects, and the project dashboard shows one."""
     return _dashboard_link("Project", f"metastudio-project?{variables}")
@@ -135,6 +139,11 @@ def project_data_link(name, variables=SELECTED):
 
 def _data_link(title, page):
     return DashboardLink(title).type(m.DashboardLinkType.LINK).url(f"/d/{page}&${{__url_time_range}}")
+
+
+def packages_data_link(name):
+    """A link to the packages of the project that a label names."""
+    return _data_link(f"Packages of ${{{name}}}", f"metastudio-packages?var-project=${{{name}}}&{DATA}")
 
 
 def project_column(variables=SELECTED):

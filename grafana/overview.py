@@ -1,6 +1,7 @@
 """The overview dashboard: the usage of all projects."""
 
 import layout
+import packages
 import panels
 import usage
 from panels import MINUTES
@@ -20,10 +21,11 @@ def overview():
             layout.business_type_variable(),
             layout.window_variable(),
         ],
-        [layout.health_link(), layout.project_link(layout.SELECTED)],
+        [layout.packages_link(), layout.health_link(), layout.project_link(layout.SELECTED)],
         {
             "Now": _now(selection),
             "Budgets": _budgets(selection),
+            "Packages": [packages.left_by_kind(41, 12, 9), packages.time_left(42, 12, 9)],
             "Projects": _projects(selection),
             "Types": _types(selection),
         },

@@ -59,10 +59,12 @@ def problem_count_panel(id, width, title, description, expression, *, link=None)
     return stat_panel(id, width, title, description, "none", expression, steps=RED_FROM_ONE, link=link)
 
 
-def bars_panel(id, width, height, title, description, unit, expression, legend, *, steps=None, link=None):
-    """The greatest values, as horizontal bars."""
+def bars_panel(
+    id, width, height, title, description, unit, expression, legend, *, order="sort_desc", steps=None, link=None
+):
+    """Values as horizontal bars, by default the greatest first."""
     panel = _panel(bargauge.Panel(), id, width, height, title, description, unit).min(0)
-    panel.with_target(query(f"sort_desc(\n{expression}\n)", legend, instant=True)).reduce_options(_last())
+    panel.with_target(query(f"{order}(\n{expression}\n)", legend, instant=True)).reduce_options(_last())
     panel.orientation(c.VizOrientation.HORIZONTAL).display_mode(c.BarGaugeDisplayMode.GRADIENT)
     panel.value_mode(c.BarGaugeValueMode.TEXT).show_unfilled(True).sizing(c.BarGaugeSizing.AUTO)
     if steps:

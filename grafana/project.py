@@ -22,7 +22,7 @@ def project():
             layout.business_type_variable(),
             layout.window_variable(),
         ],
-        [layout.overview_link(), layout.health_link()],
+        [layout.overview_link(), layout.packages_link(), layout.health_link()],
         {
             "$project": _now(selection),
             "Over time": _over_time(selection.over_time()),

@@ -144,6 +144,10 @@ def top(expression, number=TOP):
     return f"topk({number},\n{_in(expression)}\n)"
 
 
+def bottom(expression, number=TOP):
+    return f"bottomk({number},\n{_in(expression)}\n)"
+
+
 def top_and_others(expression, label="project"):
     """The greatest series at this instant, and the sum of all others."""
     others = f"sum(\n{_in(expression)}\n  unless\n{_in(top(expression))}\n)"

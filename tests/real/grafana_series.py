@@ -81,6 +81,15 @@ def other_units():
     yield f'metastudio_usage_other{{project="studio-prod",window="this_month",{types}}} 2.5'
 
 
+def growing_package():
+    """A package of which a minute is used each second."""
+    kind = 'resource_type="video",business_type="VIDEO_2D",charging_mode="ONE_TIME",resource_source="PURCHASED"'
+    labels = f'project="studio-prod",collector="packages",package="growing",{kind}'
+    used = time.time() - CONTRACT_START
+    for amount, minutes in ("bought", 10_000_000), ("used", used), ("left", 10_000_000 - used):
+        yield f"metastudio_package_{amount}_minutes{{{labels}}} {minutes}"
+
+
 def many():
     """A hundred projects, each with one minute more than the one before."""
     start = time.time() - 10 * DAY
@@ -121,7 +130,7 @@ class SyntheticMetrics(BaseHTTPRequestHandler):
     def do_GET(self):
         native = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
         is_native = self.path == "/native"
-        text = "\n".join([*withdrawn(), *contract(), *young_month(), *other_units(), *many(), ""]).encode()
+        text = "\n".join([*withdrawn(), *contract(), *young_month(), *other_units(), *growing_package(), *many(), ""]).encode()
         self.send_response(200)
         self.send_header("Content-Type", native if is_native else "text/plain; version=0.0.4")
         self.end_headers()
@@ -185,4 +194,4 @@ def configuration(cloud):
         for name, project_id in (sdk.PROJECTS | {"by-user": sdk.PROJECTS["campaign"]}).items()
     ]
     projects[-1]["user_ids"] = ["user-a", "user-b"]
-    return yaml.safe_dump({"credentials": {"vm": {"ecs_agency": {"endpoint": cloud}}}, "projects": projects})
+    return yaml.safe_dump({"collect": "all", "credentials": {"vm": {"ecs_agency": {"endpoint": cloud}}}, "projects": projects})

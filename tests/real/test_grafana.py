@@ -43,7 +43,7 @@ def test_a_panel_has_a_title_a_description_and_a_known_unit(name, panel):
     properties = [one for override in panel["fieldConfig"]["overrides"] for one in override["properties"]]
     units = [panel["fieldConfig"]["defaults"]["unit"]] + [one["value"] for one in properties if one["id"] == "unit"]
     assert set(units) <= UNITS | {"suffix:min"}
-    assert [target["refId"] for target in panel["targets"]] == list("ABCDEFG")[: len(panel["targets"])]
+    assert [target["refId"] for target in panel["targets"]] == list("ABCDEFGH")[: len(panel["targets"])]
     assert all(target["legendFormat"].strip() for target in panel["targets"])
 
 
