@@ -15,8 +15,10 @@ use hyper::Request;
 use metastudio_exporter::{
     exposition::{ConfigStatus, Exposition, Format},
     site::Routes,
-    snapshot::{self, Failure, Moment, PollOutcome, Reader, Target, WindowUsage, Writer},
-    usage::{self, Bounds, Budget, Doubt, Reason, Row, RowKey, Tally, Unit, Window},
+    snapshot::{
+        self, CollectorOutcome, Failure, Found, Moment, Packages, PollOutcome, Reader, Target, WindowUsage, Writer,
+    },
+    usage::{self, Bounds, Budget, Collector, Doubt, Package, PackageKind, Reason, Row, RowKey, Tally, Unit, Window},
 };
 
 fn now() -> DateTime<Utc> {
@@ -126,6 +128,55 @@ async fn a_budget_is_shown_with_its_level_and_forecast() {
         html.contains("2025-11 每日分钟数；最高：2025-11-03，58 分钟") && html.contains(">本月的分钟数<"),
         "{html}"
     );
+}
+
+/// A run of the collector of packages that finds these: (id, bought, used, days until the end).
+fn packages(at: DateTime<Utc>, packages: &[(&str, i64, i64, i64)]) -> CollectorOutcome {
+    let package = |(id, bought, used, days): &(&str, i64, i64, i64)| Package {
+        id: (*id).to_owned(),
+        kind: PackageKind {
+            resource_type: "hws.resource.type.metastudio.modeling.avatarvideo.duration".to_owned(),
+            business_type: "VIDEO_2D".to_owned(),
+            unit: Unit::Minutes,
+            ..PackageKind::default()
+        },
+        is_part: false,
+        bought: Some((*bought).into()),
+        used: Some((*used).into()),
+        expiry: Some(now() + TimeDelta::days(*days)),
+        is_frozen: *id == "frozen",
+    };
+    let list: Vec<_> = packages.iter().map(package).collect();
+    let sums = usage::package_sums(&list).unwrap();
+    CollectorOutcome {
+        collector: Collector::Packages,
+        at: at.into(),
+        duration: Duration::from_secs(1),
+        result: Ok(Found::Packages(Packages { list, sums })),
+        is_refused: false,
+        counters: usage::Counters::default(),
+    }
+}
+
+#[tokio::test]
+async fn packages_are_shown_with_what_is_left_and_how_long_it_lasts() {
+    let (mut writer, reader) = month("87");
+    let hours = |hours| now() - TimeDelta::hours(hours);
+    writer.record_collector(0, packages(hours(48), &[("p-1", 6000, 1000, 30), ("p-2", 600, 10, 3)]));
+    let found = [("p-1", 6000, 2000, 30), ("p-2", 600, 20, 3), ("frozen", 10, 1, -2), ("over", 10, 12, 1)];
+    writer.record_collector(0, packages(hours(0), &found));
+    let html = page(&reader, "", "en", || now().into()).await;
+    for text in [
+        "Package (VIDEO_2D · modeling.avatarvideo.duration, p-1): 2,000 / 6,000 min (<strong>33%</strong>), 4,000 min left, \
+         used up in 8 d at this pace, ends in 30 d (2025-12-16 08:00:00)",
+        "p-2): 20 / 600 min (<strong>3%</strong>), 580 min left, ends in 3 d",
+        "frozen): 1 / 10 min (<strong>10%</strong>), frozen, 9 min left, ended 2 d ago",
+        "over): 12 / 10 min (<strong>120%</strong>), -2 min left",
+    ] {
+        assert!(html.contains(text), "{text} in {html}");
+    }
+    let html = page(&reader, "", "zh-CN", || now().into()).await;
+    assert!(html.contains("剩余 4,000 分钟，按目前进度 8 天后用尽，30 天后到期（2025-12-16 08:00:00）"), "{html}");
 }
 
 /// The selectors of a budget or a filter may be wrong. Nothing that they match is then good news.

@@ -8,6 +8,7 @@ mod card;
 mod chart;
 mod clock;
 mod number;
+mod package;
 mod pager;
 mod query;
 mod state;

@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
 use super::{moment::Moment, outcome::Failure};
-use crate::usage::{Collector, Counters, Package, PackageKind, PackageSums, QuotaType, Reason, Sessions, SubUser};
+use crate::usage::{
+    Collector, Counters, Package, PackageKind, PackageSums, QuotaType, Readings, Reason, Sessions, SubUser,
+};
 
 /// One run of a collector.
 #[derive(Clone, Debug)]
@@ -65,7 +67,12 @@ pub struct CollectorStatus {
     pub failures: BTreeMap<Reason, u64>,
     /// What the last complete run found, and its start.
     pub found: Option<(Moment, Arc<Found>)>,
+    /// What was used of each package in the last week, by id and kind.
+    pub readings: Arc<PackageReadings>,
 }
+
+/// What was used of each package, by its id and kind.
+pub type PackageReadings = BTreeMap<(String, PackageKind), Readings>;
 
 /// The last run of a collector.
 #[derive(Clone, Debug)]
@@ -81,11 +88,19 @@ pub struct LastRun {
 }
 
 impl CollectorStatus {
+    /// Forgets what was found: it belongs to another project.
+    pub(super) fn forget(&mut self) {
+        (self.found, self.readings) = (None, Arc::default());
+    }
+
     /// Records a run. A failed run changes nothing that was found.
     pub(super) fn record(&mut self, at: Moment, duration: Duration, result: Result<Found, Failure>, is_refused: bool) {
         self.runs += 1;
         let failure = match result {
             Ok(found) => {
+                if let Found::Packages(packages) = &found {
+                    self.readings = Arc::new(readings(packages, at.utc, &self.readings));
+                }
                 self.found = Some((at, Arc::new(found)));
                 None
             }
@@ -96,4 +111,18 @@ impl CollectorStatus {
         };
         self.last = Some(LastRun { at: at.utc, duration, failure, is_refused });
     }
+}
+
+/// The readings of the packages that there are, with those of this run.
+fn readings(packages: &Packages, at: DateTime<Utc>, before: &PackageReadings) -> PackageReadings {
+    let mut readings = PackageReadings::new();
+    for package in packages.list.iter().filter(|package| !package.is_part) {
+        if let Some(used) = package.used {
+            let key = (package.id.clone(), package.kind.clone());
+            let mut of_package = before.get(&key).cloned().unwrap_or_default();
+            of_package.add(at, used);
+            readings.insert(key, of_package);
+        }
+    }
+    readings
 }

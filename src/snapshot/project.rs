@@ -124,7 +124,7 @@ impl ProjectStatus {
         {
             // The looked-up id has changed, so everything that is known belongs to another project.
             self.usage = None;
-            self.collectors.values_mut().for_each(|status| status.found = None);
+            self.collectors.values_mut().for_each(CollectorStatus::forget);
         }
         self.health.polls += 1;
         self.health.counters += counters;

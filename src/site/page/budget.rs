@@ -30,14 +30,29 @@ pub(super) struct BudgetBar {
     pub minutes: String,
     /// The used share.
     pub share: f64,
-    pub percent: String,
     pub level: Level,
     /// Minutes expected at the end of the window, at the current pace. Only if they exceed the budget and the window
     /// has not ended.
     pub forecast: Option<String>,
+    pub bar: Bar,
+}
+
+/// The drawing of a used share.
+pub(super) struct Bar {
+    pub percent: String,
     pub length: i64,
     /// Position of the mark for the elapsed time of the window; `None` for rolling windows and windows that have ended.
     pub elapsed: Option<i64>,
+}
+
+impl Bar {
+    pub fn new(share: f64, percent: String, elapsed: Option<f64>) -> Self {
+        Bar {
+            percent,
+            length: (share.clamp(0.0, 1.0) * LENGTH).round() as i64,
+            elapsed: elapsed.map(|elapsed| (elapsed * (LENGTH - MARK)).round() as i64),
+        }
+    }
 }
 
 /// How much of a budget is used.
@@ -92,7 +107,6 @@ impl BudgetBar {
             used: grouped(used),
             minutes: grouped(budget.minutes),
             share,
-            percent: percent(used, budget.minutes),
             level: match share {
                 _ if selectors().next().is_some() && !has_match() => Level::Unmatched,
                 _ if !is_current => Level::Old,
@@ -102,8 +116,7 @@ impl BudgetBar {
                 _ => Level::Fine,
             },
             forecast: will_exceed.then(|| grouped(forecast.round())),
-            length: (share.clamp(0.0, 1.0) * LENGTH).round() as i64,
-            elapsed: (!is_rolling && elapsed < 1.0).then_some((elapsed * (LENGTH - MARK)).round() as i64),
+            bar: Bar::new(share, percent(used, budget.minutes), Some(elapsed).filter(|_| !is_rolling && elapsed < 1.0)),
         }
     }
 }

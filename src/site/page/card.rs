@@ -5,6 +5,7 @@ use super::{
     chart::Chart,
     clock::{LocalClock, LocalTime},
     number::grouped,
+    package::ShownPackages,
     query::View,
     state::ProjectState,
     texts::Texts,
@@ -34,6 +35,8 @@ pub(super) struct Card<'a> {
     pub is_stale: bool,
     pub windows: Vec<ShownWindow<'a>>,
     pub budgets: Vec<BudgetBar>,
+    /// Only on cards.
+    pub packages: ShownPackages,
     /// Only on cards, like the series.
     pub chart: Option<Chart>,
     /// Whether the month of the chart is current.
@@ -94,6 +97,7 @@ impl<'a> Card<'a> {
             usage_as_of: usage
                 .map(|usage| PastTime { at: clock.time(usage.at.utc), ago: texts.ago(now.steady - usage.at.steady) }),
             budgets: usage.map(|usage| bars(&target.budgets, usage, &windows, texts)).unwrap_or_default(),
+            packages: if is_card { ShownPackages::of(project, &clock, texts, now) } else { ShownPackages::default() },
             is_chart_current: month.is_some_and(|month| month.is_current),
             chart: month.and_then(|month| month.values.days.as_ref()).map(Chart::new),
             series: usage.filter(|_| is_card).map(|usage| series_rows(usage, &windows, texts)).unwrap_or_default(),

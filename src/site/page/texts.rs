@@ -51,6 +51,17 @@ pub(super) struct Texts {
     pub budget: &'static str,
     pub no_match: &'static str,
     pub at_this_pace: &'static str,
+    pub package: &'static str,
+    pub frozen: &'static str,
+    /// Before and after what is left of a package.
+    left: (&'static str, &'static str),
+    /// Before and after the time in which a package is used up.
+    used_up_in: (&'static str, &'static str),
+    /// Before and after the time until a package ends, and the time since it ended.
+    ends: (&'static str, &'static str),
+    ended: (&'static str, &'static str),
+    /// Before and after a number of packages.
+    further_packages: (&'static str, &'static str),
     pub highest: &'static str,
     pub by_type: &'static str,
     pub series: &'static str,
@@ -129,6 +140,13 @@ static ENGLISH: Texts = Texts {
     budget: "Budget",
     no_match: "no usage matches",
     at_this_pace: "at this pace",
+    package: "Package",
+    frozen: "frozen",
+    left: ("", " left"),
+    used_up_in: ("used up in ", " at this pace"),
+    ends: ("ends ", ""),
+    ended: ("ended ", ""),
+    further_packages: ("Further packages: ", ""),
     highest: "highest",
     by_type: "By type",
     series: "Type",
@@ -196,6 +214,13 @@ static CHINESE: Texts = Texts {
     budget: "预算",
     no_match: "没有匹配的用量",
     at_this_pace: "按目前进度预计达到",
+    package: "资源包",
+    frozen: "已冻结",
+    left: ("剩余 ", ""),
+    used_up_in: ("按目前进度 ", "后用尽"),
+    ends: ("", "到期"),
+    ended: ("", "到期"),
+    further_packages: ("还有 ", " 个资源包"),
     highest: "最高",
     by_type: "按类型",
     series: "类型",
@@ -308,6 +333,28 @@ impl Texts {
 
     pub fn ahead(&self, length: chrono::Duration) -> String {
         around(self.ahead, &self.length(length))
+    }
+
+    /// What is left of a package.
+    pub fn left(&self, amount: &str) -> String {
+        around(self.left, amount)
+    }
+
+    /// The time in which a package is used up.
+    pub fn used_up_in(&self, length: chrono::Duration) -> String {
+        around(self.used_up_in, &self.length(length))
+    }
+
+    /// The end of a package, and the time until then; negative if it has ended.
+    pub fn end(&self, time: &str, ahead: chrono::Duration) -> String {
+        let is_over = ahead < chrono::Duration::zero();
+        let end = if is_over { around(self.ended, &self.ago(-ahead)) } else { around(self.ends, &self.ahead(ahead)) };
+        format!("{end}{}{time}{}", self.open, self.close)
+    }
+
+    /// A number of packages that are not shown.
+    pub fn further_packages(&self, count: usize) -> String {
+        around(self.further_packages, &grouped(count))
     }
 
     /// A length of time in the largest unit that gives at least 2.

@@ -1,0 +1,99 @@
+//! Packages as bars.
+
+use rust_decimal::{Decimal, prelude::ToPrimitive};
+
+use super::{
+    budget::Bar,
+    clock::LocalClock,
+    number::{grouped, percent},
+    texts::Texts,
+};
+use crate::{
+    snapshot::{Found, Moment, ProjectStatus},
+    usage::{Collector, Package, Readings, Unit},
+};
+
+/// A card has at most this many packages. Those that end first come first.
+const SHOWN: usize = 10;
+
+/// A bar has the color of a warning from this used share on, as in the alert `MetaStudioPackagesNearlySpent`.
+const WARNING: f64 = 0.8;
+
+/// The packages of a project.
+#[derive(Default)]
+pub(super) struct ShownPackages {
+    pub bars: Vec<PackageBar>,
+    /// Number of further packages.
+    pub further: usize,
+    /// Whether they are too old, and the metrics do not have them.
+    pub is_old: bool,
+}
+
+/// A package as a bar.
+pub(super) struct PackageBar {
+    pub id: String,
+    /// What it is a package of.
+    pub kind: String,
+    pub used: String,
+    pub bought: String,
+    pub unit: String,
+    /// What is left, when it ends, when it is used up at this pace, and whether it is frozen.
+    pub notes: Vec<String>,
+    pub level: &'static str,
+    pub bar: Bar,
+}
+
+impl ShownPackages {
+    /// The packages that were found last.
+    pub fn of(project: &ProjectStatus, clock: &LocalClock<'_>, texts: &Texts, now: Moment) -> Self {
+        let Some(status) = project.collectors.get(&Collector::Packages) else { return Self::default() };
+        let Some((_, found)) = &status.found else { return Self::default() };
+        let Found::Packages(packages) = &**found else { return Self::default() };
+        let bar = |package: &Package| {
+            let readings = status.readings.get(&(package.id.clone(), package.kind.clone()));
+            PackageBar::new(package, readings, clock, texts)
+        };
+        let mut bars: Vec<_> = packages.list.iter().filter_map(bar).collect();
+        let further = bars.len().saturating_sub(SHOWN);
+        bars.truncate(SHOWN);
+        ShownPackages { bars, further, is_old: project.found_at(Collector::Packages, now).is_none() }
+    }
+}
+
+impl PackageBar {
+    /// `None` for parts of bundles, and for what is billed on demand.
+    fn new(package: &Package, readings: Option<&Readings>, clock: &LocalClock<'_>, texts: &Texts) -> Option<Self> {
+        let (bought, used, left) = (package.bought?, package.used?, package.left()?);
+        let share = used.to_f64()? / bought.to_f64().filter(|bought| *bought > 0.0)?;
+        let lasts = readings.and_then(|readings| readings.lasts(left)).filter(|_| left > Decimal::ZERO);
+        let runs_out = lasts.filter(|lasts| package.expiry.is_none_or(|end| clock.now + *lasts < end));
+        let unit = match &package.kind.unit {
+            Unit::Other(unit) => unit.as_str(),
+            Unit::Minutes | Unit::Hours => texts.minutes,
+        };
+        let end = package.expiry.map(|end| texts.end(&clock.time(end).text, end - clock.now));
+        let notes = [
+            package.is_frozen.then(|| texts.frozen.to_owned()),
+            Some(texts.left(&format!("{} {unit}", grouped(left.normalize())))),
+            runs_out.map(|lasts| texts.used_up_in(lasts)),
+            end,
+        ];
+        let product = package.kind.resource_type.rsplit("metastudio.").next().unwrap_or_default();
+        Some(PackageBar {
+            id: package.id.clone(),
+            kind: format!("{} · {product}", package.kind.business_type),
+            used: grouped(used.normalize()),
+            bought: grouped(bought.normalize()),
+            unit: unit.to_owned(),
+            notes: notes.into_iter().flatten().collect(),
+            level: match share {
+                _ if package.is_frozen => "spent",
+                1.0.. => "spent",
+                WARNING.. => "near",
+                _ if runs_out.is_some() => "near",
+                _ => "fine",
+            },
+            bar: Bar::new(share, percent(used.to_f64()?, bought.to_f64()?), None),
+        })
+    }
+}
