@@ -189,7 +189,7 @@ fn job_id(raw: Raw<'_>) -> Result<String, Unreadable> {
     id.map(Into::into).ok_or_else(|| Unreadable("it has no job_id".to_owned()))
 }
 
-/// The state must be there: without it, nobody can tell whether the service has filtered.
+/// The state must be there: without it, a filter that the service ignores would go unnoticed.
 fn state(raw: Raw<'_>) -> Result<JobState, Unreadable> {
     let state = field("state", raw, string)?.ok_or_else(|| Unreadable("it has no state".to_owned()))?;
     Ok(JobState::from_api(&state))

@@ -138,7 +138,10 @@ fn limit_or_none(raw: &str) -> Option<Option<Decimal>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::{cloud::listing::Listing, usage::used_by_all};
 
     fn parse(body: &str) -> Result<Page<SubUser>, Unreadable> {
         Page::read::<RowJson<'_>>(body.as_bytes(), &Secrets::default())
@@ -203,5 +206,42 @@ mod tests {
         let body = br#"{"assets":[{"user_id":"hunter2"}]}"#;
         let user = Page::read::<RowJson<'_>>(body, &secrets).unwrap().entries.remove(0);
         assert!(!user.id.contains("hunter2"), "{user:?}");
+    }
+
+    proptest! {
+        /// Any number of users, in pages of any length, with amounts in any form.
+        #[test]
+        fn the_use_of_all_users_is_exact(
+            users in prop::collection::vec((0..1_000_000_i64, prop::option::of(-1..1000_i64), 0..3_u8), 0..250),
+            cap in 2..=100_usize,
+            has_count: bool,
+        ) {
+            let row = |(id, (hundredths, limit, form)): (usize, &(i64, Option<i64>, u8))| {
+                let used = match (form, Decimal::new(*hundredths, 2)) {
+                    (0, used) => used.to_string(),
+                    (1, used) => format!("\"{used}\""),
+                    (_, _) => format!("{hundredths}e-2"),
+                };
+                let limit = limit.map_or_else(String::new, |limit| format!(r#""video_time_2d_model":{limit}.0"#));
+                format!(r#"{{"user_id":"{id}","quota":{{{limit}}},"usage":{{"video_time_2d_model":{used}}}}}"#)
+            };
+            let rows: Vec<String> = users.iter().enumerate().map(row).collect();
+            let count = if has_count { format!(r#""count":{},"#, rows.len()) } else { String::new() };
+            let mut listing = Listing::new();
+            loop {
+                let page: Vec<&str> = rows.iter().skip(listing.offset()).take(cap).map(String::as_str).collect();
+                let body = format!(r#"{{{count}"assets":[{}]}}"#, page.join(","));
+                if listing.add(parse(&body).unwrap()).unwrap() {
+                    break;
+                }
+            }
+            let found = listing.finish();
+            prop_assert_eq!(found.len(), users.len());
+            let used: Decimal = used_by_all(&found).unwrap().into_values().sum();
+            prop_assert_eq!(used, Decimal::new(users.iter().map(|(hundredths, ..)| hundredths).sum(), 2));
+            let limited = |user: &SubUser| user.quotas.values().any(|quota| quota.limit.is_some());
+            let expected = users.iter().filter(|(_, limit, _)| limit.is_some_and(|limit| limit >= 0)).count();
+            prop_assert_eq!(found.iter().filter(|user| limited(user)).count(), expected);
+        }
     }
 }

@@ -19,7 +19,7 @@ const SESSIONS: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::f
 /// Which collectors run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Collect {
-    /// All of them. One that the service refuses is no failure that anybody has to know of.
+    /// All of them. One that the service refuses is not reported as a failure.
     All,
     /// These.
     Named(Vec<Collector>),

@@ -80,5 +80,6 @@ pub(super) fn number(service: &Service, number: f64) -> Value {
         Numbers::Integers if number.fract() == 0.0 => json!(number as i64),
         Numbers::Integers => number.into(),
         Numbers::Texts => number.to_string().into(),
+        Numbers::Words => "many".into(),
     }
 }

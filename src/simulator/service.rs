@@ -424,6 +424,8 @@ pub enum Numbers {
     Integers,
     /// in quotes
     Texts,
+    /// as a word, which is no number
+    Words,
 }
 
 /// How an empty list is written.

@@ -222,15 +222,21 @@ async fn online_prints_each_step_and_tries_each_project() {
         "  ok    clock          in step with the service",
         "  ok    studio-prod    credentials main accepted, project 5f0d1e2c3b4a59687786a5b4c3d2e101, rows ",
         "  -     studio-prod    not in collect: packages: 8, requests a day 48",
+        "  -     studio-prod    not in collect: sub_users: 3, requests a day 48",
+        "  -     studio-prod    not in collect: sessions: ",
+        "  -     studio-prod    sub-account isolation is off: this key sees the usage of all users",
         "  FAIL  live-commerce  permission: window today (",
         "  ok    campaign       credentials main accepted, ",
         "  -     campaign       not in collect: packages: 6, requests a day 48",
+        "  -     campaign       not in collect: sub_users: 3, requests a day 48",
+        "  -     campaign       not in collect: sessions: 0 live, ",
+        "  -     campaign       sub-account isolation is off: this key sees the usage of all users",
     ]) {
         assert!(line.starts_with(beginning), "{line}");
     }
-    assert_eq!(lines.len(), 10, "{lines:?}");
-    assert!(lines[7].contains("HTTP 403 MSS.00000005: Forbidden (request id "), "{}", lines[7]);
-    assert!(lines[7].contains("The user lacks permission"), "{}", lines[7]);
+    assert_eq!(lines.len(), 16, "{lines:?}");
+    assert!(lines[10].contains("HTTP 403 MSS.00000005: Forbidden (request id "), "{}", lines[10]);
+    assert!(lines[10].contains("The user lacks permission"), "{}", lines[10]);
     let seen = cloud.simulator.seen();
     let requests = |recipient: &str| seen.iter().filter(|seen| seen.recipient == recipient).count();
     assert_eq!((requests(""), requests(&cloud.simulator.options().projects[1].id)), (1, 1), "nothing is tried again");
