@@ -38,7 +38,7 @@ pub use reason::Reason;
 pub use row::{Overflow, Row, RowKey, Unit};
 pub use session::{ChargingMode, JobState, LiveSession, Sessions, Video};
 pub use sub_user::{Quota, QuotaType, SubUser, used_by_all};
-pub use tally::{MAX_SERIES, Measure, Series, SeriesType, Tally};
+pub use tally::{MAX_SERIES, Measure, Series, SeriesType, Tally, nearest};
 pub use window::{Bounds, CalendarWindow, NotAWindow, Window};
 pub use zone::{NotAZone, Zone};
 

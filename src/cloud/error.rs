@@ -125,6 +125,25 @@ impl Error {
         matches!(self, Error::Refused(refusal) if refusal.has_code("00010009"))
     }
 
+    /// Whether the service refuses a parameter: the range may be too long, or begin too long ago.
+    pub(crate) fn is_range_refused(&self) -> bool {
+        matches!(self, Error::Refused(refusal) if refusal.status == 400 && refusal.has_code("00000003"))
+    }
+
+    /// A refusal, for the tests of other modules.
+    #[cfg(test)]
+    pub(crate) fn refusal(status: u16, code: &str, message: &str) -> Self {
+        Error::Refused(Box::new(Refusal {
+            status,
+            code: code.to_owned(),
+            message: message.to_owned(),
+            request_id: Some("rid".to_owned()),
+            retry_after: None,
+            clock_ahead: None,
+            advice: |_| None,
+        }))
+    }
+
     /// The complete message: the failure, its causes, and what to do.
     pub fn report(&self) -> String {
         let text = with_causes(self);
@@ -320,15 +339,7 @@ mod tests {
     use super::*;
 
     fn refused(status: u16, code: &str, message: &str) -> Error {
-        Error::Refused(Box::new(Refusal {
-            status,
-            code: code.to_owned(),
-            message: message.to_owned(),
-            request_id: Some("rid".to_owned()),
-            retry_after: None,
-            clock_ahead: None,
-            advice: |_| None,
-        }))
+        Error::refusal(status, code, message)
     }
 
     #[test]

@@ -233,7 +233,8 @@ fn client(
     Ok(connector.client(project, Arc::clone(credentials)))
 }
 
-fn target(project: &Project, config: &Config) -> Target {
+/// The configured part of the state of a project.
+pub fn target(project: &Project, config: &Config) -> Target {
     Target {
         name: project.name.clone(),
         project_id: project.project_id.clone(),

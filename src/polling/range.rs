@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use rust_decimal::Decimal;
 use tokio::time::Instant;
 
@@ -66,6 +66,9 @@ pub struct RangeUsage {
     pub users: BTreeSet<String>,
 }
 
+/// Takes a row, with the start of its bucket and the user.
+type EachRow<'a> = dyn FnMut(Option<DateTime<Utc>>, &Row, Option<&str>) -> Result<(), Overflow> + Send + 'a;
+
 impl<S: PageSource> RangeQuery<'_, S> {
     /// Asks for the usage in `range`: one query for each configured user, or one for all users. With a zone, the
     /// minutes of each local day are summed, too. `name` begins the error messages.
@@ -79,6 +82,39 @@ impl<S: PageSource> RangeQuery<'_, S> {
         zone: Option<&Zone>,
         name: &str,
         progress: &mut Progress,
+    ) -> Result<RangeUsage, Error> {
+        self.sum_each(range, zone, name, progress, &mut |_, _, _| Ok(())).await
+    }
+
+    /// Like [`Self::sum`], and adds each row to the tally of the local day in which its bucket begins. A row without a
+    /// readable time is in no day.
+    ///
+    /// # Errors
+    /// As [`Self::sum`].
+    pub async fn sum_days(
+        &self,
+        range: Bounds,
+        zone: &Zone,
+        name: &str,
+        progress: &mut Progress,
+    ) -> Result<(RangeUsage, BTreeMap<NaiveDate, Tally>), Error> {
+        let mut days: BTreeMap<NaiveDate, Tally> = BTreeMap::new();
+        let mut add = |start: Option<DateTime<Utc>>, row: &Row, user_id: Option<&str>| match start {
+            Some(start) => days.entry(zone.local(start).date_naive()).or_default().add(row, user_id),
+            None => Ok(()),
+        };
+        let usage = self.sum_each(range, None, name, progress, &mut add).await?;
+        Ok((usage, days))
+    }
+
+    /// Sums the range, and calls `each` for each row in the sums, with the start of its bucket and the user.
+    async fn sum_each(
+        &self,
+        range: Bounds,
+        zone: Option<&Zone>,
+        name: &str,
+        progress: &mut Progress,
+        each: &mut EachRow<'_>,
     ) -> Result<RangeUsage, Error> {
         let mut usage = RangeUsage::default();
         let mut days = zone.map(|zone| DaySums::new(range, zone.clone()));
@@ -110,6 +146,7 @@ impl<S: PageSource> RangeQuery<'_, S> {
                 }
                 usage.rows.kept += 1;
                 usage.tally.add(row, user_id).map_err(overflow)?;
+                each(*start, row, user_id).map_err(overflow)?;
                 if usage.tally.has_too_many_series(users_or_all.len()) {
                     return Err(too_many_series(name));
                 }
@@ -127,6 +164,28 @@ impl<S: PageSource> RangeQuery<'_, S> {
         }
         usage.days = days.and_then(DaySums::finish);
         Ok(usage)
+    }
+
+    /// Asks for a part of one of these ranges that begins one second after a bucket. If the service cuts the bucket there,
+    /// any range is exact. Each range has the minutes of its buckets.
+    ///
+    /// # Errors
+    /// As [`Self::sum`].
+    pub async fn ask_for_cut(
+        &self,
+        ranges: impl Iterator<Item = (Bounds, &BTreeMap<DateTime<Utc>, Decimal>)>,
+        progress: &mut Progress,
+    ) -> Result<(), Error> {
+        let second = TimeDelta::seconds(1);
+        let parts = ranges.flat_map(|(range, buckets)| {
+            let starts = buckets.iter().filter(|(_, minutes)| !minutes.is_zero()).map(|(start, _)| *start);
+            starts.map(move |start| Bounds { start: start + second, end: range.end })
+        });
+        let longest = parts.filter(|part| part.start < part.end).max_by_key(|part| part.end - part.start);
+        let Some(part) = longest else { return Ok(()) };
+        let usage = self.sum(part, None, "part of a window", progress).await?;
+        progress.proofs.alignment.note_cut(part.start, &usage.buckets);
+        Ok(())
     }
 
     async fn fetch(

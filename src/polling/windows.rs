@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::{
     answer::{Answer, contradiction, misalignment, without_effect},
@@ -50,7 +50,8 @@ impl<S: PageSource> WindowsQuery<'_, S> {
         let mut doubts = without_effect(self.query.project, &answers);
         let mut misaligned = misalignment(&mut progress.proofs.alignment, &answers, now);
         if misaligned.is_some() && progress.proofs.alignment.is_unknown() {
-            self.ask_for_cut(&answers, progress).await?;
+            let ranges = answers.iter().map(|answer| (answer.range, &answer.usage.buckets));
+            self.query.ask_for_cut(ranges, progress).await?;
             misaligned = misalignment(&mut progress.proofs.alignment, &answers, now);
         }
         if !progress.proofs.halves_agree {
@@ -75,20 +76,6 @@ impl<S: PageSource> WindowsQuery<'_, S> {
             return Err(too_many_series("all windows together"));
         }
         Ok(complete)
-    }
-
-    /// Asks for a range that begins one second after a bucket. If the service cuts the bucket there, any range is exact.
-    async fn ask_for_cut(&self, answers: &[Answer], progress: &mut Progress) -> Result<(), Error> {
-        let second = TimeDelta::seconds(1);
-        let ranges = answers.iter().flat_map(|answer| {
-            let starts = answer.usage.buckets.iter().filter(|(_, minutes)| !minutes.is_zero()).map(|(start, _)| *start);
-            starts.map(|start| Bounds { start: start + second, end: answer.range.end })
-        });
-        let longest = ranges.filter(|range| range.start < range.end).max_by_key(|range| range.end - range.start);
-        let Some(range) = longest else { return Ok(()) };
-        let usage = self.query.sum(range, None, "part of a window", progress).await?;
-        progress.proofs.alignment.note_cut(range.start, &usage.buckets);
-        Ok(())
     }
 
     /// Asks for the longest window in two parts, too. A service that looks back less far than the window, and does not

@@ -121,14 +121,36 @@ impl Tally {
 
     /// The sum of a series as the nearest `f64`; 0 if the answer has no row of it, `None` if a row of it has no value.
     pub fn value(&self, series: &Series) -> Option<f64> {
+        self.exact(series).map(nearest)
+    }
+
+    /// Like [`Self::value`], exact.
+    pub fn exact(&self, series: &Series) -> Option<Decimal> {
         // The usage of a row without a unit may be minutes.
         let without_unit = || Series { measure: Measure::Other(Unit::UNKNOWN.to_owned()), ..series.clone() };
         let lacks_minutes = series.measure == Measure::Minutes && self.sums.contains_key(&without_unit());
         if lacks_minutes || self.incomplete.contains(series) {
             return None;
         }
-        // Converted through text, because std rounds every decimal text to the nearest `f64`.
-        Some(self.sums.get(series).and_then(|sum| sum.to_string().parse().ok()).unwrap_or(0.0))
+        Some(self.sums.get(series).copied().unwrap_or_default())
+    }
+
+    /// Every series of a row, each with the sum of its values, and whether a row of it has none.
+    pub fn parts(&self) -> impl Iterator<Item = (&Series, Option<Decimal>, bool)> {
+        let lacks_value = |series: &Series| self.incomplete.contains(series);
+        let with_value = self.sums.iter().map(move |(series, sum)| (series, Some(*sum), lacks_value(series)));
+        let without = self.incomplete.iter().filter(|series| !self.sums.contains_key(*series));
+        with_value.chain(without.map(|series| (series, None, true)))
+    }
+
+    /// Adds a part of another tally, as [`Self::parts`] gives it. No part of that series has been added before.
+    pub fn add_part(&mut self, series: Series, sum: Option<Decimal>, lacks_value: bool) {
+        if lacks_value {
+            self.incomplete.insert(series.clone());
+        }
+        if let Some(sum) = sum {
+            self.sums.insert(series, sum);
+        }
     }
 
     /// Adds the sums of another tally.
@@ -149,6 +171,11 @@ impl Tally {
         let sum = |series: &Series| other.sums.get(series).copied().unwrap_or_default();
         self.sums.iter().find(|(series, value)| **value > sum(series)).map(|(series, _)| series)
     }
+}
+
+/// The nearest `f64`. Converted through text, because std rounds every decimal text to the nearest `f64`.
+pub fn nearest(sum: Decimal) -> f64 {
+    sum.to_string().parse().unwrap_or(0.0)
 }
 
 #[cfg(test)]

@@ -180,6 +180,11 @@ pub struct Bounds {
 }
 
 impl Bounds {
+    /// The range of a local day. It is empty for a day that never happened, because the zone moved across the date line.
+    pub fn of_day(day: NaiveDate, zone: &Zone) -> Bounds {
+        Bounds { start: zone.midnight(day), end: zone.midnight(day + Days::new(1)) }
+    }
+
     /// Whether an instant belongs to the range.
     pub fn contains(&self, instant: DateTime<Utc>) -> bool {
         self.start <= instant && instant < self.end

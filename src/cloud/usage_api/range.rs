@@ -179,6 +179,11 @@ impl Alignment {
         self.cuts.is_none()
     }
 
+    /// Whether the last check knew where buckets begin.
+    pub fn is_known(&self) -> bool {
+        self.grid.is_some() || self.cuts == Some(true)
+    }
+
     /// Notes the answer for a range that begins within a bucket: a service that cuts it sends a bucket from the start on.
     pub fn note_cut(&mut self, start: DateTime<Utc>, buckets: &BTreeMap<DateTime<Utc>, Decimal>) {
         self.cuts = Some(buckets.contains_key(&start));
