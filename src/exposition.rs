@@ -6,6 +6,7 @@
 //! - `projects`, `collectors`, and a module for each collector are the tables of their families, and `lines` writes samples
 //!   and metadata;
 //! - `block` and `rendering` cache the bytes;
+//! - `past` writes the usage families with timestamps, for a backfill;
 //! - `gzip` makes one gzip member of segments that were compressed at different times.
 //!
 //! The crate prometheus-client writes the metrics of the exporter and its process, because they are few and change at
@@ -26,6 +27,7 @@ mod gzip;
 mod lines;
 mod outbox;
 mod packages;
+mod past;
 mod pieces;
 #[cfg(target_os = "linux")]
 mod process;
@@ -45,6 +47,7 @@ pub use self::{
     exporter::{BuildInfo, ConfigStatus, Connections, ExporterStatus, HttpRequests},
     format::Format,
     outbox::Outbox,
+    past::{PastProject, PastSeries, Timeline, WrittenSamples, write_past},
 };
 use self::{
     encoding::Encoding,

@@ -23,6 +23,8 @@
 //! 6. [`exposition`] renders the snapshot as OpenMetrics or text, and [`site`] answers requests with it.
 //! 7. [`server`] accepts connections: TLS, users, limits. It serves any hyper service and does not depend on metrics.
 //!
+//! [`history`] is the past: days that are asked for once and kept, for the commands `backfill` and `report`.
+//!
 //! A scrape cannot cause an API call: `exposition`, `site` and `server` cannot import `cloud` or `polling`.
 //! `tests/architecture.rs` has the table of allowed imports, and checks every file. `commands` has the commands of the
 //! command line in [`cli`]: each creates the parts that it needs and connects them. [`log`] writes the log lines.
@@ -44,6 +46,7 @@ pub mod polling;
 pub mod snapshot;
 
 pub mod exposition;
+pub mod history;
 pub mod server;
 pub mod site;
 

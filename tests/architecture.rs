@@ -62,6 +62,11 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("exposition", &["usage", "snapshot"]),
+    ("history/days", &["usage"]),
+    ("history/ledger", &["usage", "history/days"]),
+    ("history/asking", &["config", "usage", "cloud/error", "cloud/usage_api", "polling", "history/days"]),
+    ("history/samples", &["usage", "snapshot", "exposition", "history/days"]),
+    ("history/report", &["usage", "history/days"]),
     ("site", &["usage", "snapshot", "exposition"]),
     ("server", &["file", "config"]),
     ("simulator", &[]),
@@ -73,10 +78,18 @@ const OF_A_LIST: &[&str] =
     &["usage", "cloud/error", "cloud/secrets", "cloud/json", "cloud/listing", "cloud/lists", "cloud/client"];
 
 /// Modules that wire the others together, and files that only declare and re-export.
-const WIRING: [&str; 5] = ["main", "lib", "cli", "commands", "cloud"];
+const WIRING: [&str; 6] = ["main", "lib", "cli", "commands", "cloud", "history"];
 
 /// Modules in which time, files and the network are arguments.
-const PURE: [&str; 4] = ["usage", "cloud/transport/signing", "cloud/usage_api/pages", "cloud/listing"];
+const PURE: [&str; 7] = [
+    "usage",
+    "cloud/transport/signing",
+    "cloud/usage_api/pages",
+    "cloud/listing",
+    "history/days",
+    "history/samples",
+    "history/report",
+];
 const IMPURE: [&str; 8] =
     ["tokio", "reqwest", "std::fs", "std::net", "std::env", "Utc::now", "SystemTime", "Instant::now"];
 

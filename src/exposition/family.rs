@@ -11,7 +11,7 @@ use crate::{
 
 /// A metric family of the projects. Its name has no suffix such as `_total`.
 pub(super) struct Family {
-    pub metadata: Metadata,
+    pub metadata: Metadata<'static>,
     pub write: WriteSamples,
 }
 

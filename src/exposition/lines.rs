@@ -1,5 +1,7 @@
 //! Writes the lines of a metric family. Its samples are the same bytes in both formats; its metadata are not.
 
+use std::sync::Arc;
+
 use super::format::Format;
 use crate::usage::Histogram;
 
@@ -13,17 +15,17 @@ pub(super) enum Kind {
 }
 
 /// The metadata of a metric family: HELP, TYPE and UNIT.
-pub(super) struct Metadata {
+pub(super) struct Metadata<'a> {
     /// With its unit, without the suffix of its samples.
-    pub name: &'static str,
+    pub name: &'a str,
     pub kind: Kind,
     pub unit: Option<&'static str>,
     /// Without quotes, backslashes and line breaks, because nothing escapes them.
     pub help: &'static str,
 }
 
-impl Metadata {
-    pub const fn new(kind: Kind, name: &'static str, help: &'static str) -> Self {
+impl<'a> Metadata<'a> {
+    pub const fn new(kind: Kind, name: &'a str, help: &'static str) -> Self {
         Metadata { name, kind, unit: None, help }
     }
 
@@ -33,7 +35,7 @@ impl Metadata {
 }
 
 /// Appends the metadata lines of a family.
-pub(super) fn write_metadata(out: &mut Vec<u8>, format: Format, metadata: &Metadata) {
+pub(super) fn write_metadata(out: &mut Vec<u8>, format: Format, metadata: &Metadata<'_>) {
     let Metadata { name, kind, unit, help } = metadata;
     let (suffix, kind) = match (format, kind) {
         (Format::OpenMetrics, Kind::Counter) => ("", "counter"),
@@ -71,14 +73,14 @@ impl FirstLabels {
 /// `escaped-string`).
 pub(super) struct Lines<'a> {
     out: &'a mut Vec<u8>,
-    name: &'static str,
+    name: &'a str,
     suffix: &'static str,
     first: &'a FirstLabels,
 }
 
 impl<'a> Lines<'a> {
     /// Appends to `out`.
-    pub fn new(out: &'a mut Vec<u8>, metadata: &Metadata, first: &'a FirstLabels) -> Self {
+    pub fn new(out: &'a mut Vec<u8>, metadata: &Metadata<'a>, first: &'a FirstLabels) -> Self {
         let suffix = match metadata.kind {
             Kind::Counter => "_total",
             Kind::Info => "_info",
@@ -115,6 +117,29 @@ impl<'a> Lines<'a> {
         self.integer(count);
     }
 
+    /// The lines of a series at these times: each value, with the Unix times at which it holds. Returns their number.
+    pub fn samples_at<'l>(
+        &mut self,
+        labels: impl IntoIterator<Item = (&'l str, &'l str)>,
+        values: &[(f64, Arc<[i64]>)],
+    ) -> u64 {
+        let start = self.out.len();
+        self.labels(self.suffix, labels);
+        let series = self.out.split_off(start);
+        let mut count = 0;
+        for (value, times) in values {
+            for time in times.iter() {
+                self.out.extend_from_slice(&series);
+                self.digits(*value);
+                self.out.push(b' ');
+                self.out.extend_from_slice(itoa::Buffer::new().format(*time).as_bytes());
+                self.out.push(b'\n');
+                count += 1;
+            }
+        }
+        count
+    }
+
     fn labels<'l>(&mut self, suffix: &str, labels: impl IntoIterator<Item = (&'l str, &'l str)>) {
         self.out.extend_from_slice(self.name.as_bytes());
         self.out.extend_from_slice(suffix.as_bytes());
@@ -125,14 +150,18 @@ impl<'a> Lines<'a> {
         self.out.extend_from_slice(b"} ");
     }
 
-    /// Whole numbers without a fraction, as other exporters write them; floats hold them exactly up to 2^53.
     fn number(&mut self, value: f64) {
+        self.digits(value);
+        self.out.push(b'\n');
+    }
+
+    /// Whole numbers without a fraction, as other exporters write them; floats hold them exactly up to 2^53.
+    fn digits(&mut self, value: f64) {
         if value.trunc() == value && value.abs() < (1_i64 << 53) as f64 {
             self.out.extend_from_slice(itoa::Buffer::new().format(value as i64).as_bytes());
         } else {
             self.out.extend_from_slice(dtoa::Buffer::new().format(value).as_bytes());
         }
-        self.out.push(b'\n');
     }
 
     fn integer(&mut self, value: u64) {

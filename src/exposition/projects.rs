@@ -11,29 +11,35 @@ use super::{
 };
 use crate::{
     snapshot::{ProjectStatus, Target},
-    usage::{Budget, Doubt, Measure, Reason},
+    usage::{Budget, Doubt, Measure, Reason, Series},
 };
+
+pub(super) const MINUTES: Metadata<'static> = Metadata::new(
+    Kind::Gauge,
+    "metastudio_usage_minutes",
+    "Usage in minutes within the window, as of the last complete poll. Polled and cached: its age is time() minus \
+     metastudio_poll_last_success_timestamp_seconds. Windows overlap: select one, never sum over them.",
+)
+.unit("minutes");
+
+pub(super) const NUMBER: Metadata<'static> = Metadata::new(
+    Kind::Gauge,
+    "metastudio_usage_number",
+    "Videos produced or live sessions held within the window. Polled and cached like metastudio_usage_minutes.",
+);
+
+pub(super) const OTHER: Metadata<'static> = Metadata::new(
+    Kind::Gauge,
+    "metastudio_usage_other",
+    "Usage within the window in units other than time, as returned by the API. Polled and cached like \
+     metastudio_usage_minutes.",
+);
 
 /// The families of usage and health.
 pub(super) static FAMILIES: &[Family] = &[
-    gauge(
-        "metastudio_usage_minutes",
-        "Usage in minutes within the window, as of the last complete poll. Polled and cached: its age is time() minus \
-         metastudio_poll_last_success_timestamp_seconds. Windows overlap: select one, never sum over them.",
-        |lines, view| usage(lines, view, |measure| *measure == Measure::Minutes),
-    )
-    .unit("minutes"),
-    gauge(
-        "metastudio_usage_number",
-        "Videos produced or live sessions held within the window. Polled and cached like metastudio_usage_minutes.",
-        |lines, view| usage(lines, view, |measure| *measure == Measure::Number),
-    ),
-    gauge(
-        "metastudio_usage_other",
-        "Usage within the window in units other than time, as returned by the API. Polled and cached like \
-         metastudio_usage_minutes.",
-        |lines, view| usage(lines, view, |measure| matches!(measure, Measure::Other(_))),
-    ),
+    Family { metadata: MINUTES, write: |lines, view| usage(lines, view, |measure| *measure == Measure::Minutes) },
+    Family { metadata: NUMBER, write: |lines, view| usage(lines, view, |measure| *measure == Measure::Number) },
+    Family { metadata: OTHER, write: |lines, view| usage(lines, view, |measure| matches!(measure, Measure::Other(_))) },
     gauge(
         "metastudio_window_start_timestamp_seconds",
         "Unix time of the start of the window, as of the last complete poll.",
@@ -180,7 +186,7 @@ pub(super) fn first_labels(target: &Target) -> FirstLabels {
 }
 
 /// The family of tokens and temporary keys, which projects can share.
-const EXPIRY: Metadata = Metadata::new(
+const EXPIRY: Metadata<'static> = Metadata::new(
     Kind::Gauge,
     "metastudio_exporter_credentials_expiry_timestamp_seconds",
     "Unix time at which the token or the temporary keys of the last poll expire.",
@@ -212,19 +218,21 @@ fn usage(lines: &mut Lines<'_>, view: &ProjectView<'_>, is_wanted: fn(&Measure) 
     let Some(usage) = view.current_usage else { return };
     for (name, window) in view.windows() {
         for (series, value) in usage.of(window).filter(|(series, _)| is_wanted(&series.measure)) {
-            let types = [
-                ("window", &*name),
-                ("resource_type", &series.resource_type),
-                ("business_type", &series.business_type),
-            ];
-            let unit = match &series.measure {
-                Measure::Other(unit) => Some(("unit", unit.as_str())),
-                Measure::Minutes | Measure::Number => None,
-            };
-            let user = ("user_id", series.user_id.as_deref().unwrap_or_default());
-            lines.sample(types.into_iter().chain([user]).chain(unit), value);
+            lines.sample(usage_labels(&name, series), value);
         }
     }
+}
+
+/// The labels of a series of usage, without those of its project.
+pub(super) fn usage_labels<'a>(window: &'a str, series: &'a Series) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let types =
+        [("window", window), ("resource_type", &*series.resource_type), ("business_type", &*series.business_type)];
+    let unit = match &series.measure {
+        Measure::Other(unit) => Some(("unit", unit.as_str())),
+        Measure::Minutes | Measure::Number => None,
+    };
+    let user = ("user_id", series.user_id.as_deref().unwrap_or_default());
+    types.into_iter().chain([user]).chain(unit)
 }
 
 /// The labels of a budget are its selectors. A selector that is not configured is empty, which Prometheus takes for no

@@ -1,0 +1,140 @@
+//! The usage families of the past: OpenMetrics with timestamps, for `promtool tsdb create-blocks-from openmetrics`.
+//!
+//! Names and labels are those of the live families. Prometheus adds `job` and `instance` to scraped series, so they are
+//! written here. The instance is `backfill`: no series of the past is a live one, and all of them can be deleted together.
+//! Series that recording rules make have no instance.
+
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
+
+use super::{
+    format::Format,
+    lines::{FirstLabels, Kind, Lines, Metadata, write_metadata},
+    projects::{MINUTES, NUMBER, OTHER, usage_labels},
+};
+use crate::{
+    snapshot::Target,
+    usage::{Measure, Series, Window},
+};
+
+/// The values of a series in the order of their times, each with the Unix times at which it holds.
+pub type Timeline = Vec<(f64, Arc<[i64]>)>;
+
+/// The past of one project.
+#[derive(Debug)]
+pub struct PastProject {
+    /// Its configuration.
+    pub target: Target,
+    /// Its series.
+    pub series: Vec<PastSeries>,
+    /// The minutes of all its series together in a window, as the recording rules sum them.
+    pub recorded: Vec<(Window, Timeline)>,
+}
+
+/// One series of usage.
+#[derive(Debug)]
+pub struct PastSeries {
+    /// The window.
+    pub window: Window,
+    /// Its other labels.
+    pub series: Series,
+    /// Its values.
+    pub timeline: Timeline,
+}
+
+/// Numbers of what was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WrittenSamples {
+    /// Series with a sample.
+    pub series: u64,
+    /// Samples.
+    pub samples: u64,
+}
+
+/// The help of the series that recording rules make, which have none in Prometheus.
+const RECORDED_HELP: &str = "Usage of the project in minutes, as the recording rule of the same name sums it.";
+
+type IsOfFamily = fn(&Measure) -> bool;
+
+/// Writes all samples, sorted by series and then by time: promtool drops a sample that comes after a later one.
+///
+/// # Errors
+/// `out` cannot be written.
+pub fn write_past(out: &mut impl Write, projects: &[PastProject]) -> io::Result<WrittenSamples> {
+    let mut past = Past { out, buffer: Vec::new(), written: WrittenSamples::default() };
+    let families: [(Metadata<'_>, IsOfFamily); 3] = [
+        (MINUTES, |measure| *measure == Measure::Minutes),
+        (NUMBER, |measure| *measure == Measure::Number),
+        (OTHER, |measure| matches!(measure, Measure::Other(_))),
+    ];
+    for (metadata, is_wanted) in families {
+        let mut is_first = true;
+        for PastProject { target, series, .. } in projects {
+            let first = past_labels(target);
+            for PastSeries { window, series, timeline } in series.iter().filter(|past| is_wanted(&past.series.measure))
+            {
+                past.begin(&metadata, &mut is_first);
+                past.write(&metadata, &first, usage_labels(&window.to_string(), series), timeline)?;
+            }
+        }
+    }
+    for window in [Window::Yesterday, Window::ThisMonth] {
+        let name = format!("project:{}:{window}", MINUTES.name);
+        let metadata = Metadata::new(Kind::Gauge, &name, RECORDED_HELP);
+        let mut is_first = true;
+        for PastProject { target, recorded, .. } in projects {
+            let first = FirstLabels::new([("project", target.name.as_str())]);
+            for (_, timeline) in recorded.iter().filter(|(recorded, _)| *recorded == window) {
+                past.begin(&metadata, &mut is_first);
+                past.write(&metadata, &first, [], timeline)?;
+            }
+        }
+    }
+    past.out.write_all(b"# EOF\n")?;
+    Ok(past.written)
+}
+
+/// The labels that a scraped series of a project has. Prometheus renames configured labels that it sets itself.
+fn past_labels(target: &Target) -> FirstLabels {
+    let renamed = |name: &str| match name {
+        "job" => "exported_job".to_owned(),
+        "instance" => "exported_instance".to_owned(),
+        name => name.to_owned(),
+    };
+    let configured: Vec<(String, &str)> =
+        target.set_labels().map(|(name, value)| (renamed(name), value.as_str())).collect();
+    let first = [("project", target.name.as_str()), ("job", "metastudio"), ("instance", "backfill")];
+    FirstLabels::new(first.into_iter().chain(configured.iter().map(|(name, value)| (name.as_str(), *value))))
+}
+
+struct Past<'a, W> {
+    out: &'a mut W,
+    buffer: Vec<u8>,
+    written: WrittenSamples,
+}
+
+impl<W: Write> Past<'_, W> {
+    /// Writes the metadata before the first sample of a family.
+    fn begin(&mut self, metadata: &Metadata<'_>, is_first: &mut bool) {
+        if std::mem::take(is_first) {
+            write_metadata(&mut self.buffer, Format::OpenMetrics, metadata);
+        }
+    }
+
+    fn write<'l>(
+        &mut self,
+        metadata: &Metadata<'_>,
+        first: &FirstLabels,
+        labels: impl IntoIterator<Item = (&'l str, &'l str)>,
+        timeline: &Timeline,
+    ) -> io::Result<()> {
+        let samples = Lines::new(&mut self.buffer, metadata, first).samples_at(labels, timeline);
+        self.written.series += u64::from(samples > 0);
+        self.written.samples += samples;
+        self.out.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,354 @@
+//! Asks the cloud for the usage of past days.
+//!
+//! One query asks for up to a month. Its buckets become days if no bucket lies in two days, and if queries of their own
+//! for three random days and for the older half agree with them: a service may cut a long range in silence, or have
+//! buckets of another width. Otherwise each day has a query of its own.
+//!
+//! A service that refuses a range (HTTP 400, `MSS.00000003`) is asked for its halves, down to a day. A day that is refused
+//! is too far back, and so are the days before it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
+
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use rust_decimal::Decimal;
+use tokio::time::Instant;
+
+use super::days::Day;
+use crate::{
+    cloud::{Error, usage_api::PageSource},
+    config::Project,
+    polling::range::{Progress, RangeQuery, RangeUsage},
+    usage::{Bounds, Doubt, Doubts, Tally, Zone},
+};
+
+/// The time limit of a query with all of its pages. It includes the waits for the throttle, which all projects share.
+const TIMEOUT: Duration = Duration::from_secs(600);
+
+/// The most days of a query.
+const MOST_DAYS: usize = 31;
+
+/// Number of random days that are compared with queries of their own.
+const SAMPLES: usize = 3;
+
+/// The project whose days are asked for.
+#[derive(Debug)]
+pub struct DaysQuery<'a, S> {
+    /// The source of pages: the client of the project.
+    pub source: &'a S,
+    /// The configuration of the project.
+    pub project: &'a Project,
+    /// The project's id, configured or looked up.
+    pub project_id: &'a str,
+    /// Entries per page of an answer, the API's `limit`.
+    pub page_size: usize,
+    /// The zone of the days.
+    pub zone: &'a Zone,
+    /// Decides which days are compared.
+    pub seed: u64,
+}
+
+/// What has been learnt of the service so far.
+#[derive(Debug)]
+pub struct Learnt {
+    /// Counters, and what has been proven.
+    pub progress: Progress,
+    /// The most days of a query: 1 if buckets cannot be used.
+    longest: usize,
+    /// Buckets have been compared for ranges of up to this many days.
+    compared: usize,
+}
+
+impl Default for Learnt {
+    fn default() -> Self {
+        Learnt { progress: Progress::default(), longest: MOST_DAYS, compared: 0 }
+    }
+}
+
+/// What comes of asking.
+#[derive(Debug)]
+pub enum Step {
+    /// Days that are complete.
+    Complete(BTreeMap<NaiveDate, Day>),
+    /// The service refuses this day, so it and all days before it are too far back. This is the last step.
+    TooFarBack(NaiveDate),
+    /// A query failed, and its days are missing. This is the last step.
+    Failed(Error),
+}
+
+/// Consecutive days that are being asked for, the newest first.
+#[derive(Debug)]
+pub struct Asking<'a, 'd, S> {
+    query: &'a DaysQuery<'a, S>,
+    now: DateTime<Utc>,
+    /// The last part is asked for next.
+    parts: Vec<&'d [NaiveDate]>,
+    /// The last days that had queries of their own.
+    single: Vec<(NaiveDate, Buckets)>,
+    /// Days of them that wait until it is known where buckets begin.
+    waiting: BTreeMap<NaiveDate, Day>,
+    last: Option<Step>,
+}
+
+/// The buckets of one query, for the check whether days begin where buckets begin.
+type Buckets = BTreeMap<DateTime<Utc>, Decimal>;
+
+/// What the buckets of a range say of its days: of the configured users, and of all users if users are configured.
+struct ByDay {
+    usage: RangeUsage,
+    days: BTreeMap<NaiveDate, Tally>,
+    all_users: Option<BTreeMap<NaiveDate, Tally>>,
+    buckets_fit: bool,
+}
+
+impl<S: PageSource> DaysQuery<'_, S> {
+    /// Begins to ask for consecutive days, which have ended, as of `now`.
+    pub fn begin<'d>(&'d self, days: &'d [NaiveDate], now: DateTime<Utc>, learnt: &mut Learnt) -> Asking<'d, 'd, S> {
+        learnt.progress.proofs.renew(now);
+        Asking { query: self, now, parts: vec![days], single: Vec::new(), waiting: BTreeMap::new(), last: None }
+    }
+
+    /// Whether there is usage in the 31 days before a day. A service that refuses the range has none.
+    ///
+    /// # Errors
+    /// Any other error of the query.
+    pub async fn has_usage_before(&self, day: NaiveDate, learnt: &mut Learnt) -> Result<bool, Error> {
+        let first = day - Days::new(MOST_DAYS as u64);
+        let range = Bounds { start: self.zone.midnight(first), end: self.zone.midnight(day) };
+        let query = self.query(self.project);
+        match query.sum(range, None, &format!("the time before {day}"), &mut learnt.progress).await {
+            Ok(usage) => Ok(usage.tally.parts().next().is_some()),
+            Err(error) if error.is_range_refused() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One day by a query of its own.
+    async fn ask_day(
+        &self,
+        day: NaiveDate,
+        now: DateTime<Utc>,
+        progress: &mut Progress,
+    ) -> Result<(Day, Buckets), Error> {
+        let range = Bounds::of_day(day, self.zone);
+        let name = day.to_string();
+        let usage = self.query(self.project).sum(range, None, &name, progress).await?;
+        let all_users = match self.all_users() {
+            Some(all) => Some(self.query(&all).sum(range, None, &name, progress).await?.tally),
+            None => None,
+        };
+        let day = Day { asked: now, tally: usage.tally, all_users, doubts: usage.doubts };
+        Ok((day, usage.buckets))
+    }
+
+    /// The days of a range by the buckets of one query; `None` if the buckets cannot be used.
+    async fn ask_range(
+        &self,
+        range: &[NaiveDate],
+        now: DateTime<Utc>,
+        learnt: &mut Learnt,
+    ) -> Result<Option<BTreeMap<NaiveDate, Day>>, Error> {
+        let by_day = self.by_day(range, &mut learnt.progress).await?;
+        if !by_day.buckets_fit {
+            return Ok(None);
+        }
+        if range.len() > learnt.compared {
+            if !self.agree(range, &by_day, &mut learnt.progress).await? {
+                return Ok(None);
+            }
+            learnt.compared = range.len();
+        }
+        let ByDay { usage, mut days, mut all_users, .. } = by_day;
+        let mut day = |date: &NaiveDate| {
+            let tally = days.remove(date).unwrap_or_default();
+            let all_users = all_users.as_mut().map(|all| all.remove(date).unwrap_or_default());
+            let doubts = doubts_of_day(&usage.doubts, &tally);
+            (*date, Day { asked: now, tally, all_users, doubts })
+        };
+        Ok(Some(range.iter().map(&mut day).collect()))
+    }
+
+    async fn by_day(&self, range: &[NaiveDate], progress: &mut Progress) -> Result<ByDay, Error> {
+        let (first, last) = range.first().zip(range.last()).map(|(first, last)| (*first, *last)).unwrap_or_default();
+        let bounds = Bounds { start: self.zone.midnight(first), end: Bounds::of_day(last, self.zone).end };
+        let name = format!("{first} to {last}");
+        let (usage, days) = self.query(self.project).sum_days(bounds, self.zone, &name, progress).await?;
+        let mut buckets_fit = self.fit(&usage, range);
+        let all_users = match self.all_users() {
+            Some(all) => {
+                let (usage, days) = self.query(&all).sum_days(bounds, self.zone, &name, progress).await?;
+                buckets_fit &= self.fit(&usage, range);
+                Some(days)
+            }
+            None => None,
+        };
+        Ok(ByDay { usage, days, all_users, buckets_fit })
+    }
+
+    /// Whether each bucket lies in one of the days, as far as their times tell.
+    fn fit(&self, usage: &RangeUsage, range: &[NaiveDate]) -> bool {
+        let is_doubted =
+            [Doubt::Misaligned, Doubt::UnreadableTime].iter().any(|doubt| usage.doubts.contains_key(doubt));
+        // A bucket that begins with the range may have been cut there.
+        let start = range.first().map(|first| self.zone.midnight(*first));
+        let inner: BTreeSet<i64> =
+            usage.buckets.keys().filter(|bucket| Some(**bucket) != start).map(DateTime::timestamp).collect();
+        let Some(first) = inner.first() else { return !is_doubted };
+        let day = 24 * 60 * 60;
+        let width = inner.iter().fold(day, |width, bucket| greatest_common_divisor(width, bucket - first));
+        let midnights = range.iter().map(|date| self.zone.midnight(*date).timestamp());
+        !is_doubted && midnights.map(|midnight| midnight - first).all(|distance| distance % width == 0)
+    }
+
+    /// Whether queries of their own, for random days and for the older half of the range, give the same usage.
+    async fn agree(&self, range: &[NaiveDate], whole: &ByDay, progress: &mut Progress) -> Result<bool, Error> {
+        let tally = |days: &BTreeMap<NaiveDate, Tally>, date: &NaiveDate| days.get(date).cloned().unwrap_or_default();
+        let third = range.len().div_ceil(SAMPLES);
+        for (index, part) in range.chunks(third).enumerate() {
+            let Some(date) = self.pick(part, index) else { continue };
+            let (day, _) = self.ask_day(*date, DateTime::UNIX_EPOCH, progress).await?;
+            if day.is_misaligned() || day.tally != tally(&whole.days, date) {
+                return Ok(false);
+            }
+        }
+        let older = range.get(..range.len() / 2).unwrap_or_default();
+        let half = self.by_day(older, progress).await?;
+        let is_same = |date: &NaiveDate| tally(&half.days, date) == tally(&whole.days, date);
+        Ok(half.buckets_fit && older.iter().all(is_same))
+    }
+
+    /// A random day.
+    fn pick<'d>(&self, days: &'d [NaiveDate], index: usize) -> Option<&'d NaiveDate> {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, index, days).hash(&mut hasher);
+        days.get((hasher.finish() % (days.len().max(1) as u64)) as usize)
+    }
+
+    /// The project without its configured users; `None` if none are configured.
+    fn all_users(&self) -> Option<Project> {
+        let has_users = !self.project.user_ids.is_empty();
+        has_users.then(|| Project { user_ids: Vec::new(), ..self.project.clone() })
+    }
+
+    fn query<'q>(&'q self, project: &'q Project) -> RangeQuery<'q, S> {
+        RangeQuery {
+            source: self.source,
+            project,
+            project_id: self.project_id,
+            page_size: self.page_size,
+            deadline: Instant::now() + TIMEOUT,
+        }
+    }
+}
+
+impl<'d, S: PageSource> Asking<'_, 'd, S> {
+    /// Asks until days are complete, or until the end; `None` after the last step.
+    pub async fn next(&mut self, learnt: &mut Learnt) -> Option<Step> {
+        while let Some(part) = self.parts.pop() {
+            if part.len() > learnt.longest {
+                self.parts.extend(part.chunks(learnt.longest));
+                continue;
+            }
+            let asked = match part {
+                [] => continue,
+                [day] => self.ask_day(*day, learnt).await,
+                range => self.query.ask_range(range, self.now, learnt).await,
+            };
+            match asked {
+                Ok(Some(days)) if days.is_empty() => {}
+                Ok(Some(days)) => return Some(Step::Complete(days)),
+                Ok(None) => {
+                    learnt.longest = 1;
+                    self.parts.push(part);
+                }
+                Err(error) => self.fail(error, part, learnt),
+            }
+        }
+        match self.release(learnt, true).await {
+            Ok(days) if days.is_empty() => self.last.take(),
+            Ok(days) => Some(Step::Complete(days)),
+            Err(error) => {
+                self.last = None;
+                Some(Step::Failed(error))
+            }
+        }
+    }
+
+    /// A range that is refused is halved. Any other failure is the last step.
+    fn fail(&mut self, error: Error, part: &'d [NaiveDate], learnt: &mut Learnt) {
+        let last = match part {
+            [day] if error.is_range_refused() => Step::TooFarBack(*day),
+            _ if error.is_range_refused() => {
+                learnt.longest = part.len().div_ceil(2);
+                return self.parts.push(part);
+            }
+            _ => Step::Failed(error),
+        };
+        self.parts.clear();
+        self.last = Some(last);
+    }
+
+    /// Asks for one day, and returns the days that need not wait any more.
+    async fn ask_day(
+        &mut self,
+        day: NaiveDate,
+        learnt: &mut Learnt,
+    ) -> Result<Option<BTreeMap<NaiveDate, Day>>, Error> {
+        let (usage, buckets) = self.query.ask_day(day, self.now, &mut learnt.progress).await?;
+        self.single.push((day, buckets));
+        self.waiting.insert(day, usage);
+        self.release(learnt, false).await.map(Some)
+    }
+
+    /// The days that waited, with the doubt if they do not begin and end where buckets do. While that is not known they go
+    /// on waiting, unless there are no more.
+    async fn release(&mut self, learnt: &mut Learnt, is_end: bool) -> Result<BTreeMap<NaiveDate, Day>, Error> {
+        if self.waiting.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let result = self.misalignment(learnt).await;
+        let mut days = std::mem::take(&mut self.waiting);
+        match result? {
+            Some(seen) => days.values_mut().for_each(|day| {
+                day.doubts.entry(Doubt::Misaligned).or_insert_with(|| seen.clone());
+            }),
+            None if is_end || learnt.progress.proofs.alignment.is_known() => {}
+            None => std::mem::swap(&mut days, &mut self.waiting),
+        }
+        Ok(days)
+    }
+
+    /// Whether days that had queries of their own begin and end where buckets do; otherwise, what contradicts.
+    async fn misalignment(&self, learnt: &mut Learnt) -> Result<Option<String>, Error> {
+        let range = |date: &NaiveDate| Bounds::of_day(*date, self.query.zone);
+        let ranges: Vec<_> =
+            self.single.iter().map(|(date, buckets)| (range(date), buckets.keys().copied().collect())).collect();
+        let progress = &mut learnt.progress;
+        let seen = progress.proofs.alignment.check(&ranges, self.now);
+        if seen.is_none() || !progress.proofs.alignment.is_unknown() {
+            return Ok(seen);
+        }
+        let answers = self.single.iter().map(|(date, buckets)| (range(date), buckets));
+        self.query.query(self.query.project).ask_for_cut(answers, progress).await?;
+        Ok(progress.proofs.alignment.check(&ranges, self.now))
+    }
+}
+
+/// The doubts of a range that concern a day.
+fn doubts_of_day(doubts: &Doubts, tally: &Tally) -> Doubts {
+    let concerns = |doubt: &Doubt| match doubt {
+        Doubt::ValueMissing => tally.incomplete().next().is_some(),
+        _ => tally.parts().next().is_some(),
+    };
+    doubts.iter().filter(|(doubt, _)| concerns(doubt)).map(|(doubt, seen)| (*doubt, seen.clone())).collect()
+}
+
+fn greatest_common_divisor(a: i64, b: i64) -> i64 {
+    if b == 0 { a.abs() } else { greatest_common_divisor(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,591 @@
+//! The ledger: a file with the complete days of all projects, which survives crashes.
+//!
+//! It is a database of the crate redb: written in Rust, with transactions that are on the disk when they end, and with
+//! check sums. After a crash it holds every transaction that had ended, and nothing of the others. Each transaction opens
+//! the file and closes it again, so that an exporter and a `backfill` can use the same directory. While one of them has the
+//! file open, the other one waits.
+//!
+//! A file that is damaged or of another version is renamed, with a warning, and a new one begins. Its days are asked for
+//! again.
+//!
+//! All functions block.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, DirBuilder, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    process,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use redb::{Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::days::{Day, KnownDays};
+use crate::usage::{Doubt, Doubts, Measure, Series, Tally, Zone};
+
+const NAME: &str = "days.redb";
+const VERSION: &str = "1";
+
+/// The time for which a process waits for another one that has the file open.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Bytes of the file in memory.
+const CACHE: usize = 16 << 20;
+
+/// Facts: the version of the file, and for each identity the day before which the cloud has usage.
+const FACTS: TableDefinition<'_, &str, &str> = TableDefinition::new("facts");
+/// Days by identity and date, each as JSON.
+const DAYS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("days");
+
+/// What makes the numbers of a project comparable. A project that changes in one of them is another one; its name is not
+/// one of them.
+#[derive(Clone, Debug)]
+pub struct Identity<'a> {
+    /// Scheme and host of the service.
+    pub endpoint: &'a str,
+    /// The project's id.
+    pub project_id: &'a str,
+    /// The configured users.
+    pub user_ids: &'a [String],
+    /// The third-party user.
+    pub app_user_id: Option<&'a str>,
+    /// The configured resource types and business types.
+    pub types: [&'a [String]; 2],
+    /// The zone of the days.
+    pub zone: &'a Zone,
+}
+
+impl Identity<'_> {
+    /// The key in the ledger: a hash, so that the file holds no ids of projects and users in this place.
+    pub fn key(&self) -> String {
+        let Identity { endpoint, project_id, user_ids, app_user_id, types, zone } = self;
+        let sorted = |list: &[String]| {
+            let mut list = list.to_vec();
+            list.sort_unstable();
+            list
+        };
+        let parts = (endpoint, project_id, sorted(user_ids), app_user_id, types.map(sorted), zone.to_string());
+        // A tuple of texts always becomes JSON.
+        let text = serde_json::to_vec(&parts).unwrap_or_default();
+        Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// A ledger that cannot be used.
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    /// Another process has had the file open for a long time.
+    #[error("{}: another process has had the file open for {}s", .0.display(), PATIENCE.as_secs())]
+    Busy(PathBuf),
+    /// The file system refuses.
+    #[error("{}: {error}. Days that were kept before are safe", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        error: io::Error,
+    },
+    /// The file is not what an exporter of this version has written.
+    #[error("{}: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// The file with the days.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    path: PathBuf,
+}
+
+impl Ledger {
+    /// Checks the file of a directory, and creates both if they do not exist. Renames a file that is damaged or of another
+    /// version; `now` is in its new name.
+    ///
+    /// # Errors
+    /// [`LedgerError`], if the file cannot be created, opened or renamed.
+    pub fn open(directory: &Path, now: DateTime<Utc>) -> Result<Self, LedgerError> {
+        let ledger = Ledger { path: directory.join(NAME) };
+        let created = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        created.map_err(|error| ledger.io(error))?;
+        match ledger.create_and_check() {
+            Err(LedgerError::Damaged { path, reason }) => {
+                let aside = path.with_extension(format!("redb.damaged-{}", now.format("%Y%m%dT%H%M%SZ")));
+                fs::rename(&path, &aside).map_err(|error| ledger.io(error))?;
+                tracing::warn!(
+                    "{}: {reason}. It is renamed to {}, and its days are asked for again",
+                    path.display(),
+                    aside.display()
+                );
+                ledger.create_and_check()?;
+            }
+            checked => checked?,
+        }
+        Ok(ledger)
+    }
+
+    /// What is known of a project. `zone` is that of its identity.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn known(&self, identity: &str, zone: &Zone) -> Result<KnownDays, LedgerError> {
+        self.guarded(|database| {
+            let transaction = database.begin_read()?;
+            let mut days = BTreeMap::new();
+            for entry in transaction.open_table(DAYS)?.range((identity, "")..(identity, "~"))? {
+                let (key, stored) = entry?;
+                let (_, date) = key.value();
+                let day = date.parse().ok().zip(StoredDay::parse(stored.value()));
+                let (date, day) = day.ok_or_else(|| Failure::Damaged(format!("the day {date} cannot be read")))?;
+                days.insert(date, day);
+            }
+            let used_before = transaction.open_table(FACTS)?.get(identity)?;
+            let used_before: Option<NaiveDate> = used_before.and_then(|date| date.value().parse().ok());
+            Ok(KnownDays::new(zone.clone(), days, used_before))
+        })
+    }
+
+    /// Keeps days of a project. When this returns, they survive a power failure.
+    ///
+    /// # Errors
+    /// [`LedgerError`]. Then none of these days may be kept; all others are.
+    pub fn keep(&self, identity: &str, days: &BTreeMap<NaiveDate, Day>) -> Result<(), LedgerError> {
+        self.guarded(|database| {
+            let transaction = database.begin_write()?;
+            {
+                let mut table = transaction.open_table(DAYS)?;
+                for (date, day) in days {
+                    table.insert((identity, &*date.to_string()), &*StoredDay::of(day).json())?;
+                }
+            }
+            Ok(transaction.commit()?)
+        })
+    }
+
+    /// Keeps the fact that the cloud has usage of an earlier time than `day`.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn keep_used_before(&self, identity: &str, day: NaiveDate) -> Result<(), LedgerError> {
+        self.guarded(|database| {
+            let transaction = database.begin_write()?;
+            transaction.open_table(FACTS)?.insert(identity, &*day.to_string())?;
+            Ok(transaction.commit()?)
+        })
+    }
+
+    fn create_and_check(&self) -> Result<(), LedgerError> {
+        self.create().map_err(|failure| self.error(failure))?;
+        self.check()
+    }
+
+    /// Creates the file if there is none: under another name, so that a process that is killed leaves no half of one. If
+    /// two processes do so, the file of the first one counts.
+    fn create(&self) -> Result<(), Failure> {
+        if self.path.exists() {
+            return Ok(());
+        }
+        let temporary = self.path.with_extension(format!("redb.new-{}", process::id()));
+        let _ = fs::remove_file(&temporary);
+        let created = database(&temporary, true).and_then(|database| {
+            let transaction = database.begin_write()?;
+            transaction.open_table(DAYS)?;
+            transaction.open_table(FACTS)?.insert("version", VERSION)?;
+            transaction.commit()?;
+            drop(database);
+            match fs::hard_link(&temporary, &self.path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
+                _ => Ok(()),
+            }
+        });
+        fs::remove_file(&temporary)?;
+        created
+    }
+
+    /// Reads the whole file with its check sums.
+    fn check(&self) -> Result<(), LedgerError> {
+        self.guarded(|database| {
+            if !database.check_integrity()? {
+                tracing::warn!("{}: repaired after a crash", self.path.display());
+            }
+            let transaction = database.begin_read()?;
+            transaction.open_table(DAYS)?;
+            match transaction.open_table(FACTS)?.get("version")?.map(|version| version.value().to_owned()) {
+                Some(version) if version == VERSION => Ok(()),
+                version => Err(Failure::Damaged(format!(
+                    "it has version {}, and this exporter reads version {VERSION}",
+                    version.as_deref().unwrap_or("none")
+                ))),
+            }
+        })
+    }
+
+    /// Opens the file for one use of it. The library may panic where a page of the file is damaged.
+    fn guarded<T>(&self, work: impl FnOnce(&mut Database) -> Result<T, Failure>) -> Result<T, LedgerError> {
+        let opened_and_used = AssertUnwindSafe(|| {
+            let mut database = self.database()?;
+            work(&mut database)
+        });
+        let panicked = |_| Err(Failure::Damaged("a page of it cannot be read".to_owned()));
+        catch_unwind(opened_and_used).unwrap_or_else(panicked).map_err(|failure| self.error(failure))
+    }
+
+    fn database(&self) -> Result<Database, Failure> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match database(&self.path, false) {
+                Err(Failure::Busy) if Instant::now() < deadline => sleep(PAUSE),
+                opened => return opened,
+            }
+        }
+    }
+
+    fn error(&self, failure: Failure) -> LedgerError {
+        match failure {
+            Failure::Busy => LedgerError::Busy(self.path.clone()),
+            Failure::Io(error) => self.io(error),
+            Failure::Damaged(reason) => LedgerError::Damaged { path: self.path.clone(), reason },
+        }
+    }
+
+    fn io(&self, error: io::Error) -> LedgerError {
+        LedgerError::Io { path: self.path.clone(), error }
+    }
+}
+
+/// Opens a file, which no other process may have open meanwhile. Only its owner can read it.
+fn database(path: &Path, is_new: bool) -> Result<Database, Failure> {
+    let file = OpenOptions::new().read(true).write(true).create_new(is_new).mode(0o600).open(path)?;
+    match Database::builder().set_cache_size(CACHE).create_file(file) {
+        Err(DatabaseError::DatabaseAlreadyOpen) => Err(Failure::Busy),
+        opened => Ok(opened?),
+    }
+}
+
+/// Why the file could not be used.
+enum Failure {
+    Busy,
+    Io(io::Error),
+    Damaged(String),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Failure::Damaged(error.to_string()),
+            _ => Failure::Io(error),
+        }
+    }
+}
+
+/// All errors of the library.
+impl<E: Into<redb::Error>> From<E> for Failure
+where
+    E: RedbError,
+{
+    fn from(error: E) -> Self {
+        match error.into() {
+            redb::Error::Io(error) => error.into(),
+            redb::Error::PreviousIo => Failure::Io(io::Error::other("an earlier write failed")),
+            other => Failure::Damaged(other.to_string()),
+        }
+    }
+}
+
+/// The error types of the library; each becomes a [`redb::Error`].
+trait RedbError {}
+impl RedbError for DatabaseError {}
+impl RedbError for StorageError {}
+impl RedbError for redb::TransactionError {}
+impl RedbError for redb::TableError {}
+impl RedbError for redb::CommitError {}
+
+/// A day as it is kept.
+#[derive(Deserialize, Serialize)]
+struct StoredDay {
+    asked: DateTime<Utc>,
+    usage: Vec<StoredSeries>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    all_users: Option<Vec<StoredSeries>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    doubts: BTreeMap<String, String>,
+}
+
+/// A series of a day: usage in a unit, or the API's `number`.
+#[derive(Deserialize, Serialize)]
+struct StoredSeries {
+    /// `MIN`, another unit, or absent for the API's `number`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unit: Option<String>,
+    resource_type: String,
+    business_type: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user_id: Option<String>,
+    /// An exact decimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sum: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    lacks_value: bool,
+}
+
+const MINUTES: &str = "MIN";
+
+impl StoredDay {
+    fn of(day: &Day) -> Self {
+        StoredDay {
+            asked: day.asked,
+            usage: store(&day.tally),
+            all_users: day.all_users.as_ref().map(store),
+            doubts: day.doubts.iter().map(|(doubt, seen)| (doubt.as_str().to_owned(), seen.clone())).collect(),
+        }
+    }
+
+    fn json(&self) -> String {
+        // Texts and numbers always become JSON.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    fn parse(text: &str) -> Option<Day> {
+        let StoredDay { asked, usage, all_users, doubts } = serde_json::from_str(text).ok()?;
+        let doubt =
+            |(name, seen): (String, String)| Some((Doubt::ALL.into_iter().find(|doubt| doubt.as_str() == name)?, seen));
+        let all_users = match all_users {
+            Some(stored) => Some(restore(stored)?),
+            None => None,
+        };
+        let doubts: Option<Doubts> = doubts.into_iter().map(doubt).collect();
+        Some(Day { asked, tally: restore(usage)?, all_users, doubts: doubts? })
+    }
+}
+
+fn store(tally: &Tally) -> Vec<StoredSeries> {
+    let stored = |(series, sum, lacks_value): (&Series, Option<Decimal>, bool)| StoredSeries {
+        unit: match &series.measure {
+            Measure::Minutes => Some(MINUTES.to_owned()),
+            Measure::Other(unit) => Some(unit.clone()),
+            Measure::Number => None,
+        },
+        resource_type: series.resource_type.clone(),
+        business_type: series.business_type.clone(),
+        user_id: series.user_id.clone(),
+        sum: sum.map(|sum| sum.to_string()),
+        lacks_value,
+    };
+    tally.parts().map(stored).collect()
+}
+
+fn restore(stored: Vec<StoredSeries>) -> Option<Tally> {
+    let mut tally = Tally::default();
+    for StoredSeries { unit, resource_type, business_type, user_id, sum, lacks_value } in stored {
+        let measure = match unit {
+            None => Measure::Number,
+            Some(unit) if unit == MINUTES => Measure::Minutes,
+            Some(unit) => Measure::Other(unit),
+        };
+        let sum = match sum {
+            Some(text) => Some(text.parse().ok()?),
+            None => None,
+        };
+        tally.add_part(Series { measure, resource_type, business_type, user_id }, sum, lacks_value);
+    }
+    Some(tally)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write, os::unix::fs::PermissionsExt};
+
+    use super::*;
+    use crate::history::days::tests::{date, day};
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-30T12:00:00Z".parse().unwrap()
+    }
+
+    fn open(directory: &Path) -> Ledger {
+        Ledger::open(directory, now()).unwrap()
+    }
+
+    fn days(dates: &[&str]) -> BTreeMap<NaiveDate, Day> {
+        dates.iter().map(|text| (date(text), day(&[("V", "0.10"), ("L", "7")]))).collect()
+    }
+
+    fn known(ledger: &Ledger, identity: &str, dates: &[&str]) -> Vec<Option<Day>> {
+        let known = ledger.known(identity, &Zone::utc()).unwrap();
+        dates.iter().map(|text| known.get(date(text)).cloned()).collect()
+    }
+
+    fn set_aside(directory: &Path) -> usize {
+        let entries = fs::read_dir(directory).unwrap();
+        entries.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("damaged-")).count()
+    }
+
+    #[test]
+    fn days_are_kept_exactly_for_each_identity() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("a/b");
+        let mut kept = days(&["2025-11-01", "2025-11-02"]);
+        let odd = kept.get_mut(&date("2025-11-02")).unwrap();
+        odd.asked = now();
+        odd.doubts.insert(Doubt::Negative, "seen \"it\"".to_owned());
+        odd.all_users = Some(odd.tally.clone());
+        for (measure, user) in [(Measure::Number, None), (Measure::Other("GB".into()), Some("u".to_owned()))] {
+            let series = Series { measure, resource_type: "r".into(), business_type: String::new(), user_id: user };
+            odd.tally.add_part(series.clone(), "12345678901234567890.12345678".parse().ok(), false);
+            odd.tally.add_part(Series { resource_type: "lacks".into(), ..series }, None, true);
+        }
+        open(&directory).keep("one", &kept).unwrap();
+        let ledger = open(&directory);
+        let read: Vec<Day> = known(&ledger, "one", &["2025-11-01", "2025-11-02"]).into_iter().flatten().collect();
+        assert_eq!(read, kept.into_values().collect::<Vec<_>>());
+        assert_eq!(known(&ledger, "on", &["2025-11-01"]), [None]);
+        assert_eq!(known(&ledger, "one2", &["2025-11-01"]), [None]);
+        assert_eq!(ledger.known("one", &Zone::utc()).unwrap().whole_from(), Some(date("2025-11-02")));
+        ledger.keep_used_before("one", date("2025-10-01")).unwrap();
+        assert_eq!(ledger.known("one", &Zone::utc()).unwrap().whole_from(), Some(date("2025-10-01")));
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "no other file is left");
+        for (path, mode) in [(directory.join(NAME), 0o600), (directory, 0o700)] {
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_project_that_changes_is_another_one() {
+        let zones = [Zone::utc(), Zone::shanghai()];
+        let lists: [&[String]; 3] = [&[], &["a".to_owned()], &["b".to_owned(), "a".to_owned()]];
+        let mut keys = Vec::new();
+        for (endpoint, id, users, app, types, zone) in [
+            ("e", "1", 0, None, 0, 0),
+            ("f", "1", 0, None, 0, 0),
+            ("e", "2", 0, None, 0, 0),
+            ("e", "1", 1, None, 0, 0),
+            ("e", "1", 2, None, 0, 0),
+            ("e", "1", 0, Some(""), 0, 0),
+            ("e", "1", 0, None, 1, 0),
+            ("e", "1", 0, None, 0, 1),
+        ] {
+            let [user_ids, resources] = [users, types].map(|index| lists[index]);
+            let types = [resources, lists[0]];
+            let zone = &zones[zone];
+            keys.push(Identity { endpoint, project_id: id, user_ids, app_user_id: app, types, zone }.key());
+        }
+        let count = keys.len();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), count);
+        let of_users = |user_ids: &[String]| {
+            let types = [lists[0]; 2];
+            Identity { endpoint: "e", project_id: "1", user_ids, app_user_id: None, types, zone: &zones[0] }.key()
+        };
+        assert_eq!(of_users(&["a".into(), "b".into()]), of_users(lists[2]), "the order means nothing");
+    }
+
+    #[test]
+    fn two_processes_can_use_a_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        open(directory.path());
+        let write = |identity: &'static str| {
+            let path = directory.path().to_owned();
+            std::thread::spawn(move || {
+                let ledger = open(&path);
+                for day in 1..=20 {
+                    ledger.keep(identity, &days(&[&*format!("2025-11-{day:02}")])).unwrap();
+                }
+            })
+        };
+        let threads = ["one", "two", "three"].map(write);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let ledger = open(directory.path());
+        for identity in ["one", "two", "three"] {
+            assert!(known(&ledger, identity, &["2025-11-01", "2025-11-20"]).iter().all(Option::is_some));
+        }
+        assert_eq!(set_aside(directory.path()), 0);
+    }
+
+    #[test]
+    fn a_damaged_file_is_set_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(NAME);
+        open(directory.path()).keep("one", &days(&["2025-11-01"])).unwrap();
+        let sound = fs::read(&path).unwrap();
+        let mut damages: Vec<Vec<u8>> =
+            vec![Vec::new(), b"no database".to_vec(), vec![0; 5000], sound[..sound.len() / 2].to_vec()];
+        // The place where the day is.
+        let place = sound
+            .windows(8)
+            .rposition(|bytes| bytes == b"\"0.10\",\"")
+            .or_else(|| sound.windows(4).rposition(|bytes| bytes == b"0.10"));
+        let mut flipped = sound.clone();
+        flipped[place.unwrap() + 1] ^= 1;
+        damages.push(flipped);
+        for (index, damage) in damages.into_iter().enumerate() {
+            fs::write(&path, &damage).unwrap();
+            let ledger = open(directory.path());
+            assert_eq!(known(&ledger, "one", &["2025-11-01"]), [None], "{index}");
+            ledger.keep("one", &days(&["2025-11-02"])).unwrap();
+            assert_eq!(set_aside(directory.path()), 1, "{index}");
+            let aside = directory.path().join("days.redb.damaged-20261130T120000Z");
+            // The library has made a database of the empty file.
+            assert!(damage.is_empty() || fs::read(&aside).unwrap().len() == damage.len(), "{index}");
+            fs::remove_file(aside).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_version_is_set_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = open(directory.path());
+        ledger.keep("one", &days(&["2025-11-01"])).unwrap();
+        let changed = ledger.guarded(|database| {
+            let transaction = database.begin_write()?;
+            transaction.open_table(FACTS)?.insert("version", "2")?;
+            Ok(transaction.commit()?)
+        });
+        assert!(changed.is_ok());
+        let ledger = open(directory.path());
+        assert_eq!(known(&ledger, "one", &["2025-11-01"]), [None]);
+        assert_eq!(set_aside(directory.path()), 1);
+    }
+
+    #[test]
+    fn a_write_that_was_cut_loses_no_earlier_day() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(NAME);
+        open(directory.path()).keep("one", &days(&["2025-11-01"])).unwrap();
+        // The disk as a process that is killed leaves it: opened, partly written, never closed.
+        let killed = tempfile::tempdir().unwrap();
+        let ledger = Ledger { path: path.clone() };
+        let copied = ledger.guarded(|database| {
+            let transaction = database.begin_write()?;
+            transaction.open_table(DAYS)?.insert(("one", "2025-11-02"), "half")?;
+            fs::copy(&path, killed.path().join(NAME))?;
+            Ok(transaction.abort()?)
+        });
+        assert!(copied.is_ok());
+        let ledger = open(killed.path());
+        let [first, second] = &known(&ledger, "one", &["2025-11-01", "2025-11-02"])[..] else { panic!() };
+        assert!(first.is_some() && second.is_none());
+        assert_eq!(set_aside(killed.path()), 0);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_used_is_an_error_with_its_path() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"x").unwrap();
+        let error = Ledger::open(file.path(), now()).unwrap_err().to_string();
+        assert!(error.contains(file.path().to_str().unwrap()), "{error}");
+    }
+}
