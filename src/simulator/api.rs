@@ -1,6 +1,6 @@
 //! ShowUsageData: from the parameters of a request to the buckets of the range, and to one page of them.
 
-use chrono::{DateTime, Days, SecondsFormat, Utc};
+use chrono::{DateTime, Days, Duration, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::{
@@ -28,6 +28,9 @@ pub(super) fn show_usage_data(
     earlier: u32,
 ) -> Result<Value, String> {
     let parameters = Parameters::parse(query)?;
+    if service.oldest.is_some_and(|days| parameters.start < now - Duration::days(days.into())) {
+        return Err("start_time".to_owned());
+    }
     if service.list == List::Endless {
         return Ok(endless_page(&parameters));
     }

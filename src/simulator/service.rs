@@ -61,6 +61,9 @@ pub struct Service {
     /// Keep usage for so many days
     #[arg(long, value_name = "DAYS")]
     pub retention: Option<u16>,
+    /// Refuse ranges that begin more than so many days ago
+    #[arg(long, value_name = "DAYS")]
+    pub oldest: Option<u16>,
     /// The time that a bucket covers
     #[arg(long, value_enum, default_value_t)]
     pub buckets: Width,
