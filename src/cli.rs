@@ -8,7 +8,10 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind, parser::ValueSource};
 
 use crate::{
-    commands::{check::Check, demo::Demo, manual::Manual, once::Once, serve::Serve, simulate::Simulate},
+    commands::{
+        backfill::Backfill, check::Check, demo::Demo, manual::Manual, once::Once, report::Report, serve::Serve,
+        simulate::Simulate,
+    },
     config::Environment,
     log::{LogFlags, LogWriter},
 };
@@ -51,6 +54,10 @@ enum Command {
     /// Poll every project once and print the metrics. Run it at most once every 5 minutes: more frequent attempts with
     /// a wrong key can get the key locked
     Once(Once),
+    /// Write the usage of past months as OpenMetrics files, for Prometheus or VictoriaMetrics
+    Backfill(Backfill),
+    /// Print the usage of a month by project, day, type and user, as a table
+    Report(Report),
     /// Run only the simulated cloud, as an endpoint for an exporter
     Simulate(Simulate),
     /// Run the exporter on a simulated cloud: no account, no configuration
@@ -98,6 +105,8 @@ impl Cli {
             Command::Serve(serve) => serve.run(environment, log).await,
             Command::Check(check) => check.run(&environment).await,
             Command::Once(once) => once.run(environment).await,
+            Command::Backfill(backfill) => backfill.run(environment).await,
+            Command::Report(report) => report.run(environment).await,
             Command::Simulate(simulate) => simulate.run().await,
             Command::Demo(demo) => demo.run(log).await,
             Command::Manual(manual) => manual.run(Self::command()),

@@ -2,11 +2,14 @@
 //!
 //! Only this module imports all others: a command creates the parts that it needs and connects them.
 
+pub(crate) mod backfill;
 pub(crate) mod check;
 mod configuration;
 pub(crate) mod demo;
 pub(crate) mod manual;
 pub(crate) mod once;
+mod past;
+pub(crate) mod report;
 pub(crate) mod serve;
 mod signals;
 pub(crate) mod simulate;

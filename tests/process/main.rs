@@ -12,6 +12,7 @@ mod log;
 mod numbers;
 mod outbound;
 mod packages;
+mod past;
 mod reload;
 mod services;
 mod sessions;
