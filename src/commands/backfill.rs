@@ -101,7 +101,7 @@ impl Backfill {
         // Days up to the last one that has ended in the range.
         let last = config.timezone.local(range.end).date_naive();
         let days = DayRange { first: self.from.first, end: last };
-        let past = collect(config, &environment, self.past.storage.as_deref(), Some(directory), days, now).await?;
+        let past = collect(config, &environment, Some(directory), days, now).await?;
         let is_complete = past.log_missing();
         let manifest = self.write(&past, range, now)?;
         print(&self.instructions(&manifest, now, range))?;

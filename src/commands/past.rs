@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{BuildHasher, Hasher, RandomState},
     io::{IsTerminal, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -23,11 +23,11 @@ use tokio::{
 
 use super::configuration::{ConfigFlags, ConfigSource, ValidConfig};
 use crate::{
-    cloud::{Client, Connector, Error, Lockout, project_api},
+    cloud::{Client, Connector, Lockout, project_api},
     config::{Config, Environment, Project},
     history::{
         asking::{DaysQuery, Learnt, Step},
-        days::{Day, KnownDays, first_of_month, happened, next_month},
+        days::{Day, KnownDays, UsedBefore, first_of_month, happened, next_month},
         ledger::{Identity, Ledger, LedgerError},
         report::DayList,
     },
@@ -137,12 +137,11 @@ pub(super) async fn load(flags: &PastFlags, environment: &Environment) -> anyhow
 pub(super) async fn collect(
     config: Config,
     environment: &Environment,
-    storage: Option<&Path>,
     directory: Option<PathBuf>,
     days: DayRange,
     now: DateTime<Utc>,
 ) -> anyhow::Result<Past> {
-    let connector = Connector::new(api(&config), Utc::now, lockout(storage.map(Path::to_owned)).await?)?;
+    let connector = Connector::new(api(&config), Utc::now, lockout(directory.clone()).await?)?;
     let ledger = match directory {
         Some(directory) => Some(spawn_blocking(move || Ledger::open(&directory, now)).await??),
         None => None,
@@ -182,16 +181,14 @@ pub(super) async fn collect(
     Ok(Past { config, projects: collected.into_values().collect() })
 }
 
-/// The state of the keys in the directory. If an exporter uses it, this process has a state of its own.
+/// The state of the keys, so that a refused key is not tried by each run. It is not that of an exporter, which locks its
+/// directory as long as it runs.
 async fn lockout(directory: Option<PathBuf>) -> anyhow::Result<Arc<Lockout>> {
     let Some(directory) = directory else { return Ok(Arc::default()) };
-    let open = move || match Storage::open(&directory) {
+    let open = move || match Storage::open(&directory.join("past")) {
         Ok(storage) => Lockout::stored(Arc::new(storage), Utc::now),
         Err(StorageError::InUse(_)) => {
-            tracing::info!(
-                "an exporter uses the same directory: both send up to api.requests_per_second, and each counts the refusals \
-                 of its own requests"
-            );
+            tracing::info!("another backfill or report uses the same directory: each counts its own refusals of a key");
             Ok(Lockout::default())
         }
         Err(error) => Err(error),
@@ -233,7 +230,7 @@ impl Collecting {
             Ok(id) => id,
             Err(error) => {
                 let days = happened(self.days.first, self.days.end, &self.zone).collect();
-                let known = KnownDays::new(self.zone.clone(), BTreeMap::new(), None);
+                let known = KnownDays::new(self.zone.clone(), BTreeMap::new(), UsedBefore::new());
                 let missing = Some((days, error.report()));
                 let project_id = String::new();
                 return Ok(ProjectPast {
@@ -278,7 +275,7 @@ impl Collecting {
 
     async fn load(&self, identity: &str) -> Result<KnownDays, LedgerError> {
         let Some(ledger) = self.ledger.clone() else {
-            return Ok(KnownDays::new(self.zone.clone(), BTreeMap::new(), None));
+            return Ok(KnownDays::new(self.zone.clone(), BTreeMap::new(), UsedBefore::new()));
         };
         let (identity, zone) = (identity.to_owned(), self.zone.clone());
         blocking(move || ledger.known(&identity, &zone)).await
@@ -350,30 +347,23 @@ impl Collecting {
         }
     }
 
-    /// Asks whether there is usage before the first day, unless that is known.
+    /// If a day is not known to be whole, asks whether there is usage before it.
     async fn ask_before(&self, query: &DaysQuery<'_, Client>, state: &mut State) -> Result<(), LedgerError> {
-        let first = self.days.first;
-        if state.known.whole_from().is_some_and(|whole| whole <= first) {
-            return Ok(());
-        }
-        match query.has_usage_before(first, &mut state.learnt).await {
+        let is_unproven = |day: &NaiveDate| state.known.get(*day).is_some() && !state.known.is_whole(*day);
+        let Some(day) = happened(self.days.first, self.days.end, &self.zone).find(is_unproven) else { return Ok(()) };
+        match query.has_usage_before(day, &mut state.learnt).await {
             Ok(true) => {
-                state.known.note_used_before(first);
-                self.keep_used_before(&state.identity).await?;
+                state.known.note_used_before(day, self.now);
+                self.keep_used_before(&state.identity, day).await?;
             }
             Ok(false) => {}
-            Err(error) => self.log_unproven(&error),
+            Err(error) => tracing::warn!(
+                project = self.project.name,
+                "it is not known whether there is usage before {day}, so that day may be partial: {}",
+                error.report()
+            ),
         }
         Ok(())
-    }
-
-    fn log_unproven(&self, error: &Error) {
-        let first = self.days.first;
-        tracing::warn!(
-            project = self.project.name,
-            "it is not known whether there is usage before {first}, so that day may be partial: {}",
-            error.report()
-        );
     }
 
     async fn keep(&self, identity: &str, days: BTreeMap<NaiveDate, Day>) -> Result<(), LedgerError> {
@@ -382,10 +372,10 @@ impl Collecting {
         blocking(move || ledger.keep(&identity, &days)).await
     }
 
-    async fn keep_used_before(&self, identity: &str) -> Result<(), LedgerError> {
+    async fn keep_used_before(&self, identity: &str, day: NaiveDate) -> Result<(), LedgerError> {
         let Some(ledger) = self.ledger.clone() else { return Ok(()) };
-        let (identity, day) = (identity.to_owned(), self.days.first);
-        blocking(move || ledger.keep_used_before(&identity, day)).await
+        let (identity, now) = (identity.to_owned(), self.now);
+        blocking(move || ledger.keep_used_before(&identity, day, now)).await
     }
 }
 

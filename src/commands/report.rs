@@ -63,8 +63,7 @@ impl Report {
         if days.first >= days.end {
             bail!("there is no day that has ended: the table begins on {}, and today is {today}", days.first);
         }
-        let storage = self.past.storage.as_deref();
-        let past = collect(config, &environment, storage, storage.map(ToOwned::to_owned), days, now).await?;
+        let past = collect(config, &environment, self.past.storage.clone(), days, now).await?;
         let is_complete = past.log_missing();
         let projects: Vec<ReportProject<'_>> = past
             .projects

@@ -138,3 +138,76 @@ impl<W: Write> Past<'_, W> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn project(name: &str, labels: &[(&str, &str)]) -> PastProject {
+        let mut target = Target::new(name);
+        target.labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let series = |measure, business_type: &str| Series {
+            measure,
+            resource_type: "r".to_owned(),
+            business_type: business_type.to_owned(),
+            user_id: None,
+        };
+        let past = |window, series, timeline| PastSeries { window, series, timeline };
+        PastProject {
+            target,
+            series: vec![
+                past(Window::Yesterday, series(Measure::Minutes, "V"), vec![(0.5, [1, 2].into()), (3.0, [3].into())]),
+                past(Window::Yesterday, series(Measure::Other("GB".into()), ""), vec![(1.0, [1].into())]),
+                past(Window::ThisMonth, series(Measure::Minutes, "V"), vec![(7.0, [9].into())]),
+            ],
+            recorded: vec![(Window::ThisMonth, vec![(7.0, [9].into())])],
+        }
+    }
+
+    #[test]
+    fn samples_are_sorted_by_series_and_have_the_labels_of_scraped_ones() {
+        let mut out = Vec::new();
+        let labels = [("job", "x"), ("none", ""), ("team", "a\"b")];
+        let written = write_past(&mut out, &[project("p", &labels), project("q", &[])]).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("# HELP")).collect();
+        let p = r#"project="p",job="metastudio",instance="backfill",exported_job="x",team="a\"b""#;
+        let q = r#"project="q",job="metastudio",instance="backfill""#;
+        let of = |labels: &str| {
+            let types = r#"resource_type="r",business_type="V",user_id="""#;
+            let minutes = "metastudio_usage_minutes";
+            vec![
+                format!("{minutes}{{{labels},window=\"yesterday\",{types}}} 0.5 1"),
+                format!("{minutes}{{{labels},window=\"yesterday\",{types}}} 0.5 2"),
+                format!("{minutes}{{{labels},window=\"yesterday\",{types}}} 3 3"),
+                format!("{minutes}{{{labels},window=\"this_month\",{types}}} 7 9"),
+            ]
+        };
+        let other = |labels: &str| {
+            let types = r#"window="yesterday",resource_type="r",business_type="",user_id="",unit="GB""#;
+            format!("metastudio_usage_other{{{labels},{types}}} 1 1")
+        };
+        let recorded = "project:metastudio_usage_minutes:this_month";
+        let mut expected = vec![
+            "# TYPE metastudio_usage_minutes gauge".to_owned(),
+            "# UNIT metastudio_usage_minutes minutes".to_owned(),
+        ];
+        expected.extend(of(p).into_iter().chain(of(q)));
+        expected.push("# TYPE metastudio_usage_other gauge".to_owned());
+        expected.extend([other(p), other(q), format!("# TYPE {recorded} gauge")]);
+        expected.extend(["p", "q"].map(|name| format!("{recorded}{{project=\"{name}\"}} 7 9")));
+        expected.push("# EOF".to_owned());
+        assert_eq!(lines, expected);
+        assert_eq!(written, WrittenSamples { series: 8, samples: 12 });
+    }
+
+    /// If the rules file renames a series, or gives it more labels, the seam breaks.
+    #[test]
+    fn the_rules_record_these_series() {
+        let rules = include_str!("../../deploy/prometheus/metastudio.rules.yml");
+        for window in [Window::Yesterday, Window::ThisMonth] {
+            let rule = format!("      - record: project:{}:{window}\n        expr: sum by (project) (", MINUTES.name);
+            assert!(rules.contains(&rule), "{rule}");
+        }
+    }
+}

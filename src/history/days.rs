@@ -1,6 +1,6 @@
 //! The known days of a project, and which of their sums can be trusted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
 
@@ -31,18 +31,27 @@ impl Day {
 }
 
 /// The days of a project that are known.
+///
+/// A cloud that forgets usage forgets the oldest first, without a word, and perhaps in the middle of a day. So a day is
+/// whole only if the cloud had usage of an earlier day when it was asked for this one, or later.
 #[derive(Clone, Debug)]
 pub struct KnownDays {
     zone: Zone,
     days: BTreeMap<NaiveDate, Day>,
-    /// The cloud has usage of an earlier time than this day.
-    used_before: Option<NaiveDate>,
+    used_before: UsedBefore,
+    /// The days that are whole.
+    whole: BTreeSet<NaiveDate>,
 }
 
+/// Days before which the cloud had usage, each with the time at which it was asked.
+pub type UsedBefore = BTreeMap<NaiveDate, DateTime<Utc>>;
+
 impl KnownDays {
-    /// The days of a project in this zone. `used_before` is a day before which the cloud has usage, if it is known.
-    pub fn new(zone: Zone, days: BTreeMap<NaiveDate, Day>, used_before: Option<NaiveDate>) -> Self {
-        KnownDays { zone, days, used_before }
+    /// The days of a project in this zone.
+    pub fn new(zone: Zone, days: BTreeMap<NaiveDate, Day>, used_before: UsedBefore) -> Self {
+        let mut known = KnownDays { zone, days, used_before, whole: BTreeSet::new() };
+        known.renew();
+        known
     }
 
     /// The zone of the days.
@@ -58,35 +67,51 @@ impl KnownDays {
     /// Adds days.
     pub fn extend(&mut self, days: BTreeMap<NaiveDate, Day>) {
         self.days.extend(days);
+        self.renew();
     }
 
-    /// Notes that the cloud has usage of an earlier time than `day`.
-    pub fn note_used_before(&mut self, day: NaiveDate) {
-        self.used_before = Some(self.used_before.map_or(day, |known| known.min(day)));
+    /// Notes that the cloud had usage of an earlier time than `day` when it was asked.
+    pub fn note_used_before(&mut self, day: NaiveDate, asked: DateTime<Utc>) {
+        self.used_before.insert(day, asked);
+        self.renew();
     }
 
-    /// The first day that is whole, if there is one. A cloud that forgets usage forgets the oldest first, without a word,
-    /// and perhaps in the middle of a day. So a day is whole if the cloud has usage of an earlier day.
-    pub fn whole_from(&self) -> Option<NaiveDate> {
-        let first = self.days.iter().find(|(_, day)| day.has_rows()).and_then(|(date, _)| date.succ_opt());
-        first.into_iter().chain(self.used_before).min()
-    }
-
-    /// Whether a day is known, whole and not [misaligned](Day::is_misaligned).
-    pub fn is_trusted(&self, day: NaiveDate) -> bool {
-        let is_aligned = self.days.get(&day).is_some_and(|day| !day.is_misaligned());
-        is_aligned && self.whole_from().is_some_and(|first| first <= day)
-    }
-
-    /// The usage from `first` to the day before `end`; `None` if one of these days cannot be trusted.
-    pub fn sum(&self, first: NaiveDate, end: NaiveDate) -> Option<Tally> {
-        if self.whole_from().is_none_or(|whole| first < whole) {
-            return None;
+    /// Finds the days that are whole.
+    fn renew(&mut self) {
+        let mut facts = self.used_before.iter().peekable();
+        // The last time at which the cloud had usage of an earlier day.
+        let mut asked_of_earlier = None;
+        self.whole.clear();
+        for (date, day) in &self.days {
+            while let Some((_, asked)) = facts.next_if(|(before, _)| *before <= date) {
+                asked_of_earlier = asked_of_earlier.max(Some(*asked));
+            }
+            if asked_of_earlier >= Some(day.asked) {
+                self.whole.insert(*date);
+            }
+            if day.has_rows() {
+                asked_of_earlier = asked_of_earlier.max(Some(day.asked));
+            }
         }
+    }
+
+    /// The first day that is whole.
+    pub fn first_whole(&self) -> Option<NaiveDate> {
+        self.whole.first().copied()
+    }
+
+    /// Whether a day is known and whole.
+    pub fn is_whole(&self, day: NaiveDate) -> bool {
+        self.whole.contains(&day)
+    }
+
+    /// The usage from `first` to the day before `end`; `None` if one of these days is not known, not whole or
+    /// [misaligned](Day::is_misaligned).
+    pub fn sum(&self, first: NaiveDate, end: NaiveDate) -> Option<Tally> {
         let mut sum = Tally::default();
         for day in happened(first, end, &self.zone) {
-            let known = self.days.get(&day).filter(|day| !day.is_misaligned())?;
-            sum.merge(&known.tally).ok()?;
+            let trusted = self.days.get(&day).filter(|known| self.is_whole(day) && !known.is_misaligned())?;
+            sum.merge(&trusted.tally).ok()?;
         }
         Some(sum)
     }
@@ -144,7 +169,7 @@ pub(super) mod tests {
 
     pub fn known(zone: &str, days: &[(&str, Day)]) -> KnownDays {
         let days = days.iter().map(|(text, day)| (date(text), day.clone())).collect();
-        KnownDays::new(zone.parse().unwrap(), days, None)
+        KnownDays::new(zone.parse().unwrap(), days, UsedBefore::new())
     }
 
     #[test]
@@ -164,18 +189,41 @@ pub(super) mod tests {
             let tally = known.sum(date(first), date(end))?;
             Some(tally.parts().filter_map(|(_, sum, _)| sum).map(|sum| sum.to_string()).collect::<Vec<_>>().join(" "))
         };
-        assert_eq!(known.whole_from(), Some(date("2025-11-03")));
+        assert_eq!(known.first_whole(), Some(date("2025-11-03")));
         assert_eq!(sum(&known, "2025-11-02", "2025-11-05"), None, "the cloud may have forgotten a part of the second");
         assert_eq!(sum(&known, "2025-11-03", "2025-11-05").as_deref(), Some("0.5"));
         assert_eq!(sum(&known, "2025-11-04", "2025-11-07"), None, "the fifth is not known");
-        known.note_used_before(date("2025-11-01"));
-        known.note_used_before(date("2025-11-09"));
+        known.note_used_before(date("2025-11-01"), DateTime::UNIX_EPOCH);
+        known.note_used_before(date("2025-11-09"), DateTime::UNIX_EPOCH);
         assert_eq!(sum(&known, "2025-11-01", "2025-11-05").as_deref(), Some("1.5"));
         let mut doubted = day(&[("V", "1")]);
         doubted.doubts.insert(Doubt::Misaligned, String::new());
         known.extend([(date("2025-11-04"), doubted)].into());
         assert_eq!(sum(&known, "2025-11-04", "2025-11-05"), None);
-        assert!(!known.is_trusted(date("2025-11-04")) && known.is_trusted(date("2025-11-03")));
+    }
+
+    #[test]
+    fn usage_that_was_there_long_ago_proves_nothing_of_a_day_that_is_asked_for_now() {
+        let asked = |text: &str| text.parse().unwrap();
+        let at = |time: &str, rows: &[(&str, &str)]| Day { asked: asked(time), ..day(rows) };
+        let (february, december) = ("2025-02-01T00:00:00Z", "2025-12-01T00:00:00Z");
+        let mut known = known(
+            "UTC",
+            &[
+                ("2025-01-30", at(february, &[("V", "1")])),
+                ("2025-01-31", at(february, &[("V", "1")])),
+                // The cloud has forgotten these days meanwhile, and a part of the last one.
+                ("2025-02-01", at(december, &[])),
+                ("2025-02-02", at(december, &[("V", "1")])),
+                ("2025-02-03", at(december, &[("V", "1")])),
+            ],
+        );
+        let whole = |known: &KnownDays| known.whole.iter().map(NaiveDate::to_string).collect::<Vec<_>>();
+        assert_eq!(whole(&known), ["2025-01-31", "2025-02-03"]);
+        known.note_used_before(date("2025-01-01"), asked(february));
+        assert_eq!(whole(&known), ["2025-01-30", "2025-01-31", "2025-02-03"]);
+        known.note_used_before(date("2025-02-02"), asked(december));
+        assert_eq!(whole(&known), ["2025-01-30", "2025-01-31", "2025-02-02", "2025-02-03"]);
     }
 
     #[test]

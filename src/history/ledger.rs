@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::days::{Day, KnownDays};
+use super::days::{Day, KnownDays, UsedBefore};
 use crate::usage::{Doubt, Doubts, Measure, Series, Tally, Zone};
 
 const NAME: &str = "days.redb";
@@ -42,8 +42,10 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Bytes of the file in memory.
 const CACHE: usize = 16 << 20;
 
-/// Facts: the version of the file, and for each identity the day before which the cloud has usage.
-const FACTS: TableDefinition<'_, &str, &str> = TableDefinition::new("facts");
+/// The version of the file.
+const VERSIONS: TableDefinition<'_, &str, &str> = TableDefinition::new("version");
+/// Days before which the cloud had usage, by identity and date, each with the time at which it was asked.
+const USED_BEFORE: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("used_before");
 /// Days by identity and date, each as JSON.
 const DAYS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("days");
 
@@ -144,16 +146,22 @@ impl Ledger {
     pub fn known(&self, identity: &str, zone: &Zone) -> Result<KnownDays, LedgerError> {
         self.guarded(|database| {
             let transaction = database.begin_read()?;
+            let all = (identity, "")..(identity, "~");
+            let unreadable = |date: &str| Failure::Damaged(format!("the day {date} cannot be read"));
             let mut days = BTreeMap::new();
-            for entry in transaction.open_table(DAYS)?.range((identity, "")..(identity, "~"))? {
+            for entry in transaction.open_table(DAYS)?.range(all.clone())? {
                 let (key, stored) = entry?;
                 let (_, date) = key.value();
                 let day = date.parse().ok().zip(StoredDay::parse(stored.value()));
-                let (date, day) = day.ok_or_else(|| Failure::Damaged(format!("the day {date} cannot be read")))?;
-                days.insert(date, day);
+                days.extend(Some(day.ok_or_else(|| unreadable(date))?));
             }
-            let used_before = transaction.open_table(FACTS)?.get(identity)?;
-            let used_before: Option<NaiveDate> = used_before.and_then(|date| date.value().parse().ok());
+            let mut used_before = UsedBefore::new();
+            for entry in transaction.open_table(USED_BEFORE)?.range(all)? {
+                let (key, asked) = entry?;
+                let (_, date) = key.value();
+                let fact: (Option<NaiveDate>, Option<DateTime<Utc>>) = (date.parse().ok(), asked.value().parse().ok());
+                used_before.extend(Some(fact.0.zip(fact.1).ok_or_else(|| unreadable(date))?));
+            }
             Ok(KnownDays::new(zone.clone(), days, used_before))
         })
     }
@@ -175,14 +183,15 @@ impl Ledger {
         })
     }
 
-    /// Keeps the fact that the cloud has usage of an earlier time than `day`.
+    /// Keeps the fact that the cloud had usage of an earlier time than `day` when it was asked.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub fn keep_used_before(&self, identity: &str, day: NaiveDate) -> Result<(), LedgerError> {
+    pub fn keep_used_before(&self, identity: &str, day: NaiveDate, asked: DateTime<Utc>) -> Result<(), LedgerError> {
         self.guarded(|database| {
             let transaction = database.begin_write()?;
-            transaction.open_table(FACTS)?.insert(identity, &*day.to_string())?;
+            let key = (identity, &*day.to_string());
+            transaction.open_table(USED_BEFORE)?.insert(key, &*asked.to_rfc3339())?;
             Ok(transaction.commit()?)
         })
     }
@@ -203,7 +212,8 @@ impl Ledger {
         let created = database(&temporary, true).and_then(|database| {
             let transaction = database.begin_write()?;
             transaction.open_table(DAYS)?;
-            transaction.open_table(FACTS)?.insert("version", VERSION)?;
+            transaction.open_table(USED_BEFORE)?;
+            transaction.open_table(VERSIONS)?.insert("version", VERSION)?;
             transaction.commit()?;
             drop(database);
             match fs::hard_link(&temporary, &self.path) {
@@ -223,7 +233,8 @@ impl Ledger {
             }
             let transaction = database.begin_read()?;
             transaction.open_table(DAYS)?;
-            match transaction.open_table(FACTS)?.get("version")?.map(|version| version.value().to_owned()) {
+            transaction.open_table(USED_BEFORE)?;
+            match transaction.open_table(VERSIONS)?.get("version")?.map(|version| version.value().to_owned()) {
                 Some(version) if version == VERSION => Ok(()),
                 version => Err(Failure::Damaged(format!(
                     "it has version {}, and this exporter reads version {VERSION}",
@@ -453,9 +464,9 @@ mod tests {
         assert_eq!(read, kept.into_values().collect::<Vec<_>>());
         assert_eq!(known(&ledger, "on", &["2025-11-01"]), [None]);
         assert_eq!(known(&ledger, "one2", &["2025-11-01"]), [None]);
-        assert_eq!(ledger.known("one", &Zone::utc()).unwrap().whole_from(), Some(date("2025-11-02")));
-        ledger.keep_used_before("one", date("2025-10-01")).unwrap();
-        assert_eq!(ledger.known("one", &Zone::utc()).unwrap().whole_from(), Some(date("2025-10-01")));
+        assert_eq!(ledger.known("one", &Zone::utc()).unwrap().first_whole(), None, "the second was asked for later");
+        ledger.keep_used_before("one", date("2025-10-01"), now()).unwrap();
+        assert_eq!(ledger.known("one", &Zone::utc()).unwrap().first_whole(), Some(date("2025-11-01")));
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "no other file is left");
         for (path, mode) in [(directory.join(NAME), 0o600), (directory, 0o700)] {
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode, "{}", path.display());
@@ -551,7 +562,7 @@ mod tests {
         ledger.keep("one", &days(&["2025-11-01"])).unwrap();
         let changed = ledger.guarded(|database| {
             let transaction = database.begin_write()?;
-            transaction.open_table(FACTS)?.insert("version", "2")?;
+            transaction.open_table(VERSIONS)?.insert("version", "2")?;
             Ok(transaction.commit()?)
         });
         assert!(changed.is_ok());

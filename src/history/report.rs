@@ -101,9 +101,8 @@ fn text(sum: Decimal) -> String {
 }
 
 fn remarks(known: &KnownDays, date: NaiveDate, day: &Day) -> Vec<&'static str> {
-    let is_whole = known.whole_from().is_some_and(|first| first <= date);
     let doubts = day.doubts.keys().map(|doubt| doubt.as_str());
-    (!is_whole).then_some("maybe_partial").into_iter().chain(doubts).collect()
+    (!known.is_whole(date)).then_some("maybe_partial").into_iter().chain(doubts).collect()
 }
 
 /// The usage of all users that the configured users do not have.

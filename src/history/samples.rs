@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_type_is_zero_from_the_day_on_which_it_was_first_seen() {
-        let known = known(
+        let mut known = known(
             "UTC",
             &[
                 ("2025-11-01", day(&[("V", "1")])),
@@ -184,8 +184,7 @@ mod tests {
                 ("2025-11-04", day(&[("V", "2")])),
             ],
         );
-        let mut known = known;
-        known.note_used_before(date("2025-11-01"));
+        known.note_used_before(date("2025-11-01"), DateTime::UNIX_EPOCH);
         let samples = samples(&["yesterday"], &known, "2025-11-01");
         let day = |number: u32| format!("24 {number:02}T00:00:00 {number:02}T23:00:00");
         let expected = [
@@ -216,7 +215,7 @@ mod tests {
                 ("2025-10-26", used()),
             ],
         );
-        known.note_used_before(date("2025-03-01"));
+        known.note_used_before(date("2025-03-01"), DateTime::UNIX_EPOCH);
         let march = samples(&["yesterday", "1d"], &known, "2025-03-01");
         assert!(march.contains(&"yesterday V 1 23 30T00:00:00 30T23:00:00".to_owned()), "{march:#?}");
         assert!(march.contains(&"1d V 1 1 30T00:00:00 30T00:00:00".to_owned()), "{march:#?}");
@@ -233,7 +232,7 @@ mod tests {
         let mut doubted = day(&[("V", "1"), ("L", "1")]);
         doubted.doubts.insert(Doubt::Misaligned, String::new());
         let mut known = known("UTC", &[("2025-11-01", lacking), ("2025-11-02", doubted)]);
-        known.note_used_before(date("2025-11-01"));
+        known.note_used_before(date("2025-11-01"), DateTime::UNIX_EPOCH);
         let samples = samples(&["yesterday", "this_month"], &known, "2025-11-01");
         let expected = ["yesterday V 1 24 02T00:00:00 02T23:00:00", "this_month V 1 1 01T23:59:59 01T23:59:59"];
         assert_eq!(samples, expected, "no L, no sum of the project, and nothing of the second day");
@@ -242,7 +241,7 @@ mod tests {
     #[test]
     fn samples_end_before_the_end_of_the_range() {
         let mut known = known("UTC", &[("2025-11-01", day(&[("V", "1")])), ("2025-11-02", day(&[("V", "1")]))]);
-        known.note_used_before(date("2025-11-01"));
+        known.note_used_before(date("2025-11-01"), DateTime::UNIX_EPOCH);
         let range = Bounds { start: at("2025-11-02T05:30:00Z"), end: at("2025-11-02T08:00:00Z") };
         let windows = [Window::Yesterday, Window::ThisMonth];
         let past = of_month(Target::new("p"), &windows, &known, date("2025-11-01"), range, 3600);

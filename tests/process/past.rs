@@ -325,6 +325,8 @@ async fn killed_at_any_moment_it_goes_on_where_it_was() {
     let mut kills = 0;
     for attempt in 0_u64.. {
         let scratch = TempDir::new().unwrap();
+        // A request that was killed may have been refused, so after four of them the key would be on hold.
+        let _ = fs::remove_dir_all(output.path().join("past"));
         let flag = format!("--output={}", output.path().display());
         let mut command = command(&scratch, &config, &[&["backfill", &flag], &arguments[..]].concat());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -402,7 +404,7 @@ async fn an_exporter_may_use_the_same_directory_and_a_damaged_ledger_is_one_warn
     let ended = backfill(&config, output.path(), &[&flag, "--from", &from]).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(ended.stderr.matches("its days are asked for again").count(), 1, "{}", ended.stderr);
-    assert!(ended.stderr.contains("an exporter uses the same directory"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("uses the"), "{}", ended.stderr);
     let ended = backfill(&config, output.path(), &[&flag, "--from", &from]).await;
     assert!(!ended.stderr.contains("asked for again"), "{}", ended.stderr);
     assert_eq!(daemon.get("/-/healthy").await.0, 200);
@@ -463,6 +465,9 @@ async fn a_key_that_is_refused_is_not_tried_for_each_month() {
     assert!(ended.stderr.contains("no usage of") && !ended.stderr.contains("hunter2"), "{}", ended.stderr);
     let refused = cloud.simulator.seen().iter().filter(|seen| seen.status == Some(401)).count();
     assert_eq!(refused, 1);
+    let again = backfill(&config, output.path(), &["--from", &month(months_ago(6))]).await;
+    assert!(again.code == Some(1) && again.stderr.contains("not sent: the key"), "{}", again.stderr);
+    assert_eq!(cloud.simulator.seen().iter().filter(|seen| seen.status == Some(401)).count(), 1, "it is on hold");
     assert!(ended.stdout.contains("nothing was written"), "{}", ended.stdout);
     for wrong in [&["--from", "2026-13"][..], &["--from", "x"], &["--from", "2026-01", "--step", "4h"], &[]] {
         assert_eq!(backfill(&config, output.path(), wrong).await.code, Some(2), "{wrong:?}");

@@ -31,8 +31,8 @@ pub(super) struct MonthFile {
 pub(super) struct ProjectSummary {
     pub project: String,
     requests: u64,
-    /// The first day that is whole.
-    whole_from: Option<NaiveDate>,
+    /// The first day that the cloud has certainly not forgotten in part.
+    first_whole: Option<NaiveDate>,
     too_far_back: Option<NaiveDate>,
     missing: Vec<NaiveDate>,
     /// Why days are missing.
@@ -51,7 +51,7 @@ impl ProjectSummary {
         ProjectSummary {
             project: past.project.name.clone(),
             requests: past.requests,
-            whole_from: past.known.whole_from(),
+            first_whole: past.known.first_whole(),
             too_far_back: past.too_far_back,
             missing: missing.unwrap_or_default(),
             reason,
