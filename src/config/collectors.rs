@@ -14,7 +14,7 @@ use crate::usage::Collector;
 const SERIES: RangeInclusive<usize> = 0..=1000;
 
 /// How long a live session may be allowed to run.
-const SESSIONS: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(365 * 24 * 60 * 60);
+const SESSIONS: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Which collectors run.
 #[derive(Clone, Debug, PartialEq)]

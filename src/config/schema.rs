@@ -103,7 +103,7 @@ fn collectors() -> Value {
                 "interval",
                 duration("1m to 24h; time between two requests for the live sessions and videos of a project"),
             ),
-            ("max_duration", duration("1m to 365d; an alert fires when a live session runs longer")),
+            ("max_duration", duration("1m to 30d; an alert fires when a live session runs longer")),
         ],
     );
     let keys = [("packages", list("packages")), ("sub_users", list("sub-users")), ("sessions", optional(sessions))];

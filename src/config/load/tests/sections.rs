@@ -64,7 +64,7 @@ async fn collectors_are_named_or_all() {
         ("collect: every", "expected all or a list with one of packages, sub_users, sessions"),
         ("collect: [all]", "expected one of packages, sub_users, sessions"),
         ("collect: [packages, packages]", "collect[1]: found \"packages\"; expected each value once"),
-        ("collectors: {sessions: {max_duration: 366d}}", "a duration from 1m to 365days"),
+        ("collectors: {sessions: {max_duration: 31d}}", "a duration from 1m to 30days"),
         ("collectors: {sub_users: {series: 1001}}", "an integer from 0 to 1000"),
     ] {
         let (config, problems) = of(text).await;
