@@ -9,7 +9,7 @@ use super::page::PAGE_SIZE;
 
 /// Parses the first page of an answer, and sums its rows.
 pub fn parse_and_sum(page: &[u8]) -> Tally {
-    let mut pages = Pages::new(PAGE_SIZE, Service::default());
+    let mut pages = Pages::new(PAGE_SIZE, 100_000, Service::default());
     pages.add(Page::parse(page).unwrap()).unwrap();
     let (answer, _) = pages.finish().unwrap();
     let mut tally = Tally::default();

@@ -52,7 +52,7 @@ fuzz_target!(|input: Input| {
         let mut served = Served { input: &input, entries: entries(list, input.counts_rows), requests: 0 };
         let before = served.sum();
         // With a limit of 2, the largest list has more than the 100 pages that are read.
-        let mut pages = Pages::new(usize::from(input.limit.max(3)), service.clone());
+        let mut pages = Pages::new(usize::from(input.limit.max(3)), 100_000, service.clone());
         let mut request = pages.first();
         let answer = loop {
             match pages.add(served.page(request)) {

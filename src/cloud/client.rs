@@ -59,6 +59,7 @@ pub struct Client {
     pub(super) large_answers: LargeAnswers,
     pub(super) request_timeout: Duration,
     pub(super) max_retries: usize,
+    pub(super) max_rows: usize,
     pub(super) clock: Clock,
 }
 
@@ -124,7 +125,7 @@ impl Client {
 
     /// The memory of a new answer.
     pub(super) fn new_answer(&self) -> AnswerMemory {
-        self.large_answers.answer()
+        self.large_answers.answer(self.max_rows)
     }
 
     pub(super) fn region(&self) -> &Arc<str> {
@@ -351,6 +352,7 @@ mod tests {
             large_answers: LargeAnswers::default(),
             request_timeout: settings.request_timeout,
             max_retries: 1,
+            max_rows: settings.max_rows,
             clock,
         }
     }

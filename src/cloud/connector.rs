@@ -97,6 +97,7 @@ impl Connector {
             credentials,
             request_timeout: self.settings.request_timeout,
             max_retries: self.settings.max_retries,
+            max_rows: self.settings.max_rows,
             clock: self.clock,
         }
     }

@@ -25,18 +25,27 @@ impl Default for LargeAnswers {
 }
 
 impl LargeAnswers {
-    /// The memory of a new answer.
-    pub fn answer(&self) -> AnswerMemory {
-        AnswerMemory { large_answers: self.clone(), used: Arc::default(), turn: Arc::default() }
+    /// The memory of a new answer of up to so many rows.
+    pub fn answer(&self, max_rows: usize) -> AnswerMemory {
+        AnswerMemory { large_answers: self.clone(), max_rows, used: Arc::default(), turn: Arc::default() }
     }
 }
 
 /// The memory of one answer, with all of its pages. Its turn ends when the last clone is dropped.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct AnswerMemory {
     large_answers: LargeAnswers,
+    /// The most rows of the answer with all of its pages.
+    pub max_rows: usize,
     used: Arc<AtomicUsize>,
     turn: Arc<OnceCell<OwnedSemaphorePermit>>,
+}
+
+/// An answer of any number of rows, without others beside it.
+impl Default for AnswerMemory {
+    fn default() -> Self {
+        LargeAnswers::default().answer(usize::MAX)
+    }
 }
 
 impl AnswerMemory {
@@ -68,7 +77,7 @@ mod tests {
     #[tokio::test]
     async fn large_answers_take_turns_and_small_ones_do_not_wait() {
         let large_answers = LargeAnswers::default();
-        let (first, second, small) = (large_answers.answer(), large_answers.answer(), large_answers.answer());
+        let (first, second, small) = (large_answers.answer(0), large_answers.answer(0), large_answers.answer(0));
         assert!(first.has_room(&[0; SMALL]) && second.has_room(&[0; SMALL]), "both are small so far");
         assert!(first.has_room(&[0]) && first.has_room(&[0; SMALL]), "it has the turn");
         assert!(!second.has_room(&[0]) && small.has_room(&[0; SMALL]));
@@ -88,8 +97,8 @@ mod tests {
     fn many_short_rows_are_a_large_answer() {
         let large_answers = LargeAnswers::default();
         let rows = b"{},".repeat(SMALL / ROW);
-        assert!(large_answers.answer().has_room(&rows), "the turn is free");
-        let first = large_answers.answer();
-        assert!(first.has_room(&rows) && !large_answers.answer().has_room(&rows));
+        assert!(large_answers.answer(0).has_room(&rows), "the turn is free");
+        let first = large_answers.answer(0);
+        assert!(first.has_room(&rows) && !large_answers.answer(0).has_room(&rows));
     }
 }

@@ -59,7 +59,7 @@ pub async fn fetch(
     counters: &mut Counters,
 ) -> Result<InRange, Error> {
     let memory = source.new_answer();
-    let mut pages = Pages::new(query.page_size, service.clone());
+    let mut pages = Pages::new(query.page_size, memory.max_rows, service.clone());
     let mut request = pages.first();
     loop {
         let page = source.page(query, request, deadline, &memory, counters).await?;

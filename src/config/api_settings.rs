@@ -38,6 +38,8 @@ pub struct ApiSettings {
     pub requests_per_second: f64,
     /// Entries on a page, 1 to 1000.
     pub page_size: usize,
+    /// Rows of an answer of ShowUsageData with all of its pages, 1,000 to 1,000,000. A row needs about 400 bytes of memory.
+    pub max_rows: usize,
     /// The endpoint of IAM for tokens and project ids; `None` is the IAM of each project's region.
     pub iam_endpoint: Option<Endpoint>,
     /// The path of a PEM file with certificates that are trusted in addition to those of the system.
@@ -57,6 +59,7 @@ impl Default for ApiSettings {
             max_retries: 3,
             requests_per_second: 5.0,
             page_size: 1000,
+            max_rows: 100_000,
             iam_endpoint: None,
             ca_file: None,
             ca: Arc::default(),
@@ -75,6 +78,7 @@ impl PartialEq for ApiSettings {
             max_retries,
             requests_per_second,
             page_size,
+            max_rows,
             iam_endpoint,
             ca_file,
             ca,
@@ -85,6 +89,7 @@ impl PartialEq for ApiSettings {
             && *max_retries == other.max_retries
             && *requests_per_second == other.requests_per_second
             && *page_size == other.page_size
+            && *max_rows == other.max_rows
             && *iam_endpoint == other.iam_endpoint
             && *ca_file == other.ca_file
             && *ca == other.ca
@@ -110,11 +115,13 @@ impl ApiSettings {
         let retries = section.get("max_retries").and_then(|node| node.integer(0..=10));
         let rate = section.get("requests_per_second").and_then(|node| node.number(0.01..=1000.0));
         let page_size = section.get("page_size").and_then(|node| node.integer(1..=1000));
+        let max_rows = section.get("max_rows").and_then(|node| node.integer(1_000..=1_000_000));
         let mut settings = ApiSettings {
             request_timeout: timeout.unwrap_or(default.request_timeout),
             max_retries: retries.unwrap_or(default.max_retries),
             requests_per_second: rate.unwrap_or(default.requests_per_second),
             page_size: page_size.unwrap_or(default.page_size),
+            max_rows: max_rows.unwrap_or(default.max_rows),
             iam_endpoint: section.get("iam_endpoint").and_then(|node| Endpoint::of_node(&node)),
             ca_file: section.get("ca_file").and_then(|node| node.file_path()),
             ca: default.ca,
@@ -171,6 +178,7 @@ impl ApiSettings {
             max_retries,
             requests_per_second,
             page_size,
+            max_rows,
             iam_endpoint,
             ca_file,
             ca: _,
@@ -182,6 +190,7 @@ impl ApiSettings {
             ("max_retries", Field::Integer(*max_retries)),
             ("requests_per_second", Field::Number(*requests_per_second)),
             ("page_size", Field::Integer(*page_size)),
+            ("max_rows", Field::Integer(*max_rows)),
             ("iam_endpoint", Field::optional(iam_endpoint.as_ref(), Field::text)),
             ("ca_file", Field::optional(ca_file.as_deref(), Field::Path)),
             ("proxy", Field::optional(proxy.as_ref(), Field::Url)),

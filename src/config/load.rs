@@ -22,10 +22,11 @@ use crate::file;
 
 /// The values that a variable `METASTUDIO_<SECTION>__<KEY>` may set. Keys and passwords of the cloud are excluded: each
 /// credential source has its own variables. The URL of `api.proxy` may hold a password, as `HTTPS_PROXY` does.
-const SCALARS: [&str; 12] = [
+const SCALARS: [&str; 13] = [
     "api.ca_file",
     "api.iam_endpoint",
     "api.max_retries",
+    "api.max_rows",
     "api.page_size",
     "api.proxy",
     "api.request_timeout",

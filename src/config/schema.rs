@@ -128,6 +128,14 @@ fn api() -> Value {
             ),
             ("page_size", integer("entries per page, 1 to 1000", 1, 1000)),
             (
+                "max_rows",
+                integer(
+                    "rows of an answer on all its pages, 1000 to 1000000; 100,000 rows need about 40 MB",
+                    1000,
+                    1_000_000,
+                ),
+            ),
+            (
                 "iam_endpoint",
                 endpoint(
                     "IAM endpoint for tokens and project ids; the variable HUAWEICLOUD_SDK_IAM_ENDPOINT also sets it",

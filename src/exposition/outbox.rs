@@ -11,7 +11,7 @@ use std::{
 use super::{body::Body, pieces::Pieces};
 
 /// Maximum number of bytes of all renderings that are being read.
-const BUDGET: usize = 8 << 20;
+const BUDGET: usize = 5 << 20;
 
 /// The newest renderings are never cut off: one snapshot has two formats in two encodings.
 const NEWEST: usize = 4;

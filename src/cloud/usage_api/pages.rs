@@ -23,12 +23,8 @@ use crate::{
 const MAX_PAGES: usize = 100;
 const MAX_COUNTED_PAGES: usize = 1000;
 
-/// Maximum number of rows of an answer, and of buckets without rows. They need about 40 MB if their texts are as long as
-/// the documented ones. It is one row a video for a month with 3,000 videos a day.
-const MAX_ROWS: usize = 100_000;
-
-/// Maximum number of bytes of all texts of an answer: what the documented ones have in [`MAX_ROWS`] rows.
-const MAX_TEXTS: usize = 8 << 20;
+/// Bytes of texts that an answer may have for each row that it may have: those of the documented types are shorter.
+const TEXTS_OF_ROW: usize = 84;
 
 const LAST_ENTRY_CHANGED: &str = "the last known entry changed while the list was read";
 
@@ -281,6 +277,8 @@ enum Phase {
 #[derive(Debug)]
 pub struct Pages {
     limit: usize,
+    /// The most rows of the answer; buckets without rows count, too.
+    max_rows: usize,
     service: Service,
     phase: Phase,
     pages: usize,
@@ -294,12 +292,14 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Starts an answer. A page has `limit` entries, and `service` holds what has been proven before.
-    pub fn new(limit: usize, service: Service) -> Self {
+    /// Starts an answer of at most `max_rows` rows. A page has `limit` entries, and `service` holds what has been proven
+    /// before.
+    pub fn new(limit: usize, max_rows: usize, service: Service) -> Self {
         // Pages overlap by one entry, so a page of one would bring nothing new.
         let limit = limit.max(2);
         Pages {
             limit,
+            max_rows,
             service,
             phase: Phase::First,
             pages: 0,
@@ -548,20 +548,20 @@ impl Pages {
     /// Checks the whole answer, after a page of so many buckets and rows.
     fn check_bounds(&mut self, length: (usize, usize)) -> Result<(), Error> {
         let (rows, texts) = (self.known.items.len(), self.known.texts);
-        let (pages, remedy) = (self.pages, "configure shorter windows");
-        if rows > MAX_ROWS {
-            let what =
-                format!("an answer has {rows} rows on its first {pages} pages, and may have {MAX_ROWS}: {remedy}");
-            return Err(Error::BeyondBound(what));
+        let (max_rows, max_texts) = (self.max_rows, self.max_rows.saturating_mul(TEXTS_OF_ROW));
+        let beyond = |what: String| {
+            let (pages, remedy) = (self.pages, "configure shorter windows, or increase api.max_rows");
+            Err(Error::BeyondBound(format!("an answer has {what} on its first {pages} pages: {remedy}")))
+        };
+        if rows > max_rows {
+            return beyond(format!("{rows} rows (at most {max_rows})"));
         }
-        if texts > MAX_TEXTS {
-            let what =
-                format!("an answer has {texts} bytes of texts on its first {pages} pages, and may have {MAX_TEXTS}");
-            return Err(Error::BeyondBound(format!("{what}: {remedy}")));
+        if texts > max_texts {
+            return beyond(format!("{texts} bytes of texts (at most {max_texts})"));
         }
         let is_near = |number: usize, most: usize| 2 * number > most;
         self.service.is_near_bound |=
-            is_near(rows, MAX_ROWS) || is_near(texts, MAX_TEXTS) || is_near(length.0 + length.1, MAX_ENTRIES);
+            is_near(rows, max_rows) || is_near(texts, max_texts) || is_near(length.0 + length.1, MAX_ENTRIES);
         Ok(())
     }
 

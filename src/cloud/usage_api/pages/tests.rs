@@ -39,7 +39,7 @@ fn request(limit: usize, offset: usize) -> Next {
 
 /// Adds pages, each with the step that must follow it. Returns the rows and what was proven.
 fn collect(limit: usize, service: Service, steps: Vec<(Page, Next)>) -> (usize, Service) {
-    let mut pages = Pages::new(limit, service);
+    let mut pages = Pages::new(limit, MAX_ROWS, service);
     for (index, (page, next)) in steps.into_iter().enumerate() {
         assert_eq!(pages.add(page).unwrap(), next, "after page {index}");
     }
@@ -49,7 +49,7 @@ fn collect(limit: usize, service: Service, steps: Vec<(Page, Next)>) -> (usize, 
 
 /// The error of the last page; all before are accepted.
 fn refusal(limit: usize, pages: Vec<Page>) -> String {
-    let mut joined = Pages::new(limit, Service::default());
+    let mut joined = Pages::new(limit, MAX_ROWS, Service::default());
     let mut result = Ok(Next::Complete);
     for page in pages {
         assert!(result.is_ok(), "{result:?}");
@@ -69,6 +69,8 @@ fn sound() -> Service {
     collect(1000, Service::default(), steps).1
 }
 
+const MAX_ROWS: usize = 100_000;
+const MAX_TEXTS: usize = MAX_ROWS * TEXTS_OF_ROW;
 const ANOTHER: &str = "an entry is another one when it is asked for alone";
 
 #[test]
@@ -210,7 +212,7 @@ fn entries_that_are_counted_must_be_sent() {
     let mixed = |count| Page { count, buckets: vec![Bucket::default(), bucket("t", vec![row("t", 0, 1)])], ..empty(0) };
     assert!(refusal(1000, vec![mixed(Some(2))]).contains("resources_usage"));
     for count in [None, Some(0)] {
-        assert!(Pages::new(1000, Service::default()).add(mixed(count)).is_ok());
+        assert!(Pages::new(1000, MAX_ROWS, Service::default()).add(mixed(count)).is_ok());
     }
     let no_rows =
         |count| Page { count, has_list: true, buckets: vec![Bucket { time: Some("t".into()), ..Bucket::default() }] };
@@ -223,11 +225,11 @@ fn entries_that_are_counted_must_be_sent() {
 fn rows_without_any_value_are_refused() {
     let mut page = days(None, 0, 1, 2);
     page.buckets[0].rows.iter_mut().for_each(|row| (row.usage, row.number) = (None, None));
-    let mut pages = Pages::new(1000, Service::default());
+    let mut pages = Pages::new(1000, MAX_ROWS, Service::default());
     pages.add(page.clone()).unwrap();
     assert!(pages.finish().unwrap_err().to_string().contains("no row has a usage"));
     page.buckets[0].rows[1].number = Some(0);
-    let mut pages = Pages::new(1000, Service::default());
+    let mut pages = Pages::new(1000, MAX_ROWS, Service::default());
     pages.add(page).unwrap();
     assert!(pages.finish().is_ok());
 }
@@ -236,7 +238,7 @@ fn rows_without_any_value_are_refused() {
 fn parts_of_bundles_are_left_out_and_counted() {
     let mut page = days(None, 0, 1, 2);
     page.buckets[0].rows[1].key.is_sub_resource = true;
-    let mut pages = Pages::new(1000, sound());
+    let mut pages = Pages::new(1000, MAX_ROWS, sound());
     assert_eq!(pages.add(page).unwrap(), Next::Complete);
     let (answer, _) = pages.finish().unwrap();
     assert_eq!((answer.rows.len(), answer.counters.sub_resource), (1, 1));
@@ -247,7 +249,7 @@ fn endless_pages_are_refused() {
     // `count` announces no end if it is at most the number of known entries, or too large for 1,000 pages.
     let (known, most) = (MAX_PAGES as i64 + 1, MAX_COUNTED_PAGES as i64 + 1);
     for (count, rows) in [(None, 1), (Some(1), 1), (Some(known), 1), (Some(2 * known), 2), (Some(most + 1), 1)] {
-        let mut pages = Pages::new(2, counting(Counted::Buckets));
+        let mut pages = Pages::new(2, MAX_ROWS, counting(Counted::Buckets));
         let mut first = 0;
         let error = loop {
             match pages.add(days(count, first, first + 2, rows)) {
@@ -259,7 +261,7 @@ fn endless_pages_are_refused() {
         assert_eq!(first, MAX_PAGES - 1, "{count:?}");
         assert!(error.contains("100 pages"), "{error}");
     }
-    let mut pages = Pages::new(2, counting(Counted::Buckets));
+    let mut pages = Pages::new(2, MAX_ROWS, counting(Counted::Buckets));
     for first in 0..MAX_PAGES {
         assert_eq!(pages.add(days(Some(most), first, first + 2, 1)).unwrap(), request(2, first + 1));
     }
@@ -267,7 +269,7 @@ fn endless_pages_are_refused() {
 
 #[test]
 fn many_pages_are_joined_while_count_says_that_entries_are_missing() {
-    let mut pages = Pages::new(11, Service::default());
+    let mut pages = Pages::new(11, MAX_ROWS, Service::default());
     let mut first = 0;
     while let Next::Ask(_) = pages.add(days(Some(2500), first, (first + 11).min(2500), 1)).unwrap() {
         first += 10;
@@ -278,7 +280,7 @@ fn many_pages_are_joined_while_count_says_that_entries_are_missing() {
 #[test]
 fn the_rows_of_an_answer_are_limited() {
     let page = |from: usize| days(None, from, from + 101, 199);
-    let mut pages = Pages::new(101, sound());
+    let mut pages = Pages::new(101, MAX_ROWS, sound());
     let mut from = 0;
     let error = loop {
         match pages.add(page(from)) {
@@ -287,9 +289,11 @@ fn the_rows_of_an_answer_are_limited() {
         }
     };
     assert_eq!(from, 500);
-    let expected = "beyond a bound: an answer has 119599 rows on its first 6 pages, and may have 100000: configure shorter \
-                    windows";
+    let expected = "beyond a bound: an answer has 119599 rows (at most 100000) on its first 6 pages: configure shorter \
+                    windows, or increase api.max_rows";
     assert_eq!(error, expected, "no other advice follows");
+    let mut pages = Pages::new(101, 120_000, sound());
+    assert!((0..6).all(|number| pages.add(page(number * 100)).is_ok()));
 }
 
 #[test]
@@ -300,12 +304,14 @@ fn the_texts_of_an_answer_are_limited() {
         rows.for_each(|row| row.key.charging_mode = "c".repeat(3000));
         page
     };
-    let mut pages = Pages::new(101, sound());
+    let mut pages = Pages::new(101, MAX_ROWS, sound());
     assert!((0..2).all(|number| pages.add(page(number * 100)).is_ok()));
     let error = pages.add(page(200)).unwrap_err().report();
     assert!(error.starts_with("beyond a bound: an answer has "), "{error}");
     assert!(
-        error.ends_with("bytes of texts on its first 3 pages, and may have 8388608: configure shorter windows"),
+        error.ends_with(
+            "bytes of texts (at most 8400000) on its first 3 pages: configure shorter windows, or increase api.max_rows"
+        ),
         "{error}"
     );
     assert!(pages.service.is_near_bound);
@@ -314,7 +320,7 @@ fn the_texts_of_an_answer_are_limited() {
 #[test]
 fn an_answer_may_have_as_much_as_the_bounds_say() {
     let check = |items: usize, texts, length| {
-        let mut pages = Pages::new(1000, sound());
+        let mut pages = Pages::new(1000, MAX_ROWS, sound());
         pages.known = List { items: (0..items).map(|_| Item::EmptyBucket(None)).collect(), texts, ..List::default() };
         (pages.check_bounds(length).is_ok(), pages.service.is_near_bound)
     };
@@ -341,7 +347,7 @@ fn an_answer_may_have_as_much_as_the_bounds_say() {
 #[test]
 fn an_answer_near_the_bound_is_remembered() {
     let is_near = |rows| {
-        let mut pages = Pages::new(20, Service::default());
+        let mut pages = Pages::new(20, MAX_ROWS, Service::default());
         pages.add(days(None, 0, 10, rows)).unwrap();
         pages.finish().unwrap().1.is_near_bound
     };
@@ -356,7 +362,7 @@ fn letters(letters: &str) -> Page {
 
 /// The result of an answer that is complete with the last page.
 fn finished(limit: usize, pages: impl IntoIterator<Item = Page>) -> Result<Answer, String> {
-    let mut joined = Pages::new(limit, sound());
+    let mut joined = Pages::new(limit, MAX_ROWS, sound());
     let last = pages.into_iter().map(|page| joined.add(page).unwrap()).last();
     assert_eq!(last, Some(Next::Complete));
     joined.finish().map(|(answer, _)| answer).map_err(|error| error.to_string())
@@ -407,7 +413,7 @@ fn a_service_that_sends_empty_buckets_counts_buckets() {
         ),
     ] {
         let bucket = first.buckets.len() - 1;
-        let mut pages = Pages::new(1000, Service::default());
+        let mut pages = Pages::new(1000, MAX_ROWS, Service::default());
         assert_eq!(pages.add(first).unwrap(), request(1, bucket));
         assert!(pages.add(page).unwrap_err().to_string().contains(ANOTHER));
     }
@@ -427,7 +433,7 @@ fn of_several_rows_of_the_last_entry_only_some_may_have_changed() {
         ..days(None, 0, 0, 0)
     };
     let after = |page: Page| {
-        let mut pages = Pages::new(2, sound());
+        let mut pages = Pages::new(2, MAX_ROWS, sound());
         assert_eq!(pages.add(days(None, 0, 2, 2)).unwrap(), request(2, 1));
         pages.add(page)
     };
@@ -484,7 +490,7 @@ fn values(days: &[(usize, i64)]) -> Page {
 #[test]
 fn a_last_entry_that_has_grown_is_compared_with_the_first_page() {
     let grown = |seen, first_page: &[(usize, i64)]| {
-        let mut pages = Pages::new(2, sound());
+        let mut pages = Pages::new(2, MAX_ROWS, sound());
         assert_eq!(pages.add(values(&[(0, 10), (1, 10)])).unwrap(), request(2, 1));
         assert_eq!(pages.add(values(&[(1, seen), (2, 10)])).unwrap(), request(2, 0));
         pages.add(values(first_page)).map_err(|error| error.to_string())
@@ -506,7 +512,7 @@ fn a_last_entry_that_has_grown_is_compared_with_the_first_page() {
 #[test]
 fn a_last_entry_that_has_grown_follows_the_same_entry() {
     let grown = |before: &[(usize, i64)]| {
-        let mut pages = Pages::new(3, sound());
+        let mut pages = Pages::new(3, MAX_ROWS, sound());
         assert_eq!(pages.add(values(&[(0, 10), (1, 10), (2, 10)])).unwrap(), request(3, 2));
         assert_eq!(pages.add(values(&[(2, 20)])).unwrap(), request(3, 1));
         pages.add(values(before)).map_err(|error| error.to_string())
@@ -521,7 +527,7 @@ fn a_last_entry_that_has_grown_follows_the_same_entry() {
         page.buckets[0].rows.push(row("t001", 1, second));
         page
     };
-    let mut pages = Pages::new(3, sound());
+    let mut pages = Pages::new(3, MAX_ROWS, sound());
     let known = Page { buckets: [days(None, 0, 1, 1).buckets, with_two_rows(10, 10).buckets].concat(), ..values(&[]) };
     assert_eq!(pages.add(known).unwrap(), request(3, 2));
     assert_eq!(pages.add(values(&[(2, 20)])).unwrap(), request(3, 1));
@@ -530,7 +536,7 @@ fn a_last_entry_that_has_grown_follows_the_same_entry() {
 
 #[test]
 fn a_page_has_room_for_a_new_entry() {
-    assert_eq!(Pages::new(1, Service::default()).first(), PageRequest { limit: 2, offset: 0 });
+    assert_eq!(Pages::new(1, MAX_ROWS, Service::default()).first(), PageRequest { limit: 2, offset: 0 });
 }
 
 #[test]
@@ -541,7 +547,7 @@ fn one_entry_of_a_bucket_of_several_rows_begins_with_it() {
         Page { buckets: vec![bucket(&time(day), rows)], ..days(None, 0, 0, 0) }
     };
     let after = |page| {
-        let mut pages = Pages::new(1000, Service::default());
+        let mut pages = Pages::new(1000, MAX_ROWS, Service::default());
         assert_eq!(pages.add(first()).unwrap(), request(1, 0));
         (pages.add(page).map_err(|error| error.to_string()), pages.service.counted)
     };
@@ -562,7 +568,7 @@ fn one_entry_of_a_bucket_of_several_rows_begins_with_it() {
     for page in [alone(3, &[0], 100), days(None, 0, 0, 0)] {
         assert!(other(page).contains(ANOTHER));
     }
-    let mut pages = Pages::new(1000, Service::default());
+    let mut pages = Pages::new(1000, MAX_ROWS, Service::default());
     assert_eq!(pages.add(second()).unwrap(), request(1, 1));
     assert_eq!(pages.add(before()).unwrap(), request(1, 2));
     let mut alone_again = second();
@@ -584,7 +590,7 @@ fn one_entry_of_a_bucket_of_several_rows_begins_with_it() {
     ];
     let (rows, service) = collect(1000, Service::default(), steps);
     assert_eq!((rows, service.counted, service.first_entry), (6, Some(Counted::Buckets), Some(1)));
-    let mut pages = Pages::new(1000, Service { counted: None, ..sound() });
+    let mut pages = Pages::new(1000, MAX_ROWS, Service { counted: None, ..sound() });
     assert_eq!(pages.add(days(None, 0, 1000, 2)).unwrap(), request(1, 0));
     assert!(pages.add(alone(0, &[1], 100)).unwrap_err().to_string().contains(ANOTHER), "entries are counted from 0");
 }
@@ -594,7 +600,7 @@ fn one_entry_of_a_bucket_of_several_rows_begins_with_it() {
 fn a_list_that_begins_with_another_entry_has_changed() {
     let first = || days(None, 0, 2, 1);
     let pages = |alone: Page| vec![first(), first(), alone, days(None, 1, 2, 1), first(), days(None, 1, 2, 1)];
-    let mut sound = Pages::new(2, Service::default());
+    let mut sound = Pages::new(2, MAX_ROWS, Service::default());
     for page in pages(days(None, 0, 1, 1)) {
         sound.add(page).unwrap();
     }
@@ -605,7 +611,7 @@ fn a_list_that_begins_with_another_entry_has_changed() {
 
 /// The step after a first page.
 fn after(service: Service, page: Page) -> Next {
-    Pages::new(1000, service).add(page).unwrap()
+    Pages::new(1000, MAX_ROWS, service).add(page).unwrap()
 }
 
 /// A service. Only what it counts is known.

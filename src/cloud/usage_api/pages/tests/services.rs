@@ -261,7 +261,7 @@ fn ask(served: &mut Served, limit: usize, service: &mut Service) -> Outcome {
     // The list may change meanwhile: the sums before and after are both right.
     let mut sums = vec![served.sum()];
     let mut sent = BTreeMap::new();
-    let mut pages = Pages::new(limit, service.clone());
+    let mut pages = Pages::new(limit, 100_000, service.clone());
     let mut request = pages.first();
     let result = loop {
         let Ok(page) = served.page(request) else { break None };
