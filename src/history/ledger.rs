@@ -18,11 +18,13 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     process,
+    sync::Arc,
     thread::sleep,
     time::{Duration, Instant},
 };
 
 use chrono::{DateTime, NaiveDate, Utc};
+use parking_lot::{Mutex, MutexGuard};
 use redb::{Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -111,6 +113,8 @@ pub enum LedgerError {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     path: PathBuf,
+    /// The projects of this process take turns in order. Only other processes are waited for by trying again.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Ledger {
@@ -120,7 +124,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`], if the file cannot be created, opened or renamed.
     pub fn open(directory: &Path, now: DateTime<Utc>) -> Result<Self, LedgerError> {
-        let ledger = Ledger { path: directory.join(NAME) };
+        let ledger = Ledger { path: directory.join(NAME), turn: Arc::default() };
         let created = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         created.map_err(|error| ledger.io(error))?;
         match ledger.create_and_check() {
@@ -246,12 +250,15 @@ impl Ledger {
 
     /// Opens the file for one use of it. The library may panic where a page of the file is damaged.
     fn guarded<T>(&self, work: impl FnOnce(&mut Database) -> Result<T, Failure>) -> Result<T, LedgerError> {
+        let turn = self.turn.lock();
         let opened_and_used = AssertUnwindSafe(|| {
             let mut database = self.database()?;
             work(&mut database)
         });
         let panicked = |_| Err(Failure::Damaged("a page of it cannot be read".to_owned()));
-        catch_unwind(opened_and_used).unwrap_or_else(panicked).map_err(|failure| self.error(failure))
+        let result = catch_unwind(opened_and_used).unwrap_or_else(panicked);
+        MutexGuard::unlock_fair(turn);
+        result.map_err(|failure| self.error(failure))
     }
 
     fn database(&self) -> Result<Database, Failure> {
@@ -578,7 +585,7 @@ mod tests {
         open(directory.path()).keep("one", &days(&["2025-11-01"])).unwrap();
         // The disk as a process that is killed leaves it: opened, partly written, never closed.
         let killed = tempfile::tempdir().unwrap();
-        let ledger = Ledger { path: path.clone() };
+        let ledger = Ledger { path: path.clone(), turn: Arc::default() };
         let copied = ledger.guarded(|database| {
             let transaction = database.begin_write()?;
             transaction.open_table(DAYS)?.insert(("one", "2025-11-02"), "half")?;

@@ -26,6 +26,8 @@ struct Service {
     offset: i64,
     /// Buckets come whole if a part of them is in the range.
     is_uncut: bool,
+    /// Buckets come whole if they begin in the range.
+    is_uncut_at_end: bool,
     /// It answers for the last days of a longer range, in silence.
     silent_longest: Option<i64>,
     /// It refuses longer ranges.
@@ -75,6 +77,9 @@ impl PageSource for Service {
         let (mut first, mut last) = (start.timestamp() / 3600, end.timestamp() / 3600);
         if self.is_uncut {
             (first, last) = (bucket(first), bucket(last - 1) + width);
+        }
+        if self.is_uncut_at_end {
+            (first, last) = (bucket(first + width - 1), bucket(last - 1) + width);
         }
         let mut buckets: BTreeMap<i64, i64> = BTreeMap::new();
         (first..last).for_each(|hour| *buckets.entry(bucket(hour).max(first)).or_default() += hundredths(hour));
@@ -157,8 +162,11 @@ async fn a_cut_of_one_day_is_found_in_the_older_half() {
 
 #[tokio::test]
 async fn days_of_buckets_that_are_not_cut_are_doubted() {
-    let service = Service { is_uncut: true, ..Service::default() };
-    assert_eq!(october(&service).await.0, 0, "a day of UTC is not a day of Shanghai");
+    let uncut = Service { is_uncut: true, ..Service::default() };
+    let at_end = Service { is_uncut_at_end: true, ..Service::default() };
+    for service in [uncut, at_end] {
+        assert_eq!(october(&service).await.0, 0, "a day of UTC is not a day of Shanghai");
+    }
 }
 
 #[tokio::test]
