@@ -8,6 +8,9 @@ from panels import MINUTES
 from promql import LATEST, TOP, Selection, count, name_empty, separate, top, top_and_others, top_of_range
 from usage import BUDGET, BUDGETS, DAYS, FORECAST, WINDOW
 
+# Columns share the width of their table. At Grafana's own minimum of 150 pixels, half of them would be out of sight.
+COLUMN = 80
+
 
 def overview():
     selection = Selection('project=~"$project"')
@@ -62,7 +65,7 @@ def _budgets(selection):
     return [
         panels.bars_panel(
             11,
-            8,
+            6,
             9,
             "Forecast against budget",
             f"The forecast as a share of the budget, for the {TOP} budgets with the largest share. {BUDGETS}",
@@ -72,7 +75,7 @@ def _budgets(selection):
             steps=BUDGET,
             link=layout.project_data_link("__field.labels.project"),
         ),
-        usage.budgets_table(selection, 12, width=16),
+        usage.budgets_table(selection, 12, width=18).min_width(COLUMN),
     ]
 
 
@@ -89,7 +92,7 @@ def _projects(selection):
             "{{project}}",
             link=layout.project_data_link("__field.labels.project"),
         ),
-        _projects_table(selection),
+        _projects_table(selection).min_width(COLUMN),
         *_projects_over_time(selection),
         panels.share_panel(
             25,

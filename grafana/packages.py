@@ -3,7 +3,7 @@
 import layout
 import panels
 from panels import MINUTES
-from promql import LATEST, TOP, bottom, name_empty, top
+from promql import LATEST, TOP, bottom, name_empty, top, without_prefix
 
 KIND = "project, resource_type, business_type, sub_resource_type, charging_mode, resource_source"
 PACKAGE = f"{KIND}, package"
@@ -141,7 +141,7 @@ def left_by_kind(id, width, height):
         f"What is left of the {TOP} kinds of packages with the least rest, as a share of what was bought. Frozen packages do not "
         f"count. {COLLECTED}",
         "percentunit",
-        bottom(_share_left()),
+        without_prefix(bottom(_share_left()), "resource_type", "hws[.]resource[.]type[.]metastudio[.]"),
         "{{project}} {{business_type}} {{resource_type}}",
         order="sort",
         steps=LEFT,

@@ -172,6 +172,11 @@ def separate(expression, *labels):
     return expression
 
 
+def without_prefix(expression, label, prefix):
+    """Removes what the values of a label have in common. The prefix is a regular expression."""
+    return f'label_replace(\n{_in(expression)},\n  "{label}", "$1", "{label}", "{prefix}(.+)"\n)'
+
+
 def name_empty(expression, label, name):
     """Replaces the empty value of a label by a name."""
     return f'label_replace(\n{_in(expression)},\n  "{label}", "{name}", "{label}", ""\n)'
