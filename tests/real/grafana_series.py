@@ -167,9 +167,10 @@ def synthetic_exporter():
     server.shutdown()
 
 
-def import_past_days(text, data):
+def import_series(lines, text, data):
+    """Imports a text of OpenMetrics into the data of a Prometheus that does not run."""
     data.mkdir(parents=True)
-    text.write_text("\n".join(past()))
+    text.write_text("\n".join(lines))
     command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet", text, data]
     subprocess.run(command, check=True, env=ENVIRONMENT)
 

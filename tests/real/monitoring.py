@@ -4,7 +4,7 @@ import subprocess
 
 import requests
 
-from conftest import ENVIRONMENT, Running, free_port
+from conftest import ENVIRONMENT, Running, free_port, wait_for
 
 # The budgets of the demo that are used up: one on every day, the other late in a month.
 ALWAYS_SPENT = ("campaign", "30d")
@@ -27,6 +27,15 @@ class Server(Running):
             return answer.json() if answer.status_code == 200 else None
         except (requests.ConnectionError, requests.JSONDecodeError):
             return None
+
+    def wait_to_find(self, query):
+        """Waits until a query of Prometheus finds series."""
+
+        def found():
+            answer = self.get_json("/api/v1/query", query=query)
+            return answer and answer["data"]["result"]
+
+        wait_for(found, query)
 
 
 def start_prometheus(directory, config, *flags):

@@ -1,6 +1,5 @@
 """The queries of the dashboards, run on a Prometheus as Grafana runs them."""
 
-import math
 import re
 import time
 from datetime import datetime, timedelta, timezone
@@ -11,9 +10,10 @@ import requests
 import yaml
 
 import sdk
-from conftest import free_port, wait_for
+from conftest import free_port
 from dashboards import DASHBOARDS, PANELS
-from grafana_series import BUDGETS, CONTRACT_START, DAY, SELECTORS, import_past_days, second_exporter, synthetic_exporter
+from grafana_queries import ask, fill_in, find_series, instant, latest, regex, seconds, selections
+from grafana_series import BUDGETS, CONTRACT_START, DAY, SELECTORS, import_series, past, second_exporter, synthetic_exporter
 from monitoring import start_prometheus
 
 
@@ -33,27 +33,19 @@ def prometheus(demo, tmp_path_factory):
     """
     directory = tmp_path_factory.mktemp("grafana")
     second = f"127.0.0.1:{free_port()}"
-    import_past_days(directory / "past.txt", directory / "prometheus" / "data")
+    import_series(past(), directory / "past.txt", directory / "prometheus" / "data")
     with synthetic_exporter() as synthetic:
         exporters = [demo[0].removeprefix("http://"), second, DOWN]
         write_scrapes(directory / "prometheus.yml", exporters, synthetic)
         native = "--enable-feature=native-histograms"
         with start_prometheus(directory / "prometheus", directory / "prometheus.yml", native) as server:
-
-            def has(query):
-                def found():
-                    answer = server.get_json("/api/v1/query", query=query)
-                    return answer and answer["data"]["result"]
-
-                wait_for(found, query)
-
-            has("metastudio_exporter_build_info")
+            server.wait_to_find("metastudio_exporter_build_info")
             with second_exporter(directory, second):
-                has("sum(rate(metastudio_api_request_duration_seconds_count[5m])) > 0")
-                has("count(metastudio_up) == 8")
-                has("sum(rate(metastudio_exporter_http_requests_total[5m])) > 0")
-                has('metastudio_budget_minutes{project="nowhere"}')
-                has('rate(metastudio_api_request_duration_seconds{project="native"}[5m])')
+                server.wait_to_find("sum(rate(metastudio_api_request_duration_seconds_count[5m])) > 0")
+                server.wait_to_find("count(metastudio_up) == 8")
+                server.wait_to_find("sum(rate(metastudio_exporter_http_requests_total[5m])) > 0")
+                server.wait_to_find('metastudio_budget_minutes{project="nowhere"}')
+                server.wait_to_find('rate(metastudio_api_request_duration_seconds{project="native"}[5m])')
                 yield server.url
 
 
@@ -75,85 +67,12 @@ def ends(prometheus):
     return {"now": lambda: 0, "today": lambda: 6 * 3600, "past": lambda: started - time.time()}
 
 
-def ask(url, path, **parameters):
-    answer = requests.get(f"{url}/api/v1/{path}", params=parameters).json()
-    assert answer["status"] == "success", (answer, parameters)
-    return answer["data"]
-
-
-def instant(url, query, at=None):
-    samples = ask(url, "query", query=query, **({"time": at} if at else {}))["result"]
-    return [(sample["metric"], float(sample["value"][1])) for sample in samples]
-
-
-def seconds(duration):
-    number, unit = re.fullmatch(r"(?:now-)?(\d+)([smhd])", duration).groups()
-    return int(number) * {"s": 1, "m": 60, "h": 3600, "d": DAY}[unit]
-
-
-def fill_in(text, values, built_in=()):
-    """Replaces variables as Grafana does. It leaves `$1` to PromQL."""
-    for name, value in [*values.items(), *built_in]:
-        text = re.sub(rf"\$(?:{name}\b|\{{{name}\}})", lambda _, value=value: value, text)
-    assert not re.search(r"\$[^1]", text), text
-    return text
-
-
-def regex(values):
-    escaped = [re.sub(r"[\\^$.*+?()\[\]{}|]", r"\\\\\g<0>", value) for value in values]
-    return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
-
-
-def options(url, variable, values):
-    """The values of a variable: those of its query, with the variables before it filled in."""
-    selector, label = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]).groups()
-    found = ask(url, f"label/{label}/values", **{"match[]": fill_in(selector, values)})
-    return [value for value in found if not value.startswith("many-")]
-
-
-def selections(url, dashboard):
-    """All values of all variables; and, for each variable, each value with all values of the others."""
-    chosen, each = {}, {}
-    for variable in dashboard["templating"]["list"][1:-1]:
-        name = variable["name"]
-        found = options(url, variable, chosen)
-        assert found, variable
-        if variable["multi"]:
-            assert variable["includeAll"]
-            chosen[name] = variable.get("allValue") or regex(found)
-        else:
-            preferred = variable.get("current", {}).get("value", "studio-prod")
-            assert preferred in found
-            chosen[name] = preferred
-        each[name] = [regex([value]) if variable["multi"] else value for value in found]
-    return chosen, {name: [chosen | {name: value} for value in values] for name, values in each.items()}
-
-
-def latest(url, dashboard, span, end):
-    """The value of the variable `latest`: the text of a scalar."""
-    variable = dashboard["templating"]["list"][-1]
-    assert (variable["name"], variable["hide"], variable["skipUrlSync"], variable["refresh"]) == ("latest", 2, True, 2)
-    [query] = re.fullmatch(r"query_result\((.+)\)", variable["query"]).groups()
-    answer = ask(url, "query", query=fill_in(query, {}, [("__range", f"{span}s")]), time=math.ceil(end))
-    assert answer["resultType"] == "scalar"
-    return answer["result"][1]
-
-
 def run(url, dashboard, panel, target, values, *, ahead=0):
-    """The result of a query, as Grafana runs it, with a time range that ends some seconds after now."""
+    """The result of a query, with a time range that ends some seconds after now."""
     # "Today" has the length of a day. Other ranges have the length of the dashboard's default.
-    span, end = DAY if ahead > 0 else seconds(dashboard["time"]["from"]), time.time() + ahead
-    minimum = panel.get("interval")
-    step = max(seconds(minimum) if minimum else 1, span // 1000)
-    built_in = [("__rate_interval", f"{step + 1}s"), ("__range", f"{span}s")]
-    query = fill_in(target["expr"], values, [*built_in, ("latest", latest(url, dashboard, span, end))])
-    if target.get("instant"):
-        return [(labels, [value]) for labels, value in instant(url, query, end)]
-    # Grafana aligns a range to multiples of its step. This test does so only for days: with other steps, an aligned
-    # range could end before the demo started.
-    end = end // DAY * DAY if minimum == "1d" else end
-    result = ask(url, "query_range", query=query, start=end - span // step * step, end=end, step=step)["result"]
-    return [(series["metric"], [float(value) for _, value in series["values"]]) for series in result]
+    span = DAY if ahead > 0 else seconds(dashboard["time"]["from"])
+    found = find_series(url, dashboard, panel, target, values, span, time.time() + ahead)
+    return [(series["metric"], [float(value) for _, value in series["samples"]]) for series in found]
 
 
 def finds(url, dashboard, panel, target, values, **options):
