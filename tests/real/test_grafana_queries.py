@@ -12,7 +12,7 @@ import yaml
 import sdk
 from conftest import free_port
 from dashboards import DASHBOARDS, PANELS
-from grafana_queries import ask, fill_in, find_series, instant, latest, regex, seconds, selections
+from grafana_queries import ask, fill_in, find_series, instant, latest, options, regex, seconds, selections
 from grafana_series import BUDGETS, CONTRACT_START, DAY, SELECTORS, import_series, past, second_exporter, synthetic_exporter
 from monitoring import start_prometheus
 
