@@ -357,6 +357,7 @@ def test_the_alerts_can_be_changed(chart):
         alerts={
             "MetaStudioNoUsage": {"enabled": False},
             "MetaStudioPollFailing": {"for": "2h", "labels": {"severity": "info"}},
+            "MetaStudioPackageEnding": {"for": "3h"},
         },
     )
     [shipped] = yaml.safe_load(RULES.read_text())["groups"]
@@ -368,6 +369,11 @@ def test_the_alerts_can_be_changed(chart):
             rule["annotations"]["runbook_url"] = f"https://wiki.example.com/runbooks/{rule['alert']}.md"
         if rule.get("alert") == "MetaStudioPollFailing":
             rule |= {"for": "2h", "labels": {"severity": "info", "team": "media"}}
+        # A stage keeps firing for as long as the next one waits. The last stage has no next one.
+        if rule.get("alert") == "MetaStudioPackageEnding":
+            rule["for"] = "3h"
+            if rule["labels"]["severity"] != "critical":
+                rule["keep_firing_for"] = "3h"
         if rule.get("alert") != "MetaStudioNoUsage":
             expected["rules"].append(rule)
     assert group == expected

@@ -36,17 +36,36 @@ def test_promtool_tests_the_rules(path):
     promtool("test", "rules", path)
 
 
+def severities(case):
+    """The severities of the alerts that a case expects."""
+    return {alert["exp_labels"]["severity"] for alert in case["exp_alerts"]}
+
+
 def test_every_alert_has_a_test_that_fires_and_one_that_does_not():
     tests = [test for path in TESTS for test in yaml.safe_load(path.read_text())["tests"]]
     cases = [case for test in tests for case in test.get("alert_rule_test", [])]
     for alert in alerts():
-        mine = [bool(case["exp_alerts"]) for case in cases if case["alertname"] == alert["alert"]]
-        assert True in mine and False in mine, alert["alert"]
+        severity = alert["labels"]["severity"]
+        mine = [severities(case) for case in cases if case["alertname"] == alert["alert"]]
+        assert {True, False} == {severity in found for found in mine}, f"{alert['alert']} {severity}"
+
+
+def test_a_stage_of_an_alert_keeps_firing_for_as_long_as_the_next_one_waits():
+    stages = {}
+    for alert in alerts():
+        stages.setdefault(alert["alert"], []).append(alert)
+    stages["MetaStudioPackagesNearlySpent"] += stages.pop("MetaStudioPackagesSpent")
+    for name, mine in stages.items():
+        order = ["info", "warning", "critical"]
+        severities = [order.index(alert["labels"]["severity"]) for alert in mine]
+        assert severities == sorted(set(severities)), name
+        waits = [alert["for"] for alert in mine]
+        assert [alert.get("keep_firing_for") for alert in mine] == [*waits[1:], None], name
 
 
 def test_every_alert_has_a_severity_and_a_runbook():
     for alert in alerts():
-        assert alert["labels"]["severity"] in ("warning", "critical")
+        assert alert["labels"]["severity"] in ("info", "warning", "critical")
         runbook = alert["annotations"]["runbook"]
         assert runbook == f"deploy/runbooks/{alert['alert']}.md"
         for page in (runbook, runbook.replace(".md", ".zh-CN.md")):
