@@ -180,7 +180,7 @@ def second_exporter(directory, address):
     """Runs it. Its first polls need a retry, so that Prometheus first scrapes its counters at 0."""
     for name in "cloud", "second":
         (directory / name).mkdir()
-    faults = ["--fault=throttle:project=campaign,times=1,retry_after=4", "--service=parts=boolean,channels"]
+    faults = ["--fault=throttle:project=campaign,times=1,retry_after=4", "--service=parts=boolean,channels,users=1"]
     with simulated_cloud(directory / "cloud", *faults) as cloud:
         (directory / "config.yaml").write_text(configuration(cloud))
         config = f"--config.file={directory / 'config.yaml'}"
