@@ -39,6 +39,7 @@ pub mod schema;
 mod secret;
 mod settings;
 mod shard;
+mod shared_budgets;
 mod suggestion;
 mod warnings;
 pub(crate) mod yaml;

@@ -27,7 +27,7 @@ mod tally;
 mod window;
 mod zone;
 
-pub use budget::Budget;
+pub use budget::{Budget, SharedBudget};
 pub use collector::Collector;
 pub use counters::{Counters, Histogram, Operation, RequestCounters, RowCounters};
 pub use days::{DaySums, Days};

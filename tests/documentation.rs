@@ -499,7 +499,7 @@ fn compare_keys(
 async fn the_table_of_the_configuration_matches_the_code() {
     let nonsense = "{poll: {nonsense: 1}, api: {nonsense: 1}, nonsense: 1,
         collectors: {nonsense: 1, packages: {nonsense: 1}, sub_users: {nonsense: 1}, sessions: {nonsense: 1}},
-        projects: [{nonsense: 1, budgets: [{nonsense: 1}]}]}";
+        projects: [{nonsense: 1, budgets: [{nonsense: 1}]}], budgets: [{nonsense: 1}]}";
     let problems = load(nonsense, &[]).await.problems;
     let mut known = BTreeSet::new();
     let mut sections = 0;
@@ -514,7 +514,7 @@ async fn the_table_of_the_configuration_matches_the_code() {
             }
         }
     }
-    assert_eq!(sections, 9, "{problems:?}");
+    assert_eq!(sections, 10, "{problems:?}");
 
     let minimal = "{credentials: {a: {token: t}},
         projects: [{name: a, region: cn-north-4, project_id: 0123456789abcdef0123456789abcdef}]}";

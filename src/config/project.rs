@@ -1,6 +1,6 @@
 //! An entry of the list `projects`.
 
-mod budgets;
+pub(super) mod budgets;
 mod labels;
 pub(super) mod types;
 

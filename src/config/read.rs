@@ -185,6 +185,12 @@ impl<'a> Section<'a> {
         self.problem_of(key, expected);
     }
 
+    /// Whether there is an error in the values of these keys.
+    pub fn has_errors_in(&self, keys: &[&str]) -> bool {
+        let is_in = |problem: &Problem| keys.iter().any(|key| problem.path.starts_with(&self.path_of(key)));
+        self.document.problems.borrow().iter().any(|problem| !problem.is_warning && is_in(problem))
+    }
+
     /// Notes a warning of a key.
     pub fn warning_of(&self, key: &str, text: impl Into<String>) {
         self.document.note(&self.path_of(key), None, text.into(), true);

@@ -57,6 +57,14 @@ fn root() -> Value {
                 "projects",
                 json!({"type": "array", "description": "the projects to poll", "minItems": 1, "items": project}),
             ),
+            (
+                "budgets",
+                optional(json!({
+                    "type": "array",
+                    "description": "usage limits of several projects together, for the alerts",
+                    "items": shared_budget(),
+                })),
+            ),
         ],
     );
     if let Some(fields) = root.as_object_mut() {
@@ -285,6 +293,28 @@ fn project() -> Value {
             ),
         ],
     )
+}
+
+fn shared_budget() -> Value {
+    let mut budget = budget();
+    if let Some(keys) = budget.pointer_mut("/properties").and_then(Value::as_object_mut) {
+        keys.remove("user_id");
+        keys.insert("name".to_owned(), name("value of the label budget; must be unique"));
+        keys.insert("window".to_owned(), window("a window that all these projects poll"));
+        keys.insert("projects".to_owned(), optional(names("names of the projects")));
+        keys.insert(
+            "label".to_owned(),
+            optional(json!({
+                "type": "object",
+                "description": "all projects with this label, such as {team: marketing}",
+                "minProperties": 1,
+                "additionalProperties": {"type": "string"},
+            })),
+        );
+    }
+    budget["description"] = "a limit of usage of several projects together".into();
+    budget["required"] = json!(["name", "window", "minutes"]);
+    budget
 }
 
 fn budget() -> Value {

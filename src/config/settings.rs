@@ -13,8 +13,9 @@ use super::{
     project::{self, Context, DEFAULT_CREDENTIALS, Project},
     read::Section,
     shard::Shard,
+    shared_budgets,
 };
-use crate::usage::{Window, Zone};
+use crate::usage::{SharedBudget, Window, Zone};
 
 /// A valid configuration.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Config {
     pub credentials: BTreeMap<String, CredentialsSource>,
     /// The projects of this shard, in the order of the file.
     pub projects: Vec<Project>,
+    /// Limits for several projects together, with the projects of this shard.
+    pub budgets: Vec<SharedBudget>,
     /// The number of processes that share the rate of an account.
     pub shards: u32,
 }
@@ -82,6 +85,9 @@ impl Config {
             }
             projects
         });
+        // After an error in a project, its name, labels and windows may not be known.
+        let known = (!section.has_errors_in(&["projects", "windows", "defaults"])).then_some(&*projects);
+        let budgets = section.get("budgets").map_or_else(Vec::new, |node| shared_budgets::read(&node, known));
         for collector in collectors.changed().filter(|_| !projects.is_empty()) {
             if !projects.iter().any(|project| project.collect.contains_key(&collector)) {
                 let text =
@@ -92,7 +98,8 @@ impl Config {
         section.finish();
         let timezone = timezone.unwrap_or_else(Zone::shanghai);
         let credentials = credentials.unwrap_or_default();
-        Config { poll, windows: windows.values, collect, collectors, timezone, api, credentials, projects, shards: 1 }
+        let windows = windows.values;
+        Config { poll, windows, collect, collectors, timezone, api, credentials, projects, budgets, shards: 1 }
     }
 
     /// If the configuration has no credentials, looks for them outside of it.
@@ -103,14 +110,24 @@ impl Config {
         }
     }
 
+    /// The shared budgets that cover a project.
+    pub(crate) fn shared_budgets(&self, project: &str) -> impl Iterator<Item = &SharedBudget> {
+        self.budgets.iter().filter(move |budget| budget.projects.iter().any(|name| name == project))
+    }
+
     /// Keeps only the projects of one shard, and sets the number of shards.
     pub(super) fn keep(&mut self, shard: Shard) {
         self.projects.retain(|project| shard.has(&project.name));
+        for budget in &mut self.budgets {
+            budget.projects.retain(|project| shard.has(project));
+        }
+        self.budgets.retain(|budget| !budget.projects.is_empty());
         self.shards = shard.total;
     }
 
     pub(super) fn fields(&self) -> Fields<'_> {
-        let Config { poll, windows, collect, collectors, timezone, api, credentials, projects, shards: _ } = self;
+        let Config { poll, windows, collect, collectors, timezone, api, credentials, projects, budgets, shards: _ } =
+            self;
         let sources = credentials.iter().map(|(name, source)| (name.as_str(), Field::Section(source.fields())));
         vec![
             ("poll", Field::Section(poll.fields())),
@@ -121,6 +138,7 @@ impl Config {
             ("api", Field::Section(api.fields())),
             ("credentials", Field::Section(sources.collect())),
             ("projects", Field::Sections(projects.iter().map(Project::fields).collect())),
+            ("budgets", Field::Sections(budgets.iter().map(shared_budgets::fields).collect())),
         ]
     }
 }

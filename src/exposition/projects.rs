@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     snapshot::{ProjectStatus, Target},
-    usage::{Budget, Doubt, Measure, Reason, Series},
+    usage::{Budget, Doubt, Measure, Reason, Series, SharedBudget},
 };
 
 pub(super) const MINUTES: Metadata<'static> = Metadata::new(
@@ -65,6 +65,13 @@ pub(super) static FAMILIES: &[Family] = &[
         "metastudio_budget_minutes",
         "Configured budget in minutes for the usage with the same labels.",
         |lines, view| view.project.target.budgets.iter().for_each(|one| budget(lines, one)),
+    )
+    .unit("minutes"),
+    gauge(
+        "metastudio_shared_budget_minutes",
+        "Configured budget in minutes for the usage of all projects that have it together. Each of these projects has the \
+         same value: never sum over projects.",
+        |lines, view| view.project.target.shared_budgets.iter().for_each(|one| shared_budget(lines, one)),
     )
     .unit("minutes"),
     gauge("metastudio_up", "Whether the last poll of the project succeeded.", |lines, view| {
@@ -243,4 +250,16 @@ fn budget(lines: &mut Lines<'_>, budget: &Budget) {
     let selectors = [("resource_type", resource_type), ("business_type", business_type), ("user_id", user_id)];
     let selectors = selectors.map(|(name, value)| (name, value.as_deref().unwrap_or_default()));
     lines.sample([("window", &*window)].into_iter().chain(selectors), *minutes);
+}
+
+fn shared_budget(lines: &mut Lines<'_>, budget: &SharedBudget) {
+    let SharedBudget { name, projects: _, limit } = budget;
+    let window = limit.window.to_string();
+    let labels = [
+        ("budget", &**name),
+        ("window", &*window),
+        ("resource_type", limit.resource_type.as_deref().unwrap_or_default()),
+        ("business_type", limit.business_type.as_deref().unwrap_or_default()),
+    ];
+    lines.sample(labels, limit.minutes);
 }

@@ -65,6 +65,7 @@ impl Change {
         let is_same_display = *labels == old.labels
             && *stale_after == old.stale_after
             && *budgets == old.budgets
+            && after.shared_budgets(&new.name).eq(before.shared_budgets(&old.name))
             && *collects_all == old.collects_all
             && after.collectors.packages.series == before.collectors.packages.series
             && after.collectors.sub_users.series == before.collectors.sub_users.series
@@ -136,6 +137,11 @@ projects:
             ("labels: {team: one}", "labels: {team: two}", Change::Display),
             ("stale_after: 15m", "stale_after: 20m", Change::Display),
             ("project_id: a1", "project_id: a1, budgets: [{window: today, minutes: 5}]", Change::Display),
+            (
+                "projects:\n",
+                "budgets: [{name: b, projects: [studio], window: today, minutes: 5}]\nprojects:\n",
+                Change::Display,
+            ),
             ("series: 10", "series: 20", Change::Display),
             ("series: 5", "series: 20", Change::Display),
             ("max_duration: 9h", "max_duration: 10h", Change::Display),

@@ -246,6 +246,7 @@ pub fn target(project: &Project, config: &Config) -> Target {
         renewed_within: project.interval + config.poll.timeout,
         credentials: project.credentials.clone(),
         budgets: project.budgets.clone(),
+        shared_budgets: config.shared_budgets(&project.name).cloned().collect(),
         collect: project.collect.clone(),
         collects_all: project.collects_all,
         package_series: config.collectors.packages.series,

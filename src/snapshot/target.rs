@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::usage::{Budget, Collector, Zone};
+use crate::usage::{Budget, Collector, SharedBudget, Zone};
 
 /// The configuration of a project, as far as metrics and pages show it.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Target {
     pub credentials: String,
     /// Configured budgets.
     pub budgets: Vec<Budget>,
+    /// Configured budgets of this project together with others.
+    pub shared_budgets: Vec<SharedBudget>,
     /// The collectors, each with the time between two runs.
     pub collect: BTreeMap<Collector, Duration>,
     /// Whether the configuration asks for all collectors, and names none.
@@ -66,6 +68,7 @@ impl Target {
             renewed_within: Duration::MAX,
             credentials: String::new(),
             budgets: Vec::new(),
+            shared_budgets: Vec::new(),
             collect: BTreeMap::new(),
             collects_all: false,
             package_series: 0,

@@ -17,6 +17,17 @@ pub struct Budget {
     pub user_id: Option<String>,
 }
 
+/// A limit for the minutes of several projects together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SharedBudget {
+    /// The label `budget`; unique.
+    pub name: String,
+    /// The names of the projects.
+    pub projects: Vec<String>,
+    /// The limit. It is for all users.
+    pub limit: Budget,
+}
+
 impl Budget {
     /// Whether the usage of a series counts towards this budget.
     pub fn covers(&self, series: &Series) -> bool {

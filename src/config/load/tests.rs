@@ -3,6 +3,7 @@ mod faults;
 mod keys;
 mod projects;
 mod sections;
+mod shared_budgets;
 mod yaml;
 
 use std::time::Duration;

@@ -16,7 +16,8 @@ const MINUTES: RangeInclusive<f64> = 0.01..=1e12;
 
 /// The windows, types and users of a project. A budget for anything else would never be used up, and no alert would
 /// fire.
-pub(super) struct Selectors<'a> {
+#[derive(Default)]
+pub(in crate::config) struct Selectors<'a> {
     windows: Option<&'a [Window]>,
     resource_types: Option<&'a [String]>,
     business_types: Option<&'a [String]>,
@@ -52,6 +53,20 @@ pub(super) fn read(node: &Node<'_>, selectors: &Selectors<'_>) -> Vec<Budget> {
 }
 
 fn budget(mut section: Section<'_>, selectors: &Selectors<'_>) -> Option<Budget> {
+    let limit = limit(&mut section, selectors);
+    let user_node = section.get("user_id");
+    let user_id = user_node.as_ref().and_then(Node::text);
+    if let (Some(node), Some(user)) = (&user_node, &user_id)
+        && selectors.user_ids.as_ref().is_some_and(|users| !users.contains(user.as_str()))
+    {
+        node.problem("one of the user_ids of this project, because only these are queried one by one");
+    }
+    section.finish();
+    Some(Budget { user_id, ..limit? })
+}
+
+/// A budget without a user.
+pub(in crate::config) fn limit(section: &mut Section<'_>, selectors: &Selectors<'_>) -> Option<Budget> {
     let expected = match selectors.windows {
         Some(windows) => {
             let names: Vec<String> = windows.iter().map(Window::to_string).collect();
@@ -60,7 +75,8 @@ fn budget(mut section: Section<'_>, selectors: &Selectors<'_>) -> Option<Budget>
         None => Window::EXPECTED.to_owned(),
     };
     let is_polled = |window: &Window| selectors.windows.is_none_or(|windows| windows.contains(window));
-    let window = section.require("window", &expected).and_then(|node| {
+    let missing = selectors.windows.map_or("a window, such as this_month", |_| expected.as_str());
+    let window = section.require("window", missing).and_then(|node| {
         node.parse(&expected, |text| text.parse().ok().filter(is_polled))
             .inspect(|window| warn_if_ended(&node, *window))
     });
@@ -78,15 +94,7 @@ fn budget(mut section: Section<'_>, selectors: &Selectors<'_>) -> Option<Budget>
     };
     let resource_type = kept("resource_type", selectors.resource_types, types::resource_type);
     let business_type = kept("business_type", selectors.business_types, types::business_type);
-    let user_node = section.get("user_id");
-    let user_id = user_node.as_ref().and_then(Node::text);
-    if let (Some(node), Some(user)) = (&user_node, &user_id)
-        && selectors.user_ids.as_ref().is_some_and(|users| !users.contains(user.as_str()))
-    {
-        node.problem("one of the user_ids of this project, because only these are queried one by one");
-    }
-    section.finish();
-    Some(Budget { window: window?, minutes: minutes?, resource_type, business_type, user_id })
+    Some(Budget { window: window?, minutes: minutes?, resource_type, business_type, user_id: None })
 }
 
 /// Warns of a budget that nothing can be saved of any more.
@@ -96,7 +104,7 @@ fn warn_if_ended(node: &Node<'_>, window: Window) {
     }
 }
 
-pub(super) fn fields(budget: &Budget) -> Fields<'_> {
+pub(in crate::config) fn fields(budget: &Budget) -> Fields<'_> {
     let Budget { window, minutes, resource_type, business_type, user_id } = budget;
     let selectors = [("resource_type", resource_type), ("business_type", business_type), ("user_id", user_id)];
     let selectors = selectors.into_iter().filter_map(|(key, value)| Some((key, Field::text(value.as_ref()?))));

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::config::read::Node;
 
 /// Labels that the series already have, and `le`, which Prometheus reserves.
-const RESERVED: [&str; 20] = [
+const RESERVED: [&str; 21] = [
     "project",
+    "budget",
     "window",
     "resource_type",
     "business_type",
