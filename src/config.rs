@@ -61,3 +61,4 @@ pub use secret::Secret;
 pub(crate) use secret::SecretError;
 pub use settings::Config;
 pub use shard::Shard;
+pub use shared_budgets::CoveringBudget;

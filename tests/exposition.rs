@@ -167,8 +167,7 @@ fn small_world() -> (Writer, Reader) {
     let of_a_user =
         Budget { resource_type: Some("channel".to_owned()), user_id: Some("a".to_owned()), ..whole.clone() };
     let limit = Budget { business_type: Some("VIDEO_2D".to_owned()), ..whole.clone() };
-    targets[0].shared_budgets =
-        vec![SharedBudget { name: "marketing".to_owned(), projects: vec!["studio".to_owned()], limit }];
+    targets[0].shared_budgets = vec![SharedBudget { name: "marketing".to_owned(), limit }];
     targets[0].budgets = vec![whole, part, of_a_user];
     let (mut writer, reader) = snapshot::channel(targets);
     let video = |usage, number| row("video_time_2d_model", "VIDEO_2D", "MIN", Some(usage), Some(number));

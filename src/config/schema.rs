@@ -296,47 +296,56 @@ fn project() -> Value {
 }
 
 fn shared_budget() -> Value {
-    let mut budget = budget();
-    if let Some(keys) = budget.pointer_mut("/properties").and_then(Value::as_object_mut) {
-        keys.remove("user_id");
-        keys.insert("name".to_owned(), name("value of the label budget; must be unique"));
-        keys.insert("window".to_owned(), window("a window that all these projects poll"));
-        keys.insert("projects".to_owned(), optional(names("names of the projects")));
-        keys.insert(
-            "label".to_owned(),
-            optional(json!({
-                "type": "object",
-                "description": "all projects with this label, such as {team: marketing}",
-                "minProperties": 1,
-                "additionalProperties": {"type": "string"},
-            })),
-        );
-    }
-    budget["description"] = "a limit of usage of several projects together".into();
-    budget["required"] = json!(["name", "window", "minutes"]);
-    budget
+    let label = json!({
+        "type": "object",
+        "description": "all projects with this label, such as {team: marketing}",
+        "minProperties": 1,
+        "additionalProperties": {"type": "string"},
+    });
+    let [minutes, resource_type, business_type] = limit();
+    section(
+        "a limit of usage of several projects together",
+        &["name", "window", "minutes"],
+        [
+            ("name", name("value of the label budget; must be unique")),
+            ("projects", optional(names("names of the projects"))),
+            ("label", optional(label)),
+            ("window", window("a window that all these projects poll")),
+            minutes,
+            resource_type,
+            business_type,
+        ],
+    )
 }
 
 fn budget() -> Value {
+    let [minutes, resource_type, business_type] = limit();
     section(
         "a limit of usage",
         &["window", "minutes"],
         [
             ("window", window("one of the project's windows")),
-            (
-                "minutes",
-                json!({
-                    "type": "number",
-                    "description": "how many minutes may be used in this window",
-                    "minimum": 0.01,
-                    "maximum": 1e12,
-                }),
-            ),
-            ("resource_type", optional(name("limits the budget to one resource type"))),
-            ("business_type", optional(name("limits the budget to one business type"))),
+            minutes,
+            resource_type,
+            business_type,
             ("user_id", optional(name("limits the budget to one of user_ids"))),
         ],
     )
+}
+
+/// What a budget limits, except for its window.
+fn limit() -> [(&'static str, Value); 3] {
+    let minutes = json!({
+        "type": "number",
+        "description": "how many minutes may be used in this window",
+        "minimum": 0.01,
+        "maximum": 1e12,
+    });
+    [
+        ("minutes", minutes),
+        ("resource_type", optional(name("limits the budget to one resource type"))),
+        ("business_type", optional(name("limits the budget to one business type"))),
+    ]
 }
 
 /// A mapping with these keys only.

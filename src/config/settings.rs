@@ -13,7 +13,7 @@ use super::{
     project::{self, Context, DEFAULT_CREDENTIALS, Project},
     read::Section,
     shard::Shard,
-    shared_budgets,
+    shared_budgets::{self, CoveringBudget},
 };
 use crate::usage::{SharedBudget, Window, Zone};
 
@@ -37,7 +37,7 @@ pub struct Config {
     /// The projects of this shard, in the order of the file.
     pub projects: Vec<Project>,
     /// Limits for several projects together, with the projects of this shard.
-    pub budgets: Vec<SharedBudget>,
+    pub budgets: Vec<CoveringBudget>,
     /// The number of processes that share the rate of an account.
     pub shards: u32,
 }
@@ -112,7 +112,7 @@ impl Config {
 
     /// The shared budgets that cover a project.
     pub(crate) fn shared_budgets(&self, project: &str) -> impl Iterator<Item = &SharedBudget> {
-        self.budgets.iter().filter(move |budget| budget.projects.iter().any(|name| name == project))
+        self.budgets.iter().filter(move |covering| covering.projects.contains(project)).map(|covering| &covering.budget)
     }
 
     /// Keeps only the projects of one shard, and sets the number of shards.

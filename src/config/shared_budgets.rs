@@ -1,6 +1,6 @@
 //! The section `budgets`: limits for several projects together.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{
     fields::{Field, Fields},
@@ -12,8 +12,17 @@ use super::{
 };
 use crate::usage::SharedBudget;
 
+/// A shared budget with the names of its projects.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CoveringBudget {
+    /// The budget.
+    pub budget: SharedBudget,
+    /// The names of the projects whose usage it counts.
+    pub projects: BTreeSet<String>,
+}
+
 /// Reads the section. If the projects are not known, a budget covers none, and is only read.
-pub(super) fn read(node: &Node<'_>, projects: Option<&[Project]>) -> Vec<SharedBudget> {
+pub(super) fn read(node: &Node<'_>, projects: Option<&[Project]>) -> Vec<CoveringBudget> {
     let mut names = HashSet::new();
     node.list(|node| {
         let mut section = node.section();
@@ -33,11 +42,11 @@ pub(super) fn read(node: &Node<'_>, projects: Option<&[Project]>) -> Vec<SharedB
         }
         section.finish();
         let projects = covered.iter().map(|project| project.name.clone()).collect();
-        Some(SharedBudget { name: name?, projects, limit: limit? })
+        Some(CoveringBudget { budget: SharedBudget { name: name?, limit: limit? }, projects })
     })
 }
 
-/// The projects of a budget, in the order of the file.
+/// The projects of a budget.
 fn covered<'a>(section: &mut Section<'_>, projects: Option<&'a [Project]>) -> Vec<&'a Project> {
     match (section.get("projects"), section.get("label")) {
         (Some(node), None) => named(&node, projects),
@@ -57,14 +66,16 @@ fn named<'a>(node: &Node<'_>, projects: Option<&'a [Project]>) -> Vec<&'a Projec
     if node.length() == Some(0) {
         node.problem("at least one name of a project");
     }
-    let names = node.set(|node| {
+    let known: Option<HashMap<&str, &Project>> =
+        projects.map(|projects| projects.iter().map(|project| (project.name.as_str(), project)).collect());
+    let covered = node.set(|node| {
         let name = node.text()?;
-        if projects.is_some_and(|projects| !projects.iter().any(|project| project.name == name)) {
+        if known.as_ref().is_some_and(|known| !known.contains_key(name.as_str())) {
             node.problem("the name of a project of this file");
         }
         Some(name)
     });
-    projects.unwrap_or_default().iter().filter(|project| names.values.contains(&project.name)).collect()
+    covered.values.iter().filter_map(|name| known.as_ref()?.get(name.as_str()).copied()).collect()
 }
 
 fn labelled<'a>(node: &Node<'_>, projects: Option<&'a [Project]>) -> Vec<&'a Project> {
@@ -80,9 +91,10 @@ fn labelled<'a>(node: &Node<'_>, projects: Option<&'a [Project]>) -> Vec<&'a Pro
 }
 
 /// The projects are printed by their names.
-pub(super) fn fields(budget: &SharedBudget) -> Fields<'_> {
-    let SharedBudget { name, projects, limit } = budget;
-    let mut fields = vec![("name", Field::text(name)), ("projects", Field::list(projects))];
+pub(super) fn fields(budget: &CoveringBudget) -> Fields<'_> {
+    let CoveringBudget { budget: SharedBudget { name, limit }, projects } = budget;
+    let projects: Vec<_> = projects.iter().collect();
+    let mut fields = vec![("name", Field::text(name)), ("projects", Field::list(&projects))];
     fields.extend(budgets::fields(limit));
     fields
 }

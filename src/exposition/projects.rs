@@ -253,7 +253,7 @@ fn budget(lines: &mut Lines<'_>, budget: &Budget) {
 }
 
 fn shared_budget(lines: &mut Lines<'_>, budget: &SharedBudget) {
-    let SharedBudget { name, projects: _, limit } = budget;
+    let SharedBudget { name, limit } = budget;
     let window = limit.window.to_string();
     let labels = [
         ("budget", &**name),

@@ -22,8 +22,6 @@ pub struct Budget {
 pub struct SharedBudget {
     /// The label `budget`; unique.
     pub name: String,
-    /// The names of the projects.
-    pub projects: Vec<String>,
     /// The limit. It is for all users.
     pub limit: Budget,
 }

@@ -19,11 +19,18 @@ async fn a_shared_budget_covers_projects_by_their_names_or_by_a_label() {
     let (config, problems) = load_with(&text, &[]).await;
     let config = config.unwrap_or_else(|| panic!("{problems:?}"));
     let covered = |config: &Config| -> Vec<_> {
-        config.budgets.iter().map(|budget| (budget.name.clone(), budget.projects.join(" "))).collect()
+        config
+            .budgets
+            .iter()
+            .map(|covering| {
+                let projects: Vec<_> = covering.projects.iter().map(String::as_str).collect();
+                (covering.budget.name.clone(), projects.join(" "))
+            })
+            .collect()
     };
     let of = |name: &str, projects: &str| (name.to_owned(), projects.to_owned());
     assert_eq!(covered(&config), [of("media", "a c"), of("marketing", "a b")]);
-    let limit = &config.budgets[1].limit;
+    let limit = &config.budgets[1].budget.limit;
     assert_eq!((limit.minutes, limit.business_type.as_deref()), (0.5, Some("VIDEO_2D")));
     let names =
         |project| config.shared_budgets(project).map(|budget| budget.name.as_str()).collect::<Vec<_>>().join(" ");
