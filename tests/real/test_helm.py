@@ -369,11 +369,8 @@ def test_the_alerts_can_be_changed(chart):
             rule["annotations"]["runbook_url"] = f"https://wiki.example.com/runbooks/{rule['alert']}.md"
         if rule.get("alert") == "MetaStudioPollFailing":
             rule |= {"for": "2h", "labels": {"severity": "info", "team": "media"}}
-        # A stage keeps firing for as long as the next one waits. The last stage has no next one.
         if rule.get("alert") == "MetaStudioPackageEnding":
             rule["for"] = "3h"
-            if rule["labels"]["severity"] != "critical":
-                rule["keep_firing_for"] = "3h"
         if rule.get("alert") != "MetaStudioNoUsage":
             expected["rules"].append(rule)
     assert group == expected
