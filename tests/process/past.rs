@@ -331,7 +331,7 @@ async fn killed_at_any_moment_it_goes_on_where_it_was() {
         let mut command = command(&scratch, &config, &[&["backfill", &flag], &arguments[..]].concat());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         // A new moment each time. At last it may get to the end.
-        let patience = if kills < KILLS { Duration::from_millis(20 + attempt * 97 % 600) } else { TIMEOUT };
+        let patience = if kills < KILLS { Duration::from_millis(20 + attempt * 97 % 250) } else { TIMEOUT };
         let start = Instant::now();
         while child.try_wait().unwrap().is_none() && start.elapsed() < patience {
             tokio::time::sleep(Duration::from_millis(5)).await;
