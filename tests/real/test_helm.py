@@ -87,7 +87,7 @@ def test_the_package_contains_the_files_that_are_links_here(chart, tmp_path):
     assert read["files/metastudio.rules.yml"] == RULES.read_bytes()
     dashboards = {path.name: path.read_bytes() for path in (ROOT / "grafana" / "dashboards").iterdir()}
     packed = {Path(name).name: text for name, text in read.items() if name.startswith("files/dashboards/")}
-    assert packed == dashboards and len(dashboards) == 3
+    assert packed == dashboards and len(dashboards) == 4
     assert not any(name.startswith("ci/") for name in read)
     with helm.Chart.load_archive(archive.read_bytes()) as packaged:
         assert render(packaged, values_of("everything")) == render(chart, values_of("everything"))
@@ -341,7 +341,7 @@ def test_the_dashboards_are_those_of_the_grafana_directory(chart):
     maps = of_kind(objects(chart, values_of("everything")), "ConfigMap")
     maps = [found["data"] for found in maps if found["metadata"]["labels"].get("grafana_dashboard") == "1"]
     dashboards = {path.name: path.read_text() for path in (ROOT / "grafana" / "dashboards").iterdir()}
-    assert len(maps) == 3 and {name: text for data in maps for name, text in data.items()} == dashboards
+    assert len(maps) == 4 and {name: text for data in maps for name, text in data.items()} == dashboards
 
 
 def test_the_alerts_can_be_changed(chart):

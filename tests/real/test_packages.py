@@ -136,7 +136,7 @@ def test_grafana_finds_prometheus_and_the_dashboards(compose, files):
     assert compose["services"]["prometheus"]["ports"][0]["target"] == 9090
     [provider] = yaml.safe_load((provisioning / "dashboards" / "metastudio.yaml").read_text())["providers"]
     dashboards = files / "grafana" / provider["options"]["path"].removeprefix("/")
-    assert len(list(dashboards.glob("*.json"))) == 3
+    assert len(list(dashboards.glob("*.json"))) == 4
     environment = compose["services"]["grafana"]["environment"]
     home = files / "grafana" / environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"].removeprefix("/")
     assert json.loads(home.read_text())["title"] == "MetaStudio / Overview"
