@@ -19,8 +19,8 @@ const MARK: f64 = 3.0;
 /// Minimum share of a window that has passed before a forecast is shown.
 const MIN_ELAPSED: f64 = 0.05;
 
-/// A bar has the color of a warning from this share of the budget on.
-const WARNING: f64 = 0.8;
+/// A bar has the color of a warning from this used share of a budget or package on. The alerts have the same share.
+pub(super) const WARNING: f64 = 0.8;
 
 /// A budget as a bar.
 pub(super) struct BudgetBar {
@@ -55,7 +55,7 @@ impl Bar {
     }
 }
 
-/// How much of a budget is used.
+/// How much of a budget or package is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {
     /// All of it.

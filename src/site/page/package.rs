@@ -3,7 +3,7 @@
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 
 use super::{
-    budget::Bar,
+    budget::{Bar, Level, WARNING},
     clock::LocalClock,
     number::{grouped, percent},
     texts::Texts,
@@ -16,17 +16,12 @@ use crate::{
 /// A card has at most this many packages. Those that end first come first.
 const SHOWN: usize = 10;
 
-/// A bar has the color of a warning from this used share on, as in the alert `MetaStudioPackagesNearlySpent`.
-const WARNING: f64 = 0.8;
-
 /// The packages of a project.
 #[derive(Default)]
 pub(super) struct ShownPackages {
     pub bars: Vec<PackageBar>,
     /// Number of further packages.
     pub further: usize,
-    /// Whether they are too old, and the metrics do not have them.
-    pub is_old: bool,
 }
 
 /// A package as a bar.
@@ -39,7 +34,7 @@ pub(super) struct PackageBar {
     pub unit: String,
     /// What is left, when it ends, when it is used up at this pace, and whether it is frozen.
     pub notes: Vec<String>,
-    pub level: &'static str,
+    pub level: Level,
     pub bar: Bar,
 }
 
@@ -49,22 +44,30 @@ impl ShownPackages {
         let Some(status) = project.collectors.get(&Collector::Packages) else { return Self::default() };
         let Some((_, found)) = &status.found else { return Self::default() };
         let Found::Packages(packages) = &**found else { return Self::default() };
+        let is_old = project.found_at(Collector::Packages, now).is_none();
         let bar = |package: &Package| {
             let readings = status.readings.get(&(package.id.clone(), package.kind.clone()));
-            PackageBar::new(package, readings, clock, texts)
+            PackageBar::new(package, readings, is_old, clock, texts)
         };
         let mut bars: Vec<_> = packages.list.iter().filter_map(bar).collect();
         let further = bars.len().saturating_sub(SHOWN);
         bars.truncate(SHOWN);
-        ShownPackages { bars, further, is_old: project.found_at(Collector::Packages, now).is_none() }
+        ShownPackages { bars, further }
     }
 }
 
 impl PackageBar {
-    /// `None` for parts of bundles, and for what is billed on demand.
-    fn new(package: &Package, readings: Option<&Readings>, clock: &LocalClock<'_>, texts: &Texts) -> Option<Self> {
+    /// `None` for parts of bundles, and for what is billed on demand. An old one is not in the metrics any more.
+    fn new(
+        package: &Package,
+        readings: Option<&Readings>,
+        is_old: bool,
+        clock: &LocalClock<'_>,
+        texts: &Texts,
+    ) -> Option<Self> {
         let (bought, used, left) = (package.bought?, package.used?, package.left()?);
-        let share = used.to_f64()? / bought.to_f64().filter(|bought| *bought > 0.0)?;
+        let (part, whole) = (used.to_f64()?, bought.to_f64().filter(|bought| *bought > 0.0)?);
+        let share = part / whole;
         let lasts = readings.and_then(|readings| readings.lasts(left)).filter(|_| left > Decimal::ZERO);
         let runs_out = lasts.filter(|lasts| package.expiry.is_none_or(|end| clock.now + *lasts < end));
         let unit = match &package.kind.unit {
@@ -87,13 +90,14 @@ impl PackageBar {
             unit: unit.to_owned(),
             notes: notes.into_iter().flatten().collect(),
             level: match share {
-                _ if package.is_frozen => "spent",
-                1.0.. => "spent",
-                WARNING.. => "near",
-                _ if runs_out.is_some() => "near",
-                _ => "fine",
+                _ if is_old => Level::Old,
+                _ if package.is_frozen => Level::Spent,
+                1.0.. => Level::Spent,
+                WARNING.. => Level::Near,
+                _ if runs_out.is_some() => Level::Near,
+                _ => Level::Fine,
             },
-            bar: Bar::new(share, percent(used.to_f64()?, bought.to_f64()?), None),
+            bar: Bar::new(share, percent(part, whole), None),
         })
     }
 }
