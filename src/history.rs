@@ -1,6 +1,6 @@
 //! The past: the usage of whole local days, kept over restarts, as samples with timestamps and as a table.
 //!
-//! - [`days`] is what is known of a project's days, and which sums of days can be trusted;
+//! - [`days`] has the known days of a project, and says which sums of days can be trusted;
 //! - [`ledger`] keeps the days in a file;
 //! - [`asking`] asks the cloud for days that are not in the ledger;
 //! - [`samples`] turns days into the series that the exporter would have exposed;

@@ -83,7 +83,7 @@ pub(super) struct Past {
     pub projects: Vec<ProjectPast>,
 }
 
-/// One project with what is known of it.
+/// One project and its known days.
 pub(super) struct ProjectPast {
     pub project: Project,
     /// Empty if it could not be looked up.
@@ -196,7 +196,7 @@ async fn lockout(directory: Option<PathBuf>) -> anyhow::Result<Arc<Lockout>> {
     Ok(Arc::new(spawn_blocking(open).await??))
 }
 
-/// What is known of a project while its days are collected.
+/// The state of a project while its days are collected.
 struct State {
     /// Its key in the ledger.
     identity: String,

@@ -146,7 +146,7 @@ impl Default for Collect {
 }
 
 impl Collect {
-    /// The value that stands for all collectors.
+    /// The value that means all collectors.
     pub(super) const ALL: &'static str = "all";
 
     /// Reads `all`, or a list of names.

@@ -143,7 +143,7 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// What is known of a project. `zone` is that of its identity.
+    /// The known days of a project. `zone` is that of its identity.
     ///
     /// # Errors
     /// [`LedgerError`].

@@ -27,7 +27,7 @@ pub struct ReportProject<'a> {
     pub known: &'a KnownDays,
 }
 
-/// A row: one series on one day, or a day of which nothing is known.
+/// A row: one series on one day, or a day without a known answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Row<'a> {
     /// The project.
