@@ -162,8 +162,17 @@ fn packages(at: DateTime<Utc>, packages: &[(&str, i64, i64, i64)]) -> CollectorO
 async fn packages_are_shown_with_what_is_left_and_how_long_it_lasts() {
     let (mut writer, reader) = month("87");
     let hours = |hours| now() - TimeDelta::hours(hours);
-    writer.record_collector(0, packages(hours(48), &[("p-1", 6000, 1000, 30), ("p-2", 600, 10, 3)]));
-    let found = [("p-1", 6000, 2000, 30), ("p-2", 600, 20, 3), ("frozen", 10, 1, -2), ("over", 10, 12, 1)];
+    writer.record_collector(
+        0,
+        packages(hours(48), &[("p-1", 6000, 1000, 30), ("p-2", 600, 10, 3), ("huge", 1_000_000_000, 0, 5)]),
+    );
+    let found = [
+        ("p-1", 6000, 2000, 30),
+        ("p-2", 600, 20, 3),
+        ("frozen", 10, 1, -2),
+        ("over", 10, 12, 1),
+        ("huge", 1_000_000_000, 1, 5),
+    ];
     writer.record_collector(0, packages(hours(0), &found));
     let html = page(&reader, "", "en", || now().into()).await;
     for text in [
@@ -171,6 +180,8 @@ async fn packages_are_shown_with_what_is_left_and_how_long_it_lasts() {
          used up in 8 d at this pace, ends in 30 d (2025-12-16 08:00:00)",
         "p-2): 20 / 600 min (<strong>3%</strong>), 580 min left, ends in 3 d",
         "frozen): 1 / 10 min (<strong>10%</strong>), frozen, 9 min left, ended 2 d ago",
+        // It lasts for longer than dates do.
+        "huge): 1 / 1,000,000,000 min (<strong>&#60;1%</strong>), 999,999,999 min left, ends in 5 d",
         "over): 12 / 10 min (<strong>120%</strong>), -2 min left",
     ] {
         assert!(html.contains(text), "{text} in {html}");

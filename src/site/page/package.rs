@@ -69,7 +69,7 @@ impl PackageBar {
         let (part, whole) = (used.to_f64()?, bought.to_f64().filter(|bought| *bought > 0.0)?);
         let share = part / whole;
         let lasts = readings.and_then(|readings| readings.lasts(left)).filter(|_| left > Decimal::ZERO);
-        let runs_out = lasts.filter(|lasts| package.expiry.is_none_or(|end| clock.now + *lasts < end));
+        let runs_out = lasts.filter(|lasts| package.expiry.is_none_or(|end| *lasts < end - clock.now));
         let unit = match &package.kind.unit {
             Unit::Other(unit) => unit.as_str(),
             Unit::Minutes | Unit::Hours => texts.minutes,
