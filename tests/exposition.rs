@@ -23,8 +23,8 @@ use metastudio_exporter::{
     },
     usage::{
         Budget, ChargingMode, Collector, Counters, JobState, LiveSession, Operation, Package, PackageKind, Quota,
-        QuotaType, Reason, Row, RowCounters, RowKey, Sessions, SharedBudget, SubUser, Tally, Unit, Video, Window, Zone,
-        package_sums, used_by_all,
+        QuotaType, Reason, Row, RowCounters, RowKey, Sessions, Settling, SharedBudget, SubUser, Tally, Unit, Video,
+        Window, Zone, package_sums, used_by_all,
     },
 };
 use proptest::prelude::*;
@@ -140,12 +140,24 @@ fn sessions() -> Sessions {
     Sessions::new(&[session(1), session(30)], &queued, &[video(JobState::Failed)])
 }
 
+/// Days that changed after their end.
+fn settling() -> Settling {
+    Settling {
+        revisions: 3,
+        last_revision: Some(now() - TimeDelta::hours(5)),
+        longest: Some(TimeDelta::minutes(1630)),
+        settled_until: Some(now() - TimeDelta::days(8)),
+        latest: None,
+    }
+}
+
 fn run(at: DateTime<Utc>, result: Result<Found, Failure>) -> CollectorOutcome {
     let duration = Duration::from_millis(250);
     let collector = match result {
         Ok(Found::Packages(_)) | Err(_) => Collector::Packages,
         Ok(Found::SubUsers(_)) => Collector::SubUsers,
         Ok(Found::Sessions(_)) => Collector::Sessions,
+        Ok(Found::Days(_)) => Collector::Days,
     };
     let (is_refused, counters) = (result.is_err(), Counters::default());
     CollectorOutcome { collector, at: at.into(), duration, result, is_refused, counters }
@@ -197,7 +209,8 @@ fn small_world() -> (Writer, Reader) {
     writer.record(1, attempt(now(), Err(failure())), None);
     writer.record(2, attempt(now() - chrono::Duration::seconds(901), Ok(of_users)), None);
     writer.record(3, attempt(now(), Err(failure())), None);
-    for found in [Found::Packages(packages()), Found::SubUsers(sub_users()), Found::Sessions(sessions())] {
+    let of_days = Found::Days(settling());
+    for found in [Found::Packages(packages()), Found::SubUsers(sub_users()), Found::Sessions(sessions()), of_days] {
         writer.record_collector(0, run(now(), Ok(found.clone())));
         writer.record_collector(2, run(now() - chrono::Duration::seconds(901), Ok(found)));
     }

@@ -16,6 +16,9 @@ const SERIES: RangeInclusive<usize> = 0..=1000;
 /// How long a live session may be allowed to run.
 const SESSIONS: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(30 * 24 * 60 * 60);
 
+/// The time between two looks at days that have ended. They cost few requests: usually one for all of them.
+const DAYS: Duration = Duration::from_secs(6 * 60 * 60);
+
 /// Which collectors run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Collect {
@@ -115,6 +118,7 @@ impl CollectorSettings {
             Collector::Packages => self.packages.interval,
             Collector::SubUsers => self.sub_users.interval,
             Collector::Sessions => self.sessions.interval,
+            Collector::Days => DAYS,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The runs of one collector of a project, beside the polls of its usage.
 
+mod days;
 mod packages;
 mod sessions;
 mod source;
@@ -11,16 +12,22 @@ use chrono::{DateTime, Utc};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-use self::source::Source;
+use self::{days::Keeping, source::Source};
+use super::past::{PastDays, PastError};
 use crate::{
     cloud::{Client, Error, project_api},
     config::{Config, Project},
+    history::ledger::Ledger,
     snapshot::{CollectorOutcome, Failure, Found, Moment},
     usage::{Collector, Counters, Reason},
 };
 
 /// The least time until an operation that the service refuses is tried again.
 pub(super) const AFTER_REFUSAL: Duration = Duration::from_secs(60 * 60);
+
+/// The time limit for days that have ended: there may be some dozens, each with a query of its own. What is complete by
+/// then is kept.
+const DAYS_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// A collector of one project.
 #[derive(Debug)]
@@ -30,24 +37,46 @@ pub struct Collecting {
     collector: Collector,
     interval: Duration,
     timeout: Duration,
+    work: Work,
+}
+
+/// What a collector asks for.
+#[derive(Debug)]
+enum Work {
+    Packages,
+    SubUsers,
+    Sessions,
+    Days(Box<Keeping>),
 }
 
 impl Collecting {
-    /// The configured collectors of a project.
-    pub fn of(client: &Client, project: &Project, config: &Config) -> Vec<Arc<Self>> {
-        let one = |collector: &Collector| Arc::new(Self::new(client.clone(), project, config, *collector));
-        project.collect.keys().map(one).collect()
+    /// The configured collectors of a project. If there is a ledger, its days are kept there.
+    pub fn of(client: &Client, project: &Project, config: &Config, ledger: Option<&Ledger>) -> Vec<Arc<Self>> {
+        let days = ledger.map(|_| &Collector::Days);
+        let one = |collector: &Collector| Self::new(client.clone(), project, config, *collector, ledger.cloned());
+        project.collect.keys().chain(days).map(one).map(Arc::new).collect()
     }
 
     /// A collector of a project, configured or not.
-    pub fn new(client: Client, project: &Project, config: &Config, collector: Collector) -> Self {
-        Collecting {
-            client,
-            project: project.name.clone(),
-            collector,
-            interval: config.collectors.interval(collector),
-            timeout: config.poll.timeout,
-        }
+    pub fn new(
+        client: Client,
+        project: &Project,
+        config: &Config,
+        collector: Collector,
+        ledger: Option<Ledger>,
+    ) -> Self {
+        let mut timeout = config.poll.timeout;
+        let work = match collector {
+            Collector::Packages => Work::Packages,
+            Collector::SubUsers => Work::SubUsers,
+            Collector::Sessions => Work::Sessions,
+            Collector::Days => {
+                timeout = DAYS_TIMEOUT;
+                Work::Days(Box::new(Keeping::new(PastDays::new(client.clone(), project, config, ledger))))
+            }
+        };
+        let interval = config.collectors.interval(collector);
+        Collecting { client, project: project.name.clone(), collector, interval, timeout, work }
     }
 
     /// The collector.
@@ -76,21 +105,28 @@ impl Collecting {
         let result = timeout_at(deadline, self.found(now, deadline, &mut counters)).await;
         let result = result.unwrap_or_else(|_| {
             let (collector, timeout, requests) = (self.collector, self.timeout, counters.requests());
-            Err(Error::Timeout(format!("{collector} were not complete after {timeout:?} and {requests} requests")))
+            let text = format!("{collector} were not complete after {timeout:?} and {requests} requests");
+            Err(PastError::Cloud(Error::Timeout(text)))
         });
-        let is_refused = matches!(&result, Err(Error::Refused(refusal)) if matches!(refusal.status, 403 | 404));
-        let failure = |error: Error| Failure { reason: error.reason(), message: error.report() };
+        let refusal = result.as_ref().err().and_then(PastError::cloud);
+        let is_refused = matches!(refusal, Some(Error::Refused(refusal)) if matches!(refusal.status, 403 | 404));
+        let failure = |error: PastError| Failure {
+            reason: error.cloud().map_or(Reason::Storage, Error::reason),
+            message: error.to_string(),
+        };
         (result.map_err(failure), is_refused, counters)
     }
 
-    async fn found(&self, now: DateTime<Utc>, deadline: Instant, counters: &mut Counters) -> Result<Found, Error> {
+    async fn found(&self, now: DateTime<Utc>, deadline: Instant, counters: &mut Counters) -> Result<Found, PastError> {
         let project_id = &*project_api::project_id(&self.client, deadline, counters).await?;
         let source = Source { client: &self.client, project_id, now, deadline, counters };
-        match self.collector {
-            Collector::Packages => packages::collect(source).await.map(Found::Packages),
-            Collector::SubUsers => sub_users::collect(source).await.map(Found::SubUsers),
-            Collector::Sessions => sessions::collect(source).await.map(Found::Sessions),
-        }
+        let found = match &self.work {
+            Work::Packages => packages::collect(source).await.map(Found::Packages),
+            Work::SubUsers => sub_users::collect(source).await.map(Found::SubUsers),
+            Work::Sessions => sessions::collect(source).await.map(Found::Sessions),
+            Work::Days(keeping) => return keeping.collect(now, source.counters).await.map(Found::Days),
+        };
+        Ok(found?)
     }
 
     /// Logs a run. A failure is logged each time, but an operation that the service refuses only once. Returns the failure,

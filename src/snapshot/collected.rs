@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 
 use super::{moment::Moment, outcome::Failure};
 use crate::usage::{
-    Collector, Counters, Package, PackageKind, PackageSums, QuotaType, Readings, Reason, Sessions, SubUser,
+    Collector, Counters, Package, PackageKind, PackageSums, QuotaType, Readings, Reason, Sessions, Settling, SubUser,
 };
 
 /// One run of a collector.
@@ -36,6 +36,8 @@ pub enum Found {
     SubUsers(SubUsers),
     /// By [`Collector::Sessions`].
     Sessions(Sessions),
+    /// By [`Collector::Days`].
+    Days(Settling),
 }
 
 /// The sub-users of a project, from one complete answer.

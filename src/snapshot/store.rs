@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{collected::CollectorOutcome, outcome::PollOutcome, project::ProjectStatus, target::Target};
+use super::{collected::CollectorOutcome, outcome::PollOutcome, project::ProjectStatus, target::Target, usage::Usage};
 
 /// The state of all projects at one moment.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +75,11 @@ impl Writer {
             change(Arc::make_mut(project));
             self.shared.current.store(Arc::new(Snapshot::new(projects, current.is_ready)));
         }
+    }
+
+    /// Shows the usage of a poll before the restart. It is no poll of this process.
+    pub fn restore(&mut self, index: usize, usage: Usage) {
+        self.change(index, |project| project.usage = Some(usage));
     }
 
     /// Replaces all projects at once. A project whose name is known keeps its counters. It keeps its usage if the flag

@@ -11,10 +11,13 @@ pub enum Collector {
     SubUsers,
     /// Live sessions and videos by ListSmartLiveJobs and ListDigitalHumanVideo.
     Sessions,
+    /// Days that have ended, by ShowUsageData. It runs wherever the exporter has a directory for them, so the configuration
+    /// does not name it.
+    Days,
 }
 
 impl Collector {
-    /// Every collector, in the order in which they are exported.
+    /// Every collector that the configuration can name, in the order in which they are exported.
     pub const ALL: [Collector; 3] = [Collector::Packages, Collector::SubUsers, Collector::Sessions];
 
     /// The key of the configuration, and the label value.
@@ -23,13 +26,14 @@ impl Collector {
             Collector::Packages => "packages",
             Collector::SubUsers => "sub_users",
             Collector::Sessions => "sessions",
+            Collector::Days => "days",
         }
     }
 
     /// The requests of one run, if each list fits on one page.
     pub fn requests(self) -> u32 {
         match self {
-            Collector::Packages | Collector::SubUsers => 1,
+            Collector::Packages | Collector::SubUsers | Collector::Days => 1,
             // The sessions that run, the videos in the queue, and those that failed.
             Collector::Sessions => 3,
         }

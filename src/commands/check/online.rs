@@ -63,7 +63,7 @@ async fn test_projects<'a>(
 ) -> anyhow::Result<bool> {
     let start = |(project, client): (_, Client)| {
         let slots = Arc::clone(slots);
-        let poller = Poller::new(client.clone(), project, config);
+        let poller = Poller::new(client.clone(), project, config, None);
         let test = tokio::spawn(async move {
             let _slot = slots.acquire().await;
             poller.poll(Utc::now()).await
@@ -94,7 +94,7 @@ async fn test_projects<'a>(
 async fn test_collectors(client: &Client, project: &Project, config: &Config, width: usize) -> anyhow::Result<bool> {
     let mut passed = true;
     for collector in Collector::ALL {
-        let collecting = Arc::new(Collecting::new(client.clone(), project, config, collector));
+        let collecting = Arc::new(Collecting::new(client.clone(), project, config, collector, None));
         let interval = collecting.interval();
         let outcome = collecting.run(Moment::now()).await;
         let requests = outcome.counters.requests();
@@ -147,6 +147,7 @@ fn shown(found: &Found) -> String {
             let [live, videos] = [sessions.live.values().sum::<u64>(), sessions.videos.values().sum()];
             format!("{live} live, {videos} videos that wait, are in production or failed")
         }
+        Found::Days(settling) => format!("{} revisions", settling.revisions),
     }
 }
 

@@ -380,6 +380,7 @@ impl Texts {
             Reason::Network => ("No answer: the network or the connection failed", "没有应答：网络或连接故障"),
             Reason::Malformed => ("The answer does not have the format of the API", "应答不符合 API 的格式"),
             Reason::Inconsistent => ("The pages of an answer contradict each other", "分页结果前后矛盾"),
+            Reason::Storage => ("The directory of --storage.path cannot be used", "无法使用 --storage.path 的目录"),
             Reason::Internal => ("A bug in the exporter", "导出器的程序缺陷"),
         };
         match self.language {
