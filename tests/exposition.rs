@@ -18,8 +18,8 @@ use http_body_util::BodyExt;
 use metastudio_exporter::{
     exposition::{BuildInfo, ConfigStatus, Connections, ExporterStatus, Exposition, Format, HttpRequests},
     snapshot::{
-        self, CollectorOutcome, Failure, Found, Moment, Packages, PollOutcome, Reader, SubUsers, Target, WindowUsage,
-        Writer,
+        self, CollectorOutcome, Failure, Found, KeptDays, Moment, Packages, PollOutcome, Reader, SubUsers, Target,
+        WindowUsage, Writer,
     },
     usage::{
         Budget, ChargingMode, Collector, Counters, JobState, LiveSession, Operation, Package, PackageKind, Quota,
@@ -209,7 +209,7 @@ fn small_world() -> (Writer, Reader) {
     writer.record(1, attempt(now(), Err(failure())), None);
     writer.record(2, attempt(now() - chrono::Duration::seconds(901), Ok(of_users)), None);
     writer.record(3, attempt(now(), Err(failure())), None);
-    let of_days = Found::Days(settling());
+    let of_days = Found::Days(KeptDays { settling: settling(), ..KeptDays::default() });
     for found in [Found::Packages(packages()), Found::SubUsers(sub_users()), Found::Sessions(sessions()), of_days] {
         writer.record_collector(0, run(now(), Ok(found.clone())));
         writer.record_collector(2, run(now() - chrono::Duration::seconds(901), Ok(found)));

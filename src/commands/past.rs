@@ -200,7 +200,7 @@ async fn project_past(
             });
         }
     };
-    let Known { project_id, days, missing, failure, too_far_back } = known;
+    let Known { project_id, identity: _, days, missing, failure, too_far_back } = known;
     let missing = failure.filter(|_| !missing.is_empty()).map(|failed| (Vec::from_iter(missing), failed.to_string()));
     Ok(ProjectPast { project, project_id, known: days, missing, too_far_back, requests })
 }

@@ -4,6 +4,7 @@ mod background;
 mod memory;
 mod reload;
 mod systemd;
+mod tables;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -79,11 +80,12 @@ pub(crate) struct WebFlags {
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {
-    let is_reserved = text == "/" || text == "/docs" || text.starts_with("/docs/") || text.starts_with("/-/");
+    let is_reserved = ["/", "/docs", "/table"].contains(&text) || text.starts_with("/docs/") || text.starts_with("/-/");
     if text.starts_with('/') && !is_reserved && !text.contains(['?', '#', ' ']) {
         Ok(text.to_owned())
     } else {
-        Err("expected a path such as /metrics; / and /docs and all paths under /docs/ and /-/ are reserved".to_owned())
+        Err("expected a path such as /metrics; /, /docs, /table and all paths under /docs/ and /-/ are reserved"
+            .to_owned())
     }
 }
 
@@ -196,8 +198,12 @@ impl Daemon {
         let plan = fleet.plan();
         let (mut writer, reader) = snapshot::channel(fleet.targets());
         let mut memory = None;
+        let mut tables = None;
         if let Some(ledger) = ledger {
-            memory = Some(Memory::restore(ledger, reader.clone(), &mut writer, Moment::now()).await);
+            memory = Some(Memory::restore(ledger.clone(), reader.clone(), &mut writer, Moment::now()).await);
+            let (sender, requests) = mpsc::channel(1);
+            tables = Some(sender);
+            tokio::spawn(tables::run(ledger, reader.clone(), requests));
         }
         let status = Arc::new(ConfigStatus::new(config.hash, config.loaded));
         let (reload, reload_requests) = mpsc::channel(1);
@@ -210,7 +216,11 @@ impl Daemon {
             log_lines_dropped: log.dropped(),
             connections: read_counts(connections.clone()),
         };
-        let routes = Arc::new(routes(&web, exporter, reader.clone(), reload.clone()));
+        let mut routes = routes(&web, exporter, reader.clone(), reload.clone());
+        if let Some(tables) = tables {
+            routes = routes.with_tables(tables);
+        }
+        let routes = Arc::new(routes);
 
         let stop = CancellationToken::new();
         let (plans, new_plans) = mpsc::channel(1);

@@ -55,7 +55,7 @@ const COLLECTOR: (&str, &str) = ("collector", "days");
 fn settling<'a>(view: &ProjectView<'a>) -> Option<&'a Settling> {
     let (_, found) = view.project.collectors.get(&Collector::Days)?.found.as_ref()?;
     match &**found {
-        Found::Days(settling) => Some(settling),
+        Found::Days(kept) => Some(&kept.settling),
         _ => None,
     }
 }

@@ -47,6 +47,8 @@ pub struct PastDays {
 pub struct Known {
     /// The project's id, configured or looked up.
     pub project_id: String,
+    /// The key of its days in the ledger.
+    pub identity: String,
     /// Its days.
     pub days: KnownDays,
     /// The days that the cloud was asked for and did not give.
@@ -109,8 +111,6 @@ struct Run<'a> {
     range: Range<NaiveDate>,
     learnt: &'a mut Learnt,
     meter: &'a Meter,
-    /// The key in the ledger.
-    identity: String,
     known: Known,
 }
 
@@ -157,8 +157,8 @@ impl PastDays {
             happened(range.start, range.end, &self.zone).filter(|day| due(&days, *day)).collect();
         meter.total.fetch_add(missing.len(), Ordering::Relaxed);
         let project_id = project_id.to_string();
-        let known = Known { project_id, days, missing, failure: None, too_far_back: None };
-        let mut run = Run { past: self, now, range, learnt, meter, identity, known };
+        let known = Known { project_id, identity, days, missing, failure: None, too_far_back: None };
+        let mut run = Run { past: self, now, range, learnt, meter, known };
         run.ask().await?;
         Ok(run.known)
     }
@@ -274,7 +274,7 @@ impl Run<'_> {
         if let Some(ledger) = self.past.ledger.clone()
             && !(days.is_empty() && used_before.is_none())
         {
-            let (identity, now) = (self.identity.clone(), self.now);
+            let (identity, now) = (self.known.identity.clone(), self.now);
             blocking(move || ledger.keep(&identity, &days, used_before.map(|day| (day, now)))).await?;
         }
         revisions.iter().for_each(|revision| log_revision(&self.past.project.name, revision));

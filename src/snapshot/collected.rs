@@ -37,7 +37,16 @@ pub enum Found {
     /// By [`Collector::Sessions`].
     Sessions(Sessions),
     /// By [`Collector::Days`].
-    Days(Settling),
+    Days(KeptDays),
+}
+
+/// The days of a project that are kept.
+#[derive(Clone, Debug, Default)]
+pub struct KeptDays {
+    /// Their key in the ledger.
+    pub identity: String,
+    /// What is known of their changes.
+    pub settling: Settling,
 }
 
 /// The sub-users of a project, from one complete answer.

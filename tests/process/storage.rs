@@ -101,7 +101,11 @@ async fn a_directory_that_cannot_be_used_is_an_error_at_the_start() {
     assert!(ended.stderr.contains("The user that runs the exporter must be able to write to it"), "{}", ended.stderr);
 
     let first = Daemon::start(&config, &[&flag(directory.path())]);
-    first.wait_for_metrics(|metrics| metrics.matches("collector=\"days\"} 1\n").count() >= 3).await;
+    let all_know = |metrics: &str| {
+        let is_up = |line: &&str| line.starts_with("metastudio_collector_up") && line.ends_with("\"days\"} 1");
+        metrics.lines().filter(is_up).count() == 3
+    };
+    first.wait_for_metrics(all_know).await;
     let sent = cloud.simulator.seen().len();
     let second = run(&config, &[&flag(directory.path()), "--web.listen-address=127.0.0.1:0"]).await;
     assert_eq!(second.code, Some(1), "{}", second.stderr);
@@ -203,6 +207,31 @@ async fn a_day_that_changes_after_its_end_is_a_revision() {
     {
         assert!(metrics.contains(&format!("{family}{{project=\"campaign\",collector=\"days\"}} ")), "{metrics}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_page_links_the_table_of_the_last_month() {
+    let cloud = Cloud::new(&[]).await;
+    let config = cloud.config(&format!("{FAST}\n{}", zone_at_noon()));
+    let directory = TempDir::new().unwrap();
+    let daemon = Daemon::start(&config, &[&flag(directory.path())]);
+    daemon.wait_for_metrics(days_are_known).await;
+    let (_, page) = daemon.get("/").await;
+    let (_, rest) = page.split_once("href=\"./table?project=campaign&#38;month=").unwrap_or_else(|| panic!("{page}"));
+    let (month, _) = rest.split_at("2026-11".len());
+    assert!(page.contains(" has not changed for 12 h; "), "{page}");
+    let (status, table) = daemon.get(&format!("/table?project=campaign&month={month}")).await;
+    let flag = flag(directory.path());
+    let ended = run(&config, &["report", "--month", month, "--project", "campaign", &flag]).await;
+    assert_eq!((status, &table), (200, &ended.stdout), "the same as the command prints");
+    assert!(table.lines().count() > 28, "{table}");
+    for (path, status) in [("/table?project=nobody&month=2026-10", 404), ("/table?project=campaign", 400)] {
+        assert_eq!(daemon.get(path).await.0, status, "{path}");
+    }
+    let without = Daemon::start(&config, &[]);
+    without.ready().await;
+    assert_eq!(without.get(&format!("/table?project=campaign&month={month}")).await.0, 404);
+    assert!(!without.get("/").await.1.contains("table?"));
 }
 
 /// How often the exporter is killed.

@@ -147,7 +147,7 @@ fn shown(found: &Found) -> String {
             let [live, videos] = [sessions.live.values().sum::<u64>(), sessions.videos.values().sum()];
             format!("{live} live, {videos} videos that wait, are in production or failed")
         }
-        Found::Days(settling) => format!("{} revisions", settling.revisions),
+        Found::Days(kept) => format!("{} revisions", kept.settling.revisions),
     }
 }
 

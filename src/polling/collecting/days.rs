@@ -1,7 +1,7 @@
 //! The days that have ended: kept in the ledger, and asked for again until they stand still.
 
 use chrono::{DateTime, Months, NaiveDate, TimeDelta, Utc};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::{
     history::days::{KnownDays, first_of_month},
@@ -9,7 +9,8 @@ use crate::{
         Learnt,
         past::{Known, Meter, PastDays, PastError},
     },
-    usage::{Bounds, Counters, Settling},
+    snapshot::KeptDays,
+    usage::{Bounds, Counters},
 };
 
 /// A day is asked for so long after its end, because usage is metered with a delay of hours (contract, 1.5).
@@ -17,6 +18,9 @@ const FIRST_ASKED: TimeDelta = TimeDelta::hours(6);
 
 /// A day that still changes is not asked for any more so long after its end: a range has at most 31 days.
 const LAST_ASKED: TimeDelta = TimeDelta::days(31);
+
+/// Projects whose days are in memory at the same time: a cloud may send many types.
+static SLOTS: Semaphore = Semaphore::const_new(2);
 
 /// Keeps the days of one project, since the beginning of the last month.
 #[derive(Debug)]
@@ -32,7 +36,8 @@ impl Keeping {
     }
 
     /// Asks for the days that are not known or have not settled.
-    pub async fn collect(&self, now: DateTime<Utc>, counters: &mut Counters) -> Result<Settling, PastError> {
+    pub async fn collect(&self, now: DateTime<Utc>, counters: &mut Counters) -> Result<KeptDays, PastError> {
+        let _slot = SLOTS.acquire().await;
         let mut learnt = self.learnt.lock().await;
         let today = self.past.zone().local(now).date_naive();
         let first = first_of_month(today) - Months::new(1);
@@ -42,10 +47,10 @@ impl Keeping {
         };
         let ran = self.past.run(now, first..today, is_due, &mut learnt, &Meter::default()).await;
         *counters += std::mem::take(&mut learnt.progress.counters);
-        let Known { days, failure, missing, .. } = ran?;
+        let Known { identity, days, failure, missing, .. } = ran?;
         match failure.filter(|_| !missing.is_empty()) {
             Some(failed) => Err(PastError::Query(failed)),
-            None => Ok(days.settling(first, today)),
+            None => Ok(KeptDays { identity, settling: days.settling(first, today) }),
         }
     }
 }
