@@ -51,6 +51,9 @@ pub(crate) struct Check {
     /// Write the answers of --contract to this file as JSON, for an issue. They contain no usage, names or ids
     #[arg(long, value_name = "FILE", requires = "contract")]
     pub output: Option<PathBuf>,
+    /// With --contract: the directory of an exporter, which has seen how long after their end days still changed
+    #[arg(long = "storage.path", value_name = "DIR", requires = "contract")]
+    pub storage: Option<PathBuf>,
 }
 
 impl Check {
@@ -65,6 +68,7 @@ impl Check {
             online: false,
             contract: false,
             output: None,
+            storage: None,
         }
     }
 
@@ -88,7 +92,7 @@ impl Check {
             Some(config) if self.online => {
                 let (passed, answered) = online::run(config, environment).await?;
                 if self.contract {
-                    contract::run(config, &answered, self.output.as_deref()).await?;
+                    contract::run(config, &answered, self.output.as_deref(), self.storage).await?;
                 }
                 passed
             }

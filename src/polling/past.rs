@@ -163,6 +163,14 @@ impl PastDays {
         Ok(run.known)
     }
 
+    /// The days that are kept. The cloud is not asked.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn known(&self, project_id: &str) -> Result<KnownDays, LedgerError> {
+        self.load(&self.identity(project_id)).await
+    }
+
     /// No days at all.
     pub fn nothing_known(&self) -> KnownDays {
         KnownDays::new(self.zone.clone(), BTreeMap::new(), UsedBefore::new())

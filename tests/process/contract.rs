@@ -62,6 +62,7 @@ fn expected(project: &SimulatedProject, service: &str) -> Value {
         "future_end": {"known": "accepted"},
         "longest_range": {"known": {"accepted_days": 366, "refused_days": null}},
         "reach": {"known": {"usage_days": 1096, "accepted_days": 1096, "refused_days": null}},
+        "last_change": {"unknown": "no_days"},
         "halves": {"known": "equal"},
         "unit": {"known": "filters"},
         "number": {"known": "every_row"},
@@ -148,7 +149,7 @@ async fn the_lines_for_people_are_aligned() {
     ] {
         assert!(text.lines().any(|printed| printed == line), "{line} in {text}");
     }
-    assert_eq!(text.lines().count(), 19, "{text}");
+    assert_eq!(text.lines().count(), 20, "{text}");
 }
 
 /// If a project is refused later, its findings so far stay, and it sends no more requests. The other projects go on.

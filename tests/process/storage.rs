@@ -207,6 +207,10 @@ async fn a_day_that_changes_after_its_end_is_a_revision() {
     {
         assert!(metrics.contains(&format!("{family}{{project=\"campaign\",collector=\"days\"}} ")), "{metrics}");
     }
+    let ended = run(&config, &["check", "--online", "--contract", &flag]).await;
+    let line = ended.stdout.lines().find(|line| line.starts_with("  last change of a day ")).unwrap();
+    let hours: u32 = line.split(' ').find_map(|word| word.parse().ok()).unwrap_or_else(|| panic!("{line}"));
+    assert!((12..8 * 24).contains(&hours), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,11 +12,13 @@ mod report;
 mod times;
 mod values;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chrono::{SubsecRound, Utc};
+use tokio::task::spawn_blocking;
 
 use self::{
+    findings::{Finding, Unknown},
     probes::Probes,
     report::{ProjectReport, Report},
 };
@@ -24,17 +26,36 @@ use crate::{
     cloud::Client,
     commands::print,
     config::{Config, Project},
+    history::ledger::Ledger,
+    polling::past::PastDays,
 };
 
-/// Asks the projects one after the other. Prints a report for each, and writes all of them to `output`.
-pub(super) async fn run(config: &Config, projects: &[(&Project, Client)], output: Option<&Path>) -> anyhow::Result<()> {
+/// Asks the projects one after the other. Prints a report for each, and writes all of them to `output`. The directory of
+/// an exporter tells when days still changed after their end.
+pub(super) async fn run(
+    config: &Config,
+    projects: &[(&Project, Client)],
+    output: Option<&Path>,
+    storage: Option<PathBuf>,
+) -> anyhow::Result<()> {
+    let now = Utc::now();
+    let today = config.timezone.local(now).date_naive();
+    let ledger = match storage {
+        Some(directory) => Some(spawn_blocking(move || Ledger::open(&directory, now)).await??),
+        None => None,
+    };
     let mut reports = Vec::new();
     for (project, client) in projects {
         let number = config.projects.iter().take_while(|other| other.name != project.name).count() + 1;
         // The test of the project has looked it up.
         let Some(project_id) = client.known_project_id() else { continue };
         let mut probes = Probes::new(client, project, &project_id, config.poll.timeout);
-        let findings = questions::ask_all(&mut probes, Utc::now().trunc_subsecs(0), &config.timezone).await;
+        let mut findings = questions::ask_all(&mut probes, Utc::now().trunc_subsecs(0), &config.timezone).await;
+        let past = PastDays::new(client.clone(), project, config, ledger.clone());
+        findings.last_change = match &ledger {
+            Some(_) => times::last_change(&past.known(&project_id).await?, today).into(),
+            None => Finding::Unknown(Unknown::NoDays),
+        };
         let (requests, stopped) = (probes.requests(), probes.stop());
         let report = ProjectReport { project: number, requests, stopped, findings };
         print(&format!("\ncontract report of project {number}, {}\n{}", project.name, report.lines()))?;

@@ -67,6 +67,7 @@ closed_set! {
         BucketsTooShort => "buckets are shorter than a day",
         UnreadableTimes => "a bucket has no time with a zone",
         NoTimeUnit => "no row is in MIN or HOUR",
+        NoDays => "no days are kept: give the --storage.path of an exporter",
         NoUserIds => "user_ids is not configured",
         SingleUser => "the only configured user may be the only one with usage",
         Refused => "HTTP 400",
@@ -297,6 +298,25 @@ impl Display for Newest {
         match self {
             Newest::WithinHours(hours) => write!(f, "at most {hours} h old"),
             Newest::OverHours(hours) => write!(f, "over {hours} h old"),
+        }
+    }
+}
+
+/// The longest time from the end of a day to a change of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LastChange {
+    /// So many hours after its end, rounded up.
+    WithinHours(u32),
+    /// No known day has changed.
+    None,
+}
+
+impl Display for LastChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LastChange::WithinHours(hours) => write!(f, "at most {hours} h after its end"),
+            LastChange::None => f.write_str("none was seen"),
         }
     }
 }

@@ -10,7 +10,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 use super::findings::{
-    Acceptance, BucketZone, Cap, CountMeaning, Counted, Finding, Halves, LimitCounts, LongestRange, Newest,
+    Acceptance, BucketZone, Cap, CountMeaning, Counted, Finding, Halves, LastChange, LimitCounts, LongestRange, Newest,
     OffsetStart, Order, PastEnd, Presence, RangeEnd, Reach, Stop, TimeFormat, UnitEffect, Unknown, UserEffect, Width,
 };
 
@@ -75,6 +75,7 @@ questions! {
     longest_range: LongestRange => "longest range",
     reach: Reach => "oldest answers",
     newest: Newest => "newest usage",
+    last_change: LastChange => "last change of a day",
     halves: Halves => "halves of a range have",
     unit: UnitEffect => "parameter unit",
     number: Presence => "field number",

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
+use chrono::{DateTime, FixedOffset, Months, NaiveDate, TimeDelta, Utc};
 
-use super::findings::{Acceptance, BucketZone, Newest, Order, RangeEnd, Reach, TimeFormat, Unknown, Width};
+use super::findings::{Acceptance, BucketZone, LastChange, Newest, Order, RangeEnd, Reach, TimeFormat, Unknown, Width};
 use crate::{
     cloud::usage_api::wire::{Bucket, Page},
+    history::days::KnownDays,
     usage::Bounds,
 };
 
@@ -124,6 +125,16 @@ pub fn has_usage(page: &Page, range: Bounds) -> bool {
         bucket.rows.iter().any(|row| row.usage.is_some_and(|usage| !usage.is_zero()) || row.number > Some(0))
     };
     page.buckets.iter().filter(is_inside).any(has_value)
+}
+
+/// The longest time from the end of a day to a change of it that an exporter has seen in the last two months.
+pub fn last_change(days: &KnownDays, today: NaiveDate) -> Result<LastChange, Unknown> {
+    let settling = days.settling(today - Months::new(2), today);
+    if settling.latest.is_none() {
+        return Err(Unknown::NoDays);
+    }
+    let hours = |delay: TimeDelta| u32::try_from((delay.num_seconds().max(0) + 3599) / 3600).unwrap_or(u32::MAX);
+    Ok(settling.longest.map_or(LastChange::None, |delay| LastChange::WithinHours(hours(delay))))
 }
 
 /// The age of the newest usage, by whether there is usage in the last hours, from the fewest hours on.
