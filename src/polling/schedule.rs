@@ -31,6 +31,9 @@ use crate::{
 /// A busy machine may record a poll late. So polling counts as stuck only after the timeout plus this margin.
 const MARGIN: Duration = Duration::from_secs(30);
 
+/// Projects whose days are in memory at the same time: a cloud may send many types.
+const DAY_SLOTS: usize = 2;
+
 /// The projects to poll, and the limits of polling.
 #[derive(Debug)]
 pub struct Plan<P> {
@@ -99,6 +102,8 @@ struct Schedule<P> {
     slots: Slots,
     /// Separate, so that collectors cannot delay polls.
     collector_slots: Slots,
+    /// For [`Collector::Days`].
+    day_slots: Slots,
     timeout: Duration,
     tasks: JoinSet<()>,
     /// In the order of the snapshot's projects.
@@ -141,6 +146,7 @@ impl<P: Pollable> Schedule<P> {
             sender,
             slots: Slots::new(concurrency),
             collector_slots: Slots::new(concurrency),
+            day_slots: Slots::new(DAY_SLOTS),
             timeout: Duration::ZERO,
             tasks: JoinSet::new(),
             running: Vec::new(),
@@ -220,7 +226,11 @@ impl<P: Pollable> Schedule<P> {
         now: Instant,
         offset: Duration,
     ) -> AbortHandle {
-        let (poller, collecting, slots) = (Arc::clone(poller), Arc::clone(collecting), self.collector_slots.shared());
+        let slots = match collecting.collector() {
+            Collector::Days => self.day_slots.shared(),
+            _ => self.collector_slots.shared(),
+        };
+        let (poller, collecting) = (Arc::clone(poller), Arc::clone(collecting));
         let (sender, clock) = (self.sender.clone(), self.clock);
         self.tasks.spawn(async move {
             // The same part of its own interval.

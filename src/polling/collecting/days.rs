@@ -1,7 +1,7 @@
 //! The days that have ended: kept in the ledger, and asked for again until they stand still.
 
 use chrono::{DateTime, Months, NaiveDate, TimeDelta, Utc};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 
 use crate::{
     history::days::{KnownDays, first_of_month},
@@ -19,9 +19,6 @@ const FIRST_ASKED: TimeDelta = TimeDelta::hours(6);
 /// A day that still changes is not asked for any more so long after its end: a range has at most 31 days.
 const LAST_ASKED: TimeDelta = TimeDelta::days(31);
 
-/// Projects whose days are in memory at the same time: a cloud may send many types.
-static SLOTS: Semaphore = Semaphore::const_new(2);
-
 /// Keeps the days of one project, since the beginning of the last month.
 #[derive(Debug)]
 pub(super) struct Keeping {
@@ -37,7 +34,6 @@ impl Keeping {
 
     /// Asks for the days that are not known or have not settled.
     pub async fn collect(&self, now: DateTime<Utc>, counters: &mut Counters) -> Result<KeptDays, PastError> {
-        let _slot = SLOTS.acquire().await;
         let mut learnt = self.learnt.lock().await;
         let today = self.past.zone().local(now).date_naive();
         let first = first_of_month(today) - Months::new(1);
