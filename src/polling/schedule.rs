@@ -34,6 +34,9 @@ const MARGIN: Duration = Duration::from_secs(30);
 /// Projects whose days are in memory at the same time: a cloud may send many types.
 const DAY_SLOTS: usize = 2;
 
+/// The longest time until a run that failed is repeated.
+const AFTER_FAILURE: Duration = Duration::from_secs(30 * 60);
+
 /// The projects to poll, and the limits of polling.
 #[derive(Debug)]
 pub struct Plan<P> {
@@ -242,7 +245,10 @@ impl<P: Pollable> Schedule<P> {
                 let outcome = Arc::clone(&collecting).run(clock()).await;
                 drop(slot);
                 let pause = if outcome.is_refused { AFTER_REFUSAL } else { Duration::ZERO };
-                let due = next_poll(first, collecting.interval(), Instant::now() + pause);
+                let mut due = next_poll(first, collecting.interval(), Instant::now() + pause);
+                if outcome.result.is_err() {
+                    due = due.min(Instant::now() + pause.max(AFTER_FAILURE));
+                }
                 let (poller, collecting) = (Arc::clone(&poller), Arc::clone(&collecting));
                 if sender.send(Ended::Run { poller, collecting, outcome }).await.is_err() {
                     return;
