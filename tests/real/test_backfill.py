@@ -150,13 +150,18 @@ def test_prometheus_holds_every_sample(history, tmp_path):
                 found[frozenset(one["metric"].items())] = values
         assert_same(found, samples)
 
-        # The panels of daily usage: a value for each day.
+        # The panels of daily usage: a value for each day from the first one with usage. The first sample of a day is
+        # one of the window `yesterday`, a day later.
         day = 24 * 3600
+        campaign = {("project", "campaign"), ("window", "yesterday")}
+        seen = min(min(values) for key, values in samples.items() if campaign <= key) - day
         first, last = int(midnight(FIRST).timestamp()), int(midnight(datetime.now(ZONE).date()).timestamp())
         daily = 'sum(max by (project, window, resource_type, business_type, user_id) (last_over_time(' \
             'metastudio_usage_minutes{window="yesterday",project="campaign"}[6h] offset -30h)))'
         answer = server.get_json("/api/v1/query_range", query=daily, start=first, end=last - 3 * day, step=day)
-        assert len(answer["data"]["result"][0]["values"]) >= 13 * 28
+        assert first <= seen < first + 7 * day
+        [days] = [[time for time, _ in series["values"]] for series in answer["data"]["result"]]
+        assert days == list(range(seen, last - 3 * day + 1, day))
         # The alerts on unusual days look one and two weeks back.
         for weeks in (1, 2):
             looked = f"last_over_time(project:metastudio_usage_minutes:yesterday[3h] offset {weeks}w)"
