@@ -32,9 +32,11 @@ BUDGETS = {
     # Without any usage.
     ("studio-prod", "today", "", "PICTURE_2D", ""): 10,
     ("by-user", "this_month", "", "", ""): 4000,
-    # Among the budgets with the highest forecast.
     ("by-user", "this_month", "", "", "user-a"): 300,
     ("by-user", "this_month", "", "VIDEO_2D", "user-b"): 1000,
+    # Always among the budgets with the highest forecast: a rolling window has usage in the first hours of a month, too.
+    ("live-commerce", "30d", "video_time_2d_model", "", ""): 50,
+    ("by-user", "30d", "", "", "user-a"): 300,
 }
 # A synthetic window of 30 days, of which ten have passed.
 CONTRACT_START = time.time() - 10 * DAY
@@ -73,6 +75,11 @@ def young_month():
     yield 'metastudio_usage_minutes{project="young",window="this_month",resource_type="",business_type="VIDEO_2D"} 1'
     yield f'metastudio_window_start_timestamp_seconds{{project="young",window="this_month"}} {start}'
     yield f'metastudio_window_end_timestamp_seconds{{project="young",window="this_month"}} {start + 30 * DAY}'
+
+
+def idle():
+    """A project without usage in a new month."""
+    yield 'metastudio_usage_minutes{project="idle",window="this_month",resource_type="",business_type="VIDEO_2D"} 0'
 
 
 def other_units():
@@ -130,7 +137,8 @@ class SyntheticMetrics(BaseHTTPRequestHandler):
     def do_GET(self):
         native = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
         is_native = self.path == "/native"
-        text = "\n".join([*withdrawn(), *contract(), *young_month(), *other_units(), *growing_package(), *many(), ""]).encode()
+        metrics = [withdrawn(), contract(), young_month(), idle(), other_units(), growing_package(), many()]
+        text = "".join(f"{line}\n" for lines in metrics for line in lines).encode()
         self.send_response(200)
         self.send_header("Content-Type", native if is_native else "text/plain; version=0.0.4")
         self.end_headers()
@@ -177,10 +185,13 @@ def import_series(lines, text, data):
 
 @contextmanager
 def second_exporter(directory, address):
-    """Runs it. Its first polls need a retry, so that Prometheus first scrapes its counters at 0."""
+    """Runs it. Its first polls need a retry, so that Prometheus first scrapes its counters at 0.
+
+    In its cloud, a live session runs at any hour.
+    """
     for name in "cloud", "second":
         (directory / name).mkdir()
-    faults = ["--fault=throttle:project=campaign,times=1,retry_after=4", "--service=parts=boolean,channels,users=1"]
+    faults = ["--fault=throttle:project=campaign,times=1,retry_after=4", "--service=parts=boolean,channels,users=1,sessions=1"]
     with simulated_cloud(directory / "cloud", *faults) as cloud:
         (directory / "config.yaml").write_text(configuration(cloud))
         config = f"--config.file={directory / 'config.yaml'}"
