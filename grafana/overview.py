@@ -125,7 +125,7 @@ def _projects_table(selection):
         ],
         {
             "A": selection.minutes("project"),
-            "B": f"{selection.minutes('project')}\n/ on () group_left ()\n{selection.minutes('')}",
+            "B": selection.share("project"),
             "C": selection.minutes("project", "today"),
             "D": selection.minutes("project", "yesterday"),
             "E": selection.minutes("project", "this_month"),

@@ -39,6 +39,11 @@ class Selection:
         """The minutes in a window, summed by these labels."""
         return _sum(by, self._series("metastudio_usage_minutes", window))
 
+    def share(self, by, window="$window"):
+        """The share of all minutes in a window. Before the first usage of a window, it is 0 and not NaN."""
+        total = f"clamp_min(\n{_in(self.minutes('', window))},\n  1e-9\n)"
+        return f"{self.minutes(by, window)}\n/ on () group_left ()\n{total}"
+
     def number(self, by, window="$window"):
         """Videos produced and live sessions held."""
         return _sum(by, self._series("metastudio_usage_number", window))

@@ -190,6 +190,14 @@ def test_top_and_others_add_up_to_the_total(prometheus):
     assert sum(shares.values()) == pytest.approx(total)
 
 
+def test_before_any_usage_each_share_is_0(prometheus):
+    def shares(project):
+        return instant(prometheus, expression("metastudio-overview", 22, "B", project=project))
+
+    assert shares("idle") == [({"project": "idle"}, 0)]
+    assert dict((labels["project"], share) for labels, share in shares("young|idle")) == {"young": 1, "idle": 0}
+
+
 def expression(name, panel_id, ref="A", **values):
     values = {"project": ".*", "business_type": ".*", "window": "this_month", "latest": str(time.time())} | values
     [panel] = [panel for panel in DASHBOARDS[name]["panels"] if panel["id"] == panel_id]
