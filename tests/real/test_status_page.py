@@ -60,8 +60,11 @@ def visit(browser):
     assert complaints == []
 
 
-def exporter(directory, simulator, projects, windows=("today", "this_month")):
-    """An exporter that has polled these projects of a simulated cloud, and its address."""
+def exporter(directory, simulator, projects, windows=("today", "this_month", "30d")):
+    """An exporter that has polled these projects of a simulated cloud, and its address.
+
+    The window of 30 days has usage in the first hours of a month, too.
+    """
     (directory / "config.yaml").write_text(
         yaml.safe_dump(
             {
@@ -112,10 +115,11 @@ def test_a_project_shows_the_minutes_of_its_metrics(serve, simulator, visit):
     page = visit(serve(simulator, [{"name": "studio"}]))
     assert page.locator("article.ok h2").all_inner_texts() == ["studio"]
     metrics = requests.get(page.address + "metrics").text
-    for window in ["today", "this_month"]:
+    names = {"today": "today", "30d": "of the last 30\u00a0d", "this_month": "this month"}
+    for window, name in names.items():
         lines = [line for line in metrics.splitlines() if line.startswith("metastudio_usage_minutes")]
         total = sum(float(line.split()[-1]) for line in lines if f'window="{window}"' in line)
-        name = window.replace("_", " ")
+        assert total > 0 or window != "30d"
         shown = page.locator(f"dt:text-is('Minutes {name}') + dd").inner_text()
         assert float(shown.replace(",", "")) == pytest.approx(total, abs=1e-9), window
     assert page.locator("dt:text-is('Next poll') + dd").inner_text().startswith(("in 59 min (", "in 60 min ("))
@@ -213,7 +217,7 @@ def test_failing_projects_come_first_with_reason_request_id_and_remedy(serve, br
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
 def test_axe_finds_no_accessibility_problem(serve, broken, visit, scheme, language):
     """Axe-core checks contrast, names of controls and structure."""
-    budgets = [{"window": window, "minutes": n} for window, n in [("this_month", 1), ("today", 1000000)]]
+    budgets = [{"window": window, "minutes": n} for window, n in [("30d", 1), ("today", 1000000)]]
     projects = [{"name": "studio-prod", "budgets": budgets}, {"name": "b"}, {"name": "campaign"}]
     page = visit(serve(broken, projects), color_scheme=scheme, locale=language)
     assert page.locator("article.over-budget .state").first.is_visible() and page.locator("article.failing").count()
