@@ -13,8 +13,9 @@ use crate::{commands::print, usage::Bounds};
 /// The time limit of a request.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// New samples can be found after a second or two.
-const ATTEMPTS: u32 = 20;
+/// New samples can be found after a second or two. If they are searched for earlier, VictoriaMetrics keeps the empty
+/// result for ten seconds.
+const ATTEMPTS: u32 = 60;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Parses the address. The paths of the API come after it.
@@ -40,6 +41,8 @@ pub(super) async fn push(url: &Url, files: &[PathBuf], manifest: &Manifest, rang
             bail!("{}: HTTP {}", failed(), response.status());
         }
     }
+    // Makes new samples searchable at once. If this fails, they are waited for.
+    let _ = client.post(at(url, "/internal/force_flush")?).send().await;
     // Otherwise, queries get cached answers from before.
     let reset = client.post(at(url, "/internal/resetRollupResultCache")?).send().await;
     if !reset.is_ok_and(|response| response.status().is_success()) {
