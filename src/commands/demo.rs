@@ -137,13 +137,15 @@ Press Ctrl-C to end the demo.
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use chrono::{DateTime, Duration, Utc};
     use clap::FromArgMatches;
 
     use super::*;
     use crate::{
-        config::Project,
         simulator::history::{self, UsagePattern},
+        usage::{Bounds, Budget, Zone},
     };
 
     fn parse(flags: &[&str]) -> Demo {
@@ -151,36 +153,47 @@ mod tests {
         Demo::from_arg_matches(&command.get_matches_from(["demo"].iter().chain(flags))).unwrap()
     }
 
-    /// The most minutes that a project uses in 30 days of 2026, of one day in each month.
-    fn most_minutes(project: &str) -> f64 {
-        let projects = cloud_with_failure().projects;
-        let project = projects.iter().find(|other| other.name == project).unwrap();
-        let first: DateTime<Utc> = "2025-12-31T16:00:00Z".parse().unwrap();
-        let ends = (1..=12).map(|month| first + Duration::days(30 * month));
-        let minutes = |end: DateTime<Utc>| {
-            let of_pattern = |pattern: &UsagePattern| {
-                let factor = if pattern.unit == "HOUR" { 60.0 } else { 1.0 };
-                let events = history::events(&project.id, pattern, end - Duration::days(30), end);
-                events.map(|event| event.hundredths as f64 / 100.0 * factor).sum::<f64>()
-            };
-            project.usage.iter().map(of_pattern).sum()
-        };
-        ends.map(minutes).fold(0.0, f64::max)
+    /// Moments in each month of 2026, in Beijing: its start, an hour later, its middle, and the end of its day 28.
+    fn moments() -> Vec<DateTime<Utc>> {
+        let start = |month| format!("2026-{month:02}-01T00:00:00+08:00").parse::<DateTime<Utc>>().unwrap();
+        let hours = [0, 1, 14 * 24, 27 * 24 + 23];
+        (1..=12).flat_map(|month| hours.map(|hours| start(month) + Duration::hours(hours))).collect()
     }
 
-    /// The projects of the demo, and the part of its smallest budget that each uses.
-    async fn shares(all_green: bool) -> Vec<(String, Option<f64>)> {
+    /// The usage that a budget counts at a moment, as a share of the budget.
+    fn share(project: &SimulatedProject, budget: &Budget, zone: &Zone, at: DateTime<Utc>) -> f64 {
+        let Bounds { start, end } = budget.window.bounds(at, zone).elapsed(at);
+        let is_counted = |pattern: &&UsagePattern| {
+            let Budget { resource_type, business_type, user_id, .. } = budget;
+            assert_eq!((resource_type, user_id), (&None, &None), "no budget of the demo has these selectors");
+            business_type.as_ref().is_none_or(|selected| selected == pattern.business_type)
+        };
+        let minutes = |pattern: &UsagePattern| {
+            let factor = if pattern.unit == "HOUR" { 60.0 } else { 1.0 };
+            let events = history::events(&project.id, pattern, start, end);
+            events.map(|event| event.hundredths as f64 / 100.0 * factor).sum::<f64>()
+        };
+        project.usage.iter().filter(is_counted).map(minutes).sum::<f64>() / budget.minutes
+    }
+
+    /// The least and the greatest used share of each budget of the demo, by project and window.
+    async fn shares(all_green: bool) -> BTreeMap<(String, String), (f64, f64)> {
         let (options, settings): (_, fn(&str) -> &'static str) =
             if all_green { (Options::default(), green_settings) } else { (cloud_with_failure(), settings) };
         let text = simulate::config(&options, (Ipv4Addr::LOCALHOST, 1).into(), settings);
         let source = ConfigSource::Text { text, name: PathBuf::from("demo.yaml") };
         let config = ValidConfig::new(source.load(&Environment::default()).await).unwrap().config;
-        let share = |project: &Project| {
-            let budgets = project.budgets.iter().map(|budget| budget.minutes);
-            let smallest = budgets.reduce(f64::min)?;
-            Some(most_minutes(&project.name) / smallest)
-        };
-        config.projects.iter().map(|project| (project.name.clone(), share(project))).collect()
+        assert_eq!(config.projects.len(), options.projects.len());
+        let mut shares = BTreeMap::new();
+        for project in &config.projects {
+            let simulated = options.projects.iter().find(|other| other.name == project.name).unwrap();
+            for budget in &project.budgets {
+                let all = moments().into_iter().map(|at| share(simulated, budget, &Zone::shanghai(), at));
+                let (least, most) = all.fold((f64::MAX, 0.0_f64), |(least, most), it| (least.min(it), most.max(it)));
+                shares.insert((project.name.clone(), budget.window.to_string()), (least, most));
+            }
+        }
+        shares
     }
 
     #[test]
@@ -190,13 +203,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_project_exceeds_its_budget_and_with_all_green_none() {
-        let shares_of_demo = shares(false).await;
-        let campaign = shares_of_demo.iter().find(|(name, _)| name == "campaign").unwrap();
-        assert!(campaign.1 > Some(1.3), "{shares_of_demo:?}");
-        assert!(shares_of_demo.contains(&(FORBIDDEN.to_owned(), None)));
+    async fn one_project_exceeds_a_budget_at_any_moment_and_with_all_green_none_does() {
+        let key = |project: &str, window: &str| (project.to_owned(), window.to_owned());
+        let mut shares_of_demo = shares(false).await;
+        let (least, _) = shares_of_demo.remove(&key("campaign", "30d")).unwrap();
+        assert!(least > 1.3, "{least}");
+        let (least, most) = shares_of_demo.remove(&key("campaign", "this_month")).unwrap();
+        assert!(least == 0.0 && most > 1.0, "only late in a month: {least} {most}");
+        assert_eq!(shares_of_demo.len(), 2);
+        assert!(shares_of_demo.values().all(|(_, most)| *most < 1.0), "{shares_of_demo:?}");
         let green = shares(true).await;
-        assert_eq!(green.len(), 3);
-        assert!(green.iter().all(|(_, share)| share.is_some_and(|share| share < 0.7)), "{green:?}");
+        assert_eq!(green.len(), 4);
+        assert!(green.values().all(|(_, most)| (0.2..0.7).contains(most)), "{green:?}");
     }
 }
