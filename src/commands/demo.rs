@@ -126,7 +126,8 @@ Then query the projects that will exceed 6000 minutes this month:
       max by (project, window) (metastudio_window_end_timestamp_seconds)
         - max by (project, window) (metastudio_window_start_timestamp_seconds)
     )
-    / on (project, window) (time() - max by (project, window) (metastudio_window_start_timestamp_seconds))
+    / on (project, window)
+      clamp_min(time() - max by (project, window) (metastudio_window_start_timestamp_seconds), 86400)
     > 6000
 
 Press Ctrl-C to end the demo.
