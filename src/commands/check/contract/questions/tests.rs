@@ -154,6 +154,7 @@ async fn a_sound_service_answers_every_question() {
         "past_end": known("empty_list"),
         "range_end": known("exclusive"),
         "future_end": known("refused"),
+        "last_change": {"unknown": "stopped"},
         "longest_range": known(json!({"accepted_days": 366, "refused_days": null})),
         "reach": known(reach),
         // The bucket of the day began more than 12 hours ago.
