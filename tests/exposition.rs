@@ -45,7 +45,7 @@ fn target(name: &str, labels: &[(&str, &str)]) -> Target {
         renewed_within: Duration::from_secs(150),
         credentials: "main".to_owned(),
         // What is collected becomes stale after 900 s.
-        collect: Collector::ALL.map(|collector| (collector, Duration::from_secs(300))).into(),
+        collect: Collector::OF_PROJECTS.map(|collector| (collector, Duration::from_secs(300))).into(),
         collects_all: true,
         package_series: 3,
         user_series: 2,
@@ -103,6 +103,7 @@ fn packages() -> Packages {
         used: used.parse().ok(),
         expiry: None,
         is_frozen: false,
+        is_resettable: false,
     };
     let overrun =
         Package { expiry: Some(now() + chrono::Duration::days(9)), ..package("overrun", "MIN", "10.5", "10.75") };
@@ -149,6 +150,36 @@ fn run(at: DateTime<Utc>, result: Result<Found, Failure>) -> CollectorOutcome {
     };
     let (is_refused, counters) = (result.is_err(), Counters::default());
     CollectorOutcome { collector, at: at.into(), duration, result, is_refused, counters }
+}
+
+/// The state of an account with a package of minutes, and one that becomes full again, which is in no sum.
+fn account() -> (Target, CollectorOutcome) {
+    let target = Target {
+        account: "company".to_owned(),
+        collect: [(Collector::Billing, Duration::from_secs(300))].into(),
+        ..target("", &[("team", "")])
+    };
+    let package = |id: &str, is_resettable| Package {
+        id: id.to_owned(),
+        kind: PackageKind {
+            resource_type: "hws.service.type.metastudio".to_owned(),
+            product_id: "OFFI1".to_owned(),
+            region: "cn-north-4".to_owned(),
+            unit: Unit::Minutes,
+            ..PackageKind::default()
+        },
+        is_part: false,
+        bought: Some(1000.into()),
+        used: "987.876543210987654322".parse().ok(),
+        expiry: Some(now() + chrono::Duration::days(9)),
+        is_frozen: false,
+        is_resettable,
+    };
+    let list = vec![package("01154-1-0", false), package("01154-2-0", true)];
+    let found = Found::Packages(Packages { sums: package_sums(&list).unwrap(), list });
+    let mut outcome = CollectorOutcome { collector: Collector::Billing, ..run(now(), Ok(found)) };
+    outcome.counters.count_request(Operation::ListFreeResourceInfos, Some(200), Duration::from_millis(40));
+    (Target { collects_all: false, ..target }, outcome)
 }
 
 fn failure() -> Failure {
@@ -202,6 +233,9 @@ fn small_world() -> (Writer, Reader) {
         writer.record_collector(2, run(now() - chrono::Duration::seconds(901), Ok(found)));
     }
     writer.record_collector(2, run(now(), Err(failure())));
+    let (account, outcome) = account();
+    writer.replace_accounts([(account, false)]);
+    writer.record_account(0, outcome);
     (writer, reader)
 }
 

@@ -145,6 +145,7 @@ fn packages(at: DateTime<Utc>, packages: &[(&str, i64, i64, i64)]) -> CollectorO
         used: Some((*used).into()),
         expiry: Some(now() + TimeDelta::days(*days)),
         is_frozen: *id == "frozen",
+        is_resettable: false,
     };
     let list: Vec<_> = packages.iter().map(package).collect();
     let sums = usage::package_sums(&list).unwrap();

@@ -1,5 +1,6 @@
-//! The runs of one collector of a project, beside the polls of its usage.
+//! The runs of one collector of a project, beside the polls of its usage, or of an account.
 
+mod billing;
 mod packages;
 mod sessions;
 mod source;
@@ -11,10 +12,10 @@ use chrono::{DateTime, Utc};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-use self::source::Source;
+use self::{billing::Billing, source::Source};
 use crate::{
     cloud::{Client, Error, project_api},
-    config::{Config, Project},
+    config::{Account, Config, Project},
     snapshot::{CollectorOutcome, Failure, Found, Moment},
     usage::{Collector, Counters, Reason},
 };
@@ -22,12 +23,15 @@ use crate::{
 /// The least time until an operation that the service refuses is tried again.
 pub(super) const AFTER_REFUSAL: Duration = Duration::from_secs(60 * 60);
 
-/// A collector of one project.
+/// A collector of one project or account.
 #[derive(Debug)]
 pub struct Collecting {
     client: Client,
-    project: String,
+    /// The name of the project or account.
+    owner: String,
     collector: Collector,
+    /// Of an account.
+    billing: Option<Billing>,
     interval: Duration,
     timeout: Duration,
 }
@@ -43,8 +47,22 @@ impl Collecting {
     pub fn new(client: Client, project: &Project, config: &Config, collector: Collector) -> Self {
         Collecting {
             client,
-            project: project.name.clone(),
+            owner: project.name.clone(),
             collector,
+            billing: None,
+            interval: config.collectors.interval(collector),
+            timeout: config.poll.timeout,
+        }
+    }
+
+    /// The collector of the packages of an account.
+    pub fn of_account(client: Client, account: &Account, config: &Config) -> Self {
+        let collector = Collector::Billing;
+        Collecting {
+            client,
+            owner: account.name.clone(),
+            collector,
+            billing: Some(Billing::new(account.clone())),
             interval: config.collectors.interval(collector),
             timeout: config.poll.timeout,
         }
@@ -78,7 +96,10 @@ impl Collecting {
             let (collector, timeout, requests) = (self.collector, self.timeout, counters.requests());
             Err(Error::Timeout(format!("{collector} were not complete after {timeout:?} and {requests} requests")))
         });
-        let is_refused = matches!(&result, Err(Error::Refused(refusal)) if matches!(refusal.status, 403 | 404));
+        let is_refused = matches!(
+            &result,
+            Err(Error::Refused(refusal)) if matches!(refusal.status, 403 | 404) && refusal.reason() != Reason::Throttled
+        );
         let failure = |error: Error| Failure { reason: error.reason(), message: error.report() };
         (result.map_err(failure), is_refused, counters)
     }
@@ -86,25 +107,32 @@ impl Collecting {
     async fn found(&self, now: DateTime<Utc>, deadline: Instant, counters: &mut Counters) -> Result<Found, Error> {
         let project_id = &*project_api::project_id(&self.client, deadline, counters).await?;
         let source = Source { client: &self.client, project_id, now, deadline, counters };
-        match self.collector {
-            Collector::Packages => packages::collect(source).await.map(Found::Packages),
-            Collector::SubUsers => sub_users::collect(source).await.map(Found::SubUsers),
-            Collector::Sessions => sessions::collect(source).await.map(Found::Sessions),
+        match (self.collector, &self.billing) {
+            (Collector::Packages, _) => packages::collect(source).await.map(Found::Packages),
+            (Collector::SubUsers, _) => sub_users::collect(source).await.map(Found::SubUsers),
+            (Collector::Sessions, _) => sessions::collect(source).await.map(Found::Sessions),
+            (Collector::Billing, Some(billing)) => billing.collect(source).await.map(Found::Packages),
+            // The configuration of a project cannot name it.
+            (Collector::Billing, None) => Err(Error::NoAccount("only an account has billing".to_owned())),
         }
     }
 
     /// Logs a run. A failure is logged each time, but an operation that the service refuses only once. Returns the failure,
     /// if there is one.
     pub(super) fn log(&self, outcome: &CollectorOutcome, before: Option<LastFailure>) -> Option<LastFailure> {
-        let (project, collector) = (&self.project, self.collector.as_str());
+        let (project, account) = match self.collector {
+            Collector::Billing => (None, Some(self.owner.as_str())),
+            _ => (Some(self.owner.as_str()), None),
+        };
+        let collector = self.collector.as_str();
         let (requests, duration) = (outcome.counters.requests(), outcome.duration.as_secs_f64());
         let Failure { reason, message } = match &outcome.result {
             Ok(_) if before.is_some() => {
-                tracing::info!(project, collector, requests, duration, "collector succeeded again");
+                tracing::info!(project, account, collector, requests, duration, "collector succeeded again");
                 return None;
             }
             Ok(_) => {
-                tracing::debug!(project, collector, requests, duration, "collector succeeded");
+                tracing::debug!(project, account, collector, requests, duration, "collector succeeded");
                 return None;
             }
             Err(failure) => failure,
@@ -112,9 +140,9 @@ impl Collecting {
         let failure = LastFailure { reason: *reason, is_refused: outcome.is_refused };
         let (reason, error) = (reason.as_str(), message);
         if outcome.is_refused && before == Some(failure) {
-            tracing::debug!(project, collector, reason, requests, duration, error, "collector failed");
+            tracing::debug!(project, account, collector, reason, requests, duration, error, "collector failed");
         } else {
-            tracing::warn!(project, collector, reason, requests, duration, error, "collector failed");
+            tracing::warn!(project, account, collector, reason, requests, duration, error, "collector failed");
         }
         Some(failure)
     }

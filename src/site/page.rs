@@ -1,8 +1,9 @@
-//! The status page: the state, usage and budgets of each project.
+//! The status page: the state, usage and budgets of each project, and the packages of each account.
 //!
 //! One HTML document without scripts and without external resources. The template escapes all values. The header
 //! `Content-Security-Policy` allows only our style sheet, by its hash, so an injected style has no effect.
 
+mod account;
 mod budget;
 mod card;
 mod chart;
@@ -25,6 +26,7 @@ use sha2::{Digest, Sha256};
 
 pub(super) use self::query::Query;
 use self::{
+    account::AccountCard,
     budget::Level,
     card::Card,
     clock::{LocalClock, LocalTime},
@@ -87,6 +89,8 @@ struct Page<'a> {
     /// The windows of the table and their names.
     columns: Vec<(Window, String)>,
     cards: Vec<Card<'a>>,
+    /// Only with the first projects, if the query selects none.
+    accounts: Vec<AccountCard<'a>>,
     /// `None` if there is only one page.
     pager: Option<Pager>,
 }
@@ -129,6 +133,9 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query, language: Language, abo
     let totals = totals(found.iter().map(|(_, project)| *project), texts, now);
     let shown = found.into_iter().skip(query.page * view.page_size()).take(view.page_size());
     let cards: Vec<Card<'_>> = shown.map(|(states, project)| Card::new(project, states, view, texts, now)).collect();
+    let is_shown = query.page == 0 && query.project.is_none() && query.state.is_none() && words.is_empty();
+    let accounts = snapshot.accounts.iter().filter(|_| is_shown);
+    let accounts = accounts.map(|account| AccountCard::new(account, texts, now)).collect();
     let zone = snapshot.projects.first().map_or_else(Zone::utc, |project| project.target.timezone.clone());
     let clock = LocalClock { zone: &zone, now: now.utc };
     let page = Page {
@@ -150,6 +157,7 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query, language: Language, abo
         totals,
         columns: columns(&cards, texts),
         cards,
+        accounts,
         pager: Pager::new(&query, count, view.page_size()),
     };
     page.render().unwrap_or_else(|error| {

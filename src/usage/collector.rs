@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A collector. Its failure never touches the usage.
+/// A collector of a project, or of an account. Its failure never touches the usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Collector {
     /// Packages by ListTenantResources.
@@ -11,11 +11,13 @@ pub enum Collector {
     SubUsers,
     /// Live sessions and videos by ListSmartLiveJobs and ListDigitalHumanVideo.
     Sessions,
+    /// Pay-per-use packages of an account by ListFreeResourceInfos. It runs for accounts, never for projects.
+    Billing,
 }
 
 impl Collector {
-    /// Every collector, in the order in which they are exported.
-    pub const ALL: [Collector; 3] = [Collector::Packages, Collector::SubUsers, Collector::Sessions];
+    /// Every collector of projects, in the order in which they are exported.
+    pub const OF_PROJECTS: [Collector; 3] = [Collector::Packages, Collector::SubUsers, Collector::Sessions];
 
     /// The key of the configuration, and the label value.
     pub fn as_str(self) -> &'static str {
@@ -23,13 +25,14 @@ impl Collector {
             Collector::Packages => "packages",
             Collector::SubUsers => "sub_users",
             Collector::Sessions => "sessions",
+            Collector::Billing => "billing",
         }
     }
 
     /// The requests of one run, if each list fits on one page.
     pub fn requests(self) -> u32 {
         match self {
-            Collector::Packages | Collector::SubUsers => 1,
+            Collector::Packages | Collector::SubUsers | Collector::Billing => 1,
             // The sessions that run, the videos in the queue, and those that failed.
             Collector::Sessions => 3,
         }
