@@ -337,11 +337,13 @@ enum Event {
     Failure(usize),
     /// A run of the collector of the project at this index, and whether it is complete.
     Run(usize, bool),
+    /// A complete run of the collector of the account.
+    OfAccount,
     /// This many seconds pass: usage becomes stale, windows end, tokens expire.
     Wait(i64),
     /// The wall clock is set by this many seconds.
     SetClock(i64),
-    /// This many projects are configured now; the first one does not keep its usage.
+    /// This many projects are configured now, with the account if the number is odd; the first one does not keep its usage.
     Reload(usize),
 }
 
@@ -415,13 +417,17 @@ fn apply(event: Event, writer: &mut Writer, reader: &Reader) {
             let result = if is_complete { Ok(Found::Packages(packages())) } else { Err(failure()) };
             writer.record_collector(index(project), CollectorOutcome { at: moving(), ..run(now(), result) });
         }
+        Event::OfAccount => writer.record_account(0, CollectorOutcome { at: moving(), ..account().1 }),
         Event::Wait(seconds) => {
             PASSED.fetch_add(seconds, Ordering::Relaxed);
         }
         Event::SetClock(seconds) => {
             SET_BY.fetch_add(seconds, Ordering::Relaxed);
         }
-        Event::Reload(count) => writer.replace(targets(count).zip((0..).map(|index| index > 0))),
+        Event::Reload(count) => {
+            writer.replace(targets(count).zip((0..).map(|index| index > 0)));
+            writer.replace_accounts((count % 2 == 1).then(|| (account().0, true)));
+        }
     }
 }
 
@@ -442,6 +448,7 @@ proptest! {
                     4 => (0..40_usize, -1..10_i64).prop_map(|(index, value)| Event::Success(index, value * 100)),
                     2 => (0..40_usize).prop_map(Event::Failure),
                     2 => (0..40_usize, any::<bool>()).prop_map(|(index, ok)| Event::Run(index, ok)),
+                    1 => Just(Event::OfAccount),
                     3 => (0..12_i64).prop_map(|hundreds| Event::Wait(hundreds * 100)),
                     1 => (-6..12_i64).prop_map(|hundreds| Event::SetClock(hundreds * 100)),
                     1 => (0..40_usize).prop_map(Event::Reload),
@@ -455,6 +462,7 @@ proptest! {
         PASSED.store(0, Ordering::Relaxed);
         SET_BY.store(0, Ordering::Relaxed);
         let (mut writer, reader) = snapshot::channel(targets(count).collect());
+        writer.replace_accounts([(account().0, false)]);
         let exposition = Exposition::of_projects(reader.clone(), moving);
         for (event, outputs) in events {
             apply(event, &mut writer, &reader);

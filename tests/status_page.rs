@@ -193,6 +193,29 @@ async fn packages_are_shown_with_what_is_left_and_how_long_it_lasts() {
 
 /// The selectors of a budget or a filter may be wrong. Nothing that they match is then good news.
 #[tokio::test]
+async fn accounts_are_shown_with_their_packages_or_their_failure() {
+    let (mut writer, reader) = month("100");
+    let accounts = ["company <b>", "refused"].map(|account| Target {
+        account: account.to_owned(),
+        endpoint: "https://bss.myhuaweicloud.com".to_owned(),
+        collect: [(Collector::Billing, Duration::from_secs(1800))].into(),
+        ..Target::new("")
+    });
+    writer.replace_accounts(accounts.map(|target| (target, false)));
+    let run = packages(now(), &[("01154-1-0", 1000, 250, 30)]);
+    writer.record_account(0, CollectorOutcome { collector: Collector::Billing, ..run.clone() });
+    writer.record_account(1, CollectorOutcome { collector: Collector::Billing, result: Err(forbidden()), ..run });
+    let html = page(&reader, "", "en", || now().into()).await;
+    assert!(html.contains("<h2>company &#60;b&#62;</h2>"), "{html}");
+    assert!(html.contains("01154-1-0") && html.contains("250 / 1,000 min "), "{html}");
+    assert!(html.contains("MetaStudioCollectorFailing") && html.contains("<h2>refused</h2>"), "{html}");
+    assert!(page(&reader, "", "zh-CN", || now().into()).await.contains("账号"));
+    for query in ["?state=failing", "?q=nothing"] {
+        assert!(!page(&reader, query, "en", || now().into()).await.contains("01154-1-0"), "{query}");
+    }
+}
+
+#[tokio::test]
 async fn what_matches_nothing_is_not_shown_as_fine() {
     let (mut writer, reader) = month("29");
     for (language, text) in [

@@ -54,6 +54,9 @@ impl Operation {
 pub const ENTERPRISE_PROJECT: &str = "0f6c7a2e-1111-4a5b-8c3d-abcdef012345";
 
 /// The ids of units, as in the list of units. The last one is not in it.
+/// The product of a package that is for all enterprise projects.
+const FOR_ALL: &str = "OFFI000000000000000002";
+
 const SECOND: u32 = 3;
 const HOUR: u32 = 4;
 const MINUTE: u32 = 5;
@@ -89,7 +92,8 @@ pub(super) fn packages(
     let is_asked_for = |row: &Value| {
         let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default();
         let codes = query.service_type_code_list.as_deref().unwrap_or_default();
-        text("enterprise_project_id") == asked
+        // One package is for all enterprise projects, so it is in each list.
+        (text("enterprise_project_id") == asked || text("product_id") == FOR_ALL)
             && query.status.is_none_or(|status| row.get("status") == Some(&status.into()))
             && (codes.is_empty() || codes.iter().any(|code| code == text("service_type_code")))
     };
@@ -201,10 +205,8 @@ fn rows(projects: &[SimulatedProject], service: &Service, now: DateTime<Utc>) ->
         let (effective, expiry) = (month.to_utc(), in_a_year.clone());
         Package { id, product, name, status, effective, expiry, resources, fields }
     };
-    let [flexus, hourly] = [
-        ["OFFI000000000000000002", "Flexus video 10 hours"],
-        ["OFFI000000000000000003", "Live streaming 100 minutes a month"],
-    ];
+    let [flexus, hourly] =
+        [[FOR_ALL, "Flexus video 10 hours"], ["OFFI000000000000000003", "Live streaming 100 minutes a month"]];
     let status = if used >= bought { 2 } else { 1 };
     let minutes = [(left.as_str(), "6000", MINUTE)];
     let packages = [

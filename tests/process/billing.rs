@@ -117,7 +117,9 @@ async fn enterprise_projects_are_asked_for_one_by_one() {
     let account = format!(", enterprise_project_ids: ['{ENTERPRISE_PROJECT}', empty]");
     let ended = once(&config(&cloud, &account, "")).await;
     assert!(packages(&ended.stdout).contains(&"301381346-0"), "{}", ended.stdout);
+    // One package is in each list, and counts once.
     assert_eq!(packages(&ended.stdout).len(), 6);
+    assert_eq!(ended.sample(&of_kind("bought_minutes", 2)), Some(600.0));
     assert_eq!(requests(&cloud, QUERY), 3);
     let checked = run(&config(&cloud, &account, ""), &["check"]).await;
     assert!(checked.stdout.contains("145: account, billing every 30m, 2 enterprise projects"), "{}", checked.stdout);

@@ -85,8 +85,7 @@ impl Billing {
     }
 }
 
-/// The packages of these rows. One that is in several lists counts once. A used-up package is left out while another one for
-/// the same has something left: used-up packages stay listed until they end, and they are no reason to buy more.
+/// The packages of these rows. One that is in several lists counts once.
 fn packages(listed: impl Iterator<Item = ListedPackage>, measures: &Measures) -> Result<Vec<Package>, Error> {
     let mut known = BTreeSet::new();
     let mut all = Vec::new();
@@ -96,15 +95,65 @@ fn packages(listed: impl Iterator<Item = ListedPackage>, measures: &Measures) ->
         let new = packages.into_iter().filter(|(id, _)| known.insert(id.clone()));
         all.extend(new.map(|(_, package)| package));
     }
+    Ok(without_replaced(all))
+}
+
+/// Leaves a used-up package out while another one for the same has something left. Used-up packages stay listed until they
+/// end, and they are no reason to buy more.
+fn without_replaced(mut all: Vec<Package>) -> Vec<Package> {
     let has_left = |package: &Package| package.left().is_some_and(|left| left > Decimal::ZERO);
     let remaining: BTreeSet<(String, String, Unit)> =
         all.iter().filter(|package| !package.is_resettable && has_left(package)).map(scope).collect();
     all.retain(|package| package.is_resettable || has_left(package) || !remaining.contains(&scope(package)));
-    Ok(all)
+    all
 }
 
 /// What a package is for, as far as the service tells it.
 fn scope(package: &Package) -> (String, String, Unit) {
     let kind = &package.kind;
     (kind.resource_type.clone(), kind.region.clone(), kind.unit.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::PackageKind;
+
+    fn package(id: &str, region: &str, used: i64) -> Package {
+        Package {
+            id: id.to_owned(),
+            kind: PackageKind {
+                product_id: id.to_owned(),
+                region: region.to_owned(),
+                unit: Unit::Minutes,
+                ..PackageKind::default()
+            },
+            is_part: false,
+            bought: Some(10.into()),
+            used: Some(used.into()),
+            expiry: None,
+            is_frozen: false,
+            is_resettable: false,
+        }
+    }
+
+    fn shown(all: Vec<Package>) -> Vec<String> {
+        without_replaced(all).into_iter().map(|package| package.id).collect()
+    }
+
+    #[test]
+    fn a_used_up_package_is_shown_until_another_one_has_something_left() {
+        let (old, new) = (package("old", "r", 10), package("new", "r", 1));
+        assert_eq!(shown(vec![old.clone(), package("older", "r", 11)]), ["old", "older"], "nothing is left");
+        assert_eq!(shown(vec![old.clone(), new.clone()]), ["new"]);
+        let pieces = PackageKind { unit: Unit::Other("pieces".to_owned()), ..new.kind.clone() };
+        let others = [package("new", "another", 1), Package { kind: pieces, ..new.clone() }];
+        for other in others {
+            assert_eq!(shown(vec![old.clone(), other]), ["old", "new"], "another region or unit");
+        }
+        let resettable = Package { is_resettable: true, ..new };
+        assert_eq!(shown(vec![old.clone(), resettable.clone()]), ["old", "new"], "it has something left only now");
+        let full = Package { used: Some(10.into()), ..resettable };
+        assert_eq!(shown(vec![full, package("b", "r", 0)]), ["new", "b"], "it becomes full again");
+    }
 }
