@@ -76,7 +76,7 @@ struct Page<'a> {
     shard: (u32, u32),
     failed_reload: Option<LocalTime>,
     query: &'a Query,
-    /// Number of projects that need attention.
+    /// Number of projects and accounts that need attention.
     attention: usize,
     states: Vec<Chip>,
     views: Vec<Link>,
@@ -89,7 +89,7 @@ struct Page<'a> {
     /// The windows of the table and their names.
     columns: Vec<(Window, String)>,
     cards: Vec<Card<'a>>,
-    /// Only with the first projects, if the query selects none.
+    /// Only with the first projects, unless the query selects some by name.
     accounts: Vec<AccountCard<'a>>,
     /// `None` if there is only one page.
     pager: Option<Pager>,
@@ -133,9 +133,15 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query, language: Language, abo
     let totals = totals(found.iter().map(|(_, project)| *project), texts, now);
     let shown = found.into_iter().skip(query.page * view.page_size()).take(view.page_size());
     let cards: Vec<Card<'_>> = shown.map(|(states, project)| Card::new(project, states, view, texts, now)).collect();
-    let is_shown = query.page == 0 && query.project.is_none() && query.state.is_none() && words.is_empty();
-    let accounts = snapshot.accounts.iter().filter(|_| is_shown);
-    let accounts = accounts.map(|account| AccountCard::new(account, texts, now)).collect();
+    let accounts = snapshot.accounts.iter().map(|account| AccountCard::new(account, texts, now));
+    let accounts: Vec<AccountCard<'_>> = accounts.collect();
+    let attention = attention + accounts.iter().filter(|account| account.failure.is_some()).count();
+    let is_selected = |account: &AccountCard<'_>| match query.state {
+        None => true,
+        Some(state) => state == ProjectState::Failing && account.failure.is_some(),
+    };
+    let is_beginning = query.page == 0 && query.project.is_none() && words.is_empty();
+    let accounts = accounts.into_iter().filter(|account| is_beginning && is_selected(account)).collect();
     let zone = snapshot.projects.first().map_or_else(Zone::utc, |project| project.target.timezone.clone());
     let clock = LocalClock { zone: &zone, now: now.utc };
     let page = Page {
