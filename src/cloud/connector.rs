@@ -90,10 +90,11 @@ impl Connector {
         self.client_of(project.name.as_str().into(), project.endpoint.clone(), iam_endpoint, scope, credentials)
     }
 
-    /// The client of an account, for the billing service.
-    pub fn account_client(&self, account: &Account, credentials: Arc<Credentials>) -> Client {
+    /// The client of an account, for the billing service. The region is that of a project with the same credentials, if there
+    /// is one: temporary keys come from there, and both share them.
+    pub fn account_client(&self, account: &Account, region: &str, credentials: Arc<Credentials>) -> Client {
         let scope =
-            Scope { project_id: account.domain_id.as_deref().map(Arc::from), region: Arc::default(), is_account: true };
+            Scope { project_id: account.domain_id.as_deref().map(Arc::from), region: region.into(), is_account: true };
         let iam_endpoint = account.iam_endpoint(&self.settings);
         let name = format!("account {}", account.name).into();
         self.client_of(name, account.endpoint.clone(), iam_endpoint, scope, credentials)

@@ -254,7 +254,11 @@ pub fn account_clients<'a>(
     environment: &Environment,
 ) -> Result<Vec<(&'a Account, Client)>, FleetError> {
     let credentials = new_credentials(connector, config, environment);
-    config.accounts.iter().map(|account| Ok((account, account_client(connector, &credentials, account)?))).collect()
+    config
+        .accounts
+        .iter()
+        .map(|account| Ok((account, account_client(connector, &credentials, config, account)?)))
+        .collect()
 }
 
 fn new_credentials(
@@ -284,10 +288,13 @@ fn client(
 fn account_client(
     connector: &Connector,
     credentials: &BTreeMap<String, Arc<Credentials>>,
+    config: &Config,
     account: &Account,
 ) -> Result<Client, FleetError> {
     let credentials = named(credentials, &account.credentials, &account.name)?;
-    Ok(connector.account_client(account, credentials))
+    let of_same_key = config.projects.iter().find(|project| project.credentials == account.credentials);
+    let region = of_same_key.map_or("", |project| &project.region);
+    Ok(connector.account_client(account, region, credentials))
 }
 
 /// The credentials with this name, for a project or account.
@@ -356,6 +363,6 @@ fn account_collecting(
     config: &Config,
     account: &Account,
 ) -> Result<Arc<Collecting>, FleetError> {
-    let client = account_client(connector, credentials, account)?;
+    let client = account_client(connector, credentials, config, account)?;
     Ok(Arc::new(Collecting::of_account(client, account, config)))
 }

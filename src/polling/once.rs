@@ -35,6 +35,14 @@ pub async fn run<P: Pollable>(
             (index, poller, outcome, collected)
         });
     }
+    let mut all_succeeded = true;
+    while let Some(Ok((index, poller, outcome, collected))) = polls.join_next().await {
+        all_succeeded &= outcome.result.is_ok();
+        log_poll(poller.name(), &outcome, false);
+        writer.record(index, outcome, None);
+        collected.into_iter().for_each(|outcome| writer.record_collector(index, outcome));
+    }
+    // Accounts come last: a key that only the billing service refuses must not be on hold for projects.
     let mut runs = JoinSet::new();
     for (index, collecting) in accounts.into_iter().enumerate() {
         let slots = Arc::clone(&slots);
@@ -44,13 +52,6 @@ pub async fn run<P: Pollable>(
             collecting.log(&outcome, None);
             (index, outcome)
         });
-    }
-    let mut all_succeeded = true;
-    while let Some(Ok((index, poller, outcome, collected))) = polls.join_next().await {
-        all_succeeded &= outcome.result.is_ok();
-        log_poll(poller.name(), &outcome, false);
-        writer.record(index, outcome, None);
-        collected.into_iter().for_each(|outcome| writer.record_collector(index, outcome));
     }
     while let Some(Ok((index, outcome))) = runs.join_next().await {
         writer.record_account(index, outcome);

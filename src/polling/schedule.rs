@@ -33,6 +33,10 @@ use crate::{
 /// A busy machine may record a poll late. So polling counts as stuck only after the timeout plus this margin.
 const MARGIN: Duration = Duration::from_secs(30);
 
+/// The first run for an account begins so much later than the first polls. A key that only the billing service refuses has
+/// worked by then, so it is on hold for the account, and not for the projects.
+const ACCOUNTS_AFTER: Duration = Duration::from_secs(2);
+
 /// The projects to poll, and the limits of polling.
 #[derive(Debug)]
 pub struct Plan<P> {
@@ -223,9 +227,9 @@ impl<P: Pollable> Schedule<P> {
             let running = match kept {
                 Some(index) => before.swap_remove(index),
                 None => {
-                    let first = Instant::now() + collecting.interval();
+                    let start = Instant::now() + ACCOUNTS_AFTER;
                     let ended = |collecting, outcome| Ended::OfAccount { collecting, outcome };
-                    let task = self.start_runs(&collecting, first, ended);
+                    let task = self.start_runs(&collecting, Some(start), start + collecting.interval(), ended);
                     RunningAccount { collecting, task, failing: None }
                 }
             };
@@ -277,19 +281,23 @@ impl<P: Pollable> Schedule<P> {
         let first = now + first_offset(offset, collecting.interval());
         let poller = Arc::clone(poller);
         let ended = move |collecting, outcome| Ended::Run { poller: Arc::clone(&poller), collecting, outcome };
-        self.start_runs(collecting, first, ended)
+        self.start_runs(collecting, None, first, ended)
     }
 
-    /// Runs a collector now, and then at `first` and once in each interval after that.
+    /// Runs a collector now, or at `start`, and then at `first` and once in each interval after that.
     fn start_runs(
         &mut self,
         collecting: &Arc<Collecting>,
+        start: Option<Instant>,
         first: Instant,
         ended: impl Fn(Arc<Collecting>, CollectorOutcome) -> Ended<P> + Send + Sync + 'static,
     ) -> AbortHandle {
         let (collecting, slots) = (Arc::clone(collecting), self.collector_slots.shared());
         let (sender, clock) = (self.sender.clone(), self.clock);
         self.tasks.spawn(async move {
+            if let Some(start) = start {
+                sleep_until(start).await;
+            }
             loop {
                 let Ok(slot) = slots.acquire().await else { return };
                 let outcome = Arc::clone(&collecting).run(clock()).await;

@@ -61,6 +61,7 @@ const SECOND: u32 = 3;
 const HOUR: u32 = 4;
 const MINUTE: u32 = 5;
 const GIGABYTE: u32 = 10;
+const PIECE: u32 = 12;
 const UNKNOWN: u32 = 999;
 
 /// The body of a request for packages. `null` and an empty text are no value.
@@ -127,6 +128,7 @@ pub(super) fn units(language: &str) -> Value {
         (HOUR, "Hour", "小时", "h", 2),
         (MINUTE, "Minute", "分钟", "min", 22),
         (GIGABYTE, "GB", "GB", "G", 3),
+        (PIECE, "Piece", "个", "", 12),
         (17, "GB", "GB", "GB", 7),
     ];
     json!({"measure_units": units.map(unit)})
@@ -213,12 +215,12 @@ fn rows(projects: &[SimulatedProject], service: &Service, now: DateTime<Utc>) ->
         package("301381337", standard, status, &minutes, json!({})),
         Package { expiry: soon, ..package("301381338", flexus, 1, &[("9.123456789012345678", "10", HOUR)], json!({})) },
         package("301381339", hourly, 1, &[("40.5", "100", MINUTE)], json!({"quota_reuse_mode": 1})),
-        // Two kinds of usage, one of them in a unit that is not in the list.
+        // Several kinds of usage, one of them in a unit that is not in the list.
         package(
             "301381340",
             ["OFFI000000000000000004", "Bundle"],
             1,
-            &[("3000", "3600", SECOND), ("7", "8", UNKNOWN)],
+            &[("3000", "3600", SECOND), ("7", "8", UNKNOWN), ("2", "3", PIECE)],
             json!({"bundle_type": "BUNDLE_PKG"}),
         ),
         package("301381341", standard, 0, &[("6000", "6000", MINUTE)], json!({})),

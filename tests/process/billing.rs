@@ -66,8 +66,14 @@ async fn packages_of_an_account_are_exported_in_minutes() {
     // In effect, of MetaStudio, and outside of enterprise projects; the used-up one has others beside it.
     let mut ids = packages(&ended.stdout);
     ids.sort_unstable();
-    let expected =
-        ["301381337-0", "301381338-0", "301381339-0", "301381340-0/301381340-f0", "301381340-0/301381340-f1"];
+    let expected = [
+        "301381337-0",
+        "301381338-0",
+        "301381339-0",
+        "301381340-0/301381340-f0",
+        "301381340-0/301381340-f1",
+        "301381340-0/301381340-f2",
+    ];
     assert_eq!(ids, expected, "{}", ended.stdout);
     // Ten hours, of which 9.123456789012345678 are left: `amount` is what is left.
     let flexus = |name| ended.sample(&of_package(name, "301381338-0", 2));
@@ -78,6 +84,9 @@ async fn packages_of_an_account_are_exported_in_minutes() {
     let seconds = of_package("left_minutes", "301381340-0/301381340-f0", 4);
     let unknown = of_package("left", "301381340-0/301381340-f1", 4).replace('}', ",unit=\"measure_999\"}");
     assert_eq!([ended.sample(&seconds), ended.sample(&unknown)], [Some(50.0), Some(7.0)]);
+    // The name of a unit is in English.
+    let pieces = of_package("left", "301381340-0/301381340-f2", 4).replace('}', ",unit=\"Piece\"}");
+    assert_eq!(ended.sample(&pieces), Some(2.0));
     // One that becomes full again is marked, and in no sum.
     let resettable = of_package("left_minutes", "301381339-0", 3).replace("resettable=\"", "resettable=\"true");
     assert_eq!([ended.sample(&resettable), ended.sample(&of_kind("left_minutes", 3))], [Some(40.5), None]);
@@ -118,7 +127,7 @@ async fn enterprise_projects_are_asked_for_one_by_one() {
     let ended = once(&config(&cloud, &account, "")).await;
     assert!(packages(&ended.stdout).contains(&"301381346-0"), "{}", ended.stdout);
     // One package is in each list, and counts once.
-    assert_eq!(packages(&ended.stdout).len(), 6);
+    assert_eq!(packages(&ended.stdout).len(), 7);
     assert_eq!(ended.sample(&of_kind("bought_minutes", 2)), Some(600.0));
     assert_eq!(requests(&cloud, QUERY), 3);
     let checked = run(&config(&cloud, &account, ""), &["check"]).await;
@@ -157,7 +166,7 @@ async fn a_list_of_several_pages_is_complete_or_refused() {
         let further = format!("metastudio_packages{{project=\"\",account=\"main\",{},unit=\"MIN\"}}", labels(9));
         assert_eq!(ended.sample(&further), number.parse().ok(), "{service}: {}", ended.stderr);
         assert_eq!(requests(&cloud, QUERY), pages, "{service}");
-        assert_eq!(packages(&ended.stdout).len(), 100.min(number.parse::<usize>().unwrap() + 5).min(100), "{service}");
+        assert_eq!(packages(&ended.stdout).len(), 100.min(number.parse::<usize>().unwrap() + 6), "{service}");
     }
     for service in ["account-packages=1500,changes=deleted", "account-packages=1500,changes=inserted"] {
         let (_, ended) = billing(service, &[]).await;
@@ -181,6 +190,22 @@ async fn a_refused_account_never_touches_the_usage() {
     let log = ended.stderr.lines().find(|line| line.contains("collector failed")).unwrap();
     assert!(log.contains("account=main") && !log.contains("project="), "{log}");
     assert!(log.contains("grant it billing:resourcePackages:view"), "{log}");
+}
+
+/// The key has worked for projects by then, so its hold is that of the account.
+#[tokio::test]
+async fn a_key_that_only_the_billing_service_refuses_is_not_on_hold_for_projects() {
+    let cloud = cloud("", &["echo:project=bss"]).await;
+    let daemon = Daemon::start(&config(&cloud, "", "collect: [packages]"), &[]);
+    let refused = of_collector("failures_total", ",reason=\"auth\"");
+    let metrics = daemon.wait_for_metrics(|metrics| sample(metrics, &refused) == Some(1.0)).await;
+    assert_eq!(sample(&metrics, "metastudio_up{project=\"studio-prod\"}"), Some(1.0), "{metrics}");
+    daemon.rewrite(&config(&cloud, "", "windows: [today]"));
+    daemon.signal("HUP");
+    daemon.wait_for_log("configuration reloaded");
+    let polled = "metastudio_polls_total{project=\"studio-prod\"}";
+    let metrics = daemon.wait_for_metrics(|metrics| sample(metrics, polled) == Some(2.0)).await;
+    assert_eq!(sample(&metrics, "metastudio_up{project=\"studio-prod\"}"), Some(1.0), "{metrics}");
 }
 
 /// The simulated gateway would refuse a token of a project, and an account id that the request does not sign.
@@ -233,7 +258,7 @@ async fn an_account_is_asked_at_its_interval_and_a_reload_asks_only_if_it_change
     assert!(is_up(&daemon.metrics().await));
     daemon.rewrite(&text.replace("name: main", "name: other"));
     assert_eq!(daemon.reload().await.0, 200);
-    let metrics = daemon.wait_for_metrics(|metrics| metrics.contains("account=\"other\"")).await;
+    let metrics = daemon.wait_for_metrics(|metrics| metrics.contains("account=\"other\",package=")).await;
     assert!(!metrics.contains("account=\"main\""), "{metrics}");
     let (_, page) = daemon.get("/").await;
     assert!(page.contains("01154-301381338-0") && page.contains("amounts of this period"), "{page}");
@@ -257,7 +282,7 @@ async fn check_says_what_an_account_costs_and_whether_the_key_may_ask() {
     let checked = run(&config(&cloud_of_all, "", ""), &["check", "--online"]).await;
     assert!(checked.stdout.contains("main         "), "{}", checked.stdout);
     assert!(checked.stdout.contains("49: account, billing every 30m\n"), "{}", checked.stdout);
-    let ok = "  ok    main         credentials main accepted, account, billing: 5, requests a day 49\n";
+    let ok = "  ok    main         credentials main accepted, account, billing: 6, requests a day 49\n";
     assert!(checked.stdout.contains(ok), "{}", checked.stdout);
     assert_eq!(checked.code, Some(0));
     let refusing = cloud("", &["forbidden:project=bss"]).await;

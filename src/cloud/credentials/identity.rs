@@ -54,7 +54,7 @@ impl Identity {
 pub(crate) struct Scope {
     /// `None` is the project with the name of the region. For an account, its id; `None` is the account of the key.
     pub project_id: Option<Arc<str>>,
-    /// Empty if only an endpoint is configured, and for an account.
+    /// Empty if only an endpoint is configured.
     pub region: Arc<str>,
     /// Whether it is an account and no project.
     pub is_account: bool,
