@@ -17,6 +17,7 @@
 mod block;
 mod body;
 mod collectors;
+mod days;
 mod descriptor;
 mod encoding;
 mod exporter;

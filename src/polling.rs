@@ -4,10 +4,12 @@
 //! gives the schedule a new [`Plan`]. Only a complete poll changes the usage.
 
 mod answer;
+mod asking;
 pub mod change;
 mod collecting;
 pub mod fleet;
 pub mod once;
+pub mod past;
 mod pollable;
 mod poller;
 pub mod proofs;
@@ -16,6 +18,7 @@ pub mod schedule;
 mod windows;
 
 pub use self::{
+    asking::Learnt,
     change::Change,
     collecting::Collecting,
     fleet::Fleet,

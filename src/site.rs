@@ -19,8 +19,10 @@ mod pages;
 mod response;
 mod route;
 mod routes;
+mod table;
 
 pub use self::{
     route::Route,
     routes::{ReloadRequest, Routes},
+    table::TableRequest,
 };

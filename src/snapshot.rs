@@ -27,7 +27,7 @@ mod target;
 mod usage;
 
 pub use self::{
-    collected::{CollectorOutcome, CollectorStatus, Found, LastRun, Packages, SubUsers},
+    collected::{CollectorOutcome, CollectorStatus, Found, KeptDays, LastRun, Packages, SubUsers},
     moment::Moment,
     outcome::{Failure, PollOutcome, WindowUsage},
     project::{Health, LastPoll, ProjectStatus},

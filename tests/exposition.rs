@@ -18,13 +18,13 @@ use http_body_util::BodyExt;
 use metastudio_exporter::{
     exposition::{BuildInfo, ConfigStatus, Connections, ExporterStatus, Exposition, Format, HttpRequests},
     snapshot::{
-        self, CollectorOutcome, Failure, Found, Moment, Packages, PollOutcome, Reader, SubUsers, Target, WindowUsage,
-        Writer,
+        self, CollectorOutcome, Failure, Found, KeptDays, Moment, Packages, PollOutcome, Reader, SubUsers, Target,
+        WindowUsage, Writer,
     },
     usage::{
         Budget, ChargingMode, Collector, Counters, JobState, LiveSession, Operation, Package, PackageKind, Quota,
-        QuotaType, Reason, Row, RowCounters, RowKey, Sessions, SharedBudget, SubUser, Tally, Unit, Video, Window, Zone,
-        package_sums, used_by_all,
+        QuotaType, Reason, Row, RowCounters, RowKey, Sessions, Settling, SharedBudget, SubUser, Tally, Unit, Video,
+        Window, Zone, package_sums, used_by_all,
     },
 };
 use proptest::prelude::*;
@@ -45,7 +45,7 @@ fn target(name: &str, labels: &[(&str, &str)]) -> Target {
         renewed_within: Duration::from_secs(150),
         credentials: "main".to_owned(),
         // What is collected becomes stale after 900 s.
-        collect: Collector::OF_PROJECTS.map(|collector| (collector, Duration::from_secs(300))).into(),
+        collect: Collector::ALL.map(|collector| (collector, Duration::from_secs(300))).into(),
         collects_all: true,
         package_series: 3,
         user_series: 2,
@@ -141,12 +141,24 @@ fn sessions() -> Sessions {
     Sessions::new(&[session(1), session(30)], &queued, &[video(JobState::Failed)])
 }
 
+/// Days that changed after their end.
+fn settling() -> Settling {
+    Settling {
+        revisions: 3,
+        last_revision: Some(now() - TimeDelta::hours(5)),
+        longest: Some(TimeDelta::minutes(1630)),
+        settled_until: Some(now() - TimeDelta::days(8)),
+        latest: None,
+    }
+}
+
 fn run(at: DateTime<Utc>, result: Result<Found, Failure>) -> CollectorOutcome {
     let duration = Duration::from_millis(250);
     let collector = match result {
         Ok(Found::Packages(_)) | Err(_) => Collector::Packages,
         Ok(Found::SubUsers(_)) => Collector::SubUsers,
         Ok(Found::Sessions(_)) => Collector::Sessions,
+        Ok(Found::Days(_)) => Collector::Days,
     };
     let (is_refused, counters) = (result.is_err(), Counters::default());
     CollectorOutcome { collector, at: at.into(), duration, result, is_refused, counters }
@@ -228,7 +240,8 @@ fn small_world() -> (Writer, Reader) {
     writer.record(1, attempt(now(), Err(failure())), None);
     writer.record(2, attempt(now() - chrono::Duration::seconds(901), Ok(of_users)), None);
     writer.record(3, attempt(now(), Err(failure())), None);
-    for found in [Found::Packages(packages()), Found::SubUsers(sub_users()), Found::Sessions(sessions())] {
+    let of_days = Found::Days(KeptDays { settling: settling(), ..KeptDays::default() });
+    for found in [Found::Packages(packages()), Found::SubUsers(sub_users()), Found::Sessions(sessions()), of_days] {
         writer.record_collector(0, run(now(), Ok(found.clone())));
         writer.record_collector(2, run(now() - chrono::Duration::seconds(901), Ok(found)));
     }

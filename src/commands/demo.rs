@@ -4,7 +4,6 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
-    sync::Arc,
 };
 
 use anyhow::Context;
@@ -21,6 +20,7 @@ use super::{
 use crate::{
     config::Environment,
     log::LogWriter,
+    polling::fleet::Kept,
     simulator::{Fault, FaultKind, Options, Simulator, history::SimulatedProject},
 };
 
@@ -58,8 +58,8 @@ impl Demo {
         // The demo serves even if standard output is closed.
         let _ = print(&introduction(address, &web.telemetry_path, cloud, all_green));
         // SIGHUP ends the demo, as it ends most programs when their terminal closes.
-        let lockout = Arc::default();
-        let daemon = Daemon { source, config, web, listeners, environment, lockout, signals, hangup: None, log };
+        let kept = Kept::default();
+        let daemon = Daemon { source, config, web, listeners, environment, kept, signals, hangup: None, log };
         let result = daemon.run().await;
         stop.cancel();
         result

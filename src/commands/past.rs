@@ -1,13 +1,12 @@
 //! What `backfill` and `report` share: their flags, and the days of all projects, from the ledger and from the cloud.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    hash::{BuildHasher, Hasher, RandomState},
+    collections::BTreeMap,
     io::{IsTerminal, Write},
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -23,17 +22,20 @@ use tokio::{
 
 use super::configuration::{ConfigFlags, ConfigSource, ValidConfig};
 use crate::{
-    cloud::{Client, Connector, Lockout, project_api},
+    cloud::{Connector, Lockout},
     config::{Config, Environment, Project},
     history::{
-        asking::{DaysQuery, Learnt, Step},
-        days::{Day, KnownDays, UsedBefore, first_of_month, happened, next_month},
-        ledger::{Identity, Ledger, LedgerError},
+        days::{KnownDays, happened, next_month},
+        ledger::{Ledger, LedgerError},
         report::DayList,
     },
-    polling::fleet::{api, clients},
+    polling::{
+        Learnt,
+        fleet::{api, clients},
+        past::{Known, Meter, PastDays, PastError},
+    },
     storage::{Storage, StorageError},
-    usage::{Bounds, Reason, Zone},
+    usage::Bounds,
 };
 
 /// The flags that `backfill` and `report` share.
@@ -53,12 +55,6 @@ pub(super) struct PastFlags {
 const SETTLED: TimeDelta = TimeDelta::hours(48);
 /// But not within this time, so that a command that is run again writes the same values.
 const REPEATED: TimeDelta = TimeDelta::hours(6);
-
-/// After so many failed queries in a row, a project is given up.
-const MOST_FAILURES: usize = 3;
-
-/// The time limit for looking a project id up.
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A first day, and the first day that is too late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,20 +146,11 @@ pub(super) async fn collect(
     let meter = Arc::new(Meter::default());
     let mut tasks = JoinSet::new();
     for (index, (project, client)) in clients(&connector, &config, environment)?.into_iter().enumerate() {
-        let collecting = Collecting {
-            client,
-            project: project.clone(),
-            zone: config.timezone.clone(),
-            page_size: config.api.page_size,
-            ledger: ledger.clone(),
-            days,
-            now,
-            meter: Arc::clone(&meter),
-        };
-        let slots = Arc::clone(&slots);
+        let past = PastDays::new(client, project, &config, ledger.clone());
+        let (slots, meter) = (Arc::clone(&slots), Arc::clone(&meter));
         tasks.spawn(async move {
             let _slot = slots.acquire().await;
-            (index, collecting.run().await)
+            (index, project_past(past, days, now, &meter).await)
         });
     }
     let mut collected = BTreeMap::new();
@@ -181,6 +168,43 @@ pub(super) async fn collect(
     Ok(Past { config, projects: collected.into_values().collect() })
 }
 
+/// The days of one project.
+async fn project_past(
+    past: PastDays,
+    days: DayRange,
+    now: DateTime<Utc>,
+    meter: &Meter,
+) -> Result<ProjectPast, LedgerError> {
+    let mut learnt = Learnt::default();
+    let is_due = |known: &KnownDays, date: NaiveDate| {
+        let Some(day) = known.get(date) else { return true };
+        let end = Bounds::of_day(date, past.zone()).end;
+        day.asked < end + SETTLED && now > day.asked + REPEATED
+    };
+    let ran = past.run(now, days.first..days.end, is_due, &mut learnt, meter).await;
+    let (requests, project) = (learnt.progress.counters.requests(), past.project().clone());
+    let known = match ran {
+        Ok(known) => known,
+        Err(PastError::Ledger(error)) => return Err(error),
+        Err(error) => {
+            let missing = happened(days.first, days.end, past.zone()).collect();
+            let missing = Some((missing, error.to_string()));
+            let known = past.nothing_known();
+            return Ok(ProjectPast {
+                project,
+                project_id: String::new(),
+                known,
+                missing,
+                too_far_back: None,
+                requests,
+            });
+        }
+    };
+    let Known { project_id, identity: _, days, missing, failure, too_far_back } = known;
+    let missing = failure.filter(|_| !missing.is_empty()).map(|failed| (Vec::from_iter(missing), failed.to_string()));
+    Ok(ProjectPast { project, project_id, known: days, missing, too_far_back, requests })
+}
+
 /// The state of the keys, so that a refused key is not tried by each run. It is not that of an exporter, which locks its
 /// directory as long as it runs.
 async fn lockout(directory: Option<PathBuf>) -> anyhow::Result<Arc<Lockout>> {
@@ -194,226 +218,6 @@ async fn lockout(directory: Option<PathBuf>) -> anyhow::Result<Arc<Lockout>> {
         Err(error) => Err(error),
     };
     Ok(Arc::new(spawn_blocking(open).await??))
-}
-
-/// The state of a project while its days are collected.
-struct State {
-    /// Its key in the ledger.
-    identity: String,
-    known: KnownDays,
-    /// The days to ask for.
-    due: BTreeSet<NaiveDate>,
-    learnt: Learnt,
-    /// Why days are missing.
-    reason: Option<String>,
-    too_far_back: Option<NaiveDate>,
-}
-
-/// Collects the days of one project.
-struct Collecting {
-    client: Client,
-    project: Project,
-    zone: Zone,
-    page_size: usize,
-    ledger: Option<Ledger>,
-    days: DayRange,
-    now: DateTime<Utc>,
-    meter: Arc<Meter>,
-}
-
-impl Collecting {
-    async fn run(self) -> Result<ProjectPast, LedgerError> {
-        let mut learnt = Learnt::default();
-        let looked_up =
-            project_api::project_id(&self.client, Instant::now() + TIMEOUT, &mut learnt.progress.counters).await;
-        let project_id = match looked_up {
-            Ok(id) => id,
-            Err(error) => {
-                let days = happened(self.days.first, self.days.end, &self.zone).collect();
-                let known = KnownDays::new(self.zone.clone(), BTreeMap::new(), UsedBefore::new());
-                let missing = Some((days, error.report()));
-                let project_id = String::new();
-                return Ok(ProjectPast {
-                    project: self.project,
-                    project_id,
-                    known,
-                    missing,
-                    too_far_back: None,
-                    requests: learnt.progress.counters.requests(),
-                });
-            }
-        };
-        let identity = self.identity(&project_id);
-        let known = self.load(&identity).await?;
-        let due = self.due(&known);
-        self.meter.total.fetch_add(due.len(), Ordering::Relaxed);
-        let mut state = State { identity, known, due, learnt, reason: None, too_far_back: None };
-        self.ask(&project_id, &mut state).await?;
-        let State { known, due, learnt, reason, too_far_back, .. } = state;
-        Ok(ProjectPast {
-            project: self.project,
-            project_id: project_id.to_string(),
-            known,
-            missing: reason.filter(|_| !due.is_empty()).map(|reason| (due.into_iter().collect(), reason)),
-            too_far_back,
-            requests: learnt.progress.counters.requests(),
-        })
-    }
-
-    fn identity(&self, project_id: &str) -> String {
-        let endpoint = self.project.endpoint.to_string();
-        let identity = Identity {
-            endpoint: &endpoint,
-            project_id,
-            user_ids: &self.project.user_ids,
-            app_user_id: self.project.app_user_id.as_deref(),
-            types: [&self.project.resource_types, &self.project.business_types],
-            zone: &self.zone,
-        };
-        identity.key()
-    }
-
-    async fn load(&self, identity: &str) -> Result<KnownDays, LedgerError> {
-        let Some(ledger) = self.ledger.clone() else {
-            return Ok(KnownDays::new(self.zone.clone(), BTreeMap::new(), UsedBefore::new()));
-        };
-        let (identity, zone) = (identity.to_owned(), self.zone.clone());
-        blocking(move || ledger.known(&identity, &zone)).await
-    }
-
-    /// The days to ask for.
-    fn due(&self, known: &KnownDays) -> BTreeSet<NaiveDate> {
-        let is_due = |day: &NaiveDate| {
-            let Some(known) = known.get(*day) else { return true };
-            let end = Bounds::of_day(*day, &self.zone).end;
-            known.asked < end + SETTLED && self.now > known.asked + REPEATED
-        };
-        happened(self.days.first, self.days.end, &self.zone).filter(is_due).collect()
-    }
-
-    /// Asks for the days that are due, the newest month first, and keeps each part that is complete.
-    async fn ask(&self, project_id: &str, state: &mut State) -> Result<(), LedgerError> {
-        let query = DaysQuery {
-            source: &self.client,
-            project: &self.project,
-            project_id,
-            page_size: self.page_size,
-            zone: &self.zone,
-            seed: RandomState::new().build_hasher().finish(),
-        };
-        let mut failures = 0;
-        for part in parts(&state.due, &self.zone) {
-            match self.ask_part(&query, &part, state).await? {
-                None => failures = 0,
-                Some(Step::TooFarBack(day)) => {
-                    // Days before it that failed are too far back, too.
-                    state.due.retain(|due| *due > day);
-                    state.too_far_back = Some(day);
-                    return Ok(());
-                }
-                Some(Step::Failed(error)) => {
-                    failures += 1;
-                    let text = format!("{}: {}", state.learnt.progress.query, error.report());
-                    tracing::warn!(project = self.project.name, "{text}");
-                    state.reason = Some(text);
-                    if matches!(error.reason(), Reason::Auth | Reason::Forbidden) || failures == MOST_FAILURES {
-                        return Ok(());
-                    }
-                }
-                Some(Step::Complete(_)) => {}
-            }
-        }
-        self.ask_before(&query, state).await
-    }
-
-    /// Asks for consecutive days. Returns the last step, if they are not all complete.
-    async fn ask_part(
-        &self,
-        query: &DaysQuery<'_, Client>,
-        part: &[NaiveDate],
-        state: &mut State,
-    ) -> Result<Option<Step>, LedgerError> {
-        let requests = |learnt: &Learnt| learnt.progress.counters.requests();
-        let mut asking = query.begin(part, self.now, &mut state.learnt);
-        loop {
-            let before = requests(&state.learnt);
-            let step = asking.next(&mut state.learnt).await;
-            self.meter.requests.fetch_add(requests(&state.learnt) - before, Ordering::Relaxed);
-            let Some(Step::Complete(days)) = step else { return Ok(step) };
-            self.meter.done.fetch_add(days.len(), Ordering::Relaxed);
-            state.due.retain(|day| !days.contains_key(day));
-            state.known.extend(days.clone());
-            self.keep(&state.identity, days).await?;
-        }
-    }
-
-    /// If a day is not known to be whole, asks whether there is usage before it.
-    async fn ask_before(&self, query: &DaysQuery<'_, Client>, state: &mut State) -> Result<(), LedgerError> {
-        let is_unproven = |day: &NaiveDate| state.known.get(*day).is_some() && !state.known.is_whole(*day);
-        let Some(day) = happened(self.days.first, self.days.end, &self.zone).find(is_unproven) else { return Ok(()) };
-        match query.has_usage_before(day, &mut state.learnt).await {
-            Ok(true) => {
-                state.known.note_used_before(day, self.now);
-                self.keep_used_before(&state.identity, day).await?;
-            }
-            Ok(false) => {}
-            Err(error) => tracing::warn!(
-                project = self.project.name,
-                "it is not known whether there is usage before {day}, so that day may be partial: {}",
-                error.report()
-            ),
-        }
-        Ok(())
-    }
-
-    async fn keep(&self, identity: &str, days: BTreeMap<NaiveDate, Day>) -> Result<(), LedgerError> {
-        let Some(ledger) = self.ledger.clone().filter(|_| !days.is_empty()) else { return Ok(()) };
-        let identity = identity.to_owned();
-        blocking(move || ledger.keep(&identity, &days)).await
-    }
-
-    async fn keep_used_before(&self, identity: &str, day: NaiveDate) -> Result<(), LedgerError> {
-        let Some(ledger) = self.ledger.clone() else { return Ok(()) };
-        let (identity, now) = (identity.to_owned(), self.now);
-        blocking(move || ledger.keep_used_before(&identity, day, now)).await
-    }
-}
-
-/// Runs work with the file of the ledger on a thread for blocking work.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, LedgerError> + Send + 'static,
-) -> Result<T, LedgerError> {
-    match spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
-}
-
-/// Consecutive days of one month each, the newest first.
-fn parts(days: &BTreeSet<NaiveDate>, zone: &Zone) -> Vec<Vec<NaiveDate>> {
-    let mut parts: Vec<Vec<NaiveDate>> = Vec::new();
-    for day in days {
-        match parts.last_mut() {
-            Some(part)
-                if part.last().is_some_and(|last| {
-                    first_of_month(*last) == first_of_month(*day) && happened(*last, *day, zone).count() == 1
-                }) =>
-            {
-                part.push(*day);
-            }
-            _ => parts.push(vec![*day]),
-        }
-    }
-    parts.reverse();
-    parts
-}
-
-/// What has been done by all projects.
-#[derive(Debug, Default)]
-struct Meter {
-    total: AtomicUsize,
-    done: AtomicUsize,
-    requests: AtomicU64,
 }
 
 /// Shows how far the work is: a line that is written over on a terminal, lines of the log otherwise.

@@ -1,8 +1,10 @@
 //! `serve`: poll and serve until a signal.
 
 mod background;
+mod memory;
 mod reload;
 mod systemd;
+mod tables;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -16,7 +18,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use self::reload::Reloader;
+use self::{memory::Memory, reload::Reloader};
 use super::{
     check::Check,
     configuration::{ConfigFlags, ConfigSource, ValidConfig},
@@ -26,12 +28,13 @@ use crate::{
     cloud::Lockout,
     config::{Environment, Shard},
     exposition::{self, BuildInfo, ConfigStatus, ExporterStatus, Exposition},
+    history::ledger::Ledger,
     log::LogWriter,
-    polling::{Fleet, schedule},
+    polling::{Fleet, fleet::Kept, schedule},
     server::{self, ConnectionCounts, Connections, Server, WebPolicy},
     site::{ReloadRequest, Route, Routes},
     snapshot::{self, Moment, Reader},
-    storage::Storage,
+    storage::{Storage, StorageError},
 };
 
 const BUILD: BuildInfo =
@@ -44,8 +47,8 @@ pub(crate) struct Serve {
     pub config: ConfigFlags,
     #[command(flatten)]
     pub web: WebFlags,
-    /// Keep state over restarts in this directory: keys that were refused stay on hold. Created if it does not exist; one
-    /// exporter at a time uses it
+    /// Keep state over restarts in this directory: keys that were refused stay on hold, the last usage is shown at once, and
+    /// days that have ended are kept. Created if it does not exist; one exporter at a time uses it
     #[arg(long = "storage.path", value_name = "DIR")]
     storage: Option<PathBuf>,
     /// Validate the configuration and exit, like `check`
@@ -77,11 +80,12 @@ pub(crate) struct WebFlags {
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {
-    let is_reserved = text == "/" || text == "/docs" || text.starts_with("/docs/") || text.starts_with("/-/");
+    let is_reserved = ["/", "/docs", "/table"].contains(&text) || text.starts_with("/docs/") || text.starts_with("/-/");
     if text.starts_with('/') && !is_reserved && !text.contains(['?', '#', ' ']) {
         Ok(text.to_owned())
     } else {
-        Err("expected a path such as /metrics; / and /docs and all paths under /docs/ and /-/ are reserved".to_owned())
+        Err("expected a path such as /metrics; /, /docs, /table and all paths under /docs/ and /-/ are reserved"
+            .to_owned())
     }
 }
 
@@ -104,25 +108,30 @@ impl Serve {
             () = signals.next() => return Ok(ExitCode::SUCCESS),
         };
         let config = ValidConfig::new(loaded)?;
-        let lockout = tokio::select! {
-            lockout = open_lockout(self.storage) => lockout?,
+        let kept = tokio::select! {
+            kept = open_storage(self.storage) => kept?,
             // The directory may be on a mount that hangs, too.
             () = signals.next() => return Ok(ExitCode::SUCCESS),
         };
         let listeners = Listeners::new(&self.web).await?;
         let web = self.web;
-        Daemon { source, config, web, listeners, environment, lockout, signals, hangup: Some(hangup), log }.run().await
+        Daemon { source, config, web, listeners, environment, kept, signals, hangup: Some(hangup), log }.run().await
     }
 }
 
-/// The state of the keys that the directory has.
-async fn open_lockout(directory: Option<PathBuf>) -> anyhow::Result<Arc<Lockout>> {
-    let Some(directory) = directory else { return Ok(Arc::default()) };
+/// What the directory has kept. A ledger that cannot be used is a warning: it never stops polling.
+async fn open_storage(directory: Option<PathBuf>) -> anyhow::Result<Kept> {
+    let Some(directory) = directory else { return Ok(Kept::default()) };
     let open = move || {
         let storage = Storage::open(&directory)?;
-        Lockout::stored(Arc::new(storage), Utc::now)
+        let lockout = Arc::new(Lockout::stored(Arc::new(storage), Utc::now)?);
+        let ledger = Ledger::open(&directory, Utc::now());
+        let ledger = ledger.inspect_err(|error| {
+            tracing::warn!("{error}. Until the next start, no days are kept, and no usage for the next restart");
+        });
+        Ok::<_, StorageError>(Kept { lockout, ledger: ledger.ok() })
     };
-    Ok(Arc::new(tokio::task::spawn_blocking(open).await??))
+    Ok(tokio::task::spawn_blocking(open).await??)
 }
 
 /// The sockets to serve on, and the rules for their clients.
@@ -167,7 +176,7 @@ pub(super) struct Daemon {
     pub web: WebFlags,
     pub listeners: Listeners,
     pub environment: Environment,
-    pub lockout: Arc<Lockout>,
+    pub kept: Kept,
     pub signals: Signals,
     /// Each SIGHUP reloads the configuration. With `None`, SIGHUP ends the process.
     pub hangup: Option<Signal>,
@@ -177,16 +186,25 @@ pub(super) struct Daemon {
 impl Daemon {
     /// Polls and serves until SIGTERM or SIGINT. A second signal ends the process at once.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let Daemon { source, config, web, listeners, environment, lockout, mut signals, hangup, log } = self;
+        let Daemon { source, config, web, listeners, environment, kept, mut signals, hangup, log } = self;
         log.start_queue().context("cannot start the thread for the log")?;
         let shard = source.shard();
         if shard.total > 1 {
             let Shard { index, total } = shard;
             tracing::info!(shard = index, shards = total, projects = config.config.projects.len(), "polling one shard");
         }
-        let fleet = Fleet::with_lockout(config.config, &environment, Utc::now, lockout)?;
+        let ledger = kept.ledger.clone();
+        let fleet = Fleet::with_kept(config.config, &environment, Utc::now, kept)?;
         let plan = fleet.plan();
-        let (writer, reader) = snapshot::channel(fleet.targets());
+        let (mut writer, reader) = snapshot::channel(fleet.targets());
+        let mut memory = None;
+        let mut tables = None;
+        if let Some(ledger) = ledger {
+            memory = Some(Memory::restore(ledger.clone(), reader.clone(), &mut writer, Moment::now()).await);
+            let (sender, requests) = mpsc::channel(1);
+            tables = Some(sender);
+            tokio::spawn(tables::run(ledger, reader.clone(), requests));
+        }
         let status = Arc::new(ConfigStatus::new(config.hash, config.loaded));
         let (reload, reload_requests) = mpsc::channel(1);
         let connections = Connections::default();
@@ -198,7 +216,11 @@ impl Daemon {
             log_lines_dropped: log.dropped(),
             connections: read_counts(connections.clone()),
         };
-        let routes = Arc::new(routes(&web, exporter, reader.clone(), reload.clone()));
+        let mut routes = routes(&web, exporter, reader.clone(), reload.clone());
+        if let Some(tables) = tables {
+            routes = routes.with_tables(tables);
+        }
+        let routes = Arc::new(routes);
 
         let stop = CancellationToken::new();
         let (plans, new_plans) = mpsc::channel(1);
@@ -211,6 +233,7 @@ impl Daemon {
         let reloader = Reloader { source, environment, fleet, plans, status, reader: reader.clone() };
         let mut polling = background::spawn("polling", schedule::run(plan, new_plans, writer, Moment::now))?;
         let mut reloading = background::spawn("reloading", reloader.run(hangup, reload_requests))?;
+        let remembering = memory.map(|memory| tokio::spawn(memory.run(stop.clone())));
         let notifying = AbortOnDropHandle::new(tokio::spawn(systemd::run(reader)));
         tokio::select! {
             () = signals.next() => {}
@@ -225,8 +248,14 @@ impl Daemon {
         routes.stop();
         drop((notifying, reloading, polling, reload));
         stop.cancel();
+        let ending = async {
+            let _ = serving.await;
+            if let Some(remembering) = remembering {
+                let _ = remembering.await;
+            }
+        };
         tokio::select! {
-            _ = serving => {}
+            () = ending => {}
             () = signals.next() => {}
         }
         Ok(ExitCode::SUCCESS)

@@ -16,6 +16,9 @@ const SERIES: RangeInclusive<usize> = 0..=1000;
 /// How long a live session may be allowed to run.
 const SESSIONS: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(30 * 24 * 60 * 60);
 
+/// The time between two looks at days that have ended. They cost few requests: usually one for all of them.
+const DAYS: Duration = Duration::from_secs(6 * 60 * 60);
+
 /// Which collectors run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Collect {
@@ -119,6 +122,7 @@ impl CollectorSettings {
             Collector::SubUsers => self.sub_users.interval,
             Collector::Sessions => self.sessions.interval,
             Collector::Billing => self.billing.interval,
+            Collector::Days => DAYS,
         }
     }
 
@@ -160,20 +164,20 @@ impl Collect {
         if node.as_str() == Some(Self::ALL) {
             return Collect::All;
         }
-        let names: Vec<&str> = Collector::OF_PROJECTS.iter().map(|collector| collector.as_str()).collect();
+        let names: Vec<&str> = Collector::ALL.iter().map(|collector| collector.as_str()).collect();
         let expected = format!("one of {}", names.join(", "));
         if node.length().is_none() {
             node.problem(format!("{} or a list with {expected}", Self::ALL));
             return Collect::default();
         }
-        let named = |text: &str| Collector::OF_PROJECTS.into_iter().find(|collector| collector.as_str() == text);
+        let named = |text: &str| Collector::ALL.into_iter().find(|collector| collector.as_str() == text);
         Collect::Named(node.set(|node| node.parse(&expected, named)).values)
     }
 
     /// The collectors that run.
     pub fn collectors(&self) -> &[Collector] {
         match self {
-            Collect::All => &Collector::OF_PROJECTS,
+            Collect::All => &Collector::ALL,
             Collect::Named(collectors) => collectors,
         }
     }

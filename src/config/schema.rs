@@ -39,7 +39,7 @@ fn root() -> Value {
                 "collect",
                 optional(collect(&format!(
                     "what is asked of the cloud beside the usage: all, or a list of {}",
-                    Collector::OF_PROJECTS.map(Collector::as_str).join(", ")
+                    Collector::ALL.map(Collector::as_str).join(", ")
                 ))),
             ),
             ("collectors", collectors()),
@@ -467,7 +467,7 @@ fn with_examples(mut schema: Value, examples: &[&str]) -> Value {
 fn collect(description: &str) -> Value {
     let names = json!({
         "type": "array",
-        "items": {"enum": Collector::OF_PROJECTS.map(Collector::as_str)},
+        "items": {"enum": Collector::ALL.map(Collector::as_str)},
         "uniqueItems": true,
     });
     json!({"description": description, "anyOf": [{"const": Collect::ALL}, names]})

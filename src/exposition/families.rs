@@ -1,10 +1,16 @@
 //! All metric families of the projects.
 
-use super::{collectors, family::Family, packages, projects, sessions, sub_users};
+use super::{collectors, days, family::Family, packages, projects, sessions, sub_users};
 
 /// All families, in the order of the exposition.
 pub(super) fn families() -> impl Iterator<Item = &'static Family> {
-    let tables =
-        [projects::FAMILIES, collectors::FAMILIES, packages::FAMILIES, sub_users::FAMILIES, sessions::FAMILIES];
+    let tables = [
+        projects::FAMILIES,
+        collectors::FAMILIES,
+        packages::FAMILIES,
+        sub_users::FAMILIES,
+        sessions::FAMILIES,
+        days::FAMILIES,
+    ];
     tables.into_iter().flatten()
 }

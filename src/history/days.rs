@@ -3,14 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
+use rust_decimal::Decimal;
 
-use crate::usage::{Bounds, Doubt, Doubts, Series, Tally, Zone};
+use crate::usage::{Bounds, Doubt, Doubts, Measure, Revision, SETTLED_AFTER, Series, Settling, Tally, Zone};
 
 /// The complete usage of a project on one local day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Day {
-    /// The time when the cloud was asked.
+    /// The time when the cloud was asked last.
     pub asked: DateTime<Utc>,
+    /// The time when the cloud was asked first of all times at which its answer was this usage.
+    pub since: DateTime<Utc>,
+    /// How often the usage has changed before.
+    pub revisions: u32,
     /// The usage of the configured users, or of all users if none are configured.
     pub tally: Tally,
     /// If users are configured: the usage of all users, without their ids.
@@ -20,6 +25,11 @@ pub struct Day {
 }
 
 impl Day {
+    /// A day that is asked for at this time.
+    pub fn new(asked: DateTime<Utc>, tally: Tally, all_users: Option<Tally>, doubts: Doubts) -> Self {
+        Day { asked, since: asked, revisions: 0, tally, all_users, doubts }
+    }
+
     /// Whether the usage may be that of another range. Such a day is in no sum.
     pub fn is_misaligned(&self) -> bool {
         [Doubt::Misaligned, Doubt::UnreadableTime].iter().any(|doubt| self.doubts.contains_key(doubt))
@@ -28,12 +38,22 @@ impl Day {
     fn has_rows(&self) -> bool {
         self.tally.parts().next().is_some()
     }
+
+    fn has_usage_of(&self, other: &Day) -> bool {
+        self.tally == other.tally && self.all_users == other.all_users
+    }
+
+    /// The minutes of all series; `None` if one lacks a value.
+    fn minutes(&self) -> Option<Decimal> {
+        let mut minutes = self.tally.series().filter(|series| series.measure == Measure::Minutes);
+        minutes.try_fold(Decimal::ZERO, |sum, series| sum.checked_add(self.tally.exact(series)?))
+    }
 }
 
 /// The days of a project that are known.
 ///
 /// A cloud that forgets usage forgets the oldest first, without a word, and perhaps in the middle of a day. So a day is
-/// whole only if the cloud had usage of an earlier day when it was asked for this one, or later.
+/// whole only if the cloud had usage of an earlier day when it gave this answer, or later.
 #[derive(Clone, Debug)]
 pub struct KnownDays {
     zone: Zone,
@@ -41,15 +61,26 @@ pub struct KnownDays {
     used_before: UsedBefore,
     /// The days that are whole.
     whole: BTreeSet<NaiveDate>,
+    /// Newer answers for known days that have less usage, until the cloud has proven that it has not forgotten the rest.
+    unproven: BTreeMap<NaiveDate, Day>,
 }
 
 /// Days before which the cloud had usage, each with the time at which it was asked.
 pub type UsedBefore = BTreeMap<NaiveDate, DateTime<Utc>>;
 
+/// What has come of new answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The days as they are known now.
+    pub days: BTreeMap<NaiveDate, Day>,
+    /// The days whose usage has changed.
+    pub revisions: Vec<Revision>,
+}
+
 impl KnownDays {
     /// The days of a project in this zone.
     pub fn new(zone: Zone, days: BTreeMap<NaiveDate, Day>, used_before: UsedBefore) -> Self {
-        let mut known = KnownDays { zone, days, used_before, whole: BTreeSet::new() };
+        let mut known = KnownDays { zone, days, used_before, whole: BTreeSet::new(), unproven: BTreeMap::new() };
         known.renew();
         known
     }
@@ -64,16 +95,65 @@ impl KnownDays {
         self.days.get(&day)
     }
 
-    /// Adds days.
-    pub fn extend(&mut self, days: BTreeMap<NaiveDate, Day>) {
-        self.days.extend(days);
-        self.renew();
+    /// Adds the answers for some days. An answer with less usage than is known counts only if that day is whole, because
+    /// the cloud may have forgotten the rest: it waits for answers for earlier days.
+    pub fn extend(&mut self, days: BTreeMap<NaiveDate, Day>) -> Changes {
+        self.unproven.extend(days);
+        self.take_proven()
     }
 
     /// Notes that the cloud had usage of an earlier time than `day` when it was asked.
-    pub fn note_used_before(&mut self, day: NaiveDate, asked: DateTime<Utc>) {
+    pub fn note_used_before(&mut self, day: NaiveDate, asked: DateTime<Utc>) -> Changes {
         self.used_before.insert(day, asked);
         self.renew();
+        self.take_proven()
+    }
+
+    /// Takes the answers that are proven, or need no proof.
+    fn take_proven(&mut self) -> Changes {
+        let mut changes = Changes::default();
+        // The earliest first: it may be the proof of the next one.
+        for (date, answer) in std::mem::take(&mut self.unproven) {
+            let Some(day) = self.renewed(date, &answer) else {
+                self.unproven.insert(date, answer);
+                continue;
+            };
+            if let Some(before) = self.days.get(&date).filter(|before| before.revisions < day.revisions) {
+                changes.revisions.push(Revision { day: date, minutes: [before.minutes(), day.minutes()] });
+            }
+            changes.days.insert(date, day.clone());
+            self.days.insert(date, day);
+        }
+        self.renew();
+        changes
+    }
+
+    /// A day after another answer; `None` if the answer has less usage and is not proven to be whole.
+    fn renewed(&self, date: NaiveDate, answer: &Day) -> Option<Day> {
+        let Some(before) = self.days.get(&date) else { return Some(answer.clone()) };
+        match (before.is_misaligned(), answer.is_misaligned()) {
+            (true, false) => return Some(answer.clone()),
+            // It says nothing of this day.
+            (false, true) => return Some(before.clone()),
+            _ => {}
+        }
+        if before.has_usage_of(answer) {
+            return Some(Day { asked: answer.asked, doubts: answer.doubts.clone(), ..before.clone() });
+        }
+        let has_less = before.tally.larger_than(&answer.tally).is_some();
+        let is_whole = || self.asked_of_earlier(date) >= Some(answer.since);
+        (!has_less || is_whole()).then(|| Day { revisions: before.revisions + 1, ..answer.clone() })
+    }
+
+    /// The last time at which the cloud had usage of a day before `date`.
+    fn asked_of_earlier(&self, date: NaiveDate) -> Option<DateTime<Utc>> {
+        let facts = self.used_before.range(..=date).map(|(_, asked)| *asked);
+        facts.chain(self.days.range(..date).filter(|(_, day)| day.has_rows()).map(|(_, day)| day.asked)).max()
+    }
+
+    /// Whether an answer waits for the proof that it is whole; the first day of which that is so.
+    pub fn first_unproven(&self) -> Option<NaiveDate> {
+        self.unproven.keys().next().copied()
     }
 
     /// Finds the days that are whole.
@@ -86,7 +166,7 @@ impl KnownDays {
             while let Some((_, asked)) = facts.next_if(|(before, _)| *before <= date) {
                 asked_of_earlier = asked_of_earlier.max(Some(*asked));
             }
-            if asked_of_earlier >= Some(day.asked) {
+            if asked_of_earlier >= Some(day.since) {
                 self.whole.insert(*date);
             }
             if day.has_rows() {
@@ -126,6 +206,34 @@ impl KnownDays {
         }
         seen
     }
+
+    /// Whether a day is known, and has stood still for [a week](SETTLED_AFTER) when the cloud was asked last.
+    pub fn has_settled(&self, date: NaiveDate) -> bool {
+        self.days.get(&date).is_some_and(|day| day.asked >= self.still_since(date, day) + SETTLED_AFTER)
+    }
+
+    /// The end of a day, or the time of the last change after it.
+    fn still_since(&self, date: NaiveDate, day: &Day) -> DateTime<Utc> {
+        let end = Bounds::of_day(date, &self.zone).end;
+        if day.revisions > 0 { end.max(day.since) } else { end }
+    }
+
+    /// What is known of changes. What has settled is told for the days from `first` to the day before `end`.
+    pub fn settling(&self, first: NaiveDate, end: NaiveDate) -> Settling {
+        let mut settling = Settling::default();
+        for (date, day) in self.days.iter().filter(|(_, day)| day.revisions > 0) {
+            settling.revisions += u64::from(day.revisions);
+            settling.last_revision = settling.last_revision.max(Some(day.since));
+            let delay = day.since - Bounds::of_day(*date, &self.zone).end;
+            settling.longest = settling.longest.max(Some(delay).filter(|_| (first..end).contains(date)));
+        }
+        let has_settled = |date: &NaiveDate| self.has_settled(*date);
+        let last_settled = happened(first, end, &self.zone).take_while(has_settled).last();
+        settling.settled_until = last_settled.map(|date| Bounds::of_day(date, &self.zone).end);
+        let latest = self.days.range(first..end.max(first)).next_back();
+        settling.latest = latest.map(|(date, day)| (*date, self.still_since(*date, day)));
+        settling
+    }
 }
 
 /// The days from `first` to the day before `end` that happened in the zone.
@@ -148,7 +256,9 @@ pub fn next_month(day: NaiveDate) -> NaiveDate {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
     use crate::usage::{Row, RowKey, Unit};
 
@@ -198,14 +308,15 @@ pub(super) mod tests {
         assert_eq!(sum(&known, "2025-11-01", "2025-11-05").as_deref(), Some("1.5"));
         let mut doubted = day(&[("V", "1")]);
         doubted.doubts.insert(Doubt::Misaligned, String::new());
-        known.extend([(date("2025-11-04"), doubted)].into());
-        assert_eq!(sum(&known, "2025-11-04", "2025-11-05"), None);
+        known.extend([(date("2025-11-07"), doubted)].into());
+        assert!(known.is_whole(date("2025-11-07")));
+        assert_eq!(sum(&known, "2025-11-07", "2025-11-08"), None);
     }
 
     #[test]
     fn usage_that_was_there_long_ago_proves_nothing_of_a_day_that_is_asked_for_now() {
         let asked = |text: &str| text.parse().unwrap();
-        let at = |time: &str, rows: &[(&str, &str)]| Day { asked: asked(time), ..day(rows) };
+        let at = |time: &str, rows: &[(&str, &str)]| Day { asked: asked(time), since: asked(time), ..day(rows) };
         let (february, december) = ("2025-02-01T00:00:00Z", "2025-12-01T00:00:00Z");
         let mut known = known(
             "UTC",
@@ -224,6 +335,97 @@ pub(super) mod tests {
         assert_eq!(whole(&known), ["2025-01-30", "2025-01-31", "2025-02-03"]);
         known.note_used_before(date("2025-02-02"), asked(december));
         assert_eq!(whole(&known), ["2025-01-30", "2025-01-31", "2025-02-02", "2025-02-03"]);
+    }
+
+    fn answer(asked: &str, minutes: &str) -> Day {
+        let asked = asked.parse().unwrap();
+        Day { asked, since: asked, ..day(&[("V", minutes)]) }
+    }
+
+    /// The cloud's answers at a time, by day. Returns the revisions.
+    fn ask(known: &mut KnownDays, asked: &str, days: &[(&str, &str)]) -> Vec<String> {
+        let answers = days.iter().map(|(day, minutes)| (date(day), answer(asked, minutes)));
+        texts(known.extend(answers.collect()))
+    }
+
+    fn texts(changes: Changes) -> Vec<String> {
+        let text = |Revision { day, minutes: [before, after] }| format!("{day} {} {}", before.unwrap(), after.unwrap());
+        changes.revisions.into_iter().map(text).collect()
+    }
+
+    fn settling(known: &KnownDays) -> Settling {
+        known.settling(date("2026-11-02"), date("2026-11-30"))
+    }
+
+    fn time(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_day_that_changes_is_a_revision() {
+        let mut known = known("UTC", &[]);
+        let revisions = ask(&mut known, "2026-11-04T02:00:00Z", &[("2026-11-02", "5"), ("2026-11-03", "412")]);
+        assert!(revisions.is_empty());
+        let latest = Some((date("2026-11-03"), time("2026-11-04T00:00:00Z")));
+        assert_eq!(settling(&known), Settling { latest, ..Settling::default() });
+        let revisions = ask(&mut known, "2026-11-05T03:00:00Z", &[("2026-11-02", "5"), ("2026-11-03", "431")]);
+        assert_eq!(revisions, ["2026-11-03 412 431"]);
+        let seen = time("2026-11-05T03:00:00Z");
+        let expected = Settling {
+            revisions: 1,
+            last_revision: Some(seen),
+            longest: Some(TimeDelta::hours(27)),
+            settled_until: None,
+            latest: Some((date("2026-11-03"), seen)),
+        };
+        assert_eq!(settling(&known), expected);
+        // The second has settled a week after its end, and the third a week after its revision.
+        for (asked, settled) in [
+            ("2026-11-09T23:00:00Z", None),
+            ("2026-11-10T00:00:00Z", Some("2026-11-03T00:00:00Z")),
+            ("2026-11-12T02:00:00Z", Some("2026-11-03T00:00:00Z")),
+            ("2026-11-12T03:00:00Z", Some("2026-11-04T00:00:00Z")),
+        ] {
+            let revisions = ask(&mut known, asked, &[("2026-11-02", "5"), ("2026-11-03", "431")]);
+            assert!(revisions.is_empty());
+            assert_eq!(settling(&known), Settling { settled_until: settled.map(time), ..expected.clone() }, "{asked}");
+        }
+    }
+
+    #[test]
+    fn an_answer_with_less_usage_must_be_whole() {
+        let mut known = known("UTC", &[]);
+        let days = [("2026-11-02", "5"), ("2026-11-03", "7"), ("2026-11-04", "9")];
+        ask(&mut known, "2026-11-05T02:00:00Z", &days);
+        // The cloud has forgotten a day, and a part of the next one.
+        assert!(ask(&mut known, "2026-11-06T02:00:00Z", &[("2026-11-03", "6")]).is_empty());
+        assert_eq!(known.get(date("2026-11-03")), Some(&answer("2026-11-05T02:00:00Z", "7")));
+        assert_eq!(known.first_unproven(), Some(date("2026-11-03")));
+        assert!(ask(&mut known, "2026-11-06T02:00:00Z", &[("2026-11-04", "9")]).is_empty());
+        assert!(known.is_whole(date("2026-11-04")), "its answer is the one that was whole before");
+        // It has usage of an earlier day, so it has forgotten nothing of this one.
+        let changes = known.note_used_before(date("2026-11-03"), time("2026-11-06T02:00:00Z"));
+        assert_eq!(changes.days.len(), 1);
+        assert_eq!((texts(changes), known.first_unproven()), (vec!["2026-11-03 7 6".to_owned()], None));
+        assert_eq!(ask(&mut known, "2026-11-07T02:00:00Z", &[("2026-11-03", "8")]), ["2026-11-03 6 8"], "more");
+        // The newest day comes first, and the day before it is the proof.
+        assert!(ask(&mut known, "2026-11-08T02:00:00Z", &[("2026-11-04", "1")]).is_empty());
+        assert_eq!(ask(&mut known, "2026-11-08T02:00:00Z", &[("2026-11-03", "8")]), ["2026-11-04 9 1"]);
+    }
+
+    #[test]
+    fn an_answer_that_may_be_of_another_range_is_no_revision() {
+        let misaligned = |asked: &str, minutes: &str| Day {
+            doubts: [(Doubt::Misaligned, String::new())].into(),
+            ..answer(asked, minutes)
+        };
+        let mut known = known("UTC", &[("2026-11-03", answer("2026-11-05T02:00:00Z", "7"))]);
+        let changes = known.extend([(date("2026-11-03"), misaligned("2026-11-06T02:00:00Z", "9"))].into());
+        assert!(changes.revisions.is_empty());
+        assert_eq!(known.get(date("2026-11-03")), Some(&answer("2026-11-05T02:00:00Z", "7")));
+        known.extend([(date("2026-11-04"), misaligned("2026-11-06T02:00:00Z", "9"))].into());
+        assert!(ask(&mut known, "2026-11-07T02:00:00Z", &[("2026-11-04", "1")]).is_empty());
+        assert_eq!(known.get(date("2026-11-04")), Some(&answer("2026-11-07T02:00:00Z", "1")));
     }
 
     #[test]

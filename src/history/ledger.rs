@@ -25,17 +25,19 @@ use std::{
 
 use chrono::{DateTime, NaiveDate, Utc};
 use parking_lot::{Mutex, MutexGuard};
-use redb::{Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition};
-use rust_decimal::Decimal;
+use redb::{AccessGuard, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::days::{Day, KnownDays, UsedBefore};
-use crate::usage::{Doubt, Doubts, Measure, Series, Tally, Zone};
+use super::{
+    days::{Day, KnownDays, UsedBefore},
+    stored::{StoredSum, restore, restore_doubts, store, store_doubts},
+};
+use crate::usage::Zone;
 
 const NAME: &str = "days.redb";
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
 /// The time for which a process waits for another one that has the file open.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -50,6 +52,8 @@ const VERSIONS: TableDefinition<'_, &str, &str> = TableDefinition::new("version"
 const USED_BEFORE: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("used_before");
 /// Days by identity and date, each as JSON.
 const DAYS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("days");
+/// The last complete usage by the name of the project, each as JSON.
+const LATEST: TableDefinition<'_, &str, &str> = TableDefinition::new("latest");
 
 /// What makes the numbers of a project comparable. A project that changes in one of them is another one; its name is not
 /// one of them.
@@ -170,11 +174,17 @@ impl Ledger {
         })
     }
 
-    /// Keeps days of a project. When this returns, they survive a power failure.
+    /// Keeps days of a project. With `used_before`, also keeps the fact that the cloud had usage of an earlier time than
+    /// that day when it was asked. When this returns, all of it survives a power failure.
     ///
     /// # Errors
-    /// [`LedgerError`]. Then none of these days may be kept; all others are.
-    pub fn keep(&self, identity: &str, days: &BTreeMap<NaiveDate, Day>) -> Result<(), LedgerError> {
+    /// [`LedgerError`]. Then none of it may be kept; all that was kept before still is.
+    pub fn keep(
+        &self,
+        identity: &str,
+        days: &BTreeMap<NaiveDate, Day>,
+        used_before: Option<(NaiveDate, DateTime<Utc>)>,
+    ) -> Result<(), LedgerError> {
         self.guarded(|database| {
             let transaction = database.begin_write()?;
             {
@@ -182,20 +192,46 @@ impl Ledger {
                 for (date, day) in days {
                     table.insert((identity, &*date.to_string()), &*StoredDay::of(day).json())?;
                 }
+                if let Some((day, asked)) = used_before {
+                    let key = (identity, &*day.to_string());
+                    transaction.open_table(USED_BEFORE)?.insert(key, &*asked.to_rfc3339())?;
+                }
             }
             Ok(transaction.commit()?)
         })
     }
 
-    /// Keeps the fact that the cloud had usage of an earlier time than `day` when it was asked.
+    /// The last complete usage of each project, by name, as [`Self::keep_latest`] has kept it.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub fn keep_used_before(&self, identity: &str, day: NaiveDate, asked: DateTime<Utc>) -> Result<(), LedgerError> {
+    pub fn latest(&self) -> Result<BTreeMap<String, String>, LedgerError> {
+        self.guarded(|database| {
+            let table = database.begin_read()?.open_table(LATEST)?;
+            let entry = |entry: Result<(AccessGuard<'_, &str>, AccessGuard<'_, &str>), StorageError>| {
+                let (name, text) = entry?;
+                Ok((name.value().to_owned(), text.value().to_owned()))
+            };
+            table.iter()?.map(entry).collect()
+        })
+    }
+
+    /// Keeps the last complete usage of projects, by name. `None` removes it.
+    ///
+    /// # Errors
+    /// [`LedgerError`]. Then none of it may be kept; all that was kept before still is.
+    pub fn keep_latest(&self, latest: &BTreeMap<String, Option<String>>) -> Result<(), LedgerError> {
         self.guarded(|database| {
             let transaction = database.begin_write()?;
-            let key = (identity, &*day.to_string());
-            transaction.open_table(USED_BEFORE)?.insert(key, &*asked.to_rfc3339())?;
+            {
+                let mut table = transaction.open_table(LATEST)?;
+                for (name, text) in latest {
+                    match text {
+                        Some(text) => table.insert(&**name, &**text)?,
+                        None => table.remove(&**name)?,
+                    };
+                }
+            }
             Ok(transaction.commit()?)
         })
     }
@@ -217,6 +253,7 @@ impl Ledger {
             let transaction = database.begin_write()?;
             transaction.open_table(DAYS)?;
             transaction.open_table(USED_BEFORE)?;
+            transaction.open_table(LATEST)?;
             transaction.open_table(VERSIONS)?.insert("version", VERSION)?;
             transaction.commit()?;
             drop(database);
@@ -238,6 +275,7 @@ impl Ledger {
             let transaction = database.begin_read()?;
             transaction.open_table(DAYS)?;
             transaction.open_table(USED_BEFORE)?;
+            transaction.open_table(LATEST)?;
             match transaction.open_table(VERSIONS)?.get("version")?.map(|version| version.value().to_owned()) {
                 Some(version) if version == VERSION => Ok(()),
                 version => Err(Failure::Damaged(format!(
@@ -335,39 +373,25 @@ impl RedbError for redb::CommitError {}
 #[derive(Deserialize, Serialize)]
 struct StoredDay {
     asked: DateTime<Utc>,
-    usage: Vec<StoredSeries>,
+    since: DateTime<Utc>,
+    #[serde(default)]
+    revisions: u32,
+    usage: Vec<StoredSum>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    all_users: Option<Vec<StoredSeries>>,
+    all_users: Option<Vec<StoredSum>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     doubts: BTreeMap<String, String>,
 }
-
-/// A series of a day: usage in a unit, or the API's `number`.
-#[derive(Deserialize, Serialize)]
-struct StoredSeries {
-    /// `MIN`, another unit, or absent for the API's `number`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    unit: Option<String>,
-    resource_type: String,
-    business_type: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    user_id: Option<String>,
-    /// An exact decimal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    sum: Option<String>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    lacks_value: bool,
-}
-
-const MINUTES: &str = "MIN";
 
 impl StoredDay {
     fn of(day: &Day) -> Self {
         StoredDay {
             asked: day.asked,
+            since: day.since,
+            revisions: day.revisions,
             usage: store(&day.tally),
             all_users: day.all_users.as_ref().map(store),
-            doubts: day.doubts.iter().map(|(doubt, seen)| (doubt.as_str().to_owned(), seen.clone())).collect(),
+            doubts: store_doubts(&day.doubts),
         }
     }
 
@@ -377,57 +401,26 @@ impl StoredDay {
     }
 
     fn parse(text: &str) -> Option<Day> {
-        let StoredDay { asked, usage, all_users, doubts } = serde_json::from_str(text).ok()?;
-        let doubt =
-            |(name, seen): (String, String)| Some((Doubt::ALL.into_iter().find(|doubt| doubt.as_str() == name)?, seen));
+        let StoredDay { asked, since, revisions, usage, all_users, doubts } = serde_json::from_str(text).ok()?;
         let all_users = match all_users {
             Some(stored) => Some(restore(stored)?),
             None => None,
         };
-        let doubts: Option<Doubts> = doubts.into_iter().map(doubt).collect();
-        Some(Day { asked, tally: restore(usage)?, all_users, doubts: doubts? })
+        Some(Day { asked, since, revisions, tally: restore(usage)?, all_users, doubts: restore_doubts(doubts)? })
     }
-}
-
-fn store(tally: &Tally) -> Vec<StoredSeries> {
-    let stored = |(series, sum, lacks_value): (&Series, Option<Decimal>, bool)| StoredSeries {
-        unit: match &series.measure {
-            Measure::Minutes => Some(MINUTES.to_owned()),
-            Measure::Other(unit) => Some(unit.clone()),
-            Measure::Number => None,
-        },
-        resource_type: series.resource_type.clone(),
-        business_type: series.business_type.clone(),
-        user_id: series.user_id.clone(),
-        sum: sum.map(|sum| sum.to_string()),
-        lacks_value,
-    };
-    tally.parts().map(stored).collect()
-}
-
-fn restore(stored: Vec<StoredSeries>) -> Option<Tally> {
-    let mut tally = Tally::default();
-    for StoredSeries { unit, resource_type, business_type, user_id, sum, lacks_value } in stored {
-        let measure = match unit {
-            None => Measure::Number,
-            Some(unit) if unit == MINUTES => Measure::Minutes,
-            Some(unit) => Measure::Other(unit),
-        };
-        let sum = match sum {
-            Some(text) => Some(text.parse().ok()?),
-            None => None,
-        };
-        tally.add_part(Series { measure, resource_type, business_type, user_id }, sum, lacks_value);
-    }
-    Some(tally)
 }
 
 #[cfg(test)]
 mod tests {
     use std::{io::Write, os::unix::fs::PermissionsExt};
 
+    use chrono::TimeDelta;
+
     use super::*;
-    use crate::history::days::tests::{date, day};
+    use crate::{
+        history::days::tests::{date, day},
+        usage::{Doubt, Measure, Series},
+    };
 
     fn now() -> DateTime<Utc> {
         "2026-11-30T12:00:00Z".parse().unwrap()
@@ -457,7 +450,7 @@ mod tests {
         let directory = parent.path().join("a/b");
         let mut kept = days(&["2025-11-01", "2025-11-02"]);
         let odd = kept.get_mut(&date("2025-11-02")).unwrap();
-        odd.asked = now();
+        (odd.asked, odd.since, odd.revisions) = (now() + TimeDelta::days(1), now(), 3);
         odd.doubts.insert(Doubt::Negative, "seen \"it\"".to_owned());
         odd.all_users = Some(odd.tally.clone());
         for (measure, user) in [(Measure::Number, None), (Measure::Other("GB".into()), Some("u".to_owned()))] {
@@ -465,14 +458,14 @@ mod tests {
             odd.tally.add_part(series.clone(), "12345678901234567890.12345678".parse().ok(), false);
             odd.tally.add_part(Series { resource_type: "lacks".into(), ..series }, None, true);
         }
-        open(&directory).keep("one", &kept).unwrap();
+        open(&directory).keep("one", &kept, None).unwrap();
         let ledger = open(&directory);
         let read: Vec<Day> = known(&ledger, "one", &["2025-11-01", "2025-11-02"]).into_iter().flatten().collect();
         assert_eq!(read, kept.into_values().collect::<Vec<_>>());
         assert_eq!(known(&ledger, "on", &["2025-11-01"]), [None]);
         assert_eq!(known(&ledger, "one2", &["2025-11-01"]), [None]);
         assert_eq!(ledger.known("one", &Zone::utc()).unwrap().first_whole(), None, "the second was asked for later");
-        ledger.keep_used_before("one", date("2025-10-01"), now()).unwrap();
+        ledger.keep("one", &BTreeMap::new(), Some((date("2025-10-01"), now()))).unwrap();
         assert_eq!(ledger.known("one", &Zone::utc()).unwrap().first_whole(), Some(date("2025-11-01")));
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "no other file is left");
         for (path, mode) in [(directory.join(NAME), 0o600), (directory, 0o700)] {
@@ -520,7 +513,7 @@ mod tests {
             std::thread::spawn(move || {
                 let ledger = open(&path);
                 for day in 1..=20 {
-                    ledger.keep(identity, &days(&[&*format!("2025-11-{day:02}")])).unwrap();
+                    ledger.keep(identity, &days(&[&*format!("2025-11-{day:02}")]), None).unwrap();
                 }
             })
         };
@@ -537,7 +530,7 @@ mod tests {
     fn a_damaged_file_is_set_aside() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(NAME);
-        open(directory.path()).keep("one", &days(&["2025-11-01"])).unwrap();
+        open(directory.path()).keep("one", &days(&["2025-11-01"]), None).unwrap();
         let sound = fs::read(&path).unwrap();
         let mut damages: Vec<Vec<u8>> =
             vec![Vec::new(), b"no database".to_vec(), vec![0; 5000], sound[..sound.len() / 2].to_vec()];
@@ -553,7 +546,7 @@ mod tests {
             fs::write(&path, &damage).unwrap();
             let ledger = open(directory.path());
             assert_eq!(known(&ledger, "one", &["2025-11-01"]), [None], "{index}");
-            ledger.keep("one", &days(&["2025-11-02"])).unwrap();
+            ledger.keep("one", &days(&["2025-11-02"]), None).unwrap();
             assert_eq!(set_aside(directory.path()), 1, "{index}");
             let aside = directory.path().join("days.redb.damaged-20261130T120000Z");
             // The library has made a database of the empty file.
@@ -566,10 +559,10 @@ mod tests {
     fn a_file_of_another_version_is_set_aside() {
         let directory = tempfile::tempdir().unwrap();
         let ledger = open(directory.path());
-        ledger.keep("one", &days(&["2025-11-01"])).unwrap();
+        ledger.keep("one", &days(&["2025-11-01"]), None).unwrap();
         let changed = ledger.guarded(|database| {
             let transaction = database.begin_write()?;
-            transaction.open_table(VERSIONS)?.insert("version", "2")?;
+            transaction.open_table(VERSIONS)?.insert("version", "1")?;
             Ok(transaction.commit()?)
         });
         assert!(changed.is_ok());
@@ -582,7 +575,7 @@ mod tests {
     fn a_write_that_was_cut_loses_no_earlier_day() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(NAME);
-        open(directory.path()).keep("one", &days(&["2025-11-01"])).unwrap();
+        open(directory.path()).keep("one", &days(&["2025-11-01"]), None).unwrap();
         // The disk as a process that is killed leaves it: opened, partly written, never closed.
         let killed = tempfile::tempdir().unwrap();
         let ledger = Ledger { path: path.clone(), turn: Arc::default() };

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::{Config, Project};
+use crate::{
+    config::{Config, Project},
+    usage::Window,
+};
 
 /// The change of a project, ordered from the smallest effect to the largest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +90,24 @@ impl Change {
     pub fn keeps_usage(self) -> bool {
         self <= Change::Access
     }
+}
+
+/// The query of a project as a text that is equal for equal queries, also after a restart. It holds no secret. `None` if the
+/// project's id is looked up: the same name and the same file of keys may then belong to another project.
+pub fn query_text(config: &Config, project: &Project) -> Option<String> {
+    let windows: BTreeSet<String> = project.windows.iter().map(Window::to_string).collect();
+    let project_id = project.project_id.as_ref()?;
+    let query = (
+        project.endpoint.to_string(),
+        project_id,
+        windows,
+        config.timezone.to_string(),
+        project.user_ids.iter().collect::<BTreeSet<_>>(),
+        &project.app_user_id,
+        project.resource_types.iter().collect::<BTreeSet<_>>(),
+        project.business_types.iter().collect::<BTreeSet<_>>(),
+    );
+    Some(format!("{query:?}"))
 }
 
 /// Whether two lists without duplicates have the same elements, in any order.

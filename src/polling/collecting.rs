@@ -1,6 +1,7 @@
 //! The runs of one collector of a project, beside the polls of its usage, or of an account.
 
 mod billing;
+mod days;
 mod packages;
 mod sessions;
 mod source;
@@ -12,16 +13,22 @@ use chrono::{DateTime, Utc};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-use self::{billing::Billing, source::Source};
+use self::{billing::Billing, days::Keeping, source::Source};
+use super::past::{PastDays, PastError};
 use crate::{
     cloud::{Client, Error, project_api},
     config::{Account, Config, Project},
+    history::ledger::Ledger,
     snapshot::{CollectorOutcome, Failure, Found, Moment},
     usage::{Collector, Counters, Reason},
 };
 
 /// The least time until an operation that the service refuses is tried again.
 pub(super) const AFTER_REFUSAL: Duration = Duration::from_secs(60 * 60);
+
+/// The time limit for days that have ended: there may be some dozens, each with a query of its own. What is complete by
+/// then is kept.
+const DAYS_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// A collector of one project or account.
 #[derive(Debug)]
@@ -30,29 +37,50 @@ pub struct Collecting {
     /// The name of the project or account.
     owner: String,
     collector: Collector,
-    /// Of an account.
-    billing: Option<Billing>,
     interval: Duration,
     timeout: Duration,
+    work: Work,
+}
+
+/// What a collector asks for.
+#[derive(Debug)]
+enum Work {
+    Packages,
+    SubUsers,
+    Sessions,
+    Days(Box<Keeping>),
+    Billing(Box<Billing>),
 }
 
 impl Collecting {
-    /// The configured collectors of a project.
-    pub fn of(client: &Client, project: &Project, config: &Config) -> Vec<Arc<Self>> {
-        let one = |collector: &Collector| Arc::new(Self::new(client.clone(), project, config, *collector));
-        project.collect.keys().map(one).collect()
+    /// The configured collectors of a project. If there is a ledger, its days are kept there.
+    pub fn of(client: &Client, project: &Project, config: &Config, ledger: Option<&Ledger>) -> Vec<Arc<Self>> {
+        let days = ledger.map(|_| &Collector::Days);
+        let one = |collector: &Collector| Self::new(client.clone(), project, config, *collector, ledger.cloned());
+        project.collect.keys().chain(days).map(one).map(Arc::new).collect()
     }
 
     /// A collector of a project, configured or not.
-    pub fn new(client: Client, project: &Project, config: &Config, collector: Collector) -> Self {
-        Collecting {
-            client,
-            owner: project.name.clone(),
-            collector,
-            billing: None,
-            interval: config.collectors.interval(collector),
-            timeout: config.poll.timeout,
-        }
+    pub fn new(
+        client: Client,
+        project: &Project,
+        config: &Config,
+        collector: Collector,
+        ledger: Option<Ledger>,
+    ) -> Self {
+        let mut timeout = config.poll.timeout;
+        let work = match collector {
+            // The billing service knows no projects, so the configuration of a project cannot name it.
+            Collector::Packages | Collector::Billing => Work::Packages,
+            Collector::SubUsers => Work::SubUsers,
+            Collector::Sessions => Work::Sessions,
+            Collector::Days => {
+                timeout = DAYS_TIMEOUT;
+                Work::Days(Box::new(Keeping::new(PastDays::new(client.clone(), project, config, ledger))))
+            }
+        };
+        let interval = config.collectors.interval(collector);
+        Collecting { client, owner: project.name.clone(), collector, interval, timeout, work }
     }
 
     /// The collector of the packages of an account.
@@ -62,9 +90,9 @@ impl Collecting {
             client,
             owner: account.name.clone(),
             collector,
-            billing: Some(Billing::new(account.clone())),
             interval: config.collectors.interval(collector),
             timeout: config.poll.timeout,
+            work: Work::Billing(Box::new(Billing::new(account.clone()))),
         }
     }
 
@@ -94,27 +122,32 @@ impl Collecting {
         let result = timeout_at(deadline, self.found(now, deadline, &mut counters)).await;
         let result = result.unwrap_or_else(|_| {
             let (collector, timeout, requests) = (self.collector, self.timeout, counters.requests());
-            Err(Error::Timeout(format!("{collector} were not complete after {timeout:?} and {requests} requests")))
+            let text = format!("{collector} were not complete after {timeout:?} and {requests} requests");
+            Err(PastError::Cloud(Error::Timeout(text)))
         });
+        let refusal = result.as_ref().err().and_then(PastError::cloud);
         let is_refused = matches!(
-            &result,
-            Err(Error::Refused(refusal)) if matches!(refusal.status, 403 | 404) && refusal.reason() != Reason::Throttled
+            refusal,
+            Some(Error::Refused(refusal)) if matches!(refusal.status, 403 | 404) && refusal.reason() != Reason::Throttled
         );
-        let failure = |error: Error| Failure { reason: error.reason(), message: error.report() };
+        let failure = |error: PastError| Failure {
+            reason: error.cloud().map_or(Reason::Storage, Error::reason),
+            message: error.to_string(),
+        };
         (result.map_err(failure), is_refused, counters)
     }
 
-    async fn found(&self, now: DateTime<Utc>, deadline: Instant, counters: &mut Counters) -> Result<Found, Error> {
+    async fn found(&self, now: DateTime<Utc>, deadline: Instant, counters: &mut Counters) -> Result<Found, PastError> {
         let project_id = &*project_api::project_id(&self.client, deadline, counters).await?;
         let source = Source { client: &self.client, project_id, now, deadline, counters };
-        match (self.collector, &self.billing) {
-            (Collector::Packages, _) => packages::collect(source).await.map(Found::Packages),
-            (Collector::SubUsers, _) => sub_users::collect(source).await.map(Found::SubUsers),
-            (Collector::Sessions, _) => sessions::collect(source).await.map(Found::Sessions),
-            (Collector::Billing, Some(billing)) => billing.collect(source).await.map(Found::Packages),
-            // The configuration of a project cannot name it.
-            (Collector::Billing, None) => Err(Error::NoAccount("only an account has billing".to_owned())),
-        }
+        let found = match &self.work {
+            Work::Packages => packages::collect(source).await.map(Found::Packages),
+            Work::SubUsers => sub_users::collect(source).await.map(Found::SubUsers),
+            Work::Sessions => sessions::collect(source).await.map(Found::Sessions),
+            Work::Billing(billing) => billing.collect(source).await.map(Found::Packages),
+            Work::Days(keeping) => return keeping.collect(now, source.counters).await.map(Found::Days),
+        };
+        Ok(found?)
     }
 
     /// Logs a run. A failure is logged each time, but an operation that the service refuses only once. Returns the failure,

@@ -31,7 +31,7 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    change::Change,
+    change::{Change, query_text},
     collecting::Collecting,
     poller::Poller,
     schedule::{Plan, Planned, PlannedAccount},
@@ -39,9 +39,19 @@ use super::{
 use crate::{
     cloud::{Client, Connector, Credentials, Lockout, SetupError},
     config::{Account, ApiSettings, Config, CredentialsSource, Environment, Project},
+    history::ledger::Ledger,
     snapshot::Target,
     usage::{Clock, Collector},
 };
+
+/// What the exporter keeps over restarts.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// The state of the keys.
+    pub lockout: Arc<Lockout>,
+    /// Days that have ended. Without it none are asked for.
+    pub ledger: Option<Ledger>,
+}
 
 /// The pollers of one configuration, and everything that they share.
 #[derive(Debug)]
@@ -49,6 +59,7 @@ pub struct Fleet {
     config: Config,
     clock: Clock,
     connector: Arc<Connector>,
+    ledger: Option<Ledger>,
     credentials: BTreeMap<String, Arc<Credentials>>,
     /// In the order of the configuration.
     pollers: Vec<Arc<Poller>>,
@@ -91,26 +102,26 @@ impl Fleet {
     /// # Errors
     /// [`FleetError`], if the CA file or the proxy cannot be used.
     pub fn new(config: Config, environment: &Environment, clock: Clock) -> Result<Self, FleetError> {
-        Self::with_lockout(config, environment, clock, Arc::default())
+        Self::with_kept(config, environment, clock, Kept::default())
     }
 
-    /// Like [`Fleet::new`], with the saved state of the keys.
+    /// Like [`Fleet::new`], with what was kept over the restart.
     ///
     /// # Errors
     /// As [`Fleet::new`].
-    pub fn with_lockout(
+    pub fn with_kept(
         config: Config,
         environment: &Environment,
         clock: Clock,
-        lockout: Arc<Lockout>,
+        Kept { lockout, ledger }: Kept,
     ) -> Result<Self, FleetError> {
         let connector = Arc::new(Connector::new(api(&config), clock, lockout)?);
         let credentials = new_credentials(&connector, &config, environment);
-        let build = |project| poller(&connector, &credentials, &config, project);
+        let build = |project| poller(&connector, &credentials, &config, project, ledger.as_ref());
         let pollers = config.projects.iter().map(build).collect::<Result<_, _>>()?;
         let build = |account| account_collecting(&connector, &credentials, &config, account);
         let accounts = config.accounts.iter().map(build).collect::<Result<_, _>>()?;
-        Ok(Fleet { config, clock, connector, credentials, pollers, accounts })
+        Ok(Fleet { config, clock, connector, ledger, credentials, pollers, accounts })
     }
 
     /// The fleet, plan and changes of a new configuration. Unchanged projects keep their poller. This fleet does not
@@ -154,11 +165,12 @@ impl Fleet {
             }
             pollers.push(match kept {
                 Some(kept) => Arc::clone(kept),
-                None => poller(&connector, &credentials, &config, project)?,
+                None => poller(&connector, &credentials, &config, project, self.ledger.as_ref())?,
             });
             keep_usage.push(change.is_some_and(Change::keeps_usage));
         }
         changes.removed = self.pollers.len() - changes.changed - changes.unchanged;
+        let ledger = self.ledger.clone();
         let mut accounts = Vec::with_capacity(config.accounts.len());
         let mut keep_found = Vec::with_capacity(config.accounts.len());
         for account in &config.accounts {
@@ -176,19 +188,25 @@ impl Fleet {
                 None => account_collecting(&connector, &credentials, &config, account)?,
             });
         }
-        let fleet = Fleet { config, clock: self.clock, connector, credentials, pollers, accounts };
+        let fleet = Fleet { config, clock: self.clock, connector, ledger, credentials, pollers, accounts };
         let plan = fleet.plan_keeping(&keep_usage, &keep_found);
         Ok((fleet, plan, changes))
     }
 
-    /// The plan at the start, when no usage is known.
+    /// The plan at the start. Usage that is known answers the configured query.
     pub fn plan(&self) -> Plan<Poller> {
-        self.plan_keeping(&[], &[])
+        self.plan_keeping(&vec![true; self.pollers.len()], &[])
     }
 
     /// The targets of the snapshot, in the order of the configuration.
     pub fn targets(&self) -> Vec<Target> {
-        self.config.projects.iter().map(|project| target(project, &self.config)).collect()
+        let days = self.ledger.as_ref().map(|_| (Collector::Days, self.config.collectors.interval(Collector::Days)));
+        let target = |project| {
+            let mut target = target(project, &self.config);
+            target.collect.extend(days);
+            target
+        };
+        self.config.projects.iter().map(target).collect()
     }
 
     /// The targets of the accounts, in the order of the configuration.
@@ -207,8 +225,7 @@ impl Fleet {
     }
 
     fn plan_keeping(&self, keep_usage: &[bool], keep_found: &[bool]) -> Plan<Poller> {
-        let keep_usage = keep_usage.iter().copied().chain(std::iter::repeat(false));
-        let planned = |((poller, target), keeps_usage): ((&Arc<Poller>, Target), bool)| Planned {
+        let planned = |((poller, target), &keeps_usage): ((&Arc<Poller>, Target), &bool)| Planned {
             poller: Arc::clone(poller),
             target,
             keeps_usage,
@@ -328,6 +345,7 @@ pub fn target(project: &Project, config: &Config) -> Target {
         user_series: config.collectors.sub_users.series,
         max_session: config.collectors.sessions.max_duration,
         timezone: config.timezone.clone(),
+        query: query_text(config, project),
     }
 }
 
@@ -336,9 +354,10 @@ fn poller(
     credentials: &BTreeMap<String, Arc<Credentials>>,
     config: &Config,
     project: &Project,
+    ledger: Option<&Ledger>,
 ) -> Result<Arc<Poller>, FleetError> {
     let client = client(connector, credentials, project)?;
-    Ok(Arc::new(Poller::new(client, project, config)))
+    Ok(Arc::new(Poller::new(client, project, config, ledger)))
 }
 
 /// The configured part of the state of an account. Its series have the labels of projects, with empty values.

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     cloud::{Client, Error, project_api},
     config::{Config, Project},
+    history::ledger::Ledger,
     snapshot::{Failure, PollOutcome},
     usage::{Doubts, Zone},
 };
@@ -35,10 +36,10 @@ pub struct Poller {
 }
 
 impl Poller {
-    /// A poller for a project of `config`.
-    pub fn new(client: Client, project: &Project, config: &Config) -> Self {
+    /// A poller for a project of `config`. Days that have ended are kept in the ledger, if there is one.
+    pub fn new(client: Client, project: &Project, config: &Config, ledger: Option<&Ledger>) -> Self {
         Poller {
-            collectors: Collecting::of(&client, project, config),
+            collectors: Collecting::of(&client, project, config, ledger),
             client,
             project: project.clone(),
             page_size: config.api.page_size,

@@ -51,6 +51,11 @@ impl Pages {
         is_current.then(|| page.body.clone())
     }
 
+    /// A text that is not shared.
+    pub fn keep(&mut self, text: &str) -> Body {
+        self.outbox.body(text.as_bytes())
+    }
+
     /// Renders a page.
     pub fn render(&mut self, variant: Variant, snapshot: &Arc<Snapshot>, now: Moment) -> Body {
         let html = page::render(snapshot, &variant.query, variant.language, &variant.about, now);

@@ -4,6 +4,7 @@ use hyper::Method;
 
 const STATUS_PAGE: &str = "/";
 const DOCS: &str = "/docs";
+const TABLE: &str = "/table";
 const HEALTHY: &str = "/-/healthy";
 const READY: &str = "/-/ready";
 const RELOAD: &str = "/-/reload";
@@ -17,6 +18,8 @@ pub enum Route {
     StatusPage,
     /// The documentation of this version, and all paths below it.
     Docs,
+    /// The table of a month of one project.
+    Table,
     /// The liveness probe.
     Healthy,
     /// The readiness probe.
@@ -39,6 +42,7 @@ impl Route {
         match path {
             STATUS_PAGE => Route::StatusPage,
             DOCS => Route::Docs,
+            TABLE => Route::Table,
             HEALTHY => Route::Healthy,
             READY => Route::Ready,
             RELOAD => Route::Reload,
@@ -54,6 +58,7 @@ impl Route {
             Route::Metrics => "metrics",
             Route::StatusPage => STATUS_PAGE,
             Route::Docs => DOCS,
+            Route::Table => TABLE,
             Route::Healthy => HEALTHY,
             Route::Ready => READY,
             Route::Reload => RELOAD,
@@ -64,7 +69,7 @@ impl Route {
     /// The allowed methods, as a list and as the value of the header `Allow`; `None` for a path that is not found.
     pub(super) fn methods(self) -> Option<(&'static [Method], &'static str)> {
         match self {
-            Route::Metrics | Route::StatusPage | Route::Docs | Route::Healthy | Route::Ready => {
+            Route::Metrics | Route::StatusPage | Route::Docs | Route::Table | Route::Healthy | Route::Ready => {
                 Some((&[Method::GET, Method::HEAD], "GET, HEAD"))
             }
             Route::Reload => Some((&[Method::POST, Method::PUT], "POST, PUT")),
@@ -79,7 +84,7 @@ mod tests {
 
     #[test]
     fn every_fixed_path_is_its_own_label() {
-        for path in [STATUS_PAGE, DOCS, HEALTHY, READY, RELOAD] {
+        for path in [STATUS_PAGE, DOCS, TABLE, HEALTHY, READY, RELOAD] {
             assert_eq!(Route::parse(path, "/metrics").handler(), path);
         }
         assert_eq!(Route::parse("/metrics", "/metrics").handler(), "metrics");
@@ -93,7 +98,8 @@ mod tests {
 
     #[test]
     fn the_header_allow_has_the_allowed_methods() {
-        for route in [Route::Metrics, Route::StatusPage, Route::Docs, Route::Healthy, Route::Ready, Route::Reload] {
+        for path in ["/metrics", STATUS_PAGE, DOCS, TABLE, HEALTHY, READY, RELOAD] {
+            let route = Route::parse(path, "/metrics");
             let (methods, allow) = route.methods().unwrap();
             let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
             assert_eq!(names.join(", "), allow, "{route:?}");

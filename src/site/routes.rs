@@ -29,6 +29,7 @@ use super::{
     pages::{Pages, Variant},
     response::{HTML, encoded, plain},
     route::Route,
+    table::{self, TableRequest},
 };
 use crate::{
     exposition::{Body, ConfigStatus, Exposition, HttpRequests},
@@ -57,6 +58,8 @@ pub struct Routes {
     reload: Option<mpsc::Sender<ReloadRequest>>,
     /// Accessed with relaxed ordering, because no other data depends on it.
     is_stopping: AtomicBool,
+    /// `None` if no days are kept.
+    tables: Option<mpsc::Sender<TableRequest>>,
     /// Locked while a status page is rendered: one at a time, so that pages leave processor time for scrapes and polls.
     pages: Arc<Mutex<Pages>>,
 }
@@ -81,6 +84,7 @@ impl Routes {
             requests: Arc::default(),
             reload: None,
             is_stopping: AtomicBool::new(false),
+            tables: None,
             pages: Arc::default(),
         }
     }
@@ -112,6 +116,12 @@ impl Routes {
     /// Allows clients to reload; their requests go to `reload`.
     pub fn with_reload(mut self, reload: mpsc::Sender<ReloadRequest>) -> Self {
         self.reload = Some(reload);
+        self
+    }
+
+    /// Has tables of the days that are kept; requests for them go to `tables`.
+    pub fn with_tables(mut self, tables: mpsc::Sender<TableRequest>) -> Self {
+        self.tables = Some(tables);
         self
     }
 
@@ -153,6 +163,7 @@ impl Routes {
             Route::Metrics => self.metrics(request.headers()).await,
             Route::StatusPage => self.status_page(request.uri().query(), request.headers()).await,
             Route::Docs => docs::answer(request.uri().path(), request.headers()),
+            Route::Table => self.table(request.uri().query()).await,
             Route::Healthy => self.healthy(),
             Route::Ready => self.ready(),
             Route::Reload if is_foreign(request) => {
@@ -206,6 +217,13 @@ impl Routes {
             response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
         }
         response
+    }
+
+    async fn table(&self, query: Option<&str>) -> Response<Body> {
+        match table::table(query, self.tables.as_ref()).await {
+            Ok((csv, month)) => table::answer(self.pages.lock().await.keep(&csv), month),
+            Err(response) => response,
+        }
     }
 
     fn healthy(&self) -> Response<Body> {

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 
 use super::{moment::Moment, outcome::Failure};
 use crate::usage::{
-    Collector, Counters, Package, PackageKind, PackageSums, QuotaType, Readings, Reason, Sessions, SubUser,
+    Collector, Counters, Package, PackageKind, PackageSums, QuotaType, Readings, Reason, Sessions, Settling, SubUser,
 };
 
 /// One run of a collector.
@@ -36,6 +36,17 @@ pub enum Found {
     SubUsers(SubUsers),
     /// By [`Collector::Sessions`].
     Sessions(Sessions),
+    /// By [`Collector::Days`].
+    Days(KeptDays),
+}
+
+/// The days of a project that are kept.
+#[derive(Clone, Debug, Default)]
+pub struct KeptDays {
+    /// Their key in the ledger.
+    pub identity: String,
+    /// What is known of their changes.
+    pub settling: Settling,
 }
 
 /// The sub-users of a project, from one complete answer.

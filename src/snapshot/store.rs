@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{collected::CollectorOutcome, outcome::PollOutcome, project::ProjectStatus, target::Target};
+use super::{collected::CollectorOutcome, outcome::PollOutcome, project::ProjectStatus, target::Target, usage::Usage};
 
 /// The state of all projects at one moment.
 #[derive(Clone, Debug, Default)]
@@ -100,6 +100,11 @@ impl Writer {
         };
         snapshot.accounts = targets.into_iter().map(account).collect();
         self.shared.current.store(Arc::new(snapshot));
+    }
+
+    /// Shows the usage of a poll before the restart. It is no poll of this process.
+    pub fn restore(&mut self, index: usize, usage: Usage) {
+        self.change(index, |project| project.usage = Some(usage));
     }
 
     /// Replaces all projects at once. A project whose name is known keeps its counters. It keeps its usage if the flag

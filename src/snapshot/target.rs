@@ -43,6 +43,8 @@ pub struct Target {
     pub max_session: Duration,
     /// The time zone of the calendar windows.
     pub timezone: Zone,
+    /// The configured query, if it can be recognized after a restart: the usage that is kept belongs to it.
+    pub query: Option<String>,
 }
 
 impl Target {
@@ -83,6 +85,7 @@ impl Target {
             user_series: 0,
             max_session: Duration::MAX,
             timezone: Zone::shanghai(),
+            query: None,
         }
     }
 }

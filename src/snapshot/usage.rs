@@ -47,6 +47,18 @@ pub struct WindowValues {
 }
 
 impl WindowValues {
+    /// The values of a window: one for each series, `None` if a row of it had no value.
+    pub fn new(
+        window: Window,
+        bounds: Bounds,
+        changes_at: Option<DateTime<Utc>>,
+        values: impl IntoIterator<Item = Option<f64>>,
+        days: Option<Days>,
+    ) -> Self {
+        let values = values.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect();
+        WindowValues { window, bounds, changes_at, values, days }
+    }
+
     /// The value of the series with this index of [`Usage::series`]; `None` if a row of it had no value.
     pub fn value(&self, index: usize) -> Option<f64> {
         self.values.get(index).copied().filter(|value| !value.is_nan())
@@ -85,6 +97,17 @@ impl Usage {
         };
         let windows = windows.into_iter().map(values).collect();
         Usage { at, windows, series: Arc::clone(&series), last_rows, has_forgotten, doubts }
+    }
+
+    /// The usage of a poll before the restart. `None` if the series are not sorted, or if a window has another number of
+    /// values.
+    pub fn restored(at: Moment, series: Vec<Series>, windows: Vec<WindowValues>, doubts: Doubts) -> Option<Self> {
+        let fits = windows.iter().all(|window| window.values.len() == series.len());
+        if !fits || !series.is_sorted_by(|one, next| one < next) {
+            return None;
+        }
+        let last_rows = vec![at.steady; series.len()].into();
+        Some(Usage { at, windows, series: series.into(), last_rows, has_forgotten: false, doubts })
     }
 
     /// The time since the poll.

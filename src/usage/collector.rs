@@ -11,13 +11,16 @@ pub enum Collector {
     SubUsers,
     /// Live sessions and videos by ListSmartLiveJobs and ListDigitalHumanVideo.
     Sessions,
+    /// Days that have ended, by ShowUsageData. It runs wherever the exporter has a directory for them, so the configuration
+    /// does not name it.
+    Days,
     /// Pay-per-use packages of an account by ListFreeResourceInfos. It runs for accounts, never for projects.
     Billing,
 }
 
 impl Collector {
-    /// Every collector of projects, in the order in which they are exported.
-    pub const OF_PROJECTS: [Collector; 3] = [Collector::Packages, Collector::SubUsers, Collector::Sessions];
+    /// Every collector that the configuration of a project can name, in the order in which they are exported.
+    pub const ALL: [Collector; 3] = [Collector::Packages, Collector::SubUsers, Collector::Sessions];
 
     /// The key of the configuration, and the label value.
     pub fn as_str(self) -> &'static str {
@@ -25,6 +28,7 @@ impl Collector {
             Collector::Packages => "packages",
             Collector::SubUsers => "sub_users",
             Collector::Sessions => "sessions",
+            Collector::Days => "days",
             Collector::Billing => "billing",
         }
     }
@@ -32,7 +36,7 @@ impl Collector {
     /// The requests of one run, if each list fits on one page.
     pub fn requests(self) -> u32 {
         match self {
-            Collector::Packages | Collector::SubUsers | Collector::Billing => 1,
+            Collector::Packages | Collector::SubUsers | Collector::Days | Collector::Billing => 1,
             // The sessions that run, the videos in the queue, and those that failed.
             Collector::Sessions => 3,
         }

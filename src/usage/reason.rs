@@ -23,13 +23,15 @@ pub enum Reason {
     Malformed,
     /// Pages that contradict each other, so that the sums cannot be trusted.
     Inconsistent,
+    /// The directory of `--storage.path` cannot be used.
+    Storage,
     /// A defect of the exporter itself: the poll panicked.
     Internal,
 }
 
 impl Reason {
     /// Every reason, in the order in which they are exported.
-    pub const ALL: [Reason; 10] = [
+    pub const ALL: [Reason; 11] = [
         Reason::Auth,
         Reason::Forbidden,
         Reason::BadRequest,
@@ -39,6 +41,7 @@ impl Reason {
         Reason::Network,
         Reason::Malformed,
         Reason::Inconsistent,
+        Reason::Storage,
         Reason::Internal,
     ];
 
@@ -54,6 +57,7 @@ impl Reason {
             Reason::Network => "network",
             Reason::Malformed => "malformed",
             Reason::Inconsistent => "inconsistent",
+            Reason::Storage => "storage",
             Reason::Internal => "internal",
         }
     }

@@ -189,7 +189,8 @@ async fn a_refusal_stops_the_requests_of_a_project() {
 #[tokio::test]
 async fn a_service_that_contradicts_itself_gets_a_report() {
     let cloud = Cloud::of("offset=ignored").await;
-    let (ended, written) = report(&cloud.config("api: {requests_per_second: 1000, page_size: 2}")).await;
+    let (ended, written) =
+        report(&cloud.config("windows: [last_month]\napi: {requests_per_second: 1000, page_size: 2}")).await;
     assert_eq!(ended.code, Some(1), "its poll fails: {}", ended.stdout);
     let (_, json) = written.unwrap();
     let findings = &json["projects"][1]["findings"];

@@ -77,7 +77,7 @@ fn expected_samples(ended: &Ended, project: &SimulatedProject, user: Option<&str
     expected
 }
 
-fn outcome(ended: &Ended, project: &SimulatedProject, users: &[&str], expected: Expected) -> Outcome {
+fn outcome(ended: &Ended, project: &SimulatedProject, users: &[&str], expected: Expected, has_times: bool) -> Outcome {
     let published = ["metastudio_usage_minutes", "metastudio_usage_number"]
         .map(|family| samples(&ended.stdout, family, project.name));
     if sample(&ended.stdout, &format!("metastudio_up{{project=\"{}\"}}", project.name)) == Some(0.0) {
@@ -98,7 +98,11 @@ fn outcome(ended: &Ended, project: &SimulatedProject, users: &[&str], expected: 
         right.iter_mut().zip(of_user).for_each(|(all, of_user)| all.extend(of_user));
     }
     assert!(!right[0].is_empty(), "{}", ended.stdout);
-    let doubts = doubts(&ended.stdout, project.name);
+    let mut doubts = doubts(&ended.stdout, project.name);
+    if !has_times {
+        // On some dates, the rows of two videos of the same length differ in nothing.
+        doubts.remove("repeated_rows");
+    }
     if let (Doubted(doubt), false) = (expected, doubts.is_empty()) {
         assert!(doubts.contains(doubt), "{doubts:?}");
     }
@@ -120,8 +124,9 @@ async fn check(service: &str, page_size: usize, windows: &str, users: &[&str], e
     let extra = format!("{windows}\napi: {{requests_per_second: 1000, page_size: {page_size}}}");
     let config = cloud.config(&extra).replace("project_id", &format!("user_ids: [{}], project_id", users.join(", ")));
     let ended = once(&config).await;
-    let outcomes: BTreeSet<Outcome> =
-        history::projects().iter().map(|project| outcome(&ended, project, users, expected)).collect();
+    let has_times = !service.contains("time=query");
+    let outcome = |project| outcome(&ended, project, users, expected, has_times);
+    let outcomes: BTreeSet<Outcome> = history::projects().iter().map(outcome).collect();
     let main = match expected {
         Right => Outcome::Right,
         Refused(_) => Outcome::Refused,

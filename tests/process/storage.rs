@@ -1,10 +1,12 @@
-//! State that survives a restart (`--storage.path`): keys that were refused stay on hold.
+//! State that survives a restart (`--storage.path`): keys that were refused stay on hold, the last usage is shown at once,
+//! and days that have ended are kept.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
+use chrono::{Timelike, Utc};
 use tempfile::TempDir;
 
-use crate::support::{Cloud, Daemon, FAST, run, wait_for};
+use crate::support::{Cloud, Daemon, FAST, run, sample, wait_for};
 
 const WRONG_KEY: &str = "access_key: SIMULATEDACCESSKEY01, secret_key: hunter2";
 
@@ -99,10 +101,186 @@ async fn a_directory_that_cannot_be_used_is_an_error_at_the_start() {
     assert!(ended.stderr.contains("The user that runs the exporter must be able to write to it"), "{}", ended.stderr);
 
     let first = Daemon::start(&config, &[&flag(directory.path())]);
-    first.ready().await;
+    let all_know = |metrics: &str| {
+        let is_up = |line: &&str| line.starts_with("metastudio_collector_up") && line.ends_with("\"days\"} 1");
+        metrics.lines().filter(is_up).count() == 3
+    };
+    first.wait_for_metrics(all_know).await;
     let sent = cloud.simulator.seen().len();
     let second = run(&config, &[&flag(directory.path()), "--web.listen-address=127.0.0.1:0"]).await;
     assert_eq!(second.code, Some(1), "{}", second.stderr);
     assert!(second.stderr.contains("another process uses the directory of --storage.path, "), "{}", second.stderr);
     assert_eq!(cloud.simulator.seen().len(), sent);
+}
+
+/// The samples of usage and their time, as a scrape shows them.
+fn usage(metrics: &str) -> Vec<String> {
+    let families =
+        ["metastudio_usage_", "metastudio_window_", "metastudio_poll_doubts", "metastudio_poll_last_success_"];
+    let of_usage = |line: &&str| families.iter().any(|family| line.starts_with(family));
+    let mut samples: Vec<String> = metrics.lines().filter(of_usage).map(str::to_owned).collect();
+    // Days are of another time than usage.
+    samples.retain(|sample| !sample.contains("collector="));
+    samples
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_usage_is_shown_at_once_after_a_restart() {
+    let directory = TempDir::new().unwrap();
+    let flag = flag(directory.path());
+    let cloud = Cloud::new(&[]).await;
+    let config = cloud.config(FAST);
+    let mut daemon = Daemon::start(&config, &[&flag]);
+    daemon.ready().await;
+    let before = usage(&daemon.metrics().await);
+    assert!(before.len() > 30, "{before:?}");
+    daemon.signal("TERM");
+    assert!(daemon.wait().0.success(), "{}", daemon.log_text());
+    drop(cloud);
+
+    // No poll succeeds any more.
+    let mut daemon = Daemon::start(&config, &[&flag]);
+    let metrics = daemon.metrics().await;
+    assert_eq!(usage(&metrics), before, "{}", daemon.log_text());
+    assert!(daemon.log_text().contains("the usage before the restart is shown until the first poll"));
+    daemon.ready().await;
+    let metrics = daemon.metrics().await;
+    assert_eq!(usage(&metrics), before, "a failed poll changes nothing");
+    assert_eq!(sample(&metrics, "metastudio_up{project=\"campaign\"}"), Some(0.0));
+    daemon.signal("KILL");
+    daemon.wait();
+
+    // The kept usage answers another query.
+    for other in ["windows: [today]", "timezone: UTC"] {
+        let mut daemon = Daemon::start(&format!("{other}\n{config}"), &[&flag]);
+        let metrics = daemon.metrics().await;
+        assert!(metrics.contains("metastudio_project_info{"), "{metrics}");
+        assert_eq!(usage(&metrics), [""; 0], "{other}");
+        daemon.signal("KILL");
+        daemon.wait();
+    }
+}
+
+/// A time zone in which it is between 12 and 13 o'clock, so that the last day ended half a day ago.
+fn zone_at_noon() -> String {
+    let ahead = 12 - i64::from(Utc::now().hour());
+    // The sign of these names is that of POSIX: the other way round.
+    format!("timezone: Etc/GMT{:+}", -ahead)
+}
+
+fn days_are_known(metrics: &str) -> bool {
+    sample(metrics, "metastudio_collector_up{project=\"campaign\",account=\"\",collector=\"days\"}") == Some(1.0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_that_changes_after_its_end_is_a_revision() {
+    // Each video of a Sunday grows by a hundredth at each request, and one of the last seven days has a part of a Sunday.
+    let cloud = Cloud::of("changes=grown").await;
+    let config = cloud.config_of(&["campaign"], &cloud.keys(), &format!("{FAST}\n{}", zone_at_noon()));
+    let directory = TempDir::new().unwrap();
+    let flag = flag(directory.path());
+    let mut daemon = Daemon::start(&config, &[&flag]);
+    let metrics = daemon.wait_for_metrics(days_are_known).await;
+    let revisions = |metrics: &str| {
+        let series = "metastudio_usage_revisions_total{project=\"campaign\",collector=\"days\"}";
+        sample(metrics, series).unwrap()
+    };
+    assert_eq!(revisions(&metrics), 0.0);
+    assert!(!metrics.contains("metastudio_usage_last_revision_timestamp_seconds{"), "{metrics}");
+    let settled =
+        sample(&metrics, "metastudio_usage_settled_timestamp_seconds{project=\"campaign\",collector=\"days\"}");
+    let age = Utc::now().timestamp() as f64 - settled.unwrap();
+    assert!((7.0..8.0).contains(&(age / 86_400.0)), "the days of the last week have not settled: {age}");
+    daemon.signal("KILL");
+    daemon.wait();
+
+    let daemon = Daemon::start(&config, &[&flag]);
+    let metrics = daemon.wait_for_metrics(|metrics| days_are_known(metrics) && revisions(metrics) > 0.0).await;
+    assert!(revisions(&metrics) <= 2.0, "{metrics}");
+    let log = daemon.log_text();
+    let line = log.lines().find(|line| line.contains(" moved from ")).unwrap_or_else(|| panic!("{log}"));
+    let words: Vec<&str> = line.split(['"', ' ']).collect();
+    let number = |word: &str| words[words.iter().position(|other| *other == word).unwrap() + 1].parse::<f64>().unwrap();
+    assert!(number("from") < number("to"), "{line}");
+    for family in
+        ["metastudio_usage_last_revision_timestamp_seconds", "metastudio_usage_longest_revision_delay_seconds"]
+    {
+        assert!(metrics.contains(&format!("{family}{{project=\"campaign\",collector=\"days\"}} ")), "{metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_page_links_the_table_of_the_last_month() {
+    let cloud = Cloud::new(&[]).await;
+    let config = cloud.config(&format!("{FAST}\n{}", zone_at_noon()));
+    let directory = TempDir::new().unwrap();
+    let daemon = Daemon::start(&config, &[&flag(directory.path())]);
+    daemon.wait_for_metrics(days_are_known).await;
+    let (_, page) = daemon.get("/").await;
+    let (_, rest) = page.split_once("href=\"./table?project=campaign&#38;month=").unwrap_or_else(|| panic!("{page}"));
+    let (month, _) = rest.split_at("2026-11".len());
+    assert!(page.contains(" has not changed for 12 h; "), "{page}");
+    let (status, table) = daemon.get(&format!("/table?project=campaign&month={month}")).await;
+    let flag = flag(directory.path());
+    let ended = run(&config, &["report", "--month", month, "--project", "campaign", &flag]).await;
+    assert_eq!((status, &table), (200, &ended.stdout), "the same as the command prints");
+    assert!(table.lines().count() > 28, "{table}");
+    for (path, status) in [("/table?project=nobody&month=2026-10", 404), ("/table?project=campaign", 400)] {
+        assert_eq!(daemon.get(path).await.0, status, "{path}");
+    }
+    let without = Daemon::start(&config, &[]);
+    without.ready().await;
+    assert_eq!(without.get(&format!("/table?project=campaign&month={month}")).await.0, 404);
+    assert!(!without.get("/").await.1.contains("table?"));
+}
+
+/// How often the exporter is killed.
+const KILLS: u64 = 50;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_moment_it_loses_no_day() {
+    // One query for each day, so that there are many moments.
+    let cloud = Cloud::of("buckets=utc-days").await;
+    let fast = "windows: [this_month]\napi: {requests_per_second: 400}";
+    let config = cloud.config_of(&["campaign"], &cloud.keys(), fast);
+    let (calm, hard) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    Daemon::start(&config, &[&flag(calm.path())]).wait_for_metrics(days_are_known).await;
+    let calm_requests = cloud.simulator.seen().len();
+    for kill in 0..KILLS {
+        let mut daemon = Daemon::start(&config, &[&flag(hard.path())]);
+        tokio::time::sleep(Duration::from_millis(kill * 97 % 250)).await;
+        daemon.signal("KILL");
+        daemon.wait();
+        // Requests that were killed may have been refused, so after four of them the key would be on hold.
+        let _ = fs::remove_file(hard.path().join("lockout.json"));
+    }
+    Daemon::start(&config, &[&flag(hard.path())]).wait_for_metrics(days_are_known).await;
+    let repeated = cloud.simulator.seen().len() - 2 * calm_requests;
+    // Each start polls, finds out what the buckets are, and may ask again for the day in flight.
+    assert!(repeated <= KILLS as usize * 8, "{repeated} requests more");
+    let mut files: Vec<_> = fs::read_dir(hard.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    files.sort();
+    assert_eq!(files, ["days.redb", "lock", "lockout.json"], "a kill damages nothing");
+    // The days are all there, and the same as those of the calm run.
+    let report = |directory: &TempDir| {
+        let (config, flag) = (config.clone(), flag(directory.path()));
+        let month = Utc::now().date_naive() - chrono::Months::new(1);
+        async move { run(&config, &["report", "--month", &month.format("%Y-%m").to_string(), &flag]).await }
+    };
+    let (of_calm, of_hard) = (report(&calm).await, report(&hard).await);
+    assert_eq!((of_calm.code, &of_calm.stdout), (Some(0), &of_hard.stdout));
+    assert!(of_hard.stdout.lines().count() > 28, "{}", of_hard.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_cannot_be_used_is_one_warning_and_polling_goes_on() {
+    let cloud = Cloud::new(&[]).await;
+    let directory = TempDir::new().unwrap();
+    fs::create_dir(directory.path().join("days.redb")).unwrap();
+    let daemon = Daemon::start(&cloud.config(FAST), &[&flag(directory.path())]);
+    daemon.ready().await;
+    let metrics = daemon.metrics().await;
+    assert_eq!(sample(&metrics, "metastudio_up{project=\"campaign\"}"), Some(1.0));
+    assert!(!metrics.contains("collector=\"days\""), "{metrics}");
+    assert_eq!(daemon.log_text().matches("no days are kept").count(), 1, "{}", daemon.log_text());
 }

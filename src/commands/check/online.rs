@@ -94,7 +94,7 @@ async fn test_projects<'a>(
 ) -> anyhow::Result<bool> {
     let start = |(project, client): (_, Client)| {
         let slots = Arc::clone(slots);
-        let poller = Poller::new(client.clone(), project, config);
+        let poller = Poller::new(client.clone(), project, config, None);
         let test = tokio::spawn(async move {
             let _slot = slots.acquire().await;
             poller.poll(Utc::now()).await
@@ -124,8 +124,8 @@ async fn test_projects<'a>(
 /// Runs each collector once. Prints what it found and costs, and returns whether all that are wanted succeeded.
 async fn test_collectors(client: &Client, project: &Project, config: &Config, width: usize) -> anyhow::Result<bool> {
     let mut passed = true;
-    for collector in Collector::OF_PROJECTS {
-        let collecting = Arc::new(Collecting::new(client.clone(), project, config, collector));
+    for collector in Collector::ALL {
+        let collecting = Arc::new(Collecting::new(client.clone(), project, config, collector, None));
         let interval = collecting.interval();
         let outcome = collecting.run(Moment::now()).await;
         let requests = outcome.counters.requests();
@@ -178,6 +178,7 @@ fn shown(found: &Found) -> String {
             let [live, videos] = [sessions.live.values().sum::<u64>(), sessions.videos.values().sum()];
             format!("{live} live, {videos} videos that wait, are in production or failed")
         }
+        Found::Days(kept) => format!("{} revisions", kept.settling.revisions),
     }
 }
 

@@ -12,8 +12,9 @@ use super::{
     window::{ShownWindow, shown},
 };
 use crate::{
-    snapshot::{Failure, Moment, ProjectStatus, Usage},
-    usage::{Doubt, Measure, Series, Window},
+    site::table,
+    snapshot::{Failure, Found, Moment, ProjectStatus, Usage},
+    usage::{Collector, Doubt, Measure, Series, Window},
 };
 
 /// One project.
@@ -33,6 +34,8 @@ pub(super) struct Card<'a> {
     pub usage_as_of: Option<PastTime>,
     /// Whether the usage is too old, and the metrics do not have it.
     pub is_stale: bool,
+    /// Only if days are kept.
+    pub days: Option<ShownDays>,
     pub windows: Vec<ShownWindow<'a>>,
     pub budgets: Vec<BudgetBar>,
     /// Only on cards.
@@ -58,6 +61,28 @@ pub(super) struct LastPoll {
 pub(super) struct NextPoll {
     pub text: String,
     pub at: Option<LocalTime>,
+}
+
+/// The days of a project that are kept.
+pub(super) struct ShownDays {
+    /// For how long the last one has not changed.
+    pub latest: Option<String>,
+    /// The address and the name of the table of the last month.
+    pub table: (String, String),
+}
+
+impl ShownDays {
+    fn of(project: &ProjectStatus, texts: &Texts, now: Moment) -> Option<Self> {
+        let (_, found) = project.collectors.get(&Collector::Days)?.found.as_ref()?;
+        let Found::Days(kept) = &**found else { return None };
+        let latest = kept.settling.latest;
+        let bounds = Window::LastMonth.bounds(now.utc, &project.target.timezone);
+        let month = project.target.timezone.local(bounds.start).date_naive();
+        Some(ShownDays {
+            latest: latest.map(|(day, since)| texts.stands_still(&day.to_string(), now.utc - since)),
+            table: (table::address(&project.target.name, month), texts.table_of(&month.format("%Y-%m").to_string())),
+        })
+    }
 }
 
 /// A series of usage, with its value in each window.
@@ -96,6 +121,7 @@ impl<'a> Card<'a> {
             },
             usage_as_of: usage
                 .map(|usage| PastTime { at: clock.time(usage.at.utc), ago: texts.ago(now.steady - usage.at.steady) }),
+            days: ShownDays::of(project, texts, now).filter(|_| is_card),
             budgets: usage.map(|usage| bars(&target.budgets, usage, &windows, texts)).unwrap_or_default(),
             packages: if is_card { ShownPackages::of(project, &clock, texts, now) } else { ShownPackages::default() },
             is_chart_current: month.is_some_and(|month| month.is_current),

@@ -47,6 +47,11 @@ pub(super) struct Texts {
     pub due: &'static str,
     pub age: &'static str,
     pub none_known: &'static str,
+    pub days: &'static str,
+    /// Between a day and the time for which it has not changed, and after it.
+    stands_still: (&'static str, &'static str),
+    /// Before and after a month.
+    table_of: (&'static str, &'static str),
     pub minutes: &'static str,
     pub budget: &'static str,
     pub no_match: &'static str,
@@ -139,6 +144,9 @@ static ENGLISH: Texts = Texts {
     due: "due now",
     age: "Usage as of",
     none_known: "no data yet",
+    days: "Days",
+    stands_still: (" has not changed for ", ""),
+    table_of: ("Table of ", ""),
     minutes: "min",
     budget: "Budget",
     no_match: "no usage matches",
@@ -215,6 +223,9 @@ static CHINESE: Texts = Texts {
     due: "即将进行",
     age: "用量截至",
     none_known: "暂无数据",
+    days: "已结束的日子",
+    stands_still: (" 已有 ", "没有变化"),
+    table_of: ("", " 的表格"),
     minutes: "分钟",
     budget: "预算",
     no_match: "没有匹配的用量",
@@ -342,6 +353,16 @@ impl Texts {
         around(self.ahead, &self.length(length))
     }
 
+    /// For how long a day has not changed.
+    pub fn stands_still(&self, day: &str, length: chrono::Duration) -> String {
+        format!("{day}{}", around(self.stands_still, &self.length(length)))
+    }
+
+    /// The name of the table of a month.
+    pub fn table_of(&self, month: &str) -> String {
+        around(self.table_of, month)
+    }
+
     /// What is left of a package.
     pub fn left(&self, amount: &str) -> String {
         around(self.left, amount)
@@ -387,6 +408,7 @@ impl Texts {
             Reason::Network => ("No answer: the network or the connection failed", "没有应答：网络或连接故障"),
             Reason::Malformed => ("The answer does not have the format of the API", "应答不符合 API 的格式"),
             Reason::Inconsistent => ("The pages of an answer contradict each other", "分页结果前后矛盾"),
+            Reason::Storage => ("The directory of --storage.path cannot be used", "无法使用 --storage.path 的目录"),
             Reason::Internal => ("A bug in the exporter", "导出器的程序缺陷"),
         };
         match self.language {

@@ -93,7 +93,9 @@ impl<'a, S: PageSource> Probes<'a, S> {
                 Reason::Network => Some(Stop::Network),
                 Reason::BadRequest => return Unknown::Refused,
                 Reason::Server | Reason::Timeout => return Unknown::Failed,
-                Reason::Malformed | Reason::Inconsistent | Reason::Internal => return Unknown::Unreadable,
+                Reason::Malformed | Reason::Inconsistent | Reason::Storage | Reason::Internal => {
+                    return Unknown::Unreadable;
+                }
             };
             Unknown::Stopped
         })

@@ -17,11 +17,11 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use rust_decimal::Decimal;
 use tokio::time::Instant;
 
-use super::days::Day;
+use super::range::{Progress, RangeQuery, RangeUsage};
 use crate::{
     cloud::{Error, usage_api::PageSource},
     config::Project,
-    polling::range::{Progress, RangeQuery, RangeUsage},
+    history::days::Day,
     usage::{Bounds, Doubt, Doubts, Tally, Zone},
 };
 
@@ -60,11 +60,13 @@ pub struct Learnt {
     longest: usize,
     /// Buckets have been compared for ranges of up to this many days.
     compared: usize,
+    /// A day before which there is no usage.
+    pub nothing_before: Option<NaiveDate>,
 }
 
 impl Default for Learnt {
     fn default() -> Self {
-        Learnt { progress: Progress::default(), longest: MOST_DAYS, compared: 0 }
+        Learnt { progress: Progress::default(), longest: MOST_DAYS, compared: 0, nothing_before: None }
     }
 }
 
@@ -140,7 +142,7 @@ impl<S: PageSource> DaysQuery<'_, S> {
             Some(all) => Some(self.query(&all).sum(range, None, &name, progress).await?.tally),
             None => None,
         };
-        let day = Day { asked: now, tally: usage.tally, all_users, doubts: usage.doubts };
+        let day = Day::new(now, usage.tally, all_users, usage.doubts);
         Ok((day, usage.buckets))
     }
 
@@ -166,7 +168,7 @@ impl<S: PageSource> DaysQuery<'_, S> {
             let tally = days.remove(date).unwrap_or_default();
             let all_users = all_users.as_mut().map(|all| all.remove(date).unwrap_or_default());
             let doubts = doubts_of_day(&usage.doubts, &tally);
-            (*date, Day { asked: now, tally, all_users, doubts })
+            (*date, Day::new(now, tally, all_users, doubts))
         };
         Ok(Some(range.iter().map(&mut day).collect()))
     }

@@ -1,0 +1,324 @@
+//! The past days of one project: those that are known, and those for which the cloud is asked.
+//!
+//! Each part that is complete is kept in the ledger at once, so that a process that is killed loses nothing of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{BuildHasher, Hasher, RandomState},
+    ops::Range,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use rust_decimal::Decimal;
+use thiserror::Error;
+use tokio::{task::spawn_blocking, time::Instant};
+
+use super::asking::{DaysQuery, Learnt, Step};
+use crate::{
+    cloud::{Client, Error as CloudError, project_api},
+    config::{Config, Project},
+    history::{
+        days::{Changes, KnownDays, UsedBefore, first_of_month, happened},
+        ledger::{Identity, Ledger, LedgerError},
+    },
+    usage::{Reason, Revision, Zone},
+};
+
+/// After so many failed queries in a row, a project is given up.
+const MOST_FAILURES: usize = 3;
+
+/// The time limit for looking a project id up.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The past of one project.
+#[derive(Debug)]
+pub struct PastDays {
+    client: Client,
+    project: Project,
+    zone: Zone,
+    page_size: usize,
+    ledger: Option<Ledger>,
+}
+
+/// What is known of the past of a project after a run.
+#[derive(Debug)]
+pub struct Known {
+    /// The project's id, configured or looked up.
+    pub project_id: String,
+    /// The key of its days in the ledger.
+    pub identity: String,
+    /// Its days.
+    pub days: KnownDays,
+    /// The days that the cloud was asked for and did not give.
+    pub missing: BTreeSet<NaiveDate>,
+    /// Why they are missing.
+    pub failure: Option<FailedQuery>,
+    /// Days from this one back are too far back for the service.
+    pub too_far_back: Option<NaiveDate>,
+}
+
+/// A query that failed.
+#[derive(Debug, Error)]
+#[error("{query}: {}", error.report())]
+pub struct FailedQuery {
+    /// The days that it asked for.
+    pub query: String,
+    /// The reason.
+    pub error: CloudError,
+}
+
+/// A run that has failed.
+#[derive(Debug, Error)]
+pub enum PastError {
+    /// The cloud gave no answer.
+    #[error("{}", .0.report())]
+    Cloud(#[from] CloudError),
+    /// Days are missing.
+    #[error(transparent)]
+    Query(FailedQuery),
+    /// The ledger cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl PastError {
+    /// The error of the cloud; `None` if the ledger cannot be used.
+    pub fn cloud(&self) -> Option<&CloudError> {
+        match self {
+            PastError::Cloud(error) | PastError::Query(FailedQuery { error, .. }) => Some(error),
+            PastError::Ledger(_) => None,
+        }
+    }
+}
+
+/// What has been done by the runs of all projects.
+#[derive(Debug, Default)]
+pub struct Meter {
+    /// Days to ask for.
+    pub total: AtomicUsize,
+    /// Days that are complete.
+    pub done: AtomicUsize,
+    /// Requests.
+    pub requests: AtomicU64,
+}
+
+/// One run.
+struct Run<'a> {
+    past: &'a PastDays,
+    now: DateTime<Utc>,
+    range: Range<NaiveDate>,
+    learnt: &'a mut Learnt,
+    meter: &'a Meter,
+    known: Known,
+}
+
+impl PastDays {
+    /// The past of a project of `config`. Without a ledger nothing is kept.
+    pub fn new(client: Client, project: &Project, config: &Config, ledger: Option<Ledger>) -> Self {
+        PastDays {
+            client,
+            project: project.clone(),
+            zone: config.timezone.clone(),
+            page_size: config.api.page_size,
+            ledger,
+        }
+    }
+
+    /// The project's configuration.
+    pub fn project(&self) -> &Project {
+        &self.project
+    }
+
+    /// The zone of the days.
+    pub fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// Asks for the days of a range that are `due`, as of `now`, the newest month first. Queries that fail are logged.
+    ///
+    /// # Errors
+    /// [`PastError::Cloud`] and [`PastError::Ledger`]. After a query that fails, its days are [missing](Known::missing).
+    pub async fn run(
+        &self,
+        now: DateTime<Utc>,
+        range: Range<NaiveDate>,
+        due: impl Fn(&KnownDays, NaiveDate) -> bool,
+        learnt: &mut Learnt,
+        meter: &Meter,
+    ) -> Result<Known, PastError> {
+        let deadline = Instant::now() + TIMEOUT;
+        let looked_up = project_api::project_id(&self.client, deadline, &mut learnt.progress.counters).await;
+        let project_id = looked_up?;
+        let identity = self.identity(&project_id);
+        let days = self.load(&identity).await?;
+        let missing: BTreeSet<_> =
+            happened(range.start, range.end, &self.zone).filter(|day| due(&days, *day)).collect();
+        meter.total.fetch_add(missing.len(), Ordering::Relaxed);
+        let project_id = project_id.to_string();
+        let known = Known { project_id, identity, days, missing, failure: None, too_far_back: None };
+        let mut run = Run { past: self, now, range, learnt, meter, known };
+        run.ask().await?;
+        Ok(run.known)
+    }
+
+    /// No days at all.
+    pub fn nothing_known(&self) -> KnownDays {
+        KnownDays::new(self.zone.clone(), BTreeMap::new(), UsedBefore::new())
+    }
+
+    fn identity(&self, project_id: &str) -> String {
+        let endpoint = self.project.endpoint.to_string();
+        let identity = Identity {
+            endpoint: &endpoint,
+            project_id,
+            user_ids: &self.project.user_ids,
+            app_user_id: self.project.app_user_id.as_deref(),
+            types: [&self.project.resource_types, &self.project.business_types],
+            zone: &self.zone,
+        };
+        identity.key()
+    }
+
+    async fn load(&self, identity: &str) -> Result<KnownDays, LedgerError> {
+        let Some(ledger) = self.ledger.clone() else { return Ok(self.nothing_known()) };
+        let (identity, zone) = (identity.to_owned(), self.zone.clone());
+        blocking(move || ledger.known(&identity, &zone)).await
+    }
+}
+
+impl Run<'_> {
+    async fn ask(&mut self) -> Result<(), LedgerError> {
+        let past = self.past;
+        let project_id = self.known.project_id.clone();
+        let query = DaysQuery {
+            source: &past.client,
+            project: &past.project,
+            project_id: &project_id,
+            page_size: past.page_size,
+            zone: &past.zone,
+            seed: RandomState::new().build_hasher().finish(),
+        };
+        let mut failures = 0;
+        for part in parts(&self.known.missing, &past.zone) {
+            match self.ask_part(&query, &part).await? {
+                None => failures = 0,
+                Some(Step::TooFarBack(day)) => {
+                    // Days before it that failed are too far back, too.
+                    self.known.missing.retain(|missing| *missing > day);
+                    self.known.too_far_back = Some(day);
+                    break;
+                }
+                Some(Step::Failed(error)) => {
+                    failures += 1;
+                    let reason = error.reason();
+                    let failed = FailedQuery { query: self.learnt.progress.query.clone(), error };
+                    tracing::warn!(project = past.project.name, "{failed}");
+                    self.known.failure = Some(failed);
+                    if matches!(reason, Reason::Auth | Reason::Forbidden) || failures == MOST_FAILURES {
+                        return Ok(());
+                    }
+                }
+                Some(Step::Complete(_)) => {}
+            }
+        }
+        self.ask_before(&query).await
+    }
+
+    /// Asks for consecutive days. Returns the last step, if they are not all complete.
+    async fn ask_part(
+        &mut self,
+        query: &DaysQuery<'_, Client>,
+        part: &[NaiveDate],
+    ) -> Result<Option<Step>, LedgerError> {
+        let requests = |learnt: &Learnt| learnt.progress.counters.requests();
+        let mut asking = query.begin(part, self.now, self.learnt);
+        loop {
+            let before = requests(self.learnt);
+            let step = asking.next(self.learnt).await;
+            self.meter.requests.fetch_add(requests(self.learnt) - before, Ordering::Relaxed);
+            let Some(Step::Complete(days)) = step else { return Ok(step) };
+            self.meter.done.fetch_add(days.len(), Ordering::Relaxed);
+            self.known.missing.retain(|day| !days.contains_key(day));
+            let changes = self.known.days.extend(days);
+            self.keep(changes, None).await?;
+        }
+    }
+
+    /// If a day is not known to be whole, asks whether there is usage before it.
+    async fn ask_before(&mut self, query: &DaysQuery<'_, Client>) -> Result<(), LedgerError> {
+        let days = &self.known.days;
+        let is_partial = |day: &NaiveDate| days.get(*day).is_some() && !days.is_whole(*day);
+        let partial = happened(self.range.start, self.range.end, &self.past.zone).find(is_partial);
+        let unknown = partial.filter(|day| self.learnt.nothing_before != Some(*day));
+        let Some(day) = unknown.or_else(|| days.first_unproven()) else { return Ok(()) };
+        match query.has_usage_before(day, self.learnt).await {
+            Ok(true) => {
+                let changes = self.known.days.note_used_before(day, self.now);
+                self.keep(changes, Some(day)).await?;
+            }
+            Ok(false) => self.learnt.nothing_before = Some(day),
+            Err(error) => tracing::warn!(
+                project = self.past.project.name,
+                "it is not known whether there is usage before {day}, so that day may be partial: {}",
+                error.report()
+            ),
+        }
+        Ok(())
+    }
+
+    /// Keeps the days, and the fact that there was usage before one of them.
+    async fn keep(&self, changes: Changes, used_before: Option<NaiveDate>) -> Result<(), LedgerError> {
+        let Changes { days, revisions } = changes;
+        if let Some(ledger) = self.past.ledger.clone()
+            && !(days.is_empty() && used_before.is_none())
+        {
+            let (identity, now) = (self.known.identity.clone(), self.now);
+            blocking(move || ledger.keep(&identity, &days, used_before.map(|day| (day, now)))).await?;
+        }
+        revisions.iter().for_each(|revision| log_revision(&self.past.project.name, revision));
+        Ok(())
+    }
+}
+
+fn log_revision(project: &str, revision: &Revision) {
+    let Revision { day, minutes: [before, after] } = revision;
+    let text = |minutes: &Option<Decimal>| {
+        minutes.map_or_else(|| "an unknown number of".to_owned(), |sum| sum.normalize().to_string())
+    };
+    if before == after {
+        tracing::info!(project, %day, "{day} has changed after its end, but not its minutes in all");
+    } else {
+        tracing::info!(project, %day, "{day} moved from {} to {} minutes", text(before), text(after));
+    }
+}
+
+/// Runs work with the file of the ledger on a thread for blocking work.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LedgerError> + Send + 'static,
+) -> Result<T, LedgerError> {
+    match spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Consecutive days of one month each, the newest first.
+fn parts(days: &BTreeSet<NaiveDate>, zone: &Zone) -> Vec<Vec<NaiveDate>> {
+    let mut parts: Vec<Vec<NaiveDate>> = Vec::new();
+    for day in days {
+        match parts.last_mut() {
+            Some(part)
+                if part.last().is_some_and(|last| {
+                    first_of_month(*last) == first_of_month(*day) && happened(*last, *day, zone).count() == 1
+                }) =>
+            {
+                part.push(*day);
+            }
+            _ => parts.push(vec![*day]),
+        }
+    }
+    parts.reverse();
+    parts
+}
