@@ -194,10 +194,11 @@ impl Package<'_> {
     }
 }
 
-/// The packages of the account: minutes that the last project uses up, and one of each kind that the documents leave open.
+/// The packages of the account: minutes that the last project with usage uses up, and one of each kind that the documents leave open.
 fn rows(projects: &[SimulatedProject], service: &Service, now: DateTime<Utc>) -> Vec<Value> {
     let month = start_of_month(now);
-    let used = projects.last().map_or(0, |project| minutes_of(project, month.to_utc(), now));
+    let user = projects.iter().rfind(|project| !project.usage.is_empty());
+    let used = user.map_or(0, |project| minutes_of(project, month.to_utc(), now));
     let bought: i64 = 600_000;
     let left = format!("{}.{:02}", (bought - used).max(0) / 100, (bought - used).max(0) % 100);
     let in_a_year = end(month + Months::new(12));
