@@ -5,8 +5,22 @@ import panels
 from panels import MINUTES
 from promql import LATEST, TOP, bottom, name_empty, top, without_prefix
 
-KIND = "project, resource_type, business_type, sub_resource_type, charging_mode, resource_source"
+# A package belongs to a project, or to an account. The labels of the other are empty.
+LABELS = [
+    "project",
+    "account",
+    "resource_type",
+    "business_type",
+    "sub_resource_type",
+    "charging_mode",
+    "resource_source",
+    "product_id",
+    "region",
+]
+KIND = ", ".join(LABELS)
+OWNER = "{{project}}{{account}} {{business_type}}{{product_id}}"
 PACKAGE = f"{KIND}, package"
+BY_COLLECTOR = "project, account, collector"
 # Colours of the rest of a package, as a share of what was bought.
 LEFT = [(None, "text"), (0, "red"), (0.1, "orange"), (0.2, "green")]
 # Colours of the used share of a quota.
@@ -16,11 +30,14 @@ TIME_LEFT = [(None, "text"), (0, "red"), (7 * 86400, "orange"), (30 * 86400, "gr
 FROZEN = {0: ("no", "text"), 1: ("yes", "red")}
 COLLECTED = "As of the last run of the collector, by default within the last hour."
 TYPES = [
+    ("account", "Account", None),
     ("business_type", "Business type", None),
     ("resource_type", "Resource type", None),
     ("sub_resource_type", "Part", None),
     ("charging_mode", "Charging", None),
     ("resource_source", "Source", None),
+    ("product_id", "Product", None),
+    ("region", "Region", None),
 ]
 
 
@@ -43,7 +60,7 @@ def packages():
 
 def _named(packages):
     """Grafana joins the rows of the queries by their labels, and needs a value for each label."""
-    for label in "resource_type", "sub_resource_type":
+    for label in LABELS:
         packages = name_empty(packages, label, "none")
     return packages
 
@@ -76,15 +93,15 @@ def _expiry():
 
 
 def _run_out():
-    """When each package will be used up, in seconds, at the pace of the last 7 days."""
-    used = f"delta(metastudio_package_used_minutes{{project=~\"$project\"}}[7d]{LATEST.at}) > 0"
+    """When each package will be used up, in seconds, at the pace of the last 7 days, unless it becomes full again."""
+    used = f"delta(metastudio_package_used_minutes{{project=~\"$project\", resettable=\"\"}}[7d]{LATEST.at}) > 0"
     left = f"{_selected('metastudio_package_left_minutes')} > 0"
     return f"{LATEST.time} + 7 * 86400 * (\n  ({left})\n  / (max by ({PACKAGE}) ({used}))\n)"
 
 
 def _now():
-    frozen, up = _selected("metastudio_package_frozen"), _selected("metastudio_collector_up", "project, collector")
-    unavailable = _selected("metastudio_collector_unavailable", "project, collector")
+    frozen, up = _selected("metastudio_package_frozen"), _selected("metastudio_collector_up", BY_COLLECTOR)
+    unavailable = _selected("metastudio_collector_unavailable", BY_COLLECTOR)
     left = f"{_selected('metastudio_package_left_minutes')} > 0"
     ending = f"({_expiry()} - {LATEST.time} < bool 30 * 86400) * ({_expiry()} > bool {LATEST.time})"
     return [
@@ -126,7 +143,7 @@ def _now():
             3,
             "Collectors failing",
             "Collectors whose last run failed. A collector of `collect: all` that the service refuses is not among them.",
-            f"sum(({up} == bool 0) * on (project, collector) ({unavailable} == bool 0))",
+            f"sum(({up} == bool 0) * on ({BY_COLLECTOR}) ({unavailable} == bool 0))",
             link=layout.health_data_link(),
         ),
     ]
@@ -142,7 +159,7 @@ def left_by_kind(id, width, height):
         f"count. {COLLECTED}",
         "percentunit",
         without_prefix(bottom(_share_left()), "resource_type", "hws[.]resource[.]type[.]metastudio[.]"),
-        "{{project}} {{business_type}} {{resource_type}}",
+        f"{OWNER} {{{{resource_type}}}}",
         order="sort",
         steps=LEFT,
         link=layout.packages_data_link("__field.labels.project"),
@@ -158,7 +175,7 @@ def time_left(id, width, height):
         f"The time until the {TOP} packages end that end first, if anything is left of them. {COLLECTED}",
         "s",
         bottom(f"{_expiry()} - {LATEST.time} > 0\nand on ({PACKAGE}) {_each('metastudio_package_left')} > 0"),
-        "{{project}} {{package}}",
+        "{{project}}{{account}} {{package}}",
         order="sort",
         steps=TIME_LEFT,
         link=layout.packages_data_link("__field.labels.project"),
@@ -179,7 +196,7 @@ def _packages():
             f"What is left of the {TOP} kinds of packages with the least rest, in minutes or in its own unit. It rises when a "
             "package is bought.",
             "short",
-            [panels.query(over_time, "{{project}} {{business_type}} {{resource_type}} {{unit}}")],
+            [panels.query(over_time, f"{OWNER} {{{{resource_type}}}} {{{{unit}}}}")],
             legend="right",
         ),
         panels.table_panel(
@@ -188,7 +205,7 @@ def _packages():
             12,
             "Packages",
             f"Each package. Minutes are minutes; other units have their name. `Used up at` is when nothing is left at the pace "
-            f"of the last 7 days. {COLLECTED}",
+            f"of the last 7 days. Packages of accounts are shown if all projects are selected. {COLLECTED}",
             [
                 layout.project_column(layout.DATA),
                 ("package", "Package", None),

@@ -4,6 +4,8 @@
 //! ([`transport::signing`]), retries if that may help, limits the rate, and never uses a refused key so often that the
 //! account locks it. Each further API is a module beside [`usage_api`], such as [`project_api`].
 
+mod account_api;
+pub mod billing_api;
 mod client;
 mod connector;
 mod credentials;

@@ -20,6 +20,7 @@
 //! # });
 //! ```
 
+mod accounts;
 mod api_settings;
 mod collectors;
 mod credentials;
@@ -44,6 +45,7 @@ mod suggestion;
 mod warnings;
 pub(crate) mod yaml;
 
+pub use accounts::Account;
 pub use api_settings::ApiSettings;
 pub(crate) use api_settings::add_certificates;
 pub use collectors::{Collect, CollectorSettings, ListSettings, SessionsSettings};
@@ -51,7 +53,7 @@ pub use credentials::{
     CredentialsSource, ecs_agency::EcsAgency, iam_user::IamUser, keys::KeyPair, oidc::Oidc, pod_identity::PodIdentity,
     profile::Profile,
 };
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, Site};
 pub use environment::Environment;
 pub use load::{Loaded, load, load_text};
 pub use poll_settings::PollSettings;

@@ -24,5 +24,5 @@ pub use self::{
     fleet::Fleet,
     pollable::Pollable,
     poller::Poller,
-    schedule::{NewPlan, Plan, Planned},
+    schedule::{NewPlan, Plan, Planned, PlannedAccount},
 };

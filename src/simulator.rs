@@ -1,4 +1,4 @@
-//! A simulated cloud for tests, demos and other clients: ShowUsageData, IAM, STS and the metadata service as the
+//! A simulated cloud for tests, demos and other clients: ShowUsageData, the billing service, IAM, STS and the metadata service as the
 //! contract describes them, with faults on demand.
 //!
 //! It shares no code with the client. In particular it checks signatures with its own implementation of the signing
@@ -30,6 +30,7 @@
 //! ```
 
 mod api;
+mod billing;
 mod buckets;
 mod faults;
 mod gateway;
@@ -57,6 +58,7 @@ use parking_lot::Mutex;
 use tokio::{net::TcpListener, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+pub use billing::ENTERPRISE_PROJECT;
 pub use faults::{Fault, FaultKind};
 pub use identity::{ID_TOKEN, POD_TOKEN, User};
 pub use jobs::SECRETS;
@@ -72,7 +74,7 @@ pub struct SeenRequest {
     pub at: Instant,
     /// Path and query.
     pub target: String,
-    /// The project id, or `iam`, `sts`, `metadata` or `pod-identity` for the other services.
+    /// The project id, or `bss`, `iam`, `sts`, `metadata` or `pod-identity` for the other services.
     pub recipient: String,
     /// The time of the signature: the header `X-Sdk-Date`.
     pub signed_at: Option<String>,

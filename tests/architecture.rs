@@ -41,7 +41,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cloud/quotas_api", OF_A_LIST),
     ("cloud/jobs_api", OF_A_LIST),
     ("cloud/service_configs_api", &["usage", "cloud/error", "cloud/json", "cloud/client"]),
-    ("cloud/project_api", &["usage", "cloud/error", "cloud/client"]),
+    ("cloud/account_api", &["usage", "cloud/error", "cloud/client"]),
+    ("cloud/project_api", &["usage", "cloud/error", "cloud/client", "cloud/account_api"]),
+    ("cloud/billing_api", OF_A_LIST),
     ("cloud/usage_api", &["usage", "cloud/error", "cloud/secrets", "cloud/memory", "cloud/json", "cloud/client"]),
     ("snapshot", &["usage"]),
     (
@@ -58,6 +60,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "cloud/resources_api",
             "cloud/quotas_api",
             "cloud/jobs_api",
+            "cloud/billing_api",
             "snapshot",
             "history/days",
             "history/ledger",

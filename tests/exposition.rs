@@ -103,6 +103,7 @@ fn packages() -> Packages {
         used: used.parse().ok(),
         expiry: None,
         is_frozen: false,
+        is_resettable: false,
     };
     let overrun =
         Package { expiry: Some(now() + chrono::Duration::days(9)), ..package("overrun", "MIN", "10.5", "10.75") };
@@ -163,6 +164,36 @@ fn run(at: DateTime<Utc>, result: Result<Found, Failure>) -> CollectorOutcome {
     CollectorOutcome { collector, at: at.into(), duration, result, is_refused, counters }
 }
 
+/// The state of an account with a package of minutes, and one that becomes full again, which is in no sum.
+fn account() -> (Target, CollectorOutcome) {
+    let target = Target {
+        account: "company".to_owned(),
+        collect: [(Collector::Billing, Duration::from_secs(300))].into(),
+        ..target("", &[("team", "")])
+    };
+    let package = |id: &str, is_resettable| Package {
+        id: id.to_owned(),
+        kind: PackageKind {
+            resource_type: "hws.service.type.metastudio".to_owned(),
+            product_id: "OFFI1".to_owned(),
+            region: "cn-north-4".to_owned(),
+            unit: Unit::Minutes,
+            ..PackageKind::default()
+        },
+        is_part: false,
+        bought: Some(1000.into()),
+        used: "987.876543210987654322".parse().ok(),
+        expiry: Some(now() + chrono::Duration::days(9)),
+        is_frozen: false,
+        is_resettable,
+    };
+    let list = vec![package("01154-1-0", false), package("01154-2-0", true)];
+    let found = Found::Packages(Packages { sums: package_sums(&list).unwrap(), list });
+    let mut outcome = CollectorOutcome { collector: Collector::Billing, ..run(now(), Ok(found)) };
+    outcome.counters.count_request(Operation::ListFreeResourceInfos, Some(200), Duration::from_millis(40));
+    (Target { collects_all: false, ..target }, outcome)
+}
+
 fn failure() -> Failure {
     Failure { reason: Reason::Throttled, message: "HTTP 429".to_owned() }
 }
@@ -215,6 +246,9 @@ fn small_world() -> (Writer, Reader) {
         writer.record_collector(2, run(now() - chrono::Duration::seconds(901), Ok(found)));
     }
     writer.record_collector(2, run(now(), Err(failure())));
+    let (account, outcome) = account();
+    writer.replace_accounts([(account, false)]);
+    writer.record_account(0, outcome);
     (writer, reader)
 }
 
@@ -316,11 +350,13 @@ enum Event {
     Failure(usize),
     /// A run of the collector of the project at this index, and whether it is complete.
     Run(usize, bool),
+    /// A complete run of the collector of the account.
+    OfAccount,
     /// This many seconds pass: usage becomes stale, windows end, tokens expire.
     Wait(i64),
     /// The wall clock is set by this many seconds.
     SetClock(i64),
-    /// This many projects are configured now; the first one does not keep its usage.
+    /// This many projects are configured now, with the account if the number is odd; the first one does not keep its usage.
     Reload(usize),
 }
 
@@ -394,13 +430,17 @@ fn apply(event: Event, writer: &mut Writer, reader: &Reader) {
             let result = if is_complete { Ok(Found::Packages(packages())) } else { Err(failure()) };
             writer.record_collector(index(project), CollectorOutcome { at: moving(), ..run(now(), result) });
         }
+        Event::OfAccount => writer.record_account(0, CollectorOutcome { at: moving(), ..account().1 }),
         Event::Wait(seconds) => {
             PASSED.fetch_add(seconds, Ordering::Relaxed);
         }
         Event::SetClock(seconds) => {
             SET_BY.fetch_add(seconds, Ordering::Relaxed);
         }
-        Event::Reload(count) => writer.replace(targets(count).zip((0..).map(|index| index > 0))),
+        Event::Reload(count) => {
+            writer.replace(targets(count).zip((0..).map(|index| index > 0)));
+            writer.replace_accounts((count % 2 == 1).then(|| (account().0, true)));
+        }
     }
 }
 
@@ -421,6 +461,7 @@ proptest! {
                     4 => (0..40_usize, -1..10_i64).prop_map(|(index, value)| Event::Success(index, value * 100)),
                     2 => (0..40_usize).prop_map(Event::Failure),
                     2 => (0..40_usize, any::<bool>()).prop_map(|(index, ok)| Event::Run(index, ok)),
+                    1 => Just(Event::OfAccount),
                     3 => (0..12_i64).prop_map(|hundreds| Event::Wait(hundreds * 100)),
                     1 => (-6..12_i64).prop_map(|hundreds| Event::SetClock(hundreds * 100)),
                     1 => (0..40_usize).prop_map(Event::Reload),
@@ -434,6 +475,7 @@ proptest! {
         PASSED.store(0, Ordering::Relaxed);
         SET_BY.store(0, Ordering::Relaxed);
         let (mut writer, reader) = snapshot::channel(targets(count).collect());
+        writer.replace_accounts([(account().0, false)]);
         let exposition = Exposition::of_projects(reader.clone(), moving);
         for (event, outputs) in events {
             apply(event, &mut writer, &reader);

@@ -145,6 +145,7 @@ fn packages(at: DateTime<Utc>, packages: &[(&str, i64, i64, i64)]) -> CollectorO
         used: Some((*used).into()),
         expiry: Some(now() + TimeDelta::days(*days)),
         is_frozen: *id == "frozen",
+        is_resettable: false,
     };
     let list: Vec<_> = packages.iter().map(package).collect();
     let sums = usage::package_sums(&list).unwrap();
@@ -191,6 +192,31 @@ async fn packages_are_shown_with_what_is_left_and_how_long_it_lasts() {
 }
 
 /// The selectors of a budget or a filter may be wrong. Nothing that they match is then good news.
+#[tokio::test]
+async fn accounts_are_shown_with_their_packages_or_their_failure() {
+    let (mut writer, reader) = month("100");
+    let accounts = ["company <b>", "refused"].map(|account| Target {
+        account: account.to_owned(),
+        endpoint: "https://bss.myhuaweicloud.com".to_owned(),
+        collect: [(Collector::Billing, Duration::from_secs(1800))].into(),
+        ..Target::new("")
+    });
+    writer.replace_accounts(accounts.map(|target| (target, false)));
+    let run = packages(now(), &[("01154-1-0", 1000, 250, 30)]);
+    writer.record_account(0, CollectorOutcome { collector: Collector::Billing, ..run.clone() });
+    writer.record_account(1, CollectorOutcome { collector: Collector::Billing, result: Err(forbidden()), ..run });
+    let html = page(&reader, "", "en", || now().into()).await;
+    assert!(html.contains("<h2>company &#60;b&#62;</h2>"), "{html}");
+    assert!(html.contains("01154-1-0") && html.contains("250 / 1,000 min "), "{html}");
+    assert!(html.contains("MetaStudioCollectorFailing") && html.contains("<h2>refused</h2>"), "{html}");
+    assert!(page(&reader, "", "zh-CN", || now().into()).await.contains("账号"));
+    assert!(html.contains("<title>(2) "), "the project over its budget, and the account: {html}");
+    let failing = page(&reader, "state=failing", "en", || now().into()).await;
+    assert!(failing.contains("<h2>refused</h2>") && !failing.contains("01154-1-0"), "{failing}");
+    let found = page(&reader, "q=studio", "en", || now().into()).await;
+    assert!(!found.contains("<h2>refused</h2>"), "{found}");
+}
+
 #[tokio::test]
 async fn what_matches_nothing_is_not_shown_as_fine() {
     let (mut writer, reader) = month("29");

@@ -1,4 +1,4 @@
-//! The client of one project: it sends requests to any API of the cloud.
+//! The client of one project or account: it sends requests to any API of the cloud.
 //!
 //! Each attempt waits for its slot ([`Throttle`]) and for permission to use the key ([`Lockout`]). Each attempt is
 //! signed afresh, because the signature holds the date. Its time and size are limited. Redirects are not followed.
@@ -42,7 +42,7 @@ use crate::{
 /// error.
 const REPORT_MARGIN: Duration = Duration::from_millis(50);
 
-/// The client of one project. Cloning is cheap.
+/// The client of one project or account. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(super) http: HttpClients,
@@ -52,7 +52,7 @@ pub struct Client {
     pub(super) project: Arc<str>,
     pub(super) scope: Scope,
     pub(super) credentials: Arc<Credentials>,
-    /// The id of the project with the name of the region, shared by the projects that need it.
+    /// The id of the project with the name of the region, or of the account, shared by those that need it.
     pub(super) project_id: Arc<Cache<Arc<str>>>,
     pub(super) lockout: Arc<Lockout>,
     pub(super) throttle: Arc<Throttle>,
@@ -113,7 +113,7 @@ struct Encoded<'a> {
 }
 
 impl Client {
-    /// The endpoint of the service in the region of the project.
+    /// The endpoint of the service in the region of the project, or of the billing service.
     pub(super) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -130,6 +130,11 @@ impl Client {
 
     pub(super) fn region(&self) -> &Arc<str> {
         &self.scope.region
+    }
+
+    /// Whether this is the client of an account.
+    pub(super) fn is_of_account(&self) -> bool {
+        self.scope.is_account
     }
 
     /// When the identity of this project expires, if that is known.
@@ -234,7 +239,10 @@ impl Client {
         let http = self.http.to(endpoint);
         let request = http.request(encoded.request.method.clone(), url).headers(headers);
         let request = request.body(encoded.request.body.clone());
-        let (host, secrets, clock, advice) = (endpoint.host.clone(), identity.secrets(), self.clock, *advice);
+        let account_id = encoded.request.headers.iter().find(|(name, _)| *name == "x-domain-id");
+        let secrets = identity.secrets();
+        let secrets = if let Some((_, id)) = account_id { secrets.and(id) } else { secrets };
+        let (host, clock, advice) = (endpoint.host.clone(), self.clock, *advice);
         let limit = BodyLimit::Api((*memory).clone());
         // The lock-out must learn the outcome even if a reload or the deadline ends the poll meanwhile. Otherwise each
         // reload could send a wrong key again.
@@ -344,7 +352,7 @@ mod tests {
             endpoint: endpoint.clone(),
             iam_endpoint: endpoint,
             project: "p".into(),
-            scope: Scope { project_id: Some("id".into()), region: "".into() },
+            scope: Scope { project_id: Some("id".into()), region: "".into(), is_account: false },
             project_id: credentials.project_id_in(""),
             credentials,
             lockout,

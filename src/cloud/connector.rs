@@ -16,7 +16,7 @@ use super::{
     },
 };
 use crate::{
-    config::{ApiSettings, CredentialsSource, Endpoint, Environment, Project},
+    config::{Account, ApiSettings, CredentialsSource, Endpoint, Environment, Project},
     usage::Clock,
 };
 
@@ -81,17 +81,41 @@ impl Connector {
 
     /// The client of a project. Projects with the same credentials and host share a throttle.
     pub fn client(&self, project: &Project, credentials: Arc<Credentials>) -> Client {
+        let scope = Scope {
+            project_id: project.project_id.as_deref().map(Arc::from),
+            region: project.region.as_str().into(),
+            is_account: false,
+        };
+        let iam_endpoint = self.settings.iam(&project.region);
+        self.client_of(project.name.as_str().into(), project.endpoint.clone(), iam_endpoint, scope, credentials)
+    }
+
+    /// The client of an account, for the billing service. The region is that of a project with the same credentials, if there
+    /// is one: temporary keys come from there, and both share them.
+    pub fn account_client(&self, account: &Account, region: &str, credentials: Arc<Credentials>) -> Client {
+        let scope =
+            Scope { project_id: account.domain_id.as_deref().map(Arc::from), region: region.into(), is_account: true };
+        let iam_endpoint = account.iam_endpoint(&self.settings);
+        let name = format!("account {}", account.name).into();
+        self.client_of(name, account.endpoint.clone(), iam_endpoint, scope, credentials)
+    }
+
+    fn client_of(
+        &self,
+        name: Arc<str>,
+        endpoint: Endpoint,
+        iam_endpoint: Endpoint,
+        scope: Scope,
+        credentials: Arc<Credentials>,
+    ) -> Client {
         Client {
             http: self.http.clone(),
-            endpoint: project.endpoint.clone(),
-            iam_endpoint: self.settings.iam(&project.region),
-            project: project.name.as_str().into(),
-            scope: Scope {
-                project_id: project.project_id.as_deref().map(Arc::from),
-                region: project.region.as_str().into(),
-            },
-            project_id: credentials.project_id_in(&project.region),
-            throttle: self.throttle(credentials.name(), &project.endpoint.host),
+            project: name,
+            project_id: credentials.project_id_in(if scope.is_account { Scope::ACCOUNT } else { &scope.region }),
+            throttle: self.throttle(credentials.name(), &endpoint.host),
+            endpoint,
+            iam_endpoint,
+            scope,
             large_answers: self.large_answers.clone(),
             lockout: Arc::clone(&self.lockout),
             credentials,

@@ -48,6 +48,9 @@ pub enum Error {
     /// No project with the name of the region was found, so the project id is unknown.
     #[error("{0}")]
     NoProject(String),
+    /// IAM names no account, or several, so the account id is unknown.
+    #[error("{0}")]
+    NoAccount(String),
     /// The service answered with an error status.
     #[error(transparent)]
     Refused(Box<Refusal>),
@@ -77,7 +80,7 @@ impl Error {
     pub fn reason(&self) -> Reason {
         match self {
             Error::Credentials(_) | Error::KeyHeld(_) | Error::WrongPassword => Reason::Auth,
-            Error::NoProject(_) => Reason::BadRequest,
+            Error::NoProject(_) | Error::NoAccount(_) => Reason::BadRequest,
             Error::Shared(error) | Error::Unavailable { source: error, .. } => error.reason(),
             Error::Refused(refusal) => refusal.reason(),
             Error::Timeout(_) | Error::LargeAnswer => Reason::Timeout,
@@ -91,7 +94,7 @@ impl Error {
     /// Whether the same request may succeed a little later.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Error::Refused(refusal) => matches!(refusal.status, 408 | 429 | 500 | 502 | 503 | 504),
+            Error::Refused(refusal) => refusal.is_throttled() || matches!(refusal.status, 408 | 500 | 502 | 503 | 504),
             Error::Timeout(_) | Error::Network(_) => true,
             Error::Credentials(_)
             | Error::Shared(_)
@@ -99,6 +102,7 @@ impl Error {
             | Error::KeyHeld(_)
             | Error::WrongPassword
             | Error::NoProject(_)
+            | Error::NoAccount(_)
             | Error::LargeAnswer
             | Error::Malformed(_)
             | Error::BeyondBound(_)
@@ -160,6 +164,7 @@ impl Error {
             Error::KeyHeld(_) => "Check the key of these credentials",
             Error::WrongPassword => "Check the domain, user and password, and that the user has a role in the project",
             Error::NoProject(_) => "Set project_id (console: My Credentials)",
+            Error::NoAccount(_) => "Set domain_id of the account (console: My Credentials, Account ID)",
             Error::Network(error) if !error.is_timeout => {
                 "Check name resolution, routes, firewalls and the proxy between here and the endpoint"
             }
@@ -277,16 +282,21 @@ pub(crate) fn in_parentheses(request_id: Option<&str>) -> String {
 impl Refusal {
     pub(crate) fn reason(&self) -> Reason {
         match self.status {
+            _ if self.is_throttled() => Reason::Throttled,
             401 => Reason::Auth,
             400 if self.has_code("00010008") || self.has_code("00010009") => Reason::Auth,
             403 if self.has_code("000000004") => Reason::Auth,
             403 => Reason::Forbidden,
             408 => Reason::Timeout,
-            429 => Reason::Throttled,
             400..=499 => Reason::BadRequest,
             500..=599 => Reason::Server,
             _ => Reason::Malformed,
         }
+    }
+
+    /// The billing service names the code 0308, and no status (contract, 17).
+    fn is_throttled(&self) -> bool {
+        self.status == 429 || self.has_code("0308")
     }
 
     fn is_key_refused(&self) -> bool {
@@ -355,6 +365,7 @@ mod tests {
             (404, "APIGW.0101", Reason::BadRequest, false, false),
             (405, "APIG.0501", Reason::BadRequest, false, false),
             (429, "APIGW.0308", Reason::Throttled, true, false),
+            (403, "APIG.0308", Reason::Throttled, true, false),
             (500, "MSS.00000004", Reason::Server, true, false),
             (501, "501", Reason::Server, false, false),
             (503, "APIGW.0613", Reason::Server, true, false),

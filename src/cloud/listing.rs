@@ -12,9 +12,6 @@ use std::collections::HashSet;
 pub(super) use self::page::{Entry, LIMIT, Page, Row};
 use super::error::Error;
 
-/// Maximum number of entries of a list. Each may have its own series, of which a project has no more.
-pub(super) const MAX_ENTRIES: usize = 2_000;
-
 /// The pages so far.
 #[derive(Debug)]
 pub(super) struct Listing<T: Entry> {
@@ -38,7 +35,7 @@ impl<T: Entry> Listing<T> {
     ///
     /// # Errors
     /// [`Error::Inconsistent`] if the page contradicts the earlier ones or itself; [`Error::BeyondBound`] if there are more
-    /// than [`MAX_ENTRIES`].
+    /// than [`Entry::MAX_ENTRIES`].
     pub fn add(&mut self, page: Page<T>) -> Result<bool, Error> {
         let what = T::PLURAL;
         if self.pages > 0 && self.count != page.count {
@@ -64,8 +61,9 @@ impl<T: Entry> Listing<T> {
             self.entries.push(entry);
         }
         let known = self.entries.len();
-        if known > MAX_ENTRIES {
-            return Err(Error::BeyondBound(format!("there are more than {MAX_ENTRIES} {what}")));
+        let most = T::MAX_ENTRIES;
+        if known > most {
+            return Err(Error::BeyondBound(format!("there are more than {most} {what}")));
         }
         let has_grown = known > before;
         match self.count.map(|count| usize::try_from(count).unwrap_or_default()) {
@@ -86,7 +84,7 @@ impl<T: Entry> Listing<T> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{page::MAX_ENTRIES, *};
 
     /// An entry with a value that grows while pages are asked for.
     #[derive(Clone, Copy, Debug, PartialEq)]

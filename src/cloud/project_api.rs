@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::{
+    account_api,
     client::{ApiRequest, Client},
     error::{Error, Refusal},
 };
@@ -41,7 +42,7 @@ fn yes() -> bool {
 }
 
 /// The id of the client's project: configured, or issued with the token, or looked up once for all projects with the
-/// same credentials and region.
+/// same credentials and region. For the client of an account, the id of the account.
 ///
 /// # Errors
 /// If it could not be looked up. A failure of the look-up, other than [`Reason::Auth`], is kept for a minute for all of
@@ -63,6 +64,9 @@ pub async fn project_id(client: &Client, deadline: Instant, counters: &mut Count
 }
 
 async fn look_up(client: &Client, deadline: Instant, counters: &mut Counters) -> Result<Arc<str>, Error> {
+    if client.is_of_account() {
+        return account_api::look_up(client, deadline, counters).await;
+    }
     let request = ApiRequest {
         operation: Operation::ListProjects,
         endpoint: client.iam_endpoint(),

@@ -38,6 +38,11 @@ impl<'a> FromIterator<&'a SecretString> for Secrets {
 }
 
 impl Secrets {
+    /// These secrets, and another text that no message may show.
+    pub fn and(self, text: &str) -> Self {
+        [&SecretString::from(text)].into_iter().chain(&self.0).collect()
+    }
+
     /// A text of the cloud on one line, without secrets and with at most [`MAX_TEXT`] characters. A removed secret counts
     /// as one character.
     pub fn shown(&self, text: &str) -> String {

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     config::{Config, Environment, Loaded, Project, effective, schema},
     server::WebPolicy,
+    usage::Collector,
 };
 
 /// The commented configuration with every key.
@@ -144,7 +145,9 @@ fn collectors(project: &Project) -> String {
 
 fn requests_a_day(path: &Path, config: &Config) -> String {
     let mut text = format!("{}: valid. API requests a day, if each answer fits on one page:\n", path.display());
-    let width = config.projects.iter().map(|project| project.name.chars().count()).max().unwrap_or_default();
+    let names = config.projects.iter().map(|project| &project.name);
+    let names = names.chain(config.accounts.iter().map(|account| &account.name));
+    let width = names.map(|name| name.chars().count()).max().unwrap_or_default();
     for project in &config.projects {
         let users = match project.user_ids.len() {
             0 => String::new(),
@@ -159,6 +162,21 @@ fn requests_a_day(path: &Path, config: &Config) -> String {
             collectors(project),
         );
     }
-    let total: f64 = config.projects.iter().map(Project::requests_a_day).sum();
+    let mut total: f64 = config.projects.iter().map(Project::requests_a_day).sum();
+    for account in &config.accounts {
+        let interval = config.collectors.interval(Collector::Billing);
+        // The units are asked for once a day.
+        let requests = account.requests() as f64 * 86_400.0 / interval.as_secs_f64() + 1.0;
+        total += requests;
+        let lists = match account.enterprise_project_ids.len() {
+            0 => String::new(),
+            projects => format!(", {projects} enterprise projects"),
+        };
+        text += &format!(
+            "  {:width$}  {requests:>8.0}: account, billing every {}{lists}\n",
+            account.name,
+            humantime::format_duration(interval),
+        );
+    }
     text + &format!("  {:width$}  {total:>8.0}\n", "total")
 }

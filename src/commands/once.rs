@@ -43,8 +43,10 @@ impl Once {
         let config = ValidConfig::new(source.load(&environment).await)?.config;
         let concurrency = config.poll.concurrency;
         let fleet = Fleet::new(config, &environment, Utc::now)?;
-        let (writer, reader) = snapshot::channel(fleet.targets());
-        let succeeded = once::run(fleet.pollers().to_vec(), concurrency, writer, Moment::now).await;
+        let (mut writer, reader) = snapshot::channel(fleet.targets());
+        writer.replace_accounts(fleet.account_targets().into_iter().map(|target| (target, false)));
+        let (pollers, accounts) = (fleet.pollers().to_vec(), fleet.accounts().to_vec());
+        let succeeded = once::run(pollers, accounts, concurrency, writer, Moment::now).await;
         let format = match self.format {
             OutputFormat::Openmetrics => Format::OpenMetrics,
             OutputFormat::Text => Format::Text,

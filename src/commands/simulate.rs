@@ -21,7 +21,7 @@ pub(crate) struct Simulate {
     listen_address: String,
     /// Fault to simulate, repeatable: KIND or KIND:OPTION=VALUE,…; KIND is throttle, server-error, forbidden, hang,
     /// disconnect, truncate, html, empty, redirect or echo; OPTION is project (a name, an operation such as
-    /// ListTenantResources, iam, sts, metadata or pod-identity), times (maximum number of requests that get the fault), after (number of matching requests to skip
+    /// ListTenantResources, bss, iam, sts, metadata or pod-identity), times (maximum number of requests that get the fault), after (number of matching requests to skip
     /// first) or retry_after (seconds, only for throttle)
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<String>,
@@ -56,7 +56,7 @@ impl Simulate {
     }
 }
 
-/// The configuration of an exporter for all projects of a simulated cloud at `address`, with further settings of each.
+/// The configuration of an exporter for all projects and the account of a simulated cloud at `address`, with further settings of each.
 pub(super) fn config(options: &Options, address: SocketAddr, settings: fn(&str) -> &'static str) -> String {
     let mut text = format!(
         "poll: {{interval: 1m}}\n\
@@ -75,7 +75,10 @@ pub(super) fn config(options: &Options, address: SocketAddr, settings: fn(&str) 
             settings(project.name)
         );
     }
-    text
+    text + &format!(
+        "accounts:\n  - {{name: {}, endpoint: 'http://{address}', domain_id: {}}}\n",
+        options.user.domain, options.account_id
+    )
 }
 
 /// Budgets for the default projects. `campaign` always exceeds its budget of 30 days. It exceeds its budget of the

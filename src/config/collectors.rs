@@ -10,7 +10,7 @@ use super::{
 };
 use crate::usage::Collector;
 
-/// Maximum number of packages, or of sub-users, of a project with series of their own.
+/// Maximum number of packages of a project or account, or of sub-users of a project, with series of their own.
 const SERIES: RangeInclusive<usize> = 0..=1000;
 
 /// How long a live session may be allowed to run.
@@ -37,6 +37,8 @@ pub struct CollectorSettings {
     pub sub_users: ListSettings,
     /// Section `sessions`.
     pub sessions: SessionsSettings,
+    /// Section `billing`: packages of accounts.
+    pub billing: ListSettings,
 }
 
 /// The settings of a collector of packages or sub-users.
@@ -44,7 +46,7 @@ pub struct CollectorSettings {
 pub struct ListSettings {
     /// The time between two runs. The deduction is delayed (contract, 12), so asking more often shows little.
     pub interval: Duration,
-    /// The number of packages or sub-users of a project with series of their own; the sums have all.
+    /// The number of packages or sub-users of a project, or of packages of an account, with series of their own; the sums have all.
     pub series: usize,
 }
 
@@ -64,7 +66,7 @@ impl Default for CollectorSettings {
             interval: Duration::from_secs(10 * 60),
             max_duration: Duration::from_secs(24 * 60 * 60),
         };
-        CollectorSettings { packages: list.clone(), sub_users: list, sessions }
+        CollectorSettings { packages: list.clone(), sub_users: list.clone(), sessions, billing: list }
     }
 }
 
@@ -102,11 +104,12 @@ impl SessionsSettings {
 
 impl CollectorSettings {
     pub(super) fn read(mut section: Section<'_>) -> Self {
-        let CollectorSettings { packages, sub_users, sessions } = CollectorSettings::default();
+        let CollectorSettings { packages, sub_users, sessions, billing } = CollectorSettings::default();
         let settings = CollectorSettings {
             packages: ListSettings::read(section.section(Collector::Packages.as_str()), packages),
             sub_users: ListSettings::read(section.section(Collector::SubUsers.as_str()), sub_users),
             sessions: SessionsSettings::read(section.section(Collector::Sessions.as_str()), sessions),
+            billing: ListSettings::read(section.section(Collector::Billing.as_str()), billing),
         };
         section.finish();
         settings
@@ -118,27 +121,30 @@ impl CollectorSettings {
             Collector::Packages => self.packages.interval,
             Collector::SubUsers => self.sub_users.interval,
             Collector::Sessions => self.sessions.interval,
+            Collector::Billing => self.billing.interval,
             Collector::Days => DAYS,
         }
     }
 
     /// The collectors that have other settings than the defaults.
     pub(super) fn changed(&self) -> impl Iterator<Item = Collector> {
-        let CollectorSettings { packages, sub_users, sessions } = CollectorSettings::default();
+        let CollectorSettings { packages, sub_users, sessions, billing } = CollectorSettings::default();
         let changed = [
             (Collector::Packages, self.packages != packages),
             (Collector::SubUsers, self.sub_users != sub_users),
             (Collector::Sessions, self.sessions != sessions),
+            (Collector::Billing, self.billing != billing),
         ];
         changed.into_iter().filter(|(_, is_changed)| *is_changed).map(|(collector, _)| collector)
     }
 
     pub(super) fn fields(&self) -> Fields<'_> {
-        let CollectorSettings { packages, sub_users, sessions } = self;
+        let CollectorSettings { packages, sub_users, sessions, billing } = self;
         vec![
             (Collector::Packages.as_str(), packages.fields()),
             (Collector::SubUsers.as_str(), sub_users.fields()),
             (Collector::Sessions.as_str(), sessions.fields()),
+            (Collector::Billing.as_str(), billing.fields()),
         ]
     }
 }

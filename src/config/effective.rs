@@ -85,6 +85,7 @@ credentials:
 projects:
   - {name: '0123', project_id: 0123456789abcdef0123456789abcdef, region: cn-north-4, credentials: main, labels: {team: 'yes'},
      budgets: [{window: today, minutes: 100, business_type: VIDEO_2D}, {window: this_month, minutes: 6000.5}]}
+accounts: [{name: acme, site: europe, credentials: main, domain_id: 0a1b, enterprise_project_ids: [e-1]}]
 budgets: [{name: all, label: {team: 'yes'}, window: today, minutes: 50, business_type: VIDEO_2D}]
 ";
         let profile = directory.path().join("profile");

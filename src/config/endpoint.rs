@@ -57,6 +57,41 @@ const STS_REGIONS: [&str; 12] = [
     "tr-west-1",
 ];
 
+/// A site of the cloud, with its own billing service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Site {
+    /// China.
+    China,
+    /// International.
+    International,
+    /// Europe.
+    Europe,
+}
+
+impl Site {
+    /// Every site.
+    pub(super) const ALL: [Site; 3] = [Site::China, Site::International, Site::Europe];
+
+    /// The value in the configuration.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Site::China => "china",
+            Site::International => "international",
+            Site::Europe => "europe",
+        }
+    }
+
+    pub(super) fn expected() -> String {
+        Site::ALL.map(Site::as_str).join(", ")
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Scheme, host and port of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -88,6 +123,22 @@ impl Endpoint {
             false => "iam.myhuaweicloud.com".to_owned(),
         };
         Endpoint { scheme: "https", host, is_loopback: false }
+    }
+
+    /// The global endpoint of IAM. The European site has its own (docs: iam_07_0001).
+    pub(super) fn of_iam_of_site(is_europe: bool) -> Self {
+        let host = if is_europe { "iam.myhuaweicloud.eu" } else { "iam.myhuaweicloud.com" };
+        Endpoint { scheme: "https", host: host.to_owned(), is_loopback: false }
+    }
+
+    /// The billing service of a site (contract, 17).
+    pub(super) fn of_billing(site: Site) -> Self {
+        let host = match site {
+            Site::China => "bss.myhuaweicloud.com",
+            Site::International => "bss-intl.myhuaweicloud.com",
+            Site::Europe => "bss.myhuaweicloud.eu",
+        };
+        Endpoint { scheme: "https", host: host.to_owned(), is_loopback: false }
     }
 
     /// The endpoint of STS for a region; the one of cn-north-4 if the region has none.

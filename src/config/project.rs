@@ -242,7 +242,7 @@ pub(super) fn windows(node: &Node<'_>) -> Listed<Window> {
     node.set(|node| node.parse(Window::EXPECTED, |text| text.parse().ok()))
 }
 
-fn texts<'a>(node: Option<Node<'a>>, read: fn(&Node<'a>) -> Option<String>) -> Listed<String> {
+pub(super) fn texts<'a>(node: Option<Node<'a>>, read: fn(&Node<'a>) -> Option<String>) -> Listed<String> {
     node.map_or_else(|| Vec::new().into(), |node| node.set(read))
 }
 
@@ -311,8 +311,11 @@ fn project_id(section: &mut Section<'_>) -> Option<String> {
     id
 }
 
-/// The name of the project's credentials. It can be left out if there is at most one entry.
-fn credentials_name(section: &mut Section<'_>, credentials: Option<&BTreeMap<String, CredentialsSource>>) -> String {
+/// The name of the credentials of a project or account. It can be left out if there is at most one entry.
+pub(super) fn credentials_name(
+    section: &mut Section<'_>,
+    credentials: Option<&BTreeMap<String, CredentialsSource>>,
+) -> String {
     let node = section.get("credentials");
     let Some(credentials) = credentials else { return String::new() };
     if let Some(node) = node {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     collectors::Collect,
-    endpoint::REGIONS,
+    endpoint::{REGIONS, Site},
     project::{KEYS, types},
 };
 use crate::usage::Collector;
@@ -58,6 +58,14 @@ fn root() -> Value {
                 json!({"type": "array", "description": "the projects to poll", "minItems": 1, "items": project}),
             ),
             (
+                "accounts",
+                optional(json!({
+                    "type": "array",
+                    "description": "the accounts whose pay-per-use packages are collected from the billing service",
+                    "items": account(),
+                })),
+            ),
+            (
                 "budgets",
                 optional(json!({
                     "type": "array",
@@ -97,11 +105,12 @@ fn poll() -> Value {
 }
 
 fn collectors() -> Value {
-    let list = |plural: &str| {
-        let interval = duration(&format!("1m to 24h; time between two requests for the {plural} of a project"));
-        let series = format!("number of {plural} of a project with series of their own, 0 to 1000");
+    let list = |plural: &str, owner: &str| {
+        let interval = duration(&format!("1m to 24h; time between two requests for the {plural} of {owner}"));
+        let series = format!("number of {plural} of {owner} with series of their own, 0 to 1000");
         let keys = [("interval", interval), ("series", integer(&series, 0, 1000))];
-        optional(section(&format!("{plural} of each project"), &[], keys))
+        let each = owner.rsplit(' ').next().unwrap_or_default();
+        optional(section(&format!("{plural} of each {each}"), &[], keys))
     };
     let sessions = section(
         "live sessions and videos of each project",
@@ -114,7 +123,12 @@ fn collectors() -> Value {
             ("max_duration", duration("1m to 30d; an alert fires when a live session runs longer")),
         ],
     );
-    let keys = [("packages", list("packages")), ("sub_users", list("sub-users")), ("sessions", optional(sessions))];
+    let keys = [
+        ("packages", list("packages", "a project")),
+        ("sub_users", list("sub-users", "a project")),
+        ("sessions", optional(sessions)),
+        ("billing", list("packages", "an account")),
+    ];
     optional(section("how collectors ask the cloud", &[], keys))
 }
 
@@ -295,6 +309,39 @@ fn project() -> Value {
     )
 }
 
+fn account() -> Value {
+    let site = json!({
+        "description": "site of the account, which determines the endpoint: china, international or europe",
+        "enum": Site::ALL.map(Site::as_str),
+    });
+    let service_types =
+        "keep only packages of services with these codes; empty keeps those whose code contains metastudio";
+    section(
+        "an account to ask the billing service for",
+        &["name"],
+        [
+            ("name", name("value of the label account; must be unique")),
+            ("site", optional_enum(site)),
+            ("endpoint", endpoint("endpoint of the billing service")),
+            ("credentials", optional(name("name of an entry of credentials"))),
+            (
+                "domain_id",
+                optional(text(
+                    "id of the account. If it is not set, the exporter looks up the account of the credentials",
+                    "^[A-Za-z0-9]+$",
+                )),
+            ),
+            (
+                "enterprise_project_ids",
+                optional(names(
+                    "one more query per enterprise project in this list, whose packages are in no other query",
+                )),
+            ),
+            ("service_types", optional(names(service_types))),
+        ],
+    )
+}
+
 fn shared_budget() -> Value {
     let label = json!({
         "type": "object",
@@ -371,6 +418,14 @@ fn optional(mut schema: Value) -> Value {
                 }
             }
         }
+    }
+    schema
+}
+
+/// One of some values, or null.
+fn optional_enum(mut schema: Value) -> Value {
+    if let Some(values) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+        values.push(Value::Null);
     }
     schema
 }

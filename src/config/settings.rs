@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{
+    accounts::{self, Account},
     api_settings::ApiSettings,
     collectors::{Collect, CollectorSettings},
     credentials::CredentialsSource,
@@ -15,7 +16,7 @@ use super::{
     shard::Shard,
     shared_budgets::{self, CoveringBudget},
 };
-use crate::usage::{SharedBudget, Window, Zone};
+use crate::usage::{Collector, SharedBudget, Window, Zone};
 
 /// A valid configuration.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct Config {
     pub credentials: BTreeMap<String, CredentialsSource>,
     /// The projects of this shard, in the order of the file.
     pub projects: Vec<Project>,
+    /// The accounts of this shard whose packages are collected, in the order of the file.
+    pub accounts: Vec<Account>,
     /// Limits for several projects together, with the projects of this shard.
     pub budgets: Vec<CoveringBudget>,
     /// The number of processes that share the rate of an account.
@@ -87,11 +90,19 @@ impl Config {
         });
         // After an error in a project, its name, labels and windows may not be known.
         let known = (!section.has_errors_in(&["projects", "windows", "defaults"])).then_some(&*projects);
+        let accounts =
+            section.get("accounts").map_or_else(Vec::new, |node| accounts::read(&node, credentials.as_ref()));
         let budgets = section.get("budgets").map_or_else(Vec::new, |node| shared_budgets::read(&node, known));
         for collector in collectors.changed().filter(|_| !projects.is_empty()) {
-            if !projects.iter().any(|project| project.collect.contains_key(&collector)) {
-                let text =
-                    format!("no project collects {collector}, so this has no effect; add {collector} to collect");
+            let is_used = match collector {
+                Collector::Billing => section.has("accounts"),
+                _ => projects.iter().any(|project| project.collect.contains_key(&collector)),
+            };
+            if !is_used {
+                let text = match collector {
+                    Collector::Billing => "there are no accounts, so this has no effect; add accounts".to_owned(),
+                    _ => format!("no project collects {collector}, so this has no effect; add {collector} to collect"),
+                };
                 section.warning_of(&format!("collectors.{collector}"), text);
             }
         }
@@ -99,7 +110,19 @@ impl Config {
         let timezone = timezone.unwrap_or_else(Zone::shanghai);
         let credentials = credentials.unwrap_or_default();
         let windows = windows.values;
-        Config { poll, windows, collect, collectors, timezone, api, credentials, projects, budgets, shards: 1 }
+        Config {
+            poll,
+            windows,
+            collect,
+            collectors,
+            timezone,
+            api,
+            credentials,
+            projects,
+            accounts,
+            budgets,
+            shards: 1,
+        }
     }
 
     /// If the configuration has no credentials, looks for them outside of it.
@@ -115,9 +138,10 @@ impl Config {
         self.budgets.iter().filter(move |covering| covering.projects.contains(project)).map(|covering| &covering.budget)
     }
 
-    /// Keeps only the projects of one shard, and sets the number of shards.
+    /// Keeps only the projects and accounts of one shard, and sets the number of shards.
     pub(super) fn keep(&mut self, shard: Shard) {
         self.projects.retain(|project| shard.has(&project.name));
+        self.accounts.retain(|account| shard.has(&account.name));
         for budget in &mut self.budgets {
             budget.projects.retain(|project| shard.has(project));
         }
@@ -126,8 +150,19 @@ impl Config {
     }
 
     pub(super) fn fields(&self) -> Fields<'_> {
-        let Config { poll, windows, collect, collectors, timezone, api, credentials, projects, budgets, shards: _ } =
-            self;
+        let Config {
+            poll,
+            windows,
+            collect,
+            collectors,
+            timezone,
+            api,
+            credentials,
+            projects,
+            accounts,
+            budgets,
+            shards: _,
+        } = self;
         let sources = credentials.iter().map(|(name, source)| (name.as_str(), Field::Section(source.fields())));
         vec![
             ("poll", Field::Section(poll.fields())),
@@ -138,6 +173,7 @@ impl Config {
             ("api", Field::Section(api.fields())),
             ("credentials", Field::Section(sources.collect())),
             ("projects", Field::Sections(projects.iter().map(Project::fields).collect())),
+            ("accounts", Field::Sections(accounts.iter().map(Account::fields).collect())),
             ("budgets", Field::Sections(budgets.iter().map(shared_budgets::fields).collect())),
         ]
     }

@@ -1,4 +1,4 @@
-//! A block of projects. If one project changes, all samples of its block are rendered again.
+//! A block of projects, or of accounts. If one project changes, all samples of its block are rendered again.
 
 use std::sync::{Arc, Weak};
 
@@ -10,7 +10,7 @@ use super::{
     family::ProjectView,
     gzip::Encoder,
     lines::{FirstLabels, Lines},
-    projects::first_labels,
+    projects::{first_labels, first_labels_with_account},
 };
 use crate::snapshot::{Moment, ProjectStatus};
 
@@ -61,10 +61,14 @@ impl Block {
 
 fn encode(encoder: &mut Encoder, projects: &[Arc<ProjectStatus>], now: Moment) -> Vec<Encoded> {
     let first: Vec<FirstLabels> = projects.iter().map(|project| first_labels(&project.target)).collect();
+    let with_account: Vec<FirstLabels> =
+        projects.iter().map(|project| first_labels_with_account(&project.target)).collect();
     let views: Vec<ProjectView<'_>> = projects.iter().map(|project| ProjectView::at(now, project)).collect();
     let families = families().map(|family| {
         encoder.encode(|text| {
-            for (view, first) in views.iter().zip(&first) {
+            let first = if family.is_of_accounts { &with_account } else { &first };
+            let shown = |view: &ProjectView<'_>| family.is_of_accounts || view.project.target.account.is_empty();
+            for (view, first) in views.iter().zip(first).filter(|(view, _)| shown(view)) {
                 let mut lines = Lines::new(text, &family.metadata, first);
                 (family.write)(&mut lines, view);
             }

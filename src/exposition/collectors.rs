@@ -11,7 +11,8 @@ pub(super) static FAMILIES: &[Family] = &[
                 lines.count([("collector", collector.as_str())], u64::from(last.failure.is_none()));
             }
         }
-    }),
+    })
+    .of_accounts(),
     gauge(
         "metastudio_collector_unavailable",
         "Whether the service refuses the collector, and the configuration does not name it: it asks for all.",
@@ -23,7 +24,8 @@ pub(super) static FAMILIES: &[Family] = &[
                 }
             }
         },
-    ),
+    )
+    .of_accounts(),
     gauge(
         "metastudio_collector_interval_seconds",
         "Configured time between two runs of the collector.",
@@ -33,7 +35,8 @@ pub(super) static FAMILIES: &[Family] = &[
             }
         },
     )
-    .unit("seconds"),
+    .unit("seconds")
+    .of_accounts(),
     gauge(
         "metastudio_collector_last_success_timestamp_seconds",
         "Unix time of the start of the last successful run: what it found is as of that time.",
@@ -45,7 +48,8 @@ pub(super) static FAMILIES: &[Family] = &[
             }
         },
     )
-    .unit("seconds"),
+    .unit("seconds")
+    .of_accounts(),
     gauge("metastudio_collector_last_duration_seconds", "Duration of the last run.", |lines, view| {
         for (collector, status) in &view.project.collectors {
             if let Some(last) = &status.last {
@@ -53,12 +57,14 @@ pub(super) static FAMILIES: &[Family] = &[
             }
         }
     })
-    .unit("seconds"),
+    .unit("seconds")
+    .of_accounts(),
     counter("metastudio_collector_runs", "Runs of the collector, including failed ones.", |lines, view| {
         for (collector, status) in &view.project.collectors {
             lines.count([("collector", collector.as_str())], status.runs);
         }
-    }),
+    })
+    .of_accounts(),
     counter("metastudio_collector_failures", "Failed runs of the collector by reason.", |lines, view| {
         for (collector, status) in &view.project.collectors {
             for reason in Reason::ALL {
@@ -66,5 +72,6 @@ pub(super) static FAMILIES: &[Family] = &[
                 lines.count([("collector", collector.as_str()), ("reason", reason.as_str())], count);
             }
         }
-    }),
+    })
+    .of_accounts(),
 ];

@@ -6,37 +6,48 @@ use rust_decimal::Decimal;
 use super::lines::{Kind, Lines, Metadata};
 use crate::{
     snapshot::{Found, LastPoll, Moment, ProjectStatus, Usage, WindowValues},
-    usage::Collector,
+    usage::{Collector, Operation, RequestCounters},
 };
 
 /// A metric family of the projects. Its name has no suffix such as `_total`.
 pub(super) struct Family {
     pub metadata: Metadata<'static>,
     pub write: WriteSamples,
+    /// Whether accounts have samples of it, too. All of its samples then have the label `account`, empty for a project.
+    pub is_of_accounts: bool,
 }
 
 /// Writes the samples of one project.
 type WriteSamples = fn(&mut Lines<'_>, &ProjectView<'_>);
 
 pub(super) const fn counter(name: &'static str, help: &'static str, write: WriteSamples) -> Family {
-    Family { metadata: Metadata::new(Kind::Counter, name, help), write }
+    Family::new(Metadata::new(Kind::Counter, name, help), write)
 }
 
 pub(super) const fn gauge(name: &'static str, help: &'static str, write: WriteSamples) -> Family {
-    Family { metadata: Metadata::new(Kind::Gauge, name, help), write }
+    Family::new(Metadata::new(Kind::Gauge, name, help), write)
 }
 
 pub(super) const fn histogram(name: &'static str, help: &'static str, write: WriteSamples) -> Family {
-    Family { metadata: Metadata::new(Kind::Histogram, name, help), write }
+    Family::new(Metadata::new(Kind::Histogram, name, help), write)
 }
 
 pub(super) const fn info(name: &'static str, help: &'static str, write: WriteSamples) -> Family {
-    Family { metadata: Metadata::new(Kind::Info, name, help), write }
+    Family::new(Metadata::new(Kind::Info, name, help), write)
 }
 
 impl Family {
+    pub const fn new(metadata: Metadata<'static>, write: WriteSamples) -> Self {
+        Family { metadata, write, is_of_accounts: false }
+    }
+
     pub const fn unit(self, unit: &'static str) -> Self {
-        Family { metadata: self.metadata.unit(unit), write: self.write }
+        Family { metadata: self.metadata.unit(unit), write: self.write, is_of_accounts: self.is_of_accounts }
+    }
+
+    /// Gives accounts samples of it, too.
+    pub const fn of_accounts(self) -> Self {
+        Family { metadata: self.metadata, write: self.write, is_of_accounts: true }
     }
 }
 
@@ -54,6 +65,13 @@ impl<'a> ProjectView<'a> {
 
     pub fn last(&self) -> Option<&'a LastPoll> {
         self.project.health.last.as_ref()
+    }
+
+    /// The requests by operation. An account has none for usage.
+    pub fn apis(&self) -> impl Iterator<Item = (Operation, &'a RequestCounters)> {
+        let is_project = self.project.target.account.is_empty();
+        let apis = self.project.health.counters.apis();
+        apis.filter(move |(operation, _)| is_project || *operation != Operation::ShowUsageData)
     }
 
     /// The windows, each with its name.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     snapshot::{Found, Packages},
-    usage::{Collector, Package, PackageKind, PackageSums, Unit},
+    usage::{Package, PackageKind, PackageSums, Unit},
 };
 
 /// The families of packages.
@@ -17,82 +17,97 @@ pub(super) static FAMILIES: &[Family] = &[
         "metastudio_packages",
         "Packages with a bought amount by kind, parts of bundles left out, as of the last complete run of the collector.",
         |lines, view| {
-            each_sum(view, |kind, sums| lines.count(labels(kind).chain([("unit", unit(kind))]), sums.packages))
+            each_sum(view, |kind, sums| lines.count(labels(view, kind).chain([("unit", unit(kind))]), sums.packages))
         },
-    ),
+    )
+    .of_accounts(),
     gauge(
         "metastudio_packages_bought_minutes",
         "Minutes that the packages of this kind were bought with.",
         |lines, view| sums(lines, view, true, |sums| sums.bought),
     )
-    .unit("minutes"),
+    .unit("minutes")
+    .of_accounts(),
     gauge("metastudio_packages_used_minutes", "Minutes of these packages that are used.", |lines, view| {
         sums(lines, view, true, |sums| sums.used);
     })
-    .unit("minutes"),
+    .unit("minutes")
+    .of_accounts(),
     gauge(
         "metastudio_packages_left_minutes",
         "Minutes of these packages that are left and can be used: without frozen packages. Negative is overrun.",
         |lines, view| sums(lines, view, true, |sums| sums.left),
     )
-    .unit("minutes"),
+    .unit("minutes")
+    .of_accounts(),
     gauge(
         "metastudio_packages_bought",
         "What the packages of this kind were bought with, in a unit other than time.",
         |lines, view| sums(lines, view, false, |sums| sums.bought),
-    ),
+    )
+    .of_accounts(),
     gauge("metastudio_packages_used", "What of these packages is used, in a unit other than time.", |lines, view| {
         sums(lines, view, false, |sums| sums.used);
-    }),
+    })
+    .of_accounts(),
     gauge(
         "metastudio_packages_left",
         "What of these packages is left and can be used, in a unit other than time. Negative is overrun.",
         |lines, view| sums(lines, view, false, |sums| sums.left),
-    ),
+    )
+    .of_accounts(),
     gauge("metastudio_package_bought_minutes", "Minutes that the package was bought with.", |lines, view| {
         amounts(lines, view, true, |package| package.bought);
     })
-    .unit("minutes"),
+    .unit("minutes")
+    .of_accounts(),
     gauge("metastudio_package_used_minutes", "Minutes of the package that are used.", |lines, view| {
         amounts(lines, view, true, |package| package.used);
     })
-    .unit("minutes"),
+    .unit("minutes")
+    .of_accounts(),
     gauge(
         "metastudio_package_left_minutes",
         "Minutes of the package that are left. Negative is overrun. Absent for a part of a bundle.",
         |lines, view| amounts(lines, view, true, Package::left),
     )
-    .unit("minutes"),
+    .unit("minutes")
+    .of_accounts(),
     gauge(
         "metastudio_package_bought",
         "What the package was bought with, in a unit other than time.",
         |lines, view| amounts(lines, view, false, |package| package.bought),
-    ),
+    )
+    .of_accounts(),
     gauge("metastudio_package_used", "What of the package is used, in a unit other than time.", |lines, view| {
         amounts(lines, view, false, |package| package.used);
-    }),
+    })
+    .of_accounts(),
     gauge(
         "metastudio_package_left",
         "What of the package is left, in a unit other than time. Negative is overrun.",
         |lines, view| amounts(lines, view, false, Package::left),
-    ),
+    )
+    .of_accounts(),
     gauge(
         "metastudio_package_expiry_timestamp_seconds",
         "Unix time at which the package ends. Absent if no end is known.",
         |lines, view| {
             for package in packages(view) {
                 if let Some(expiry) = package.expiry {
-                    lines.sample(of_package(package), seconds(expiry));
+                    lines.sample(of_package(view, package), seconds(expiry));
                 }
             }
         },
     )
-    .unit("seconds"),
+    .unit("seconds")
+    .of_accounts(),
     gauge("metastudio_package_frozen", "Whether the package is frozen, so that it cannot be used.", |lines, view| {
         for package in packages(view) {
-            lines.count(of_package(package), u64::from(package.is_frozen));
+            lines.count(of_package(view, package), u64::from(package.is_frozen));
         }
-    }),
+    })
+    .of_accounts(),
 ];
 
 fn is_in_minutes(kind: &PackageKind) -> bool {
@@ -100,7 +115,7 @@ fn is_in_minutes(kind: &PackageKind) -> bool {
 }
 
 fn found<'a>(view: &ProjectView<'a>) -> Option<&'a Packages> {
-    match view.found(Collector::Packages)? {
+    match view.found(view.project.target.package_collector())? {
         Found::Packages(found) => Some(found),
         _ => None,
     }
@@ -115,7 +130,7 @@ fn packages<'a>(view: &ProjectView<'a>) -> impl Iterator<Item = &'a Package> + u
 fn amounts(lines: &mut Lines<'_>, view: &ProjectView<'_>, in_minutes: bool, amount: fn(&Package) -> Option<Decimal>) {
     for package in packages(view).filter(|package| is_in_minutes(&package.kind) == in_minutes) {
         if let Some(amount) = amount(package) {
-            lines.sample(of_package(package).chain(other_unit(&package.kind)), float(amount));
+            lines.sample(of_package(view, package).chain(other_unit(&package.kind)), float(amount));
         }
     }
 }
@@ -129,24 +144,37 @@ fn each_sum(view: &ProjectView<'_>, mut write: impl FnMut(&PackageKind, &Package
 fn sums(lines: &mut Lines<'_>, view: &ProjectView<'_>, in_minutes: bool, amount: fn(&PackageSums) -> Decimal) {
     each_sum(view, |kind, sums| {
         if is_in_minutes(kind) == in_minutes {
-            lines.sample(labels(kind).chain(other_unit(kind)), float(amount(sums)));
+            lines.sample(labels(view, kind).chain(other_unit(kind)), float(amount(sums)));
         }
     });
 }
 
-fn of_package(package: &Package) -> impl Iterator<Item = (&str, &str)> {
-    [("package", package.id.as_str())].into_iter().chain(labels(&package.kind))
+fn of_package<'a>(view: &ProjectView<'_>, package: &'a Package) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+    let resettable = if package.is_resettable { "true" } else { "" };
+    let own = [("package", package.id.as_str()), ("resettable", resettable)];
+    own.into_iter().chain(labels(view, &package.kind))
 }
 
-fn labels(kind: &PackageKind) -> impl Iterator<Item = (&str, &str)> {
-    let PackageKind { resource_type, business_type, sub_resource_type, charging_mode, resource_source, unit: _ } = kind;
+fn labels<'a>(view: &ProjectView<'_>, kind: &'a PackageKind) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+    let PackageKind {
+        resource_type,
+        business_type,
+        sub_resource_type,
+        charging_mode,
+        resource_source,
+        product_id,
+        region,
+        unit: _,
+    } = kind;
     let labels = [
-        ("collector", Collector::Packages.as_str()),
+        ("collector", view.project.target.package_collector().as_str()),
         ("resource_type", resource_type),
         ("business_type", business_type),
         ("sub_resource_type", sub_resource_type),
         ("charging_mode", charging_mode),
         ("resource_source", resource_source),
+        ("product_id", product_id),
+        ("region", region),
     ];
     labels.into_iter()
 }

@@ -37,9 +37,9 @@ pub(super) const OTHER: Metadata<'static> = Metadata::new(
 
 /// The families of usage and health.
 pub(super) static FAMILIES: &[Family] = &[
-    Family { metadata: MINUTES, write: |lines, view| usage(lines, view, |measure| *measure == Measure::Minutes) },
-    Family { metadata: NUMBER, write: |lines, view| usage(lines, view, |measure| *measure == Measure::Number) },
-    Family { metadata: OTHER, write: |lines, view| usage(lines, view, |measure| matches!(measure, Measure::Other(_))) },
+    Family::new(MINUTES, |lines, view| usage(lines, view, |measure| *measure == Measure::Minutes)),
+    Family::new(NUMBER, |lines, view| usage(lines, view, |measure| *measure == Measure::Number)),
+    Family::new(OTHER, |lines, view| usage(lines, view, |measure| matches!(measure, Measure::Other(_)))),
     gauge(
         "metastudio_window_start_timestamp_seconds",
         "Unix time of the start of the window, as of the last complete poll.",
@@ -143,29 +143,32 @@ pub(super) static FAMILIES: &[Family] = &[
         "metastudio_api_requests",
         "HTTP requests to the API by operation and status code. The code is none if no response came.",
         |lines, view| {
-            for (operation, counters) in view.project.health.counters.apis() {
+            for (operation, counters) in view.apis() {
                 for (status, count) in &counters.by_status {
                     let code = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
                     lines.count([("api", operation.as_str()), ("code", &*code)], *count);
                 }
             }
         },
-    ),
+    )
+    .of_accounts(),
     counter("metastudio_api_retries", "Retried HTTP requests by operation.", |lines, view| {
-        for (operation, counters) in view.project.health.counters.apis() {
+        for (operation, counters) in view.apis() {
             lines.count([("api", operation.as_str())], counters.retries);
         }
-    }),
+    })
+    .of_accounts(),
     histogram(
         "metastudio_api_request_duration_seconds",
         "Duration of HTTP requests to the API by operation, including the body.",
         |lines, view| {
-            for (operation, counters) in view.project.health.counters.apis() {
+            for (operation, counters) in view.apis() {
                 lines.histogram(("api", operation.as_str()), &counters.durations);
             }
         },
     )
-    .unit("seconds"),
+    .unit("seconds")
+    .of_accounts(),
     counter("metastudio_rows_ignored", "Rows left out of the sums, by reason.", |lines, view| {
         let ignored = view.project.health.counters.rows;
         lines.count([("reason", "outside")], ignored.outside);
@@ -188,8 +191,17 @@ pub(super) static FAMILIES: &[Family] = &[
 
 /// The labels of every series of a project: its name and the configured ones.
 pub(super) fn first_labels(target: &Target) -> FirstLabels {
-    let configured = target.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    FirstLabels::new([("project", target.name.as_str())].into_iter().chain(configured))
+    FirstLabels::new([("project", target.name.as_str())].into_iter().chain(configured(target)))
+}
+
+/// The same for families that accounts have, too.
+pub(super) fn first_labels_with_account(target: &Target) -> FirstLabels {
+    let names = [("project", target.name.as_str()), ("account", target.account.as_str())];
+    FirstLabels::new(names.into_iter().chain(configured(target)))
+}
+
+fn configured(target: &Target) -> impl Iterator<Item = (&str, &str)> {
+    target.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }
 
 /// The family of tokens and temporary keys, which projects can share.

@@ -1,6 +1,6 @@
 //! The projects' part of the exposition, rendered when it has changed and not for each scrape.
 //!
-//! A [`Block`] of projects owns the bytes of its samples, family by family. A rendering lines them up below the
+//! A [`Block`] of projects, or of accounts, owns the bytes of its samples, family by family. A rendering lines them up below the
 //! metadata of their family. Only blocks with a changed project are rendered and compressed again.
 
 use std::sync::{Arc, Weak};
@@ -16,7 +16,7 @@ use super::{
     pieces::Pieces,
     projects::write_expiries,
 };
-use crate::snapshot::{Moment, Snapshot};
+use crate::snapshot::{Moment, ProjectStatus, Snapshot};
 
 /// The rendering of one snapshot, in each format and encoding that has been asked for.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl Rendering {
     fn update(&mut self, snapshot: &Arc<Snapshot>, now: Moment) {
         let old = std::mem::take(self);
         let (outbox, mut old) = (old.outbox, old.blocks.into_iter());
-        let blocks = snapshot.projects.chunks(BLOCK).map(|projects| {
+        let blocks = chunks(snapshot).map(|projects| {
             let unchanged = old.next().filter(|block| block.shows(projects, now));
             unchanged.unwrap_or_else(|| Block::new(projects, now))
         });
@@ -72,7 +72,7 @@ impl Rendering {
 
     fn line_up(&mut self, format: Format, encoding: Encoding, snapshot: &Snapshot, now: Moment) -> Pieces {
         let mut encoder = Encoder::new(encoding);
-        let blocks = self.blocks.iter_mut().zip(snapshot.projects.chunks(BLOCK));
+        let blocks = self.blocks.iter_mut().zip(chunks(snapshot));
         let mut blocks: Vec<_> =
             blocks.map(|(block, projects)| block.samples(encoding, &mut encoder, projects, now).iter_mut()).collect();
         let mut metadata: Vec<Encoded> =
@@ -95,4 +95,9 @@ impl Rendering {
         parts.push(&mut end);
         Pieces::new(parts)
     }
+}
+
+/// The projects of each block, and then the accounts of each.
+fn chunks(snapshot: &Snapshot) -> impl Iterator<Item = &[Arc<ProjectStatus>]> {
+    snapshot.projects.chunks(BLOCK).chain(snapshot.accounts.chunks(BLOCK))
 }

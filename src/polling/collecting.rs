@@ -1,5 +1,6 @@
-//! The runs of one collector of a project, beside the polls of its usage.
+//! The runs of one collector of a project, beside the polls of its usage, or of an account.
 
+mod billing;
 mod days;
 mod packages;
 mod sessions;
@@ -12,11 +13,11 @@ use chrono::{DateTime, Utc};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-use self::{days::Keeping, source::Source};
+use self::{billing::Billing, days::Keeping, source::Source};
 use super::past::{PastDays, PastError};
 use crate::{
     cloud::{Client, Error, project_api},
-    config::{Config, Project},
+    config::{Account, Config, Project},
     history::ledger::Ledger,
     snapshot::{CollectorOutcome, Failure, Found, Moment},
     usage::{Collector, Counters, Reason},
@@ -29,11 +30,12 @@ pub(super) const AFTER_REFUSAL: Duration = Duration::from_secs(60 * 60);
 /// then is kept.
 const DAYS_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// A collector of one project.
+/// A collector of one project or account.
 #[derive(Debug)]
 pub struct Collecting {
     client: Client,
-    project: String,
+    /// The name of the project or account.
+    owner: String,
     collector: Collector,
     interval: Duration,
     timeout: Duration,
@@ -47,6 +49,7 @@ enum Work {
     SubUsers,
     Sessions,
     Days(Box<Keeping>),
+    Billing(Box<Billing>),
 }
 
 impl Collecting {
@@ -67,7 +70,8 @@ impl Collecting {
     ) -> Self {
         let mut timeout = config.poll.timeout;
         let work = match collector {
-            Collector::Packages => Work::Packages,
+            // The billing service knows no projects, so the configuration of a project cannot name it.
+            Collector::Packages | Collector::Billing => Work::Packages,
             Collector::SubUsers => Work::SubUsers,
             Collector::Sessions => Work::Sessions,
             Collector::Days => {
@@ -76,7 +80,20 @@ impl Collecting {
             }
         };
         let interval = config.collectors.interval(collector);
-        Collecting { client, project: project.name.clone(), collector, interval, timeout, work }
+        Collecting { client, owner: project.name.clone(), collector, interval, timeout, work }
+    }
+
+    /// The collector of the packages of an account.
+    pub fn of_account(client: Client, account: &Account, config: &Config) -> Self {
+        let collector = Collector::Billing;
+        Collecting {
+            client,
+            owner: account.name.clone(),
+            collector,
+            interval: config.collectors.interval(collector),
+            timeout: config.poll.timeout,
+            work: Work::Billing(Box::new(Billing::new(account.clone()))),
+        }
     }
 
     /// The collector.
@@ -109,7 +126,10 @@ impl Collecting {
             Err(PastError::Cloud(Error::Timeout(text)))
         });
         let refusal = result.as_ref().err().and_then(PastError::cloud);
-        let is_refused = matches!(refusal, Some(Error::Refused(refusal)) if matches!(refusal.status, 403 | 404));
+        let is_refused = matches!(
+            refusal,
+            Some(Error::Refused(refusal)) if matches!(refusal.status, 403 | 404) && refusal.reason() != Reason::Throttled
+        );
         let failure = |error: PastError| Failure {
             reason: error.cloud().map_or(Reason::Storage, Error::reason),
             message: error.to_string(),
@@ -124,6 +144,7 @@ impl Collecting {
             Work::Packages => packages::collect(source).await.map(Found::Packages),
             Work::SubUsers => sub_users::collect(source).await.map(Found::SubUsers),
             Work::Sessions => sessions::collect(source).await.map(Found::Sessions),
+            Work::Billing(billing) => billing.collect(source).await.map(Found::Packages),
             Work::Days(keeping) => return keeping.collect(now, source.counters).await.map(Found::Days),
         };
         Ok(found?)
@@ -132,15 +153,19 @@ impl Collecting {
     /// Logs a run. A failure is logged each time, but an operation that the service refuses only once. Returns the failure,
     /// if there is one.
     pub(super) fn log(&self, outcome: &CollectorOutcome, before: Option<LastFailure>) -> Option<LastFailure> {
-        let (project, collector) = (&self.project, self.collector.as_str());
+        let (project, account) = match self.collector {
+            Collector::Billing => (None, Some(self.owner.as_str())),
+            _ => (Some(self.owner.as_str()), None),
+        };
+        let collector = self.collector.as_str();
         let (requests, duration) = (outcome.counters.requests(), outcome.duration.as_secs_f64());
         let Failure { reason, message } = match &outcome.result {
             Ok(_) if before.is_some() => {
-                tracing::info!(project, collector, requests, duration, "collector succeeded again");
+                tracing::info!(project, account, collector, requests, duration, "collector succeeded again");
                 return None;
             }
             Ok(_) => {
-                tracing::debug!(project, collector, requests, duration, "collector succeeded");
+                tracing::debug!(project, account, collector, requests, duration, "collector succeeded");
                 return None;
             }
             Err(failure) => failure,
@@ -148,9 +173,9 @@ impl Collecting {
         let failure = LastFailure { reason: *reason, is_refused: outcome.is_refused };
         let (reason, error) = (reason.as_str(), message);
         if outcome.is_refused && before == Some(failure) {
-            tracing::debug!(project, collector, reason, requests, duration, error, "collector failed");
+            tracing::debug!(project, account, collector, reason, requests, duration, error, "collector failed");
         } else {
-            tracing::warn!(project, collector, reason, requests, duration, error, "collector failed");
+            tracing::warn!(project, account, collector, reason, requests, duration, error, "collector failed");
         }
         Some(failure)
     }

@@ -32,12 +32,13 @@ use thiserror::Error;
 
 use super::{
     change::{Change, query_text},
+    collecting::Collecting,
     poller::Poller,
-    schedule::{Plan, Planned},
+    schedule::{Plan, Planned, PlannedAccount},
 };
 use crate::{
     cloud::{Client, Connector, Credentials, Lockout, SetupError},
-    config::{ApiSettings, Config, CredentialsSource, Environment, Project},
+    config::{Account, ApiSettings, Config, CredentialsSource, Environment, Project},
     history::ledger::Ledger,
     snapshot::Target,
     usage::{Clock, Collector},
@@ -62,6 +63,8 @@ pub struct Fleet {
     credentials: BTreeMap<String, Arc<Credentials>>,
     /// In the order of the configuration.
     pollers: Vec<Arc<Poller>>,
+    /// The collectors of the accounts, in the order of the configuration.
+    accounts: Vec<Arc<Collecting>>,
 }
 
 /// A fleet that cannot be built.
@@ -70,11 +73,11 @@ pub enum FleetError {
     /// The connections to the cloud cannot be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// A project names credentials that do not exist. Validation reports this earlier.
-    #[error("project {project}: there are no credentials {credentials}")]
+    /// A project or account names credentials that do not exist. Validation reports this earlier.
+    #[error("{owner}: there are no credentials {credentials}")]
     NoCredentials {
-        /// The project.
-        project: String,
+        /// The name of the project or account.
+        owner: String,
         /// The name of the missing credentials.
         credentials: String,
     },
@@ -116,7 +119,9 @@ impl Fleet {
         let credentials = new_credentials(&connector, &config, environment);
         let build = |project| poller(&connector, &credentials, &config, project, ledger.as_ref());
         let pollers = config.projects.iter().map(build).collect::<Result<_, _>>()?;
-        Ok(Fleet { config, clock, connector, ledger, credentials, pollers })
+        let build = |account| account_collecting(&connector, &credentials, &config, account);
+        let accounts = config.accounts.iter().map(build).collect::<Result<_, _>>()?;
+        Ok(Fleet { config, clock, connector, ledger, credentials, pollers, accounts })
     }
 
     /// The fleet, plan and changes of a new configuration. Unchanged projects keep their poller. This fleet does not
@@ -166,14 +171,31 @@ impl Fleet {
         }
         changes.removed = self.pollers.len() - changes.changed - changes.unchanged;
         let ledger = self.ledger.clone();
-        let fleet = Fleet { config, clock: self.clock, connector, ledger, credentials, pollers };
-        let plan = fleet.plan_keeping(&keep_usage);
+        let mut accounts = Vec::with_capacity(config.accounts.len());
+        let mut keep_found = Vec::with_capacity(config.accounts.len());
+        for account in &config.accounts {
+            // The same account answers the same query.
+            let old = self.config.accounts.iter().zip(&self.accounts).find(|(old, _)| *old == account);
+            let is_same_source =
+                config.credentials.get(&account.credentials) == self.config.credentials.get(&account.credentials);
+            let old = old.filter(|_| is_same_source).map(|(_, collecting)| collecting);
+            let is_same_access = keeps_connections
+                && config.poll.timeout == self.config.poll.timeout
+                && config.collectors.billing.interval == self.config.collectors.billing.interval;
+            keep_found.push(old.is_some());
+            accounts.push(match old.filter(|_| is_same_access) {
+                Some(kept) => Arc::clone(kept),
+                None => account_collecting(&connector, &credentials, &config, account)?,
+            });
+        }
+        let fleet = Fleet { config, clock: self.clock, connector, ledger, credentials, pollers, accounts };
+        let plan = fleet.plan_keeping(&keep_usage, &keep_found);
         Ok((fleet, plan, changes))
     }
 
     /// The plan at the start. Usage that is known answers the configured query.
     pub fn plan(&self) -> Plan<Poller> {
-        self.plan_keeping(&vec![true; self.pollers.len()])
+        self.plan_keeping(&vec![true; self.pollers.len()], &[])
     }
 
     /// The targets of the snapshot, in the order of the configuration.
@@ -187,18 +209,33 @@ impl Fleet {
         self.config.projects.iter().map(target).collect()
     }
 
+    /// The targets of the accounts, in the order of the configuration.
+    pub fn account_targets(&self) -> Vec<Target> {
+        self.config.accounts.iter().map(|account| account_target(account, &self.config)).collect()
+    }
+
+    /// The collectors of the accounts, in the order of the configuration.
+    pub fn accounts(&self) -> &[Arc<Collecting>] {
+        &self.accounts
+    }
+
     /// The pollers, in the order of the configuration.
     pub fn pollers(&self) -> &[Arc<Poller>] {
         &self.pollers
     }
 
-    fn plan_keeping(&self, keep_usage: &[bool]) -> Plan<Poller> {
+    fn plan_keeping(&self, keep_usage: &[bool], keep_found: &[bool]) -> Plan<Poller> {
         let planned = |((poller, target), &keeps_usage): ((&Arc<Poller>, Target), &bool)| Planned {
             poller: Arc::clone(poller),
             target,
             keeps_usage,
         };
+        let keep_found = keep_found.iter().copied().chain(std::iter::repeat(false));
+        let planned_account = |((collecting, target), keeps_found): ((&Arc<Collecting>, Target), bool)| {
+            PlannedAccount { collecting: Arc::clone(collecting), target, keeps_found }
+        };
         Plan {
+            accounts: self.accounts.iter().zip(self.account_targets()).zip(keep_found).map(planned_account).collect(),
             projects: self.pollers.iter().zip(self.targets()).zip(keep_usage).map(planned).collect(),
             concurrency: self.config.poll.concurrency,
             timeout: self.config.poll.timeout,
@@ -224,6 +261,23 @@ pub fn clients<'a>(
     config.projects.iter().map(|project| Ok((project, client(connector, &credentials, project)?))).collect()
 }
 
+/// A client for each account.
+///
+/// # Errors
+/// [`FleetError::NoCredentials`].
+pub fn account_clients<'a>(
+    connector: &Connector,
+    config: &'a Config,
+    environment: &Environment,
+) -> Result<Vec<(&'a Account, Client)>, FleetError> {
+    let credentials = new_credentials(connector, config, environment);
+    config
+        .accounts
+        .iter()
+        .map(|account| Ok((account, account_client(connector, &credentials, config, account)?)))
+        .collect()
+}
+
 fn new_credentials(
     connector: &Connector,
     config: &Config,
@@ -244,16 +298,37 @@ fn client(
     credentials: &BTreeMap<String, Arc<Credentials>>,
     project: &Project,
 ) -> Result<Client, FleetError> {
-    let missing =
-        || FleetError::NoCredentials { project: project.name.clone(), credentials: project.credentials.clone() };
-    let credentials = credentials.get(&project.credentials).ok_or_else(missing)?;
-    Ok(connector.client(project, Arc::clone(credentials)))
+    let credentials = named(credentials, &project.credentials, &project.name)?;
+    Ok(connector.client(project, credentials))
+}
+
+fn account_client(
+    connector: &Connector,
+    credentials: &BTreeMap<String, Arc<Credentials>>,
+    config: &Config,
+    account: &Account,
+) -> Result<Client, FleetError> {
+    let credentials = named(credentials, &account.credentials, &account.name)?;
+    let of_same_key = config.projects.iter().find(|project| project.credentials == account.credentials);
+    let region = of_same_key.map_or("", |project| &project.region);
+    Ok(connector.account_client(account, region, credentials))
+}
+
+/// The credentials with this name, for a project or account.
+fn named(
+    credentials: &BTreeMap<String, Arc<Credentials>>,
+    name: &str,
+    owner: &str,
+) -> Result<Arc<Credentials>, FleetError> {
+    let missing = || FleetError::NoCredentials { owner: owner.to_owned(), credentials: name.to_owned() };
+    credentials.get(name).map(Arc::clone).ok_or_else(missing)
 }
 
 /// The configured part of the state of a project.
 pub fn target(project: &Project, config: &Config) -> Target {
     Target {
         name: project.name.clone(),
+        account: String::new(),
         project_id: project.project_id.clone(),
         region: project.region.clone(),
         endpoint: project.endpoint.to_string(),
@@ -283,4 +358,30 @@ fn poller(
 ) -> Result<Arc<Poller>, FleetError> {
     let client = client(connector, credentials, project)?;
     Ok(Arc::new(Poller::new(client, project, config, ledger)))
+}
+
+/// The configured part of the state of an account. Its series have the labels of projects, with empty values.
+fn account_target(account: &Account, config: &Config) -> Target {
+    let labels = config.projects.first().map(|project| &project.labels).into_iter().flatten();
+    Target {
+        account: account.name.clone(),
+        project_id: account.domain_id.clone(),
+        endpoint: account.endpoint.to_string(),
+        labels: labels.map(|(name, _)| (name.clone(), String::new())).collect(),
+        credentials: account.credentials.clone(),
+        collect: BTreeMap::from([(Collector::Billing, config.collectors.billing.interval)]),
+        package_series: config.collectors.billing.series,
+        timezone: config.timezone.clone(),
+        ..Target::new("")
+    }
+}
+
+fn account_collecting(
+    connector: &Connector,
+    credentials: &BTreeMap<String, Arc<Credentials>>,
+    config: &Config,
+    account: &Account,
+) -> Result<Arc<Collecting>, FleetError> {
+    let client = account_client(connector, credentials, config, account)?;
+    Ok(Arc::new(Collecting::of_account(client, account, config)))
 }

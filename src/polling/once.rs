@@ -1,15 +1,20 @@
-//! Polls every project once.
+//! Polls every project once, and asks for the packages of every account.
 
 use std::sync::Arc;
 
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use super::pollable::{Pollable, log_poll, poll_isolated};
+use super::{
+    collecting::Collecting,
+    pollable::{Pollable, log_poll, poll_isolated},
+};
 use crate::snapshot::{Moment, Writer};
 
-/// Polls every project once, `concurrency` at a time, and runs its collectors. Returns whether all polls succeeded.
+/// Polls every project once, `concurrency` at a time, and runs its collectors and those of accounts. Returns whether all
+/// polls succeeded.
 pub async fn run<P: Pollable>(
     pollers: Vec<Arc<P>>,
+    accounts: Vec<Arc<Collecting>>,
     concurrency: usize,
     mut writer: Writer,
     clock: fn() -> Moment,
@@ -36,6 +41,20 @@ pub async fn run<P: Pollable>(
         log_poll(poller.name(), &outcome, false);
         writer.record(index, outcome, None);
         collected.into_iter().for_each(|outcome| writer.record_collector(index, outcome));
+    }
+    // Accounts come last: a key that only the billing service refuses must not be on hold for projects.
+    let mut runs = JoinSet::new();
+    for (index, collecting) in accounts.into_iter().enumerate() {
+        let slots = Arc::clone(&slots);
+        runs.spawn(async move {
+            let _slot = slots.acquire().await;
+            let outcome = Arc::clone(&collecting).run(clock()).await;
+            collecting.log(&outcome, None);
+            (index, outcome)
+        });
+    }
+    while let Some(Ok((index, outcome))) = runs.join_next().await {
+        writer.record_account(index, outcome);
     }
     // A project whose task panicked has not been recorded.
     all_succeeded && writer.is_ready()

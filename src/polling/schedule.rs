@@ -5,6 +5,8 @@
 //! because they start at multiples of the interval. A poll that outlasts its interval skips the next one, so polls of
 //! one project never overlap.
 //!
+//! The collectors of projects and of accounts run beside the polls, each at its own interval.
+//!
 //! A new [`Plan`] may come at any time. A project that keeps its poller continues unchanged, with its current poll. All
 //! other polls are cancelled. A project with a new poller is polled at once.
 
@@ -37,11 +39,17 @@ const DAY_SLOTS: usize = 2;
 /// The longest time until a run that failed is repeated.
 const AFTER_FAILURE: Duration = Duration::from_secs(30 * 60);
 
+/// The first run for an account begins so much later than the first polls. A key that only the billing service refuses has
+/// worked by then, so it is on hold for the account, and not for the projects.
+const ACCOUNTS_AFTER: Duration = Duration::from_secs(2);
+
 /// The projects to poll, and the limits of polling.
 #[derive(Debug)]
 pub struct Plan<P> {
     /// The projects in the order of the configuration; names are unique.
     pub projects: Vec<Planned<P>>,
+    /// The accounts in the order of the configuration.
+    pub accounts: Vec<PlannedAccount>,
     /// Projects polled at the same time, at least 1.
     pub concurrency: usize,
     /// Maximum duration of a poll.
@@ -57,6 +65,17 @@ pub struct Planned<P> {
     pub target: Target,
     /// Whether the known usage of this project still answers the configured query.
     pub keeps_usage: bool,
+}
+
+/// One account of a plan.
+#[derive(Debug)]
+pub struct PlannedAccount {
+    /// Its collector. If the previous plan has the same `Arc`, its runs continue unchanged.
+    pub collecting: Arc<Collecting>,
+    /// Its target for the snapshot.
+    pub target: Target,
+    /// Whether what was found before still answers the configured query.
+    pub keeps_found: bool,
 }
 
 /// A plan for a running schedule.
@@ -111,6 +130,8 @@ struct Schedule<P> {
     tasks: JoinSet<()>,
     /// In the order of the snapshot's projects.
     running: Vec<Running<P>>,
+    /// In the order of the snapshot's accounts.
+    accounts: Vec<RunningAccount>,
     was_ready: bool,
 }
 
@@ -126,6 +147,13 @@ struct Running<P> {
     failing: HashMap<Collector, LastFailure>,
 }
 
+/// An account whose collector is running.
+struct RunningAccount {
+    collecting: Arc<Collecting>,
+    task: AbortHandle,
+    failing: Option<LastFailure>,
+}
+
 /// A poll, or a run of a collector, that has ended.
 enum Ended<P> {
     Poll {
@@ -136,6 +164,10 @@ enum Ended<P> {
     },
     Run {
         poller: Arc<P>,
+        collecting: Arc<Collecting>,
+        outcome: CollectorOutcome,
+    },
+    OfAccount {
         collecting: Arc<Collecting>,
         outcome: CollectorOutcome,
     },
@@ -153,6 +185,7 @@ impl<P: Pollable> Schedule<P> {
             timeout: Duration::ZERO,
             tasks: JoinSet::new(),
             running: Vec::new(),
+            accounts: Vec::new(),
             was_ready: false,
         }
     }
@@ -187,10 +220,32 @@ impl<P: Pollable> Schedule<P> {
             removed.abort();
         }
         self.writer.replace(targets);
+        self.apply_accounts(plan.accounts);
         if has_changes {
             // A reload that changes nothing must not reset the stuck detection.
             self.expect_progress();
         }
+    }
+
+    fn apply_accounts(&mut self, planned: Vec<PlannedAccount>) {
+        let mut before = std::mem::take(&mut self.accounts);
+        let mut targets = Vec::with_capacity(planned.len());
+        for PlannedAccount { collecting, target, keeps_found } in planned {
+            targets.push((target, keeps_found));
+            let kept = before.iter().position(|running| Arc::ptr_eq(&running.collecting, &collecting));
+            let running = match kept {
+                Some(index) => before.swap_remove(index),
+                None => {
+                    let start = Instant::now() + ACCOUNTS_AFTER;
+                    let ended = |collecting, outcome| Ended::OfAccount { collecting, outcome };
+                    let task = self.start_runs(&collecting, Some(start), start + collecting.interval(), ended);
+                    RunningAccount { collecting, task, failing: None }
+                }
+            };
+            self.accounts.push(running);
+        }
+        before.into_iter().for_each(|removed| removed.task.abort());
+        self.writer.replace_accounts(targets);
     }
 
     /// Polls a project now, and then at its offset in each interval. So do its collectors.
@@ -229,17 +284,33 @@ impl<P: Pollable> Schedule<P> {
         now: Instant,
         offset: Duration,
     ) -> AbortHandle {
+        // The same part of its own interval.
+        let part = offset.as_secs_f64() / poller.interval().as_secs_f64();
+        let offset = Duration::try_from_secs_f64(part * collecting.interval().as_secs_f64()).unwrap_or_default();
+        let first = now + first_offset(offset, collecting.interval());
+        let poller = Arc::clone(poller);
+        let ended = move |collecting, outcome| Ended::Run { poller: Arc::clone(&poller), collecting, outcome };
+        self.start_runs(collecting, None, first, ended)
+    }
+
+    /// Runs a collector now, or at `start`, and then at `first` and once in each interval after that.
+    fn start_runs(
+        &mut self,
+        collecting: &Arc<Collecting>,
+        start: Option<Instant>,
+        first: Instant,
+        ended: impl Fn(Arc<Collecting>, CollectorOutcome) -> Ended<P> + Send + Sync + 'static,
+    ) -> AbortHandle {
         let slots = match collecting.collector() {
             Collector::Days => self.day_slots.shared(),
             _ => self.collector_slots.shared(),
         };
-        let (poller, collecting) = (Arc::clone(poller), Arc::clone(collecting));
+        let collecting = Arc::clone(collecting);
         let (sender, clock) = (self.sender.clone(), self.clock);
         self.tasks.spawn(async move {
-            // The same part of its own interval.
-            let part = offset.as_secs_f64() / poller.interval().as_secs_f64();
-            let offset = Duration::try_from_secs_f64(part * collecting.interval().as_secs_f64()).unwrap_or_default();
-            let first = now + first_offset(offset, collecting.interval());
+            if let Some(start) = start {
+                sleep_until(start).await;
+            }
             loop {
                 let Ok(slot) = slots.acquire().await else { return };
                 let outcome = Arc::clone(&collecting).run(clock()).await;
@@ -249,8 +320,7 @@ impl<P: Pollable> Schedule<P> {
                 if outcome.result.is_err() {
                     due = due.min(Instant::now() + pause.max(AFTER_FAILURE));
                 }
-                let (poller, collecting) = (Arc::clone(&poller), Arc::clone(&collecting));
-                if sender.send(Ended::Run { poller, collecting, outcome }).await.is_err() {
+                if sender.send(ended(Arc::clone(&collecting), outcome)).await.is_err() {
                     return;
                 }
                 sleep_until(due).await;
@@ -260,24 +330,34 @@ impl<P: Pollable> Schedule<P> {
 
     /// Records what has ended, unless a new plan has removed or replaced its poller meanwhile.
     fn record(&mut self, ended: Ended<P>) {
-        let (Ended::Poll { poller, .. } | Ended::Run { poller, .. }) = &ended;
-        let known = self.running.iter_mut().enumerate().find(|(_, running)| Arc::ptr_eq(&running.poller, poller));
-        let Some((index, running)) = known else { return };
         match ended {
             Ended::Poll { poller, outcome, due } => {
+                let Some((index, running)) = self.running_of(&poller) else { return };
                 log_poll(poller.name(), &outcome, running.is_failing);
                 running.is_failing = outcome.result.is_err();
                 running.due = due;
                 self.record_poll(index, outcome, due);
             }
-            Ended::Run { collecting, outcome, .. } => {
+            Ended::Run { poller, collecting, outcome } => {
+                let Some((index, running)) = self.running_of(&poller) else { return };
                 let collector = collecting.collector();
                 let before = running.failing.remove(&collector);
                 let failure = collecting.log(&outcome, before);
                 running.failing.extend(failure.map(|failure| (collector, failure)));
                 self.writer.record_collector(index, outcome);
             }
+            Ended::OfAccount { collecting, outcome } => {
+                let mut accounts = self.accounts.iter_mut().enumerate();
+                let known = accounts.find(|(_, running)| Arc::ptr_eq(&running.collecting, &collecting));
+                let Some((index, running)) = known else { return };
+                running.failing = collecting.log(&outcome, running.failing);
+                self.writer.record_account(index, outcome);
+            }
         }
+    }
+
+    fn running_of(&mut self, poller: &Arc<P>) -> Option<(usize, &mut Running<P>)> {
+        self.running.iter_mut().enumerate().find(|(_, running)| Arc::ptr_eq(&running.poller, poller))
     }
 
     fn record_poll(&mut self, index: usize, outcome: PollOutcome, due: Instant) {
@@ -401,7 +481,7 @@ mod tests {
             .iter()
             .map(|fake| Planned { poller: Arc::clone(fake), target: Target::new(fake.name), keeps_usage: true })
             .collect();
-        Plan { projects, concurrency, timeout: Duration::from_secs(60) }
+        Plan { projects, accounts: Vec::new(), concurrency, timeout: Duration::from_secs(60) }
     }
 
     /// Starts a schedule, and lets it run for this many seconds.

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    api,
+    api, billing,
     faults::FaultKind,
     identity::{self, IssuedCredentials},
     operations::Operation,
@@ -55,7 +55,8 @@ struct Failures {
 /// The name for the recipient of a request: a project id, or one of [`SERVICES`](super::options::SERVICES).
 pub(super) fn recipient(path: &str) -> &str {
     match path {
-        "/v3/auth/tokens" | "/v3/projects" => "iam",
+        "/v3/auth/tokens" | "/v3/projects" | "/v3/auth/domains" => "iam",
+        path if billing::Operation::of(path).is_some() => "bss",
         "/v5/agencies/assume-with-oidc" => "sts",
         POD_IDENTITY_PATH => "pod-identity",
         "/meta-data/latest/api/token" | "/openstack/latest/securitykey" => "metadata",
@@ -79,12 +80,14 @@ impl Gateway {
         fault
             .and_then(|fault| fault_reply(fault, request))
             .or_else(|| self.identity_services(request))
+            .or_else(|| self.billing(request, fault))
             .unwrap_or_else(|| self.of_project(request, recipient, fault))
     }
 
     /// The first fault that applies to this request.
     fn next_fault(&self, recipient: &str, path: &str) -> Option<FaultKind> {
-        let operation = Operation::of(path).map(|(_, operation)| operation.name);
+        let of_billing = || billing::Operation::of(path).map(billing::Operation::name);
+        let operation = Operation::of(path).map(|(_, operation)| operation.name).or_else(of_billing);
         let project = self.options.projects.iter().find(|project| project.id == recipient);
         let name = project.map(|project| project.name);
         let mut state = self.state.lock();
@@ -146,6 +149,43 @@ impl Gateway {
         }
     }
 
+    /// The billing service. It answers for an account: the header `X-Domain-Id` names it, and a token must be for it.
+    fn billing(&self, request: &Request<Bytes>, fault: Option<FaultKind>) -> Option<Reply> {
+        let operation = billing::Operation::of(request.uri().path())?;
+        let header = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        if request.method().as_str() != operation.method() {
+            return Some(Reply::error(StatusCode::METHOD_NOT_ALLOWED, "APIG.0102", "The method is not allowed."));
+        }
+        let is_unsigned = header("authorization").is_some_and(|signature| !signature.contains("x-domain-id"));
+        let authenticated =
+            if is_unsigned { Err("x-domain-id is not signed".to_owned()) } else { self.authenticate(request) };
+        if let Err(reason) = authenticated {
+            return Some(Reply::error(StatusCode::UNAUTHORIZED, "APIG.0301", &reason));
+        }
+        let account_id = self.options.account_id.as_str();
+        let token = header("x-auth-token").filter(|token| self.options.token.as_deref() != Some(token));
+        let is_foreign = token
+            .is_some_and(|token| self.state.lock().issued.project_of(token).is_some_and(|issued| issued != account_id));
+        if is_foreign || header("x-domain-id") != Some(account_id) || header("x-project-id").is_some() {
+            return Some(Reply::error(StatusCode::FORBIDDEN, "CBC.0151", "Access denied."));
+        }
+        let (service, now) = (&self.options.service, (self.options.clock)());
+        let answer = match operation {
+            billing::Operation::Units => Ok(billing::units(header("x-language").unwrap_or("zh_CN"))),
+            billing::Operation::Packages => {
+                let earlier = self.next_request_for(operation.name().to_owned());
+                billing::packages(&self.options.projects, request.body(), service, now, earlier)
+            }
+        };
+        Some(match answer {
+            Ok(answer) => {
+                let reply = Reply::json(StatusCode::OK, &answer);
+                if fault == Some(FaultKind::Truncate) { reply.truncated() } else { reply }
+            }
+            Err(name) => Reply::error(StatusCode::BAD_REQUEST, "CBC.0100", &format!("Parameter error: {name}")),
+        })
+    }
+
     /// IAM, STS, the metadata service and the node agent.
     fn identity_services(&self, request: &Request<Bytes>) -> Option<Reply> {
         let now = (self.options.clock)();
@@ -155,7 +195,14 @@ impl Gateway {
             (&Method::POST, "/v3/auth/tokens") => {
                 let default_project = self.options.projects.first().map_or("", |project| &project.id);
                 let user = &self.options.user;
-                let answer = self.state.lock().issued.token(user, default_project, request.body(), now, lifetime);
+                let answer = self.state.lock().issued.token(
+                    user,
+                    default_project,
+                    &self.options.account_id,
+                    request.body(),
+                    now,
+                    lifetime,
+                );
                 let (status, token, body) = answer;
                 let reply = Reply::json(status, &body);
                 match token {
@@ -167,6 +214,12 @@ impl Gateway {
                 Ok(()) => {
                     let name = request.uri().query().and_then(|query| query.strip_prefix("name="));
                     Reply::json(StatusCode::OK, &identity::projects(&self.options.projects, name))
+                }
+                Err(reason) => Reply::error(StatusCode::UNAUTHORIZED, "APIGW.0301", &reason),
+            },
+            (&Method::GET, "/v3/auth/domains") => match self.authenticate(request) {
+                Ok(()) => {
+                    Reply::json(StatusCode::OK, &identity::domains(&self.options.account_id, &self.options.user.domain))
                 }
                 Err(reason) => Reply::error(StatusCode::UNAUTHORIZED, "APIGW.0301", &reason),
             },

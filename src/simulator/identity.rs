@@ -25,7 +25,7 @@ pub struct User {
 /// The tokens and temporary keys that were issued.
 #[derive(Debug, Default)]
 pub(super) struct IssuedCredentials {
-    /// The project id of each token.
+    /// The id of the project or account of each token.
     tokens: HashMap<String, String>,
     /// Secret key and security token of each access key.
     keys: HashMap<String, (String, String)>,
@@ -51,7 +51,7 @@ struct TemporaryKeys {
 type Answer = (StatusCode, Value);
 
 impl IssuedCredentials {
-    /// The project id that a token was issued for.
+    /// The id of the project or account that a token was issued for.
     pub fn project_of(&self, token: &str) -> Option<&str> {
         self.tokens.get(token).map(String::as_str)
     }
@@ -66,6 +66,7 @@ impl IssuedCredentials {
         &mut self,
         user: &User,
         default_project: &str,
+        account_id: &str,
         request: &[u8],
         now: DateTime<Utc>,
         lifetime: Duration,
@@ -81,23 +82,28 @@ impl IssuedCredentials {
             let body = json!({"error": {"code": status.as_u16(), "message": message, "title": title}});
             (status, None, body)
         };
-        let project = match text("/auth/scope/project/name").as_str() {
+        let is_of_account = text("/auth/scope/domain/name") == user.domain;
+        let issued_for = match text("/auth/scope/project/name").as_str() {
             REGION => default_project.to_owned(),
+            _ if is_of_account => account_id.to_owned(),
             _ => text("/auth/scope/project/id"),
         };
-        if text("/auth/identity/methods/0") != "password" || project.is_empty() {
+        if text("/auth/identity/methods/0") != "password" || issued_for.is_empty() {
             return error(StatusCode::BAD_REQUEST, "Bad Request", "Request body is invalid.");
         }
         if given != [user.domain.clone(), user.name.clone(), user.password.clone()] {
             return error(StatusCode::UNAUTHORIZED, "Unauthorized", "The username or password is wrong.");
         }
         let token = format!("simulated-token-{}", self.tokens.len() + 1);
-        self.tokens.insert(token.clone(), project.clone());
-        let body = json!({"token": {
+        self.tokens.insert(token.clone(), issued_for.clone());
+        let mut body = json!({"token": {
             "expires_at": (now + lifetime).to_rfc3339_opts(SecondsFormat::Micros, true),
             "methods": ["password"],
-            "project": {"id": project, "name": REGION},
         }});
+        let scope = if is_of_account { ("domain", user.domain.as_str()) } else { ("project", REGION) };
+        if let Some(token) = body.get_mut("token").and_then(Value::as_object_mut) {
+            token.insert(scope.0.to_owned(), json!({"id": issued_for, "name": scope.1}));
+        }
         (StatusCode::CREATED, Some(token), body)
     }
 
@@ -169,6 +175,11 @@ pub(super) fn projects(projects: &[SimulatedProject], name: Option<&str>) -> Val
         .filter(|(own, _)| name.is_none_or(|name| name == own))
         .map(|(own, id)| json!({"id": id, "name": own, "domain_id": "simulated", "enabled": true, "is_domain": false}));
     json!({"projects": found.collect::<Vec<_>>(), "links": {}})
+}
+
+/// `GET /v3/auth/domains`: the account.
+pub(super) fn domains(account_id: &str, name: &str) -> Value {
+    json!({"domains": [{"id": account_id, "name": name, "enabled": true, "description": ""}], "links": {}})
 }
 
 fn refusal(status: StatusCode, message: &str) -> Answer {

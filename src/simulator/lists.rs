@@ -30,20 +30,21 @@ pub(super) enum Answer {
     Object(Value),
 }
 
-/// One page of a list.
-///
-/// # Errors
-/// The name of the first parameter that is not valid.
-pub(super) fn page(
-    request: &Request<'_>,
-    name: &str,
+/// A page of a list, with the number of all rows.
+pub(super) struct Cut {
+    pub all: usize,
+    pub page: Vec<Value>,
+}
+
+/// Cuts a page out of a list, which `earlier` requests have changed.
+pub(super) fn cut(
+    service: &Service,
     mut rows: Vec<Value>,
-    inserted: fn(u32) -> Value,
+    inserted: impl Fn(u32) -> Value,
     earlier: u32,
-) -> Result<Value, String> {
-    let Request { values, service, .. } = request;
-    let limit = values.number("limit", 10, 1..=100)?;
-    let offset = values.number("offset", 0, 0..=i32::MAX as usize)?;
+    limit: usize,
+    offset: usize,
+) -> Cut {
     for change in 0..earlier {
         match service.changes {
             Changes::Deleted if !rows.is_empty() => drop(rows.remove(0)),
@@ -58,12 +59,29 @@ pub(super) fn page(
         Offset::Pages => offset.saturating_mul(limit),
         Offset::Ignored | Offset::Everything => 0,
     };
+    Cut { all: rows.len(), page: rows.into_iter().skip(start).take(limit).collect() }
+}
+
+/// One page of a list.
+///
+/// # Errors
+/// The name of the first parameter that is not valid.
+pub(super) fn page(
+    request: &Request<'_>,
+    name: &str,
+    rows: Vec<Value>,
+    inserted: fn(u32) -> Value,
+    earlier: u32,
+) -> Result<Value, String> {
+    let Request { values, service, .. } = request;
+    let limit = values.number("limit", 10, 1..=100)?;
+    let offset = values.number("offset", 0, 0..=i32::MAX as usize)?;
+    let Cut { all, page } = cut(service, rows, inserted, earlier, limit, offset);
     let mut answer = Map::new();
     if service.count != Count::Absent {
         // `count` is a number with decimals (contract, 12).
-        answer.insert("count".to_owned(), number(service, rows.len() as f64));
+        answer.insert("count".to_owned(), number(service, all as f64));
     }
-    let page: Vec<Value> = rows.into_iter().skip(start).take(limit).collect();
     let list = match service.empty {
         Empty::Absent if page.is_empty() => None,
         Empty::Null if page.is_empty() => Some(Value::Null),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{
+    billing,
     faults::Fault,
     history::{self, SimulatedProject},
     identity::User,
@@ -13,7 +14,7 @@ use super::{
 };
 
 /// The recipients of requests that are not for a project.
-pub(super) const SERVICES: [&str; 4] = ["iam", "sts", "metadata", "pod-identity"];
+pub(super) const SERVICES: [&str; 5] = ["bss", "iam", "sts", "metadata", "pod-identity"];
 
 /// The setup of a simulated cloud.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct Options {
     pub user: User,
     /// How long issued tokens and temporary keys are valid.
     pub lifetime: Duration,
+    /// The id of the account.
+    pub account_id: String,
     /// The projects of the account.
     pub projects: Vec<SimulatedProject>,
     /// The faults. If several match a request, the first one applies.
@@ -48,18 +51,23 @@ impl Options {
     pub fn check_faults(&self) -> Result<(), String> {
         let is_known = |recipient: &str| {
             let is_project = self.projects.iter().any(|project| recipient == project.name || recipient == project.id);
-            let is_operation = OPERATIONS.iter().any(|operation| operation.name == recipient);
+            let is_operation = operations().any(|operation| operation == recipient);
             is_project || is_operation || SERVICES.contains(&recipient)
         };
         match self.faults.iter().filter_map(|fault| fault.project.as_deref()).find(|recipient| !is_known(recipient)) {
             None => Ok(()),
             Some(unknown) => {
-                let operations = OPERATIONS.iter().map(|operation| operation.name);
-                let names = self.projects.iter().map(|project| project.name).chain(SERVICES).chain(operations);
+                let names = self.projects.iter().map(|project| project.name).chain(SERVICES).chain(operations());
                 Err(format!("there is no project {unknown}; expected one of {}", names.collect::<Vec<_>>().join(", ")))
             }
         }
     }
+}
+
+/// The names of the operations that have their own recipient.
+fn operations() -> impl Iterator<Item = &'static str> {
+    let of_billing = billing::Operation::ALL.into_iter().map(billing::Operation::name);
+    OPERATIONS.iter().map(|operation| operation.name).chain(of_billing)
 }
 
 impl Default for Options {
@@ -75,6 +83,7 @@ impl Default for Options {
                 password: "simulated-password".to_owned(),
             },
             lifetime: Duration::from_secs(24 * 60 * 60),
+            account_id: "0a1b2c3d4e5f60718293a4b5c6d7e8f9".to_owned(),
             projects: history::projects(),
             faults: Vec::new(),
             service: Service::default(),

@@ -156,7 +156,7 @@ pub(super) fn start_of_month(now: DateTime<Utc>) -> DateTime<FixedOffset> {
 }
 
 /// The last second of the day before, in Beijing (contract, 12).
-fn end(time: DateTime<FixedOffset>) -> String {
+pub(super) fn end(time: DateTime<FixedOffset>) -> String {
     let midnight = beijing().with_ymd_and_hms(time.year(), time.month(), time.day(), 0, 0, 0).single().unwrap_or(time);
     (midnight - Duration::seconds(1)).to_utc().to_rfc3339_opts(SecondsFormat::Secs, true)
 }

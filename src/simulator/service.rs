@@ -112,6 +112,12 @@ pub struct Service {
     /// Sub-account isolation is on
     #[arg(long)]
     pub isolation: bool,
+    /// How the billing service writes amounts
+    #[arg(long, value_enum, default_value_t)]
+    pub amounts: Amounts,
+    /// Add so many packages to the account, in the billing service
+    #[arg(long, value_name = "NUMBER")]
+    pub account_packages: Option<u16>,
 }
 
 /// The fields of an answer.
@@ -451,6 +457,20 @@ pub enum States {
     Selects,
     /// nothing
     Ignored,
+}
+
+/// How amounts of packages are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Amounts {
+    /// in quotes
+    #[default]
+    Text,
+    /// as a number
+    Number,
+    /// as a word, which is no number
+    Words,
+    /// absent
+    Absent,
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! The status page: the state, usage and budgets of each project.
+//! The status page: the state, usage and budgets of each project, and the packages of each account.
 //!
 //! One HTML document without scripts and without external resources. The template escapes all values. The header
 //! `Content-Security-Policy` allows only our style sheet, by its hash, so an injected style has no effect.
 
+mod account;
 mod budget;
 mod card;
 mod chart;
@@ -25,6 +26,7 @@ use sha2::{Digest, Sha256};
 
 pub(super) use self::query::Query;
 use self::{
+    account::AccountCard,
     budget::Level,
     card::Card,
     clock::{LocalClock, LocalTime},
@@ -74,7 +76,7 @@ struct Page<'a> {
     shard: (u32, u32),
     failed_reload: Option<LocalTime>,
     query: &'a Query,
-    /// Number of projects that need attention.
+    /// Number of projects and accounts that need attention.
     attention: usize,
     states: Vec<Chip>,
     views: Vec<Link>,
@@ -87,6 +89,8 @@ struct Page<'a> {
     /// The windows of the table and their names.
     columns: Vec<(Window, String)>,
     cards: Vec<Card<'a>>,
+    /// Only with the first projects, unless the query selects some by name.
+    accounts: Vec<AccountCard<'a>>,
     /// `None` if there is only one page.
     pager: Option<Pager>,
 }
@@ -129,6 +133,15 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query, language: Language, abo
     let totals = totals(found.iter().map(|(_, project)| *project), texts, now);
     let shown = found.into_iter().skip(query.page * view.page_size()).take(view.page_size());
     let cards: Vec<Card<'_>> = shown.map(|(states, project)| Card::new(project, states, view, texts, now)).collect();
+    let accounts = snapshot.accounts.iter().map(|account| AccountCard::new(account, texts, now));
+    let accounts: Vec<AccountCard<'_>> = accounts.collect();
+    let attention = attention + accounts.iter().filter(|account| account.failure.is_some()).count();
+    let is_selected = |account: &AccountCard<'_>| match query.state {
+        None => true,
+        Some(state) => state == ProjectState::Failing && account.failure.is_some(),
+    };
+    let is_beginning = query.page == 0 && query.project.is_none() && words.is_empty();
+    let accounts = accounts.into_iter().filter(|account| is_beginning && is_selected(account)).collect();
     let zone = snapshot.projects.first().map_or_else(Zone::utc, |project| project.target.timezone.clone());
     let clock = LocalClock { zone: &zone, now: now.utc };
     let page = Page {
@@ -150,6 +163,7 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query, language: Language, abo
         totals,
         columns: columns(&cards, texts),
         cards,
+        accounts,
         pager: Pager::new(&query, count, view.page_size()),
     };
     page.render().unwrap_or_else(|error| {

@@ -1,4 +1,4 @@
-//! What the collectors of a project have found, and how their runs ended.
+//! What the collectors of a project or account have found, and how their runs ended.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -30,7 +30,7 @@ pub struct CollectorOutcome {
 /// What a collector has found in one complete run.
 #[derive(Clone, Debug)]
 pub enum Found {
-    /// By [`Collector::Packages`].
+    /// By [`Collector::Packages`] and [`Collector::Billing`].
     Packages(Packages),
     /// By [`Collector::SubUsers`].
     SubUsers(SubUsers),
@@ -58,7 +58,7 @@ pub struct SubUsers {
     pub used: BTreeMap<QuotaType, Decimal>,
 }
 
-/// The packages of a project, from one complete answer.
+/// The packages of a project or account, from one complete answer.
 #[derive(Clone, Debug, Default)]
 pub struct Packages {
     /// All packages. Those that can be used come first, and of these the one that ends first.
@@ -67,7 +67,7 @@ pub struct Packages {
     pub sums: BTreeMap<PackageKind, PackageSums>,
 }
 
-/// The state of a collector of a project.
+/// The state of a collector.
 #[derive(Clone, Debug, Default)]
 pub struct CollectorStatus {
     /// The last run; `None` before the first.
@@ -124,10 +124,10 @@ impl CollectorStatus {
     }
 }
 
-/// The readings of the packages that there are, with those of this run.
+/// The readings of the packages that there are, with those of this run. A package that becomes full again has no pace.
 fn readings(packages: &Packages, at: DateTime<Utc>, before: &PackageReadings) -> PackageReadings {
     let mut readings = PackageReadings::new();
-    for package in packages.list.iter().filter(|package| !package.is_part) {
+    for package in packages.list.iter().filter(|package| !package.is_part && !package.is_resettable) {
         if let Some(used) = package.used {
             let key = (package.id.clone(), package.kind.clone());
             let mut of_package = before.get(&key).cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The state of one project: its target, its health, its usage.
+//! The state of one project: its target, its health, its usage. An account has the same state, but is never polled.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::usage::{Collector, Counters, MAX_SERIES, Reason};
 
-/// The state of one project.
+/// The state of one project, or of an account, which has collectors only.
 #[derive(Clone, Debug)]
 pub struct ProjectStatus {
     /// Its configuration.

@@ -14,12 +14,14 @@ use super::{collected::CollectorOutcome, outcome::PollOutcome, project::ProjectS
 pub struct Snapshot {
     /// In the order of the configuration.
     pub projects: Vec<Arc<ProjectStatus>>,
+    /// The accounts in the order of the configuration: each is like a project that is never polled.
+    pub accounts: Vec<Arc<ProjectStatus>>,
     is_ready: bool,
 }
 
 impl Snapshot {
-    fn new(projects: Vec<Arc<ProjectStatus>>, was_ready: bool) -> Self {
-        let mut snapshot = Snapshot { projects, is_ready: was_ready };
+    fn new(projects: Vec<Arc<ProjectStatus>>, accounts: Vec<Arc<ProjectStatus>>, was_ready: bool) -> Self {
+        let mut snapshot = Snapshot { projects, accounts, is_ready: was_ready };
         snapshot.is_ready |= snapshot.tried() == snapshot.projects.len();
         snapshot
     }
@@ -39,7 +41,7 @@ impl Snapshot {
 /// The writer and a reader of a new snapshot, in which no target has been polled.
 pub fn channel(targets: Vec<Target>) -> (Writer, Reader) {
     let projects = targets.into_iter().map(ProjectStatus::new).map(Arc::new).collect();
-    let current = ArcSwap::from_pointee(Snapshot::new(projects, false));
+    let current = ArcSwap::from_pointee(Snapshot::new(projects, Vec::new(), false));
     let shared = Arc::new(Shared { current, next_by: Mutex::new(None) });
     (Writer { shared: Arc::clone(&shared) }, Reader { shared })
 }
@@ -73,8 +75,31 @@ impl Writer {
         let mut projects = current.projects.clone();
         if let Some(project) = projects.get_mut(index) {
             change(Arc::make_mut(project));
-            self.shared.current.store(Arc::new(Snapshot::new(projects, current.is_ready)));
+            self.shared.current.store(Arc::new(Snapshot::new(projects, current.accounts.clone(), current.is_ready)));
         }
+    }
+
+    /// Records a run of the collector of the account at `index`.
+    pub fn record_account(&mut self, index: usize, outcome: CollectorOutcome) {
+        let mut snapshot = Snapshot::clone(&self.shared.current.load());
+        if let Some(account) = snapshot.accounts.get_mut(index) {
+            Arc::make_mut(account).record_collector(outcome);
+            self.shared.current.store(Arc::new(snapshot));
+        }
+    }
+
+    /// Replaces all accounts at once, as [`Self::replace`] does with projects.
+    pub fn replace_accounts(&mut self, targets: impl IntoIterator<Item = (Target, bool)>) {
+        let mut snapshot = Snapshot::clone(&self.shared.current.load());
+        let account = |(target, keeps_found): (Target, bool)| {
+            let known = snapshot.accounts.iter().find(|account| account.target.account == target.account);
+            Arc::new(match known {
+                Some(account) => account.reloaded(target, keeps_found),
+                None => ProjectStatus::new(target),
+            })
+        };
+        snapshot.accounts = targets.into_iter().map(account).collect();
+        self.shared.current.store(Arc::new(snapshot));
     }
 
     /// Shows the usage of a poll before the restart. It is no poll of this process.
@@ -93,7 +118,7 @@ impl Writer {
             None => Arc::new(ProjectStatus::new(target)),
         };
         let projects = targets.into_iter().map(project).collect();
-        self.shared.current.store(Arc::new(Snapshot::new(projects, current.is_ready)));
+        self.shared.current.store(Arc::new(Snapshot::new(projects, current.accounts.clone(), current.is_ready)));
     }
 
     /// Sets the deadline of the next record. After it, [`Reader::is_stuck`] is true. `None` if no poll is planned.

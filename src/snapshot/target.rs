@@ -7,8 +7,10 @@ use crate::usage::{Budget, Collector, SharedBudget, Zone};
 /// The configuration of a project, as far as metrics and pages show it.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The label `project`.
+    /// The label `project`; empty for an account.
     pub name: String,
+    /// The label `account`; empty for a project.
+    pub account: String,
     /// The configured project id; `None` if the exporter looks it up.
     pub project_id: Option<String>,
     /// The region; empty where only an endpoint is configured.
@@ -46,6 +48,11 @@ pub struct Target {
 }
 
 impl Target {
+    /// The collector of packages: a project and an account have one each.
+    pub fn package_collector(&self) -> Collector {
+        if self.account.is_empty() { Collector::Packages } else { Collector::Billing }
+    }
+
     /// The labels that have a value.
     pub fn set_labels(&self) -> impl Iterator<Item = &(String, String)> {
         self.labels.iter().filter(|(_, value)| !value.is_empty())
@@ -61,6 +68,7 @@ impl Target {
     pub fn new(name: impl Into<String>) -> Self {
         Target {
             name: name.into(),
+            account: String::new(),
             project_id: None,
             region: String::new(),
             endpoint: String::new(),

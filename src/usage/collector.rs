@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A collector. Its failure never touches the usage.
+/// A collector of a project, or of an account. Its failure never touches the usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Collector {
     /// Packages by ListTenantResources.
@@ -14,10 +14,12 @@ pub enum Collector {
     /// Days that have ended, by ShowUsageData. It runs wherever the exporter has a directory for them, so the configuration
     /// does not name it.
     Days,
+    /// Pay-per-use packages of an account by ListFreeResourceInfos. It runs for accounts, never for projects.
+    Billing,
 }
 
 impl Collector {
-    /// Every collector that the configuration can name, in the order in which they are exported.
+    /// Every collector that the configuration of a project can name, in the order in which they are exported.
     pub const ALL: [Collector; 3] = [Collector::Packages, Collector::SubUsers, Collector::Sessions];
 
     /// The key of the configuration, and the label value.
@@ -27,13 +29,14 @@ impl Collector {
             Collector::SubUsers => "sub_users",
             Collector::Sessions => "sessions",
             Collector::Days => "days",
+            Collector::Billing => "billing",
         }
     }
 
     /// The requests of one run, if each list fits on one page.
     pub fn requests(self) -> u32 {
         match self {
-            Collector::Packages | Collector::SubUsers | Collector::Days => 1,
+            Collector::Packages | Collector::SubUsers | Collector::Days | Collector::Billing => 1,
             // The sessions that run, the videos in the queue, and those that failed.
             Collector::Sessions => 3,
         }

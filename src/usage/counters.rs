@@ -22,6 +22,12 @@ pub enum Operation {
     ListDigitalHumanVideo,
     /// Whether sub-account isolation is on (contract, 16).
     ShowTenantServiceConfigs,
+    /// Pay-per-use packages of an account, from the billing service (contract, 17).
+    ListFreeResourceInfos,
+    /// Units of the billing service (contract, 17).
+    ListMeasureUnits,
+    /// IAM's list of accounts, which gives an account's id (contract, 6).
+    KeystoneListAuthDomains,
 }
 
 impl Operation {
@@ -35,6 +41,9 @@ impl Operation {
             Operation::ListSmartLiveJobs => "ListSmartLiveJobs",
             Operation::ListDigitalHumanVideo => "ListDigitalHumanVideo",
             Operation::ShowTenantServiceConfigs => "ShowTenantServiceConfigs",
+            Operation::ListFreeResourceInfos => "ListFreeResourceInfos",
+            Operation::ListMeasureUnits => "ListMeasureUnits",
+            Operation::KeystoneListAuthDomains => "KeystoneListAuthDomains",
         }
     }
 }

@@ -7,10 +7,10 @@ use rust_decimal::Decimal;
 
 use super::row::{Overflow, Unit};
 
-/// A package, or the part of a bundle (contract, 12).
+/// A package, or the part of a bundle (contract, 12 and 17).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Package {
-    /// The API's `resource_id`.
+    /// The API's `resource_id`, or the `order_instance_id` of the billing service.
     pub id: String,
     /// What it is a package of.
     pub kind: PackageKind,
@@ -24,13 +24,16 @@ pub struct Package {
     pub expiry: Option<DateTime<Utc>>,
     /// Whether it cannot be used now.
     pub is_frozen: bool,
+    /// Whether the amounts are those of a period, after which the package is full again.
+    pub is_resettable: bool,
 }
 
 /// The packages that can be added up. Standard and Flexus minutes, and their sources, stay separate: each is deducted from
 /// its own packages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PackageKind {
-    /// The code of the product, such as `hws.resource.type.metastudio.avatarmodeling.videopacket`.
+    /// The code of the product, such as `hws.resource.type.metastudio.avatarmodeling.videopacket`, or that of the service in
+    /// the billing service.
     pub resource_type: String,
     /// The type of business; one product can have packages of several.
     pub business_type: String,
@@ -40,6 +43,10 @@ pub struct PackageKind {
     pub charging_mode: String,
     /// `PURCHASED`, `SP_ALLOCATED` or `ADMIN_ALLOCATED`.
     pub resource_source: String,
+    /// The id of the product in the billing service; empty for a package of a project.
+    pub product_id: String,
+    /// The region in which a package of an account is valid; empty for a package of a project.
+    pub region: String,
     /// The unit of its amounts; hours are converted to minutes. Only the unit tells minutes: the product's name can promise
     /// them and count packages.
     pub unit: Unit,
@@ -67,13 +74,14 @@ impl Package {
 }
 
 /// The sums of the packages of each kind. Parts of bundles are left out. So are rows without a bought amount, because they
-/// are billed on demand and are not packages.
+/// are billed on demand and are not packages. So are packages that become full again, because what is used of them is that of
+/// one period.
 ///
 /// # Errors
 /// If a sum is beyond the range of decimals.
 pub fn package_sums(packages: &[Package]) -> Result<BTreeMap<PackageKind, PackageSums>, Overflow> {
     let mut sums: BTreeMap<PackageKind, PackageSums> = BTreeMap::new();
-    for package in packages.iter().filter(|package| !package.is_part) {
+    for package in packages.iter().filter(|package| !package.is_part && !package.is_resettable) {
         let (Some(bought), Some(used)) = (package.bought, package.used) else { continue };
         let sum = sums.entry(package.kind.clone()).or_default();
         sum.packages += 1;
@@ -100,6 +108,7 @@ mod tests {
             used: used.map(Decimal::from),
             expiry: None,
             is_frozen: false,
+            is_resettable: false,
         }
     }
 
@@ -112,12 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn parts_and_on_demand_rows_are_in_no_sum_and_frozen_packages_are_not_left() {
+    fn parts_resettable_and_on_demand_rows_are_in_no_sum_and_frozen_packages_are_not_left() {
         let packages = [
             package(Some(10), Some(12)),
             package(Some(100), Some(1)),
             package(None, Some(7)),
             Package { is_part: true, ..package(Some(5), Some(5)) },
+            Package { is_resettable: true, ..package(Some(9), Some(3)) },
             Package { is_frozen: true, ..package(Some(50), Some(20)) },
             Package { kind: PackageKind::default(), ..package(Some(3), Some(0)) },
         ];

@@ -1,7 +1,7 @@
 //! No output contains a secret: no log line at `debug`, no output of a command, no page and no metric. This also
 //! holds if the cloud repeats requests in its errors. All secrets here contain distinctive texts.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::Utc;
 use metastudio_exporter::{
@@ -17,6 +17,8 @@ const ACCESS_KEY: &str = "CANARYACCESSKEY";
 const SECRET_KEY: &str = "canary/secret+key";
 const SECURITY_TOKEN: &str = "canary-security-token==";
 const TOKEN: &str = "canary-x-auth-token";
+/// The id of the account is no secret, but no output needs it.
+const ACCOUNT_ID: &str = "CANARYACCOUNTID";
 const PASSWORD: &str = "canary password \"quoted\" 密码";
 /// The beginnings of all credentials that the simulated services issue.
 const ISSUED: [&str; 4] = ["HSTSIMULATED", "temporary-secret-", "temporary-token-", "simulated-token-"];
@@ -76,6 +78,7 @@ async fn cloud(faults: &[&str]) -> Cloud {
         secret_key: SECRET_KEY.to_owned(),
         security_token: Some(SECURITY_TOKEN.to_owned()),
         token: Some(TOKEN.to_owned()),
+        account_id: ACCOUNT_ID.to_owned(),
         user: User { domain: "d".to_owned(), name: "u".to_owned(), password: PASSWORD.to_owned() },
         faults: faults.iter().map(|fault| fault.parse().unwrap()).collect(),
         ..Options::default()
@@ -85,8 +88,10 @@ async fn cloud(faults: &[&str]) -> Cloud {
 
 fn config(cloud: &Cloud, source: &Source) -> String {
     let credentials = source.credentials.replace("ADDRESS", &format!("http://{}", cloud.address));
-    let api = FAST.replace('}', ", proxy: 'http://canary:hunter2@127.0.0.1:1'}");
-    cloud.config_of(&["campaign", "studio-prod"], &credentials, &format!("{api}\ncollect: all"))
+    let iam = format!("iam_endpoint: 'http://{}'", cloud.address);
+    let api = FAST.replace('}', &format!(", {iam}, proxy: 'http://canary:hunter2@127.0.0.1:1'}}"));
+    let projects = cloud.config_of(&["campaign", "studio-prod"], &credentials, &format!("{api}\ncollect: all"));
+    format!("{projects}accounts: [{{name: company, endpoint: 'http://{}'}}]\n", cloud.address)
 }
 
 fn assert_no_secret(source: &Source, what: &str, text: &str) {
@@ -168,6 +173,9 @@ async fn debug_output_shows_no_secret() {
         let fleet = Fleet::new(config.clone(), &environment, Utc::now).unwrap();
         let attempt = fleet.pollers()[0].poll(Utc::now()).await;
         let shown = format!("{config:?} {environment:?} {fleet:?} {attempt:?}");
+        assert_no_secret(&source, "Debug", &shown);
+        let run = Arc::clone(&fleet.accounts()[0]).run(Utc::now().into()).await;
+        let shown = format!("{run:?}");
         assert_no_secret(&source, "Debug", &shown);
     }
 }

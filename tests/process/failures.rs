@@ -29,7 +29,10 @@ fn assert_succeeded(ended: &Ended, retries: f64) {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(ended.sample("metastudio_up{project=\"campaign\"}"), Some(1.0));
     assert!(ended.sample(MINUTES).is_some(), "{}", ended.stdout);
-    assert_eq!(ended.sample("metastudio_api_retries_total{project=\"campaign\",api=\"ShowUsageData\"}"), Some(retries));
+    assert_eq!(
+        ended.sample("metastudio_api_retries_total{project=\"campaign\",account=\"\",api=\"ShowUsageData\"}"),
+        Some(retries)
+    );
 }
 
 fn assert_failed(ended: &Ended, reason: &str, message: &str) {
@@ -49,7 +52,9 @@ async fn throttled_without_retry_after_waits_at_least_two_seconds() {
     assert_eq!((seen[0].status, seen[1].status), (Some(429), Some(200)));
     assert!(seen[1].at - seen[0].at >= Duration::from_secs(2), "{:?}", seen[1].at - seen[0].at);
     assert_eq!(
-        ended.sample("metastudio_api_requests_total{project=\"campaign\",api=\"ShowUsageData\",code=\"429\"}"),
+        ended.sample(
+            "metastudio_api_requests_total{project=\"campaign\",account=\"\",api=\"ShowUsageData\",code=\"429\"}"
+        ),
         Some(1.0)
     );
 }
@@ -94,7 +99,9 @@ async fn no_answer_is_a_timeout() {
     let (ended, _) = poll_through(&["hang"], "api: {max_retries: 0, request_timeout: 1s}").await;
     assert_failed(&ended, "timeout", "no answer came from 127.0.0.1:");
     assert_eq!(
-        ended.sample("metastudio_api_requests_total{project=\"campaign\",api=\"ShowUsageData\",code=\"none\"}"),
+        ended.sample(
+            "metastudio_api_requests_total{project=\"campaign\",account=\"\",api=\"ShowUsageData\",code=\"none\"}"
+        ),
         Some(1.0)
     );
 }
@@ -304,7 +311,9 @@ async fn a_401_counts_even_if_its_body_never_ends() {
     let ended = poll_raw_server(head, b"{", false).await;
     assert_failed(&ended, "auth", "HTTP 401 401: the whole answer did not come from 127.0.0.1");
     assert_eq!(
-        ended.sample("metastudio_api_requests_total{project=\"campaign\",api=\"ShowUsageData\",code=\"401\"}"),
+        ended.sample(
+            "metastudio_api_requests_total{project=\"campaign\",account=\"\",api=\"ShowUsageData\",code=\"401\"}"
+        ),
         Some(1.0)
     );
 }

@@ -1,6 +1,7 @@
 //! Tests of the whole process against the simulated cloud.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod billing;
 mod canary;
 mod command_line;
 mod contract;

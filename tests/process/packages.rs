@@ -14,19 +14,23 @@ async fn packages(service: &str, faults: &[&str]) -> (Cloud, Ended) {
 }
 
 fn series(name: &str, package: &str, labels: &str) -> String {
-    format!("metastudio_package_{name}{{project=\"studio-prod\",package=\"studio-prod-{package}\",{labels}}}")
+    let own = format!("package=\"studio-prod-{package}\",resettable=\"\"");
+    format!("metastudio_package_{name}{{project=\"studio-prod\",account=\"\",{own},{labels}}}")
 }
 
 const TRIAL: &str = "collector=\"packages\",resource_type=\"hws.resource.type.metastudio.avatarmodeling.videopacket\",\
-    business_type=\"VIDEO_2D\",sub_resource_type=\"\",charging_mode=\"ONE_TIME\",resource_source=\"PURCHASED\"";
+    business_type=\"VIDEO_2D\",sub_resource_type=\"\",charging_mode=\"ONE_TIME\",resource_source=\"PURCHASED\",product_id=\"\",region=\"\"";
 const CHANNELS: &str = "collector=\"packages\",resource_type=\"hws.resource.type.metastudio.modeling.avatarlive.channel\",\
-    business_type=\"LIVE_2D\",sub_resource_type=\"\",charging_mode=\"PERIODIC\",resource_source=\"PURCHASED\"";
+    business_type=\"LIVE_2D\",sub_resource_type=\"\",charging_mode=\"PERIODIC\",resource_source=\"PURCHASED\",product_id=\"\",region=\"\"";
 
 #[tokio::test]
 async fn packages_are_exported_in_their_units() {
     let (_, ended) = packages("", &[]).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert_eq!(ended.sample("metastudio_collector_up{project=\"studio-prod\",collector=\"packages\"}"), Some(1.0));
+    assert_eq!(
+        ended.sample("metastudio_collector_up{project=\"studio-prod\",account=\"\",collector=\"packages\"}"),
+        Some(1.0)
+    );
     let trial = |name, unit: &str| ended.sample(&series(name, "trial", &format!("{TRIAL}{unit}")));
     assert_eq!(
         [trial("bought", ",unit=\"NUM\""), trial("bought_minutes", "")],
@@ -35,7 +39,7 @@ async fn packages_are_exported_in_their_units() {
     );
     assert_eq!(ended.sample(&series("left", "channels", &format!("{CHANNELS},unit=\"CHANNEL\""))), Some(-1.0));
     assert_eq!(ended.sample(&series("frozen", "channels", CHANNELS)), Some(1.0));
-    let sum = format!("metastudio_packages_left{{project=\"studio-prod\",{CHANNELS},unit=\"CHANNEL\"}}");
+    let sum = format!("metastudio_packages_left{{project=\"studio-prod\",account=\"\",{CHANNELS},unit=\"CHANNEL\"}}");
     assert_eq!(ended.sample(&sum), Some(0.0), "a frozen package is not left");
     let bundle: Vec<&str> = ended.stdout.lines().filter(|line| line.contains("studio-prod-bundle")).collect();
     assert!(bundle.iter().any(|line| line.starts_with("metastudio_package_used_minutes{") && line.ends_with(" 6.1")));
@@ -66,9 +70,12 @@ async fn a_list_of_several_pages_is_complete_or_refused() {
     }
     for service in ["packages=200,changes=deleted", "packages=200,changes=inserted"] {
         let (_, ended) = packages(service, &[]).await;
-        assert_eq!(ended.sample("metastudio_collector_up{project=\"studio-prod\",collector=\"packages\"}"), Some(0.0));
+        assert_eq!(
+            ended.sample("metastudio_collector_up{project=\"studio-prod\",account=\"\",collector=\"packages\"}"),
+            Some(0.0)
+        );
         assert!(!ended.stdout.contains("metastudio_packages"), "{service}");
-        let failures = "metastudio_collector_failures_total{project=\"studio-prod\",collector=\"packages\",reason=\"inconsistent\"}";
+        let failures = "metastudio_collector_failures_total{project=\"studio-prod\",account=\"\",collector=\"packages\",reason=\"inconsistent\"}";
         assert_eq!(ended.sample(failures), Some(1.0), "{service}: {}", ended.stderr);
     }
 }
@@ -79,7 +86,8 @@ async fn a_refused_collector_never_touches_the_usage() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stdout.contains("metastudio_usage_minutes{"));
     assert!(ended.stderr.contains("collector failed") && ended.stderr.contains("remove packages from collect"));
-    let requests = "metastudio_api_requests_total{project=\"studio-prod\",api=\"ListTenantResources\",code=\"403\"}";
+    let requests =
+        "metastudio_api_requests_total{project=\"studio-prod\",account=\"\",api=\"ListTenantResources\",code=\"403\"}";
     assert_eq!(ended.sample(requests), Some(1.0));
 }
 

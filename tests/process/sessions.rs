@@ -6,7 +6,7 @@ use metastudio_exporter::simulator::{Options, SECRETS};
 use super::support::{Cloud, Daemon, Ended, FAST, once, run};
 
 const COLLECT: &str = "collect: [sessions]";
-const UP: &str = "metastudio_collector_up{project=\"campaign\",collector=\"sessions\"}";
+const UP: &str = "metastudio_collector_up{project=\"campaign\",account=\"\",collector=\"sessions\"}";
 
 /// The project campaign has no live sessions of its own.
 async fn sessions(service: &str, faults: &[&str]) -> (Cloud, Ended) {
@@ -147,7 +147,9 @@ async fn a_collector_that_is_not_named_may_be_refused() {
         let config = cloud.config_of(&["campaign"], &cloud.keys(), &format!("{FAST}\ncollect: {collect}"));
         let ended = once(&config).await;
         let unavailable = |collector: &str| {
-            ended.sample(&format!("metastudio_collector_unavailable{{project=\"campaign\",collector=\"{collector}\"}}"))
+            ended.sample(&format!(
+                "metastudio_collector_unavailable{{project=\"campaign\",account=\"\",collector=\"{collector}\"}}"
+            ))
         };
         assert_eq!(unavailable("sessions"), Some(of_sessions), "{collect}");
         assert_eq!([unavailable("sub_users"), unavailable("packages")], [Some(0.0); 2], "{collect}: it is not refused");

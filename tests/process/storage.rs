@@ -169,7 +169,7 @@ fn zone_at_noon() -> String {
 }
 
 fn days_are_known(metrics: &str) -> bool {
-    sample(metrics, "metastudio_collector_up{project=\"campaign\",collector=\"days\"}") == Some(1.0)
+    sample(metrics, "metastudio_collector_up{project=\"campaign\",account=\"\",collector=\"days\"}") == Some(1.0)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use metastudio_exporter::simulator::Options;
 use super::support::{Cloud, Ended, FAST, once, run};
 
 const COLLECT: &str = "collect: [sub_users]";
-const UP: &str = "metastudio_collector_up{project=\"studio-prod\",collector=\"sub_users\"}";
+const UP: &str = "metastudio_collector_up{project=\"studio-prod\",account=\"\",collector=\"sub_users\"}";
 
 async fn sub_users(service: &str, faults: &[&str], extra: &str) -> (Cloud, Ended) {
     let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();

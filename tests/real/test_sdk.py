@@ -8,10 +8,17 @@ from datetime import datetime, timezone
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from huaweicloudsdkcore.auth.credentials import BasicCredentials
+from huaweicloudsdkbss.v2 import (
+    BssClient,
+    ListFreeResourceInfosReq,
+    ListFreeResourceInfosRequest,
+    ListMeasureUnitsRequest,
+)
+from huaweicloudsdkcore.auth.credentials import BasicCredentials, GlobalCredentials
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkcore.signer.signer import Signer
+from huaweicloudsdkiam.v3 import IamClient, KeystoneListAuthDomainsRequest
 from huaweicloudsdkmetastudio.v1 import (
     ListDigitalHumanVideoRequest,
     ListSmartLiveJobsRequest,
@@ -22,7 +29,7 @@ from huaweicloudsdkmetastudio.v1 import (
 )
 
 import sdk
-from conftest import ACCESS_KEY, BINARY, ENVIRONMENT, simulated_cloud
+from conftest import ACCESS_KEY, BINARY, ENVIRONMENT, SECRET_KEY, simulated_cloud
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 END = datetime(2026, 2, 1, tzinfo=timezone.utc)
@@ -85,6 +92,37 @@ def test_the_models_of_the_sdk_accept_every_field_of_the_lists(tmp_path):
     assert "ONDEMAND" in {job.used_resource_type for job in live.smart_live_jobs}
     assert "WAITING" in {job.state for job in videos.jobs}
     assert configs.sub_account_control_config.separately_controlled is True
+
+
+def account_client(kind, address, domain_id):
+    credentials = GlobalCredentials(ACCESS_KEY, SECRET_KEY, domain_id)
+    return kind.new_builder().with_credentials(credentials).with_endpoint(address).build()
+
+
+def test_the_models_of_the_sdk_accept_every_field_of_the_billing_service(simulator):
+    domains = account_client(IamClient, simulator, None).keystone_list_auth_domains(KeystoneListAuthDomainsRequest())
+    [domain] = domains.domains
+    client = account_client(BssClient, simulator, domain.id)
+    packages = client.list_free_resource_infos(
+        ListFreeResourceInfosRequest(x_language="en_US", body=ListFreeResourceInfosReq(limit=1000))
+    )
+    units = client.list_measure_units(ListMeasureUnitsRequest(x_language="en_US"))
+    for answer in [domains, packages, units]:
+        assert not unknown_fields(json.loads(answer.raw_content), answer), answer
+    assert packages.total_count == len(packages.free_resource_packages) > 5
+    assert {package.status for package in packages.free_resource_packages} == {0, 1, 2, 3, 4}
+    assert {package.quota_reuse_mode for package in packages.free_resource_packages} == {1, 2}
+    names = {unit.measure_id: unit.measure_name for unit in units.measure_units}
+    resources = [resource for package in packages.free_resource_packages for resource in package.free_resources]
+    assert {"Second", "Minute", "Hour", "GB", "Piece", None} == {names.get(resource.measure_id) for resource in resources}
+    # `amount` is what is left.
+    assert all(float(resource.amount) <= float(resource.original_amount) for resource in resources)
+
+
+def test_the_billing_service_refuses_another_account(simulator):
+    with pytest.raises(ClientRequestException) as caught:
+        account_client(BssClient, simulator, "f" * 32).list_measure_units(ListMeasureUnitsRequest())
+    assert (caught.value.status_code, caught.value.error_code) == (403, "CBC.0151")
 
 
 def test_the_simulator_refuses_requests_as_the_contract_says(simulator):

@@ -1,4 +1,4 @@
-//! Source: an IAM user with a password. IAM issues a token for each project.
+//! Source: an IAM user with a password. IAM issues a token for each project, and one for the account.
 //!
 //! Source of the facts: contract, section 5. A token is valid for 24 hours, even after a new one was issued. IAM locks
 //! a user after wrong passwords, so passwords go through the [lock-out](super::lockout), too.
@@ -39,15 +39,18 @@ struct TokenJson {
 struct TokenDetails {
     expires_at: DateTime<chrono::FixedOffset>,
     #[serde(default)]
-    project: Option<TokenProject>,
+    project: Option<TokenScope>,
+    /// The account that the token is for.
+    #[serde(default)]
+    domain: Option<TokenScope>,
 }
 
 #[derive(Deserialize)]
-struct TokenProject {
+struct TokenScope {
     id: String,
 }
 
-/// Obtains a token for a project.
+/// Obtains a token for a project or an account.
 ///
 /// # Errors
 /// If IAM gives no token, or if the exporter does not ask, because IAM refused this password before or failed a moment
@@ -61,10 +64,11 @@ pub(super) async fn fetch(user: &IamUser, context: &Context, scope: &Scope) -> R
     let permit = context.lockout.admit_password(fingerprint, &project).await?;
     permit.prepare().await?;
     match request(user, &password, &endpoint, context, scope).await {
-        Ok((token, TokenDetails { expires_at, project })) => {
+        Ok((token, TokenDetails { expires_at, project, domain })) => {
             permit.accepted();
             let issued = Issued::until(Identity::Token(token), expires_at.to_utc(), (context.clock)())?;
-            Ok(Issued { project_id: project.map(|project| project.id.into()), ..issued })
+            let issued_for = if scope.is_account { domain } else { project };
+            Ok(Issued { project_id: issued_for.map(|scope| scope.id.into()), ..issued })
         }
         Err(Error::Refused(refusal)) if refusal.status == 401 => {
             permit.refused();
@@ -87,9 +91,11 @@ async fn request(
     context: &Context,
     scope: &Scope,
 ) -> Result<(SecretString, TokenDetails), Error> {
-    let project = match scope.project_id.as_deref() {
-        Some(id) => json!({"id": id}),
-        None => json!({"name": &*scope.region}),
+    let token_scope = match scope.project_id.as_deref() {
+        // The user belongs to one account, whose id may not be known yet.
+        _ if scope.is_account => json!({"domain": {"name": user.domain}}),
+        Some(id) => json!({"project": {"id": id}}),
+        None => json!({"project": {"name": &*scope.region}}),
     };
     let body = json!({"auth": {
         "identity": {
@@ -100,7 +106,7 @@ async fn request(
                 "domain": {"name": user.domain},
             }},
         },
-        "scope": {"project": project},
+        "scope": token_scope,
     }});
     let request = context
         .http
@@ -119,7 +125,10 @@ async fn request(
     let token = token.filter(|token| !token.is_empty()).ok_or_else(|| unreadable("token"))?.into();
     let json: Result<TokenJson, _> = serde_json::from_slice(&response.body?);
     let details = json.map_err(|_| unreadable("readable expiry time of the token"))?.token;
-    if scope.project_id.is_none() && !details.project.as_ref().is_some_and(|project| is_project_id(&project.id)) {
+    if scope.project_id.is_none()
+        && !scope.is_account
+        && !details.project.as_ref().is_some_and(|project| is_project_id(&project.id))
+    {
         return Err(unreadable("id of the project that the token is for; set project_id"));
     }
     Ok((token, details))

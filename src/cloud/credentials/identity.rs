@@ -49,18 +49,26 @@ impl Identity {
     }
 }
 
-/// The project that an identity is for: a token is issued for one project.
+/// The project or account that an identity is for: a token is issued for one of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
-    /// `None` is the project with the name of the region.
+    /// `None` is the project with the name of the region. For an account, its id; `None` is the account of the key.
     pub project_id: Option<Arc<str>>,
     /// Empty if only an endpoint is configured.
     pub region: Arc<str>,
+    /// Whether it is an account and no project.
+    pub is_account: bool,
 }
 
 impl Scope {
-    /// The project's id, or else the region.
+    /// What no id and no region is called.
+    pub const ACCOUNT: &'static str = "the account";
+
+    /// The project's id, or else the region; one text for an account.
     pub fn project(&self) -> &str {
+        if self.is_account {
+            return Self::ACCOUNT;
+        }
         self.project_id.as_deref().unwrap_or(&self.region)
     }
 }
@@ -71,7 +79,7 @@ pub(super) struct Issued {
     pub identity: Identity,
     /// By the clock of the source; `None` if the source does not say.
     pub expires: Option<DateTime<Utc>>,
-    /// The id of the project that it is for, if the source tells it.
+    /// The id of the project or account that it is for, if the source tells it.
     pub project_id: Option<Arc<str>>,
     /// The time from its issue until it expires; `None` if the source does not say.
     pub lifetime: Option<Duration>,

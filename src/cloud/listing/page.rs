@@ -9,13 +9,25 @@ use crate::cloud::{
     secrets::Secrets,
 };
 
-/// Entries a page. It is the most that the operations beside ShowUsageData allow (contract, 12).
+/// Entries a page. It is the most that the operations of MetaStudio beside ShowUsageData allow (contract, 12).
 pub const LIMIT: usize = 100;
+
+/// Maximum number of entries of a list. Each may have its own series, of which a project has no more.
+pub const MAX_ENTRIES: usize = 2_000;
 
 /// An entry of a list.
 pub trait Entry {
     /// The plural of what is listed, such as "packages".
     const PLURAL: &'static str;
+
+    /// Entries a page.
+    const LIMIT: usize = LIMIT;
+
+    /// Maximum number of JSON objects of a page: entries, and the objects of lists in them.
+    const MAX_OBJECTS: usize = Self::LIMIT;
+
+    /// Maximum number of entries of a list.
+    const MAX_ENTRIES: usize = MAX_ENTRIES;
 
     /// What no two entries share. It stays the same while the entry's values change.
     type Key: Eq + Hash;
@@ -39,6 +51,9 @@ pub trait Row<'de>: Fields<'de> {
     /// The name of the list in the JSON.
     const LIST: &'static str;
 
+    /// The name of the number of all entries in the JSON.
+    const COUNT: &'static str = "count";
+
     /// The entry of this row.
     fn entry(self, secrets: &Secrets) -> Result<Self::Entry, Unreadable>;
 }
@@ -49,15 +64,16 @@ impl<T: Entry> Page<T> {
     /// # Errors
     /// If it is no such list, or if a row cannot be read.
     pub fn read<'a, R: Row<'a, Entry = T>>(body: &'a [u8], secrets: &Secrets) -> Result<Self, Unreadable> {
-        let free = Cell::new(LIMIT + 1);
+        let free = Cell::new(T::MAX_OBJECTS + 1);
         let json: Result<ListJson<'a, R>, _> = json::read(body, &free);
-        if free.get() == 0 {
-            return Err(Unreadable(format!("it has more than {LIMIT} {}", T::PLURAL)));
+        let rows = json.as_ref().ok().and_then(|json| json.rows.as_ref()?.as_ref()).map_or(0, Vec::len);
+        if free.get() == 0 || rows > T::LIMIT {
+            return Err(Unreadable(format!("it has more than {} {}", T::LIMIT, T::PLURAL)));
         }
         let json = json?;
-        let count = field("count", json.count, integer)?;
+        let count = field(R::COUNT, json.count, integer)?;
         if count.is_none() && json.rows.is_none() {
-            return Err(Unreadable(format!("it has neither count nor {}", R::LIST)));
+            return Err(Unreadable(format!("it has neither {} nor {}", R::COUNT, R::LIST)));
         }
         let read = |(index, row): (usize, R)| {
             let entry = row.entry(secrets);
@@ -84,7 +100,7 @@ impl<'de, R: Row<'de>> Fields<'de> for ListJson<'de, R> {
         let (mut count, mut rows) = (None, None);
         while let Some(name) = object.next_key::<String>()? {
             match name.as_str() {
-                "count" => once(&mut count, object.next_value()?)?,
+                name if name == R::COUNT => once(&mut count, object.next_value()?)?,
                 name if name == R::LIST => once(&mut rows, object.next_value_seed(Entries(free, PhantomData))?)?,
                 _ => drop(object.next_value::<IgnoredAny>()?),
             }

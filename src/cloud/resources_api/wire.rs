@@ -81,6 +81,7 @@ impl<'de> Row<'de> for RowJson<'de> {
             charging_mode: text("charging_mode", self.charging_mode)?,
             resource_source: text("resource_source", self.resource_source)?,
             unit,
+            ..PackageKind::default()
         };
         Ok(Package {
             id,
@@ -91,6 +92,7 @@ impl<'de> Row<'de> for RowJson<'de> {
             expiry: field("resource_expire_time", self.resource_expire_time, instant)?.flatten(),
             // 0 is normal and 1 is frozen; an OpenAPI document allows others, which nobody explains.
             is_frozen: field("status", self.status, integer)?.is_some_and(|status| status != 0),
+            is_resettable: false,
         })
     }
 }

@@ -11,13 +11,13 @@ use tokio::{sync::Semaphore, time::Instant};
 use crate::{
     cloud::{Client, Connector, project_api, service_configs_api},
     commands::print,
-    config::{ApiSettings, Config, CredentialsSource, Endpoint, Environment, Project},
+    config::{Account, ApiSettings, Config, CredentialsSource, Endpoint, Environment, Project},
     polling::{
         Collecting, Poller,
-        fleet::{api, clients},
+        fleet::{account_clients, api, clients},
     },
     snapshot::{Found, Moment, PollOutcome},
-    usage::{Collector, Counters, Reason},
+    usage::{Collector, Counters, Operation, Reason},
 };
 
 /// Projects with their clients.
@@ -28,7 +28,9 @@ pub(super) type Projects<'a> = Vec<(&'a Project, Client)>;
 pub(super) async fn run<'a>(config: &'a Config, environment: &Environment) -> anyhow::Result<(bool, Projects<'a>)> {
     let connector = Connector::new(ApiSettings { max_retries: 0, ..api(config) }, Utc::now, Arc::default())?;
     let (mut passed, mut answered) = (true, Vec::new());
-    let width = config.projects.iter().map(|project| project.name.chars().count()).max().unwrap_or_default().max(4);
+    let names = config.projects.iter().map(|project| &project.name);
+    let names = names.chain(config.accounts.iter().map(|account| &account.name));
+    let width = names.map(|name| name.chars().count()).max().unwrap_or_default().max(4);
     for (name, endpoint) in services(config) {
         print(&format!("\n{name} at {endpoint}\n"))?;
         passed &= reach(&connector, &endpoint, width).await?;
@@ -49,7 +51,36 @@ pub(super) async fn run<'a>(config: &'a Config, environment: &Environment) -> an
             passed = false;
         }
     }
+    for (account, client) in account_clients(&connector, config, environment)? {
+        print(&format!("\n{}\n", account.endpoint))?;
+        if reach(&connector, &account.endpoint, width).await? {
+            passed &= test_account(account, client, config, width).await?;
+        } else {
+            print(&line(&account.name, width, &Err("account not tried".to_owned())))?;
+            passed = false;
+        }
+    }
     Ok((passed, answered))
+}
+
+/// Asks for the packages of an account once. Prints what was found and what it costs, and returns whether it succeeded.
+async fn test_account(account: &Account, client: Client, config: &Config, width: usize) -> anyhow::Result<bool> {
+    let collecting = Arc::new(Collecting::of_account(client, account, config));
+    let interval = collecting.interval();
+    let outcome = collecting.run(Moment::now()).await;
+    let lists =
+        outcome.counters.api(Operation::ListFreeResourceInfos).map_or(0, |counters| counters.by_status.values().sum());
+    let a_day = lists as f64 * 86_400.0 / interval.as_secs_f64() + 1.0;
+    let result = match outcome.result {
+        Ok(found) => Ok(format!(
+            "credentials {} accepted, account, billing: {}, requests a day {a_day:.0}",
+            account.credentials,
+            shown(&found)
+        )),
+        Err(failure) => Err(format!("account, billing: {}", failure.message)),
+    };
+    print(&line(&account.name, width, &result))?;
+    Ok(result.is_ok())
 }
 
 /// Tests the projects of one endpoint, several at a time. Prints the results in order, and returns whether all
@@ -185,6 +216,12 @@ fn services(config: &Config) -> Vec<(&'static str, Endpoint)> {
             if !services.contains(&service) {
                 services.push(service);
             }
+        }
+    }
+    for account in config.accounts.iter().filter(|account| account.domain_id.is_none()) {
+        let service = ("IAM", account.iam_endpoint(&config.api));
+        if !services.contains(&service) {
+            services.push(service);
         }
     }
     services

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::config::read::Node;
 
 /// Labels that the series already have, and `le`, which Prometheus reserves.
-const RESERVED: [&str; 21] = [
+const RESERVED: [&str; 24] = [
     "project",
+    "account",
     "budget",
     "window",
     "resource_type",
@@ -25,6 +26,8 @@ const RESERVED: [&str; 21] = [
     "sub_resource_type",
     "charging_mode",
     "resource_source",
+    "product_id",
+    "resettable",
     "state",
     "le",
 ];

@@ -19,7 +19,7 @@ pub(super) async fn collect(source: Source<'_>) -> Result<Packages, Error> {
 
 /// Packages that can be used come first, and of these the one that ends first. Those without an end follow, then those
 /// that have ended, the latest first.
-fn order(package: &Package, now: DateTime<Utc>) -> (u8, i64, String) {
+pub(super) fn order(package: &Package, now: DateTime<Utc>) -> (u8, i64, String) {
     let end = package.expiry.map(|expiry| expiry.timestamp());
     let (group, time) = match end {
         Some(end) if end > now.timestamp() => (0, end),

@@ -5,9 +5,10 @@ use tokio::time::Instant;
 
 use crate::{cloud::Client, usage::Counters};
 
-/// The project to ask for, in one run of a collector.
+/// The project or account to ask for, in one run of a collector.
 pub(super) struct Source<'a> {
     pub client: &'a Client,
+    /// The id of the project or account.
     pub project_id: &'a str,
     /// The time of the run.
     pub now: DateTime<Utc>,

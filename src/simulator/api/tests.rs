@@ -1,7 +1,7 @@
 use clap::CommandFactory;
 
 use super::*;
-use crate::simulator::{history, operations::OPERATIONS};
+use crate::simulator::{billing, history, operations::OPERATIONS};
 
 const LAST_WEEK: &str = "start_time=2025-11-02T16:00:00Z&end_time=2025-11-09T16:00:00Z";
 
@@ -68,7 +68,12 @@ fn every_value_of_every_setting_has_an_effect() {
             queries.map(|query| (query, 0)).into_iter().chain([(queries[0], 1)]).map(answer).collect::<Vec<_>>()
         });
         let usage = queries.iter().flat_map(|text| [query(text, 0), query(text, 1)]);
-        usage.chain(lists).collect()
+        let billing = [(r#"{"limit":100}"#, 0), (r#"{"limit":3,"offset":9}"#, 0), (r#"{"limit":100}"#, 1)];
+        let billing = billing.into_iter().map(|(body, earlier)| {
+            let now = at("2025-11-07T07:00:00Z");
+            billing::packages(&history::projects(), body.as_bytes(), &service.parse().unwrap(), now, earlier)
+        });
+        usage.chain(lists).chain(billing).collect()
     };
     let before: Vec<_> = others.iter().map(|other| answers(other)).collect();
     let mut count = 0;

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     snapshot::{Found, Moment, ProjectStatus},
-    usage::{Collector, Package, Readings, Unit},
+    usage::{Package, PackageKind, Readings, Unit},
 };
 
 /// A card has at most this many packages. Those that end first come first.
@@ -41,10 +41,11 @@ pub(super) struct PackageBar {
 impl ShownPackages {
     /// The packages that were found last.
     pub fn of(project: &ProjectStatus, clock: &LocalClock<'_>, texts: &Texts, now: Moment) -> Self {
-        let Some(status) = project.collectors.get(&Collector::Packages) else { return Self::default() };
+        let collector = project.target.package_collector();
+        let Some(status) = project.collectors.get(&collector) else { return Self::default() };
         let Some((_, found)) = &status.found else { return Self::default() };
         let Found::Packages(packages) = &**found else { return Self::default() };
-        let is_old = project.found_at(Collector::Packages, now).is_none();
+        let is_old = project.found_at(collector, now).is_none();
         let bar = |package: &Package| {
             let readings = status.readings.get(&(package.id.clone(), package.kind.clone()));
             PackageBar::new(package, readings, is_old, clock, texts)
@@ -77,14 +78,17 @@ impl PackageBar {
         let end = package.expiry.map(|end| texts.end(&clock.time(end).text, end - clock.now));
         let notes = [
             package.is_frozen.then(|| texts.frozen.to_owned()),
+            package.is_resettable.then(|| texts.of_this_period.to_owned()),
             Some(texts.left(&format!("{} {unit}", grouped(left.normalize())))),
             runs_out.map(|lasts| texts.used_up_in(lasts)),
             end,
         ];
-        let product = package.kind.resource_type.rsplit("metastudio.").next().unwrap_or_default();
+        let PackageKind { business_type, resource_type, product_id, region, .. } = &package.kind;
+        let product = resource_type.rsplit("metastudio.").next().unwrap_or_default();
+        let kind = [business_type, product, product_id, region].into_iter().filter(|part| !part.is_empty());
         Some(PackageBar {
             id: package.id.clone(),
-            kind: format!("{} · {product}", package.kind.business_type),
+            kind: kind.collect::<Vec<_>>().join(" · "),
             used: grouped(used.normalize()),
             bought: grouped(bought.normalize()),
             unit: unit.to_owned(),

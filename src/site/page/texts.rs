@@ -58,6 +58,9 @@ pub(super) struct Texts {
     pub at_this_pace: &'static str,
     pub package: &'static str,
     pub frozen: &'static str,
+    /// The amounts of a package that becomes full again.
+    pub of_this_period: &'static str,
+    pub account: &'static str,
     /// Before and after what is left of a package.
     left: (&'static str, &'static str),
     /// Before and after the time in which a package is used up.
@@ -150,6 +153,8 @@ static ENGLISH: Texts = Texts {
     at_this_pace: "at this pace",
     package: "Package",
     frozen: "frozen",
+    of_this_period: "amounts of this period",
+    account: "account",
     left: ("", " left"),
     used_up_in: ("used up in ", " at this pace"),
     ends: ("ends ", ""),
@@ -227,6 +232,8 @@ static CHINESE: Texts = Texts {
     at_this_pace: "按目前进度预计达到",
     package: "资源包",
     frozen: "已冻结",
+    of_this_period: "为本重置周期的用量",
+    account: "账号",
     left: ("剩余 ", ""),
     used_up_in: ("按目前进度 ", "后用尽"),
     ends: ("", "到期"),

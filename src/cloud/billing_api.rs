@@ -1,0 +1,112 @@
+//! The billing service (BSS): the pay-per-use packages of an account, and the units of their amounts.
+//!
+//! `POST /v3/payments/free-resources/query` and `GET /v2/bases/measurements` (contract, 17). It has one host for all regions
+//! of a site, and answers for an account, not for a project.
+
+mod measures;
+mod wire;
+
+use bytes::Bytes;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use self::wire::RowJson;
+pub use self::{measures::Measures, wire::ListedPackage};
+use super::{
+    client::{ApiRequest, Client},
+    error::{Error, Refusal},
+    listing::{Entry, Listing, Page},
+    lists,
+};
+use crate::usage::{Counters, Operation};
+
+/// Names of units come in this language. Without it they are Chinese.
+const LANGUAGE: (&str, &str) = ("x-language", "en_US");
+
+/// All packages of an account that are outside of enterprise projects, or those in one enterprise project: one request
+/// never answers for both. Packages of all services are in the list.
+///
+/// # Errors
+/// Any [`Error`]: a list that may be incomplete is an error.
+pub async fn packages(
+    client: &Client,
+    account_id: &str,
+    enterprise_project: Option<&str>,
+    deadline: Instant,
+    counters: &mut Counters,
+) -> Result<Vec<ListedPackage>, Error> {
+    match pages(client, account_id, enterprise_project, deadline, counters).await {
+        // The list has changed between two pages.
+        Err(Error::Inconsistent(_)) => pages(client, account_id, enterprise_project, deadline, counters).await,
+        result => result,
+    }
+}
+
+async fn pages(
+    client: &Client,
+    account_id: &str,
+    enterprise_project: Option<&str>,
+    deadline: Instant,
+    counters: &mut Counters,
+) -> Result<Vec<ListedPackage>, Error> {
+    let memory = client.new_answer();
+    let mut listing = Listing::new();
+    loop {
+        let mut body = json!({"offset": listing.offset(), "limit": ListedPackage::LIMIT});
+        if let (Some(id), Some(body)) = (enterprise_project, body.as_object_mut()) {
+            body.insert("enterprise_project_id".to_owned(), Value::from(id));
+        }
+        let request = ApiRequest {
+            operation: Operation::ListFreeResourceInfos,
+            endpoint: client.endpoint(),
+            method: &Method::POST,
+            path: "/v3/payments/free-resources/query",
+            query: &[],
+            headers: &[("x-domain-id", account_id), LANGUAGE, ("content-type", "application/json")],
+            body: &Bytes::from(body.to_string()),
+            memory: &memory,
+            advice,
+        };
+        let success = client.send(request, deadline, counters).await?;
+        let page = Page::read::<RowJson<'_>>(&success.body, &success.secrets);
+        let page = page.map_err(|cause| success.malformed("a list of packages", cause))?;
+        if listing.add(page)? {
+            return Ok(listing.finish());
+        }
+    }
+}
+
+/// The units of the billing service.
+///
+/// # Errors
+/// Any [`Error`] of the request.
+pub async fn measures(
+    client: &Client,
+    account_id: &str,
+    deadline: Instant,
+    counters: &mut Counters,
+) -> Result<Measures, Error> {
+    let request = ApiRequest {
+        operation: Operation::ListMeasureUnits,
+        endpoint: client.endpoint(),
+        method: &Method::GET,
+        path: "/v2/bases/measurements",
+        query: &[],
+        headers: &[("x-domain-id", account_id), LANGUAGE],
+        body: &Bytes::new(),
+        memory: &client.new_answer(),
+        advice,
+    };
+    let success = client.send(request, deadline, counters).await?;
+    let measures = Measures::parse(&success.body, &success.secrets);
+    measures.map_err(|cause| success.malformed("a list of units", cause))
+}
+
+fn advice(refusal: &Refusal) -> Option<&'static str> {
+    lists::advice(
+        refusal,
+        "The user may not see packages: grant it billing:resourcePackages:view, or remove the account from accounts",
+        "The billing service does not know this operation: check site and endpoint of the account",
+    )
+}

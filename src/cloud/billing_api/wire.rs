@@ -1,0 +1,387 @@
+//! Reads the JSON of ListFreeResourceInfos.
+//!
+//! Here `amount` is what is left, while it is what was bought in ListTenantResources: the two share no struct.
+
+use std::{cell::Cell, marker::PhantomData};
+
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use serde::{
+    Deserialize,
+    de::{IgnoredAny, MapAccess, value::MapAccessDeserializer},
+};
+
+use super::measures::Measures;
+use crate::{
+    cloud::{
+        json::{Entries, Fields, Raw, Unreadable, decimal, field, instant, integer, once, string},
+        listing::{Entry, Row},
+        secrets::Secrets,
+    },
+    usage::{Package, PackageKind},
+};
+
+/// A row of the list: a package of any service of the account.
+#[derive(Debug, PartialEq)]
+pub struct ListedPackage {
+    id: String,
+    product_id: String,
+    free_resource_ids: Vec<String>,
+    /// The code of the service, such as `hws.service.type.obs`; empty if there is none.
+    pub service_type_code: String,
+    /// `Err` if a value cannot be read. That counts only for a service that is wanted.
+    details: Result<Details, Unreadable>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Details {
+    status: Status,
+    region: String,
+    expiry: Option<DateTime<Utc>>,
+    is_resettable: bool,
+    /// What the package holds, one for each kind of usage.
+    resources: Vec<Resource>,
+}
+
+/// The states of a package (contract, 17).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    NotYetEffective,
+    InEffect,
+    UsedUp,
+    Expired,
+    Unsubscribed,
+}
+
+#[derive(Debug, PartialEq)]
+struct Resource {
+    left: Decimal,
+    bought: Decimal,
+    measure: i64,
+}
+
+impl ListedPackage {
+    /// The packages that this row holds, one for each kind of usage, with the id of each kind. None unless it is in effect or
+    /// used up: before, nothing of it can be used, and afterwards it is gone.
+    ///
+    /// # Errors
+    /// If a value cannot be read, or if an amount is beyond the range of decimals.
+    pub fn packages(self, measures: &Measures) -> Result<Vec<(String, Package)>, Unreadable> {
+        let ListedPackage { id, product_id, free_resource_ids, service_type_code, details } = self;
+        let Details { status, region, expiry, is_resettable, resources } = details?;
+        match status {
+            Status::InEffect | Status::UsedUp => {}
+            Status::NotYetEffective | Status::Expired | Status::Unsubscribed => return Ok(Vec::new()),
+        }
+        let is_one = free_resource_ids.len() == 1;
+        let package = |(resource_id, Resource { left, bought, measure }): (String, Resource)| {
+            let amount = |amount| {
+                let too_large = || Unreadable("an amount is beyond the range of decimals".to_owned());
+                measures.amount(measure, amount).ok_or_else(too_large)
+            };
+            let (bought, left) = (amount(bought)?, amount(left)?);
+            let package = Package {
+                id: if is_one { id.clone() } else { format!("{id}/{resource_id}") },
+                kind: PackageKind {
+                    resource_type: service_type_code.clone(),
+                    product_id: product_id.clone(),
+                    region: region.clone(),
+                    unit: measures.unit(measure),
+                    ..PackageKind::default()
+                },
+                is_part: false,
+                bought: Some(bought),
+                used: bought.checked_sub(left),
+                expiry,
+                is_frozen: false,
+                is_resettable,
+            };
+            Ok((resource_id, package))
+        };
+        free_resource_ids.into_iter().zip(resources).map(package).collect()
+    }
+}
+
+#[derive(Default)]
+pub(super) struct RowJson<'a> {
+    order_instance_id: Option<Raw<'a>>,
+    product_id: Option<Raw<'a>>,
+    expire_time: Option<Raw<'a>>,
+    status: Option<Raw<'a>>,
+    service_type_code: Option<Raw<'a>>,
+    region_code: Option<Raw<'a>>,
+    quota_reuse_mode: Option<Raw<'a>>,
+    free_resources: Option<Option<Vec<ResourceJson<'a>>>>,
+}
+
+impl<'de> Fields<'de> for RowJson<'de> {
+    /// Other fields are not read: names come in the language that is asked for.
+    fn read<A: MapAccess<'de>>(mut object: A, free: &Cell<usize>) -> Result<Self, A::Error> {
+        let mut row = RowJson::default();
+        while let Some(name) = object.next_key::<String>()? {
+            let field = match name.as_str() {
+                "order_instance_id" => &mut row.order_instance_id,
+                "product_id" => &mut row.product_id,
+                "expire_time" => &mut row.expire_time,
+                "status" => &mut row.status,
+                "service_type_code" => &mut row.service_type_code,
+                "region_code" => &mut row.region_code,
+                "quota_reuse_mode" => &mut row.quota_reuse_mode,
+                "free_resources" => {
+                    once(&mut row.free_resources, object.next_value_seed(Entries(free, PhantomData))?)?;
+                    continue;
+                }
+                _ => {
+                    object.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            once(field, object.next_value()?)?;
+        }
+        Ok(row)
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct ResourceJson<'a> {
+    #[serde(borrow, default)]
+    free_resource_id: Raw<'a>,
+    #[serde(borrow, default)]
+    amount: Raw<'a>,
+    #[serde(borrow, default)]
+    original_amount: Raw<'a>,
+    #[serde(borrow, default)]
+    measure_id: Raw<'a>,
+}
+
+impl<'de> Fields<'de> for ResourceJson<'de> {
+    fn read<A: MapAccess<'de>>(object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
+        ResourceJson::deserialize(MapAccessDeserializer::new(object))
+    }
+}
+
+impl<'de> Row<'de> for RowJson<'de> {
+    type Entry = ListedPackage;
+
+    const LIST: &'static str = "free_resource_packages";
+
+    const COUNT: &'static str = "total_count";
+
+    fn entry(self, secrets: &Secrets) -> Result<ListedPackage, Unreadable> {
+        let text = |name, raw| -> Result<String, Unreadable> {
+            Ok(field(name, raw, string)?.map_or_else(String::new, |text| secrets.label(text).into_owned()))
+        };
+        let id = text("order_instance_id", self.order_instance_id.flatten())?;
+        if id.is_empty() {
+            return Err(Unreadable("it has no order_instance_id".to_owned()));
+        }
+        let resources = self.free_resources.flatten().unwrap_or_default();
+        let ids = resources.iter().map(|resource| text("free_resource_id", resource.free_resource_id));
+        let free_resource_ids = ids.collect::<Result<Vec<_>, _>>()?;
+        let has_ids = free_resource_ids.iter().all(|id| !id.is_empty());
+        let details = || {
+            if !has_ids {
+                return Err(Unreadable(format!("a resource of the package {id} has no free_resource_id")));
+            }
+            Ok(Details {
+                status: status(self.status.flatten())?,
+                region: text("region_code", self.region_code.flatten())?,
+                expiry: field("expire_time", self.expire_time.flatten(), instant)?.flatten(),
+                is_resettable: field("quota_reuse_mode", self.quota_reuse_mode.flatten(), integer)? == Some(1),
+                resources: resources.iter().map(resource).collect::<Result<_, _>>()?,
+            })
+        };
+        let details = details();
+        Ok(ListedPackage {
+            product_id: text("product_id", self.product_id.flatten())?,
+            free_resource_ids,
+            service_type_code: text("service_type_code", self.service_type_code.flatten())?,
+            details,
+            id,
+        })
+    }
+}
+
+fn status(raw: Raw<'_>) -> Result<Status, Unreadable> {
+    match required("status", raw, integer)? {
+        0 => Ok(Status::NotYetEffective),
+        1 => Ok(Status::InEffect),
+        2 => Ok(Status::UsedUp),
+        3 => Ok(Status::Expired),
+        4 => Ok(Status::Unsubscribed),
+        other => Err(Unreadable(format!("a package has the status {other}, which is not known"))),
+    }
+}
+
+fn resource(json: &ResourceJson<'_>) -> Result<Resource, Unreadable> {
+    Ok(Resource {
+        left: required("amount", json.amount, decimal)?,
+        bought: required("original_amount", json.original_amount, decimal)?,
+        measure: required("measure_id", json.measure_id, integer)?,
+    })
+}
+
+/// A value without which the amounts of a package are not known.
+fn required<'a, T>(name: &str, raw: Raw<'a>, read: impl FnOnce(&'a str) -> Option<T>) -> Result<T, Unreadable> {
+    field(name, raw, read)?.ok_or_else(|| Unreadable(format!("a package has no {name}")))
+}
+
+impl Entry for ListedPackage {
+    const PLURAL: &'static str = "packages";
+
+    const LIMIT: usize = 1_000;
+
+    const MAX_OBJECTS: usize = 10 * Self::LIMIT;
+
+    /// Packages of all services stay listed for 18 months after their end.
+    const MAX_ENTRIES: usize = 20_000;
+
+    type Key = (String, String, Vec<String>);
+
+    fn key(&self) -> Self::Key {
+        (self.id.clone(), self.product_id.clone(), self.free_resource_ids.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cloud::listing::Page, usage::Unit};
+
+    fn parse(body: &str, secrets: &Secrets) -> Result<Page<ListedPackage>, Unreadable> {
+        Page::read::<RowJson<'_>>(body.as_bytes(), secrets)
+    }
+
+    fn measures() -> Measures {
+        let body =
+            br#"{"measure_units":[{"measure_id":6,"measure_name":"Minute"},{"measure_id":4,"measure_name":"Hour"}]}"#;
+        Measures::parse(body, &Secrets::default()).unwrap()
+    }
+
+    /// A package with these fields of it, and with one resource with these.
+    fn row(package: &str, resource: &str) -> String {
+        format!(
+            r#"{{"order_instance_id":"o","product_id":"p","service_type_code":"hws.service.type.metastudio",{package},
+                "free_resources":[{{"free_resource_id":"f",{resource}}}]}}"#
+        )
+    }
+
+    const SOUND: &str = r#""amount":"1","original_amount":"2","measure_id":6"#;
+
+    fn read(row: &str) -> Result<Vec<Package>, Unreadable> {
+        let page = parse(&format!(r#"{{"total_count":1,"free_resource_packages":[{row}]}}"#), &Secrets::default())?;
+        let packages = page.entries.into_iter().map(|listed| listed.packages(&measures()));
+        Ok(packages.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().map(|(_, package)| package).collect())
+    }
+
+    #[test]
+    fn reads_the_example_of_the_contract() {
+        let body = r#"{"total_count":1,"free_resource_packages":[{"order_instance_id":"01154-000000000-0","product_id":"OFFI000000000000000000","product_name":"Video production 1000 min","effective_time":"2025-09-10T08:00:00Z","expire_time":"2026-09-10T15:59:59Z","status":1,"service_type_code":"hws.service.type.metastudio","region_code":"cn-north-4","bundle_type":"ATOMIC_PKG","quota_reuse_mode":2,"free_resources":[{"free_resource_id":"f1","usage_type_name":"duration","amount":"12.123456789012345678","original_amount":"1000","measure_id":6}]}]}"#;
+        let page = parse(body, &Secrets::default()).unwrap();
+        assert_eq!(page.count, Some(1));
+        let mut packages = page.entries.into_iter().next().unwrap().packages(&measures()).unwrap();
+        let (resource, package) = packages.remove(0);
+        assert_eq!((resource.as_str(), package.id.as_str()), ("f1", "01154-000000000-0"));
+        assert_eq!(package.left().unwrap().to_string(), "12.123456789012345678", "amount is what is left");
+        assert_eq!(package.used.unwrap().to_string(), "987.876543210987654322");
+        assert_eq!(package.bought, Some(1000.into()));
+        assert_eq!(package.expiry.unwrap().to_rfc3339(), "2026-09-10T15:59:59+00:00");
+        let kind = PackageKind {
+            resource_type: "hws.service.type.metastudio".to_owned(),
+            product_id: "OFFI000000000000000000".to_owned(),
+            region: "cn-north-4".to_owned(),
+            unit: Unit::Minutes,
+            ..PackageKind::default()
+        };
+        assert_eq!((package.kind, package.is_resettable, package.is_frozen), (kind, false, false));
+        assert!(packages.is_empty());
+    }
+
+    #[test]
+    fn only_packages_in_effect_and_used_up_ones_are_shown() {
+        let shown = |status: &str| read(&row(&format!(r#""status":{status}"#), SOUND)).map(|packages| packages.len());
+        for (status, number) in [("0", 0), ("1", 1), ("\"1\"", 1), ("2", 1), ("3", 0), ("4", 0)] {
+            assert_eq!(shown(status).unwrap(), number, "{status}");
+        }
+        assert_eq!(shown("5").unwrap_err().to_string(), "a package has the status 5, which is not known");
+        assert_eq!(shown("null").unwrap_err().to_string(), "a package has no status");
+    }
+
+    #[test]
+    fn amounts_are_texts_or_numbers_and_keep_all_digits() {
+        let left = |amount: &str, measure: &str| {
+            let resource = format!(r#""amount":{amount},"original_amount":10,"measure_id":{measure}"#);
+            let package = read(&row(r#""status":1"#, &resource)).unwrap().remove(0);
+            (package.left().unwrap().normalize().to_string(), package.kind.unit)
+        };
+        assert_eq!(left("\"9.123456789012345678\"", "6"), ("9.123456789012345678".to_owned(), Unit::Minutes));
+        assert_eq!(left("9.5", "\"6\""), ("9.5".to_owned(), Unit::Minutes));
+        assert_eq!(left("0.25", "4"), ("15".to_owned(), Unit::Minutes));
+        assert_eq!(left("\"3\"", "99"), ("3".to_owned(), Unit::Other("measure_99".to_owned())));
+        assert_eq!(left("\"-1\"", "6").0, "-1", "an overrun");
+    }
+
+    #[test]
+    fn a_package_that_becomes_full_again_is_marked() {
+        let is_resettable = |mode: &str| {
+            read(&row(&format!(r#""status":1,"quota_reuse_mode":{mode}"#), SOUND)).unwrap().remove(0).is_resettable
+        };
+        assert_eq!(["1", "2", "null"].map(is_resettable), [true, false, false]);
+    }
+
+    #[test]
+    fn each_kind_of_usage_is_a_package() {
+        let row = r#"{"order_instance_id":"o","status":1,"free_resources":[
+            {"free_resource_id":"f1","amount":"1","original_amount":"2","measure_id":6},
+            {"free_resource_id":"f2","amount":"3","original_amount":"4","measure_id":1}]}"#;
+        let ids: Vec<_> = read(row).unwrap().into_iter().map(|package| package.id).collect();
+        assert_eq!(ids, ["o/f1", "o/f2"]);
+        for none in
+            [r#"{"order_instance_id":"o","status":1}"#, r#"{"order_instance_id":"o","status":1,"free_resources":null}"#]
+        {
+            assert_eq!(read(none).unwrap(), [], "{none}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        for (package, resource, message) in [
+            (r#""status":1"#, r#""original_amount":"2","measure_id":6"#, "a package has no amount"),
+            (r#""status":1"#, r#""amount":"2","measure_id":6"#, "a package has no original_amount"),
+            (r#""status":1"#, r#""amount":"2","original_amount":"2""#, "a package has no measure_id"),
+            (r#""status":1"#, r#""amount":"many","original_amount":"2","measure_id":6"#, "amount has a value that"),
+            (r#""status":"on""#, SOUND, "status has a value that"),
+            (r#""status":1,"expire_time":"2025-11-29 15:59:59""#, SOUND, "expire_time has a value that"),
+        ] {
+            let error = read(&row(package, resource)).unwrap_err().to_string();
+            assert!(error.contains(message), "{package} {resource}: {error}");
+        }
+        let error = |body: &str| parse(body, &Secrets::default()).unwrap_err().to_string();
+        assert_eq!(error("{}"), "it has neither total_count nor free_resource_packages");
+        assert!(error(r#"{"free_resource_packages":[{"status":1}]}"#).ends_with("it has no order_instance_id"));
+        let rows = |number: usize| vec![r#"{"order_instance_id":"o"}"#; number].join(",");
+        let page = |number| format!(r#"{{"free_resource_packages":[{}]}}"#, rows(number));
+        assert_eq!(parse(&page(1000), &Secrets::default()).unwrap().entries.len(), 1000);
+        assert_eq!(error(&page(1001)), "it has more than 1000 packages");
+    }
+
+    #[test]
+    fn faults_of_packages_of_other_services_do_not_count() {
+        let row = r#"{"order_instance_id":"o","service_type_code":"hws.service.type.obs","status":9,
+            "free_resources":[{"free_resource_id":"f","amount":"?"}]}"#;
+        let page = parse(&format!(r#"{{"free_resource_packages":[{row}]}}"#), &Secrets::default()).unwrap();
+        assert_eq!(page.entries[0].service_type_code, "hws.service.type.obs");
+    }
+
+    #[test]
+    fn an_absent_list_is_empty_and_labels_show_no_secret() {
+        for empty in [r#"{"total_count":0}"#, r#"{"total_count":0,"free_resource_packages":null}"#] {
+            assert_eq!(parse(empty, &Secrets::default()).unwrap(), Page { count: Some(0), entries: vec![] });
+        }
+        let secrets: Secrets = [&secrecy::SecretString::from("hunter2".to_owned())].into_iter().collect();
+        let body = r#"{"free_resource_packages":[{"order_instance_id":"hunter2","product_id":"hunter2","region_code":"hunter2",
+            "service_type_code":"hunter2","status":1,"free_resources":[{"free_resource_id":"hunter2"}]}]}"#;
+        let page = parse(body, &secrets).unwrap();
+        assert!(!format!("{page:?}").contains("hunter2"), "{page:?}");
+    }
+}

@@ -1,0 +1,159 @@
+//! The pay-per-use packages of an account.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
+use rust_decimal::Decimal;
+
+use super::{packages::order, source::Source};
+use crate::{
+    cloud::{
+        Error,
+        billing_api::{self, ListedPackage, Measures},
+    },
+    config::Account,
+    snapshot::Packages,
+    usage::{Package, Unit, package_sums},
+};
+
+/// The units are asked for again after this time.
+const KEEP_MEASURES: TimeDelta = TimeDelta::days(1);
+
+/// A line of the log has at most this many codes of services.
+const LOGGED_CODES: usize = 50;
+
+/// The account whose packages are collected, and what is known of the billing service.
+#[derive(Debug)]
+pub(super) struct Billing {
+    account: Account,
+    /// The units, and when they were asked for.
+    measures: Mutex<Option<(DateTime<Utc>, Arc<Measures>)>>,
+    /// The codes of services that were logged.
+    codes: Mutex<BTreeSet<String>>,
+}
+
+impl Billing {
+    pub fn new(account: Account) -> Self {
+        Billing { account, measures: Mutex::default(), codes: Mutex::default() }
+    }
+
+    /// Collects the packages outside of enterprise projects, and those in each configured one.
+    pub async fn collect(&self, source: Source<'_>) -> Result<Packages, Error> {
+        let Source { client, project_id: account_id, now, deadline, counters } = source;
+        let known =
+            self.measures.lock().clone().filter(|(at, _)| (TimeDelta::zero()..KEEP_MEASURES).contains(&(now - *at)));
+        let measures = match known {
+            Some((_, measures)) => measures,
+            None => {
+                let measures = Arc::new(billing_api::measures(client, account_id, deadline, counters).await?);
+                *self.measures.lock() = Some((now, Arc::clone(&measures)));
+                measures
+            }
+        };
+        let mut listed = Vec::new();
+        let projects = self.account.enterprise_project_ids.iter().map(|id| Some(id.as_str()));
+        for enterprise_project in [None].into_iter().chain(projects) {
+            listed.extend(billing_api::packages(client, account_id, enterprise_project, deadline, counters).await?);
+        }
+        self.log_new_codes(&listed);
+        let kept = listed.into_iter().filter(|package| self.account.keeps(&package.service_type_code));
+        let mut list = packages(kept, &measures)?;
+        let sums = package_sums(&list).map_err(|error| Error::Malformed(error.to_string()))?;
+        list.sort_by_cached_key(|package| order(package, now));
+        Ok(Packages { list, sums })
+    }
+
+    /// Logs the codes of services once. That of MetaStudio is not documented, so they show whether the filter fits.
+    fn log_new_codes(&self, listed: &[ListedPackage]) {
+        let mut known = self.codes.lock();
+        let codes: BTreeSet<&str> = listed.iter().map(|package| package.service_type_code.as_str()).collect();
+        let new: Vec<&str> = codes.into_iter().filter(|code| !known.contains(*code)).collect();
+        if new.is_empty() {
+            return;
+        }
+        let kept = new.iter().filter(|code| self.account.keeps(code)).count();
+        let shown: Vec<&str> = new.iter().copied().take(LOGGED_CODES).collect();
+        let (account, codes) = (&self.account.name, shown.join(" "));
+        tracing::info!(
+            account,
+            codes,
+            kept,
+            "the account has packages of these services; service_types says which are kept"
+        );
+        known.extend(new.into_iter().map(str::to_owned));
+    }
+}
+
+/// The packages of these rows. One that is in several lists counts once.
+fn packages(listed: impl Iterator<Item = ListedPackage>, measures: &Measures) -> Result<Vec<Package>, Error> {
+    let mut known = BTreeSet::new();
+    let mut all = Vec::new();
+    for row in listed {
+        let packages = row.packages(measures);
+        let packages = packages.map_err(|cause| Error::Malformed(format!("a list of packages: {cause}")))?;
+        let new = packages.into_iter().filter(|(id, _)| known.insert(id.clone()));
+        all.extend(new.map(|(_, package)| package));
+    }
+    Ok(without_replaced(all))
+}
+
+/// Leaves a used-up package out while another one for the same has something left. Used-up packages stay listed until they
+/// end, and they are no reason to buy more.
+fn without_replaced(mut all: Vec<Package>) -> Vec<Package> {
+    let has_left = |package: &Package| package.left().is_some_and(|left| left > Decimal::ZERO);
+    let remaining: BTreeSet<(String, String, Unit)> =
+        all.iter().filter(|package| !package.is_resettable && has_left(package)).map(scope).collect();
+    all.retain(|package| package.is_resettable || has_left(package) || !remaining.contains(&scope(package)));
+    all
+}
+
+/// What a package is for, as far as the service tells it.
+fn scope(package: &Package) -> (String, String, Unit) {
+    let kind = &package.kind;
+    (kind.resource_type.clone(), kind.region.clone(), kind.unit.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::PackageKind;
+
+    fn package(id: &str, region: &str, used: i64) -> Package {
+        Package {
+            id: id.to_owned(),
+            kind: PackageKind {
+                product_id: id.to_owned(),
+                region: region.to_owned(),
+                unit: Unit::Minutes,
+                ..PackageKind::default()
+            },
+            is_part: false,
+            bought: Some(10.into()),
+            used: Some(used.into()),
+            expiry: None,
+            is_frozen: false,
+            is_resettable: false,
+        }
+    }
+
+    fn shown(all: Vec<Package>) -> Vec<String> {
+        without_replaced(all).into_iter().map(|package| package.id).collect()
+    }
+
+    #[test]
+    fn a_used_up_package_is_shown_until_another_one_has_something_left() {
+        let (old, new) = (package("old", "r", 10), package("new", "r", 1));
+        assert_eq!(shown(vec![old.clone(), package("older", "r", 11)]), ["old", "older"], "nothing is left");
+        assert_eq!(shown(vec![old.clone(), new.clone()]), ["new"]);
+        let pieces = PackageKind { unit: Unit::Other("pieces".to_owned()), ..new.kind.clone() };
+        let others = [package("new", "another", 1), Package { kind: pieces, ..new.clone() }];
+        for other in others {
+            assert_eq!(shown(vec![old.clone(), other]), ["old", "new"], "another region or unit");
+        }
+        let resettable = Package { is_resettable: true, ..new };
+        assert_eq!(shown(vec![old.clone(), resettable.clone()]), ["old", "new"], "it has something left only now");
+        let full = Package { used: Some(10.into()), ..resettable };
+        assert_eq!(shown(vec![full, package("b", "r", 0)]), ["new", "b"], "it becomes full again");
+    }
+}
