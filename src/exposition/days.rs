@@ -39,7 +39,8 @@ pub(super) static FAMILIES: &[Family] = &[
     .unit("seconds"),
     gauge(
         "metastudio_usage_settled_timestamp_seconds",
-        "Unix time before which the usage of each day, since the beginning of the last month, has stood still for a week.",
+        "Unix time before which the usage of each day, since the beginning of the last month, has stood still for a week, or \
+         was first asked for later than that.",
         |lines, view| {
             if let Some(time) = settling(view).and_then(|settling| settling.settled_until) {
                 lines.sample([COLLECTOR], seconds(time));

@@ -43,6 +43,17 @@ impl Day {
         self.tally == other.tally && self.all_users == other.all_users
     }
 
+    /// Whether a series has less than in the usage before.
+    fn has_less_than(&self, before: &Day) -> bool {
+        let all = |day: &Day| day.all_users.clone().unwrap_or_default();
+        before.tally.larger_than(&self.tally).is_some() || all(before).larger_than(&all(self)).is_some()
+    }
+
+    fn lacks_values(&self) -> bool {
+        let lacks = |tally: &Tally| tally.incomplete().next().is_some();
+        lacks(&self.tally) || self.all_users.as_ref().is_some_and(lacks)
+    }
+
     /// The minutes of all series; `None` if one lacks a value.
     fn minutes(&self) -> Option<Decimal> {
         let mut minutes = self.tally.series().filter(|series| series.measure == Measure::Minutes);
@@ -132,17 +143,17 @@ impl KnownDays {
     fn renewed(&self, date: NaiveDate, answer: &Day) -> Option<Day> {
         let Some(before) = self.days.get(&date) else { return Some(answer.clone()) };
         match (before.is_misaligned(), answer.is_misaligned()) {
-            (true, false) => return Some(answer.clone()),
+            (true, false) => return Some(Day { revisions: before.revisions, ..answer.clone() }),
             // It says nothing of this day.
             (false, true) => return Some(before.clone()),
+            _ if answer.lacks_values() && !before.lacks_values() => return Some(before.clone()),
             _ => {}
         }
         if before.has_usage_of(answer) {
             return Some(Day { asked: answer.asked, doubts: answer.doubts.clone(), ..before.clone() });
         }
-        let has_less = before.tally.larger_than(&answer.tally).is_some();
         let is_whole = || self.asked_of_earlier(date) >= Some(answer.since);
-        (!has_less || is_whole()).then(|| Day { revisions: before.revisions + 1, ..answer.clone() })
+        (!answer.has_less_than(before) || is_whole()).then(|| Day { revisions: before.revisions + 1, ..answer.clone() })
     }
 
     /// The last time at which the cloud had usage of a day before `date`.
@@ -231,7 +242,7 @@ impl KnownDays {
         let last_settled = happened(first, end, &self.zone).take_while(has_settled).last();
         settling.settled_until = last_settled.map(|date| Bounds::of_day(date, &self.zone).end);
         let latest = self.days.range(first..end.max(first)).next_back();
-        settling.latest = latest.map(|(date, day)| (*date, self.still_since(*date, day)));
+        settling.latest = latest.map(|(date, day)| (*date, day.asked - self.still_since(*date, day)));
         settling
     }
 }
@@ -342,6 +353,10 @@ pub(crate) mod tests {
         Day { asked, since: asked, ..day(&[("V", minutes)]) }
     }
 
+    fn minutes(known: &KnownDays, text: &str) -> String {
+        known.get(date(text)).unwrap().minutes().unwrap().to_string()
+    }
+
     /// The cloud's answers at a time, by day. Returns the revisions.
     fn ask(known: &mut KnownDays, asked: &str, days: &[(&str, &str)]) -> Vec<String> {
         let answers = days.iter().map(|(day, minutes)| (date(day), answer(asked, minutes)));
@@ -349,8 +364,8 @@ pub(crate) mod tests {
     }
 
     fn texts(changes: Changes) -> Vec<String> {
-        let text = |Revision { day, minutes: [before, after] }| format!("{day} {} {}", before.unwrap(), after.unwrap());
-        changes.revisions.into_iter().map(text).collect()
+        let known = |Revision { day, minutes: [before, after] }| Some(format!("{day} {} {}", before?, after?));
+        changes.revisions.into_iter().filter_map(known).collect()
     }
 
     fn settling(known: &KnownDays) -> Settling {
@@ -366,7 +381,7 @@ pub(crate) mod tests {
         let mut known = known("UTC", &[]);
         let revisions = ask(&mut known, "2026-11-04T02:00:00Z", &[("2026-11-02", "5"), ("2026-11-03", "412")]);
         assert!(revisions.is_empty());
-        let latest = Some((date("2026-11-03"), time("2026-11-04T00:00:00Z")));
+        let latest = Some((date("2026-11-03"), TimeDelta::hours(2)));
         assert_eq!(settling(&known), Settling { latest, ..Settling::default() });
         let revisions = ask(&mut known, "2026-11-05T03:00:00Z", &[("2026-11-02", "5"), ("2026-11-03", "431")]);
         assert_eq!(revisions, ["2026-11-03 412 431"]);
@@ -376,7 +391,7 @@ pub(crate) mod tests {
             last_revision: Some(seen),
             longest: Some(TimeDelta::hours(27)),
             settled_until: None,
-            latest: Some((date("2026-11-03"), seen)),
+            latest: Some((date("2026-11-03"), TimeDelta::zero())),
         };
         assert_eq!(settling(&known), expected);
         // The second has settled a week after its end, and the third a week after its revision.
@@ -388,7 +403,9 @@ pub(crate) mod tests {
         ] {
             let revisions = ask(&mut known, asked, &[("2026-11-02", "5"), ("2026-11-03", "431")]);
             assert!(revisions.is_empty());
-            assert_eq!(settling(&known), Settling { settled_until: settled.map(time), ..expected.clone() }, "{asked}");
+            let latest = Some((date("2026-11-03"), time(asked) - seen));
+            let expected = Settling { settled_until: settled.map(time), latest, ..expected.clone() };
+            assert_eq!(settling(&known), expected, "{asked}");
         }
     }
 
@@ -411,6 +428,31 @@ pub(crate) mod tests {
         // The newest day comes first, and the day before it is the proof.
         assert!(ask(&mut known, "2026-11-08T02:00:00Z", &[("2026-11-04", "1")]).is_empty());
         assert_eq!(ask(&mut known, "2026-11-08T02:00:00Z", &[("2026-11-03", "8")]), ["2026-11-04 9 1"]);
+    }
+
+    #[test]
+    fn the_usage_of_all_users_counts_as_well() {
+        let of_all = |asked: &str, all: &str| {
+            let Day { tally, .. } = answer(asked, all);
+            Day { all_users: Some(tally), ..answer(asked, "1") }
+        };
+        let mut known = known("UTC", &[("2026-11-03", of_all("2026-11-05T02:00:00Z", "7"))]);
+        known.extend([(date("2026-11-03"), of_all("2026-11-06T02:00:00Z", "6"))].into());
+        assert_eq!(known.first_unproven(), Some(date("2026-11-03")));
+        let changes = known.note_used_before(date("2026-11-01"), time("2026-11-06T02:00:00Z"));
+        assert_eq!(texts(changes), ["2026-11-03 1 1"]);
+    }
+
+    #[test]
+    fn an_answer_that_lacks_a_value_replaces_none() {
+        let mut lacking = answer("2026-11-06T02:00:00Z", "7");
+        let series = lacking.tally.series().next().unwrap().clone();
+        lacking.tally.add_part(series, None, true);
+        let mut known = known("UTC", &[("2026-11-03", answer("2026-11-05T02:00:00Z", "7"))]);
+        assert!(known.extend([(date("2026-11-03"), lacking.clone())].into()).revisions.is_empty());
+        assert_eq!(minutes(&known, "2026-11-03"), "7");
+        known.extend([(date("2026-11-04"), lacking)].into());
+        assert_eq!(ask(&mut known, "2026-11-07T02:00:00Z", &[("2026-11-04", "7")]).len(), 0, "no number before");
     }
 
     #[test]

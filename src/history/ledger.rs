@@ -92,8 +92,8 @@ impl Identity<'_> {
 /// A ledger that cannot be used.
 #[derive(Debug, Error)]
 pub enum LedgerError {
-    /// Another process has had the file open for a long time.
-    #[error("{}: another process has had the file open for {}s", .0.display(), PATIENCE.as_secs())]
+    /// The file has been in use for a long time.
+    #[error("{}: in use for {}s, by another process or because the directory hangs", .0.display(), PATIENCE.as_secs())]
     Busy(PathBuf),
     /// The file system refuses.
     #[error("{}: {error}. Days that were kept before are safe", path.display())]
@@ -145,6 +145,19 @@ impl Ledger {
             checked => checked?,
         }
         Ok(ledger)
+    }
+
+    /// The file of a directory that an exporter uses; `None` if there is none. Nothing is created or renamed.
+    ///
+    /// # Errors
+    /// [`LedgerError`], if the file cannot be read, is damaged or of another version.
+    pub fn existing(directory: &Path) -> Result<Option<Self>, LedgerError> {
+        let ledger = Ledger { path: directory.join(NAME), turn: Arc::default() };
+        if !ledger.path.exists() {
+            return Ok(None);
+        }
+        ledger.guarded(|database| Self::check_version(database))?;
+        Ok(Some(ledger))
     }
 
     /// The known days of a project. `zone` is that of its identity.
@@ -262,7 +275,8 @@ impl Ledger {
                 _ => Ok(()),
             }
         });
-        fs::remove_file(&temporary)?;
+        // If it could not be created, that is the error to report.
+        let _ = fs::remove_file(&temporary);
         created
     }
 
@@ -272,23 +286,28 @@ impl Ledger {
             if !database.check_integrity()? {
                 tracing::warn!("{}: repaired after a crash", self.path.display());
             }
-            let transaction = database.begin_read()?;
-            transaction.open_table(DAYS)?;
-            transaction.open_table(USED_BEFORE)?;
-            transaction.open_table(LATEST)?;
-            match transaction.open_table(VERSIONS)?.get("version")?.map(|version| version.value().to_owned()) {
-                Some(version) if version == VERSION => Ok(()),
-                version => Err(Failure::Damaged(format!(
-                    "it has version {}, and this exporter reads version {VERSION}",
-                    version.as_deref().unwrap_or("none")
-                ))),
-            }
+            Self::check_version(database)
         })
+    }
+
+    fn check_version(database: &Database) -> Result<(), Failure> {
+        let transaction = database.begin_read()?;
+        transaction.open_table(DAYS)?;
+        transaction.open_table(USED_BEFORE)?;
+        transaction.open_table(LATEST)?;
+        match transaction.open_table(VERSIONS)?.get("version")?.map(|version| version.value().to_owned()) {
+            Some(version) if version == VERSION => Ok(()),
+            version => Err(Failure::Damaged(format!(
+                "it has version {}, and this exporter reads version {VERSION}",
+                version.as_deref().unwrap_or("none")
+            ))),
+        }
     }
 
     /// Opens the file for one use of it. The library may panic where a page of the file is damaged.
     fn guarded<T>(&self, work: impl FnOnce(&mut Database) -> Result<T, Failure>) -> Result<T, LedgerError> {
-        let turn = self.turn.lock();
+        // If a directory hangs, the threads that wait must end.
+        let turn = self.turn.try_lock_for(PATIENCE).ok_or_else(|| LedgerError::Busy(self.path.clone()))?;
         let opened_and_used = AssertUnwindSafe(|| {
             let mut database = self.database()?;
             work(&mut database)

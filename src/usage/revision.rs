@@ -15,10 +15,11 @@ pub struct Settling {
     pub last_revision: Option<DateTime<Utc>>,
     /// The longest time from the end of a day to a change of it, since the beginning of the last month.
     pub longest: Option<TimeDelta>,
-    /// The end of the days that have [settled](SETTLED_AFTER), one after the other, since the beginning of the last month.
+    /// The end of the days that have [settled](SETTLED_AFTER), one after the other, since the beginning of the last month. A
+    /// day that was asked for so long after its end, and not before, has settled, too.
     pub settled_until: Option<DateTime<Utc>>,
-    /// The last day that has ended, and since when its usage is as it is.
-    pub latest: Option<(NaiveDate, DateTime<Utc>)>,
+    /// The last known day, and for how long the cloud has given the same usage since its end or its last change.
+    pub latest: Option<(NaiveDate, TimeDelta)>,
 }
 
 /// A change of a day that has ended.

@@ -38,10 +38,9 @@ pub(super) async fn run(
     output: Option<&Path>,
     storage: Option<PathBuf>,
 ) -> anyhow::Result<()> {
-    let now = Utc::now();
-    let today = config.timezone.local(now).date_naive();
+    let today = config.timezone.local(Utc::now()).date_naive();
     let ledger = match storage {
-        Some(directory) => Some(spawn_blocking(move || Ledger::open(&directory, now)).await??),
+        Some(directory) => spawn_blocking(move || Ledger::existing(&directory)).await??,
         None => None,
     };
     let mut reports = Vec::new();

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
-use tokio::{task::spawn_blocking, time::interval};
+use tokio::{
+    task::spawn_blocking,
+    time::{interval, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -11,11 +14,14 @@ use crate::{
         latest,
         ledger::{Ledger, LedgerError},
     },
-    snapshot::{Moment, Reader, Writer},
+    snapshot::{Moment, Reader, Snapshot, Writer},
 };
 
 /// The time between two looks for new usage. A process that is killed loses no more.
 const PERIOD: Duration = Duration::from_secs(10);
+
+/// The time limit for reading and for the last write: the directory may be on a mount that hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Keeps the last complete usage.
 #[derive(Debug)]
@@ -23,30 +29,41 @@ pub(super) struct Memory {
     ledger: Ledger,
     reader: Reader,
     /// The start of the poll whose usage is kept, by project.
-    kept: BTreeMap<String, DateTime<Utc>>,
+    kept: Kept,
     has_failed: bool,
 }
+
+type Kept = BTreeMap<String, DateTime<Utc>>;
 
 impl Memory {
     /// Shows the usage that was kept before the restart, if it answers the configured query.
     pub async fn restore(ledger: Ledger, reader: Reader, writer: &mut Writer, now: Moment) -> Self {
-        let (mut kept, mut has_failed) = (BTreeMap::new(), false);
-        let snapshot = reader.load();
-        match blocking(&ledger, Ledger::latest).await {
-            Ok(texts) => {
-                for (index, project) in snapshot.projects.iter().enumerate() {
+        let (mut kept, mut has_failed) = (Kept::new(), false);
+        match timeout(PATIENCE, blocking(&ledger, Ledger::latest)).await {
+            Ok(Ok(texts)) => {
+                // Usage that is not shown is removed when the next usage is kept.
+                kept = texts.keys().map(|name| (name.clone(), DateTime::UNIX_EPOCH)).collect();
+                let mut projects = 0;
+                for (index, project) in reader.load().projects.iter().enumerate() {
                     let target = &project.target;
                     let text = texts.get(&target.name).zip(target.query.as_deref());
                     if let Some(usage) = text.and_then(|(text, query)| latest::read(text, query, now)) {
                         kept.insert(target.name.clone(), usage.at.utc);
                         writer.restore(index, usage);
+                        projects += 1;
                     }
                 }
-                tracing::info!(projects = kept.len(), "the usage before the restart is shown until the first poll");
+                if projects > 0 {
+                    tracing::info!(projects, "the last usage before the restart is known");
+                }
             }
-            Err(error) => {
+            failed => {
                 has_failed = true;
-                tracing::warn!("the usage before the restart is not known: {error}");
+                let reason = match failed {
+                    Ok(Err(error)) => error.to_string(),
+                    _ => "the directory hangs".to_owned(),
+                };
+                tracing::warn!("the usage before the restart is not known: {reason}");
             }
         }
         Memory { ledger, reader, kept, has_failed }
@@ -58,42 +75,47 @@ impl Memory {
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             self.save().await;
         }
-        self.save().await;
+        let _ = timeout(PATIENCE, self.save()).await;
     }
 
     /// Keeps the usage that is new. A failure is logged once, until it works again.
     async fn save(&mut self) {
-        let snapshot = self.reader.load();
-        let mut changes: BTreeMap<String, Option<String>> = BTreeMap::new();
-        let mut kept = BTreeMap::new();
-        for project in &snapshot.projects {
-            let Some((usage, query)) = project.usage.as_ref().zip(project.target.query.as_deref()) else { continue };
-            let name = &project.target.name;
-            if self.kept.get(name) != Some(&usage.at.utc) {
-                changes.insert(name.clone(), Some(latest::write(usage, query)));
-            }
-            kept.insert(name.clone(), usage.at.utc);
-        }
-        changes.extend(self.kept.keys().filter(|name| !kept.contains_key(*name)).map(|name| (name.clone(), None)));
-        if changes.is_empty() {
-            return;
-        }
-        match blocking(&self.ledger, move |ledger| ledger.keep_latest(&changes)).await {
-            Ok(()) if self.has_failed => {
-                tracing::info!("the last usage is kept again");
+        let (snapshot, before) = (self.reader.load(), self.kept.clone());
+        // Many projects take milliseconds, which a scrape must not wait for.
+        match blocking(&self.ledger, move |ledger| keep(ledger, &snapshot, &before)).await {
+            Ok(kept) => {
+                self.kept = kept;
+                if self.has_failed {
+                    tracing::info!("the last usage is kept again");
+                }
                 self.has_failed = false;
             }
-            Ok(()) => {}
             Err(error) => {
                 if !self.has_failed {
                     tracing::warn!("the last usage cannot be kept for the next restart, and polling goes on: {error}");
                 }
                 self.has_failed = true;
-                return;
             }
         }
-        self.kept = kept;
     }
+}
+
+/// Keeps the usage that is newer than `before`, and removes that of projects that have none any more.
+fn keep(ledger: &Ledger, snapshot: &Snapshot, before: &Kept) -> Result<Kept, LedgerError> {
+    let (mut kept, mut changes) = (Kept::new(), BTreeMap::new());
+    for project in &snapshot.projects {
+        let Some((usage, query)) = project.usage.as_ref().zip(project.target.query.as_deref()) else { continue };
+        let (name, at) = (&project.target.name, usage.at.utc);
+        if before.get(name) != Some(&at) {
+            changes.insert(name.clone(), Some(latest::write(usage, query)));
+        }
+        kept.insert(name.clone(), at);
+    }
+    changes.extend(before.keys().filter(|name| !kept.contains_key(*name)).map(|name| (name.clone(), None)));
+    if !changes.is_empty() {
+        ledger.keep_latest(&changes)?;
+    }
+    Ok(kept)
 }
 
 async fn blocking<T: Send + 'static>(

@@ -79,7 +79,7 @@ impl ShownDays {
         let bounds = Window::LastMonth.bounds(now.utc, &project.target.timezone);
         let month = project.target.timezone.local(bounds.start).date_naive();
         Some(ShownDays {
-            latest: latest.map(|(day, since)| texts.stands_still(&day.to_string(), now.utc - since)),
+            latest: latest.map(|(day, length)| texts.stands_still(&day.to_string(), length)),
             table: (table::address(&project.target.name, month), texts.table_of(&month.format("%Y-%m").to_string())),
         })
     }

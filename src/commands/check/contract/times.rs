@@ -129,10 +129,12 @@ pub fn has_usage(page: &Page, range: Bounds) -> bool {
 
 /// The longest time from the end of a day to a change of it that an exporter has seen in the last two months.
 pub fn last_change(days: &KnownDays, today: NaiveDate) -> Result<LastChange, Unknown> {
-    let settling = days.settling(today - Months::new(2), today);
-    if settling.latest.is_none() {
-        return Err(Unknown::NoDays);
+    let first = today - Months::new(2);
+    let mut known = first.iter_days().take_while(|day| *day < today).filter_map(|day| days.get(day));
+    if !known.any(|day| day.asked > day.since || day.revisions > 0) {
+        return Err(Unknown::AskedOnce);
     }
+    let settling = days.settling(first, today);
     let hours = |delay: TimeDelta| u32::try_from((delay.num_seconds().max(0) + 3599) / 3600).unwrap_or(u32::MAX);
     Ok(settling.longest.map_or(LastChange::None, |delay| LastChange::WithinHours(hours(delay))))
 }
