@@ -70,7 +70,7 @@ impl Demo {
 fn cloud_with_failure() -> Options {
     let mut options = Options::default();
     let id = "5f0d1e2c3b4a59687786a5b4c3d2e104".to_owned();
-    options.projects.push(SimulatedProject { name: FORBIDDEN, id, usage: Vec::new() });
+    options.projects.push(SimulatedProject { name: FORBIDDEN.to_owned(), id, usage: Vec::new() });
     options.faults.push(Fault { project: Some(FORBIDDEN.to_owned()), ..FaultKind::Forbidden.into() });
     options
 }

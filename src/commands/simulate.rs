@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{print, signals::Signals};
 use crate::{
     server,
-    simulator::{Fault, Options, Service, Simulator},
+    simulator::{Fault, Options, Service, Simulator, history},
 };
 
 /// Flags of `simulate`.
@@ -29,6 +29,9 @@ pub(crate) struct Simulate {
     /// NAME=VALUE,…; the names and values are listed below
     #[arg(long = "service", value_name = "SETTINGS")]
     services: Vec<String>,
+    /// Number of projects, from 1 to 1000: the three default ones, and copies with other ids and usage
+    #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    projects: u16,
 }
 
 impl Simulate {
@@ -38,7 +41,7 @@ impl Simulate {
         let faults = self.faults.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
         let service = self.services.join(",");
         let service = service.parse::<Service>().map_err(|error| anyhow!("--service {service}: {error}"))?;
-        let options = Options { faults, service, ..Options::default() };
+        let options = Options { faults, service, projects: history::copies(self.projects), ..Options::default() };
         options.check_faults().map_err(|error| anyhow!("--fault: {error}"))?;
         let simulator = Simulator::new(options);
         let listeners = server::bind(std::slice::from_ref(&self.listen_address)).await?;
@@ -72,7 +75,7 @@ pub(super) fn config(options: &Options, address: SocketAddr, settings: fn(&str) 
             "  - {{name: {}, region: cn-north-4, endpoint: 'http://{address}', project_id: {}{}}}\n",
             project.name,
             project.id,
-            settings(project.name)
+            settings(&project.name)
         );
     }
     text + &format!(

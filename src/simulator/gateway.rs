@@ -89,7 +89,7 @@ impl Gateway {
         let of_billing = || billing::Operation::of(path).map(billing::Operation::name);
         let operation = Operation::of(path).map(|(_, operation)| operation.name).or_else(of_billing);
         let project = self.options.projects.iter().find(|project| project.id == recipient);
-        let name = project.map(|project| project.name);
+        let name = project.map(|project| project.name.as_str());
         let mut state = self.state.lock();
         for (fault, matched) in self.options.faults.iter().zip(&mut state.matched) {
             let is_wanted = |wanted| wanted == recipient || [name, operation].contains(&Some(wanted));

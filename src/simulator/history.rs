@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Debug)]
 pub struct SimulatedProject {
     /// The name in the configuration of the demo.
-    pub name: &'static str,
+    pub name: String,
     /// The project id.
     pub id: String,
     /// The types of usage of the project.
@@ -80,8 +80,11 @@ pub fn projects() -> Vec<SimulatedProject> {
         unit: "HOUR",
         ..video(events_per_hour, hundredths, activity)
     };
-    let project =
-        |name, id: &str, usage: &[UsagePattern]| SimulatedProject { name, id: id.to_owned(), usage: usage.to_vec() };
+    let project = |name: &str, id: &str, usage: &[UsagePattern]| SimulatedProject {
+        name: name.to_owned(),
+        id: id.to_owned(),
+        usage: usage.to_vec(),
+    };
     vec![
         project(
             "studio-prod",
@@ -99,6 +102,19 @@ pub fn projects() -> Vec<SimulatedProject> {
         ),
         project("campaign", "5f0d1e2c3b4a59687786a5b4c3d2e103", &[video(2.6, 640, Activity::Growing)]),
     ]
+}
+
+/// So many projects: the default ones, and copies of them, such as `campaign-2`. A copy has an id of its own, and
+/// therefore other events.
+pub fn copies(count: u16) -> Vec<SimulatedProject> {
+    let default = projects();
+    let copy = |(index, project): (usize, &SimulatedProject)| {
+        let number = index / default.len() + 1;
+        let SimulatedProject { name, usage, .. } = project.clone();
+        let name = if number == 1 { name } else { format!("{name}-{number}") };
+        SimulatedProject { name, id: format!("5f0d1e2c3b4a59687786a5b4c3d2{:04x}", 0xe101 + index), usage }
+    };
+    default.iter().cycle().take(count.into()).enumerate().map(copy).collect()
 }
 
 impl Activity {
@@ -182,6 +198,8 @@ impl SplitMix64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn at(text: &str) -> DateTime<Utc> {
@@ -202,6 +220,21 @@ mod tests {
             assert_eq!(whole, parts);
             assert!(whole > 0);
         }
+    }
+
+    #[test]
+    fn copies_have_names_ids_and_usage_of_their_own() {
+        let projects = copies(7);
+        let names = projects.iter().map(|project| project.name.as_str()).collect::<Vec<_>>().join(" ");
+        let expected = "studio-prod live-commerce campaign studio-prod-2 live-commerce-2 campaign-2 studio-prod-3";
+        assert_eq!(names, expected);
+        for (project, default) in projects.iter().zip(super::projects()) {
+            assert_eq!((&project.name, &project.id), (&default.name, &default.id));
+        }
+        let usage = |index: usize| hundredths(&projects[index], "2025-11-01T00:00:00Z", "2025-11-08T00:00:00Z");
+        let of_studios = BTreeSet::from([usage(0), usage(3), usage(6)]);
+        assert_eq!(of_studios.len(), 3, "{of_studios:?}");
+        assert!(copies(1000).iter().all(|project| project.id.len() == 32));
     }
 
     #[test]

@@ -57,7 +57,8 @@ impl Options {
         match self.faults.iter().filter_map(|fault| fault.project.as_deref()).find(|recipient| !is_known(recipient)) {
             None => Ok(()),
             Some(unknown) => {
-                let names = self.projects.iter().map(|project| project.name).chain(SERVICES).chain(operations());
+                let projects = self.projects.iter().map(|project| project.name.as_str());
+                let names = projects.chain(SERVICES).chain(operations());
                 Err(format!("there is no project {unknown}; expected one of {}", names.collect::<Vec<_>>().join(", ")))
             }
         }

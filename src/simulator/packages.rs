@@ -64,7 +64,7 @@ fn packages(project: &SimulatedProject, service: &Service, now: DateTime<Utc>) -
 }
 
 fn others(project: &SimulatedProject, service: &Service, now: DateTime<Utc>) -> [Value; 5] {
-    let name = project.name;
+    let name = &project.name;
     let package = |id: &str, code: &str, business_type: &str, fields: Value| {
         let mut row = json!({
             "resource_id": format!("{name}-{id}"),

@@ -111,7 +111,7 @@ async fn the_file_has_no_names_no_ids_and_no_usage() {
     let mut hidden: Vec<String> = USERS.map(str::to_owned).to_vec();
     hidden.extend([options.access_key.clone(), options.secret_key.clone(), cloud.address.to_string()]);
     for project in &options.projects {
-        hidden.extend([project.name.to_owned(), project.id.clone()]);
+        hidden.extend([project.name.clone(), project.id.clone()]);
         hidden.extend(project.usage.iter().map(|pattern| pattern.business_type.to_owned()));
         hidden.extend(project.usage.iter().filter_map(|pattern| Some(pattern.resource_type?.to_owned())));
     }

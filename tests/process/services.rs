@@ -57,7 +57,7 @@ fn doubts(exposition: &str, project: &str) -> BTreeSet<String> {
 /// The samples of minutes and numbers that a project must have, for the windows as they are exported.
 fn expected_samples(ended: &Ended, project: &SimulatedProject, user: Option<&str>) -> [BTreeMap<String, f64>; 2] {
     let bounds = |end: &str| {
-        samples(&ended.stdout, &format!("metastudio_window_{end}_timestamp_seconds"), project.name).into_iter()
+        samples(&ended.stdout, &format!("metastudio_window_{end}_timestamp_seconds"), &project.name).into_iter()
     };
     let mut expected = [BTreeMap::new(), BTreeMap::new()];
     for ((window, start), (_, end)) in bounds("start").zip(bounds("end")) {
@@ -79,10 +79,10 @@ fn expected_samples(ended: &Ended, project: &SimulatedProject, user: Option<&str
 
 fn outcome(ended: &Ended, project: &SimulatedProject, users: &[&str], expected: Expected, has_times: bool) -> Outcome {
     let published = ["metastudio_usage_minutes", "metastudio_usage_number"]
-        .map(|family| samples(&ended.stdout, family, project.name));
+        .map(|family| samples(&ended.stdout, family, &project.name));
     if sample(&ended.stdout, &format!("metastudio_up{{project=\"{}\"}}", project.name)) == Some(0.0) {
         assert!(published.iter().all(BTreeMap::is_empty), "a failed poll publishes nothing: {}", ended.stdout);
-        let reasons = samples(&ended.stdout, "metastudio_poll_failures_total", project.name);
+        let reasons = samples(&ended.stdout, "metastudio_poll_failures_total", &project.name);
         let failed: Vec<&String> =
             reasons.iter().filter(|(_, value)| **value > 0.0).map(|(reason, _)| reason).collect();
         if let Refused(reason) = expected {
@@ -98,7 +98,7 @@ fn outcome(ended: &Ended, project: &SimulatedProject, users: &[&str], expected: 
         right.iter_mut().zip(of_user).for_each(|(all, of_user)| all.extend(of_user));
     }
     assert!(!right[0].is_empty(), "{}", ended.stdout);
-    let mut doubts = doubts(&ended.stdout, project.name);
+    let mut doubts = doubts(&ended.stdout, &project.name);
     if !has_times {
         // On some dates, the rows of two videos of the same length differ in nothing.
         doubts.remove("repeated_rows");
@@ -213,9 +213,9 @@ async fn usage_that_grows_is_published_as_it_was_at_one_of_the_requests() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let requests = cloud.simulator.seen().len() as f64;
     for project in history::projects() {
-        assert!(doubts(&ended.stdout, project.name).is_empty(), "{}", ended.stderr);
+        assert!(doubts(&ended.stdout, &project.name).is_empty(), "{}", ended.stderr);
         let [before, number] = expected_samples(&ended, &project, None);
-        let published = samples(&ended.stdout, "metastudio_usage_minutes", project.name);
+        let published = samples(&ended.stdout, "metastudio_usage_minutes", &project.name);
         assert_eq!(before.keys().collect::<Vec<_>>(), published.keys().collect::<Vec<_>>());
         for (labels, minutes) in published {
             // Each video of a Sunday grows by a hundredth at each request.

@@ -64,7 +64,8 @@ impl Cloud {
 
     /// A configuration with the valid keys for all of its projects, and `extra` at the top.
     pub fn config(&self, extra: &str) -> String {
-        let projects: Vec<&str> = self.simulator.options().projects.iter().map(|project| project.name).collect();
+        let projects: Vec<&str> =
+            self.simulator.options().projects.iter().map(|project| project.name.as_str()).collect();
         self.config_of(&projects, &self.keys(), extra)
     }
 
