@@ -43,7 +43,7 @@ enum TableFormat {
     Markdown,
     /// The same rows as JSON
     Json,
-    /// The columns of FOCUS 1.0 that usage without prices can fill, as CSV
+    /// The columns of FOCUS 1.0, as CSV; those that need prices are empty
     Focus,
 }
 

@@ -216,9 +216,12 @@ fn table_line(cells: &[impl Display]) -> String {
     line + "|\n"
 }
 
-/// The columns of FOCUS 1.0 that usage without prices can fill. The columns of cost are there and empty.
-const FOCUS: [&str; 28] = [
+/// All columns of FOCUS 1.0, and three of our own. Usage without prices fills some; the others are there and empty.
+const FOCUS: [&str; 46] = [
+    "AvailabilityZone",
     "BilledCost",
+    "BillingAccountId",
+    "BillingAccountName",
     "BillingCurrency",
     "BillingPeriodEnd",
     "BillingPeriodStart",
@@ -228,18 +231,33 @@ const FOCUS: [&str; 28] = [
     "ChargeFrequency",
     "ChargePeriodEnd",
     "ChargePeriodStart",
+    "CommitmentDiscountCategory",
+    "CommitmentDiscountId",
+    "CommitmentDiscountName",
+    "CommitmentDiscountStatus",
+    "CommitmentDiscountType",
     "ConsumedQuantity",
     "ConsumedUnit",
     "ContractedCost",
+    "ContractedUnitPrice",
     "EffectiveCost",
     "InvoiceIssuerName",
     "ListCost",
+    "ListUnitPrice",
+    "PricingCategory",
+    "PricingQuantity",
+    "PricingUnit",
     "ProviderName",
     "PublisherName",
     "RegionId",
+    "RegionName",
+    "ResourceId",
+    "ResourceName",
     "ResourceType",
     "ServiceCategory",
     "ServiceName",
+    "SkuId",
+    "SkuPriceId",
     "SubAccountId",
     "SubAccountName",
     "Tags",
@@ -257,44 +275,34 @@ pub fn focus(rows: &[Row<'_>], projects: &[ReportProject<'_>]) -> String {
         let zone = project.known.zone();
         let day = Bounds::of_day(row.day, zone);
         let month = Bounds { start: zone.midnight(first_of_month(row.day)), end: zone.midnight(next_month(row.day)) };
-        let unit = if row.unit == "minutes" { "Minutes" } else { row.unit };
-        let cells = [
-            String::new(),
-            String::new(),
-            utc(month.end),
-            utc(month.start),
-            "Usage".to_owned(),
-            String::new(),
-            format!("{} {}", row.business_type, row.resource_type).trim().to_owned(),
-            "Usage-Based".to_owned(),
-            utc(day.end),
-            utc(day.start),
-            usage.clone(),
-            unit.to_owned(),
-            String::new(),
-            String::new(),
-            PROVIDER.to_owned(),
-            String::new(),
-            PROVIDER.to_owned(),
-            PROVIDER.to_owned(),
-            project.region.to_owned(),
-            row.resource_type.to_owned(),
-            "Media".to_owned(),
-            "MetaStudio".to_owned(),
-            project.project_id.to_owned(),
-            row.project.to_owned(),
+        let cell = |column| match column {
+            "BillingPeriodEnd" => utc(month.end),
+            "BillingPeriodStart" => utc(month.start),
+            "ChargeCategory" => "Usage".to_owned(),
+            "ChargeDescription" => format!("{} {}", row.business_type, row.resource_type).trim().to_owned(),
+            "ChargeFrequency" => "Usage-Based".to_owned(),
+            "ChargePeriodEnd" => utc(day.end),
+            "ChargePeriodStart" => utc(day.start),
+            "ConsumedQuantity" => usage.clone(),
+            "ConsumedUnit" => if row.unit == "minutes" { "Minutes" } else { row.unit }.to_owned(),
+            "InvoiceIssuerName" | "ProviderName" | "PublisherName" => "Huawei Cloud".to_owned(),
+            "RegionId" => project.region.to_owned(),
+            "ResourceType" => row.resource_type.to_owned(),
+            "ServiceCategory" => "Media".to_owned(),
+            "ServiceName" => "MetaStudio".to_owned(),
+            "SubAccountId" => project.project_id.to_owned(),
+            "SubAccountName" => row.project.to_owned(),
             // A map of texts always becomes JSON.
-            serde_json::to_string(project.labels).unwrap_or_default(),
-            row.business_type.to_owned(),
-            row.user_id.to_owned(),
-            row.remarks.join(" "),
-        ];
-        text += &csv_line(&cells);
+            "Tags" => serde_json::to_string(project.labels).unwrap_or_default(),
+            "x_BusinessType" => row.business_type.to_owned(),
+            "x_UserId" => row.user_id.to_owned(),
+            "x_Remarks" => row.remarks.join(" "),
+            _ => String::new(),
+        };
+        text += &csv_line(&FOCUS.map(cell));
     }
     text
 }
-
-const PROVIDER: &str = "Huawei Cloud";
 
 fn utc(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Secs, true)
@@ -385,9 +393,9 @@ p,2025-11-03,,,,,,missing
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3, "a header, and two rows with usage: {text}");
         assert_eq!(lines[0].split(',').count(), FOCUS.len());
-        let expected = ",,2025-11-30T16:00:00Z,2025-10-31T16:00:00Z,Usage,,V,Usage-Based,2025-11-02T16:00:00Z,\
-            2025-11-01T16:00:00Z,0.3,Minutes,,,Huawei Cloud,,Huawei Cloud,Huawei Cloud,cn-north-4,,Media,MetaStudio,id,p,\
-            \"{\"\"team\"\":\"\"a\"\"}\",V,\"u,1\",negative";
+        let expected = ",,,,,2025-11-30T16:00:00Z,2025-10-31T16:00:00Z,Usage,,V,Usage-Based,2025-11-02T16:00:00Z,\
+            2025-11-01T16:00:00Z,,,,,,0.3,Minutes,,,,Huawei Cloud,,,,,,Huawei Cloud,Huawei Cloud,cn-north-4,,,,,Media,\
+            MetaStudio,,,id,p,\"{\"\"team\"\":\"\"a\"\"}\",V,\"u,1\",negative";
         assert_eq!(lines[1], expected);
     }
 
