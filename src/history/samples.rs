@@ -4,7 +4,7 @@
 //!
 //! | window | times |
 //! |---|---|
-//! | `yesterday`, `last_month` | all day: the range had ended |
+//! | `yesterday`, `last_month` | all day: the range had ended; and the last second of all |
 //! | `this_month`, `this_week` | the last second of each local day |
 //! | `30d` and others of whole days | local midnight, unless a clock change makes the range begin at another time |
 //! | `today`, `24h` and others of hours | none: only days are known |
@@ -86,6 +86,8 @@ fn span(window: Window, day: NaiveDate, known: &KnownDays, range: Bounds, step: 
     let zone = known.zone();
     let Bounds { start, end } = Bounds::of_day(day, zone);
     let local = |instant: DateTime<Utc>| zone.local(instant).date_naive();
+    // Whatever the step, there is a sample until the end of the range: alerts look back three hours for one.
+    let last = range.end - TimeDelta::seconds(1);
     let bounds = window.bounds(start, zone);
     let (first, after, times) = match window {
         Window::Today | Window::Hours(_) => return None,
@@ -95,7 +97,9 @@ fn span(window: Window, day: NaiveDate, known: &KnownDays, range: Bounds, step: 
         }
         _ if window.has_ended() => {
             let steps = std::iter::successors(Some(start), |time| Some(*time + TimeDelta::seconds(step.into())));
-            (local(bounds.start), local(bounds.end), steps.take_while(|time| *time < end).collect())
+            let steps = steps.take_while(|time| *time < end.min(last));
+            let times = steps.chain((start <= last && last < end).then_some(last)).collect();
+            (local(bounds.start), local(bounds.end), times)
         }
         _ => (local(bounds.start), day + Days::new(1), vec![end - TimeDelta::seconds(1)]),
     };
@@ -245,8 +249,11 @@ mod tests {
         let range = Bounds { start: at("2025-11-02T05:30:00Z"), end: at("2025-11-02T08:00:00Z") };
         let windows = [Window::Yesterday, Window::ThisMonth];
         let past = of_month(Target::new("p"), &windows, &known, date("2025-11-01"), range, 3600);
-        let times = |hour: &str| at(&format!("2025-11-02T{hour}:00:00Z")).timestamp();
+        let times = ["06:00:00", "07:00:00", "07:59:59"].map(|time| at(&format!("2025-11-02T{time}Z")).timestamp());
         assert_eq!(past.series.len(), 1);
-        assert_eq!(past.series[0].timeline, [(1.0, [times("06"), times("07")].into())]);
+        assert_eq!(past.series[0].timeline, [(1.0, times.into())]);
+        let range = Bounds { end: at("2025-11-02T07:00:01Z"), ..range };
+        let past = of_month(Target::new("p"), &windows, &known, date("2025-11-01"), range, 3600);
+        assert_eq!(past.series[0].timeline, [(1.0, times[..2].into())]);
     }
 }

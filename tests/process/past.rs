@@ -1,7 +1,7 @@
 //! `backfill` and `report`: every sample is compared with the events of the simulated cloud.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
     process::{Command, Stdio},
@@ -41,11 +41,6 @@ fn months_ago(months: u32) -> NaiveDate {
     first_of_month(Zone::shanghai().local(Utc::now()).date_naive()) - Months::new(months)
 }
 
-/// The time after the last sample, if there can be samples until `end`: Prometheus still changes the last three hours.
-fn known_until(end: DateTime<Utc>) -> DateTime<Utc> {
-    end.min(Utc::now() - TimeDelta::hours(3))
-}
-
 fn month(day: NaiveDate) -> String {
     day.format("%Y-%m").to_string()
 }
@@ -69,8 +64,11 @@ impl Oracle<'_> {
             let first_seen: Vec<Option<NaiveDate>> = (0..project.usage.len()).map(seen).collect();
             for day in self.first.iter_days().take_while(|day| *day <= last) {
                 let Bounds { start, end } = Bounds::of_day(day, &self.zone);
-                let hours: Vec<i64> =
-                    (0..(end - start).num_hours()).map(|hour| start.timestamp() + hour * 3600).collect();
+                let hours = (0..(end - start).num_hours()).map(|hour| start.timestamp() + hour * 3600);
+                // And the last second of all.
+                let last = self.end.timestamp() - 1;
+                let last = (start.timestamp()..end.timestamp()).contains(&last).then_some(last);
+                let hours: Vec<i64> = hours.chain(last).collect::<BTreeSet<_>>().into_iter().collect();
                 let (yesterday, next, of_month) = (day - Days::new(1), day + Days::new(1), first_of_month(day));
                 for (window, first, after, times) in [
                     ("yesterday", yesterday, day, &hours),
@@ -174,13 +172,13 @@ async fn every_sample_is_that_of_the_events() {
     {
         let cloud = Cloud::of(service).await;
         let directory = TempDir::new().unwrap();
-        let first = months_ago(3);
+        let first = months_ago(4);
         let config = config(&cloud, &format!("timezone: {zone}"));
         let ended =
-            backfill(&config, directory.path(), &["--from", &month(first), "--to", &month(months_ago(1))]).await;
+            backfill(&config, directory.path(), &["--from", &month(first), "--to", &month(months_ago(2))]).await;
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         let zone: Zone = zone.parse().unwrap();
-        let end = known_until(zone.midnight(months_ago(0)));
+        let end = zone.midnight(months_ago(1));
         let oracle = Oracle { cloud: &cloud, zone, first, whole: first, end };
         let found = read(directory.path());
         assert_same(&found, &oracle.series());
@@ -189,7 +187,7 @@ async fn every_sample_is_that_of_the_events() {
         assert!(ended.stdout.contains("--max-block-duration=744h openmetrics"), "{}", ended.stdout);
         let sent = requests(&cloud);
         let again =
-            backfill(&config, directory.path(), &["--from", &month(first), "--to", &month(months_ago(1))]).await;
+            backfill(&config, directory.path(), &["--from", &month(first), "--to", &month(months_ago(2))]).await;
         assert_eq!((again.code, requests(&cloud)), (Some(0), sent), "no day is asked for twice");
         assert_same(&read(directory.path()), &found);
     }
@@ -210,7 +208,11 @@ async fn days_are_23_and_25_hours_long_when_clocks_change() {
         let found = read(directory.path());
         assert_same(&found, &Oracle { cloud: &cloud, zone, first, whole: first, end }.series());
         let yesterday = found.iter().filter(|(series, _)| series.contains(":yesterday"));
-        assert_eq!(yesterday.map(|(_, samples)| samples.len()).max(), Some(hours - 24), "all but the first day");
+        assert_eq!(
+            yesterday.map(|(_, samples)| samples.len()).max(),
+            Some(hours - 24 + 1),
+            "all but the first day, and the last second"
+        );
     }
 }
 
@@ -224,12 +226,13 @@ async fn samples_end_three_hours_ago_or_before_the_live_ones() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let last = *read(directory.path()).values().filter_map(|samples| samples.keys().last()).max().unwrap();
     let end = before.timestamp() - 3 * 3600;
-    assert!(last < end + 60 && last > end - 3600 - 60, "{last} {end}");
-    let live = Zone::shanghai().midnight(months_ago(0)) - TimeDelta::minutes(90);
+    assert!((end - 1..end + 60).contains(&last), "{last} {end}");
+    // More than three hours ago on each day.
+    let live = Zone::shanghai().midnight(months_ago(0)) - TimeDelta::minutes(270);
     let ended = backfill(&config(&cloud, ""), directory.path(), &["--from", &from, "--to", &live.to_rfc3339()]).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let first = months_ago(1);
-    let oracle = Oracle { cloud: &cloud, zone: Zone::shanghai(), first, whole: first, end: known_until(live) };
+    let oracle = Oracle { cloud: &cloud, zone: Zone::shanghai(), first, whole: first, end: live };
     assert_same(&read(directory.path()), &oracle.series());
     assert!(!directory.path().join(format!("metastudio-{}.om", month(months_ago(0)))).exists(), "of the earlier run");
 }
@@ -278,7 +281,7 @@ async fn a_month_of_which_a_page_fails_is_not_written_until_it_is_complete() {
     let cloud = Cloud::new(&["server-error:project=campaign,after=18,times=2"]).await;
     let directory = TempDir::new().unwrap();
     let config = config(&cloud, "").replace("api: {", "api: {page_size: 10, ");
-    let arguments = ["--from", &month(months_ago(4)), "--to", &month(months_ago(1)), "--project", "campaign"];
+    let arguments = ["--from", &month(months_ago(5)), "--to", &month(months_ago(2)), "--project", "campaign"];
     let ended = backfill(&config, directory.path(), &arguments).await;
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     assert!(ended.stderr.contains("no usage of 20"), "{}", ended.stderr);
@@ -292,8 +295,8 @@ async fn a_month_of_which_a_page_fails_is_not_written_until_it_is_complete() {
     let ended = backfill(&config, directory.path(), &arguments).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let whole = read(directory.path());
-    let first = months_ago(4);
-    let end = known_until(Zone::shanghai().midnight(months_ago(0)));
+    let first = months_ago(5);
+    let end = Zone::shanghai().midnight(months_ago(1));
     let oracle = Oracle { cloud: &cloud, zone: Zone::shanghai(), first, whole: first, end };
     let expected = oracle.series().into_iter().filter(|(series, _)| series.contains("campaign")).collect();
     assert_same(&whole, &expected);
@@ -324,7 +327,7 @@ async fn killed_at_any_moment_it_goes_on_where_it_was() {
     let config = cloud
         .config_of(&["campaign"], &cloud.keys(), WINDOWS)
         .replace("credentials:", "api: {requests_per_second: 200}\ncredentials:");
-    let arguments = ["--from", &month(months_ago(3)), "--to", &month(months_ago(1))];
+    let arguments = ["--from", &month(months_ago(4)), "--to", &month(months_ago(2))];
     let calm = TempDir::new().unwrap();
     assert_eq!(backfill(&config, calm.path(), &arguments).await.code, Some(0));
     let calm_requests = requests(&cloud);
