@@ -58,14 +58,14 @@ class Running:
         self.output.close()
 
 
-def wait_for(condition, what):
-    deadline = time.monotonic() + TIMEOUT
+def wait_for(condition, what, timeout=TIMEOUT):
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
         time.sleep(0.1)
-    raise AssertionError(f"timed out after {TIMEOUT} s waiting for {what}")
+    raise AssertionError(f"timed out after {timeout} s waiting for {what}")
 
 
 def wait_until_ready(address):

@@ -4,7 +4,7 @@ import subprocess
 
 import requests
 
-from conftest import ENVIRONMENT, Running, free_port, wait_for
+from conftest import ENVIRONMENT, TIMEOUT, Running, free_port, wait_for
 
 # The budgets of the demo that are used up: one on every day, the other late in a month.
 ALWAYS_SPENT = ("campaign", "30d")
@@ -28,14 +28,14 @@ class Server(Running):
         except (requests.ConnectionError, requests.JSONDecodeError):
             return None
 
-    def wait_to_find(self, query):
+    def wait_to_find(self, query, timeout=TIMEOUT):
         """Waits until a query of Prometheus finds series."""
 
         def found():
             answer = self.get_json("/api/v1/query", query=query)
             return answer and answer["data"]["result"]
 
-        wait_for(found, query)
+        wait_for(found, query, timeout)
 
 
 def start_prometheus(directory, config, *flags):

@@ -16,7 +16,7 @@ PROJECTS = {
 
 
 def client(endpoint, project, access_key=ACCESS_KEY, secret_key=SECRET_KEY):
-    credentials = BasicCredentials(access_key, secret_key, PROJECTS[project])
+    credentials = BasicCredentials(access_key, secret_key, PROJECTS.get(project, project))
     return MetaStudioClient.new_builder().with_credentials(credentials).with_endpoint(endpoint).build()
 
 
