@@ -58,7 +58,7 @@ impl Options {
             None => Ok(()),
             Some(unknown) => {
                 let projects = self.projects.iter().map(|project| project.name.as_str());
-                let names = projects.chain(SERVICES).chain(operations());
+                let names = projects.chain(SERVICES).chain(operations().map(|name| -> &str { name }));
                 Err(format!("there is no project {unknown}; expected one of {}", names.collect::<Vec<_>>().join(", ")))
             }
         }
