@@ -14,7 +14,7 @@ use crate::{
     },
     config::Account,
     snapshot::Packages,
-    usage::{Package, Unit, package_sums},
+    usage::{Package, PackageKind, package_sums},
 };
 
 /// The units are asked for again after this time.
@@ -98,32 +98,30 @@ fn packages(listed: impl Iterator<Item = ListedPackage>, measures: &Measures) ->
     Ok(without_replaced(all))
 }
 
-/// Leaves a used-up package out while another one for the same has something left. Used-up packages stay listed until they
-/// end, and they are no reason to buy more.
+/// Leaves a used-up package out while another one of its kind has something left. Used-up packages stay listed until they
+/// end, and they are no reason to buy more. An overrun stays, because it may be billed on demand. So does a used-up package
+/// beside one of another product: only the product says what the minutes are for.
 fn without_replaced(mut all: Vec<Package>) -> Vec<Package> {
-    let has_left = |package: &Package| package.left().is_some_and(|left| left > Decimal::ZERO);
-    let remaining: BTreeSet<(String, String, Unit)> =
-        all.iter().filter(|package| !package.is_resettable && has_left(package)).map(scope).collect();
-    all.retain(|package| package.is_resettable || has_left(package) || !remaining.contains(&scope(package)));
+    let has_left = |package: &&Package| package.left().is_some_and(|left| left > Decimal::ZERO);
+    let remaining = all.iter().filter(has_left).filter(|package| !package.is_resettable);
+    let remaining: BTreeSet<PackageKind> = remaining.map(|package| package.kind.clone()).collect();
+    let is_replaced = |package: &Package| {
+        !package.is_resettable && package.left() == Some(Decimal::ZERO) && remaining.contains(&package.kind)
+    };
+    all.retain(|package| !is_replaced(package));
     all
-}
-
-/// What a package is for, as far as the service tells it.
-fn scope(package: &Package) -> (String, String, Unit) {
-    let kind = &package.kind;
-    (kind.resource_type.clone(), kind.region.clone(), kind.unit.clone())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::usage::PackageKind;
+    use crate::usage::Unit;
 
     fn package(id: &str, region: &str, used: i64) -> Package {
         Package {
             id: id.to_owned(),
             kind: PackageKind {
-                product_id: id.to_owned(),
+                product_id: "video".to_owned(),
                 region: region.to_owned(),
                 unit: Unit::Minutes,
                 ..PackageKind::default()
@@ -144,12 +142,16 @@ mod tests {
     #[test]
     fn a_used_up_package_is_shown_until_another_one_has_something_left() {
         let (old, new) = (package("old", "r", 10), package("new", "r", 1));
-        assert_eq!(shown(vec![old.clone(), package("older", "r", 11)]), ["old", "older"], "nothing is left");
+        assert_eq!(shown(vec![old.clone(), package("older", "r", 10)]), ["old", "older"], "nothing is left");
         assert_eq!(shown(vec![old.clone(), new.clone()]), ["new"]);
+        let overrun = package("overrun", "r", 11);
+        assert_eq!(shown(vec![overrun, old.clone(), new.clone()]), ["overrun", "new"], "an overrun is always shown");
         let pieces = PackageKind { unit: Unit::Other("pieces".to_owned()), ..new.kind.clone() };
-        let others = [package("new", "another", 1), Package { kind: pieces, ..new.clone() }];
-        for other in others {
-            assert_eq!(shown(vec![old.clone(), other]), ["old", "new"], "another region or unit");
+        let live = PackageKind { product_id: "live".to_owned(), ..new.kind.clone() };
+        let of_kind = |kind| Package { kind, ..new.clone() };
+        for other in [package("new", "another", 1), of_kind(pieces), of_kind(live)] {
+            let kind = other.kind.clone();
+            assert_eq!(shown(vec![old.clone(), other]), ["old", "new"], "{kind:?} is for something else");
         }
         let resettable = Package { is_resettable: true, ..new };
         assert_eq!(shown(vec![old.clone(), resettable.clone()]), ["old", "new"], "it has something left only now");
