@@ -53,10 +53,10 @@ impl Operation {
 /// The id of an enterprise project with a package. Its packages come only if it is asked for.
 pub const ENTERPRISE_PROJECT: &str = "0f6c7a2e-1111-4a5b-8c3d-abcdef012345";
 
-/// The ids of units, as in the list of units. The last one is not in it.
 /// The product of a package that is for all enterprise projects.
 const FOR_ALL: &str = "OFFI000000000000000002";
 
+/// The ids of units, as in the list of units. The last one is not in it.
 const SECOND: u32 = 3;
 const HOUR: u32 = 4;
 const MINUTE: u32 = 5;
@@ -225,7 +225,8 @@ fn rows(projects: &[SimulatedProject], service: &Service, now: DateTime<Utc>) ->
             json!({"bundle_type": "BUNDLE_PKG"}),
         ),
         package("301381341", standard, 0, &[("6000", "6000", MINUTE)], json!({})),
-        package("301381342", standard, 2, &[("0", "6000", MINUTE)], json!({})),
+        // Another one of its product always has something left.
+        package("301381342", flexus, 2, &[("0", "10", HOUR)], json!({})),
         package("301381343", standard, 3, &[("11", "6000", MINUTE)], json!({})),
         package("301381344", standard, 4, &[("12", "6000", MINUTE)], json!({})),
         package(
@@ -237,7 +238,7 @@ fn rows(projects: &[SimulatedProject], service: &Service, now: DateTime<Utc>) ->
         ),
         package(
             "301381346",
-            standard,
+            ["OFFI000000000000000005", "Video production 500 minutes"],
             1,
             &[("250", "500", MINUTE)],
             json!({"enterprise_project_id": ENTERPRISE_PROJECT, "enterprise_project_scope": 1}),

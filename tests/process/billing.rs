@@ -1,6 +1,14 @@
 //! The collector of the packages of accounts.
 
-use metastudio_exporter::simulator::{ENTERPRISE_PROJECT, Options};
+use std::{path::Path, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use metastudio_exporter::{
+    config::{Environment, load_text},
+    polling::Fleet,
+    simulator::{ENTERPRISE_PROJECT, Options},
+    snapshot::Found,
+};
 
 use super::support::{Cloud, Daemon, Ended, FAST, once, run, sample};
 
@@ -54,6 +62,16 @@ fn requests(cloud: &Cloud, path: &str) -> usize {
     cloud.simulator.seen().iter().filter(|request| request.target.starts_with(path)).count()
 }
 
+/// The packages outside of enterprise projects that have series.
+const SHOWN: [&str; 6] = [
+    "301381337-0",
+    "301381338-0",
+    "301381339-0",
+    "301381340-0/301381340-f0",
+    "301381340-0/301381340-f1",
+    "301381340-0/301381340-f2",
+];
+
 const QUERY: &str = "/v3/payments/free-resources/query";
 const UNITS: &str = "/v2/bases/measurements";
 const DOMAINS: &str = "/v3/auth/domains";
@@ -63,18 +81,10 @@ async fn packages_of_an_account_are_exported_in_minutes() {
     let (cloud, ended) = billing("", &[]).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(ended.sample(&of_collector("up", "")), Some(1.0), "{}", ended.stderr);
-    // In effect, of MetaStudio, and outside of enterprise projects; the used-up one has others beside it.
+    // In effect, of MetaStudio, and outside of enterprise projects; the used-up one has another of its product beside it.
     let mut ids = packages(&ended.stdout);
     ids.sort_unstable();
-    let expected = [
-        "301381337-0",
-        "301381338-0",
-        "301381339-0",
-        "301381340-0/301381340-f0",
-        "301381340-0/301381340-f1",
-        "301381340-0/301381340-f2",
-    ];
-    assert_eq!(ids, expected, "{}", ended.stdout);
+    assert_eq!(ids, SHOWN, "{}", ended.stdout);
     // Ten hours, of which 9.123456789012345678 are left: `amount` is what is left.
     let flexus = |name| ended.sample(&of_package(name, "301381338-0", 2));
     assert_eq!(flexus("bought_minutes"), Some(600.0));
@@ -102,6 +112,34 @@ async fn packages_of_an_account_are_exported_in_minutes() {
     assert!(!ended.stdout.contains("metastudio_up{project=\"\""), "an account is not polled");
     // All series of a family have the same labels.
     assert!(ended.stderr.contains("account=main codes=\"hws.service.type.metastudio hws.service.type.obs\" kept=1"));
+}
+
+/// The campaign uses up a package before the end of each month, and the other tests run on any day.
+#[tokio::test]
+async fn the_same_packages_are_shown_on_each_day_of_a_month() {
+    let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+    let clocks: [fn() -> DateTime<Utc>; 4] = [
+        || DateTime::from_timestamp(1_767_196_800, 0).unwrap(),
+        || DateTime::from_timestamp(1_768_406_400, 0).unwrap(),
+        || DateTime::from_timestamp(1_769_572_800, 0).unwrap(),
+        || DateTime::from_timestamp(1_769_875_199, 0).unwrap(),
+    ];
+    // The first and the last second are those of the month in Beijing.
+    let days = ["2025-12-31T16:00:00Z", "2026-01-14T16:00:00Z", "2026-01-28T04:00:00Z", "2026-01-31T15:59:59Z"];
+    assert_eq!(clocks.map(|clock| clock()), days.map(at));
+    for (clock, is_used_up) in clocks.into_iter().zip([false, false, true, true]) {
+        let cloud = Cloud::with(Options { clock, ..Options::default() }).await;
+        let text = config(&cloud, &format!(", enterprise_project_ids: ['{ENTERPRISE_PROJECT}']"), "");
+        let loaded = load_text(text, Path::new("config.yaml"), &Environment::default()).await;
+        let fleet = Fleet::new(loaded.config.unwrap(), &Environment::default(), clock).unwrap();
+        let outcome = Arc::clone(&fleet.accounts()[0]).run(clock().into()).await;
+        let Ok(Found::Packages(found)) = outcome.result else { panic!("{outcome:?}") };
+        let mut ids: Vec<&str> = found.list.iter().map(|package| package.id.trim_start_matches("01154-")).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, [&SHOWN[..], &["301381346-0"]].concat(), "{}", clock());
+        let campaign = found.list.iter().find(|package| package.id == "01154-301381337-0").unwrap();
+        assert_eq!(campaign.left() == Some(0.into()), is_used_up, "{} {campaign:?}", clock());
+    }
 }
 
 #[tokio::test]
