@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use self::wire::RowJson;
-pub use self::{measures::Measures, wire::ListedPackage};
+pub use self::{
+    measures::Measures,
+    wire::{ListedPackage, united},
+};
 use super::{
     client::{ApiRequest, Client},
     error::{Error, Refusal},

@@ -2,7 +2,7 @@
 //!
 //! Here `amount` is what is left, while it is what was bought in ListTenantResources: the two share no struct.
 
-use std::{cell::Cell, marker::PhantomData};
+use std::{cell::Cell, collections::BTreeSet, marker::PhantomData};
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -60,20 +60,60 @@ struct Resource {
     measure: i64,
 }
 
+/// The id of an order, and that of a kind of usage in it.
+type ResourceId = (String, String);
+
+/// The packages of these lists, one for each kind of usage. The lists of two enterprise projects can have a package in common,
+/// which counts once. If several resources have the same order, the id of each package is `ORDER/RESOURCE`.
+///
+/// # Errors
+/// If a value cannot be read, if an amount is beyond the range of decimals, or if one list has a resource twice.
+pub fn united(lists: Vec<Vec<ListedPackage>>, measures: &Measures) -> Result<Vec<Package>, Unreadable> {
+    // Those that are not shown count, too: the id of a package does not change when another one of its order ends.
+    let ids: BTreeSet<ResourceId> = lists.iter().flatten().flat_map(ListedPackage::resource_ids).collect();
+    let is_alone = |order: &str| {
+        let following = ids.range((order.to_owned(), String::new())..);
+        following.take_while(|(other, _)| other == order).count() == 1
+    };
+    let mut known = BTreeSet::new();
+    let mut all = Vec::new();
+    for list in lists {
+        let mut of_list = BTreeSet::new();
+        for row in list {
+            for ((order, resource), mut package) in row.packages(measures)? {
+                let id = (order, resource);
+                let (order, resource) = &id;
+                if of_list.contains(&id) {
+                    return Err(Unreadable(format!("the resource {resource} of the package {order} is there twice")));
+                }
+                if !is_alone(order) {
+                    package.id = format!("{order}/{resource}");
+                }
+                if !known.contains(&id) {
+                    all.push(package);
+                }
+                of_list.insert(id);
+            }
+        }
+        known.append(&mut of_list);
+    }
+    Ok(all)
+}
+
 impl ListedPackage {
-    /// The packages that this row holds, one for each kind of usage, with the id of each kind. None unless it is in effect or
-    /// used up: before, nothing of it can be used, and afterwards it is gone.
-    ///
-    /// # Errors
-    /// If a value cannot be read, or if an amount is beyond the range of decimals.
-    pub fn packages(self, measures: &Measures) -> Result<Vec<(String, Package)>, Unreadable> {
+    fn resource_ids(&self) -> impl Iterator<Item = ResourceId> {
+        self.free_resource_ids.iter().map(|resource| (self.id.clone(), resource.clone()))
+    }
+
+    /// The packages that this row holds, one for each kind of usage. None unless it is in effect or used up: before, nothing of
+    /// it can be used, and afterwards it is gone.
+    fn packages(self, measures: &Measures) -> Result<Vec<(ResourceId, Package)>, Unreadable> {
         let ListedPackage { id, product_id, free_resource_ids, service_type_code, details } = self;
         let Details { status, region, expiry, is_resettable, resources } = details?;
         match status {
             Status::InEffect | Status::UsedUp => {}
             Status::NotYetEffective | Status::Expired | Status::Unsubscribed => return Ok(Vec::new()),
         }
-        let is_one = free_resource_ids.len() == 1;
         let package = |(resource_id, Resource { left, bought, measure }): (String, Resource)| {
             let amount = |amount| {
                 let too_large = || Unreadable("an amount is beyond the range of decimals".to_owned());
@@ -81,7 +121,7 @@ impl ListedPackage {
             };
             let (bought, left) = (amount(bought)?, amount(left)?);
             let package = Package {
-                id: if is_one { id.clone() } else { format!("{id}/{resource_id}") },
+                id: id.clone(),
                 kind: PackageKind {
                     resource_type: service_type_code.clone(),
                     product_id: product_id.clone(),
@@ -96,7 +136,7 @@ impl ListedPackage {
                 is_frozen: false,
                 is_resettable,
             };
-            Ok((resource_id, package))
+            Ok(((id.clone(), resource_id), package))
         };
         free_resource_ids.into_iter().zip(resources).map(package).collect()
     }
@@ -268,10 +308,27 @@ mod tests {
 
     const SOUND: &str = r#""amount":"1","original_amount":"2","measure_id":6"#;
 
+    /// The packages of lists with these rows.
+    fn read_lists(lists: &[&str]) -> Result<Vec<Package>, Unreadable> {
+        let page = |rows: &&str| parse(&format!(r#"{{"free_resource_packages":[{rows}]}}"#), &Secrets::default());
+        let pages = lists.iter().map(page).collect::<Result<Vec<_>, _>>()?;
+        united(pages.into_iter().map(|page| page.entries).collect(), &measures())
+    }
+
     fn read(row: &str) -> Result<Vec<Package>, Unreadable> {
-        let page = parse(&format!(r#"{{"total_count":1,"free_resource_packages":[{row}]}}"#), &Secrets::default())?;
-        let packages = page.entries.into_iter().map(|listed| listed.packages(&measures()));
-        Ok(packages.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().map(|(_, package)| package).collect())
+        read_lists(&[row])
+    }
+
+    /// A row in effect, of an order and with resources.
+    fn row_of(order: &str, resources: &[&str]) -> String {
+        let resource = |id: &&str| format!(r#"{{"free_resource_id":"{id}",{SOUND}}}"#);
+        let resources: Vec<String> = resources.iter().map(resource).collect();
+        let resources = resources.join(",");
+        format!(r#"{{"order_instance_id":"{order}","product_id":"p","status":1,"free_resources":[{resources}]}}"#)
+    }
+
+    fn ids(lists: &[&str]) -> Vec<String> {
+        read_lists(lists).unwrap().into_iter().map(|package| package.id).collect()
     }
 
     #[test]
@@ -279,9 +336,9 @@ mod tests {
         let body = r#"{"total_count":1,"free_resource_packages":[{"order_instance_id":"01154-000000000-0","product_id":"OFFI000000000000000000","product_name":"Video production 1000 min","effective_time":"2025-09-10T08:00:00Z","expire_time":"2026-09-10T15:59:59Z","status":1,"service_type_code":"hws.service.type.metastudio","region_code":"cn-north-4","bundle_type":"ATOMIC_PKG","quota_reuse_mode":2,"free_resources":[{"free_resource_id":"f1","usage_type_name":"duration","amount":"12.123456789012345678","original_amount":"1000","measure_id":6}]}]}"#;
         let page = parse(body, &Secrets::default()).unwrap();
         assert_eq!(page.count, Some(1));
-        let mut packages = page.entries.into_iter().next().unwrap().packages(&measures()).unwrap();
-        let (resource, package) = packages.remove(0);
-        assert_eq!((resource.as_str(), package.id.as_str()), ("f1", "01154-000000000-0"));
+        let mut packages = united(vec![page.entries], &measures()).unwrap();
+        let package = packages.remove(0);
+        assert_eq!(package.id, "01154-000000000-0");
         assert_eq!(package.left().unwrap().to_string(), "12.123456789012345678", "amount is what is left");
         assert_eq!(package.used.unwrap().to_string(), "987.876543210987654322");
         assert_eq!(package.bought, Some(1000.into()));
@@ -340,6 +397,26 @@ mod tests {
             [r#"{"order_instance_id":"o","status":1}"#, r#"{"order_instance_id":"o","status":1,"free_resources":null}"#]
         {
             assert_eq!(read(none).unwrap(), [], "{none}");
+        }
+    }
+
+    /// Otherwise two series would have the same labels.
+    #[test]
+    fn packages_of_one_order_have_different_ids() {
+        let rows = [row_of("o", &["f1"]), row_of("o", &["f2"]), row_of("another", &["f1"])].join(",");
+        assert_eq!(ids(&[&rows]), ["o/f1", "o/f2", "another"]);
+        assert_eq!(ids(&[&row_of("o", &["f1"]), &row_of("o", &["f2"])]), ["o/f1", "o/f2"], "in two lists");
+        let ended = row_of("o", &["f2"]).replace(r#""status":1"#, r#""status":3"#);
+        assert_eq!(ids(&[&format!("{},{ended}", row_of("o", &["f1"]))]), ["o/f1"], "when one has ended");
+    }
+
+    #[test]
+    fn only_what_is_in_several_lists_counts_once() {
+        let (one, two) = (row_of("o", &["f1", "f2"]), row_of("another", &["f1"]));
+        assert_eq!(ids(&[&format!("{one},{two}"), &two, &one]), ["o/f1", "o/f2", "another"]);
+        for twice in [row_of("o", &["f1", "f1"]), [one, row_of("o", &["f2", "f3"])].join(",")] {
+            let error = read(&twice).unwrap_err().to_string();
+            assert!(error.ends_with("of the package o is there twice"), "{error}");
         }
     }
 

@@ -51,23 +51,25 @@ impl Billing {
                 measures
             }
         };
-        let mut listed = Vec::new();
+        let mut lists = Vec::new();
         let projects = self.account.enterprise_project_ids.iter().map(|id| Some(id.as_str()));
         for enterprise_project in [None].into_iter().chain(projects) {
-            listed.extend(billing_api::packages(client, account_id, enterprise_project, deadline, counters).await?);
+            lists.push(billing_api::packages(client, account_id, enterprise_project, deadline, counters).await?);
         }
-        self.log_new_codes(&listed);
-        let kept = listed.into_iter().filter(|package| self.account.keeps(&package.service_type_code));
-        let mut list = packages(kept, &measures)?;
+        self.log_new_codes(&lists);
+        lists.iter_mut().for_each(|list| list.retain(|package| self.account.keeps(&package.service_type_code)));
+        let united = billing_api::united(lists, &measures);
+        let united = united.map_err(|cause| Error::Malformed(format!("a list of packages: {cause}")))?;
+        let mut list = without_replaced(united);
         let sums = package_sums(&list).map_err(|error| Error::Malformed(error.to_string()))?;
         list.sort_by_cached_key(|package| order(package, now));
         Ok(Packages { list, sums })
     }
 
     /// Logs the codes of services once. That of MetaStudio is not documented, so they show whether the filter fits.
-    fn log_new_codes(&self, listed: &[ListedPackage]) {
+    fn log_new_codes(&self, lists: &[Vec<ListedPackage>]) {
         let mut known = self.codes.lock();
-        let codes: BTreeSet<&str> = listed.iter().map(|package| package.service_type_code.as_str()).collect();
+        let codes: BTreeSet<&str> = lists.iter().flatten().map(|package| package.service_type_code.as_str()).collect();
         let new: Vec<&str> = codes.into_iter().filter(|code| !known.contains(*code)).collect();
         if new.is_empty() {
             return;
@@ -83,19 +85,6 @@ impl Billing {
         );
         known.extend(new.into_iter().map(str::to_owned));
     }
-}
-
-/// The packages of these rows. One that is in several lists counts once.
-fn packages(listed: impl Iterator<Item = ListedPackage>, measures: &Measures) -> Result<Vec<Package>, Error> {
-    let mut known = BTreeSet::new();
-    let mut all = Vec::new();
-    for row in listed {
-        let packages = row.packages(measures);
-        let packages = packages.map_err(|cause| Error::Malformed(format!("a list of packages: {cause}")))?;
-        let new = packages.into_iter().filter(|(id, _)| known.insert(id.clone()));
-        all.extend(new.map(|(_, package)| package));
-    }
-    Ok(without_replaced(all))
 }
 
 /// Leaves a used-up package out while another one of its kind has something left. Used-up packages stay listed until they
