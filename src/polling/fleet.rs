@@ -174,11 +174,14 @@ impl Fleet {
         let mut accounts = Vec::with_capacity(config.accounts.len());
         let mut keep_found = Vec::with_capacity(config.accounts.len());
         for account in &config.accounts {
-            // The same account answers the same query.
+            // The same account answers the same query. Without an id, IAM says which account it is.
+            let of_same_id = |old: &Account| {
+                old.domain_id.is_some() || old.iam_endpoint(&self.config.api) == account.iam_endpoint(&config.api)
+            };
             let old = self.config.accounts.iter().zip(&self.accounts).find(|(old, _)| *old == account);
             let is_same_source =
                 config.credentials.get(&account.credentials) == self.config.credentials.get(&account.credentials);
-            let old = old.filter(|_| is_same_source).map(|(_, collecting)| collecting);
+            let old = old.filter(|(old, _)| is_same_source && of_same_id(old)).map(|(_, collecting)| collecting);
             let is_same_access = keeps_connections
                 && config.poll.timeout == self.config.poll.timeout
                 && config.collectors.billing.interval == self.config.collectors.billing.interval;
@@ -384,4 +387,47 @@ fn account_collecting(
 ) -> Result<Arc<Collecting>, FleetError> {
     let client = account_client(connector, credentials, config, account)?;
     Ok(Arc::new(Collecting::of_account(client, account, config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use chrono::Utc;
+
+    use super::*;
+    use crate::config::load_text;
+
+    const TEXT: &str = "
+api: {iam_endpoint: 'https://iam.one.example'}
+credentials: {main: {access_key: AK, secret_key: SK}}
+projects: [{name: studio, region: cn-north-4, project_id: 0123456789abcdef0123456789abcdef}]
+accounts:
+  - {name: found, site: china}
+  - {name: known, site: china, domain_id: 0123456789abcdef0123456789abcdef}
+";
+
+    async fn config(text: &str) -> Config {
+        let loaded = load_text(text.to_owned(), Path::new("config.yaml"), &Environment::default()).await;
+        loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.problems))
+    }
+
+    /// Another IAM may find another account.
+    #[tokio::test]
+    async fn packages_are_kept_if_they_are_those_of_the_same_account() {
+        let fleet = Fleet::new(config(TEXT).await, &Environment::default(), Utc::now).unwrap();
+        for (from, to, kept) in [
+            ("studio", "another", [true, true]),
+            ("api: {", "api: {requests_per_second: 4, ", [true, true]),
+            ("iam.one", "iam.two", [false, true]),
+            ("secret_key: SK", "secret_key: another", [false, false]),
+            ("domain_id: 0", "domain_id: 1", [true, false]),
+        ] {
+            let text = TEXT.replace(from, to);
+            assert_ne!(text, TEXT);
+            let (_, plan, _) = fleet.renewed(config(&text).await, &Environment::default()).unwrap();
+            let keeps_found: Vec<bool> = plan.accounts.iter().map(|account| account.keeps_found).collect();
+            assert_eq!(keeps_found, kept, "{from} becomes {to}");
+        }
+    }
 }

@@ -99,7 +99,7 @@ pub struct LastRun {
 }
 
 impl CollectorStatus {
-    /// Forgets what was found: it belongs to another project.
+    /// Forgets what was found: it belongs to another project or account.
     pub(super) fn forget(&mut self) {
         (self.found, self.readings) = (None, Arc::default());
     }

@@ -75,7 +75,7 @@ impl ProjectStatus {
         let mut collectors = self.collectors.clone();
         collectors.retain(|collector, _| target.collect.contains_key(collector));
         if !keeps_usage {
-            collectors.values_mut().for_each(|status| status.found = None);
+            collectors.values_mut().for_each(CollectorStatus::forget);
         }
         let usage = self.usage.clone().filter(|_| keeps_usage);
         ProjectStatus { target: Arc::new(target), health, usage, collectors }

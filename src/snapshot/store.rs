@@ -156,8 +156,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        snapshot::{Failure, Moment, WindowUsage},
-        usage::{Bounds, Measure, Reason, Row, RowKey, Series, Tally, Unit, Window},
+        snapshot::{Failure, Found, Moment, Packages, WindowUsage},
+        usage::{
+            Bounds, Collector, Counters, Measure, Package, PackageKind, Reason, Row, RowKey, Series, Tally, Unit,
+            Window,
+        },
     };
 
     fn at(second: i64) -> DateTime<Utc> {
@@ -319,6 +322,42 @@ mod tests {
         assert!(kept.usage_at(at(12).into()).is_none(), "its target is the new one");
         assert_eq!((changed.health.polls, minutes(changed, "x")), (1, None), "its counters continue");
         assert_eq!(before.projects.len(), 3, "the old snapshot is immutable");
+    }
+
+    #[test]
+    fn a_reload_of_an_account_forgets_what_belongs_to_another_one() {
+        let (mut writer, reader) = channel(Vec::new());
+        let account = || Target { account: "main".to_owned(), ..target("") };
+        let account =
+            || Target { collect: BTreeMap::from([(Collector::Billing, Duration::from_secs(60))]), ..account() };
+        writer.replace_accounts([(account(), false)]);
+        let list = vec![Package {
+            id: "p".to_owned(),
+            kind: PackageKind::default(),
+            is_part: false,
+            bought: Some(10.into()),
+            used: Some(4.into()),
+            expiry: None,
+            is_frozen: false,
+            is_resettable: false,
+        }];
+        let outcome = CollectorOutcome {
+            collector: Collector::Billing,
+            at: at(1).into(),
+            duration: Duration::from_secs(1),
+            result: Ok(Found::Packages(Packages { list, ..Packages::default() })),
+            is_refused: false,
+            counters: Counters::default(),
+        };
+        writer.record_account(0, outcome);
+        let known = || {
+            let status = reader.load().accounts[0].collectors[&Collector::Billing].clone();
+            (status.runs, status.found.is_some(), status.readings.len())
+        };
+        writer.replace_accounts([(account(), true)]);
+        assert_eq!(known(), (1, true, 1), "it is the same account");
+        writer.replace_accounts([(account(), false)]);
+        assert_eq!(known(), (1, false, 0), "its counters continue, but the pace is that of another account");
     }
 
     #[test]
