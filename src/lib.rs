@@ -23,7 +23,8 @@
 //! 6. [`exposition`] renders the snapshot as OpenMetrics or text, and [`site`] answers requests with it.
 //! 7. [`server`] accepts connections: TLS, users, limits. It serves any hyper service and does not depend on metrics.
 //!
-//! [`history`] is the past: days that are asked for once and kept, for the commands `backfill` and `report`.
+//! [`history`] is the past: complete days, and the last usage of each project, in a file over restarts. A collector of
+//! [`polling`] asks for days that have ended until they stand still. The commands `backfill` and `report` use them, too.
 //!
 //! A scrape cannot cause an API call: `exposition`, `site` and `server` cannot import `cloud` or `polling`.
 //! `tests/architecture.rs` has the table of allowed imports, and checks every file. `commands` has the commands of the
