@@ -20,7 +20,7 @@ const FIRST_ASKED: TimeDelta = TimeDelta::hours(6);
 /// A day that still changes is not asked for any more so long after its end: a range has at most 31 days.
 const LAST_ASKED: TimeDelta = TimeDelta::days(31);
 
-/// What was learnt of the service is proven again after so long (numbers, "How it is proven").
+/// What was learnt of the service is proven again after so long (numbers, "Range").
 const RENEWED_AFTER: TimeDelta = TimeDelta::hours(24);
 
 /// Keeps the days of one project, since the beginning of the last month.
