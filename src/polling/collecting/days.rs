@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 
 use crate::{
     cloud::Error,
-    history::days::{KnownDays, first_of_month},
+    history::days::{Day, KnownDays, first_of_month},
     polling::{
         Learnt,
         past::{Known, Meter, PastDays, PastError},
@@ -19,6 +19,10 @@ const FIRST_ASKED: TimeDelta = TimeDelta::hours(6);
 
 /// A day that still changes is not asked for any more so long after its end: a range has at most 31 days.
 const LAST_ASKED: TimeDelta = TimeDelta::days(31);
+
+/// A day is not asked for again sooner than this, so that a process that crashes again and again does not repeat itself. It
+/// is less than the time between two runs.
+const ASKED_AGAIN: TimeDelta = TimeDelta::hours(5);
 
 /// What was learnt of the service is proven again after so long (numbers, "Range").
 const RENEWED_AFTER: TimeDelta = TimeDelta::hours(24);
@@ -68,7 +72,8 @@ impl Keeping {
         let first = first_of_month(today) - Months::new(1);
         let is_due = |known: &KnownDays, date: NaiveDate| {
             let age = now - Bounds::of_day(date, self.past.zone()).end;
-            age >= FIRST_ASKED && (known.get(date).is_none() || (!known.has_settled(date) && age < LAST_ASKED))
+            let changes = |day: &Day| !known.has_settled(date) && age < LAST_ASKED && now >= day.asked + ASKED_AGAIN;
+            age >= FIRST_ASKED && known.get(date).is_none_or(changes)
         };
         let learnt = &mut borrowed.knowledge.learnt;
         let Known { identity, days, failure, missing, .. } =
