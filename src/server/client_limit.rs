@@ -53,7 +53,7 @@ impl Drop for Use {
 }
 
 /// An IPv4 address, or the /64 of an IPv6 address: one client often has a whole /64 (RFC 6177).
-fn network(client: IpAddr) -> IpAddr {
+pub(super) fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
         address => address,

@@ -101,7 +101,7 @@ impl<S> Server<S> {
     }
 
     /// Sets how many connections are served at a time, for each listener. If there are more, those that have waited for
-    /// a request for the longest time are closed.
+    /// a request for the longest time are closed, first those of a network with more than a quarter of them.
     pub fn max_connections(mut self, limit: usize) -> Self {
         self.max_connections = limit;
         self
@@ -164,7 +164,7 @@ async fn listen<S, B>(
             () = stop.cancelled() => break,
             accepted = async {
                 let (stream, peer) = listener.accept().await?;
-                Ok::<_, io::Error>((stream, peer, slots.take().await))
+                Ok::<_, io::Error>((stream, peer, slots.take(peer.ip()).await))
             } => accepted,
         };
         match accepted {

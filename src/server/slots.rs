@@ -1,7 +1,10 @@
 //! Slots for connections. A listener has a limited number of them. If all are taken, the connection that has waited for a
-//! request for the longest time is closed, and a new one gets its slot.
+//! request for the longest time is closed, and a new one gets its slot. If one network has more than its share, it loses one
+//! of its own: a burst of connections from there does not close the new connection of another client.
 
 use std::{
+    collections::HashMap,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -16,10 +19,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::limits::Limits;
+use super::{client_limit::network, limits::Limits};
 
 /// Pause between two searches for an idle connection, while all connections have a request.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The share of one network: this part of all slots.
+const SHARE: usize = 4;
 
 /// Minimum time between two warnings.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
@@ -57,6 +63,7 @@ pub(super) struct Slots {
 /// Whether a connection is serving requests. Requests of HTTP/2 overlap.
 #[derive(Debug)]
 pub(super) struct Usage {
+    network: IpAddr,
     state: Mutex<UsageState>,
     close: CancellationToken,
 }
@@ -113,8 +120,8 @@ impl Slots {
         Slots { limit, permits, taken: Mutex::default(), closed: AtomicU64::new(0), last_warning: Mutex::default() }
     }
 
-    /// Takes a slot for a new connection. If all connections have a request, waits until one of them ends.
-    pub async fn take(self: &Arc<Self>) -> Slot {
+    /// Takes a slot for a new connection of a client. If all connections have a request, waits until one of them ends.
+    pub async fn take(self: &Arc<Self>, client: IpAddr) -> Slot {
         let mut free = Arc::clone(&self.permits).try_acquire_owned().ok();
         let permit = loop {
             if let Some(permit) = free {
@@ -125,17 +132,25 @@ impl Slots {
             free = next.ok().and_then(Result::ok);
         };
         let state = Mutex::new(UsageState { requests: 0, idle_since: Instant::now(), has_answered: false });
-        let usage = Arc::new(Usage { state, close: CancellationToken::new() });
+        let usage = Arc::new(Usage { network: network(client), state, close: CancellationToken::new() });
         self.taken.lock().push(Arc::clone(&usage));
         Slot { usage, slots: Arc::clone(self), _permit: permit }
     }
 
-    /// Closes the connection that has had no request for the longest time. A request begins with its complete head.
+    /// Closes the connection that has had no request for the longest time, of the networks with more than their share if
+    /// there are any. A request begins with its complete head.
     pub fn close_longest_idle(&self) {
         self.warn();
         let mut taken = self.taken.lock();
-        let idle = taken.iter().enumerate().filter_map(|(index, usage)| Some((usage.idle_since()?, index)));
-        if let Some((_, index)) = idle.min() {
+        let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+        taken.iter().for_each(|usage| *counts.entry(usage.network).or_default() += 1);
+        let is_within_share =
+            |usage: &Usage| counts.get(&usage.network).is_none_or(|count| *count <= self.limit / SHARE);
+        let idle = taken
+            .iter()
+            .enumerate()
+            .filter_map(|(index, usage)| Some((is_within_share(usage), usage.idle_since()?, index)));
+        if let Some((.., index)) = idle.min() {
             taken.swap_remove(index).close.cancel();
             self.closed.fetch_add(1, Ordering::Relaxed);
         }
@@ -216,5 +231,45 @@ impl ActiveRequest {
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
         if self.is_refused { self.usage.end_refused() } else { self.usage.end() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(last: u8) -> IpAddr {
+        [192, 0, 2, last].into()
+    }
+
+    /// Takes slots for clients with these last numbers of their addresses, one after the other. Returns those that are closed
+    /// in the end.
+    async fn closed(limit: usize, clients: &[u8]) -> Vec<usize> {
+        let slots = Arc::new(Slots::new(limit));
+        let mut taken: Vec<Option<Slot>> = Vec::new();
+        for last in clients {
+            let taking = tokio::spawn({
+                let (slots, client) = (Arc::clone(&slots), client(*last));
+                async move { slots.take(client).await }
+            });
+            while !taking.is_finished() {
+                tokio::time::advance(Duration::from_millis(1)).await;
+                // What is closed gives its slot back.
+                let is_closed = |slot: &Slot| slot.usage.close.is_cancelled();
+                taken.iter_mut().for_each(|slot| drop(slot.take_if(|slot| is_closed(slot))));
+            }
+            taken.push(Some(taking.await.unwrap()));
+        }
+        taken.iter().enumerate().filter(|(_, slot)| slot.is_none()).map(|(index, _)| index).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_of_one_network_closes_its_own_connections() {
+        assert_eq!(closed(8, &[1, 2, 2, 2, 2, 2, 2, 2, 2, 2]).await, [1, 2], "not the first one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_such_a_network_the_longest_idle_connection_is_closed() {
+        assert_eq!(closed(8, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 1]).await, [0, 1, 2]);
     }
 }
