@@ -162,7 +162,7 @@ impl KnownDays {
         facts.chain(self.days.range(..date).filter(|(_, day)| day.has_rows()).map(|(_, day)| day.asked)).max()
     }
 
-    /// Whether an answer waits for the proof that it is whole; the first day of which that is so.
+    /// The first day that has an answer without proof that it is whole; `None` if there is none.
     pub fn first_unproven(&self) -> Option<NaiveDate> {
         self.unproven.keys().next().copied()
     }
@@ -229,7 +229,7 @@ impl KnownDays {
         if day.revisions > 0 { end.max(day.since) } else { end }
     }
 
-    /// What is known of changes. What has settled is told for the days from `first` to the day before `end`.
+    /// The changes of all known days. Only the days from `first` to the day before `end` count for what has settled.
     pub fn settling(&self, first: NaiveDate, end: NaiveDate) -> Settling {
         let mut settling = Settling::default();
         for (date, day) in self.days.iter().filter(|(_, day)| day.revisions > 0) {

@@ -8,7 +8,7 @@
 //! A file that is damaged or of another version is renamed, with a warning, and a new one begins. Its days are asked for
 //! again.
 //!
-//! All functions block.
+//! All functions block, except [`Ledger::run`].
 
 use std::{
     collections::BTreeMap,
@@ -29,6 +29,7 @@ use redb::{AccessGuard, Database, DatabaseError, ReadableDatabase, ReadableTable
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use tokio::task::spawn_blocking;
 
 use super::{
     days::{Day, KnownDays, UsedBefore},
@@ -145,6 +146,21 @@ impl Ledger {
             checked => checked?,
         }
         Ok(ledger)
+    }
+
+    /// Runs work with the file on a thread for blocking work.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let ledger = self.clone();
+        match spawn_blocking(move || work(&ledger)).await {
+            Ok(result) => result,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     }
 
     /// The file of a directory that an exporter uses; `None` if there is none. Nothing is created or renamed.

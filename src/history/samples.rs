@@ -86,7 +86,7 @@ fn span(window: Window, day: NaiveDate, known: &KnownDays, range: Bounds, step: 
     let zone = known.zone();
     let Bounds { start, end } = Bounds::of_day(day, zone);
     let local = |instant: DateTime<Utc>| zone.local(instant).date_naive();
-    // Whatever the step, there is a sample until the end of the range: alerts look back three hours for one.
+    // The last second of the range has a sample for each step: alerts look back three hours for one.
     let last = range.end - TimeDelta::seconds(1);
     let bounds = window.bounds(start, zone);
     let (first, after, times) = match window {

@@ -13,7 +13,7 @@ use std::{
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
 use thiserror::Error;
-use tokio::{task::spawn_blocking, time::Instant};
+use tokio::time::Instant;
 
 use super::asking::{DaysQuery, Learnt, Step};
 use crate::{
@@ -42,7 +42,7 @@ pub struct PastDays {
     ledger: Option<Ledger>,
 }
 
-/// What is known of the past of a project after a run.
+/// What a run leaves: the days of a project that are known, and those that are missing.
 #[derive(Debug)]
 pub struct Known {
     /// The project's id, configured or looked up.
@@ -190,9 +190,9 @@ impl PastDays {
     }
 
     async fn load(&self, identity: &str) -> Result<KnownDays, LedgerError> {
-        let Some(ledger) = self.ledger.clone() else { return Ok(self.nothing_known()) };
+        let Some(ledger) = &self.ledger else { return Ok(self.nothing_known()) };
         let (identity, zone) = (identity.to_owned(), self.zone.clone());
-        blocking(move || ledger.known(&identity, &zone)).await
+        ledger.run(move |ledger| ledger.known(&identity, &zone)).await
     }
 }
 
@@ -279,11 +279,11 @@ impl Run<'_> {
     /// Keeps the days, and the fact that there was usage before one of them.
     async fn keep(&self, changes: Changes, used_before: Option<NaiveDate>) -> Result<(), LedgerError> {
         let Changes { days, revisions } = changes;
-        if let Some(ledger) = self.past.ledger.clone()
+        if let Some(ledger) = &self.past.ledger
             && !(days.is_empty() && used_before.is_none())
         {
             let (identity, now) = (self.known.identity.clone(), self.now);
-            blocking(move || ledger.keep(&identity, &days, used_before.map(|day| (day, now)))).await?;
+            ledger.run(move |ledger| ledger.keep(&identity, &days, used_before.map(|day| (day, now)))).await?;
         }
         revisions.iter().for_each(|revision| log_revision(&self.past.project.name, revision));
         Ok(())
@@ -299,16 +299,6 @@ fn log_revision(project: &str, revision: &Revision) {
         tracing::info!(project, %day, "{day} has changed after its end, but not its minutes in all");
     } else {
         tracing::info!(project, %day, "{day} moved from {} to {} minutes", text(before), text(after));
-    }
-}
-
-/// Runs work with the file of the ledger on a thread for blocking work.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, LedgerError> + Send + 'static,
-) -> Result<T, LedgerError> {
-    match spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 

@@ -45,7 +45,7 @@ pub enum Found {
 pub struct KeptDays {
     /// Their key in the ledger.
     pub identity: String,
-    /// What is known of their changes.
+    /// Their changes after they had ended.
     pub settling: Settling,
 }
 

@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 /// A day has settled once it has stood still for so long.
 pub const SETTLED_AFTER: TimeDelta = TimeDelta::days(7);
 
-/// What is known of the changes of days that have ended.
+/// The changes of days after they had ended, as far as they were seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settling {
     /// Number of changes of all known days.

@@ -3,10 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
-use tokio::{
-    task::spawn_blocking,
-    time::{interval, timeout},
-};
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -39,7 +36,7 @@ impl Memory {
     /// Shows the usage that was kept before the restart, if it answers the configured query.
     pub async fn restore(ledger: Ledger, reader: Reader, writer: &mut Writer, now: Moment) -> Self {
         let (mut kept, mut has_failed) = (Kept::new(), false);
-        match timeout(PATIENCE, blocking(&ledger, Ledger::latest)).await {
+        match timeout(PATIENCE, ledger.run(Ledger::latest)).await {
             Ok(Ok(texts)) => {
                 // Usage that is not shown is removed when the next usage is kept.
                 kept = texts.keys().map(|name| (name.clone(), DateTime::UNIX_EPOCH)).collect();
@@ -82,7 +79,7 @@ impl Memory {
     async fn save(&mut self) {
         let (snapshot, before) = (self.reader.load(), self.kept.clone());
         // Many projects take milliseconds, which a scrape must not wait for.
-        match blocking(&self.ledger, move |ledger| keep(ledger, &snapshot, &before)).await {
+        match self.ledger.run(move |ledger| keep(ledger, &snapshot, &before)).await {
             Ok(kept) => {
                 self.kept = kept;
                 if self.has_failed {
@@ -116,15 +113,4 @@ fn keep(ledger: &Ledger, snapshot: &Snapshot, before: &Kept) -> Result<Kept, Led
         ledger.keep_latest(&changes)?;
     }
     Ok(kept)
-}
-
-async fn blocking<T: Send + 'static>(
-    ledger: &Ledger,
-    work: impl FnOnce(&Ledger) -> Result<T, LedgerError> + Send + 'static,
-) -> Result<T, LedgerError> {
-    let ledger = ledger.clone();
-    match spawn_blocking(move || work(&ledger)).await {
-        Ok(result) => result,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }
