@@ -19,8 +19,10 @@ pub use self::{
 use super::{
     client::{ApiRequest, Client},
     error::{Error, Refusal},
+    json::Unreadable,
     listing::{Entry, Listing, Page},
     lists,
+    secrets::Secrets,
 };
 use crate::usage::{Counters, Operation};
 
@@ -72,12 +74,17 @@ async fn pages(
             advice,
         };
         let success = client.send(request, deadline, counters).await?;
-        let page = Page::read::<RowJson<'_>>(&success.body, &success.secrets);
-        let page = page.map_err(|cause| success.malformed("a list of packages", cause))?;
+        let page =
+            page(&success.body, &success.secrets).map_err(|cause| success.malformed("a list of packages", cause))?;
         if listing.add(page)? {
             return Ok(listing.finish());
         }
     }
+}
+
+/// Reads one page of the list.
+pub(super) fn page(body: &[u8], secrets: &Secrets) -> Result<Page<ListedPackage>, Unreadable> {
+    Page::read::<RowJson<'_>>(body, secrets)
 }
 
 /// The units of the billing service.

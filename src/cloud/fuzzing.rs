@@ -5,7 +5,17 @@ use hyper::HeaderMap;
 use reqwest::StatusCode;
 use secrecy::SecretString;
 
-use super::{error::Error, project_api, secrets::Secrets, transport::exchange::Response};
+use super::{
+    billing_api::{self, Measures},
+    error::Error,
+    jobs_api,
+    json::Unreadable,
+    listing::Page,
+    project_api, quotas_api, resources_api,
+    secrets::Secrets,
+    transport::exchange::Response,
+};
+use crate::usage::{LiveSession, Package, SubUser, Video};
 
 pub use super::credentials::fuzzing::temporary_keys;
 
@@ -31,4 +41,36 @@ pub fn shown(text: &str, secret: &str) -> [String; 2] {
 /// As `project_api::of_region`.
 pub fn project_id(list: &[u8], region: &str) -> Result<String, Error> {
     project_api::of_region(list, region).map(|id| id.to_string())
+}
+
+/// The entries of a page.
+fn entries<T>(page: Result<Page<T>, Unreadable>) -> Option<Vec<T>> {
+    page.ok().map(|page| page.entries)
+}
+
+/// The packages of a page of ListTenantResources; `None` if it cannot be read.
+pub fn packages(body: &[u8], secret: &str) -> Option<Vec<Package>> {
+    entries(resources_api::page(body, &hidden(secret)))
+}
+
+/// The sub-users of a page of ListUserQuotas; `None` if it cannot be read.
+pub fn sub_users(body: &[u8], secret: &str) -> Option<Vec<SubUser>> {
+    entries(quotas_api::page(body, &hidden(secret)))
+}
+
+/// The live sessions of a page of ListSmartLiveJobs; `None` if it cannot be read.
+pub fn sessions(body: &[u8]) -> Option<Vec<LiveSession>> {
+    entries(jobs_api::sessions_page(body, &Secrets::default()))
+}
+
+/// The videos of a page of ListDigitalHumanVideo; `None` if it cannot be read.
+pub fn videos(body: &[u8]) -> Option<Vec<Video>> {
+    entries(jobs_api::videos_page(body, &Secrets::default()))
+}
+
+/// The packages of a page of ListFreeResourceInfos, with the units that the service sent; `None` if one cannot be read.
+pub fn account_packages(list: &[u8], units: &[u8], secret: &str) -> Option<Vec<Package>> {
+    let secrets = hidden(secret);
+    let measures = Measures::parse(units, &secrets).ok()?;
+    billing_api::united(vec![entries(billing_api::page(list, &secrets))?], &measures).ok()
 }

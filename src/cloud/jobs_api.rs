@@ -38,7 +38,7 @@ pub async fn running_sessions(
         project_id,
         path: "smart-live-jobs",
         filter: &[("state", "PROCESSING")],
-        parse: |body, secrets| Page::read::<LiveJson<'_>>(body, secrets),
+        parse: sessions_page,
         is_secret: true,
         advice,
     };
@@ -86,11 +86,21 @@ async fn videos(
         project_id,
         path: "digital-human-videos",
         filter,
-        parse: |body, secrets| Page::read::<VideoJson<'_>>(body, secrets),
+        parse: videos_page,
         is_secret: true,
         advice,
     };
     query.all(client, deadline, counters).await
+}
+
+/// Reads one page of live sessions.
+pub(super) fn sessions_page(body: &[u8], secrets: &Secrets) -> Result<Page<LiveSession>, Unreadable> {
+    Page::read::<LiveJson<'_>>(body, secrets)
+}
+
+/// Reads one page of videos.
+pub(super) fn videos_page(body: &[u8], secrets: &Secrets) -> Result<Page<Video>, Unreadable> {
+    Page::read::<VideoJson<'_>>(body, secrets)
 }
 
 fn advice(refusal: &Refusal) -> Option<&'static str> {
@@ -200,7 +210,7 @@ mod tests {
     use super::*;
 
     fn sessions(body: &str) -> Result<Page<LiveSession>, String> {
-        Page::read::<LiveJson<'_>>(body.as_bytes(), &Secrets::default()).map_err(|error| error.to_string())
+        sessions_page(body.as_bytes(), &Secrets::default()).map_err(|error| error.to_string())
     }
 
     fn session(fields: &str) -> Result<LiveSession, String> {
@@ -260,7 +270,7 @@ mod tests {
         let body =
             br#"{"count":3,"jobs":[{"job_id":"1","state":"WAITING"},{"job_id":"2","state":"FAILED","error_info":{}},
             {"job_id":"3","state":"BLOCK","job_type":"DIGITAL_HUMAN_PHOTO_VIDEO","duration":"x"}]}"#;
-        let videos = Page::read::<VideoJson<'_>>(body, &Secrets::default()).unwrap().entries;
+        let videos = videos_page(body, &Secrets::default()).unwrap().entries;
         let states: Vec<JobState> = videos.iter().map(|video| video.state).collect();
         assert_eq!(states, [JobState::Waiting, JobState::Failed, JobState::Other]);
     }

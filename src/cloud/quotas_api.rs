@@ -36,11 +36,16 @@ pub async fn sub_users(
         project_id,
         path: "user/quotas",
         filter: &[],
-        parse: |body, secrets| Page::read::<RowJson<'_>>(body, secrets),
+        parse: page,
         is_secret: false,
         advice,
     };
     query.all(client, deadline, counters).await
+}
+
+/// Reads one page of the list.
+pub(super) fn page(body: &[u8], secrets: &Secrets) -> Result<Page<SubUser>, Unreadable> {
+    Page::read::<RowJson<'_>>(body, secrets)
 }
 
 fn advice(refusal: &Refusal) -> Option<&'static str> {
@@ -144,7 +149,7 @@ mod tests {
     use crate::{cloud::listing::Listing, usage::used_by_all};
 
     fn parse(body: &str) -> Result<Page<SubUser>, Unreadable> {
-        Page::read::<RowJson<'_>>(body.as_bytes(), &Secrets::default())
+        page(body.as_bytes(), &Secrets::default())
     }
 
     /// A type, with its limit and what is used.
@@ -204,7 +209,7 @@ mod tests {
     fn a_user_shows_no_secret() {
         let secrets: Secrets = [&secrecy::SecretString::from("hunter2".to_owned())].into_iter().collect();
         let body = br#"{"assets":[{"user_id":"hunter2"}]}"#;
-        let user = Page::read::<RowJson<'_>>(body, &secrets).unwrap().entries.remove(0);
+        let user = super::page(body, &secrets).unwrap().entries.remove(0);
         assert!(!user.id.contains("hunter2"), "{user:?}");
     }
 

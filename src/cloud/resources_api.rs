@@ -11,8 +11,10 @@ use self::wire::RowJson;
 use super::{
     client::Client,
     error::{Error, Refusal},
+    json::Unreadable,
     listing::Page,
     lists::{self, ListQuery},
+    secrets::Secrets,
 };
 use crate::usage::{Counters, Operation, Package};
 
@@ -34,11 +36,16 @@ pub async fn packages(
         project_id,
         path: "tenants/resources",
         filter: &[("resource_source", SOURCES)],
-        parse: |body, secrets| Page::read::<RowJson<'_>>(body, secrets),
+        parse: page,
         is_secret: false,
         advice,
     };
     query.all(client, deadline, counters).await
+}
+
+/// Reads one page of the list.
+pub(super) fn page(body: &[u8], secrets: &Secrets) -> Result<Page<Package>, Unreadable> {
+    Page::read::<RowJson<'_>>(body, secrets)
 }
 
 fn advice(refusal: &Refusal) -> Option<&'static str> {
