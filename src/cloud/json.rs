@@ -94,10 +94,14 @@ pub(super) fn time(raw: &str) -> Option<Cow<'_, str>> {
     Some(instant?.to_rfc3339_opts(SecondsFormat::AutoSi, true).into())
 }
 
-/// A time with its zone. An empty text is none: never 1970.
+/// A time with its zone. An empty text is none, and so is 0: never 1970 (contract, 12 and 17).
 pub(super) fn instant(raw: &str) -> Option<Option<DateTime<Utc>>> {
     let text = time(raw)?;
-    if text.is_empty() { Some(None) } else { DateTime::parse_from_rfc3339(&text).ok().map(|time| Some(time.to_utc())) }
+    if text.is_empty() {
+        return Some(None);
+    }
+    let instant = DateTime::parse_from_rfc3339(&text).ok()?.to_utc();
+    Some(Some(instant).filter(|instant| *instant != DateTime::UNIX_EPOCH))
 }
 
 /// `true`, `1`, or either of them as a text.

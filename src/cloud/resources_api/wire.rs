@@ -151,8 +151,8 @@ mod tests {
         let package = with(r#""status":null"#);
         assert_eq!((package.bought, package.used, package.expiry), (None, None, None));
         assert!(!package.is_frozen && !package.is_part);
-        for none in [r#""resource_expire_time":"""#, r#""resource_expire_time":null"#] {
-            assert_eq!(with(none).expiry, None, "{none}");
+        for none in ["\"\"", "null", "0", "\"1970-01-01T00:00:00Z\""] {
+            assert_eq!(with(&format!(r#""resource_expire_time":{none}"#)).expiry, None, "{none}");
         }
         let empty = |body: &str| parse(body.as_bytes(), &Secrets::default()).unwrap();
         assert_eq!(empty(r#"{"count":0}"#), Page { count: Some(0), entries: vec![] });
