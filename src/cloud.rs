@@ -16,7 +16,7 @@ pub mod fuzzing;
 pub mod jobs_api;
 mod json;
 mod listing;
-mod lists;
+pub(crate) mod lists;
 mod memory;
 pub mod project_api;
 pub mod quotas_api;

@@ -36,7 +36,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["config", "usage", "cloud/error", "cloud/memory", "cloud/transport", "cloud/credentials", "cloud/client"],
     ),
     ("cloud/listing", &["cloud/error", "cloud/secrets", "cloud/json"]),
-    ("cloud/lists", &["usage", "cloud/error", "cloud/secrets", "cloud/json", "cloud/listing", "cloud/client"]),
+    (
+        "cloud/lists",
+        &["usage", "cloud/error", "cloud/secrets", "cloud/memory", "cloud/json", "cloud/listing", "cloud/client"],
+    ),
     ("cloud/resources_api", OF_A_LIST),
     ("cloud/quotas_api", OF_A_LIST),
     ("cloud/jobs_api", OF_A_LIST),
@@ -61,6 +64,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "cloud/quotas_api",
             "cloud/jobs_api",
             "cloud/billing_api",
+            "cloud/lists",
             "snapshot",
             "history/days",
             "history/ledger",
@@ -80,8 +84,16 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// What the module of an operation that lists something may import.
-const OF_A_LIST: &[&str] =
-    &["usage", "cloud/error", "cloud/secrets", "cloud/json", "cloud/listing", "cloud/lists", "cloud/client"];
+const OF_A_LIST: &[&str] = &[
+    "usage",
+    "cloud/error",
+    "cloud/secrets",
+    "cloud/memory",
+    "cloud/json",
+    "cloud/listing",
+    "cloud/lists",
+    "cloud/client",
+];
 
 /// Modules that wire the others together, and files that only declare and re-export.
 const WIRING: [&str; 6] = ["main", "lib", "cli", "commands", "cloud", "history"];

@@ -20,8 +20,9 @@ use super::{
     client::{ApiRequest, Client},
     error::{Error, Refusal},
     json::Unreadable,
-    listing::{Entry, Listing, Page},
-    lists,
+    listing::{Entry, Page},
+    lists::{self, Pages},
+    memory::AnswerMemory,
     secrets::Secrets,
 };
 use crate::usage::{Counters, Operation};
@@ -29,37 +30,29 @@ use crate::usage::{Counters, Operation};
 /// Names of units come in this language. Without it they are Chinese.
 const LANGUAGE: (&str, &str) = ("x-language", "en_US");
 
-/// All packages of an account that are outside of enterprise projects, or those in one enterprise project: one request
-/// never answers for both. Packages of all services are in the list.
-///
-/// # Errors
-/// Any [`Error`]: a list that may be incomplete is an error.
-pub async fn packages(
-    client: &Client,
-    account_id: &str,
-    enterprise_project: Option<&str>,
-    deadline: Instant,
-    counters: &mut Counters,
-) -> Result<Vec<ListedPackage>, Error> {
-    match pages(client, account_id, enterprise_project, deadline, counters).await {
-        // The list has changed between two pages.
-        Err(Error::Inconsistent(_)) => pages(client, account_id, enterprise_project, deadline, counters).await,
-        result => result,
-    }
+/// The packages of an account that are outside of enterprise projects, or those in one enterprise project: one request never
+/// answers for both. Packages of all services are in the list.
+#[derive(Clone, Copy, Debug)]
+pub struct PackagesQuery<'a> {
+    /// The account's id, configured or looked up.
+    pub account_id: &'a str,
+    /// The enterprise project; `None` is outside of them.
+    pub enterprise_project: Option<&'a str>,
 }
 
-async fn pages(
-    client: &Client,
-    account_id: &str,
-    enterprise_project: Option<&str>,
-    deadline: Instant,
-    counters: &mut Counters,
-) -> Result<Vec<ListedPackage>, Error> {
-    let memory = client.new_answer();
-    let mut listing = Listing::new();
-    loop {
-        let mut body = json!({"offset": listing.offset(), "limit": ListedPackage::LIMIT});
-        if let (Some(id), Some(body)) = (enterprise_project, body.as_object_mut()) {
+impl Pages for PackagesQuery<'_> {
+    type Entry = ListedPackage;
+
+    async fn page(
+        &self,
+        client: &Client,
+        offset: usize,
+        memory: &AnswerMemory,
+        deadline: Instant,
+        counters: &mut Counters,
+    ) -> Result<Page<ListedPackage>, Error> {
+        let mut body = json!({"offset": offset, "limit": ListedPackage::LIMIT});
+        if let (Some(id), Some(body)) = (self.enterprise_project, body.as_object_mut()) {
             body.insert("enterprise_project_id".to_owned(), Value::from(id));
         }
         let request = ApiRequest {
@@ -68,17 +61,13 @@ async fn pages(
             method: &Method::POST,
             path: "/v3/payments/free-resources/query",
             query: &[],
-            headers: &[("x-domain-id", account_id), LANGUAGE, ("content-type", "application/json")],
+            headers: &[("x-domain-id", self.account_id), LANGUAGE, ("content-type", "application/json")],
             body: &Bytes::from(body.to_string()),
-            memory: &memory,
+            memory,
             advice,
         };
         let success = client.send(request, deadline, counters).await?;
-        let page =
-            page(&success.body, &success.secrets).map_err(|cause| success.malformed("a list of packages", cause))?;
-        if listing.add(page)? {
-            return Ok(listing.finish());
-        }
+        page(&success.body, &success.secrets).map_err(|cause| success.malformed("a list of packages", cause))
     }
 }
 

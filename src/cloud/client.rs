@@ -124,7 +124,7 @@ impl Client {
     }
 
     /// The memory of a new answer.
-    pub(super) fn new_answer(&self) -> AnswerMemory {
+    pub(crate) fn new_answer(&self) -> AnswerMemory {
         self.large_answers.answer(self.max_rows)
     }
 

@@ -18,7 +18,7 @@ use super::{
     error::{Error, Refusal},
     json::{Fields, Raw, Unreadable, field, instant, string},
     listing::{Entry, Page, Row},
-    lists::{self, ListQuery},
+    lists::{self, ListQuery, Pages},
     secrets::Secrets,
 };
 use crate::usage::{ChargingMode, Counters, JobState, LiveSession, Operation, Video};
@@ -33,16 +33,20 @@ pub async fn running_sessions(
     deadline: Instant,
     counters: &mut Counters,
 ) -> Result<Vec<LiveSession>, Error> {
-    let query = ListQuery {
+    sessions(project_id, &[("state", "PROCESSING")]).all(client, deadline, counters).await
+}
+
+/// The query for live sessions.
+pub(crate) fn sessions<'a>(project_id: &'a str, filter: &'a [(&'a str, &'a str)]) -> ListQuery<'a, LiveSession> {
+    ListQuery {
         operation: Operation::ListSmartLiveJobs,
         project_id,
         path: "smart-live-jobs",
-        filter: &[("state", "PROCESSING")],
+        filter,
         parse: sessions_page,
         is_secret: true,
         advice,
-    };
-    query.all(client, deadline, counters).await
+    }
 }
 
 /// The videos that wait or are in production. The service lists those of the last month.
@@ -55,7 +59,7 @@ pub async fn queued_videos(
     deadline: Instant,
     counters: &mut Counters,
 ) -> Result<Vec<Video>, Error> {
-    videos(client, project_id, &[("state", "WAITING,PROCESSING")], deadline, counters).await
+    videos(project_id, &[("state", "WAITING,PROCESSING")]).all(client, deadline, counters).await
 }
 
 /// The videos that were created since a time, and failed.
@@ -71,17 +75,12 @@ pub async fn failed_videos(
 ) -> Result<Vec<Video>, Error> {
     // At most 20 characters: in UTC and without a fraction.
     let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
-    videos(client, project_id, &[("state", "FAILED"), ("create_since", &since)], deadline, counters).await
+    videos(project_id, &[("state", "FAILED"), ("create_since", &since)]).all(client, deadline, counters).await
 }
 
-async fn videos(
-    client: &Client,
-    project_id: &str,
-    filter: &[(&str, &str)],
-    deadline: Instant,
-    counters: &mut Counters,
-) -> Result<Vec<Video>, Error> {
-    let query = ListQuery {
+/// The query for videos.
+pub(crate) fn videos<'a>(project_id: &'a str, filter: &'a [(&'a str, &'a str)]) -> ListQuery<'a, Video> {
+    ListQuery {
         operation: Operation::ListDigitalHumanVideo,
         project_id,
         path: "digital-human-videos",
@@ -89,8 +88,7 @@ async fn videos(
         parse: videos_page,
         is_secret: true,
         advice,
-    };
-    query.all(client, deadline, counters).await
+    }
 }
 
 /// Reads one page of live sessions.
@@ -209,13 +207,13 @@ fn state(raw: Raw<'_>) -> Result<JobState, Unreadable> {
 mod tests {
     use super::*;
 
-    fn sessions(body: &str) -> Result<Page<LiveSession>, String> {
+    fn list(body: &str) -> Result<Page<LiveSession>, String> {
         sessions_page(body.as_bytes(), &Secrets::default()).map_err(|error| error.to_string())
     }
 
     fn session(fields: &str) -> Result<LiveSession, String> {
         let body = format!(r#"{{"count":"1.0","smart_live_jobs":[{{"job_id":"j","state":"PROCESSING",{fields}}}]}}"#);
-        Ok(sessions(&body)?.entries.remove(0))
+        Ok(list(&body)?.entries.remove(0))
     }
 
     #[test]
@@ -256,11 +254,11 @@ mod tests {
     fn an_empty_list_may_be_absent() {
         for body in [r#"{"count":0}"#, r#"{"count":0.0,"smart_live_jobs":null}"#, r#"{"count":0,"smart_live_jobs":[]}"#]
         {
-            assert_eq!(sessions(body).unwrap(), Page { count: Some(0), entries: vec![] }, "{body}");
+            assert_eq!(list(body).unwrap(), Page { count: Some(0), entries: vec![] }, "{body}");
         }
-        assert_eq!(sessions(r#"{"jobs":[]}"#).unwrap_err(), "it has neither count nor smart_live_jobs");
+        assert_eq!(list(r#"{"jobs":[]}"#).unwrap_err(), "it has neither count nor smart_live_jobs");
         for (row, what) in [(r#"{"state":"PROCESSING"}"#, "job_id"), (r#"{"job_id":"j"}"#, "state")] {
-            let error = sessions(&format!(r#"{{"smart_live_jobs":[{row}]}}"#)).unwrap_err();
+            let error = list(&format!(r#"{{"smart_live_jobs":[{row}]}}"#)).unwrap_err();
             assert_eq!(error, format!("entry 1 of smart_live_jobs: it has no {what}"));
         }
     }

@@ -142,7 +142,7 @@ fn parse_decimal(text: &str) -> Option<Decimal> {
 }
 
 /// A JSON object with the fields that are read. `free` is the number of buckets and rows that the page may still have.
-pub(super) trait Fields<'de>: Default {
+pub(crate) trait Fields<'de>: Default {
     fn read<A: MapAccess<'de>>(object: A, free: &Cell<usize>) -> Result<Self, A::Error>;
 }
 

@@ -9,7 +9,8 @@ mod page;
 
 use std::collections::HashSet;
 
-pub(super) use self::page::{Entry, LIMIT, Page, Row};
+pub(super) use self::page::Row;
+pub(crate) use self::page::{Entry, Page};
 use super::error::Error;
 
 /// The pages so far.
@@ -84,7 +85,10 @@ impl<T: Entry> Listing<T> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{page::MAX_ENTRIES, *};
+    use super::{
+        page::{LIMIT, MAX_ENTRIES},
+        *,
+    };
 
     /// An entry with a value that grows while pages are asked for.
     #[derive(Clone, Copy, Debug, PartialEq)]

@@ -4,73 +4,117 @@ use bytes::Bytes;
 use reqwest::Method;
 use tokio::time::Instant;
 
+pub(crate) use super::listing::{Entry, Page};
 use super::{
     client::{ApiRequest, Client},
     error::{Advice, Error, Refusal},
     json::Unreadable,
-    listing::{Entry, LIMIT, Listing, Page},
+    listing::Listing,
+    memory::AnswerMemory,
     secrets::Secrets,
 };
 use crate::usage::{Counters, Operation, Reason};
 
-/// A list, and how to read its pages.
-pub(super) struct ListQuery<'a, T> {
-    pub operation: Operation,
-    pub project_id: &'a str,
-    /// The path after the project's id, such as `tenants/resources`.
-    pub path: &'a str,
-    /// The parameters without `limit` and `offset`.
-    pub filter: &'a [(&'a str, &'a str)],
-    /// Reads the body of a page.
-    pub parse: fn(&[u8], &Secrets) -> Result<Page<T>, Unreadable>,
-    /// Whether no message may quote an answer, because the cloud sends tokens in it.
-    pub is_secret: bool,
-    pub advice: Advice,
-}
+/// A list that comes in pages.
+pub(crate) trait Pages: Sync {
+    type Entry: Entry;
 
-impl<T: Entry> ListQuery<'_, T> {
+    /// One page, of at most [`Entry::LIMIT`] entries.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    fn page(
+        &self,
+        client: &Client,
+        offset: usize,
+        memory: &AnswerMemory,
+        deadline: Instant,
+        counters: &mut Counters,
+    ) -> impl Future<Output = Result<Page<Self::Entry>, Error>> + Send;
+
     /// All entries. A list that has changed between two pages is asked for once more.
     ///
     /// # Errors
     /// Any [`Error`]: a list that may be incomplete is an error.
-    pub async fn all(&self, client: &Client, deadline: Instant, counters: &mut Counters) -> Result<Vec<T>, Error> {
-        match self.pages(client, deadline, counters).await {
-            Err(Error::Inconsistent(_)) => self.pages(client, deadline, counters).await,
-            result => result,
-        }
-    }
-
-    async fn pages(&self, client: &Client, deadline: Instant, counters: &mut Counters) -> Result<Vec<T>, Error> {
-        let (memory, limit) = (client.new_answer(), LIMIT.to_string());
-        let path = format!("/v1/{}/{}", self.project_id, self.path);
-        let mut listing = Listing::new();
-        loop {
-            let offset = listing.offset().to_string();
-            let query = [self.filter, &[("limit", &*limit), ("offset", &*offset)]].concat();
-            let request = ApiRequest {
-                operation: self.operation,
-                endpoint: client.endpoint(),
-                method: &Method::GET,
-                path: &path,
-                query: &query,
-                headers: &[("x-project-id", self.project_id)],
-                body: &Bytes::new(),
-                memory: &memory,
-                advice: self.advice,
-            };
-            let success = client.send(request, deadline, counters).await?;
-            let page = (self.parse)(&success.body, &success.secrets).map_err(|cause| {
-                let expected = format!("a list of {}", T::PLURAL);
-                if self.is_secret {
-                    success.malformed_secret(&expected, cause)
-                } else {
-                    success.malformed(&expected, cause)
-                }
-            })?;
-            if listing.add(page)? {
-                return Ok(listing.finish());
+    fn all(
+        &self,
+        client: &Client,
+        deadline: Instant,
+        counters: &mut Counters,
+    ) -> impl Future<Output = Result<Vec<Self::Entry>, Error>> + Send {
+        async move {
+            match read(self, client, deadline, counters).await {
+                Err(Error::Inconsistent(_)) => read(self, client, deadline, counters).await,
+                result => result,
             }
         }
+    }
+}
+
+async fn read<P: Pages + ?Sized>(
+    list: &P,
+    client: &Client,
+    deadline: Instant,
+    counters: &mut Counters,
+) -> Result<Vec<P::Entry>, Error> {
+    let memory = client.new_answer();
+    let mut listing = Listing::new();
+    loop {
+        let offset = listing.offset();
+        let page = list.page(client, offset, &memory, deadline, counters).await?;
+        if listing.add(page)? {
+            return Ok(listing.finish());
+        }
+    }
+}
+
+/// A list of a project, and how to read its pages.
+pub(crate) struct ListQuery<'a, T> {
+    pub(super) operation: Operation,
+    pub(super) project_id: &'a str,
+    /// The path after the project's id, such as `tenants/resources`.
+    pub(super) path: &'a str,
+    /// The parameters without `limit` and `offset`.
+    pub(super) filter: &'a [(&'a str, &'a str)],
+    /// Reads the body of a page.
+    pub(super) parse: fn(&[u8], &Secrets) -> Result<Page<T>, Unreadable>,
+    /// Whether no message may quote an answer, because the cloud sends tokens in it.
+    pub(super) is_secret: bool,
+    pub(super) advice: Advice,
+}
+
+impl<T: Entry> Pages for ListQuery<'_, T> {
+    type Entry = T;
+
+    async fn page(
+        &self,
+        client: &Client,
+        offset: usize,
+        memory: &AnswerMemory,
+        deadline: Instant,
+        counters: &mut Counters,
+    ) -> Result<Page<T>, Error> {
+        let (limit, offset) = (T::LIMIT.to_string(), offset.to_string());
+        let request = ApiRequest {
+            operation: self.operation,
+            endpoint: client.endpoint(),
+            method: &Method::GET,
+            path: &format!("/v1/{}/{}", self.project_id, self.path),
+            query: &[self.filter, &[("limit", &*limit), ("offset", &*offset)]].concat(),
+            headers: &[("x-project-id", self.project_id)],
+            body: &Bytes::new(),
+            memory,
+            advice: self.advice,
+        };
+        let success = client.send(request, deadline, counters).await?;
+        (self.parse)(&success.body, &success.secrets).map_err(|cause| {
+            let expected = format!("a list of {}", T::PLURAL);
+            if self.is_secret {
+                success.malformed_secret(&expected, cause)
+            } else {
+                success.malformed(&expected, cause)
+            }
+        })
     }
 }
 

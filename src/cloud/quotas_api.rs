@@ -16,7 +16,7 @@ use super::{
     error::{Error, Refusal},
     json::{self, Fields, Raw, Unreadable, decimal, field, once, string},
     listing::{Entry, Page, Row},
-    lists::{self, ListQuery},
+    lists::{self, ListQuery, Pages},
     secrets::Secrets,
 };
 use crate::usage::{Counters, Operation, Quota, QuotaType, SubUser};
@@ -31,7 +31,12 @@ pub async fn sub_users(
     deadline: Instant,
     counters: &mut Counters,
 ) -> Result<Vec<SubUser>, Error> {
-    let query = ListQuery {
+    query(project_id).all(client, deadline, counters).await
+}
+
+/// The query for all sub-users.
+pub(crate) fn query(project_id: &str) -> ListQuery<'_, SubUser> {
+    ListQuery {
         operation: Operation::ListUserQuotas,
         project_id,
         path: "user/quotas",
@@ -39,8 +44,7 @@ pub async fn sub_users(
         parse: page,
         is_secret: false,
         advice,
-    };
-    query.all(client, deadline, counters).await
+    }
 }
 
 /// Reads one page of the list.

@@ -13,7 +13,7 @@ use super::{
     error::{Error, Refusal},
     json::Unreadable,
     listing::Page,
-    lists::{self, ListQuery},
+    lists::{self, ListQuery, Pages},
     secrets::Secrets,
 };
 use crate::usage::{Counters, Operation, Package};
@@ -31,7 +31,12 @@ pub async fn packages(
     deadline: Instant,
     counters: &mut Counters,
 ) -> Result<Vec<Package>, Error> {
-    let query = ListQuery {
+    query(project_id).all(client, deadline, counters).await
+}
+
+/// The query for all packages of a project.
+pub(crate) fn query(project_id: &str) -> ListQuery<'_, Package> {
+    ListQuery {
         operation: Operation::ListTenantResources,
         project_id,
         path: "tenants/resources",
@@ -39,8 +44,7 @@ pub async fn packages(
         parse: page,
         is_secret: false,
         advice,
-    };
-    query.all(client, deadline, counters).await
+    }
 }
 
 /// Reads one page of the list.

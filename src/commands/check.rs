@@ -45,7 +45,7 @@ pub(crate) struct Check {
     /// attempts with a wrong key can get the key locked
     #[arg(long)]
     pub online: bool,
-    /// Also ask the API what its documentation leaves open, with at most 40 requests for each project, and print the
+    /// Also ask the API what its documentation leaves open, with at most 50 requests for each project, and print the
     /// answers
     #[arg(long, requires = "online")]
     pub contract: bool,

@@ -44,9 +44,14 @@ impl Account {
     /// Whether the packages of a service are kept.
     pub fn keeps(&self, service_type_code: &str) -> bool {
         if self.service_types.is_empty() {
-            return service_type_code.to_ascii_lowercase().contains(METASTUDIO);
+            return Self::is_of_metastudio(service_type_code);
         }
         self.service_types.iter().any(|kept| kept == service_type_code)
+    }
+
+    /// Whether the code of a service looks like that of MetaStudio.
+    pub fn is_of_metastudio(service_type_code: &str) -> bool {
+        service_type_code.to_ascii_lowercase().contains(METASTUDIO)
     }
 
     /// The requests of one run, if each list fits on one page. The units cost one more a day.

@@ -28,6 +28,8 @@ pub enum FaultKind {
     ServerError,
     /// 403.
     Forbidden,
+    /// 404, as in a region without the operation.
+    NotFound,
     /// No answer is ever sent.
     Hang,
     /// The connection is closed without an answer.
@@ -47,7 +49,7 @@ pub enum FaultKind {
 impl Fault {
     /// The syntax of a fault.
     const SYNTAX: &'static str = "KIND[:project=NAME][,times=N][,after=N][,retry_after=SECONDS], where KIND is one of \
-        throttle, server-error, forbidden, hang, disconnect, truncate, html, empty, redirect, echo";
+        throttle, server-error, forbidden, not-found, hang, disconnect, truncate, html, empty, redirect, echo";
 }
 
 impl From<FaultKind> for Fault {
@@ -76,6 +78,7 @@ impl FromStr for Fault {
             "throttle" => FaultKind::Throttle { retry_after },
             "server-error" => FaultKind::ServerError,
             "forbidden" => FaultKind::Forbidden,
+            "not-found" => FaultKind::NotFound,
             "hang" => FaultKind::Hang,
             "disconnect" => FaultKind::Disconnect,
             "truncate" => FaultKind::Truncate,

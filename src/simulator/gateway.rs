@@ -117,8 +117,7 @@ impl Gateway {
         let path = request.uri().path();
         let operation = Operation::of(path).map(|(_, operation)| operation);
         if request.method() != Method::GET || !(operation.is_some() || api::project_id(path).is_some()) {
-            let message = "The API does not exist or has not been published.";
-            return Reply::error(StatusCode::NOT_FOUND, "APIGW.0101", message);
+            return not_found();
         }
         if let Err(reason) = self.authenticate(request) {
             return Reply::error(StatusCode::UNAUTHORIZED, "APIGW.0301", &reason);
@@ -307,6 +306,7 @@ fn fault_reply(fault: FaultKind, request: &Request<Bytes>) -> Option<Reply> {
         }
         FaultKind::ServerError => Reply::error(StatusCode::INTERNAL_SERVER_ERROR, "MSS.00000004", "Internal Error"),
         FaultKind::Forbidden => Reply::error(StatusCode::FORBIDDEN, "MSS.00000005", "Forbidden"),
+        FaultKind::NotFound => not_found(),
         FaultKind::Echo => {
             let headers: String = request.headers().iter().map(|(name, value)| format!("{name}:{value:?} ")).collect();
             let body = String::from_utf8_lossy(request.body());
@@ -321,4 +321,8 @@ fn fault_reply(fault: FaultKind, request: &Request<Bytes>) -> Option<Reply> {
         FaultKind::Truncate => return None,
     };
     Some(reply)
+}
+
+fn not_found() -> Reply {
+    Reply::error(StatusCode::NOT_FOUND, "APIGW.0101", "The API does not exist or has not been published.")
 }

@@ -13,7 +13,7 @@ use metastudio_exporter::{
 use super::support::{Cloud, Daemon, Ended, FAST, once, run, sample};
 
 /// The configuration of a cloud with its account and without projects that matter.
-fn config(cloud: &Cloud, account: &str, extra: &str) -> String {
+pub fn config(cloud: &Cloud, account: &str, extra: &str) -> String {
     let projects = cloud.config_of(&["studio-prod"], &cloud.keys(), &format!("{FAST}\n{extra}"));
     let iam = format!("iam_endpoint: 'http://{}'", cloud.address);
     let projects = projects.replacen("api: {", &format!("api: {{{iam}, "), 1);

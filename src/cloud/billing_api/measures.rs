@@ -41,7 +41,7 @@ enum Measure {
 }
 
 impl Measures {
-    pub(in crate::cloud) fn parse(body: &[u8], secrets: &Secrets) -> Result<Self, Unreadable> {
+    pub(crate) fn parse(body: &[u8], secrets: &Secrets) -> Result<Self, Unreadable> {
         let free = Cell::new(MAX_UNITS + 1);
         let UnitsJson { measure_units } = json::read(body, &free)?;
         let rows = measure_units.flatten().ok_or_else(|| Unreadable("it has no measure_units".to_owned()))?;

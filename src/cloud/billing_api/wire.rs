@@ -101,6 +101,16 @@ pub fn united(lists: Vec<Vec<ListedPackage>>, measures: &Measures) -> Result<Vec
 }
 
 impl ListedPackage {
+    /// Whether it is used up.
+    pub fn is_used_up(&self) -> bool {
+        self.details.as_ref().is_ok_and(|details| details.status == Status::UsedUp)
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.details.as_ref().is_ok_and(|details| details.status == Status::Expired)
+    }
+
     fn resource_ids(&self) -> impl Iterator<Item = ResourceId> {
         self.free_resource_ids.iter().map(|resource| (self.id.clone(), resource.clone()))
     }

@@ -16,7 +16,7 @@ pub const LIMIT: usize = 100;
 pub const MAX_ENTRIES: usize = 2_000;
 
 /// An entry of a list.
-pub trait Entry {
+pub trait Entry: Send {
     /// The plural of what is listed, such as "packages".
     const PLURAL: &'static str;
 
@@ -30,7 +30,7 @@ pub trait Entry {
     const MAX_ENTRIES: usize = MAX_ENTRIES;
 
     /// What no two entries share. It stays the same while the entry's values change.
-    type Key: Eq + Hash;
+    type Key: Eq + Hash + Send;
 
     /// The key of this entry.
     fn key(&self) -> Self::Key;

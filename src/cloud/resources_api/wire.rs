@@ -112,7 +112,7 @@ impl Entry for Package {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cloud::listing::{LIMIT, Page};
+    use crate::cloud::listing::Page;
 
     fn parse(body: &[u8], secrets: &Secrets) -> Result<Page<Package>, Unreadable> {
         Page::read::<RowJson<'_>>(body, secrets)
@@ -185,8 +185,11 @@ mod tests {
         }
         let rows =
             |number: usize| (0..number).map(|id| format!(r#"{{"resource_id":"{id}"}}"#)).collect::<Vec<_>>().join(",");
-        assert_eq!(packages(&rows(LIMIT)).len(), LIMIT);
-        assert_eq!(error(&format!(r#"{{"resources":[{}]}}"#, rows(LIMIT + 1))), "it has more than 100 packages");
+        assert_eq!(packages(&rows(Package::LIMIT)).len(), Package::LIMIT);
+        assert_eq!(
+            error(&format!(r#"{{"resources":[{}]}}"#, rows(Package::LIMIT + 1))),
+            "it has more than 100 packages"
+        );
         assert!(error("<html>").starts_with("not JSON"));
     }
 

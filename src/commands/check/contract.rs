@@ -2,9 +2,10 @@
 //! no usage, names or ids.
 //!
 //! [`probes`] sends the requests, [`questions`] chooses them, [`paging`], [`times`] and [`values`] conclude from the
-//! answers, and [`report`] holds the conclusions.
+//! answers, and [`report`] holds the conclusions. [`lists`] does all of it for the lists beside the usage.
 
 mod findings;
+mod lists;
 mod paging;
 mod probes;
 mod questions;
@@ -19,22 +20,22 @@ use tokio::task::spawn_blocking;
 
 use self::{
     findings::{Finding, Unknown},
+    lists::ListProbes,
     probes::Probes,
-    report::{ProjectReport, Report},
+    report::{AccountReport, ProjectReport, Report},
 };
 use crate::{
-    cloud::Client,
-    commands::print,
-    config::{Config, Project},
+    commands::{check::online::Answered, print},
+    config::Config,
     history::ledger::Ledger,
     polling::past::PastDays,
 };
 
-/// Asks the projects one after the other. Prints a report for each, and writes all of them to `output`. The directory of
-/// an exporter tells when days still changed after their end.
+/// Asks the projects and accounts that answer one after the other. Prints a report for each, and writes all of them to
+/// `output`. The directory of an exporter tells when days still changed after their end.
 pub(super) async fn run(
     config: &Config,
-    projects: &[(&Project, Client)],
+    Answered { projects, accounts }: &Answered<'_>,
     output: Option<&Path>,
     storage: Option<PathBuf>,
 ) -> anyhow::Result<()> {
@@ -55,15 +56,30 @@ pub(super) async fn run(
             Some(_) => times::last_change(&past.known(&project_id).await?, today).into(),
             None => Finding::Unknown(Unknown::NoDays),
         };
-        let (requests, stopped) = (probes.requests(), probes.stop());
-        let report = ProjectReport { project: number, requests, stopped, findings };
+        let mut of_lists = ListProbes::new(client, &project_id, config.poll.timeout, probes.stop());
+        let lists = of_lists.ask_all(Utc::now()).await;
+        let requests = probes.requests() + of_lists.counters.requests();
+        let report = ProjectReport { project: number, requests, stopped: of_lists.stop, findings, lists };
         print(&format!("\ncontract report of project {number}, {}\n{}", project.name, report.lines()))?;
         reports.push(report);
     }
+    let mut of_accounts = Vec::new();
+    for (account, client) in accounts {
+        let number = config.accounts.iter().take_while(|other| other.name != account.name).count() + 1;
+        let Some(account_id) = client.known_project_id() else { continue };
+        let mut probes = ListProbes::new(client, &account_id, config.poll.timeout, None);
+        let findings = probes.ask_account().await;
+        let (requests, stopped) = (probes.counters.requests(), probes.stop);
+        let report = AccountReport { account: number, requests, stopped, findings };
+        print(&format!("\ncontract report of account {number}, {}\n{}", account.name, report.lines()))?;
+        of_accounts.push(report);
+    }
     match output {
-        _ if reports.is_empty() => print("\nno contract report, because no project answers\n"),
+        _ if reports.is_empty() && of_accounts.is_empty() => {
+            print("\nno contract report, because no project answers\n")
+        }
         Some(path) => {
-            Report::new(reports).write(path).await?;
+            Report::new(reports, of_accounts).write(path).await?;
             print(&format!("\nwrote the contract report to {}\n", path.display()))
         }
         None => Ok(()),

@@ -21,13 +21,19 @@ use crate::{
 };
 
 /// Projects with their clients.
-pub(super) type Projects<'a> = Vec<(&'a Project, Client)>;
+type Projects<'a> = Vec<(&'a Project, Client)>;
 
-/// Prints the result of every step. Returns whether all succeeded, and the projects that the service answers, even if
-/// their polls are refused.
-pub(super) async fn run<'a>(config: &'a Config, environment: &Environment) -> anyhow::Result<(bool, Projects<'a>)> {
+/// The projects and accounts that the service answers, even if polls are refused, with their clients.
+#[derive(Default)]
+pub(super) struct Answered<'a> {
+    pub projects: Projects<'a>,
+    pub accounts: Vec<(&'a Account, Client)>,
+}
+
+/// Prints the result of every step. Returns whether all succeeded, and what answers.
+pub(super) async fn run<'a>(config: &'a Config, environment: &Environment) -> anyhow::Result<(bool, Answered<'a>)> {
     let connector = Connector::new(ApiSettings { max_retries: 0, ..api(config) }, Utc::now, Arc::default())?;
-    let (mut passed, mut answered) = (true, Vec::new());
+    let (mut passed, mut answered) = (true, Answered::default());
     let names = config.projects.iter().map(|project| &project.name);
     let names = names.chain(config.accounts.iter().map(|account| &account.name));
     let width = names.map(|name| name.chars().count()).max().unwrap_or_default().max(4);
@@ -44,7 +50,7 @@ pub(super) async fn run<'a>(config: &'a Config, environment: &Environment) -> an
         print(&format!("\n{endpoint}\n"))?;
         let Some((first, _)) = projects.first() else { continue };
         if reach(&connector, &first.endpoint, width).await? {
-            passed &= test_projects(projects, config, &slots, width, &mut answered).await?;
+            passed &= test_projects(projects, config, &slots, width, &mut answered.projects).await?;
         } else {
             // No key is tried: for example, with a wrong clock the service would refuse every signature.
             print(&format!("  -     projects not tried: {}\n", projects.len()))?;
@@ -54,7 +60,9 @@ pub(super) async fn run<'a>(config: &'a Config, environment: &Environment) -> an
     for (account, client) in account_clients(&connector, config, environment)? {
         print(&format!("\n{}\n", account.endpoint))?;
         if reach(&connector, &account.endpoint, width).await? {
-            passed &= test_account(account, client, config, width).await?;
+            let succeeded = test_account(account, client.clone(), config, width).await?;
+            passed &= succeeded;
+            answered.accounts.extend(succeeded.then_some((account, client)));
         } else {
             print(&line(&account.name, width, &Err("account not tried".to_owned())))?;
             passed = false;

@@ -10,7 +10,8 @@ use super::{packages::order, source::Source};
 use crate::{
     cloud::{
         Error,
-        billing_api::{self, ListedPackage, Measures},
+        billing_api::{self, ListedPackage, Measures, PackagesQuery},
+        lists::Pages,
     },
     config::Account,
     snapshot::Packages,
@@ -54,7 +55,8 @@ impl Billing {
         let mut lists = Vec::new();
         let projects = self.account.enterprise_project_ids.iter().map(|id| Some(id.as_str()));
         for enterprise_project in [None].into_iter().chain(projects) {
-            lists.push(billing_api::packages(client, account_id, enterprise_project, deadline, counters).await?);
+            let query = PackagesQuery { account_id, enterprise_project };
+            lists.push(query.all(client, deadline, counters).await?);
         }
         self.log_new_codes(&lists);
         lists.iter_mut().for_each(|list| list.retain(|package| self.account.keeps(&package.service_type_code)));

@@ -67,6 +67,9 @@ closed_set! {
         BucketsTooShort => "buckets are shorter than a day",
         UnreadableTimes => "a bucket has no time with a zone",
         NoTimeUnit => "no row is in MIN or HOUR",
+        NotAllowed => "HTTP 403",
+        NotThere => "HTTP 404",
+        NoSuchEntry => "the list has no such entry",
         NoDays => "there is no --storage.path of an exporter that keeps days",
         AskedOnce => "no day has been asked for twice yet",
         NoUserIds => "user_ids is not configured",
@@ -355,5 +358,40 @@ closed_set! {
     UserEffect {
         Filters => "filters rows",
         Nothing => "nothing: every user has the usage of all",
+    }
+}
+
+closed_set! {
+    /// What the `count` of a list of packages, users, sessions or videos counts.
+    ListCount {
+        Entries => "all entries",
+        EntriesOfPage => "the entries of the page",
+        Absent => "absent",
+        Other => "something else",
+    }
+}
+
+closed_set! {
+    /// Whether a list has entries of a kind.
+    Seen {
+        Seen => "listed",
+        NotSeen => "none in the first entries of the list",
+    }
+}
+
+closed_set! {
+    /// The unit of a package of 60 minutes.
+    MinutesPackage {
+        Minutes => "minutes",
+        Packages => "packages",
+        Other => "another one",
+    }
+}
+
+closed_set! {
+    /// What the parameter `state` does.
+    StateEffect {
+        Filters => "filters entries",
+        Nothing => "nothing: entries of other states come, too",
     }
 }

@@ -86,18 +86,9 @@ impl<'a, S: PageSource> Probes<'a, S> {
             return Err(Unknown::Stopped);
         }
         self.send(probe).await.map_err(|error| {
-            self.stop = match error.reason() {
-                Reason::Auth => Some(Stop::Auth),
-                Reason::Forbidden => Some(Stop::Forbidden),
-                Reason::Throttled => Some(Stop::Throttled),
-                Reason::Network => Some(Stop::Network),
-                Reason::BadRequest => return Unknown::Refused,
-                Reason::Server | Reason::Timeout => return Unknown::Failed,
-                Reason::Malformed | Reason::Inconsistent | Reason::Storage | Reason::Internal => {
-                    return Unknown::Unreadable;
-                }
-            };
-            Unknown::Stopped
+            let (reason, stop) = consequence(&error);
+            self.stop = stop;
+            reason
         })
     }
 
@@ -113,6 +104,22 @@ impl<'a, S: PageSource> Probes<'a, S> {
         };
         self.source.page(&query, page, deadline, &self.source.new_answer(), &mut self.counters).await
     }
+}
+
+/// Why a question has no answer after an error, and whether the requests stop.
+pub fn consequence(error: &Error) -> (Unknown, Option<Stop>) {
+    let stop = match error.reason() {
+        Reason::Auth => Stop::Auth,
+        Reason::Forbidden => Stop::Forbidden,
+        Reason::Throttled => Stop::Throttled,
+        Reason::Network => Stop::Network,
+        Reason::BadRequest => return (Unknown::Refused, None),
+        Reason::Server | Reason::Timeout => return (Unknown::Failed, None),
+        Reason::Malformed | Reason::Inconsistent | Reason::Storage | Reason::Internal => {
+            return (Unknown::Unreadable, None);
+        }
+    };
+    (Unknown::Stopped, Some(stop))
 }
 
 #[cfg(test)]

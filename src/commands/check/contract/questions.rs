@@ -6,7 +6,7 @@ use super::{
     findings::{Counted, Halves, LimitCounts, LongestRange, Newest, OffsetStart, UnitEffect, Unknown, UserEffect},
     paging::{self, MAX_LIMIT, Reading},
     probes::{Probe, Probes},
-    report::Findings,
+    report::{Answers, Findings},
     times, values,
 };
 use crate::{
