@@ -18,7 +18,10 @@ use metastudio_exporter::{
     snapshot::{
         self, CollectorOutcome, Failure, Found, Moment, Packages, PollOutcome, Reader, Target, WindowUsage, Writer,
     },
-    usage::{self, Bounds, Budget, Collector, Doubt, Package, PackageKind, Reason, Row, RowKey, Tally, Unit, Window},
+    usage::{
+        self, Bounds, Budget, Collector, Doubt, Package, PackageKind, Reason, Row, RowKey, SharedBudget, Tally, Unit,
+        Window,
+    },
 };
 
 fn now() -> DateTime<Utc> {
@@ -131,6 +134,65 @@ async fn a_budget_is_shown_with_its_level_and_forecast() {
 }
 
 /// A run of the collector of packages that finds these: (id, bought, used, days until the end).
+/// A project that shares a budget, with these minutes of this month at `at`.
+fn sharing(writer: &mut Writer, index: usize, at: DateTime<Utc>, minutes: &str) {
+    let key = RowKey { business_type: "VIDEO_2D".to_owned(), unit: Unit::Minutes, ..RowKey::default() };
+    let mut tally = Tally::default();
+    tally.add(&Row { key, usage: Some(minutes.parse().unwrap()), number: None }, None).unwrap();
+    let bounds = Bounds { start: now() - Days::new(15), end: now() + Days::new(15) };
+    let window = WindowUsage { window: Window::ThisMonth, bounds, changes_at: None, tally, days: None };
+    writer.record(index, attempt(at, Ok(vec![window])), None);
+}
+
+#[tokio::test]
+async fn a_shared_budget_sums_its_projects() {
+    let budget = SharedBudget {
+        name: "marketing <b>".to_owned(),
+        limit: Budget {
+            window: Window::ThisMonth,
+            minutes: 1000.0,
+            resource_type: None,
+            business_type: Some("VIDEO_2D".to_owned()),
+            user_id: None,
+        },
+    };
+    let of = |name| Target { shared_budgets: vec![budget.clone()], ..target(name) };
+    let (mut writer, reader) = snapshot::channel(vec![of("one"), target("other"), of("two")]);
+    let clock = || Moment::from(now());
+    let html = page(&reader, "", "en", clock).await;
+    let shown = |html: &str, text: &str| assert!(html.contains(text), "{text} in {html}");
+    shown(
+        &html,
+        "<div class=\"budget old\">\n<p class=\"small\">Budget (marketing &#60;b&#62;, this month, VIDEO_2D): 0 / 1,000 min",
+    );
+    shown(&html, "<p class=\"soft small\">0 / 2 projects</p>");
+    sharing(&mut writer, 0, now(), "300.1");
+    sharing(&mut writer, 1, now(), "5000");
+    sharing(&mut writer, 2, now(), "300.2");
+    let html = page(&reader, "", "en", clock).await;
+    shown(&html, "<div class=\"budget near\">");
+    shown(&html, "VIDEO_2D): 600.3 / 1,000 min (<strong>60%</strong>), at this pace 1,201 min");
+    assert!(!html.contains("/ 2 projects"), "{html}");
+    assert!(html.contains("<title>MetaStudio exporter</title>"), "nothing needs attention");
+    shown(
+        &page(&reader, "", "zh-CN", clock).await,
+        "预算（marketing &#60;b&#62;，本月，VIDEO_2D）：600.3 / 1,000 分钟",
+    );
+    // The usage of one project is too old, and the budget is not known to be spent.
+    sharing(&mut writer, 2, now() - TimeDelta::hours(1), "900");
+    let html = page(&reader, "", "en", clock).await;
+    shown(&html, "<div class=\"budget old\">");
+    shown(&html, "<p class=\"soft small\">1 / 2 projects</p>");
+    // What is known is enough.
+    sharing(&mut writer, 0, now(), "1000");
+    let html = page(&reader, "state=over-budget", "en", clock).await;
+    shown(&html, "<div class=\"budget spent\">");
+    shown(&html, "<title>(2) MetaStudio exporter</title>");
+    for query in ["project=one", "q=two", "state=ok"] {
+        assert!(!page(&reader, query, "en", clock).await.contains("Shared budgets"), "{query}");
+    }
+}
+
 fn packages(at: DateTime<Utc>, packages: &[(&str, i64, i64, i64)]) -> CollectorOutcome {
     let package = |(id, bought, used, days): &(&str, i64, i64, i64)| Package {
         id: (*id).to_owned(),

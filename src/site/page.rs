@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 pub(super) use self::query::Query;
 use self::{
     account::AccountCard,
-    budget::Level,
+    budget::{Level, SharedBar, shared_bars},
     card::Card,
     clock::{LocalClock, LocalTime},
     pager::Pager,
@@ -76,7 +76,7 @@ struct Page<'a> {
     shard: (u32, u32),
     failed_reload: Option<LocalTime>,
     query: &'a Query,
-    /// Number of projects and accounts that need attention.
+    /// Number of projects, accounts and shared budgets that need attention.
     attention: usize,
     states: Vec<Chip>,
     views: Vec<Link>,
@@ -86,6 +86,8 @@ struct Page<'a> {
     /// Number of projects on all pages.
     count: usize,
     totals: Vec<Total>,
+    /// Only with the first projects, unless the query selects some by name.
+    shared_budgets: Vec<SharedBar>,
     /// The windows of the table and their names.
     columns: Vec<(Window, String)>,
     cards: Vec<Card<'a>>,
@@ -136,12 +138,20 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query, language: Language, abo
     let accounts = snapshot.accounts.iter().map(|account| AccountCard::new(account, texts, now));
     let accounts: Vec<AccountCard<'_>> = accounts.collect();
     let attention = attention + accounts.iter().filter(|account| account.failure.is_some()).count();
+    let shared = shared_bars(snapshot.projects.iter().map(|project| &**project), texts, now);
+    let is_spent = |shared: &SharedBar| shared.bar.level == Level::Spent;
+    let attention = attention + shared.iter().filter(|shared| is_spent(shared)).count();
     let is_selected = |account: &AccountCard<'_>| match query.state {
         None => true,
         Some(state) => state == ProjectState::Failing && account.failure.is_some(),
     };
     let is_beginning = query.page == 0 && query.project.is_none() && words.is_empty();
     let accounts = accounts.into_iter().filter(|account| is_beginning && is_selected(account)).collect();
+    let is_shown = |shared: &SharedBar| match query.state {
+        None => true,
+        Some(state) => state == ProjectState::OverBudget && is_spent(shared),
+    };
+    let shared_budgets = shared.into_iter().filter(|shared| is_beginning && is_shown(shared)).collect();
     let zone = snapshot.projects.first().map_or_else(Zone::utc, |project| project.target.timezone.clone());
     let clock = LocalClock { zone: &zone, now: now.utc };
     let page = Page {
@@ -161,6 +171,7 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query, language: Language, abo
         is_empty: snapshot.projects.is_empty(),
         count,
         totals,
+        shared_budgets,
         columns: columns(&cards, texts),
         cards,
         accounts,

@@ -1,13 +1,16 @@
 //! Budgets as bars.
 
+use chrono::{DateTime, Utc};
+use rust_decimal::{Decimal, prelude::ToPrimitive};
+
 use super::{
-    number::{grouped, percent},
+    number::{decimal, grouped, percent},
     texts::Texts,
     window::ShownWindow,
 };
 use crate::{
-    snapshot::Usage,
-    usage::{Budget, Measure},
+    snapshot::{Moment, ProjectStatus, Usage},
+    usage::{Bounds, Budget, Measure, SharedBudget},
 };
 
 /// Length of a bar, in units of the SVG drawing.
@@ -84,31 +87,119 @@ impl Level {
 
 /// The bars of all budgets whose window is among these.
 pub(super) fn bars(budgets: &[Budget], usage: &Usage, windows: &[ShownWindow<'_>], texts: &Texts) -> Vec<BudgetBar> {
-    let window = |budget: &Budget| windows.iter().find(|window| window.values.window == budget.window);
-    budgets.iter().filter_map(|budget| Some(BudgetBar::new(budget, usage, window(budget)?, texts))).collect()
+    let bar = |budget: &Budget| {
+        let ShownWindow { values, name, is_current, .. } =
+            windows.iter().find(|window| window.values.window == budget.window)?;
+        let state = Consumed {
+            minutes: usage.minutes(values, |series| budget.covers(series)),
+            has_match: has_match(budget, usage),
+            bounds: values.bounds,
+            at: usage.at.utc,
+            is_current: *is_current,
+        };
+        Some(BudgetBar::new(budget, name.clone(), &state, texts))
+    };
+    budgets.iter().filter_map(bar).collect()
+}
+
+fn has_match(budget: &Budget, usage: &Usage) -> bool {
+    usage.series.iter().any(|series| series.measure == Measure::Minutes && budget.covers(series))
+}
+
+/// A budget of several projects as a bar.
+pub(super) struct SharedBar {
+    pub bar: BudgetBar,
+    /// Number of projects, and of those whose usage is current. Only these are summed.
+    pub projects: usize,
+    pub known: usize,
+}
+
+/// What is consumed of a shared budget.
+#[derive(Default)]
+struct SharedUse {
+    minutes: Decimal,
+    has_match: bool,
+    /// The window, and the newest poll.
+    window: Option<(Bounds, DateTime<Utc>)>,
+    projects: usize,
+    known: usize,
+}
+
+/// The bars of all budgets of several projects, in the order in which the projects have them. Sums are decimal, as those of a
+/// project.
+pub(super) fn shared_bars<'a>(
+    projects: impl Iterator<Item = &'a ProjectStatus>,
+    texts: &Texts,
+    now: Moment,
+) -> Vec<SharedBar> {
+    let mut budgets: Vec<(&SharedBudget, SharedUse)> = Vec::new();
+    for project in projects {
+        for shared in &project.target.shared_budgets {
+            let at = budgets.iter().position(|(known, _)| known.name == shared.name).unwrap_or_else(|| {
+                budgets.push((shared, SharedUse::default()));
+                budgets.len() - 1
+            });
+            if let Some((_, sum)) = budgets.get_mut(at) {
+                sum.add(&shared.limit, project, now);
+            }
+        }
+    }
+    budgets.into_iter().map(|(budget, sum)| sum.bar(budget, texts, now)).collect()
+}
+
+impl SharedUse {
+    fn add(&mut self, budget: &Budget, project: &ProjectStatus, now: Moment) {
+        self.projects += 1;
+        let values = project.windows_at(now).find(|values| values.window == budget.window);
+        let Some((usage, values)) = project.usage_at(now).zip(values) else { return };
+        self.known += 1;
+        self.minutes = self.minutes.saturating_add(decimal(usage.minutes(values, |series| budget.covers(series))));
+        self.has_match |= has_match(budget, usage);
+        let newest = self.window.map_or(usage.at.utc, |(_, newest)| newest.max(usage.at.utc));
+        self.window = Some((values.bounds, newest));
+    }
+
+    fn bar(self, SharedBudget { name, limit }: &SharedBudget, texts: &Texts, now: Moment) -> SharedBar {
+        let SharedUse { minutes, has_match, window, projects, known } = self;
+        let (bounds, at) = window.unwrap_or((Bounds { start: now.utc, end: now.utc }, now.utc));
+        let minutes = minutes.to_f64().unwrap_or_default();
+        // What is missing cannot make a budget that is spent less spent.
+        let is_current = known == projects || minutes >= limit.minutes;
+        let used = Consumed { minutes, has_match: has_match || known < projects, bounds, at, is_current };
+        let scope = format!("{name}{}{}", texts.comma, texts.window(limit.window));
+        SharedBar { bar: BudgetBar::new(limit, scope, &used, texts), projects, known }
+    }
+}
+
+/// What is consumed of a budget.
+struct Consumed {
+    minutes: f64,
+    /// Whether any series matches the selectors.
+    has_match: bool,
+    bounds: Bounds,
+    /// The poll that found it: the elapsed time ends there, not now, so that it matches the usage.
+    at: DateTime<Utc>,
+    is_current: bool,
 }
 
 impl BudgetBar {
-    /// The elapsed time ends at the poll, not now, so that it matches the usage.
-    fn new(budget: &Budget, usage: &Usage, window: &ShownWindow<'_>, texts: &Texts) -> Self {
-        let ShownWindow { values, is_current, .. } = window;
-        let used = usage.minutes(values, |series| budget.covers(series));
+    fn new(budget: &Budget, scope: String, consumed: &Consumed, texts: &Texts) -> Self {
+        let &Consumed { minutes: used, has_match, bounds, at, is_current } = consumed;
         let share = used / budget.minutes;
-        let is_rolling = values.window.calendar().is_none();
-        let seconds = (values.bounds.end - values.bounds.start).num_seconds().max(1) as f64;
-        let elapsed = ((usage.at.utc - values.bounds.start).num_seconds().max(1) as f64 / seconds).min(1.0);
+        let is_rolling = budget.window.calendar().is_none();
+        let seconds = (bounds.end - bounds.start).num_seconds().max(1) as f64;
+        let elapsed = ((at - bounds.start).num_seconds().max(1) as f64 / seconds).min(1.0);
         let forecast = used / elapsed;
-        let may_forecast = *is_current && !is_rolling && (MIN_ELAPSED..1.0).contains(&elapsed);
+        let may_forecast = is_current && !is_rolling && (MIN_ELAPSED..1.0).contains(&elapsed);
         let will_exceed = may_forecast && used < budget.minutes && forecast > budget.minutes;
         let selectors = || [&budget.resource_type, &budget.business_type, &budget.user_id].into_iter().flatten();
-        let has_match = || usage.series.iter().any(|it| it.measure == Measure::Minutes && budget.covers(it));
         BudgetBar {
-            scope: selectors().fold(window.name.clone(), |scope, selector| scope + texts.comma + selector),
+            scope: selectors().fold(scope, |scope, selector| scope + texts.comma + selector),
             used: grouped(used),
             minutes: grouped(budget.minutes),
             share,
             level: match share {
-                _ if selectors().next().is_some() && !has_match() => Level::Unmatched,
+                _ if selectors().next().is_some() && !has_match => Level::Unmatched,
                 _ if !is_current => Level::Old,
                 _ if used >= budget.minutes => Level::Spent,
                 WARNING.. => Level::Near,

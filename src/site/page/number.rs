@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use rust_decimal::Decimal;
+
 /// All digits of a number, with commas between the thousands.
 pub(super) fn grouped(value: impl Display) -> String {
     let text = value.to_string();
@@ -19,6 +21,11 @@ pub(super) fn grouped(value: impl Display) -> String {
         grouped.push_str(fraction);
     }
     grouped
+}
+
+/// The decimal of a sum: if it has at most 15 digits, the shortest decimal text of its `f64` is the sum itself.
+pub(super) fn decimal(sum: f64) -> Decimal {
+    sum.to_string().parse().unwrap_or_default()
 }
 
 /// A share as a percentage, rounded to a whole number. Two shares are not rounded: a share below 1 never becomes 100%,

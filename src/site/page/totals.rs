@@ -2,7 +2,10 @@
 
 use rust_decimal::Decimal;
 
-use super::{number::grouped, texts::Texts};
+use super::{
+    number::{decimal, grouped},
+    texts::Texts,
+};
 use crate::{
     snapshot::{Moment, ProjectStatus},
     usage::Window,
@@ -22,8 +25,7 @@ pub(super) fn totals<'a>(projects: impl Iterator<Item = &'a ProjectStatus>, text
     for project in projects {
         let Some(usage) = project.usage_at(now) else { continue };
         for values in project.windows_at(now) {
-            // If a sum has at most 15 digits, the shortest decimal text of its `f64` is the sum itself.
-            let minutes = usage.minutes(values, |_| true).to_string().parse().unwrap_or_default();
+            let minutes = decimal(usage.minutes(values, |_| true));
             match sums.iter_mut().find(|(window, ..)| *window == values.window) {
                 Some((_, sum, count)) => (*sum, *count) = (sum.saturating_add(minutes), *count + 1),
                 None => sums.push((values.window, minutes, 1)),
