@@ -13,7 +13,7 @@ COLUMN = 80
 
 
 def overview():
-    selection = Selection('project=~"$project"')
+    selection = Selection('project=~"$project"', has_shared_budgets=True)
     return layout.dashboard(
         "metastudio-overview",
         "MetaStudio / Overview",

@@ -7,6 +7,8 @@ from typing import NamedTuple
 # The labels that identify a series of usage. A project's own labels are the same on all its series. `max by` these
 # counts each series once when two exporters poll the project, or when an exporter has moved to another address.
 SERIES = "project, window, resource_type, business_type, user_id"
+# The labels of a budget of several projects, which has no user.
+SHARED = "window, resource_type, business_type"
 TOP = 10
 
 
@@ -26,14 +28,16 @@ EACH_STEP = Moment("", "time()")
 class Selection:
     """The projects and business types that the variables of a dashboard select, at a moment."""
 
-    def __init__(self, project, moment=LATEST):
+    def __init__(self, project, moment=LATEST, has_shared_budgets=False):
+        """With shared budgets, these are among the budgets. The label `project` of each is its name."""
         self.project = project
         self.types = f'{project}, business_type=~"$business_type"'
         self.moment = moment
+        self.has_shared_budgets = has_shared_budgets
 
     def over_time(self):
         """The same selection for range queries."""
-        return Selection(self.project, EACH_STEP)
+        return Selection(self.project, EACH_STEP, self.has_shared_budgets)
 
     def minutes(self, by, window="$window"):
         """The minutes in a window, summed by these labels."""
@@ -69,22 +73,64 @@ class Selection:
         so_far = _sum(", ".join(labels), self._series("metastudio_usage_minutes", window))
         return _sum(by, f"{so_far}\n/ on (project, window) group_left ()\n{self.elapsed(window)}")
 
-    def elapsed(self, window=None):
+    def elapsed(self, window=None, selected=None):
         """The elapsed part of each window, from 1/30 to 1.
 
         1/30 is the first day of a month. Without this minimum, the first video of a month would make a forecast of
         thousands of minutes.
         """
-        selected = self.project + (f', window="{window}"' if window else "")
+        selected = self.project if selected is None else selected
+        selected += f', window="{window}"' if window else ""
         start, end = self._window("start", selected), self._window("end", selected)
         return f"clamp(\n  ({self.moment.time} - {start})\n    / ({end} - {start}),\n  1 / 30, 1\n)"
 
     def budget(self):
         """Every budget of the projects, with its own selectors as labels."""
+        return self._or_shared(self._own_budget(), f"max by (budget, {SHARED}) (\n{_in(self._shared_budget())}\n)")
+
+    def budget_used(self):
+        """The usage that each budget counts, with the labels of the budget."""
+        return self._or_shared(self._own_budget_used(), self._shared_budget_used())
+
+    def budget_forecast(self):
+        """The expected usage of each budget at the end of its window."""
+        own = f"(\n{_in(self._own_budget_used())}\n)\n/ on (project, window) group_left ()\n{_in(self.elapsed())}"
+        # The windows of all projects end at the same time.
+        elapsed = f"max by (window) (\n{_in(self.elapsed(selected=''))}\n)"
+        shared = f"(\n{_in(self._shared_budget_used())}\n)\n/ on (window) group_left ()\n{_in(elapsed)}"
+        return self._or_shared(own, shared)
+
+    def _or_shared(self, own, shared):
+        if not self.has_shared_budgets:
+            return own
+        named = f'label_replace(\n{_in(shared)},\n  "project", "$1 (shared)", "budget", "(.+)"\n)'
+        return f"{own}\nor\nmax by (project, {SHARED}) (\n{_in(named)}\n)"
+
+    def _shared_budget(self, selectors=""):
+        """Every shared budget that covers a selected project, with a series for each project that it covers."""
+        budget = f"metastudio_shared_budget_minutes{{{selectors}}}{self.moment.at}"
+        selected = f"metastudio_shared_budget_minutes{{{self.project}}}{self.moment.at}"
+        return f"max by (budget, project, {SHARED}) ({budget}) and on (budget) {selected}"
+
+    def _shared_budget_used(self):
+        """The usage of all projects of each shared budget. It counts 0 for a project that has no usage yet."""
+        series = f"max by ({SERIES}) (metastudio_usage_minutes{self.moment.at})"
+        known = f"metastudio_window_start_timestamp_seconds{self.moment.at}"
+        sums = []
+        for kept in ([], ["business_type"], ["resource_type"], ["resource_type", "business_type"]):
+            labels = ", ".join(["project", "window", *kept])
+            is_set = {label: "!=" if label in kept else "=" for label in ("resource_type", "business_type")}
+            budget = self._shared_budget(", ".join(f'{label}{sign}""' for label, sign in is_set.items()))
+            sums.append(f"0 * ({budget}) + on ({labels}) group_left () sum by ({labels}) ({series})")
+        sums.append(f"0 * ({self._shared_budget()}) and on (project, window) {known}")
+        parts = "\nor\n".join(f"(\n{_in(one)}\n)" for one in sums)
+        return f"sum by (budget, {SHARED}) (\n{_in(parts)}\n)"
+
+    def _own_budget(self):
         selected = f"metastudio_budget_minutes{{{self.project}}}{self.moment.at}"
         return f"max by ({SERIES}) ({selected})"
 
-    def budget_used(self):
+    def _own_budget_used(self):
         """The usage that each budget counts, with the labels of the budget.
 
         A selector that a budget lacks is an empty label, and so is a label that a sum leaves out. Therefore the sums by
@@ -98,19 +144,15 @@ class Selection:
         selectors = SERIES.split(", ")[2:]
         kept = [few for number in range(len(selectors) + 1) for few in combinations(selectors, number)]
         sums = "\n  or ".join(f"sum by ({', '.join(['project', 'window', *labels])}) ({series})" for labels in kept)
-        zero = f"0 * {self.budget()} and on (project, window) {known}"
-        return f"(\n  {sums}\n)\nand {self.budget()}\nor {zero}"
-
-    def budget_forecast(self):
-        """The expected usage of each budget at the end of its window."""
-        return f"(\n{_in(self.budget_used())}\n)\n/ on (project, window) group_left ()\n{_in(self.elapsed())}"
+        zero = f"0 * {self._own_budget()} and on (project, window) {known}"
+        return f"(\n  {sums}\n)\nand {self._own_budget()}\nor {zero}"
 
     def share_of_budget(self, usage):
-        return f"(\n{_in(usage)}\n)\n/ {self.budget()}"
+        return f"(\n{_in(usage)}\n)\n/ (\n{_in(self.budget())}\n)"
 
     def budget_left(self):
         """The minutes that are left of each budget, negative if more than the budget was used."""
-        return f"{self.budget()}\n- (\n{_in(self.budget_used())}\n)"
+        return f"(\n{_in(self.budget())}\n)\n- (\n{_in(self.budget_used())}\n)"
 
     def budget_used_up(self):
         """When each budget will be used up, in seconds, if usage continues at the same rate.

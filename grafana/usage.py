@@ -18,6 +18,7 @@ DAYS = """
 """
 WINDOW = "In the window selected above, as of the last poll."
 BUDGETS = "Each budget counts its own usage, regardless of the business types selected above."
+SHARED_BUDGETS = "A shared budget has its name as project, and counts all of its projects."
 # Colours of the used share of a budget.
 BUDGET = [(None, "text"), (0, "green"), (0.8, "orange"), (1, "red")]
 TYPE_COLUMNS = [("business_type", "Business type", None), ("resource_type", "Resource type", None)]
@@ -39,13 +40,14 @@ def totals(selection):
 
 def budgets_table(selection, id, width):
     used, forecast = selection.budget_used(), selection.budget_forecast()
+    shared = f"{SHARED_BUDGETS} " if selection.has_shared_budgets else ""
     left = panels.coloured_column(MINUTES, [(None, "red"), (0, "text")]) | {"decimals": 0}
     return panels.table_panel(
         id,
         width,
         9,
         "Budgets",
-        f"Every budget, the usage that it counts, what is left, and the forecast of that usage. {BUDGETS} {FORECAST} "
+        f"Every budget, the usage that it counts, what is left, and the forecast of that usage. {BUDGETS} {shared}{FORECAST} "
         "`Used up at` is when the forecast reaches the budget. It is empty if the budget lasts until the window ends, or is "
         "used up already.",
         [

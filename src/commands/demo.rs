@@ -50,7 +50,7 @@ impl Demo {
 
         // Loaded like any other configuration, with the same validation, but without variables of the environment.
         let settings = if all_green { green_settings } else { settings };
-        let text = simulate::config(simulator.options(), cloud, settings);
+        let text = simulate::config(simulator.options(), cloud, settings) + SHARED_BUDGET;
         let source = ConfigSource::Text { text, name: PathBuf::from("demo.yaml") };
         let environment = Environment::default();
         let config = ValidConfig::new(source.load(&environment).await)?;
@@ -74,6 +74,10 @@ fn cloud_with_failure() -> Options {
     options.faults.push(Fault { project: Some(FORBIDDEN.to_owned()), ..FaultKind::Forbidden.into() });
     options
 }
+
+/// A budget of several projects that is never nearly spent.
+const SHARED_BUDGET: &str = "budgets:\n  - {name: all-studios, projects: [studio-prod, live-commerce, campaign], \
+                             window: this_month, minutes: 80000}\n";
 
 /// The settings of a project: a failure is logged once an hour and not every minute.
 fn settings(project: &str) -> &'static str {
@@ -145,6 +149,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        config::CoveringBudget,
         simulator::history::{self, UsagePattern},
         usage::{Bounds, Budget, Zone},
     };
@@ -177,11 +182,15 @@ mod tests {
         project.usage.iter().filter(is_counted).map(minutes).sum::<f64>() / budget.minutes
     }
 
+    fn extremes(all: impl Iterator<Item = f64>) -> (f64, f64) {
+        all.fold((f64::MAX, 0.0_f64), |(least, most), it| (least.min(it), most.max(it)))
+    }
+
     /// The least and the greatest used share of each budget of the demo, by project and window.
     async fn shares(all_green: bool) -> BTreeMap<(String, String), (f64, f64)> {
         let (options, settings): (_, fn(&str) -> &'static str) =
             if all_green { (Options::default(), green_settings) } else { (cloud_with_failure(), settings) };
-        let text = simulate::config(&options, (Ipv4Addr::LOCALHOST, 1).into(), settings);
+        let text = simulate::config(&options, (Ipv4Addr::LOCALHOST, 1).into(), settings) + SHARED_BUDGET;
         let source = ConfigSource::Text { text, name: PathBuf::from("demo.yaml") };
         let config = ValidConfig::new(source.load(&Environment::default()).await).unwrap().config;
         assert_eq!(config.projects.len(), options.projects.len());
@@ -190,9 +199,14 @@ mod tests {
             let simulated = options.projects.iter().find(|other| other.name == project.name).unwrap();
             for budget in &project.budgets {
                 let all = moments().into_iter().map(|at| share(simulated, budget, &Zone::shanghai(), at));
-                let (least, most) = all.fold((f64::MAX, 0.0_f64), |(least, most), it| (least.min(it), most.max(it)));
-                shares.insert((project.name.clone(), budget.window.to_string()), (least, most));
+                shares.insert((project.name.clone(), budget.window.to_string()), extremes(all));
             }
+        }
+        for CoveringBudget { budget, projects } in &config.budgets {
+            let simulated = || options.projects.iter().filter(|project| projects.contains(&project.name));
+            let together = |at| simulated().map(|one| share(one, &budget.limit, &Zone::shanghai(), at)).sum();
+            let all = moments().into_iter().map(together);
+            shares.insert((budget.name.clone(), budget.limit.window.to_string()), extremes(all));
         }
         shares
     }
@@ -211,10 +225,10 @@ mod tests {
         assert!(least > 1.3, "{least}");
         let (least, most) = shares_of_demo.remove(&key("campaign", "this_month")).unwrap();
         assert!(least == 0.0 && most > 1.0, "only late in a month: {least} {most}");
-        assert_eq!(shares_of_demo.len(), 2);
+        assert_eq!(shares_of_demo.len(), 3);
         assert!(shares_of_demo.values().all(|(_, most)| *most < 1.0), "{shares_of_demo:?}");
         let green = shares(true).await;
-        assert_eq!(green.len(), 4);
+        assert_eq!(green.len(), 5);
         assert!(green.values().all(|(_, most)| (0.2..0.7).contains(most)), "{green:?}");
     }
 }

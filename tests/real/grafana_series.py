@@ -38,6 +38,14 @@ BUDGETS = {
     ("live-commerce", "30d", "video_time_2d_model", "", ""): 50,
     ("by-user", "30d", "", "", "user-a"): 300,
 }
+# Budgets of several projects of the demo and of the second exporter: (name, window, resource type, business type), with
+# their minutes. They last until the month ends, from its first hours on.
+SHARED_BUDGETS = {
+    ("all-studios", "this_month", "", ""): (80000, ["studio-prod", "live-commerce", "campaign"]),
+    ("live", "this_month", "", "LIVE_2D"): (900000, ["studio-prod", "live-commerce"]),
+    ("standard", "this_month", "video_time_2d_model", ""): (900000, ["studio-prod", "campaign", "by-user"]),
+    ("videos", "this_month", "video_time_2d_model", "VIDEO_2D"): (900000, ["studio-prod", "live-commerce", "campaign"]),
+}
 # A synthetic window of 30 days, of which ten have passed.
 CONTRACT_START = time.time() - 10 * DAY
 SELECTORS = "resource_type", "business_type", "user_id"
@@ -206,4 +214,10 @@ def configuration(cloud):
         for name, project_id in (sdk.PROJECTS | {"by-user": sdk.PROJECTS["campaign"]}).items()
     ]
     projects[-1]["user_ids"] = ["user-a", "user-b"]
-    return yaml.safe_dump({"collect": "all", "credentials": {"vm": {"ecs_agency": {"endpoint": cloud}}}, "projects": projects})
+    shared = [
+        {"name": name, "window": window, "minutes": minutes, "projects": covered}
+        | {key: value for key, value in zip(SELECTORS, values, strict=False) if value}
+        for (name, window, *values), (minutes, covered) in SHARED_BUDGETS.items()
+    ]
+    credentials = {"vm": {"ecs_agency": {"endpoint": cloud}}}
+    return yaml.safe_dump({"collect": "all", "credentials": credentials, "projects": projects, "budgets": shared})

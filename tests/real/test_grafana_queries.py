@@ -13,7 +13,17 @@ import sdk
 from conftest import free_port
 from dashboards import DASHBOARDS, PANELS
 from grafana_queries import ask, fill_in, find_series, instant, latest, options, regex, seconds, selections
-from grafana_series import BUDGETS, CONTRACT_START, DAY, SELECTORS, import_series, past, second_exporter, synthetic_exporter
+from grafana_series import (
+    BUDGETS,
+    CONTRACT_START,
+    DAY,
+    SELECTORS,
+    SHARED_BUDGETS,
+    import_series,
+    past,
+    second_exporter,
+    synthetic_exporter,
+)
 from monitoring import start_prometheus
 
 
@@ -238,6 +248,10 @@ def test_budgets_count_the_usage_that_they_select(prometheus, ref, kind):
     for budget, minutes in BUDGETS.items():
         used = usage(prometheus, at, *budget)
         named = tuple(selector or "all" for selector in budget)
+        expected[named] = {"budget": minutes, "used": used, "share": used / minutes, "left": minutes - used}[kind]
+    for (name, window, *selectors), (minutes, covered) in SHARED_BUDGETS.items():
+        used = sum(usage(prometheus, at, project, window, *selectors, "") for project in covered)
+        named = (f"{name} (shared)", window, *(selector or "all" for selector in selectors), "all")
         expected[named] = {"budget": minutes, "used": used, "share": used / minutes, "left": minutes - used}[kind]
     assert actual == pytest.approx(expected)
     if kind == "used":
