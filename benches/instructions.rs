@@ -29,7 +29,7 @@ use self::world::now;
 
 const SIGN: u64 = 103_500;
 const PARSE_AND_SUM: u64 = 1_071_000;
-const RENDER: u64 = 3_056_000;
+const RENDER: u64 = 2_650_000;
 
 fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
     let mut callgrind = Callgrind::with_args(["--cache-sim=no"]);

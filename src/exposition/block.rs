@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     encoding::{Encoded, Encoding},
-    families::families,
+    families::{families, needs_collectors},
     family::ProjectView,
     gzip::Encoder,
     lines::{FirstLabels, Lines},
@@ -64,8 +64,12 @@ fn encode(encoder: &mut Encoder, projects: &[Arc<ProjectStatus>], now: Moment) -
     let with_account: Vec<FirstLabels> =
         projects.iter().map(|project| first_labels_with_account(&project.target)).collect();
     let views: Vec<ProjectView<'_>> = projects.iter().map(|project| ProjectView::at(now, project)).collect();
-    let families = families().map(|family| {
+    let has_collectors = views.iter().any(ProjectView::has_collectors);
+    let families = families().enumerate().map(|(index, family)| {
         encoder.encode(|text| {
+            if needs_collectors(index) && !has_collectors {
+                return;
+            }
             let first = if family.is_of_accounts { &with_account } else { &first };
             let shown = |view: &ProjectView<'_>| family.is_of_accounts || view.project.target.account.is_empty();
             for (view, first) in views.iter().zip(first).filter(|(view, _)| shown(view)) {

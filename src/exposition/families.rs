@@ -14,3 +14,8 @@ pub(super) fn families() -> impl Iterator<Item = &'static Family> {
     ];
     tables.into_iter().flatten()
 }
+
+/// Whether only projects and accounts with collectors have samples of the family with this index.
+pub(super) fn needs_collectors(index: usize) -> bool {
+    index >= projects::FAMILIES.len()
+}

@@ -63,6 +63,11 @@ impl<'a> ProjectView<'a> {
         ProjectView { project, now, current_usage: project.usage_at(now) }
     }
 
+    /// Whether anything is asked for beside the usage.
+    pub fn has_collectors(&self) -> bool {
+        !self.project.target.collect.is_empty() || !self.project.collectors.is_empty()
+    }
+
     pub fn last(&self) -> Option<&'a LastPoll> {
         self.project.health.last.as_ref()
     }

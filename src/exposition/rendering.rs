@@ -75,8 +75,17 @@ impl Rendering {
         let blocks = self.blocks.iter_mut().zip(chunks(snapshot));
         let mut blocks: Vec<_> =
             blocks.map(|(block, projects)| block.samples(encoding, &mut encoder, projects, now).iter_mut()).collect();
-        let mut metadata: Vec<Encoded> =
-            families().map(|family| encoder.encode(|text| write_metadata(text, format, &family.metadata))).collect();
+        let mut samples: Vec<Vec<&mut Encoded>> = Vec::new();
+        let mut metadata: Vec<Encoded> = Vec::new();
+        // A family without samples has no metadata.
+        for family in families() {
+            let of_family = blocks.iter_mut().filter_map(Iterator::next).filter(|samples| !samples.bytes.is_empty());
+            let of_family: Vec<_> = of_family.collect();
+            if !of_family.is_empty() {
+                metadata.push(encoder.encode(|text| write_metadata(text, format, &family.metadata)));
+                samples.push(of_family);
+            }
+        }
         let mut end = encoder.encode(|text| {
             write_expiries(text, format, &snapshot.projects, now.utc);
             if format == Format::OpenMetrics {
@@ -84,13 +93,9 @@ impl Rendering {
             }
         });
         let mut parts = Vec::with_capacity(metadata.len() * (1 + blocks.len()) + 1);
-        for metadata in &mut metadata {
-            let samples = blocks.iter_mut().filter_map(Iterator::next);
-            let mut samples = samples.filter(|samples| !samples.bytes.is_empty()).peekable();
-            if samples.peek().is_some() {
-                parts.push(metadata);
-                parts.extend(samples);
-            }
+        for (metadata, samples) in metadata.iter_mut().zip(samples) {
+            parts.push(metadata);
+            parts.extend(samples);
         }
         parts.push(&mut end);
         Pieces::new(parts)
