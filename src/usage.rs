@@ -14,6 +14,7 @@
 
 mod budget;
 mod collector;
+mod collector_doubt;
 mod counters;
 mod days;
 mod doubt;
@@ -30,16 +31,17 @@ mod zone;
 
 pub use budget::{Budget, SharedBudget};
 pub use collector::Collector;
+pub use collector_doubt::{CollectorDoubt, CollectorDoubts};
 pub use counters::{Counters, Histogram, Operation, RequestCounters, RowCounters};
 pub use days::{DaySums, Days};
 pub use doubt::{Doubt, Doubts};
 pub use pace::Readings;
-pub use package::{Package, PackageKind, PackageSums, package_sums};
+pub use package::{Package, PackageKind, PackageSums, package_doubts, package_sums};
 pub use reason::Reason;
 pub use revision::{Revision, SETTLED_AFTER, Settling};
 pub use row::{Overflow, Row, RowKey, Unit};
-pub use session::{ChargingMode, JobState, LiveSession, Sessions, Video};
-pub use sub_user::{Quota, QuotaType, SubUser, used_by_all};
+pub use session::{ChargingMode, JobState, ListedJobs, LiveSession, Sessions, Video};
+pub use sub_user::{Quota, QuotaType, SubUser, sub_user_doubts, used_by_all};
 pub use tally::{MAX_SERIES, Measure, Series, SeriesType, Tally, nearest};
 pub use window::{Bounds, CalendarWindow, NotAWindow, Window};
 pub use zone::{NotAZone, Zone};

@@ -22,9 +22,9 @@ use metastudio_exporter::{
         WindowUsage, Writer,
     },
     usage::{
-        Budget, ChargingMode, Collector, Counters, JobState, LiveSession, Operation, Package, PackageKind, Quota,
-        QuotaType, Reason, Row, RowCounters, RowKey, Sessions, Settling, SharedBudget, SubUser, Tally, Unit, Video,
-        Window, Zone, package_sums, used_by_all,
+        Budget, ChargingMode, Collector, CollectorDoubt, CollectorDoubts, Counters, JobState, ListedJobs, LiveSession,
+        Operation, Package, PackageKind, Quota, QuotaType, Reason, Row, RowCounters, RowKey, Sessions, Settling,
+        SharedBudget, SubUser, Tally, Unit, Video, Window, Zone, package_sums, used_by_all,
     },
 };
 use proptest::prelude::*;
@@ -136,9 +136,10 @@ fn sessions() -> Sessions {
         charging_mode: ChargingMode::OnDemand,
         start: Some(now() - TimeDelta::hours(hours)),
     };
-    let video = |state| Video { id: "secret".to_owned(), state };
+    let video = |state| Video { id: "secret".to_owned(), state, created: None };
     let queued = [JobState::Waiting, JobState::Waiting, JobState::Processing].map(video);
-    Sessions::new(&[session(1), session(30)], &queued, &[video(JobState::Failed)])
+    let (live, failed) = (vec![session(1), session(30)], vec![video(JobState::Failed)]);
+    Sessions::new(&ListedJobs { live, queued: queued.into(), failed, failed_since: now() })
 }
 
 /// Days that changed after their end.
@@ -161,7 +162,11 @@ fn run(at: DateTime<Utc>, result: Result<Found, Failure>) -> CollectorOutcome {
         Ok(Found::Days(_)) => Collector::Days,
     };
     let (is_refused, counters) = (result.is_err(), Counters::default());
-    CollectorOutcome { collector, at: at.into(), duration, result, is_refused, counters }
+    let doubts = match result {
+        Ok(Found::Packages(_)) => [(CollectorDoubt::ValueMissing, "seen".to_owned())].into(),
+        _ => CollectorDoubts::new(),
+    };
+    CollectorOutcome { collector, at: at.into(), duration, result, doubts, is_refused, counters }
 }
 
 /// The state of an account with a package of minutes, and one that becomes full again, which is in no sum.
@@ -189,7 +194,8 @@ fn account() -> (Target, CollectorOutcome) {
     };
     let list = vec![package("01154-1-0", false), package("01154-2-0", true)];
     let found = Found::Packages(Packages { sums: package_sums(&list).unwrap(), list });
-    let mut outcome = CollectorOutcome { collector: Collector::Billing, ..run(now(), Ok(found)) };
+    let doubts = [(CollectorDoubt::FilterMatchesNothing, "seen".to_owned())].into();
+    let mut outcome = CollectorOutcome { collector: Collector::Billing, doubts, ..run(now(), Ok(found)) };
     outcome.counters.count_request(Operation::ListFreeResourceInfos, Some(200), Duration::from_millis(40));
     (Target { collects_all: false, ..target }, outcome)
 }

@@ -19,8 +19,8 @@ use metastudio_exporter::{
         self, CollectorOutcome, Failure, Found, Moment, Packages, PollOutcome, Reader, Target, WindowUsage, Writer,
     },
     usage::{
-        self, Bounds, Budget, Collector, Doubt, Package, PackageKind, Reason, Row, RowKey, SharedBudget, Tally, Unit,
-        Window,
+        self, Bounds, Budget, Collector, CollectorDoubt, Doubt, Package, PackageKind, Reason, Row, RowKey, SharedBudget,
+        Tally, Unit, Window,
     },
 };
 
@@ -216,6 +216,7 @@ fn packages(at: DateTime<Utc>, packages: &[(&str, i64, i64, i64)]) -> CollectorO
         at: at.into(),
         duration: Duration::from_secs(1),
         result: Ok(Found::Packages(Packages { list, sums })),
+        doubts: usage::CollectorDoubts::new(),
         is_refused: false,
         counters: usage::Counters::default(),
     }
@@ -265,7 +266,26 @@ async fn accounts_are_shown_with_their_packages_or_their_failure() {
     });
     writer.replace_accounts(accounts.map(|target| (target, false)));
     let run = packages(now(), &[("01154-1-0", 1000, 250, 30)]);
+    let doubts = [(CollectorDoubt::Negative, "seen <b>".to_owned())].into();
+    let doubted = CollectorOutcome { collector: Collector::Billing, doubts, ..run.clone() };
+    writer.record_collector(0, CollectorOutcome { collector: Collector::Packages, ..doubted.clone() });
+    writer.record_account(0, doubted);
+    let html = page(&reader, "state=doubtful", "en", || now().into()).await;
+    let notice = |collector: &str| {
+        format!(
+            "<strong>The values of the collector {collector} may be wrong</strong><span class=\"soft\"> (negative)</span> \
+             <a href=\"./docs/deploy/runbooks/MetaStudioCollectorDoubtful\">What to do</a><br>\
+             <span lang=\"en\">seen &#60;b&#62;: it is summed"
+        )
+    };
+    for collector in ["packages", "billing"] {
+        assert!(html.contains(&notice(collector)), "{html}");
+    }
+    assert!(html.contains("<article class=\"card doubtful\">"), "{html}");
+    writer.record_collector(0, run.clone());
     writer.record_account(0, CollectorOutcome { collector: Collector::Billing, ..run.clone() });
+    let html = page(&reader, "", "en", || now().into()).await;
+    assert!(!html.contains("The values of the collector"), "{html}");
     writer.record_account(1, CollectorOutcome { collector: Collector::Billing, result: Err(forbidden()), ..run });
     let html = page(&reader, "", "en", || now().into()).await;
     assert!(html.contains("<h2>company &#60;b&#62;</h2>"), "{html}");

@@ -164,6 +164,8 @@ struct VideoJson<'a> {
     job_id: Raw<'a>,
     #[serde(borrow, default)]
     state: Raw<'a>,
+    #[serde(borrow, default)]
+    create_time: Raw<'a>,
 }
 
 impl<'de> Fields<'de> for VideoJson<'de> {
@@ -178,7 +180,8 @@ impl<'de> Row<'de> for VideoJson<'de> {
     const LIST: &'static str = "jobs";
 
     fn entry(self, _: &Secrets) -> Result<Video, Unreadable> {
-        Ok(Video { id: job_id(self.job_id)?, state: state(self.state)? })
+        let created = field("create_time", self.create_time, instant)?.flatten();
+        Ok(Video { id: job_id(self.job_id)?, state: state(self.state)?, created })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The table of the metric families that all collectors have.
 
 use super::family::{Family, counter, gauge, seconds};
-use crate::usage::Reason;
+use crate::usage::{CollectorDoubt, Reason};
 
 /// The families of collectors.
 pub(super) static FAMILIES: &[Family] = &[
@@ -73,5 +73,19 @@ pub(super) static FAMILIES: &[Family] = &[
             }
         }
     })
+    .of_accounts(),
+    gauge(
+        "metastudio_collector_doubts",
+        "Whether there is a doubt about what the collector has found, by doubt, as of its last complete run.",
+        |lines, view| {
+            for collector in view.project.collectors.keys() {
+                let Some(doubts) = view.doubts(*collector) else { continue };
+                for doubt in CollectorDoubt::of(*collector) {
+                    let labels = [("collector", collector.as_str()), ("doubt", doubt.as_str())];
+                    lines.count(labels, u64::from(doubts.contains_key(doubt)));
+                }
+            }
+        },
+    )
     .of_accounts(),
 ];

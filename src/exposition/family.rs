@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use super::lines::{Kind, Lines, Metadata};
 use crate::{
     snapshot::{Found, LastPoll, Moment, ProjectStatus, Usage, WindowValues},
-    usage::{Collector, Operation, RequestCounters},
+    usage::{Collector, CollectorDoubts, Operation, RequestCounters},
 };
 
 /// A metric family of the projects. Its name has no suffix such as `_total`.
@@ -87,6 +87,11 @@ impl<'a> ProjectView<'a> {
     /// What a collector has found, unless it is stale.
     pub fn found(&self, collector: Collector) -> Option<&'a Found> {
         self.project.found_at(collector, self.now)
+    }
+
+    /// The doubts about that.
+    pub fn doubts(&self, collector: Collector) -> Option<&'a CollectorDoubts> {
+        self.project.doubts_at(collector, self.now)
     }
 }
 

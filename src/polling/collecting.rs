@@ -10,6 +10,7 @@ mod sub_users;
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -20,7 +21,7 @@ use crate::{
     config::{Account, Config, Project},
     history::ledger::Ledger,
     snapshot::{CollectorOutcome, Failure, Found, Moment},
-    usage::{Collector, Counters, Reason},
+    usage::{Collector, CollectorDoubts, Counters, Reason},
 };
 
 /// The least time until an operation that the service refuses is tried again.
@@ -40,6 +41,8 @@ pub struct Collecting {
     interval: Duration,
     timeout: Duration,
     work: Work,
+    /// The doubts of the last complete run. A doubt is logged when it is new, not at every run.
+    doubts: Mutex<CollectorDoubts>,
 }
 
 /// What a collector asks for.
@@ -80,7 +83,7 @@ impl Collecting {
             }
         };
         let interval = config.collectors.interval(collector);
-        Collecting { client, owner: project.name.clone(), collector, interval, timeout, work }
+        Collecting { client, owner: project.name.clone(), collector, interval, timeout, work, doubts: Mutex::default() }
     }
 
     /// The collector of the packages of an account.
@@ -93,6 +96,7 @@ impl Collecting {
             interval: config.collectors.interval(collector),
             timeout: config.poll.timeout,
             work: Work::Billing(Box::new(Billing::new(account.clone()))),
+            doubts: Mutex::default(),
         }
     }
 
@@ -114,10 +118,14 @@ impl Collecting {
             let message = format!("a defect of the exporter, please report it: {error}");
             (Err(Failure { reason: Reason::Internal, message }), false, Counters::default())
         });
-        CollectorOutcome { collector, at: now, duration: start.elapsed(), result, is_refused, counters }
+        let (result, doubts) = match result {
+            Ok((found, doubts)) => (Ok(found), doubts),
+            Err(failure) => (Err(failure), CollectorDoubts::new()),
+        };
+        CollectorOutcome { collector, at: now, duration: start.elapsed(), result, doubts, is_refused, counters }
     }
 
-    async fn collect(&self, now: DateTime<Utc>) -> (Result<Found, Failure>, bool, Counters) {
+    async fn collect(&self, now: DateTime<Utc>) -> (Result<(Found, CollectorDoubts), Failure>, bool, Counters) {
         let (deadline, mut counters) = (Instant::now() + self.timeout, Counters::default());
         let result = timeout_at(deadline, self.found(now, deadline, &mut counters)).await;
         let result = result.unwrap_or_else(|_| {
@@ -134,29 +142,59 @@ impl Collecting {
             reason: error.cloud().map_or(Reason::Storage, Error::reason),
             message: error.to_string(),
         };
+        if let Ok((_, doubts)) = &result {
+            self.log_new_doubts(doubts);
+        }
         (result.map_err(failure), is_refused, counters)
     }
 
-    async fn found(&self, now: DateTime<Utc>, deadline: Instant, counters: &mut Counters) -> Result<Found, PastError> {
+    async fn found(
+        &self,
+        now: DateTime<Utc>,
+        deadline: Instant,
+        counters: &mut Counters,
+    ) -> Result<(Found, CollectorDoubts), PastError> {
         let project_id = &*project_api::project_id(&self.client, deadline, counters).await?;
         let source = Source { client: &self.client, project_id, now, deadline, counters };
-        let found = match &self.work {
-            Work::Packages => packages::collect(source).await.map(Found::Packages),
-            Work::SubUsers => sub_users::collect(source).await.map(Found::SubUsers),
-            Work::Sessions => sessions::collect(source).await.map(Found::Sessions),
-            Work::Billing(billing) => billing.collect(source).await.map(Found::Packages),
-            Work::Days(keeping) => return keeping.collect(now, source.counters).await.map(Found::Days),
-        };
-        Ok(found?)
+        Ok(match &self.work {
+            Work::Packages => {
+                packages::collect(source).await.map(|(found, doubts)| (Found::Packages(found), doubts))?
+            }
+            Work::SubUsers => {
+                sub_users::collect(source).await.map(|(found, doubts)| (Found::SubUsers(found), doubts))?
+            }
+            Work::Sessions => {
+                sessions::collect(source).await.map(|(found, doubts)| (Found::Sessions(found), doubts))?
+            }
+            Work::Billing(billing) => {
+                billing.collect(source).await.map(|(found, doubts)| (Found::Packages(found), doubts))?
+            }
+            Work::Days(keeping) => (Found::Days(keeping.collect(now, source.counters).await?), CollectorDoubts::new()),
+        })
+    }
+
+    fn log_new_doubts(&self, doubts: &CollectorDoubts) {
+        let (project, account) = self.log_owner();
+        let collector = self.collector.as_str();
+        let mut known = self.doubts.lock();
+        for (doubt, seen) in doubts.iter().filter(|(doubt, _)| !known.contains_key(doubt)) {
+            tracing::warn!(project, account, collector, %doubt, "{seen}: {}", doubt.advice());
+        }
+        known.clone_from(doubts);
+    }
+
+    /// The fields `project` and `account` of a line of the log.
+    fn log_owner(&self) -> (Option<&str>, Option<&str>) {
+        match self.collector {
+            Collector::Billing => (None, Some(self.owner.as_str())),
+            _ => (Some(self.owner.as_str()), None),
+        }
     }
 
     /// Logs a run. A failure is logged each time, but an operation that the service refuses only once. Returns the failure,
     /// if there is one.
     pub(super) fn log(&self, outcome: &CollectorOutcome, before: Option<LastFailure>) -> Option<LastFailure> {
-        let (project, account) = match self.collector {
-            Collector::Billing => (None, Some(self.owner.as_str())),
-            _ => (Some(self.owner.as_str()), None),
-        };
+        let (project, account) = self.log_owner();
         let collector = self.collector.as_str();
         let (requests, duration) = (outcome.counters.requests(), outcome.duration.as_secs_f64());
         let Failure { reason, message } = match &outcome.result {

@@ -8,7 +8,7 @@ use super::{
     history::{self, SimulatedProject, UsagePattern},
     lists::{self, Cut},
     packages::{end, start_of_month},
-    service::{Amounts, Count, Empty, Service},
+    service::{Amounts, Count, Empty, Service, Units},
 };
 
 /// An operation of the billing service.
@@ -56,13 +56,13 @@ pub const ENTERPRISE_PROJECT: &str = "0f6c7a2e-1111-4a5b-8c3d-abcdef012345";
 /// The product of a package that is for all enterprise projects.
 const FOR_ALL: &str = "OFFI000000000000000002";
 
-/// The ids of units, as in the list of units. The last one is not in it.
+/// The ids of units, as in the list of units. The last one may not be in it.
 const SECOND: u32 = 3;
 const HOUR: u32 = 4;
 const MINUTE: u32 = 5;
 const GIGABYTE: u32 = 10;
 const PIECE: u32 = 12;
-const UNKNOWN: u32 = 999;
+const SET: u32 = 999;
 
 /// The body of a request for packages. `null` and an empty text are no value.
 #[derive(Debug, Default, Deserialize)]
@@ -116,7 +116,7 @@ pub(super) fn packages(
 }
 
 /// The units, with names in the language that is asked for.
-pub(super) fn units(language: &str) -> Value {
+pub(super) fn units(language: &str, service: &Service) -> Value {
     let unit = |(id, english, chinese, abbreviation, kind): (u32, &str, &str, &str, u32)| {
         let name = if language == "en_US" { english } else { chinese };
         json!({"measure_id": id, "measure_name": name, "abbreviation": abbreviation, "measure_type": kind})
@@ -130,8 +130,10 @@ pub(super) fn units(language: &str) -> Value {
         (GIGABYTE, "GB", "GB", "G", 3),
         (PIECE, "Piece", "个", "", 12),
         (17, "GB", "GB", "GB", 7),
+        (SET, "Set", "套", "", 12),
     ];
-    json!({"measure_units": units.map(unit)})
+    let is_listed = |(id, ..): &(u32, &str, &str, &str, u32)| service.units == Units::Listed || *id != SET;
+    json!({"measure_units": units.into_iter().filter(is_listed).map(unit).collect::<Vec<_>>()})
 }
 
 /// A package, except for what all have in common.
@@ -216,12 +218,12 @@ fn rows(projects: &[SimulatedProject], service: &Service, now: DateTime<Utc>) ->
         package("301381337", standard, status, &minutes, json!({})),
         Package { expiry: soon, ..package("301381338", flexus, 1, &[("9.123456789012345678", "10", HOUR)], json!({})) },
         package("301381339", hourly, 1, &[("40.5", "100", MINUTE)], json!({"quota_reuse_mode": 1})),
-        // Several kinds of usage, one of them in a unit that is not in the list.
+        // Several kinds of usage, one of them in a unit that may not be in the list.
         package(
             "301381340",
             ["OFFI000000000000000004", "Bundle"],
             1,
-            &[("3000", "3600", SECOND), ("7", "8", UNKNOWN), ("2", "3", PIECE)],
+            &[("3000", "3600", SECOND), ("7", "8", SET), ("2", "3", PIECE)],
             json!({"bundle_type": "BUNDLE_PKG"}),
         ),
         package("301381341", standard, 0, &[("6000", "6000", MINUTE)], json!({})),

@@ -170,7 +170,9 @@ impl Gateway {
         }
         let (service, now) = (&self.options.service, (self.options.clock)());
         let answer = match operation {
-            billing::Operation::Units => Ok(billing::units(header("x-language").unwrap_or("zh_CN"))),
+            billing::Operation::Units => {
+                Ok(billing::units(header("x-language").unwrap_or("zh_CN"), &self.options.service))
+            }
             billing::Operation::Packages => {
                 let earlier = self.next_request_for(operation.name().to_owned());
                 billing::packages(&self.options.projects, request.body(), service, now, earlier)

@@ -115,6 +115,9 @@ pub struct Service {
     /// How the billing service writes amounts
     #[arg(long, value_enum, default_value_t)]
     pub amounts: Amounts,
+    /// Whether the billing service lists the units of all amounts
+    #[arg(long, value_enum, default_value_t)]
+    pub units: Units,
     /// Add so many packages to the account, in the billing service
     #[arg(long, value_name = "NUMBER")]
     pub account_packages: Option<u16>,
@@ -471,6 +474,16 @@ pub enum Amounts {
     Words,
     /// absent
     Absent,
+}
+
+/// Whether the list of units is complete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Units {
+    /// yes
+    #[default]
+    Listed,
+    /// one is not in the list
+    Lacking,
 }
 
 #[cfg(test)]

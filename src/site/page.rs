@@ -137,13 +137,13 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query, language: Language, abo
     let cards: Vec<Card<'_>> = shown.map(|(states, project)| Card::new(project, states, view, texts, now)).collect();
     let accounts = snapshot.accounts.iter().map(|account| AccountCard::new(account, texts, now));
     let accounts: Vec<AccountCard<'_>> = accounts.collect();
-    let attention = attention + accounts.iter().filter(|account| account.failure.is_some()).count();
+    let attention = attention + accounts.iter().filter(|account| account.state != ProjectState::Ok).count();
     let shared = shared_bars(snapshot.projects.iter().map(|project| &**project), texts, now);
     let is_spent = |shared: &SharedBar| shared.bar.level == Level::Spent;
     let attention = attention + shared.iter().filter(|shared| is_spent(shared)).count();
     let is_selected = |account: &AccountCard<'_>| match query.state {
         None => true,
-        Some(state) => state == ProjectState::Failing && account.failure.is_some(),
+        Some(state) => state != ProjectState::Ok && state == account.state,
     };
     let is_beginning = query.page == 0 && query.project.is_none() && words.is_empty();
     let accounts = accounts.into_iter().filter(|account| is_beginning && is_selected(account)).collect();

@@ -7,7 +7,8 @@ use rust_decimal::Decimal;
 
 use super::{moment::Moment, outcome::Failure};
 use crate::usage::{
-    Collector, Counters, Package, PackageKind, PackageSums, QuotaType, Readings, Reason, Sessions, Settling, SubUser,
+    Collector, CollectorDoubts, Counters, Package, PackageKind, PackageSums, QuotaType, Readings, Reason, Sessions,
+    Settling, SubUser,
 };
 
 /// One run of a collector.
@@ -21,6 +22,8 @@ pub struct CollectorOutcome {
     pub duration: Duration,
     /// What it has found, complete, or the reason for the failure.
     pub result: Result<Found, Failure>,
+    /// The doubts about what it has found; none if it failed.
+    pub doubts: CollectorDoubts,
     /// Whether the service refuses this operation (HTTP 403 or 404), so that another try soon is of no use.
     pub is_refused: bool,
     /// Requests of the run.
@@ -78,6 +81,8 @@ pub struct CollectorStatus {
     pub failures: BTreeMap<Reason, u64>,
     /// What the last complete run found, and its start.
     pub found: Option<(Moment, Arc<Found>)>,
+    /// The doubts about that, each with what was seen.
+    pub doubts: CollectorDoubts,
     /// What was used of each package in the last week, by id and kind.
     pub readings: Arc<PackageReadings>,
 }
@@ -101,18 +106,20 @@ pub struct LastRun {
 impl CollectorStatus {
     /// Forgets what was found: it belongs to another project or account.
     pub(super) fn forget(&mut self) {
-        (self.found, self.readings) = (None, Arc::default());
+        (self.found, self.doubts, self.readings) = (None, CollectorDoubts::new(), Arc::default());
     }
 
     /// Records a run. A failed run changes nothing that was found.
-    pub(super) fn record(&mut self, at: Moment, duration: Duration, result: Result<Found, Failure>, is_refused: bool) {
+    pub(super) fn record(&mut self, outcome: CollectorOutcome) {
+        // Every field is named, so that a new one cannot be forgotten.
+        let CollectorOutcome { collector: _, at, duration, result, doubts, is_refused, counters: _ } = outcome;
         self.runs += 1;
         let failure = match result {
             Ok(found) => {
                 if let Found::Packages(packages) = &found {
                     self.readings = Arc::new(readings(packages, at.utc, &self.readings));
                 }
-                self.found = Some((at, Arc::new(found)));
+                (self.found, self.doubts) = (Some((at, Arc::new(found))), doubts);
                 None
             }
             Err(failure) => {

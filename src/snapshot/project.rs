@@ -11,7 +11,7 @@ use super::{
     target::Target,
     usage::{Usage, WindowValues},
 };
-use crate::usage::{Collector, Counters, MAX_SERIES, Reason};
+use crate::usage::{Collector, CollectorDoubt, CollectorDoubts, Counters, MAX_SERIES, Reason};
 
 /// The state of one project, or of an account, which has collectors only.
 #[derive(Clone, Debug)]
@@ -108,11 +108,24 @@ impl ProjectStatus {
         (now.since(*at) <= self.target.collected_stale_after(collector)).then_some(found)
     }
 
+    /// The doubts about what a collector has found; `None` if it is stale at `now`, or nothing was found yet.
+    pub fn doubts_at(&self, collector: Collector, now: Moment) -> Option<&CollectorDoubts> {
+        let status = self.collectors.get(&collector)?;
+        self.found_at(collector, now).map(|_| &status.doubts)
+    }
+
+    /// The collectors with doubts at `now`, each with the doubt and what was seen.
+    pub fn collector_doubts_at(&self, now: Moment) -> impl Iterator<Item = (Collector, CollectorDoubt, &str)> {
+        self.collectors.keys().flat_map(move |collector| {
+            let doubts = self.doubts_at(*collector, now).into_iter().flatten();
+            doubts.map(|(doubt, seen)| (*collector, *doubt, seen.as_str()))
+        })
+    }
+
     /// Records a run of a collector. It changes nothing else than the counted requests.
     pub(super) fn record_collector(&mut self, outcome: CollectorOutcome) {
-        let CollectorOutcome { collector, at, duration, result, is_refused, counters } = outcome;
-        self.health.counters += counters;
-        self.collectors.entry(collector).or_default().record(at, duration, result, is_refused);
+        self.health.counters += outcome.counters.clone();
+        self.collectors.entry(outcome.collector).or_default().record(outcome);
     }
 
     /// Records a poll. A failed poll changes the health only.

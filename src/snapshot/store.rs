@@ -158,8 +158,8 @@ mod tests {
     use crate::{
         snapshot::{Failure, Found, Moment, Packages, WindowUsage},
         usage::{
-            Bounds, Collector, Counters, Measure, Package, PackageKind, Reason, Row, RowKey, Series, Tally, Unit,
-            Window,
+            Bounds, Collector, CollectorDoubt, Counters, Measure, Package, PackageKind, Reason, Row, RowKey, Series,
+            Tally, Unit, Window,
         },
     };
 
@@ -346,16 +346,17 @@ mod tests {
             at: at(1).into(),
             duration: Duration::from_secs(1),
             result: Ok(Found::Packages(Packages { list, ..Packages::default() })),
+            doubts: [(CollectorDoubt::Negative, "seen".to_owned())].into(),
             is_refused: false,
             counters: Counters::default(),
         };
         writer.record_account(0, outcome);
         let known = || {
             let status = reader.load().accounts[0].collectors[&Collector::Billing].clone();
-            (status.runs, status.found.is_some(), status.readings.len())
+            (status.runs, status.found.is_some(), status.readings.len() + status.doubts.len())
         };
         writer.replace_accounts([(account(), true)]);
-        assert_eq!(known(), (1, true, 1), "it is the same account");
+        assert_eq!(known(), (1, true, 2), "it is the same account");
         writer.replace_accounts([(account(), false)]);
         assert_eq!(known(), (1, false, 0), "its counters continue, but the pace is that of another account");
     }

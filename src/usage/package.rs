@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
-use super::row::{Overflow, Unit};
+use super::{
+    collector_doubt::{CollectorDoubt, CollectorDoubts},
+    row::{Overflow, Unit},
+    session::ChargingMode,
+};
 
 /// A package, or the part of a bundle (contract, 12 and 17).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +99,37 @@ pub fn package_sums(packages: &[Package]) -> Result<BTreeMap<PackageKind, Packag
     Ok(sums)
 }
 
+/// The doubts about these packages. `sums` are theirs.
+pub fn package_doubts(packages: &[Package], sums: &BTreeMap<PackageKind, PackageSums>) -> CollectorDoubts {
+    // Rows that are billed on demand have no bought amount, and parts are in no sum (contract, 12).
+    let is_counted = |package: &&Package| {
+        !package.is_part && ChargingMode::from_api(&package.kind.charging_mode) != ChargingMode::OnDemand
+    };
+    let counted = || packages.iter().filter(is_counted);
+    let missing = counted().find_map(|package| match (package.bought, package.used) {
+        (Some(_), None) => Some((package, "used")),
+        (None, _) if sums.contains_key(&package.kind) => Some((package, "bought")),
+        _ => None,
+    });
+    let without_unit = counted().find(|package| package.bought.is_some() && package.kind.unit.is_unknown());
+    let is_negative = |amount: Option<Decimal>| amount.is_some_and(|amount| amount < Decimal::ZERO);
+    let negative = packages.iter().find(|package| is_negative(package.bought) || is_negative(package.used));
+    let mut doubts = CollectorDoubts::new();
+    if let Some((Package { id, .. }, which)) = missing {
+        doubts.insert(CollectorDoubt::ValueMissing, format!("the package {id} has no {which} amount"));
+    }
+    if let Some(Package { id, .. }) = without_unit {
+        doubts.insert(
+            CollectorDoubt::UnknownUnit,
+            format!("the package {id} has no unit, or one that the service does not list"),
+        );
+    }
+    if let Some(Package { id, .. }) = negative {
+        doubts.insert(CollectorDoubt::Negative, format!("the package {id} has a negative amount"));
+    }
+    doubts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,5 +176,57 @@ mod tests {
         let minutes = PackageKind { unit: Unit::Minutes, ..PackageKind::default() };
         let expected = [(minutes, sum(3, 160, 33, 97)), (PackageKind::default(), sum(1, 3, 0, 3))];
         assert_eq!(sums, BTreeMap::from(expected));
+    }
+
+    fn doubts(packages: &[Package]) -> Vec<String> {
+        let doubts = package_doubts(packages, &package_sums(packages).unwrap());
+        doubts.into_iter().map(|(doubt, seen)| format!("{doubt}: {seen}")).collect()
+    }
+
+    #[test]
+    fn a_package_without_an_amount_that_others_of_its_kind_have_is_doubted() {
+        let sound = package(Some(10), Some(12));
+        let named = |id: &str, package: Package| Package { id: id.to_owned(), ..package };
+        let empty = Vec::<String>::new();
+        assert_eq!(doubts(&[sound.clone(), package(Some(-0), Some(0))]), empty);
+        let unused = named("unused", package(Some(5), None));
+        assert_eq!(doubts(std::slice::from_ref(&unused)), ["value_missing: the package unused has no used amount"]);
+        let unbought = named("unbought", package(None, Some(3)));
+        assert_eq!(doubts(std::slice::from_ref(&unbought)), empty, "its kind may have no amounts");
+        assert_eq!(
+            doubts(&[sound.clone(), unbought.clone()]),
+            ["value_missing: the package unbought has no bought amount"]
+        );
+        for mode in ["ON_DEMAND", "ONDEMAND"] {
+            let on_demand = |mut package: Package| {
+                package.kind.charging_mode = mode.to_owned();
+                package
+            };
+            let rows = [on_demand(sound.clone()), on_demand(unbought.clone()), on_demand(unused.clone())];
+            assert_eq!(doubts(&rows), empty, "{mode}");
+        }
+        assert_eq!(doubts(&[sound, Package { is_part: true, ..unused }]), empty, "parts are in no sum");
+    }
+
+    #[test]
+    fn a_package_without_a_unit_or_with_a_negative_amount_is_doubted() {
+        let without_unit = Package { kind: PackageKind::default(), ..package(Some(1), Some(0)) };
+        assert_eq!(
+            doubts(std::slice::from_ref(&without_unit)),
+            ["unknown_unit: the package r has no unit, or one that the service does not list"]
+        );
+        let unlisted = Package {
+            kind: PackageKind { unit: Unit::of_unknown_id(7), ..PackageKind::default() },
+            ..without_unit.clone()
+        };
+        assert_eq!(doubts(std::slice::from_ref(&unlisted)), doubts(std::slice::from_ref(&without_unit)));
+        assert_eq!(doubts(&[Package { bought: None, ..without_unit }]), Vec::<String>::new());
+        for negative in [package(Some(-1), Some(0)), package(Some(1), Some(-1)), package(None, Some(-1))] {
+            assert_eq!(
+                doubts(std::slice::from_ref(&negative)),
+                ["negative: the package r has a negative amount"],
+                "{negative:?}"
+            );
+        }
     }
 }

@@ -19,6 +19,9 @@ pub enum Unit {
     Other(String),
 }
 
+/// The name of a unit with an unknown id begins with this.
+const UNKNOWN_ID: &str = "measure_";
+
 /// The unit of a row without a unit.
 impl Default for Unit {
     fn default() -> Self {
@@ -29,6 +32,16 @@ impl Default for Unit {
 impl Unit {
     /// The name of the unit of a row without a unit.
     pub const UNKNOWN: &str = "unknown";
+
+    /// The unit with an id that the list of units of the billing service does not have.
+    pub fn of_unknown_id(id: i64) -> Self {
+        Unit::Other(format!("{UNKNOWN_ID}{id}"))
+    }
+
+    /// Whether it is not known what is counted.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Unit::Other(name) if name == Unit::UNKNOWN || name.starts_with(UNKNOWN_ID))
+    }
 
     /// The unit named by the API's text; absent or empty is `unknown`. Names are matched exactly.
     pub fn from_api(text: Option<&str>) -> Self {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use super::collector_doubt::{CollectorDoubt, CollectorDoubts};
+
 /// The state of a live session or a video, as far as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum JobState {
@@ -96,6 +98,21 @@ pub struct Video {
     pub id: String,
     /// Its state.
     pub state: JobState,
+    /// When it was created, if that is known.
+    pub created: Option<DateTime<Utc>>,
+}
+
+/// Live sessions and videos, as a service has listed them. It may ignore what was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListedJobs {
+    /// Asked for as those that run.
+    pub live: Vec<LiveSession>,
+    /// Asked for as those that wait or are in production.
+    pub queued: Vec<Video>,
+    /// Asked for as those that failed and were created since a time.
+    pub failed: Vec<Video>,
+    /// This time.
+    pub failed_since: DateTime<Utc>,
 }
 
 /// The running live sessions and the videos of a project.
@@ -110,17 +127,49 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Counts the sessions that run, and the videos. A service may ignore the filter of states, so each state is looked at.
-    pub fn new(live: &[LiveSession], queued: &[Video], failed: &[Video]) -> Self {
-        let running = || live.iter().filter(|session| session.state == JobState::Processing);
+    /// Counts the sessions that run, and the videos. Only rows that were asked for count.
+    pub fn new(listed: &ListedJobs) -> Self {
+        let running = || listed.running();
         let of_mode = |mode| running().filter(|session| session.charging_mode == mode).count() as u64;
-        let count = |videos: &[Video], state| videos.iter().filter(|video| video.state == state).count() as u64;
-        let of_state = |state| count(if state == JobState::Failed { failed } else { queued }, state);
+        let videos = || listed.videos();
+        let of_state = |state| videos().filter(|video| video.state == state).count() as u64;
         Sessions {
             live: ChargingMode::ALL.map(|mode| (mode, of_mode(mode))).into(),
             oldest_start: running().filter_map(|session| session.start).min(),
             videos: JobState::COUNTED.map(|state| (state, of_state(state))).into(),
         }
+    }
+}
+
+impl ListedJobs {
+    fn running(&self) -> impl Iterator<Item = &LiveSession> {
+        self.live.iter().filter(|session| session.state == JobState::Processing)
+    }
+
+    /// The videos that were asked for.
+    fn videos(&self) -> impl Iterator<Item = &Video> {
+        let waits = |video: &&Video| matches!(video.state, JobState::Waiting | JobState::Processing);
+        let is_new = |video: &&Video| video.created.is_none_or(|created| created >= self.failed_since);
+        let failed = self.failed.iter().filter(|video| video.state == JobState::Failed).filter(is_new);
+        self.queued.iter().filter(waits).chain(failed)
+    }
+
+    /// The doubts about these lists. They quote nothing of them.
+    pub fn doubts(&self) -> CollectorDoubts {
+        let mut doubts = CollectorDoubts::new();
+        let live = self.live.len() - self.running().count();
+        let videos = self.queued.len() + self.failed.len() - self.videos().count();
+        if live + videos > 0 {
+            let seen =
+                format!("{live} live sessions and {videos} videos have another state or creation than asked for");
+            doubts.insert(CollectorDoubt::FilterIgnored, seen);
+        }
+        let ageless = self.running().filter(|session| session.start.is_none()).count();
+        if ageless > 0 {
+            let seen = format!("{ageless} running live sessions have neither a start nor a creation");
+            doubts.insert(CollectorDoubt::ValueMissing, seen);
+        }
+        doubts
     }
 }
 
@@ -143,14 +192,39 @@ mod tests {
             session("PROCESSING", "UNKNOW", None),
             session("SUCCEED", "ONDEMAND", at(10)),
         ];
-        let video = |state: &str| Video { id: String::new(), state: JobState::from_api(state) };
-        let queued = [video("WAITING"), video("WAITING"), video("PROCESSING"), video("FAILED"), video("CANCELED")];
-        let sessions = Sessions::new(&live, &queued, &[video("FAILED"), video("SUCCEED")]);
+        let video = |state: &str, created| Video { id: String::new(), state: JobState::from_api(state), created };
+        let listed = ListedJobs {
+            live: live.into(),
+            queued: ["WAITING", "WAITING", "PROCESSING", "FAILED", "CANCELED"].map(|state| video(state, at(0))).into(),
+            failed: vec![
+                video("FAILED", at(60)),
+                video("FAILED", None),
+                video("FAILED", at(59)),
+                video("SUCCEED", at(99)),
+            ],
+            failed_since: DateTime::from_timestamp(60, 0).unwrap(),
+        };
+        let sessions = Sessions::new(&listed);
         let modes: Vec<_> = sessions.live.iter().map(|(mode, number)| (mode.as_str(), *number)).collect();
         assert_eq!(modes, [("PERIODIC", 1), ("ONE_TIME", 0), ("ON_DEMAND", 1), ("UNKNOWN", 1)]);
         assert_eq!(sessions.oldest_start, at(20));
         let videos: Vec<_> = sessions.videos.iter().map(|(state, number)| (state.as_str(), *number)).collect();
-        assert_eq!(videos, [("WAITING", 2), ("PROCESSING", 1), ("FAILED", 1)]);
-        assert_eq!(Sessions::new(&[], &[], &[]).live.len(), 4, "0 is exported");
+        assert_eq!(videos, [("WAITING", 2), ("PROCESSING", 1), ("FAILED", 2)]);
+        let expected = [
+            (CollectorDoubt::ValueMissing, "1 running live sessions have neither a start nor a creation"),
+            (
+                CollectorDoubt::FilterIgnored,
+                "1 live sessions and 4 videos have another state or creation than asked for",
+            ),
+        ];
+        assert_eq!(listed.doubts(), expected.map(|(doubt, seen)| (doubt, seen.to_owned())).into());
+        let sound = ListedJobs {
+            live: listed.live[..2].to_vec(),
+            queued: listed.queued[..3].to_vec(),
+            failed: listed.failed[..2].to_vec(),
+            ..listed
+        };
+        assert!(sound.doubts().is_empty(), "{:?}", sound.doubts());
+        assert_eq!(Sessions::new(&ListedJobs::default()).live.len(), 4, "0 is exported");
     }
 }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 
-use super::row::Overflow;
+use super::{
+    collector_doubt::{CollectorDoubt, CollectorDoubts},
+    row::Overflow,
+};
 
 /// The resource types that quotas limit (contract, 13). Those of minutes come first.
 const RESOURCE_TYPES: [&str; 8] = [
@@ -83,6 +86,16 @@ pub fn used_by_all(users: &[SubUser]) -> Result<BTreeMap<QuotaType, Decimal>, Ov
     Ok(sums)
 }
 
+/// The doubts about these sub-users.
+pub fn sub_user_doubts(users: &[SubUser]) -> CollectorDoubts {
+    let is_negative = |quota: &Quota| quota.used.is_some_and(|used| used < Decimal::ZERO);
+    let negative = users.iter().find_map(|user| {
+        let (quota_type, _) = user.quotas.iter().find(|(_, quota)| is_negative(quota))?;
+        Some(format!("the sub-user {:?} has used a negative amount of {}", user.id, quota_type.as_str()))
+    });
+    negative.map(|seen| (CollectorDoubt::Negative, seen)).into_iter().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +123,10 @@ mod tests {
         assert_eq!(used_by_all(&users).unwrap(), BTreeMap::from([(minutes, Decimal::from(11))]));
         let huge = SubUser { quotas: [(minutes, Quota { limit: None, used: Some(Decimal::MAX) })].into(), ..user(&[]) };
         assert!(used_by_all(&[huge.clone(), huge]).is_err());
+        let negative = sub_user_doubts(&[user(&[]), user(&[(None, Some(0)), (Some(1), Some(-1))])]);
+        let seen = "the sub-user \"u\" has used a negative amount of video_time_flexus_2d_model";
+        assert_eq!(negative, BTreeMap::from([(CollectorDoubt::Negative, seen.to_owned())]));
+        assert!(sub_user_doubts(&users).is_empty());
         assert!(QuotaType::all().take(2).all(QuotaType::is_in_minutes));
         assert!(!QuotaType::all().skip(2).any(QuotaType::is_in_minutes));
     }

@@ -90,10 +90,10 @@ async fn packages_of_an_account_are_exported_in_minutes() {
     assert_eq!(flexus("bought_minutes"), Some(600.0));
     assert_eq!(flexus("left_minutes"), Some(547.407_407_340_740_7));
     assert_eq!(flexus("used_minutes"), Some(52.592_592_659_259_26));
-    // 3000 s of 3600 s, and a unit that the service does not know.
+    // 3000 s of 3600 s, and a unit that is no time.
     let seconds = of_package("left_minutes", "301381340-0/301381340-f0", 4);
-    let unknown = of_package("left", "301381340-0/301381340-f1", 4).replace('}', ",unit=\"measure_999\"}");
-    assert_eq!([ended.sample(&seconds), ended.sample(&unknown)], [Some(50.0), Some(7.0)]);
+    let set = of_package("left", "301381340-0/301381340-f1", 4).replace('}', ",unit=\"Set\"}");
+    assert_eq!([ended.sample(&seconds), ended.sample(&set)], [Some(50.0), Some(7.0)]);
     // The name of a unit is in English.
     let pieces = of_package("left", "301381340-0/301381340-f2", 4).replace('}', ",unit=\"Piece\"}");
     assert_eq!(ended.sample(&pieces), Some(2.0));
@@ -178,6 +178,29 @@ async fn services_are_chosen_by_their_codes() {
     let ended = once(&config(&cloud, ", service_types: [hws.service.type.obs]", "")).await;
     assert_eq!(packages(&ended.stdout), ["301381345-0"]);
     assert!(ended.stdout.contains(",unit=\"GB\"} 100\n"), "{}", ended.stdout);
+}
+
+/// The code of MetaStudio is not documented, so a wrong one is the most likely mistake.
+#[tokio::test]
+async fn a_code_that_keeps_no_package_and_an_unknown_unit_are_doubted() {
+    let doubt = |ended: &Ended, name: &str| ended.sample(&of_collector("doubts", &format!(",doubt=\"{name}\"")));
+    for (service, account, expected) in [
+        ("", "", [0.0, 0.0, 0.0]),
+        ("units=lacking", "", [0.0, 1.0, 0.0]),
+        ("", ", service_types: [hws.service.type.MetaStudio]", [1.0, 0.0, 0.0]),
+    ] {
+        let ended = once(&config(&cloud(service, &[]).await, account, "")).await;
+        let doubts = ["filter_matches_nothing", "unknown_unit", "negative"].map(|name| doubt(&ended, name));
+        assert_eq!(doubts, expected.map(Some), "{service}{account}: {}", ended.stderr);
+        assert_eq!(ended.stderr.contains(" doubt="), expected.contains(&1.0), "{}", ended.stderr);
+        if !account.is_empty() {
+            let seen = "collector=billing doubt=filter_matches_nothing";
+            assert!(ended.stderr.contains(seen), "{}", ended.stderr);
+            let codes =
+                "only of other services: hws.service.type.metastudio hws.service.type.obs: no package is exported";
+            assert!(ended.stderr.contains(codes), "{}", ended.stderr);
+        }
+    }
 }
 
 #[tokio::test]

@@ -65,7 +65,16 @@ async fn a_service_that_ignores_the_filter_of_states_is_counted_right() {
         for service in ["sessions=2", "sessions=2,states=ignored"] {
             let cloud = Cloud::of(service).await;
             let config = cloud.config_of(&["live-commerce"], &cloud.keys(), &format!("{FAST}\n{COLLECT}"));
-            let lines = once(&config).await.stdout;
+            let ended = once(&config).await;
+            let doubt = |name: &str| {
+                let of_collector = "project=\"live-commerce\",account=\"\",collector=\"sessions\"";
+                ended.sample(&format!("metastudio_collector_doubts{{{of_collector},doubt=\"{name}\"}}"))
+            };
+            let is_ignored = service.contains("ignored");
+            assert_eq!(doubt("filter_ignored"), Some(f64::from(u8::from(is_ignored))), "{}", ended.stderr);
+            assert_eq!(doubt("value_missing"), Some(0.0));
+            assert_eq!(ended.stderr.contains("doubt=filter_ignored"), is_ignored, "{}", ended.stderr);
+            let lines = ended.stdout;
             let lines = lines
                 .lines()
                 .filter(|line| line.starts_with("metastudio_live_sessions{") || line.starts_with("metastudio_videos{"));

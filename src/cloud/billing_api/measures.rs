@@ -69,7 +69,7 @@ impl Measures {
         match self.0.get(&id) {
             Some(Measure::Seconds | Measure::Minutes | Measure::Hours) => Unit::Minutes,
             Some(Measure::Other(name)) => Unit::Other(name.clone()),
-            None => Unit::Other(format!("measure_{id}")),
+            None => Unit::of_unknown_id(id),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
         fleet::{account_clients, api, clients},
     },
     snapshot::{Found, Moment, PollOutcome},
-    usage::{Collector, Counters, Operation, Reason},
+    usage::{Collector, CollectorDoubts, Counters, Operation, Reason},
 };
 
 /// Projects with their clients.
@@ -88,6 +88,7 @@ async fn test_account(account: &Account, client: Client, config: &Config, width:
         Err(failure) => Err(format!("account, billing: {}", failure.message)),
     };
     print(&line(&account.name, width, &result))?;
+    print_doubts(&account.name, width, &outcome.doubts)?;
     Ok(result.is_ok())
 }
 
@@ -152,8 +153,15 @@ async fn test_collectors(client: &Client, project: &Project, config: &Config, wi
             let why = if project.collects_all { "not available" } else { "not in collect" };
             format!("  -     {:width$}  {why}: {text}\n", project.name)
         })?;
+        print_doubts(&project.name, width, &outcome.doubts)?;
     }
     Ok(passed)
+}
+
+fn print_doubts(name: &str, width: usize, doubts: &CollectorDoubts) -> anyhow::Result<()> {
+    doubts
+        .iter()
+        .try_for_each(|(doubt, seen)| print(&format!("  doubt {name:width$}  {doubt}: {seen}: {}\n", doubt.advice())))
 }
 
 /// Whether sub-account isolation is on, and what this key therefore sees.

@@ -15,7 +15,7 @@ use crate::{
     },
     config::Account,
     snapshot::Packages,
-    usage::{Package, PackageKind, package_sums},
+    usage::{CollectorDoubt, CollectorDoubts, Package, PackageKind, package_doubts, package_sums},
 };
 
 /// The units are asked for again after this time.
@@ -40,7 +40,7 @@ impl Billing {
     }
 
     /// Collects the packages outside of enterprise projects, and those in each configured one.
-    pub async fn collect(&self, source: Source<'_>) -> Result<Packages, Error> {
+    pub async fn collect(&self, source: Source<'_>) -> Result<(Packages, CollectorDoubts), Error> {
         let Source { client, project_id: account_id, now, deadline, counters } = source;
         let known =
             self.measures.lock().clone().filter(|(at, _)| (TimeDelta::zero()..KEEP_MEASURES).contains(&(now - *at)));
@@ -59,13 +59,26 @@ impl Billing {
             lists.push(query.all(client, deadline, counters).await?);
         }
         self.log_new_codes(&lists);
+        let nothing_kept = self.nothing_kept(&lists);
         lists.iter_mut().for_each(|list| list.retain(|package| self.account.keeps(&package.service_type_code)));
         let united = billing_api::united(lists, &measures);
         let united = united.map_err(|cause| Error::Malformed(format!("a list of packages: {cause}")))?;
         let mut list = without_replaced(united);
         let sums = package_sums(&list).map_err(|error| Error::Malformed(error.to_string()))?;
+        let mut doubts = package_doubts(&list, &sums);
+        doubts.extend(nothing_kept.map(|seen| (CollectorDoubt::FilterMatchesNothing, seen)));
         list.sort_by_cached_key(|package| order(package, now));
-        Ok(Packages { list, sums })
+        Ok((Packages { list, sums }, doubts))
+    }
+
+    /// If there are packages and none is of a configured service: their codes.
+    fn nothing_kept(&self, lists: &[Vec<ListedPackage>]) -> Option<String> {
+        let codes: BTreeSet<&str> = lists.iter().flatten().map(|package| package.service_type_code.as_str()).collect();
+        if codes.is_empty() || codes.iter().any(|code| self.account.keeps(code)) {
+            return None;
+        }
+        let shown: Vec<&str> = codes.into_iter().take(LOGGED_CODES).collect();
+        Some(format!("the account has packages, but only of other services: {}", shown.join(" ")))
     }
 
     /// Logs the codes of services once. That of MetaStudio is not documented, so they show whether the filter fits.

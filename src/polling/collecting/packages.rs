@@ -6,15 +6,16 @@ use super::source::Source;
 use crate::{
     cloud::{Error, resources_api},
     snapshot::Packages,
-    usage::{Package, package_sums},
+    usage::{CollectorDoubts, Package, package_doubts, package_sums},
 };
 
-pub(super) async fn collect(source: Source<'_>) -> Result<Packages, Error> {
+pub(super) async fn collect(source: Source<'_>) -> Result<(Packages, CollectorDoubts), Error> {
     let Source { client, project_id, now, deadline, counters } = source;
     let mut list = resources_api::packages(client, project_id, deadline, counters).await?;
     let sums = package_sums(&list).map_err(|error| Error::Malformed(error.to_string()))?;
+    let doubts = package_doubts(&list, &sums);
     list.sort_by_cached_key(|package| order(package, now));
-    Ok(Packages { list, sums })
+    Ok((Packages { list, sums }, doubts))
 }
 
 /// Packages that can be used come first, and of these the one that ends first. Those without an end follow, then those

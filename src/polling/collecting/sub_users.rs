@@ -6,14 +6,15 @@ use super::source::Source;
 use crate::{
     cloud::{Error, quotas_api},
     snapshot::SubUsers,
-    usage::used_by_all,
+    usage::{CollectorDoubts, sub_user_doubts, used_by_all},
 };
 
-pub(super) async fn collect(source: Source<'_>) -> Result<SubUsers, Error> {
+pub(super) async fn collect(source: Source<'_>) -> Result<(SubUsers, CollectorDoubts), Error> {
     let Source { client, project_id, now: _, deadline, counters } = source;
     let mut list = quotas_api::sub_users(client, project_id, deadline, counters).await?;
     let used = used_by_all(&list).map_err(|error| Error::Malformed(error.to_string()))?;
     // Only the first ones have series of their own, and alerts need those that are near their limit.
     list.sort_by_cached_key(|user| (Reverse(user.largest_part()), user.id.clone()));
-    Ok(SubUsers { list, used })
+    let doubts = sub_user_doubts(&list);
+    Ok((SubUsers { list, used }, doubts))
 }

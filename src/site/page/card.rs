@@ -14,7 +14,7 @@ use super::{
 use crate::{
     site::table,
     snapshot::{Failure, Found, Moment, ProjectStatus, Usage},
-    usage::{Collector, Doubt, Measure, Series, Window},
+    usage::{Collector, CollectorDoubt, Doubt, Measure, Series, Window},
 };
 
 /// One project.
@@ -28,6 +28,8 @@ pub(super) struct Card<'a> {
     pub failure: Option<&'a Failure>,
     /// Each with what was seen.
     pub doubts: Vec<(Doubt, &'a str)>,
+    /// The doubts of collectors, each with what was seen.
+    pub collector_doubts: Vec<(Collector, CollectorDoubt, &'a str)>,
     pub last_poll: Option<LastPoll>,
     pub next_poll: NextPoll,
     /// The last complete poll.
@@ -111,6 +113,7 @@ impl<'a> Card<'a> {
             labels: target.set_labels().collect(),
             failure: last.and_then(|last| last.failure.as_ref()),
             doubts: usage.iter().flat_map(|usage| &usage.doubts).map(|(doubt, seen)| (*doubt, &**seen)).collect(),
+            collector_doubts: project.collector_doubts_at(now).collect(),
             last_poll: last.map(|last| LastPoll {
                 time: PastTime { at: clock.time(last.at), ago: texts.ago(now.utc - last.at) },
                 duration: format!("{:.1} s", last.duration.as_secs_f64()),

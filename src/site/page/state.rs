@@ -14,7 +14,7 @@ pub(in crate::site) enum ProjectState {
     Stale,
     /// The last poll failed.
     Failing,
-    /// Its usage may be wrong.
+    /// Its usage, or what a collector has found, may be wrong.
     Doubtful,
     /// No poll has ended yet.
     Waiting,
@@ -53,7 +53,9 @@ pub(super) fn states(project: &ProjectStatus, now: Moment) -> Vec<ProjectState> 
         ProjectState::OverBudget => usage.is_some_and(|usage| is_over_budget(project, usage, now)),
         ProjectState::Stale => project.usage.is_some() && usage.is_none(),
         ProjectState::Failing => last.is_some_and(|last| last.failure.is_some()),
-        ProjectState::Doubtful => usage.is_some_and(|usage| !usage.doubts.is_empty()),
+        ProjectState::Doubtful => {
+            usage.is_some_and(|usage| !usage.doubts.is_empty()) || project.collector_doubts_at(now).next().is_some()
+        }
         ProjectState::Waiting => last.is_none(),
         ProjectState::Ok => false,
     };

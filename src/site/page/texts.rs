@@ -5,7 +5,7 @@ use chrono::NaiveDate;
 use super::{number::grouped, query::View, state::ProjectState};
 use crate::{
     site::negotiate::Language,
-    usage::{Reason, Window},
+    usage::{Collector, Reason, Window},
 };
 
 /// The texts of one language.
@@ -41,6 +41,8 @@ pub(super) struct Texts {
     pub no_longer_exported: &'static str,
     pub last_known: &'static str,
     pub may_be_wrong: &'static str,
+    /// Before and after the name of a collector.
+    collected_may_be_wrong: (&'static str, &'static str),
     pub last_poll: &'static str,
     pub not_yet: &'static str,
     pub next_poll: &'static str,
@@ -139,6 +141,7 @@ static ENGLISH: Texts = Texts {
     no_longer_exported: "The last complete poll is too old, so the usage of this project is no longer exported.",
     last_known: "The values below are the last known ones.",
     may_be_wrong: "This usage may be wrong",
+    collected_may_be_wrong: ("The values of the collector ", " may be wrong"),
     last_poll: "Last poll",
     not_yet: "not yet",
     next_poll: "Next poll",
@@ -219,6 +222,7 @@ static CHINESE: Texts = Texts {
     no_longer_exported: "最近一次完整轮询已过去太久，不再导出该项目的用量。",
     last_known: "以下是最后一次取得的数值。",
     may_be_wrong: "该用量可能有误",
+    collected_may_be_wrong: ("采集器 ", " 的数值可能有误"),
     last_poll: "最近一次轮询",
     not_yet: "尚未轮询",
     next_poll: "下一次轮询",
@@ -326,6 +330,10 @@ impl Texts {
     pub fn dated(&self, window: &str, [first, last]: [NaiveDate; 2]) -> String {
         let dates = if first == last { first.to_string() } else { format!("{first}{}{last}", self.to) };
         format!("{window}{}{dates}{}", self.open, self.close)
+    }
+
+    pub fn collected_may_be_wrong(&self, collector: &Collector) -> String {
+        around(self.collected_may_be_wrong, collector.as_str())
     }
 
     pub fn minutes_of(&self, window: &str) -> String {
