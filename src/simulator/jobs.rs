@@ -1,5 +1,5 @@
 //! ListSmartLiveJobs and ListDigitalHumanVideo: the live sessions and videos whose usage is metered later. An event is
-//! metered at its end.
+//! metered at its end, so the durations of those that succeeded add up to the usage.
 
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     history::{self, Event, UsagePattern},
     lists::{Answer, Request},
-    service::{Service, States},
+    service::{Durations, Service, States},
 };
 
 /// Texts in the answers that no exporter may show: a name, tokens, keys and signed addresses.
@@ -32,14 +32,16 @@ pub(super) fn live_sessions(request: &Request<'_>) -> Result<Answer, String> {
     let is_live = |pattern: &&UsagePattern| pattern.business_type.starts_with("LIVE");
     let mut rows = Vec::new();
     for pattern in request.project.usage.iter().filter(is_live) {
-        let near = history::events(&request.project.id, pattern, now - Duration::days(1), now + Duration::hours(6));
-        for Event { at, hundredths, user } in near {
+        let first = created_since(request)?.unwrap_or(now - Duration::days(1));
+        for Event { at, hundredths, user } in
+            history::events(&request.project.id, pattern, first, now + Duration::hours(6))
+        {
             let start = at - Duration::seconds(hundredths * 36);
             if start <= now {
                 rows.push(live_session(
-                    &format!("live-{}-{user}", at.timestamp()),
+                    &format!("live-{}-{user}-{hundredths}", at.timestamp()),
                     start,
-                    (at <= now).then_some(at),
+                    (at <= now).then_some((at, hundredths * 36)),
                     "PERIOD",
                 ));
             }
@@ -53,16 +55,17 @@ pub(super) fn live_sessions(request: &Request<'_>) -> Result<Answer, String> {
     Ok(Answer::List { name: "smart_live_jobs", rows: selected(rows, request)?, inserted })
 }
 
-fn live_session(id: &str, start: DateTime<Utc>, end: Option<DateTime<Utc>>, used_resource_type: &str) -> Value {
+/// A session that runs, or one with its end and its duration in seconds.
+fn live_session(id: &str, start: DateTime<Utc>, end: Option<(DateTime<Utc>, i64)>, used_resource_type: &str) -> Value {
     let [room, signature, key, cover, rtmp, _] = SECRETS;
     json!({
         "job_id": id,
         "room_id": format!("room of {id}"),
         "room_name": format!("{room} 直播间"),
         "state": if end.is_some() { "SUCCEED" } else { "PROCESSING" },
-        "duration": 3600.5,
+        "duration": end.map_or(3600.5, |(_, seconds)| seconds as f64),
         "start_time": text(start),
-        "end_time": end.map(text),
+        "end_time": end.map(|(end, _)| text(end)),
         "create_time": text(start - Duration::minutes(1)),
         "used_resource_type": used_resource_type,
         "cover_url": format!("https://obs.example/{cover}"),
@@ -80,15 +83,30 @@ pub(super) fn videos(request: &Request<'_>) -> Result<Answer, String> {
     let now = request.now;
     let mut rows = Vec::new();
     for pattern in request.project.usage.iter().filter(|pattern| pattern.resource_type.is_some()) {
-        let near = history::events(&request.project.id, pattern, now - Duration::hours(30), now + QUEUE);
-        for Event { at, hundredths, .. } in near {
+        let first = created_since(request)?.unwrap_or(now - Duration::hours(30));
+        for Event { at, hundredths, .. } in history::events(&request.project.id, pattern, first, now + QUEUE) {
             let state = match at - now {
                 left if left > QUEUE / 3 => "WAITING",
                 left if left > Duration::zero() => "PROCESSING",
-                _ if hundredths % 40 == 0 => "FAILED",
                 _ => "SUCCEED",
             };
-            rows.push(video(&format!("video-{}-{hundredths}", at.timestamp()), at - QUEUE, state));
+            let id = format!("video-{}-{hundredths}", at.timestamp());
+            if state == "SUCCEED" && hundredths % 40 == 0 {
+                // The first try.
+                rows.push(video(&format!("{id}-failed"), at - QUEUE, "FAILED"));
+            }
+            let mut row = video(&id, at - QUEUE, state);
+            if let Some(row) = row.as_object_mut().filter(|_| state == "SUCCEED") {
+                let duration = match request.service.durations {
+                    Durations::Seconds => Some((hundredths * 6) as f64 / 10.0),
+                    Durations::Minutes => Some(hundredths as f64 / 100.0),
+                    Durations::Absent => None,
+                };
+                row.insert("duration".to_owned(), duration.map_or(Value::Null, Value::from));
+                row.insert("start_time".to_owned(), text(at - QUEUE / 3).into());
+                row.insert("end_time".to_owned(), text(at).into());
+            }
+            rows.push(row);
         }
     }
     let further = |number| video(&format!("further-{number}"), now, "WAITING");
@@ -118,14 +136,25 @@ fn selected(mut rows: Vec<Value>, request: &Request<'_>) -> Result<Vec<Value>, S
     if let Some(states) = request.values.get("state").filter(|_| request.service.states == States::Selects) {
         rows.retain(|row| is(row, "state", &|state| states.split(',').any(|asked| asked == state)));
     }
-    if let Some(since) = request.values.get("create_since") {
-        if since.len() > 20 || DateTime::parse_from_rfc3339(since).is_err() {
-            return Err("create_since".to_owned());
-        }
-        // Texts in UTC and of the same length are in the order of their times.
-        rows.retain(|row| is(row, "create_time", &|created| created >= since.as_str()));
+    // Texts in UTC and of the same length are in the order of their times.
+    if let Some(since) = time(request, "create_since")? {
+        rows.retain(|row| is(row, "create_time", &|created| created >= text(since).as_str()));
+    }
+    if let Some(until) = time(request, "create_until")? {
+        rows.retain(|row| is(row, "create_time", &|created| created <= text(until).as_str()));
     }
     Ok(rows)
+}
+
+fn created_since(request: &Request<'_>) -> Result<Option<DateTime<Utc>>, String> {
+    time(request, "create_since")
+}
+
+/// A parameter with a time of at most 20 characters (contract, 14).
+fn time(request: &Request<'_>, name: &str) -> Result<Option<DateTime<Utc>>, String> {
+    let Some(text) = request.values.get(name) else { return Ok(None) };
+    let time = DateTime::parse_from_rfc3339(text).ok().filter(|_| text.len() <= 20);
+    time.map(|time| Some(time.to_utc())).ok_or_else(|| name.to_owned())
 }
 
 fn text(time: DateTime<Utc>) -> String {

@@ -109,6 +109,9 @@ pub struct Service {
     /// What the filter of states does
     #[arg(long, value_enum, default_value_t)]
     pub states: States,
+    /// What the duration of a video is
+    #[arg(long, value_enum, default_value_t)]
+    pub durations: Durations,
     /// Sub-account isolation is on
     #[arg(long)]
     pub isolation: bool,
@@ -460,6 +463,18 @@ pub enum States {
     Selects,
     /// nothing
     Ignored,
+}
+
+/// What the duration of a video is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Durations {
+    /// seconds
+    #[default]
+    Seconds,
+    /// minutes
+    Minutes,
+    /// absent
+    Absent,
 }
 
 /// How amounts of packages are written.

@@ -62,6 +62,7 @@ fn every_value_of_every_setting_has_an_effect() {
             let queries = [
                 "resource_source=PURCHASED,SP_ALLOCATED&limit=5&state=PROCESSING",
                 "resource_source=PURCHASED&offset=100",
+                "resource_source=PURCHASED&limit=5&state=SUCCEED",
             ];
             let answer =
                 |(query, earlier)| operation.answer(project, query, &service, at("2025-11-07T07:00:00Z"), earlier);
@@ -73,7 +74,8 @@ fn every_value_of_every_setting_has_an_effect() {
             let now = at("2025-11-07T07:00:00Z");
             billing::packages(&history::projects(), body.as_bytes(), &service.parse().unwrap(), now, earlier)
         });
-        usage.chain(lists).chain(billing).collect()
+        let units = [Ok(billing::units("en_US", &service.parse().unwrap()))];
+        usage.chain(lists).chain(billing).chain(units).collect()
     };
     let before: Vec<_> = others.iter().map(|other| answers(other)).collect();
     let mut count = 0;
