@@ -45,7 +45,7 @@ def packages():
     return layout.dashboard(
         "metastudio-packages",
         "MetaStudio / Packages",
-        "Packages of Huawei Cloud MetaStudio: what is left, when it ends, quotas of sub-users, live sessions and videos.",
+        "Packages of Huawei Cloud MetaStudio: what is left, when it ends, quotas of sub-users, live sessions and videos, and what they say of the usage.",
         [layout.datasource_variable(), layout.projects_variable()],
         [layout.overview_link(), layout.health_link(), layout.project_link(layout.DATA)],
         {
@@ -53,6 +53,7 @@ def packages():
             "Packages": _packages(),
             "Sub-users": _sub_users(),
             "Live sessions and videos": _sessions(),
+            "Reconciliation": _reconciliation(),
         },
         time="now-30d",
     )
@@ -320,5 +321,48 @@ def _sessions():
             },
             unit="short",
             sort="Oldest",
+        ),
+    ]
+
+
+def _reconciliation():
+    by = "project, against, business_type"
+    difference, usage = (
+        _selected(f"metastudio_reconciliation_{name}_minutes", by) for name in ("difference", "usage")
+    )
+    doubts = f"{BY_COLLECTOR}, doubt"
+    return [
+        panels.table_panel(
+            41,
+            14,
+            9,
+            "Usage beside live sessions, videos and packages",
+            "Minutes by ShowUsageData, and what is left after the minutes by another operation of the same time: a day that ended "
+            "at least two days ago, or the time between two readings of packages.",
+            [
+                layout.project_column(layout.DATA),
+                ("against", "Compared with", None),
+                ("business_type", "Business type", None),
+                ("Value #A", "Usage", None),
+                ("Value #B", "Difference", None),
+            ],
+            {"A": usage, "B": difference},
+            sort="Difference",
+        ),
+        panels.table_panel(
+            42,
+            10,
+            9,
+            "Doubtful values",
+            "Collectors whose values may be wrong, by doubt. The runbook of MetaStudioCollectorDoubtful explains each.",
+            [
+                layout.project_column(layout.DATA),
+                ("account", "Account", None),
+                ("collector", "Collector", None),
+                ("doubt", "Doubt", None),
+                ("Value #A", "Stands", panels.coloured_column("short", [(None, "text"), (1, "orange")])),
+            ],
+            {"A": f"{_selected('metastudio_collector_doubts', doubts)} > 0"},
+            unit="short",
         ),
     ]
