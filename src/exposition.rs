@@ -33,6 +33,7 @@ mod pieces;
 #[cfg(target_os = "linux")]
 mod process;
 mod projects;
+mod reconciliation;
 mod rendering;
 mod sessions;
 mod sub_users;

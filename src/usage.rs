@@ -21,6 +21,7 @@ mod doubt;
 mod pace;
 mod package;
 mod reason;
+mod reconciliation;
 mod revision;
 mod row;
 mod session;
@@ -38,6 +39,10 @@ pub use doubt::{Doubt, Doubts};
 pub use pace::Readings;
 pub use package::{Package, PackageKind, PackageSums, package_doubts, package_sums};
 pub use reason::Reason;
+pub use reconciliation::{
+    Against, Comparison, Estimate, Job, JobMinutes, NotComparable, UsedReadings, live_minutes, minutes_by_business,
+    video_minutes,
+};
 pub use revision::{Revision, SETTLED_AFTER, Settling};
 pub use row::{Overflow, Row, RowKey, Unit};
 pub use session::{ChargingMode, JobState, ListedJobs, LiveSession, Sessions, Video};

@@ -498,7 +498,7 @@ fn compare_keys(
 #[tokio::test]
 async fn the_table_of_the_configuration_matches_the_code() {
     let nonsense = "{poll: {nonsense: 1}, api: {nonsense: 1}, nonsense: 1,
-        collectors: {nonsense: 1, packages: {nonsense: 1}, sub_users: {nonsense: 1}, sessions: {nonsense: 1},
+        collectors: {nonsense: 1, packages: {nonsense: 1}, sub_users: {nonsense: 1}, sessions: {nonsense: 1}, reconciliation: {nonsense: 1},
             billing: {nonsense: 1}},
         accounts: [{nonsense: 1}],
         projects: [{nonsense: 1, budgets: [{nonsense: 1}]}], budgets: [{nonsense: 1}]}";
@@ -510,13 +510,17 @@ async fn the_table_of_the_configuration_matches_the_code() {
         for key in keys {
             match format!("{section}{key}").as_str() {
                 "poll" | "api" | "projects" | "collectors" => {}
-                "collectors.packages" | "collectors.sub_users" | "collectors.sessions" | "collectors.billing" => {}
+                "collectors.packages"
+                | "collectors.sub_users"
+                | "collectors.sessions"
+                | "collectors.reconciliation"
+                | "collectors.billing" => {}
                 "credentials" => drop(known.insert("credentials.NAME".to_owned())),
                 path => drop(known.insert(path.to_owned())),
             }
         }
     }
-    assert_eq!(sections, 12, "{problems:?}");
+    assert_eq!(sections, 13, "{problems:?}");
 
     let minimal = "{credentials: {a: {token: t}},
         projects: [{name: a, region: cn-north-4, project_id: 0123456789abcdef0123456789abcdef}]}";

@@ -22,9 +22,10 @@ use metastudio_exporter::{
         WindowUsage, Writer,
     },
     usage::{
-        Budget, ChargingMode, Collector, CollectorDoubt, CollectorDoubts, Counters, JobState, ListedJobs, LiveSession,
-        Operation, Package, PackageKind, Quota, QuotaType, Reason, Row, RowCounters, RowKey, Sessions, Settling,
-        SharedBudget, SubUser, Tally, Unit, Video, Window, Zone, package_sums, used_by_all,
+        Against, Bounds, Budget, ChargingMode, Collector, CollectorDoubt, CollectorDoubts, Comparison, Counters,
+        Estimate, JobState, ListedJobs, LiveSession, Operation, Package, PackageKind, Quota, QuotaType, Reason, Row,
+        RowCounters, RowKey, Sessions, Settling, SharedBudget, SubUser, Tally, Unit, Video, Window, Zone, package_sums,
+        used_by_all,
     },
 };
 use proptest::prelude::*;
@@ -142,6 +143,22 @@ fn sessions() -> Sessions {
     Sessions::new(&ListedJobs { live, queued: queued.into(), failed, failed_since: now() })
 }
 
+/// Videos with less minutes than the usage, and packages whose most is not known.
+fn comparisons() -> Vec<Comparison> {
+    let range = Bounds { start: now() - TimeDelta::days(4), end: now() - TimeDelta::days(3) };
+    let comparison = |against, usage: &str, other| Comparison {
+        against,
+        business_type: "VIDEO_2D+FLEXUS_2D".to_owned(),
+        range,
+        usage: Estimate::exact(usage.parse().unwrap()),
+        other,
+        jobs: 2,
+    };
+    let videos = comparison(Against::Videos, "600.25", Estimate::exact(10.into()));
+    let packages = comparison(Against::Packages, "0.1", Estimate { most: None, ..Estimate::exact(3.into()) });
+    vec![videos, packages]
+}
+
 /// Days that changed after their end.
 fn settling() -> Settling {
     Settling {
@@ -159,6 +176,7 @@ fn run(at: DateTime<Utc>, result: Result<Found, Failure>) -> CollectorOutcome {
         Ok(Found::Packages(_)) | Err(_) => Collector::Packages,
         Ok(Found::SubUsers(_)) => Collector::SubUsers,
         Ok(Found::Sessions(_)) => Collector::Sessions,
+        Ok(Found::Reconciliation(_)) => Collector::Reconciliation,
         Ok(Found::Days(_)) => Collector::Days,
     };
     let (is_refused, counters) = (result.is_err(), Counters::default());
@@ -247,7 +265,10 @@ fn small_world() -> (Writer, Reader) {
     writer.record(2, attempt(now() - chrono::Duration::seconds(901), Ok(of_users)), None);
     writer.record(3, attempt(now(), Err(failure())), None);
     let of_days = Found::Days(KeptDays { settling: settling(), ..KeptDays::default() });
-    for found in [Found::Packages(packages()), Found::SubUsers(sub_users()), Found::Sessions(sessions()), of_days] {
+    let comparisons = Found::Reconciliation(comparisons());
+    for found in
+        [Found::Packages(packages()), Found::SubUsers(sub_users()), Found::Sessions(sessions()), comparisons, of_days]
+    {
         writer.record_collector(0, run(now(), Ok(found.clone())));
         writer.record_collector(2, run(now() - chrono::Duration::seconds(901), Ok(found)));
     }

@@ -19,8 +19,8 @@ use metastudio_exporter::{
         self, CollectorOutcome, Failure, Found, Moment, Packages, PollOutcome, Reader, Target, WindowUsage, Writer,
     },
     usage::{
-        self, Bounds, Budget, Collector, CollectorDoubt, Doubt, Package, PackageKind, Reason, Row, RowKey, SharedBudget,
-        Tally, Unit, Window,
+        self, Bounds, Budget, Collector, CollectorDoubt, Doubt, Package, PackageKind, Reason, Row, RowKey,
+        SharedBudget, Tally, Unit, Window,
     },
 };
 

@@ -37,6 +37,8 @@ pub struct CollectorSettings {
     pub sub_users: ListSettings,
     /// Section `sessions`.
     pub sessions: SessionsSettings,
+    /// Section `reconciliation`.
+    pub reconciliation: ReconciliationSettings,
     /// Section `billing`: packages of accounts.
     pub billing: ListSettings,
 }
@@ -48,6 +50,13 @@ pub struct ListSettings {
     pub interval: Duration,
     /// The number of packages or sub-users of a project, or of packages of an account, with series of their own; the sums have all.
     pub series: usize,
+}
+
+/// The settings of the collector that compares usage with live sessions, videos and packages.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReconciliationSettings {
+    /// The time between two runs. A day is compared once; each run reads what is used of packages.
+    pub interval: Duration,
 }
 
 /// The settings of the collector of live sessions and videos.
@@ -66,7 +75,8 @@ impl Default for CollectorSettings {
             interval: Duration::from_secs(10 * 60),
             max_duration: Duration::from_secs(24 * 60 * 60),
         };
-        CollectorSettings { packages: list.clone(), sub_users: list.clone(), sessions, billing: list }
+        let reconciliation = ReconciliationSettings { interval: Duration::from_secs(6 * 60 * 60) };
+        CollectorSettings { packages: list.clone(), sub_users: list.clone(), sessions, reconciliation, billing: list }
     }
 }
 
@@ -81,6 +91,18 @@ impl ListSettings {
     fn fields(&self) -> Field<'_> {
         let ListSettings { interval, series } = self;
         Field::Section(vec![("interval", Field::Duration(*interval)), ("series", Field::Integer(*series))])
+    }
+}
+
+impl ReconciliationSettings {
+    fn read(mut section: Section<'_>, default: Self) -> Self {
+        let interval = section.get("interval").and_then(|node| node.duration(INTERVALS));
+        section.finish();
+        ReconciliationSettings { interval: interval.unwrap_or(default.interval) }
+    }
+
+    fn fields(&self) -> Field<'_> {
+        Field::Section(vec![("interval", Field::Duration(self.interval))])
     }
 }
 
@@ -104,11 +126,15 @@ impl SessionsSettings {
 
 impl CollectorSettings {
     pub(super) fn read(mut section: Section<'_>) -> Self {
-        let CollectorSettings { packages, sub_users, sessions, billing } = CollectorSettings::default();
+        let CollectorSettings { packages, sub_users, sessions, reconciliation, billing } = CollectorSettings::default();
         let settings = CollectorSettings {
             packages: ListSettings::read(section.section(Collector::Packages.as_str()), packages),
             sub_users: ListSettings::read(section.section(Collector::SubUsers.as_str()), sub_users),
             sessions: SessionsSettings::read(section.section(Collector::Sessions.as_str()), sessions),
+            reconciliation: ReconciliationSettings::read(
+                section.section(Collector::Reconciliation.as_str()),
+                reconciliation,
+            ),
             billing: ListSettings::read(section.section(Collector::Billing.as_str()), billing),
         };
         section.finish();
@@ -121,6 +147,7 @@ impl CollectorSettings {
             Collector::Packages => self.packages.interval,
             Collector::SubUsers => self.sub_users.interval,
             Collector::Sessions => self.sessions.interval,
+            Collector::Reconciliation => self.reconciliation.interval,
             Collector::Billing => self.billing.interval,
             Collector::Days => DAYS,
         }
@@ -128,22 +155,24 @@ impl CollectorSettings {
 
     /// The collectors that have other settings than the defaults.
     pub(super) fn changed(&self) -> impl Iterator<Item = Collector> {
-        let CollectorSettings { packages, sub_users, sessions, billing } = CollectorSettings::default();
+        let CollectorSettings { packages, sub_users, sessions, reconciliation, billing } = CollectorSettings::default();
         let changed = [
             (Collector::Packages, self.packages != packages),
             (Collector::SubUsers, self.sub_users != sub_users),
             (Collector::Sessions, self.sessions != sessions),
+            (Collector::Reconciliation, self.reconciliation != reconciliation),
             (Collector::Billing, self.billing != billing),
         ];
         changed.into_iter().filter(|(_, is_changed)| *is_changed).map(|(collector, _)| collector)
     }
 
     pub(super) fn fields(&self) -> Fields<'_> {
-        let CollectorSettings { packages, sub_users, sessions, billing } = self;
+        let CollectorSettings { packages, sub_users, sessions, reconciliation, billing } = self;
         vec![
             (Collector::Packages.as_str(), packages.fields()),
             (Collector::SubUsers.as_str(), sub_users.fields()),
             (Collector::Sessions.as_str(), sessions.fields()),
+            (Collector::Reconciliation.as_str(), reconciliation.fields()),
             (Collector::Billing.as_str(), billing.fields()),
         ]
     }

@@ -111,7 +111,10 @@ impl Project {
         let of_collectors: f64 = self
             .collect
             .iter()
-            .map(|(collector, interval)| f64::from(collector.requests()) / interval.as_secs_f64())
+            .map(|(collector, interval)| {
+                f64::from(collector.requests()) / interval.as_secs_f64()
+                    + f64::from(collector.daily_requests()) / 86_400.0
+            })
             .sum();
         self.queries() as f64 / self.interval.as_secs_f64() + of_collectors
     }

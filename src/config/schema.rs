@@ -123,10 +123,19 @@ fn collectors() -> Value {
             ("max_duration", duration("1m to 30d; an alert fires when a live session runs longer")),
         ],
     );
+    let reconciliation = section(
+        "usage beside live sessions, videos and packages of each project",
+        &[],
+        [(
+            "interval",
+            duration("1m to 24h; time between two readings of the packages of a project, to compare with the usage"),
+        )],
+    );
     let keys = [
         ("packages", list("packages", "a project")),
         ("sub_users", list("sub-users", "a project")),
         ("sessions", optional(sessions)),
+        ("reconciliation", optional(reconciliation)),
         ("billing", list("packages", "an account")),
     ];
     optional(section("how collectors ask the cloud", &[], keys))

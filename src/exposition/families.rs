@@ -1,6 +1,6 @@
 //! All metric families of the projects.
 
-use super::{collectors, days, family::Family, packages, projects, sessions, sub_users};
+use super::{collectors, days, family::Family, packages, projects, reconciliation, sessions, sub_users};
 
 /// All families, in the order of the exposition.
 pub(super) fn families() -> impl Iterator<Item = &'static Family> {
@@ -10,6 +10,7 @@ pub(super) fn families() -> impl Iterator<Item = &'static Family> {
         packages::FAMILIES,
         sub_users::FAMILIES,
         sessions::FAMILIES,
+        reconciliation::FAMILIES,
         days::FAMILIES,
     ];
     tables.into_iter().flatten()

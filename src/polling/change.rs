@@ -125,7 +125,7 @@ mod tests {
     const BEFORE: &str = "
 poll: {interval: 5m, timeout: 60s, concurrency: 8, stale_after: 15m}
 windows: [today, this_month]
-collect: [packages, sub_users, sessions]
+collect: [packages, sub_users, sessions, reconciliation]
 collectors: {packages: {interval: 30m, series: 10}, sub_users: {series: 5}, sessions: {max_duration: 9h}}
 timezone: Asia/Shanghai
 api: {page_size: 1000, requests_per_second: 5, proxy: 'http://user:one@proxy.example:3128'}
@@ -166,10 +166,10 @@ projects:
             ("series: 10", "series: 20", Change::Display),
             ("series: 5", "series: 20", Change::Display),
             ("max_duration: 9h", "max_duration: 10h", Change::Display),
-            ("collect: [packages, sub_users, sessions]", "collect: all", Change::Display),
+            ("collect: [packages, sub_users, sessions, reconciliation]", "collect: all", Change::Display),
             ("interval: 5m", "interval: 6m", Change::Access),
             ("interval: 30m", "interval: 1h", Change::Access),
-            ("collect: [packages, sub_users, sessions]", "collect: [packages]", Change::Access),
+            ("collect: [packages, sub_users, sessions, reconciliation]", "collect: [packages]", Change::Access),
             ("timeout: 60s", "timeout: 50s", Change::Access),
             ("page_size: 1000", "page_size: 100", Change::Access),
             ("requests_per_second: 5", "requests_per_second: 4", Change::Access),

@@ -3,6 +3,8 @@
 mod billing;
 mod days;
 mod packages;
+mod past_days;
+mod reconciliation;
 mod sessions;
 mod source;
 mod sub_users;
@@ -14,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-use self::{billing::Billing, days::Keeping, source::Source};
+use self::{billing::Billing, past_days::AskedDays, reconciliation::Reconciling, source::Source};
 use super::past::{PastDays, PastError};
 use crate::{
     cloud::{Client, Error, project_api},
@@ -51,7 +53,8 @@ enum Work {
     Packages,
     SubUsers,
     Sessions,
-    Days(Box<Keeping>),
+    Reconciliation(Box<Reconciling>),
+    Days(Box<AskedDays>),
     Billing(Box<Billing>),
 }
 
@@ -77,9 +80,13 @@ impl Collecting {
             Collector::Packages | Collector::Billing => Work::Packages,
             Collector::SubUsers => Work::SubUsers,
             Collector::Sessions => Work::Sessions,
+            Collector::Reconciliation => {
+                timeout = DAYS_TIMEOUT;
+                Work::Reconciliation(Box::new(Reconciling::new(&client, project, config, ledger)))
+            }
             Collector::Days => {
                 timeout = DAYS_TIMEOUT;
-                Work::Days(Box::new(Keeping::new(PastDays::new(client.clone(), project, config, ledger))))
+                Work::Days(Box::new(AskedDays::new(PastDays::new(client.clone(), project, config, ledger))))
             }
         };
         let interval = config.collectors.interval(collector);
@@ -169,7 +176,12 @@ impl Collecting {
             Work::Billing(billing) => {
                 billing.collect(source).await.map(|(found, doubts)| (Found::Packages(found), doubts))?
             }
-            Work::Days(keeping) => (Found::Days(keeping.collect(now, source.counters).await?), CollectorDoubts::new()),
+            Work::Reconciliation(reconciling) => {
+                reconciling.collect(source).await.map(|(found, doubts)| (Found::Reconciliation(found), doubts))?
+            }
+            Work::Days(asked) => {
+                (Found::Days(days::collect(asked, now, source.counters).await?), CollectorDoubts::new())
+            }
         })
     }
 

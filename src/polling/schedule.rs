@@ -124,7 +124,7 @@ struct Schedule<P> {
     slots: Slots,
     /// Separate, so that collectors cannot delay polls.
     collector_slots: Slots,
-    /// For [`Collector::Days`].
+    /// For the collectors that ask for days that have ended.
     day_slots: Slots,
     timeout: Duration,
     tasks: JoinSet<()>,
@@ -302,7 +302,7 @@ impl<P: Pollable> Schedule<P> {
         ended: impl Fn(Arc<Collecting>, CollectorOutcome) -> Ended<P> + Send + Sync + 'static,
     ) -> AbortHandle {
         let slots = match collecting.collector() {
-            Collector::Days => self.day_slots.shared(),
+            Collector::Days | Collector::Reconciliation => self.day_slots.shared(),
             _ => self.collector_slots.shared(),
         };
         let collecting = Arc::clone(collecting);

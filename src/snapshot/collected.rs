@@ -7,8 +7,8 @@ use rust_decimal::Decimal;
 
 use super::{moment::Moment, outcome::Failure};
 use crate::usage::{
-    Collector, CollectorDoubts, Counters, Package, PackageKind, PackageSums, QuotaType, Readings, Reason, Sessions,
-    Settling, SubUser,
+    Collector, CollectorDoubts, Comparison, Counters, Package, PackageKind, PackageSums, QuotaType, Readings, Reason,
+    Sessions, Settling, SubUser,
 };
 
 /// One run of a collector.
@@ -39,6 +39,8 @@ pub enum Found {
     SubUsers(SubUsers),
     /// By [`Collector::Sessions`].
     Sessions(Sessions),
+    /// By [`Collector::Reconciliation`].
+    Reconciliation(Vec<Comparison>),
     /// By [`Collector::Days`].
     Days(KeptDays),
 }

@@ -11,6 +11,8 @@ pub enum Collector {
     SubUsers,
     /// Live sessions and videos by ListSmartLiveJobs and ListDigitalHumanVideo.
     Sessions,
+    /// Usage beside live sessions, videos and packages, by ShowUsageData and the operations of those.
+    Reconciliation,
     /// Days that have ended, by ShowUsageData. It runs wherever the exporter has a directory for them, so the configuration
     /// does not name it.
     Days,
@@ -20,7 +22,8 @@ pub enum Collector {
 
 impl Collector {
     /// Every collector that the configuration of a project can name, in the order in which they are exported.
-    pub const ALL: [Collector; 3] = [Collector::Packages, Collector::SubUsers, Collector::Sessions];
+    pub const ALL: [Collector; 4] =
+        [Collector::Packages, Collector::SubUsers, Collector::Sessions, Collector::Reconciliation];
 
     /// The key of the configuration, and the label value.
     pub fn as_str(self) -> &'static str {
@@ -28,6 +31,7 @@ impl Collector {
             Collector::Packages => "packages",
             Collector::SubUsers => "sub_users",
             Collector::Sessions => "sessions",
+            Collector::Reconciliation => "reconciliation",
             Collector::Days => "days",
             Collector::Billing => "billing",
         }
@@ -36,9 +40,23 @@ impl Collector {
     /// The requests of one run, if each list fits on one page.
     pub fn requests(self) -> u32 {
         match self {
-            Collector::Packages | Collector::SubUsers | Collector::Days | Collector::Billing => 1,
+            // Of reconciliation, the packages; the rest is asked for once a day.
+            Collector::Packages
+            | Collector::SubUsers
+            | Collector::Reconciliation
+            | Collector::Days
+            | Collector::Billing => 1,
             // The sessions that run, the videos in the queue, and those that failed.
             Collector::Sessions => 3,
+        }
+    }
+
+    /// The requests that it sends once a day, if each list fits on one page.
+    pub fn daily_requests(self) -> u32 {
+        match self {
+            // The usage of a day, whether there was any before, its live sessions and its videos.
+            Collector::Reconciliation => 4,
+            _ => 0,
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum CollectorDoubt {
     FilterMatchesNothing,
     /// The service has sent rows that were not asked for.
     FilterIgnored,
+    /// Usage and the minutes of live sessions, videos or packages contradict each other.
+    UsageDiffers,
 }
 
 /// The doubts of a run, each with what was seen.
@@ -32,6 +34,7 @@ impl CollectorDoubt {
             }
             Collector::SubUsers => &[CollectorDoubt::Negative],
             Collector::Sessions => &[CollectorDoubt::ValueMissing, CollectorDoubt::FilterIgnored],
+            Collector::Reconciliation => &[CollectorDoubt::ValueMissing, CollectorDoubt::UsageDiffers],
             Collector::Days => &[],
             // A row without an amount fails the run.
             Collector::Billing => {
@@ -48,6 +51,7 @@ impl CollectorDoubt {
             CollectorDoubt::Negative => "negative",
             CollectorDoubt::FilterMatchesNothing => "filter_matches_nothing",
             CollectorDoubt::FilterIgnored => "filter_ignored",
+            CollectorDoubt::UsageDiffers => "usage_differs",
         }
     }
 
@@ -63,6 +67,7 @@ impl CollectorDoubt {
             CollectorDoubt::FilterIgnored => {
                 "they are not counted, but each run asks for more pages than it needs: compare with the console"
             }
+            CollectorDoubt::UsageDiffers => "compare both with the console",
         }
     }
 }

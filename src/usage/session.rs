@@ -15,6 +15,8 @@ pub enum JobState {
     Processing,
     /// `FAILED`
     Failed,
+    /// `SUCCEED`
+    Succeeded,
     /// Any other state.
     Other,
 }
@@ -25,7 +27,8 @@ impl JobState {
 
     /// The state of the API's text.
     pub fn from_api(text: &str) -> Self {
-        Self::COUNTED.into_iter().find(|state| state.as_str() == text).unwrap_or(JobState::Other)
+        let known = Self::COUNTED.into_iter().chain([JobState::Succeeded]);
+        known.into_iter().find(|state| state.as_str() == text).unwrap_or(JobState::Other)
     }
 
     /// The API's text, and the label value.
@@ -34,6 +37,7 @@ impl JobState {
             JobState::Waiting => "WAITING",
             JobState::Processing => "PROCESSING",
             JobState::Failed => "FAILED",
+            JobState::Succeeded => "SUCCEED",
             JobState::Other => "OTHER",
         }
     }

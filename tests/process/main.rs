@@ -14,6 +14,7 @@ mod numbers;
 mod outbound;
 mod packages;
 mod past;
+mod reconciliation;
 mod reload;
 mod services;
 mod sessions;

@@ -224,19 +224,21 @@ async fn online_prints_each_step_and_tries_each_project() {
         "  -     studio-prod    not in collect: packages: 8, requests a day 48",
         "  -     studio-prod    not in collect: sub_users: 3, requests a day 48",
         "  -     studio-prod    not in collect: sessions: ",
+        "  -     studio-prod    not in collect: reconciliation: usage is compared with live_sessions LIVE_2D, videos ",
         "  -     studio-prod    sub-account isolation is off: this key sees the usage of all users",
         "  FAIL  live-commerce  permission: window today (",
         "  ok    campaign       credentials main accepted, ",
         "  -     campaign       not in collect: packages: 6, requests a day 48",
         "  -     campaign       not in collect: sub_users: 3, requests a day 48",
         "  -     campaign       not in collect: sessions: 0 live, ",
+        "  -     campaign       not in collect: reconciliation: usage is compared with live_sessions LIVE_2D, videos ",
         "  -     campaign       sub-account isolation is off: this key sees the usage of all users",
     ]) {
         assert!(line.starts_with(beginning), "{line}");
     }
-    assert_eq!(lines.len(), 16, "{lines:?}");
-    assert!(lines[10].contains("HTTP 403 MSS.00000005: Forbidden (request id "), "{}", lines[10]);
-    assert!(lines[10].contains("The user lacks permission"), "{}", lines[10]);
+    assert_eq!(lines.len(), 18, "{lines:?}");
+    assert!(lines[11].contains("HTTP 403 MSS.00000005: Forbidden (request id "), "{}", lines[11]);
+    assert!(lines[11].contains("The user lacks permission"), "{}", lines[11]);
     let seen = cloud.simulator.seen();
     let requests = |recipient: &str| seen.iter().filter(|seen| seen.recipient == recipient).count();
     assert_eq!((requests(""), requests(&cloud.simulator.options().projects[1].id)), (1, 1), "nothing is tried again");

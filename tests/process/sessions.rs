@@ -135,7 +135,7 @@ async fn nothing_of_an_answer_is_shown() {
         }
         let daemon = Daemon::start(&config, &["--log.level=debug"]);
         daemon.ready().await;
-        daemon.wait_for_metrics(|text| text.matches("metastudio_collector_up{").count() == 6).await;
+        daemon.wait_for_metrics(|text| text.matches("metastudio_collector_up{").count() == 8).await;
         for path in ["/", "/metrics"] {
             output += &daemon.get(path).await.1;
         }

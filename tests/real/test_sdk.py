@@ -114,7 +114,7 @@ def test_the_models_of_the_sdk_accept_every_field_of_the_billing_service(simulat
     assert {package.quota_reuse_mode for package in packages.free_resource_packages} == {1, 2}
     names = {unit.measure_id: unit.measure_name for unit in units.measure_units}
     resources = [resource for package in packages.free_resource_packages for resource in package.free_resources]
-    assert {"Second", "Minute", "Hour", "GB", "Piece", None} == {names.get(resource.measure_id) for resource in resources}
+    assert {"Second", "Minute", "Hour", "GB", "Piece", "Set"} == {names.get(resource.measure_id) for resource in resources}
     # `amount` is what is left.
     assert all(float(resource.amount) <= float(resource.original_amount) for resource in resources)
 

@@ -138,7 +138,14 @@ async fn test_collectors(client: &Client, project: &Project, config: &Config, wi
         let interval = collecting.interval();
         let outcome = collecting.run(Moment::now()).await;
         let requests = outcome.counters.requests();
-        let a_day = requests as f64 * 86_400.0 / interval.as_secs_f64();
+        let a_day = if collector == Collector::Reconciliation {
+            // A later run only lists the packages, unless it is the first one of a day.
+            let lists = outcome.counters.api(Operation::ListTenantResources);
+            let lists: u64 = lists.map_or(0, |counters| counters.by_status.values().sum());
+            lists as f64 * 86_400.0 / interval.as_secs_f64() + (requests - lists) as f64
+        } else {
+            requests as f64 * 86_400.0 / interval.as_secs_f64()
+        };
         // With `all`, a collector that the service refuses is not wanted.
         let is_wanted = project.collect.contains_key(&collector) && !(project.collects_all && outcome.is_refused);
         let result = match outcome.result {
@@ -193,6 +200,16 @@ fn shown(found: &Found) -> String {
         Found::Sessions(sessions) => {
             let [live, videos] = [sessions.live.values().sum::<u64>(), sessions.videos.values().sum()];
             format!("{live} live, {videos} videos that wait, are in production or failed")
+        }
+        Found::Reconciliation(comparisons) => {
+            let texts: Vec<String> = comparisons
+                .iter()
+                .map(|comparison| format!("{} {}", comparison.against, comparison.business_type))
+                .collect();
+            format!(
+                "usage is compared with {}",
+                if texts.is_empty() { "nothing yet".to_owned() } else { texts.join(", ") }
+            )
         }
         Found::Days(kept) => format!("{} revisions", kept.settling.revisions),
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::config::read::Node;
 
 /// Labels that the series already have, and `le`, which Prometheus reserves.
-const RESERVED: [&str; 24] = [
+const RESERVED: [&str; 25] = [
     "project",
     "account",
     "budget",
@@ -29,6 +29,7 @@ const RESERVED: [&str; 24] = [
     "product_id",
     "resettable",
     "state",
+    "against",
     "le",
 ];
 

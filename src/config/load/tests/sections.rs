@@ -52,7 +52,7 @@ async fn collectors_are_named_or_all() {
     };
     for (text, names, collects_all) in [
         ("", "", false),
-        ("collect: all", "packages sub_users sessions", true),
+        ("collect: all", "packages sub_users sessions reconciliation", true),
         ("collect: [sessions, packages]", "packages sessions", false),
         ("collect: [packages]\ncollectors: {packages: {interval: 1h}}", "packages", false),
         // Such settings are those of the example.
@@ -61,10 +61,11 @@ async fn collectors_are_named_or_all() {
         assert_eq!(of(text).await, (Some((names.to_owned(), collects_all)), vec![]), "{text}");
     }
     for (text, expected) in [
-        ("collect: every", "expected all or a list with one of packages, sub_users, sessions"),
-        ("collect: [all]", "expected one of packages, sub_users, sessions"),
+        ("collect: every", "expected all or a list with one of packages, sub_users, sessions, reconciliation"),
+        ("collect: [all]", "expected one of packages, sub_users, sessions, reconciliation"),
         ("collect: [packages, packages]", "collect[1]: found \"packages\"; expected each value once"),
         ("collectors: {sessions: {max_duration: 31d}}", "a duration from 1m to 30days"),
+        ("collectors: {reconciliation: {interval: 25h}}", "a duration from 1m to 1day"),
         ("collectors: {sub_users: {series: 1001}}", "an integer from 0 to 1000"),
     ] {
         let (config, problems) = of(text).await;
