@@ -29,6 +29,7 @@ pub mod usage_api;
 pub use client::Client;
 pub use connector::Connector;
 pub use credentials::{Credentials, lockout::Lockout};
+pub(crate) use error::{AFTER_REFUSAL, with_causes};
 pub use error::{Error, SetupError};
 pub use memory::AnswerMemory;
 pub use usage_api::UsageQuery;

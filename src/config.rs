@@ -58,7 +58,7 @@ pub use environment::Environment;
 pub use load::{Loaded, load, load_text};
 pub use poll_settings::PollSettings;
 pub use problem::Problem;
-pub use project::Project;
+pub use project::{Project, Users};
 pub use secret::Secret;
 pub(crate) use secret::SecretError;
 pub use settings::Config;

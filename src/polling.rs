@@ -15,6 +15,7 @@ mod poller;
 pub mod proofs;
 pub mod range;
 pub mod schedule;
+pub mod sub_users;
 mod windows;
 
 pub use self::{

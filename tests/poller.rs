@@ -318,6 +318,112 @@ async fn users_without_effect_are_refused() {
     }
 }
 
+/// The values of the series of a poll of one window, by user.
+fn by_user(attempt: &PollOutcome) -> Vec<(String, f64)> {
+    let tally = &attempt.result.as_ref().unwrap()[0].tally;
+    let minutes = tally.series().filter(|series| series.measure == Measure::Minutes);
+    minutes.map(|series| (series.user_id.clone().unwrap_or_default(), tally.value(series).unwrap())).collect()
+}
+
+fn of_users(values: &[(&str, f64)]) -> Vec<(String, f64)> {
+    values.iter().map(|(user, value)| ((*user).to_owned(), *value)).collect()
+}
+
+/// A list of sub-users with these ids.
+fn list(ids: &[&str]) -> (&'static str, String) {
+    let users: Vec<String> = ids.iter().map(|id| format!(r#"{{"user_id":"{id}"}}"#)).collect();
+    ("200 OK", format!(r#"{{"count":{},"assets":[{}]}}"#, ids.len(), users.join(",")))
+}
+
+#[tokio::test]
+async fn all_sub_users_have_series_of_their_own_and_the_list_is_asked_for_when_it_is_old() {
+    let minutes = |minutes: &'static str| page(&[("t", minutes)]);
+    let mut answers = vec![list(&["b", "a"]), minutes("100"), minutes("30"), minutes("50"), minutes("100")];
+    // Half a minute before the list is old, and then.
+    answers.extend([minutes("100"), minutes("30"), minutes("50"), minutes("101")]);
+    answers.extend([list(&["b"]), minutes("100"), minutes("50"), minutes("100")]);
+    // It fails, and is asked for again at the next poll.
+    answers.extend([("500 Internal Server Error", "{}".to_owned()), minutes("100"), minutes("50"), minutes("100")]);
+    answers.extend([list(&[]), minutes("100")]);
+    let poller = poller_of_today(scripted(answers, |_| {}).await, 1000, ", user_ids: all").await;
+    let start = Utc::now();
+    for (after, requests, expected, users) in [
+        (0, 5, &[("", 20.0), ("a", 30.0), ("b", 50.0)][..], &["a", "b"][..]),
+        (1770, 4, &[("", 20.0), ("a", 30.0), ("b", 50.0)], &["a", "b"]),
+        (1800, 4, &[("", 50.0), ("b", 50.0)], &["b"]),
+        (3600, 4, &[("", 50.0), ("b", 50.0)], &["b"]),
+        (3601, 2, &[("", 100.0)], &[]),
+    ] {
+        let attempt = poller.poll(start + chrono::TimeDelta::seconds(after)).await;
+        assert_eq!(by_user(&attempt), of_users(expected), "{after}");
+        assert_eq!(attempt.counters.requests(), requests, "{after}");
+        assert!(!attempt.doubts.contains_key(&Doubt::UsersNotListed), "{after}: {:?}", attempt.doubts);
+        let users = users.iter().map(|id| (*id).to_owned()).collect();
+        assert_eq!(attempt.sub_users, Some(users), "{after}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_list_all_usage_is_that_of_no_user() {
+    let whole = || page(&[("t", "100")]);
+    let refused = || ("403 Forbidden", r#"{"error_code":"MSS.00000001","error_msg":"no"}"#.to_owned());
+    let broken = || ("503 Service Unavailable", "{}".to_owned());
+    // A refusal is asked for again after an hour, and another failure at the next poll.
+    let mut answers = vec![refused(), whole(), whole(), broken(), whole(), broken(), whole()];
+    answers.extend([list(&["a"]), whole(), page(&[("t", "60")]), whole(), page(&[("t", "60")])]);
+    let poller = poller_of_today(scripted(answers, |_| {}).await, 1000, ", user_ids: all").await;
+    let start = Utc::now();
+    for (after, requests, seen) in [
+        (0, 2, "could not be listed: HTTP 403 MSS.00000001: no"),
+        (3590, 1, "HTTP 403"),
+        (3600, 2, "HTTP 503"),
+        (3601, 2, "HTTP 503"),
+    ] {
+        let attempt = poller.poll(start + chrono::TimeDelta::seconds(after)).await;
+        assert_eq!(by_user(&attempt), of_users(&[("", 100.0)]), "{after}");
+        assert_eq!(attempt.counters.requests(), requests, "{after}");
+        assert!(attempt.doubts[&Doubt::UsersNotListed].contains(seen), "{after}: {:?}", attempt.doubts);
+    }
+    let attempt = poller.poll(start + chrono::TimeDelta::seconds(3602)).await;
+    assert_eq!(by_user(&attempt), of_users(&[("", 40.0), ("a", 60.0)]));
+    assert!(!attempt.doubts.contains_key(&Doubt::UsersNotListed), "{:?}", attempt.doubts);
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_for_the_list_is_on_hold_for_the_poll() {
+    let refused = ("401 Unauthorized", r#"{"error_code":"APIGW.0301","error_msg":"no"}"#.to_owned());
+    let poller = poller_of_today(scripted(vec![refused], |_| {}).await, 1000, ", user_ids: all").await;
+    let attempt = poller.poll(Utc::now()).await;
+    let failure = attempt.result.as_ref().unwrap_err();
+    assert_eq!(failure.reason, Reason::Auth);
+    assert!(failure.message.starts_with("list of sub-users: HTTP 401"), "{}", failure.message);
+    assert_eq!((attempt.counters.requests(), attempt.sub_users), (1, None), "nothing more is sent");
+    let attempt = poller.poll(Utc::now()).await;
+    let failure = attempt.result.unwrap_err();
+    assert!(failure.message.contains("not sent: the key"), "{}", failure.message);
+    assert_eq!(attempt.counters.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_list_without_an_answer_leaves_time_for_the_usage() {
+    let (simulator, address, _stop) = cloud(&["hang:project=ListUserQuotas"]).await;
+    let options = simulator.options();
+    let text = format!(
+        "api: {{requests_per_second: 1000, request_timeout: 1s}}\npoll: {{timeout: 6s, interval: 1m}}\n\
+         credentials: {{main: {{{}}}}}\n\
+         projects: [{{name: campaign, endpoint: 'http://{address}', project_id: {}, user_ids: all}}]",
+        keys(&simulator),
+        options.projects[2].id
+    );
+    let loaded = load_text(text, Path::new("config.yaml"), &Environment::default()).await;
+    let fleet = Fleet::new(loaded.config.unwrap(), &Environment::default(), Utc::now).unwrap();
+    let attempt = fleet.pollers()[0].poll(Utc::now()).await;
+    assert!(attempt.doubts.contains_key(&Doubt::UsersNotListed), "{:?} {:?}", attempt.result, attempt.doubts);
+    assert!(attempt.result.unwrap().iter().any(|window| window.tally.series().next().is_some()));
+    let asked = |operation| attempt.counters.api(operation).unwrap().by_status.clone();
+    assert_eq!(asked(Operation::ListUserQuotas), [(None, 1)].into(), "more could get the key on hold");
+}
+
 #[tokio::test]
 async fn nothing_configured_is_silently_without_effect() {
     let keys = ", user_ids: [a, b], resource_types: [r, video_2d], budgets: [{window: today, minutes: 50, business_type: live}]";

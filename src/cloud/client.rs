@@ -113,6 +113,12 @@ struct Encoded<'a> {
 }
 
 impl Client {
+    /// The same client, which sends each request once. A request that others wait for must not use up the failures that
+    /// the lock-out allows in a row.
+    pub fn without_retries(&self) -> Self {
+        Client { max_retries: 0, ..self.clone() }
+    }
+
     /// The endpoint of the service in the region of the project, or of the billing service.
     pub(super) fn endpoint(&self) -> &Endpoint {
         &self.endpoint

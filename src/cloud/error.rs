@@ -9,6 +9,9 @@ use thiserror::Error;
 
 use crate::usage::Reason;
 
+/// The least time until an operation that the service refuses is tried again.
+pub(crate) const AFTER_REFUSAL: Duration = Duration::from_secs(60 * 60);
+
 /// Any error that caused one of ours.
 pub(crate) type Cause = Box<dyn StdError + Send + Sync>;
 
@@ -122,6 +125,14 @@ impl Error {
     /// Whether the service refused the key or token, which counts towards locking it.
     pub(crate) fn is_key_refused(&self) -> bool {
         matches!(self, Error::Refused(refusal) if refusal.is_key_refused())
+    }
+
+    /// Whether the key may not use the operation, or the service does not know it.
+    pub(crate) fn is_operation_refused(&self) -> bool {
+        matches!(
+            self,
+            Error::Refused(refusal) if matches!(refusal.status, 403 | 404) && refusal.reason() != Reason::Throttled
+        )
     }
 
     /// Whether the project id belongs to another account than the key.

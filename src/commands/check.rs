@@ -16,7 +16,7 @@ use super::{
     print,
 };
 use crate::{
-    config::{Config, Environment, Loaded, Project, effective, schema},
+    config::{Config, Environment, Loaded, Project, Users, effective, schema},
     server::WebPolicy,
     usage::Collector,
 };
@@ -149,9 +149,10 @@ fn requests_a_day(path: &Path, config: &Config) -> String {
     let names = names.chain(config.accounts.iter().map(|account| &account.name));
     let width = names.map(|name| name.chars().count()).max().unwrap_or_default();
     for project in &config.projects {
-        let users = match project.user_ids.len() {
-            0 => String::new(),
-            users => format!(" x {users} users"),
+        let users = match &project.user_ids {
+            Users::Listed(ids) if ids.is_empty() => String::new(),
+            Users::Listed(ids) => format!(" x {} users", ids.len()),
+            Users::All(_) => format!(" x up to {} queries for all sub-users", project.user_ids.queries()),
         };
         text += &format!(
             "  {:width$}  {:>8.0}: {} windows{users} every {}{}\n",

@@ -74,6 +74,7 @@ impl Report {
                 region: &past.project.region,
                 labels: &past.project.labels,
                 known: &past.known,
+                has_rest: past.project.user_ids.all().is_some(),
             })
             .collect();
         let rows = rows(&projects, days.first, days.end);

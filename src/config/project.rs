@@ -3,11 +3,14 @@
 pub(super) mod budgets;
 mod labels;
 pub(super) mod types;
+mod users;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     time::Duration,
 };
+
+pub use self::users::Users;
 
 use self::budgets::Selectors;
 use super::{
@@ -62,8 +65,8 @@ pub struct Project {
     pub credentials: String,
     /// Labels of every series of the project. All projects have the same names; a value may be empty.
     pub labels: BTreeMap<String, String>,
-    /// Sub-account users, with one query each; if empty, one query asks for all users.
-    pub user_ids: Vec<String>,
+    /// The sub-users that have series of their own.
+    pub user_ids: Users,
     /// The third-party user: the value of the header `X-App-UserId`.
     pub app_user_id: Option<String>,
     /// The resource types that are kept; if empty, all are.
@@ -97,12 +100,12 @@ pub(super) struct Context<'a> {
 }
 
 impl Project {
-    /// The number of queries of one poll: one for each window and user.
+    /// The number of queries of one poll; the most if the number of users is not known.
     pub(super) fn queries(&self) -> usize {
-        self.windows.len() * self.user_ids.len().max(1)
+        self.windows.len() * self.user_ids.queries()
     }
 
-    /// Requests a day, if each answer fits on one page and nothing is retried.
+    /// Requests a day, if each answer fits on one page and nothing is retried; the most if the number of users is not known.
     pub(crate) fn requests_a_day(&self) -> f64 {
         self.requests_a_second() * 86_400.0
     }
@@ -116,7 +119,9 @@ impl Project {
                     + f64::from(collector.daily_requests()) / 86_400.0
             })
             .sum();
-        self.queries() as f64 / self.interval.as_secs_f64() + of_collectors
+        let lists = self.user_ids.all().filter(|settings| settings.series > 0);
+        let of_lists = lists.map_or(0.0, |settings| 1.0 / settings.interval.as_secs_f64());
+        self.queries() as f64 / self.interval.as_secs_f64() + of_lists + of_collectors
     }
 
     /// Reads an entry and adds its name to `names`. Replaces invalid values by valid ones, so that all checks run.
@@ -142,7 +147,7 @@ impl Project {
             context.poll.check(&section, interval, given);
         }
         let labels = labels::read(section.get("labels"));
-        let user_ids = texts(section.get("user_ids"), Node::text);
+        let (user_ids, known_users) = Users::read(section.get("user_ids"), &context.collectors.sub_users);
         let app_user_id = section.get("app_user_id").and_then(|node| {
             node.parse("a text of ASCII characters without spaces (the API allows no Chinese characters)", |text| {
                 (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| text.to_owned())
@@ -152,7 +157,7 @@ impl Project {
         let business_types = texts(section.get("business_types"), types::business_type);
         let windows = section.get("windows").map_or_else(|| context.windows.clone(), |node| windows(&node));
         let budgets = section.get("budgets").map_or_else(Vec::new, |node| {
-            budgets::read(&node, &Selectors::new(&windows, &resource_types, &business_types, &user_ids))
+            budgets::read(&node, &Selectors::new(&windows, &resource_types, &business_types, known_users.as_deref()))
         });
         let collect = section.get("collect").map_or_else(|| context.collect.clone(), |node| Collect::read(&node));
         let interval_of = |collector: &Collector| (*collector, context.collectors.interval(*collector));
@@ -164,7 +169,7 @@ impl Project {
             project_id,
             credentials,
             labels,
-            user_ids: user_ids.values,
+            user_ids,
             app_user_id,
             resource_types: resource_types.values,
             business_types: business_types.values,
@@ -195,7 +200,7 @@ impl Project {
             ("project_id", Field::optional(self.project_id.as_ref(), Field::text)),
             ("credentials", Field::text(&self.credentials)),
             ("labels", Field::Section(labels.collect())),
-            ("user_ids", Field::list(&self.user_ids)),
+            ("user_ids", self.user_ids.field()),
             ("app_user_id", Field::optional(self.app_user_id.as_ref(), Field::text)),
             ("resource_types", Field::list(&self.resource_types)),
             ("business_types", Field::list(&self.business_types)),

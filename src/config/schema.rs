@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     collectors::Collect,
     endpoint::{REGIONS, Site},
-    project::{KEYS, types},
+    project::{KEYS, Users, types},
 };
 use crate::usage::Collector;
 
@@ -106,8 +106,9 @@ fn poll() -> Value {
 
 fn collectors() -> Value {
     let list = |plural: &str, owner: &str| {
-        let interval = duration(&format!("1m to 24h; time between two requests for the {plural} of {owner}"));
-        let series = format!("number of {plural} of {owner} with series of their own, 0 to 1000");
+        let also = if plural == "sub-users" { ", also for user_ids: all" } else { "" };
+        let interval = duration(&format!("1m to 24h; time between two requests for the {plural} of {owner}{also}"));
+        let series = format!("number of {plural} of {owner} with series of their own, 0 to 1000{also}");
         let keys = [("interval", interval), ("series", integer(&series, 0, 1000))];
         let each = owner.rsplit(' ').next().unwrap_or_default();
         optional(section(&format!("{plural} of each {each}"), &[], keys))
@@ -302,7 +303,13 @@ fn project() -> Value {
                     "additionalProperties": {"type": "string"},
                 })),
             ),
-            ("user_ids", optional(names("one query per sub-user in this list; adds the label user_id"))),
+            (
+                "user_ids",
+                optional(users(
+                    "one query per sub-user in this list; adds the label user_id. all: every sub-user that the service lists, \
+                     and a series with an empty user_id for what none of them accounts for",
+                )),
+            ),
             ("app_user_id", optional(text("value of the request header X-App-UserId", "^[!-~]+$"))),
             ("resource_types", optional(names_of(resource_type, &types::RESOURCE_TYPES))),
             ("business_types", optional(names_of(business_type, &types::BUSINESS_TYPES))),
@@ -384,7 +391,7 @@ fn budget() -> Value {
             minutes,
             resource_type,
             business_type,
-            ("user_id", optional(name("limits the budget to one of user_ids"))),
+            ("user_id", optional(name("limits the budget to one of user_ids; with all, to any sub-user"))),
         ],
     )
 }
@@ -480,6 +487,14 @@ fn collect(description: &str) -> Value {
         "uniqueItems": true,
     });
     json!({"description": description, "anyOf": [{"const": Collect::ALL}, names]})
+}
+
+fn users(description: &str) -> Value {
+    let mut list = names("");
+    if let Some(fields) = list.as_object_mut() {
+        fields.remove("description");
+    }
+    json!({"description": description, "anyOf": [{"const": Users::ALL}, list]})
 }
 
 fn windows(description: &str) -> Value {

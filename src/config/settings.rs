@@ -96,6 +96,7 @@ impl Config {
         for collector in collectors.changed().filter(|_| !projects.is_empty()) {
             let is_used = match collector {
                 Collector::Billing => section.has("accounts"),
+                Collector::SubUsers if projects.iter().any(|project| project.user_ids.all().is_some()) => true,
                 _ => projects.iter().any(|project| project.collect.contains_key(&collector)),
             };
             if !is_used {

@@ -42,7 +42,8 @@ pub(super) fn same_usage(config: &Config) -> Vec<Problem> {
         // Without an id, the account and the region decide which project it is.
         let id = project.project_id.as_deref().ok_or((&project.credentials, &project.region));
         let Project { endpoint, app_user_id, user_ids, resource_types, business_types, .. } = project;
-        let usage = (id, &endpoint.host, app_user_id, user_ids, resource_types, business_types);
+        // `all` has the same usage as no users.
+        let usage = (id, &endpoint.host, app_user_id, user_ids.listed(), resource_types, business_types);
         match first.entry(usage) {
             Entry::Vacant(entry) => {
                 entry.insert(index);
@@ -73,15 +74,21 @@ pub(super) fn rates(config: &Config) -> Vec<Problem> {
         let queries = projects.iter().map(|project| project.queries()).max().unwrap_or_default();
         let takes = (at_a_time * queries) as f64 / allowed;
         let timeout = config.poll.timeout.as_secs_f64();
+        let lists_users = projects.iter().any(|project| project.user_ids.all().is_some());
+        let counted = if lists_users {
+            ". For user_ids: all, this counts as many users as collectors.sub_users.series allows: lower it if there are fewer"
+        } else {
+            ""
+        };
         if rate > allowed {
             warnings.push(format!(
                 "the projects with credentials {credentials} at {host} need {rate:.1} requests a second, \
-                 but api.requests_per_second allows {shown}: raise the interval, or poll fewer windows and users"
+                 but api.requests_per_second allows {shown}: raise the interval, or poll fewer windows and users{counted}"
             ));
         } else if takes > timeout {
             warnings.push(format!(
                 "{at_a_time} simultaneous polls with credentials {credentials} at {host} share {shown} requests a \
-                 second and take {takes:.0}s, but poll.timeout is {timeout}s: lower poll.concurrency or raise the timeout"
+                 second and take {takes:.0}s, but poll.timeout is {timeout}s: lower poll.concurrency or raise the timeout{counted}"
             ));
         }
     }

@@ -16,9 +16,10 @@ pub struct Day {
     pub since: DateTime<Utc>,
     /// How often the usage has changed before.
     pub revisions: u32,
-    /// The usage of the configured users, or of all users if none are configured.
+    /// The usage of the configured users, or of all users if none are configured. With `user_ids: all`, the series without
+    /// a user have the usage of no sub-user.
     pub tally: Tally,
-    /// If users are configured: the usage of all users, without their ids.
+    /// If the configuration lists users: the usage of all users, without their ids.
     pub all_users: Option<Tally>,
     /// What may be wrong with it.
     pub doubts: Doubts,
@@ -39,14 +40,23 @@ impl Day {
         self.tally.parts().next().is_some()
     }
 
+    /// The sums that must not change. With `user_ids: all`, the list of sub-users may change, and the usage of a user then
+    /// counts as that of no user, or the other way.
+    fn fixed(&self) -> [Tally; 2] {
+        match &self.all_users {
+            Some(all) => [self.tally.clone(), all.clone()],
+            // The sum was added up without an overflow when it was one of all users.
+            None => [self.tally.without_users().unwrap_or_default(), Tally::default()],
+        }
+    }
+
     fn has_usage_of(&self, other: &Day) -> bool {
-        self.tally == other.tally && self.all_users == other.all_users
+        self.fixed() == other.fixed()
     }
 
     /// Whether a series has less than in the usage before.
     fn has_less_than(&self, before: &Day) -> bool {
-        let all = |day: &Day| day.all_users.clone().unwrap_or_default();
-        before.tally.larger_than(&self.tally).is_some() || all(before).larger_than(&all(self)).is_some()
+        before.fixed().iter().zip(self.fixed()).any(|(before, now)| before.larger_than(&now).is_some())
     }
 
     fn lacks_values(&self) -> bool {
@@ -322,6 +332,38 @@ pub(crate) mod tests {
         known.extend([(date("2025-11-07"), doubted)].into());
         assert!(known.is_whole(date("2025-11-07")));
         assert_eq!(sum(&known, "2025-11-07", "2025-11-08"), None);
+    }
+
+    #[test]
+    fn a_user_who_comes_or_goes_does_not_change_the_usage_of_a_day() {
+        let split = |minutes: &[(Option<&str>, &str)], asked: &str| {
+            let mut day = Day { asked: asked.parse().unwrap(), since: asked.parse().unwrap(), ..Day::default() };
+            for (user, minutes) in minutes {
+                let key = RowKey { unit: Unit::Minutes, ..RowKey::default() };
+                day.tally.add(&Row { key, usage: Some(minutes.parse().unwrap()), number: None }, *user).unwrap();
+            }
+            day
+        };
+        let first = split(&[(Some("a"), "4"), (None, "6")], "2025-11-02T12:00:00Z");
+        let mut known = known("UTC", &[("2025-11-01", first.clone())]);
+        let date = date("2025-11-01");
+        let other = split(&[(Some("b"), "1"), (None, "9")], "2025-11-02T18:00:00Z");
+        let Changes { days, revisions } = known.extend([(date, other.clone())].into());
+        assert_eq!((revisions.len(), known.first_unproven()), (0, None));
+        assert_eq!(days[&date], Day { asked: other.asked, ..first }, "the first list stays");
+        // More usage is a revision, and has the users of the new list.
+        let more = split(&[(Some("b"), "1"), (None, "9.5")], "2025-11-03T00:00:00Z");
+        let changes = known.extend([(date, more.clone())].into());
+        assert_eq!(
+            changes.revisions,
+            [Revision { day: date, minutes: [10.into(), "10.5".parse().ok().unwrap()].map(Some) }]
+        );
+        assert_eq!(known.get(date).unwrap().tally, more.tally);
+        // Less must be proven.
+        let less = split(&[(Some("b"), "9"), (None, "1")], "2025-11-03T06:00:00Z");
+        assert!(known.extend([(date, less)].into()).revisions.is_empty());
+        assert_eq!(known.first_unproven(), Some(date));
+        assert_eq!(known.get(date).unwrap().tally, more.tally);
     }
 
     #[test]

@@ -64,8 +64,8 @@ pub struct Identity<'a> {
     pub endpoint: &'a str,
     /// The project's id.
     pub project_id: &'a str,
-    /// The configured users.
-    pub user_ids: &'a [String],
+    /// The configured users; `None` for all sub-users.
+    pub user_ids: Option<&'a [String]>,
     /// The third-party user.
     pub app_user_id: Option<&'a str>,
     /// The configured resource types and business types.
@@ -83,7 +83,7 @@ impl Identity<'_> {
             list.sort_unstable();
             list
         };
-        let parts = (endpoint, project_id, sorted(user_ids), app_user_id, types.map(sorted), zone.to_string());
+        let parts = (endpoint, project_id, user_ids.map(sorted), app_user_id, types.map(sorted), zone.to_string());
         // A tuple of texts always becomes JSON.
         let text = serde_json::to_vec(&parts).unwrap_or_default();
         Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -511,7 +511,7 @@ mod tests {
     #[test]
     fn a_project_that_changes_is_another_one() {
         let zones = [Zone::utc(), Zone::shanghai()];
-        let lists: [&[String]; 3] = [&[], &["a".to_owned()], &["b".to_owned(), "a".to_owned()]];
+        let lists: [&[String]; 4] = [&[], &["a".to_owned()], &["b".to_owned(), "a".to_owned()], &["all".to_owned()]];
         let mut keys = Vec::new();
         for (endpoint, id, users, app, types, zone) in [
             ("e", "1", 0, None, 0, 0),
@@ -519,11 +519,13 @@ mod tests {
             ("e", "2", 0, None, 0, 0),
             ("e", "1", 1, None, 0, 0),
             ("e", "1", 2, None, 0, 0),
+            ("e", "1", 3, None, 0, 0),
+            ("e", "1", 9, None, 0, 0),
             ("e", "1", 0, Some(""), 0, 0),
             ("e", "1", 0, None, 1, 0),
             ("e", "1", 0, None, 0, 1),
         ] {
-            let [user_ids, resources] = [users, types].map(|index| lists[index]);
+            let (user_ids, resources) = (lists.get(users).copied(), lists[types]);
             let types = [resources, lists[0]];
             let zone = &zones[zone];
             keys.push(Identity { endpoint, project_id: id, user_ids, app_user_id: app, types, zone }.key());
@@ -534,7 +536,15 @@ mod tests {
         assert_eq!(keys.len(), count);
         let of_users = |user_ids: &[String]| {
             let types = [lists[0]; 2];
-            Identity { endpoint: "e", project_id: "1", user_ids, app_user_id: None, types, zone: &zones[0] }.key()
+            Identity {
+                endpoint: "e",
+                project_id: "1",
+                user_ids: Some(user_ids),
+                app_user_id: None,
+                types,
+                zone: &zones[0],
+            }
+            .key()
         };
         assert_eq!(of_users(&["a".into(), "b".into()]), of_users(lists[2]), "the order means nothing");
     }

@@ -25,6 +25,8 @@ pub struct ReportProject<'a> {
     pub labels: &'a BTreeMap<String, String>,
     /// Its days.
     pub known: &'a KnownDays,
+    /// Whether series without a user have the usage of no user: `user_ids: all`.
+    pub has_rest: bool,
 }
 
 /// A row: one series on one day, or a day without a known answer.
@@ -74,10 +76,14 @@ pub fn rows<'a>(projects: &[ReportProject<'a>], first: NaiveDate, end: NaiveDate
                 sum.is_some() || series.measure != Measure::Number
             };
             for (series, _, _) in day.tally.parts().filter(needed) {
-                let usage = day.tally.exact(series).map(text);
+                let usage = day.tally.exact(series);
+                let rest = (project.has_rest && series.user_id.is_none()).then_some("not_attributed");
+                if rest.is_some() && usage.is_some_and(|usage| usage.is_zero()) {
+                    continue;
+                }
                 let missing = usage.is_none().then_some("value_missing");
-                let remarks = remarks.iter().copied().filter(|known| Some(*known) != missing).chain(missing).collect();
-                rows.push(row(Some(series), usage, remarks));
+                let remarks = remarks.iter().copied().filter(|known| Some(*known) != missing).chain(missing);
+                rows.push(row(Some(series), usage.map(text), remarks.chain(rest).collect()));
             }
             for (series, rest) in not_attributed(day) {
                 let remarks = remarks.iter().copied().chain(["not_attributed"]).collect();
@@ -352,7 +358,7 @@ mod tests {
     }
 
     fn project<'a>(known: &'a KnownDays, labels: &'a BTreeMap<String, String>) -> ReportProject<'a> {
-        ReportProject { name: "p", project_id: "id", region: "cn-north-4", labels, known }
+        ReportProject { name: "p", project_id: "id", region: "cn-north-4", labels, known, has_rest: false }
     }
 
     #[test]
@@ -382,6 +388,27 @@ p,2025-11-03,,,,,,missing
         ] {
             assert!(markdown.contains(line), "{line}: {markdown}");
         }
+    }
+
+    #[test]
+    fn with_all_users_the_rest_is_not_attributed() {
+        let mut rest = day(&[("V", "2"), ("L", "0")]);
+        let series = rest.tally.series().next().unwrap().clone();
+        let of_user = Series { user_id: Some("u".to_owned()), ..series.clone() };
+        rest.tally.add_part(of_user, "0".parse().ok(), false);
+        rest.tally.add_part(Series { business_type: "W".into(), ..series }, None, true);
+        let (known, labels) = (known("UTC", &[("2025-11-01", Day::default()), ("2025-11-02", rest)]), BTreeMap::new());
+        let project = ReportProject { has_rest: true, ..project(&known, &labels) };
+        let rows = rows(&[project], date("2025-11-02"), date("2025-11-03"));
+        let expected = "\
+project,day,resource_type,business_type,user_id,unit,usage,remarks
+p,2025-11-02,,L,u,minutes,0,maybe_partial
+p,2025-11-02,,V,,minutes,2,maybe_partial not_attributed
+p,2025-11-02,,W,,minutes,,maybe_partial value_missing not_attributed
+";
+        assert_eq!(csv(&rows), expected);
+        let markdown = markdown(&rows, date("2025-11-02"), date("2025-11-03"));
+        assert!(markdown.contains("| p |  | V | (not attributed) | minutes | 2 |"), "{markdown}");
     }
 
     #[test]

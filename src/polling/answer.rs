@@ -84,7 +84,9 @@ pub fn without_effect(project: &Project, answers: &[Answer]) -> Doubts {
         doubts.insert(Doubt::FilterMatchesNothing, format!("no row has the configured type {wanted:?}"));
     }
     let users: BTreeSet<&String> = answers.iter().flat_map(|answer| &answer.usage.users).collect();
-    if let Some(user) = project.user_ids.iter().find(|user| !users.contains(user)).filter(|_| !users.is_empty()) {
+    if let Some(user) =
+        project.user_ids.listed().iter().find(|user| !users.contains(user)).filter(|_| !users.is_empty())
+    {
         doubts.insert(Doubt::UserMatchesNothing, format!("user {user} has no usage, but other users have"));
     }
     let minutes = || {

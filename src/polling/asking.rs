@@ -17,7 +17,7 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use rust_decimal::Decimal;
 use tokio::time::Instant;
 
-use super::range::{Progress, RangeQuery, RangeUsage};
+use super::range::{Progress, RangeQuery, RangeUsage, Split, overflow};
 use crate::{
     cloud::{Error, usage_api::PageSource},
     config::Project,
@@ -43,6 +43,8 @@ pub struct DaysQuery<'a, S> {
     pub project: &'a Project,
     /// The project's id, configured or looked up.
     pub project_id: &'a str,
+    /// The users that have sums of their own.
+    pub split: Split<'a>,
     /// Entries per page of an answer, the API's `limit`.
     pub page_size: usize,
     /// The zone of the days.
@@ -98,7 +100,7 @@ pub struct Asking<'a, 'd, S> {
 /// The buckets of one query, for the check whether days begin where buckets begin.
 type Buckets = BTreeMap<DateTime<Utc>, Decimal>;
 
-/// What the buckets of a range say of its days: of the configured users, and of all users if users are configured.
+/// What the buckets of a range say of its days: of the users, and of all users if the configuration lists some.
 struct ByDay {
     usage: RangeUsage,
     days: BTreeMap<NaiveDate, Tally>,
@@ -120,7 +122,7 @@ impl<S: PageSource> DaysQuery<'_, S> {
     pub async fn has_usage_before(&self, day: NaiveDate, learnt: &mut Learnt) -> Result<bool, Error> {
         let first = day - Days::new(MOST_DAYS as u64);
         let range = Bounds { start: self.zone.midnight(first), end: self.zone.midnight(day) };
-        let query = self.query(self.project);
+        let query = self.query().unsplit();
         match query.sum(range, None, &format!("the time before {day}"), &mut learnt.progress).await {
             Ok(usage) => Ok(usage.tally.parts().next().is_some()),
             Err(error) if error.is_range_refused() => Ok(false),
@@ -137,9 +139,9 @@ impl<S: PageSource> DaysQuery<'_, S> {
     ) -> Result<(Day, Buckets), Error> {
         let range = Bounds::of_day(day, self.zone);
         let name = day.to_string();
-        let usage = self.query(self.project).sum(range, None, &name, progress).await?;
+        let usage = self.query().sum(range, None, &name, progress).await?;
         let all_users = match self.all_users() {
-            Some(all) => Some(self.query(&all).sum(range, None, &name, progress).await?.tally),
+            Some(all) => Some(all.sum(range, None, &name, progress).await?.tally),
             None => None,
         };
         let day = Day::new(now, usage.tally, all_users, usage.doubts);
@@ -158,7 +160,17 @@ impl<S: PageSource> DaysQuery<'_, S> {
             return Ok(None);
         }
         if range.len() > learnt.compared {
-            if !self.agree(range, &by_day, &mut learnt.progress).await? {
+            let agrees = match self.split {
+                // All users together prove the buckets for each of them, in fewer queries.
+                Split::Rest(_) => {
+                    let together = by_day.days.iter().map(|(date, tally)| Ok((*date, tally.without_users()?)));
+                    let days = together.collect::<Result<_, _>>().map_err(overflow)?;
+                    let query = DaysQuery { split: Split::Together, ..*self };
+                    query.agree(range, &days, &mut learnt.progress).await?
+                }
+                Split::Together | Split::Users(_) => self.agree(range, &by_day.days, &mut learnt.progress).await?,
+            };
+            if !agrees {
                 return Ok(None);
             }
             learnt.compared = range.len();
@@ -177,11 +189,11 @@ impl<S: PageSource> DaysQuery<'_, S> {
         let (first, last) = range.first().zip(range.last()).map(|(first, last)| (*first, *last)).unwrap_or_default();
         let bounds = Bounds { start: self.zone.midnight(first), end: Bounds::of_day(last, self.zone).end };
         let name = format!("{first} to {last}");
-        let (usage, days) = self.query(self.project).sum_days(bounds, self.zone, &name, progress).await?;
+        let (usage, days) = self.query().sum_days(bounds, self.zone, &name, progress).await?;
         let mut buckets_fit = self.fit(&usage, range);
         let all_users = match self.all_users() {
             Some(all) => {
-                let (usage, days) = self.query(&all).sum_days(bounds, self.zone, &name, progress).await?;
+                let (usage, days) = all.sum_days(bounds, self.zone, &name, progress).await?;
                 buckets_fit &= self.fit(&usage, range);
                 Some(days)
             }
@@ -206,19 +218,24 @@ impl<S: PageSource> DaysQuery<'_, S> {
     }
 
     /// Whether queries of their own, for random days and for the older half of the range, give the same usage.
-    async fn agree(&self, range: &[NaiveDate], whole: &ByDay, progress: &mut Progress) -> Result<bool, Error> {
+    async fn agree(
+        &self,
+        range: &[NaiveDate],
+        days: &BTreeMap<NaiveDate, Tally>,
+        progress: &mut Progress,
+    ) -> Result<bool, Error> {
         let tally = |days: &BTreeMap<NaiveDate, Tally>, date: &NaiveDate| days.get(date).cloned().unwrap_or_default();
         let third = range.len().div_ceil(SAMPLES);
         for (index, part) in range.chunks(third).enumerate() {
             let Some(date) = self.pick(part, index) else { continue };
             let (day, _) = self.ask_day(*date, DateTime::UNIX_EPOCH, progress).await?;
-            if day.is_misaligned() || day.tally != tally(&whole.days, date) {
+            if day.is_misaligned() || day.tally != tally(days, date) {
                 return Ok(false);
             }
         }
         let older = range.get(..range.len() / 2).unwrap_or_default();
         let half = self.by_day(older, progress).await?;
-        let is_same = |date: &NaiveDate| tally(&half.days, date) == tally(&whole.days, date);
+        let is_same = |date: &NaiveDate| tally(&half.days, date) == tally(days, date);
         Ok(half.buckets_fit && older.iter().all(is_same))
     }
 
@@ -229,16 +246,16 @@ impl<S: PageSource> DaysQuery<'_, S> {
         days.get((hasher.finish() % (days.len().max(1) as u64)) as usize)
     }
 
-    /// The project without its configured users; `None` if none are configured.
-    fn all_users(&self) -> Option<Project> {
-        let has_users = !self.project.user_ids.is_empty();
-        has_users.then(|| Project { user_ids: Vec::new(), ..self.project.clone() })
+    /// The query for all users together; `None` if that for the users of the project has all usage.
+    fn all_users(&self) -> Option<RangeQuery<'_, S>> {
+        matches!(self.split, Split::Users(_)).then(|| RangeQuery { split: Split::Together, ..self.query() })
     }
 
-    fn query<'q>(&'q self, project: &'q Project) -> RangeQuery<'q, S> {
+    fn query(&self) -> RangeQuery<'_, S> {
         RangeQuery {
             source: self.source,
-            project,
+            project: self.project,
+            split: self.split,
             project_id: self.project_id,
             page_size: self.page_size,
             deadline: Instant::now() + TIMEOUT,
@@ -334,7 +351,7 @@ impl<'d, S: PageSource> Asking<'_, 'd, S> {
             return Ok(seen);
         }
         let answers = self.single.iter().map(|(date, buckets)| (range(date), buckets));
-        self.query.query(self.query.project).ask_for_cut(answers, progress).await?;
+        self.query.query().ask_for_cut(answers, progress).await?;
         Ok(progress.proofs.alignment.check(&ranges, self.now))
     }
 }

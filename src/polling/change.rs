@@ -55,7 +55,8 @@ impl Change {
             && is_same_project
             && is_same_set(windows, &old.windows)
             && after.timezone == before.timezone
-            && is_same_set(user_ids, &old.user_ids)
+            && user_ids.all().is_some() == old.user_ids.all().is_some()
+            && is_same_set(user_ids.listed(), old.user_ids.listed())
             && *app_user_id == old.app_user_id
             && is_same_set(resource_types, &old.resource_types)
             && is_same_set(business_types, &old.business_types);
@@ -63,6 +64,7 @@ impl Change {
             && is_same_source
             && *interval == old.interval
             && *collect == old.collect
+            && user_ids.all() == old.user_ids.all()
             && after.poll.timeout == before.poll.timeout
             && after.api == before.api;
         let is_same_display = *labels == old.labels
@@ -102,12 +104,13 @@ pub fn query_text(config: &Config, project: &Project) -> Option<String> {
         project_id,
         windows,
         config.timezone.to_string(),
-        project.user_ids.iter().collect::<BTreeSet<_>>(),
+        project.user_ids.listed().iter().collect::<BTreeSet<_>>(),
         &project.app_user_id,
         project.resource_types.iter().collect::<BTreeSet<_>>(),
         project.business_types.iter().collect::<BTreeSet<_>>(),
     );
-    Some(format!("{query:?}"))
+    let all_users = if project.user_ids.all().is_some() { ", all sub-users" } else { "" };
+    Some(format!("{query:?}{all_users}"))
 }
 
 /// Whether two lists without duplicates have the same elements, in any order.
@@ -183,6 +186,7 @@ projects:
             ("windows: [today, this_month]", "windows: [today]", Change::Query),
             ("timezone: Asia/Shanghai", "timezone: UTC", Change::Query),
             ("user_ids: [one]", "user_ids: [one, two]", Change::Query),
+            ("user_ids: [one]", "user_ids: all", Change::Query),
             ("app_user_id: one", "app_user_id: two", Change::Query),
             ("resource_types: [one]", "resource_types: []", Change::Query),
             ("business_types: [one]", "business_types: [two]", Change::Query),
@@ -190,6 +194,22 @@ projects:
             assert!(BEFORE.contains(from), "{from}");
             let after = config(&BEFORE.replace(from, to)).await;
             assert_eq!(Change::between(studio(&before), studio(&after)), change, "{from} to {to}");
+        }
+        let all = BEFORE.replace("user_ids: [one]", "user_ids: all");
+        let before_all = config(&all).await;
+        for (from, to, change) in [
+            ("user_ids: all", "user_ids: []", Change::Query),
+            ("user_ids: all", "user_ids: [all]", Change::Query),
+            // The usage stays right until the next poll.
+            ("{series: 5}", "{series: 20}", Change::Access),
+            ("{series: 5}", "{series: 5, interval: 1h}", Change::Access),
+            ("series: 10", "series: 20", Change::Display),
+        ] {
+            assert!(all.contains(from), "{from}");
+            let after = config(&all.replace(from, to)).await;
+            assert_eq!(Change::between(studio(&before_all), studio(&after)), change, "{from} to {to}");
+            let texts = [&before_all, &after].map(|config| query_text(config, studio(config).1).unwrap());
+            assert_eq!(texts[0] != texts[1], change == Change::Query, "{from} to {to}: {texts:?}");
         }
         let looked_up = BEFORE.replace("project_id: a1, ", "");
         let before_looked_up = config(&looked_up).await;

@@ -26,9 +26,6 @@ use crate::{
     usage::{Collector, CollectorDoubts, Counters, Reason},
 };
 
-/// The least time until an operation that the service refuses is tried again.
-pub(super) const AFTER_REFUSAL: Duration = Duration::from_secs(60 * 60);
-
 /// The time limit for days that have ended: there may be some dozens, each with a query of its own. What is complete by
 /// then is kept.
 const DAYS_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -141,10 +138,7 @@ impl Collecting {
             Err(PastError::Cloud(Error::Timeout(text)))
         });
         let refusal = result.as_ref().err().and_then(PastError::cloud);
-        let is_refused = matches!(
-            refusal,
-            Some(Error::Refused(refusal)) if matches!(refusal.status, 403 | 404) && refusal.reason() != Reason::Throttled
-        );
+        let is_refused = refusal.is_some_and(Error::is_operation_refused);
         let failure = |error: PastError| Failure {
             reason: error.cloud().map_or(Reason::Storage, Error::reason),
             message: error.to_string(),

@@ -346,6 +346,7 @@ pub fn target(project: &Project, config: &Config) -> Target {
         collects_all: project.collects_all,
         package_series: config.collectors.packages.series,
         user_series: config.collectors.sub_users.series,
+        has_rest: project.user_ids.all().is_some(),
         max_session: config.collectors.sessions.max_duration,
         timezone: config.timezone.clone(),
         query: query_text(config, project),

@@ -15,15 +15,19 @@ use rust_decimal::Decimal;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::asking::{DaysQuery, Learnt, Step};
+use super::{
+    asking::{DaysQuery, Learnt, Step},
+    range::Split,
+    sub_users::{self, SubUsers},
+};
 use crate::{
     cloud::{Client, Error as CloudError, project_api},
-    config::{Config, Project},
+    config::{Config, Project, Users},
     history::{
         days::{Changes, KnownDays, UsedBefore, first_of_month, happened},
         ledger::{Identity, Ledger, LedgerError},
     },
-    usage::{Reason, Revision, Zone},
+    usage::{Doubt, Reason, Revision, Zone},
 };
 
 /// After so many failed queries in a row, a project is given up.
@@ -112,6 +116,8 @@ struct Run<'a> {
     learnt: &'a mut Learnt,
     meter: &'a Meter,
     known: Known,
+    /// Why the sub-users are not known, if they are needed.
+    not_listed: Option<String>,
 }
 
 impl PastDays {
@@ -158,7 +164,7 @@ impl PastDays {
         meter.total.fetch_add(missing.len(), Ordering::Relaxed);
         let project_id = project_id.to_string();
         let known = Known { project_id, identity, days, missing, failure: None, too_far_back: None };
-        let mut run = Run { past: self, now, range, learnt, meter, known };
+        let mut run = Run { past: self, now, range, learnt, meter, known, not_listed: None };
         run.ask().await?;
         Ok(run.known)
     }
@@ -181,7 +187,10 @@ impl PastDays {
         let identity = Identity {
             endpoint: &endpoint,
             project_id,
-            user_ids: &self.project.user_ids,
+            user_ids: match &self.project.user_ids {
+                Users::Listed(ids) => Some(ids),
+                Users::All(_) => None,
+            },
             app_user_id: self.project.app_user_id.as_deref(),
             types: [&self.project.resource_types, &self.project.business_types],
             zone: &self.zone,
@@ -200,9 +209,28 @@ impl Run<'_> {
     async fn ask(&mut self) -> Result<(), LedgerError> {
         let past = self.past;
         let project_id = self.known.project_id.clone();
+        let sub_users = if self.known.missing.is_empty() {
+            Ok(SubUsers::default())
+        } else {
+            let (deadline, counters) = (Instant::now() + TIMEOUT, &mut self.learnt.progress.counters);
+            sub_users::for_past_days(&past.project.user_ids, &past.client, &project_id, deadline, counters).await
+        };
+        let ids = match sub_users {
+            Ok(SubUsers { ids, not_listed }) => {
+                self.not_listed = not_listed;
+                ids
+            }
+            Err(error) => {
+                let failed = FailedQuery { query: sub_users::QUERY.to_owned(), error };
+                tracing::warn!(project = past.project.name, "{failed}");
+                self.known.failure = Some(failed);
+                return Ok(());
+            }
+        };
         let query = DaysQuery {
             source: &past.client,
             project: &past.project,
+            split: Split::of(&past.project.user_ids, &ids),
             project_id: &project_id,
             page_size: past.page_size,
             zone: &past.zone,
@@ -246,7 +274,10 @@ impl Run<'_> {
             let before = requests(self.learnt);
             let step = asking.next(self.learnt).await;
             self.meter.requests.fetch_add(requests(self.learnt) - before, Ordering::Relaxed);
-            let Some(Step::Complete(days)) = step else { return Ok(step) };
+            let Some(Step::Complete(mut days)) = step else { return Ok(step) };
+            for day in days.values_mut() {
+                day.doubts.extend(self.not_listed.clone().map(|seen| (Doubt::UsersNotListed, seen)));
+            }
             self.meter.done.fetch_add(days.len(), Ordering::Relaxed);
             self.known.missing.retain(|day| !days.contains_key(day));
             let changes = self.known.days.extend(days);

@@ -9,7 +9,8 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     collecting::Collecting,
     proofs::Proofs,
-    range::{Progress, RangeQuery},
+    range::{Progress, RangeQuery, Split},
+    sub_users::{SubUserList, SubUsers},
     windows::{Complete, WindowsQuery},
 };
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     config::{Config, Project},
     history::ledger::Ledger,
     snapshot::{Failure, PollOutcome},
-    usage::{Doubts, Zone},
+    usage::{Doubt, Doubts, Zone},
 };
 
 /// Polls one project.
@@ -29,6 +30,10 @@ pub struct Poller {
     timezone: Zone,
     timeout: Duration,
     collectors: Vec<Arc<Collecting>>,
+    /// `None` if the configuration lists the users.
+    sub_users: Option<SubUserList>,
+    /// Why the list of sub-users is an old one. It is logged when it is new, not at every poll.
+    list_failure: Mutex<Option<String>>,
     /// The doubts of the last complete poll. A doubt is logged when it is new, not at every poll.
     doubts: Mutex<Doubts>,
     /// Taken by a poll and put back at its end: polls of one project do not overlap.
@@ -41,6 +46,8 @@ impl Poller {
         Poller {
             collectors: Collecting::of(&client, project, config, ledger),
             client,
+            sub_users: SubUserList::of(&project.user_ids),
+            list_failure: Mutex::default(),
             project: project.clone(),
             page_size: config.api.page_size,
             timezone: config.timezone.clone(),
@@ -73,11 +80,11 @@ impl Poller {
         let is_inconsistent = matches!(result, Err(Error::Inconsistent(_)));
         // After a contradiction nothing is left of what was proven.
         *self.proofs.lock() = if is_inconsistent { Proofs::default() } else { proofs };
-        let mut doubts = Doubts::new();
+        let (mut doubts, mut sub_users) = (Doubts::new(), None);
         let result = match result {
             Ok(complete) => {
                 counters.rows = complete.rows;
-                doubts = complete.doubts;
+                (doubts, sub_users) = (complete.doubts, complete.sub_users);
                 self.log_new_doubts(&doubts);
                 Ok(complete.windows)
             }
@@ -85,6 +92,7 @@ impl Poller {
         };
         PollOutcome {
             doubts,
+            sub_users,
             counters,
             project_id: self.client.known_project_id(),
             credentials_expiry: self.client.credentials_expiry(),
@@ -96,14 +104,36 @@ impl Poller {
         // The API takes whole seconds. All windows of a poll end at the same instant.
         let now = now.trunc_subsecs(0);
         let project_id = &*project_api::project_id(&self.client, deadline, &mut progress.counters).await?;
+        let SubUsers { ids, not_listed } = match &self.sub_users {
+            Some(list) => {
+                let known = list.known(&self.client, project_id, now, deadline, progress).await?;
+                self.log_new_failure(list);
+                known
+            }
+            None => SubUsers::default(),
+        };
         let query = RangeQuery {
             source: &self.client,
             project: &self.project,
+            split: Split::of(&self.project.user_ids, &ids),
             project_id,
             page_size: self.page_size,
             deadline,
         };
-        WindowsQuery { query, timezone: &self.timezone }.ask(now, progress).await
+        let mut complete = WindowsQuery { query, timezone: &self.timezone }.ask(now, progress).await?;
+        complete.doubts.extend(not_listed.map(|seen| (Doubt::UsersNotListed, seen)));
+        Ok(complete)
+    }
+
+    /// Logs that the last known list of sub-users is used. Without any list there is a doubt, which is logged, too.
+    fn log_new_failure(&self, list: &SubUserList) {
+        let failure = list.failure();
+        let mut known = self.list_failure.lock();
+        if let Some(error) = failure.as_ref().filter(|_| known.is_none()) {
+            let project = &self.project.name;
+            tracing::warn!(project, error, "sub-users could not be listed, so the last known list is used");
+        }
+        *known = failure;
     }
 
     fn timeout_error(&self, requests: u64) -> Error {

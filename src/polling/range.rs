@@ -14,7 +14,7 @@ use crate::{
         Error, UsageQuery,
         usage_api::{self, InRange, PageSource, timestamp},
     },
-    config::Project,
+    config::{Project, Users},
     usage::{Bounds, Counters, DaySums, Days, Doubt, Doubts, MAX_SERIES, Overflow, Row, RowCounters, Tally, Zone},
 };
 
@@ -29,14 +29,51 @@ pub struct Progress {
     pub proofs: Proofs,
 }
 
+/// The users that a query tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split<'a> {
+    /// None: one query for all users together.
+    Together,
+    /// These, with one query each. The usage of other users is left out.
+    Users(&'a [String]),
+    /// These, with one query each, and what they do not account for. Before them and after them, all users are asked for.
+    Rest(&'a [String]),
+}
+
+impl<'a> Split<'a> {
+    /// The users of a project. `sub_users` are those of `user_ids: all`.
+    pub fn of(users: &'a Users, sub_users: &'a [String]) -> Self {
+        match users {
+            Users::Listed(ids) if ids.is_empty() => Split::Together,
+            Users::Listed(ids) => Split::Users(ids),
+            Users::All(_) => Split::Rest(sub_users),
+        }
+    }
+
+    fn users(self) -> &'a [String] {
+        match self {
+            Split::Together => &[],
+            Split::Users(ids) | Split::Rest(ids) => ids,
+        }
+    }
+
+    /// The queries in their order. `None` is for all users.
+    fn queries(self) -> Vec<Option<&'a str>> {
+        let all = (!matches!(self, Split::Users(_))).then_some(None);
+        all.into_iter().chain(self.users().iter().map(|id| Some(id.as_str()))).collect()
+    }
+}
+
 /// The project whose usage is asked for. [`super::fleet::clients`] gives its client, which is the source, and
 /// [`crate::cloud::project_api::project_id`] its id.
 #[derive(Debug)]
 pub struct RangeQuery<'a, S> {
     /// The source of pages: the client of the project.
     pub source: &'a S,
-    /// The configuration of the project: its users, its types and the third-party user.
+    /// The configuration of the project: its types and the third-party user.
     pub project: &'a Project,
+    /// The users that have sums of their own.
+    pub split: Split<'a>,
     /// Its id, configured or looked up.
     pub project_id: &'a str,
     /// Entries per page of an answer, the API's `limit`.
@@ -62,7 +99,7 @@ pub struct RangeUsage {
     pub before: Option<DateTime<Utc>>,
     /// Resource type and business type of all rows, if the configuration leaves some out.
     pub types: BTreeSet<(String, String)>,
-    /// The users that have rows.
+    /// The configured users that have rows.
     pub users: BTreeSet<String>,
 }
 
@@ -70,8 +107,19 @@ pub struct RangeUsage {
 type EachRow<'a> = dyn FnMut(Option<DateTime<Utc>>, &Row, Option<&str>) -> Result<(), Overflow> + Send + 'a;
 
 impl<S: PageSource> RangeQuery<'_, S> {
-    /// Asks for the usage in `range`: one query for each configured user, or one for all users. With a zone, the
-    /// minutes of each local day are summed, too. `name` begins the error messages.
+    /// The same query without sums of users: for questions about the service that all users together answer. A project
+    /// that lists its users asks for these.
+    pub fn unsplit(&self) -> Self {
+        let split = if let Split::Rest(_) = self.split { Split::Together } else { self.split };
+        RangeQuery { split, ..*self }
+    }
+
+    /// Asks for the usage in `range`: one query for each user, or one for all users. With a zone, the minutes of each local
+    /// day are summed, too. `name` begins the error messages.
+    ///
+    /// With [`Split::Rest`], the series without a user are a lower bound of what no user accounts for, because all users
+    /// are asked for first, and usage only grows. They are exact if it does not grow meanwhile. All else, such as the
+    /// buckets, is that of all users.
     ///
     /// # Errors
     /// Any [`Error`] of a query, because a sum that lacks an answer is too small. [`Error::Malformed`] if a sum exceeds
@@ -104,6 +152,9 @@ impl<S: PageSource> RangeQuery<'_, S> {
             None => Ok(()),
         };
         let usage = self.sum_each(range, None, name, progress, &mut add).await?;
+        if let Split::Rest(_) = self.split {
+            days.values_mut().try_for_each(Tally::leave_rest).map_err(overflow)?;
+        }
         Ok((usage, days))
     }
 
@@ -118,19 +169,25 @@ impl<S: PageSource> RangeQuery<'_, S> {
     ) -> Result<RangeUsage, Error> {
         let mut usage = RangeUsage::default();
         let mut days = zone.map(|zone| DaySums::new(range, zone.clone()));
-        let users: Vec<Option<&str>> = self.project.user_ids.iter().map(|id| Some(id.as_str())).collect();
         let has_filter = !self.project.resource_types.is_empty() || !self.project.business_types.is_empty();
         // What the users have together, unfiltered and without their ids.
         let mut together = Tally::default();
-        let users_or_all = if users.is_empty() { &[None][..] } else { &users };
-        for &user_id in users_or_all {
+        let queries = self.split.queries();
+        for &user_id in &queries {
+            // With the rest, the answer for all users has these rows already.
+            let is_part = matches!(self.split, Split::Rest(_)) && user_id.is_some();
+            if is_part && usage.tally.parts().next().is_none() {
+                break;
+            }
             let answer = self.fetch(range, user_id, name, progress).await?;
-            usage.rows += answer.counters;
             usage.note(answer.doubts);
-            usage.before = usage.before.or(answer.before);
-            usage.users.extend(user_id.filter(|_| !answer.rows.is_empty()).map(str::to_owned));
+            if !is_part {
+                usage.rows += answer.counters;
+                usage.before = usage.before.or(answer.before);
+                usage.users.extend(user_id.filter(|_| !answer.rows.is_empty()).map(str::to_owned));
+            }
             for (start, row) in &answer.rows {
-                if has_filter {
+                if has_filter && !is_part {
                     usage.types.insert((row.key.resource_type.clone(), row.key.business_type.clone()));
                 }
                 if user_id.is_some() {
@@ -140,15 +197,21 @@ impl<S: PageSource> RangeQuery<'_, S> {
                     let seen = || format!("{name} has a row of {}", row.key.business_type);
                     usage.doubts.entry(Doubt::Negative).or_insert_with(seen);
                 }
-                if !keeps(self.project, row) {
-                    usage.rows.filtered += 1;
+                let is_kept = keeps(self.project, row);
+                if !is_part {
+                    usage.rows.filtered += u64::from(!is_kept);
+                    usage.rows.kept += u64::from(is_kept);
+                }
+                if !is_kept {
                     continue;
                 }
-                usage.rows.kept += 1;
                 usage.tally.add(row, user_id).map_err(overflow)?;
                 each(*start, row, user_id).map_err(overflow)?;
-                if usage.tally.has_too_many_series(users_or_all.len()) {
+                if usage.tally.has_too_many_series(queries.len()) {
                     return Err(too_many_series(name));
+                }
+                if is_part {
+                    continue;
                 }
                 days.iter_mut().for_each(|days| days.add(*start, row));
                 if let Some(start) = start {
@@ -158,8 +221,18 @@ impl<S: PageSource> RangeQuery<'_, S> {
                 }
             }
         }
+        let has_parts = usage.tally.parts().next().is_some();
+        let must_prove = match self.split {
+            Split::Together => false,
+            Split::Users(_) => !progress.proofs.users_have_effect,
+            // The rest is right only if the users are parts of all, so each answer is compared.
+            Split::Rest(ids) => has_parts && !ids.is_empty(),
+        };
+        if let Split::Rest(_) = self.split {
+            usage.tally.leave_rest().map_err(overflow)?;
+        }
         usage.note(missing_value(&usage.tally, name).map(|seen| (Doubt::ValueMissing, seen)));
-        if !users.is_empty() && !progress.proofs.users_have_effect {
+        if must_prove {
             self.prove_users(range, name, &together, &mut usage, progress).await?;
         }
         usage.days = days.and_then(DaySums::finish);
@@ -183,7 +256,7 @@ impl<S: PageSource> RangeQuery<'_, S> {
         });
         let longest = parts.filter(|part| part.start < part.end).max_by_key(|part| part.end - part.start);
         let Some(part) = longest else { return Ok(()) };
-        let usage = self.sum(part, None, "part of a window", progress).await?;
+        let usage = self.unsplit().sum(part, None, "part of a window", progress).await?;
         progress.proofs.alignment.note_cut(part.start, &usage.buckets);
         Ok(())
     }
@@ -209,7 +282,7 @@ impl<S: PageSource> RangeQuery<'_, S> {
         usage_api::fetch(self.source, &query, service, self.deadline, counters).await
     }
 
-    /// Asks for all users. They have at least what the configured users have `together`, unless the service ignores
+    /// Asks for all users. They have at least what the users have `together`, unless the service ignores
     /// `user_id`, as it does without sub-account isolation (contract, 1.2).
     async fn prove_users(
         &self,
@@ -222,13 +295,16 @@ impl<S: PageSource> RangeQuery<'_, S> {
         let all = self.unfiltered(range, None, name, progress).await?;
         if together.larger_than(&all).is_some() {
             return Err(Error::Inconsistent(
-                "the configured users have more usage together than all users: the service ignores user_id. Turn on \
+                "the users have more usage together than all users: the service ignores user_id. Turn on \
                  sub-account isolation, or remove user_ids"
                     .to_owned(),
             ));
         }
+        if progress.proofs.users_have_effect {
+            return Ok(());
+        }
         let has_usage = all.series().next().is_some();
-        progress.proofs.users_have_effect = match &self.project.user_ids[..] {
+        progress.proofs.users_have_effect = match self.split.users() {
             [only] if has_usage => {
                 // All users may have more only because usage has grown since the user was asked for: so it is asked for again.
                 let has_less = all.larger_than(together).is_some()
@@ -275,7 +351,7 @@ pub(super) fn too_many_series(name: &str) -> Error {
     ))
 }
 
-fn overflow(overflow: Overflow) -> Error {
+pub(super) fn overflow(overflow: Overflow) -> Error {
     Error::Malformed(overflow.to_string())
 }
 

@@ -22,10 +22,11 @@ use tokio::{
 
 use self::offsets::{first_offset, next_poll, offsets};
 use super::{
-    collecting::{AFTER_REFUSAL, Collecting, LastFailure},
+    collecting::{Collecting, LastFailure},
     pollable::{Pollable, log_poll, poll_isolated},
 };
 use crate::{
+    cloud::AFTER_REFUSAL,
     snapshot::{CollectorOutcome, Moment, PollOutcome, Target, Writer},
     usage::Collector,
 };

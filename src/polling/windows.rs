@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     answer::{Answer, contradiction, misalignment, without_effect},
-    range::{Progress, RangeQuery, RangeUsage, too_many_series},
+    range::{Progress, RangeQuery, RangeUsage, Split, overflow, too_many_series},
 };
 use crate::{
     cloud::{
@@ -31,6 +31,8 @@ pub(super) struct Complete {
     pub windows: Vec<WindowUsage>,
     pub rows: RowCounters,
     pub doubts: Doubts,
+    /// The sub-users that have series of their own; `None` if the configuration lists the users.
+    pub sub_users: Option<BTreeSet<String>>,
 }
 
 impl<S: PageSource> WindowsQuery<'_, S> {
@@ -62,7 +64,11 @@ impl<S: PageSource> WindowsQuery<'_, S> {
         } else if let Some(seen) = self.disagreement(&answers, progress).await? {
             doubts.insert(Doubt::WindowsDisagree, seen);
         }
-        let mut complete = Complete { doubts, ..Complete::default() };
+        let sub_users = match self.query.split {
+            Split::Rest(ids) => Some(ids.iter().cloned().collect()),
+            Split::Together | Split::Users(_) => None,
+        };
+        let mut complete = Complete { doubts, sub_users, ..Complete::default() };
         for Answer { window, bounds, usage, .. } in answers {
             let RangeUsage { tally, days, rows, doubts, .. } = usage;
             let changes_at = window.changes_at(now, self.timezone);
@@ -96,7 +102,7 @@ impl<S: PageSource> WindowsQuery<'_, S> {
         }
         let mut together = Tally::default();
         for half in [Bounds { end: middle, ..*range }, Bounds { start: middle, ..*range }] {
-            let part = self.query.sum(half, None, &format!("half of window {window}"), progress).await?;
+            let part = self.query.unsplit().sum(half, None, &format!("half of window {window}"), progress).await?;
             // The window has a bucket that contains the middle, too. Types that are left out may have others.
             let is_another = |start: &DateTime<Utc>| *start >= range.start && !usage.buckets.contains_key(start);
             if let Some(start) = part.before.filter(is_another).filter(|_| usage.types.is_empty()) {
@@ -105,11 +111,15 @@ impl<S: PageSource> WindowsQuery<'_, S> {
                     format!("a half of window {window} has a bucket that begins at {start}, and the window has not");
                 doubts.insert(Doubt::Misaligned, seen);
             }
-            together.merge(&part.tally).map_err(|overflow| Error::Malformed(overflow.to_string()))?;
+            together.merge(&part.tally).map_err(overflow)?;
         }
-        if together.larger_than(&usage.tally).is_some() {
+        let whole = match self.query.split {
+            Split::Rest(_) => &usage.tally.without_users().map_err(overflow)?,
+            Split::Together | Split::Users(_) => &usage.tally,
+        };
+        if together.larger_than(whole).is_some() {
             // Usage may have grown meanwhile, so the whole is asked for once more.
-            let again = self.query.sum(*range, None, &format!("window {window}"), progress).await?;
+            let again = self.query.unsplit().sum(*range, None, &format!("window {window}"), progress).await?;
             if let Some(series) = together.larger_than(&again.tally) {
                 let Series { resource_type, business_type, .. } = series;
                 let [halves, whole] = [&together, &again.tally].map(|tally| tally.value(series).unwrap_or_default());
@@ -132,7 +142,7 @@ impl<S: PageSource> WindowsQuery<'_, S> {
                 };
                 let &Answer { window, bounds, range, .. } = earlier;
                 if before < after {
-                    let usage = self.query.sum(range, None, &format!("window {window}"), progress).await?;
+                    let usage = self.query.unsplit().sum(range, None, &format!("window {window}"), progress).await?;
                     let again = Answer { window, bounds, range, usage };
                     let still = contradiction(&progress.proofs.alignment, &again, later);
                     if still.is_none_or(|(again, after)| again > after) {

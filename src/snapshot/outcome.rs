@@ -1,6 +1,6 @@
 //! The outcome of one poll.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
@@ -18,6 +18,8 @@ pub struct PollOutcome {
     pub result: Result<Vec<WindowUsage>, Failure>,
     /// The doubts about the usage; none if the poll failed.
     pub doubts: Doubts,
+    /// The sub-users that have series of their own, if the poll succeeded; `None` if the configuration lists the users.
+    pub sub_users: Option<BTreeSet<String>>,
     /// Requests of the poll. Rows are counted in a complete poll only.
     pub counters: Counters,
     /// The project's id, configured or looked up, if it is known.
@@ -34,6 +36,7 @@ impl PollOutcome {
             duration,
             result,
             doubts: Doubts::new(),
+            sub_users: None,
             counters: Counters::default(),
             project_id: None,
             credentials_expiry: None,

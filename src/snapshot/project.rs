@@ -131,7 +131,7 @@ impl ProjectStatus {
     /// Records a poll. A failed poll changes the health only.
     pub(super) fn record(&mut self, outcome: PollOutcome, next_at: Option<DateTime<Utc>>) {
         // Every field is named, so that a new one cannot be forgotten.
-        let PollOutcome { at, duration, result, doubts, counters, project_id, credentials_expiry } = outcome;
+        let PollOutcome { at, duration, result, doubts, sub_users, counters, project_id, credentials_expiry } = outcome;
         if let (Some(known), Some(polled)) = (self.project_id(), project_id.as_deref())
             && known != polled
         {
@@ -143,7 +143,10 @@ impl ProjectStatus {
         self.health.counters += counters;
         let failure = match result {
             Ok(windows) => {
-                let before = self.usage.take();
+                let before = match (self.usage.take(), &sub_users) {
+                    (Some(usage), Some(sub_users)) => Some(usage.without_other_users(sub_users)),
+                    (usage, _) => usage,
+                };
                 let had_forgotten = before.as_ref().is_some_and(|usage| usage.has_forgotten);
                 let usage = Usage::new(at, windows, doubts, before);
                 if usage.has_forgotten && !had_forgotten {

@@ -244,6 +244,39 @@ mod tests {
         assert_eq!(minutes(&snapshot.projects[0], "z"), None);
     }
 
+    /// With `user_ids: all`, the list of users may change.
+    #[test]
+    fn the_series_of_a_user_stays_as_long_as_the_user_is_in_the_list() {
+        let (mut writer, reader) = world();
+        let poll = |second: i64, users: &[&str], rows: &[(Option<&str>, i64)]| {
+            let mut outcome = outcome(second, Ok(&[]));
+            let tally = &mut outcome.result.as_mut().unwrap()[0].tally;
+            rows.iter().for_each(|(user, minutes)| tally.add(&row("x", *minutes), *user).unwrap());
+            outcome.sub_users = Some(users.iter().map(|id| (*id).to_owned()).collect());
+            outcome
+        };
+        let shown = || {
+            let snapshot = reader.load();
+            let usage = snapshot.projects[0].usage.as_ref().unwrap();
+            let shown = usage.of(&usage.windows[0]);
+            shown.map(|(series, value)| (series.user_id.clone().unwrap_or_default(), value)).collect::<Vec<_>>()
+        };
+        let of =
+            |values: &[(&str, f64)]| values.iter().map(|(id, value)| ((*id).to_owned(), *value)).collect::<Vec<_>>();
+        writer.record(0, poll(1, &["a", "b"], &[(None, 1), (Some("a"), 2), (Some("b"), 4)]), None);
+        assert_eq!(shown(), of(&[("", 1.0), ("a", 2.0), ("b", 4.0)]));
+        writer.record(0, poll(2, &["a", "b", "c"], &[]), None);
+        assert_eq!(shown(), of(&[("", 0.0), ("a", 0.0), ("b", 0.0)]), "no usage of the window");
+        writer.record(0, poll(3, &["b", "c"], &[(None, 3), (Some("b"), 4), (Some("c"), 5)]), None);
+        assert_eq!(shown(), of(&[("", 3.0), ("b", 4.0), ("c", 5.0)]), "0 would be wrong for a");
+        writer.record(0, outcome(4, Err(Reason::Server)), None);
+        assert_eq!(shown(), of(&[("", 3.0), ("b", 4.0), ("c", 5.0)]), "a poll that failed changes nothing");
+        writer.record(0, poll(5, &["a", "b"], &[(None, 3)]), None);
+        assert_eq!(shown(), of(&[("", 3.0), ("b", 0.0)]), "a comes back with its next usage");
+        writer.record(0, poll(6, &[], &[(None, 9)]), None);
+        assert_eq!(shown(), of(&[("", 9.0)]));
+    }
+
     /// A cloud that sends new types in each poll, beside one that has usage at times.
     #[test]
     fn the_series_whose_last_row_is_oldest_are_forgotten() {

@@ -39,6 +39,8 @@ pub struct Target {
     pub package_series: usize,
     /// Number of sub-users with series of their own.
     pub user_series: usize,
+    /// Whether usage without a user is that of no sub-user: `user_ids: all`.
+    pub has_rest: bool,
     /// How long a live session may run.
     pub max_session: Duration,
     /// The time zone of the calendar windows.
@@ -83,6 +85,7 @@ impl Target {
             collects_all: false,
             package_series: 0,
             user_series: 0,
+            has_rest: false,
             max_session: Duration::MAX,
             timezone: Zone::shanghai(),
             query: None,

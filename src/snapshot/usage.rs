@@ -99,6 +99,29 @@ impl Usage {
         Usage { at, windows, series: Arc::clone(&series), last_rows, has_forgotten, doubts }
     }
 
+    /// The usage without the series of users that have none of their own any more. What they use counts as that of no
+    /// user, so 0 would be wrong.
+    pub(super) fn without_other_users(self, sub_users: &BTreeSet<String>) -> Self {
+        let stays: Vec<bool> =
+            self.series.iter().map(|series| series.user_id.as_ref().is_none_or(|id| sub_users.contains(id))).collect();
+        if stays.iter().all(|stays| *stays) {
+            return self;
+        }
+        fn kept<T: Clone>(all: &[T], stays: &[bool]) -> Vec<T> {
+            all.iter().zip(stays).filter(|(_, stays)| **stays).map(|(one, _)| one.clone()).collect()
+        }
+        let windows = self.windows.into_iter().map(|window| {
+            let values = kept(&window.values, &stays).into();
+            WindowValues { values, ..window }
+        });
+        Usage {
+            windows: windows.collect(),
+            series: kept(&self.series, &stays).into(),
+            last_rows: kept(&self.last_rows, &stays).into(),
+            ..self
+        }
+    }
+
     /// The usage of a poll before the restart. `None` if the series are not sorted, or if a window has another number of
     /// values.
     pub fn restored(at: Moment, series: Vec<Series>, windows: Vec<WindowValues>, doubts: Doubts) -> Option<Self> {

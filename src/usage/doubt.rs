@@ -26,6 +26,8 @@ pub enum Doubt {
     UserMatchesNothing,
     /// The only configured user has the same usage as all users.
     UserWithoutEffect,
+    /// With `user_ids: all`, the sub-users are not known, so all usage is in the series without a user.
+    UsersNotListed,
 }
 
 /// The doubts of a poll, each with what was seen.
@@ -33,7 +35,7 @@ pub type Doubts = BTreeMap<Doubt, String>;
 
 impl Doubt {
     /// Every doubt, in the order in which they are exported.
-    pub const ALL: [Doubt; 10] = [
+    pub const ALL: [Doubt; 11] = [
         Doubt::Misaligned,
         Doubt::WindowsDisagree,
         Doubt::UnreadableTime,
@@ -44,6 +46,7 @@ impl Doubt {
         Doubt::FilterMatchesNothing,
         Doubt::UserMatchesNothing,
         Doubt::UserWithoutEffect,
+        Doubt::UsersNotListed,
     ];
 
     /// The label value.
@@ -59,6 +62,7 @@ impl Doubt {
             Doubt::FilterMatchesNothing => "filter_matches_nothing",
             Doubt::UserMatchesNothing => "user_matches_nothing",
             Doubt::UserWithoutEffect => "user_without_effect",
+            Doubt::UsersNotListed => "users_not_listed",
         }
     }
 
@@ -84,6 +88,10 @@ impl Doubt {
             Doubt::UserMatchesNothing => "the id may be wrong: compare user_ids with the console",
             Doubt::UserWithoutEffect => {
                 "the service may ignore user_id: check that sub-account isolation is on, or remove user_ids"
+            }
+            Doubt::UsersNotListed => {
+                "all usage is in the series without a user: use the key of the account, because only the root account may \
+                 list sub-users, or list the ids in user_ids"
             }
         }
     }

@@ -37,7 +37,7 @@ pub struct Series {
     pub resource_type: String,
     /// Type of business; empty if the API gives none.
     pub business_type: String,
-    /// The sub-user of the query; `None` if the query is for all users.
+    /// The sub-user of the query; `None` if the query is for all users, and for what no user accounts for.
     pub user_id: Option<String>,
 }
 
@@ -52,6 +52,11 @@ impl Series {
     /// Its type.
     pub fn series_type(&self) -> SeriesType<'_> {
         (&self.measure, &self.resource_type, &self.business_type)
+    }
+
+    /// The series of all users together.
+    pub fn without_user(&self) -> Self {
+        Series { user_id: None, ..self.clone() }
     }
 }
 
@@ -166,6 +171,52 @@ impl Tally {
         Ok(())
     }
 
+    /// Turns the sums of all users together, which are the series without a user, into what the users here do not account
+    /// for. If a value of a user is missing, it is not known what is left.
+    ///
+    /// Usage grows while the users are asked for one after the other. So the users may have more than there was when all
+    /// were asked for; then nothing is left.
+    ///
+    /// # Errors
+    /// [`Overflow`] if a sum exceeds the range of decimal arithmetic.
+    pub fn leave_rest(&mut self) -> Result<(), Overflow> {
+        let mut of_users: BTreeMap<Series, Decimal> = BTreeMap::new();
+        let mut unknown: Vec<Series> = Vec::new();
+        for (series, sum, lacks_value) in self.parts().filter(|(series, ..)| series.user_id.is_some()) {
+            let together = series.without_user();
+            if lacks_value {
+                unknown.push(together.clone());
+            }
+            if series.measure.lacks_unit() {
+                // The usage of a row without a unit may be minutes.
+                unknown.push(Series { measure: Measure::Minutes, ..together.clone() });
+            }
+            let value = of_users.entry(together).or_default();
+            *value = value.checked_add(sum.unwrap_or_default()).ok_or(Overflow)?;
+        }
+        self.incomplete.extend(unknown);
+        for (series, value) in of_users.into_iter().filter(|(_, value)| !value.is_zero()) {
+            if let Some(all) = self.sums.get_mut(&series) {
+                *all = all.checked_sub(value).ok_or(Overflow)?.max(Decimal::ZERO);
+            }
+        }
+        Ok(())
+    }
+
+    /// The sums of all users together.
+    ///
+    /// # Errors
+    /// [`Overflow`] if a sum exceeds the range of decimal arithmetic.
+    pub fn without_users(&self) -> Result<Tally, Overflow> {
+        let mut together = Tally::default();
+        for (series, value) in &self.sums {
+            let sum = together.sums.entry(series.without_user()).or_default();
+            *sum = sum.checked_add(*value).ok_or(Overflow)?;
+        }
+        together.incomplete = self.incomplete.iter().map(Series::without_user).collect();
+        Ok(together)
+    }
+
     /// A series whose sum is larger than that of `other`, if there is one.
     pub fn larger_than(&self, other: &Tally) -> Option<&Series> {
         let sum = |series: &Series| other.sums.get(series).copied().unwrap_or_default();
@@ -262,12 +313,61 @@ mod tests {
     }
 
     #[test]
+    fn the_rest_has_what_no_user_accounts_for() {
+        type UserRow = (Option<&'static str>, &'static str, Option<i64>, Option<i64>);
+        let tally_of = |rows: &[UserRow]| {
+            let mut tally = Tally::default();
+            for &(user, unit, usage, number) in rows {
+                tally.add(&row(unit, usage.map(Decimal::from), number), user).unwrap();
+            }
+            tally.leave_rest().unwrap();
+            tally
+        };
+        let rest = |tally: &Tally, measure: Measure| tally.value(&series(measure));
+        let gigabytes = || Measure::Other("GB".into());
+        let (a, b) = (Some("a"), Some("b"));
+        let tally = tally_of(&[
+            (None, "HOUR", Some(2), Some(9)),
+            (None, "GB", Some(7), Some(0)),
+            (a, "MIN", Some(50), Some(3)),
+            (b, "HOUR", Some(1), Some(4)),
+            (b, "GB", Some(8), Some(0)),
+        ]);
+        assert_eq!(rest(&tally, Measure::Minutes), Some(10.0), "hours and minutes of different users");
+        assert_eq!(rest(&tally, Measure::Number), Some(2.0));
+        assert_eq!(rest(&tally, gigabytes()), Some(0.0), "it has grown, and is never below 0");
+        let of_b = Series { user_id: Some("b".into()), ..series(gigabytes()) };
+        assert_eq!(tally.value(&of_b), Some(8.0), "a user keeps what it has");
+        assert_eq!(tally.without_users().unwrap().value(&series(Measure::Minutes)), Some(120.0));
+        assert_eq!(tally.incomplete().count(), 0);
+        // A correction that no user has stays.
+        assert_eq!(rest(&tally_of(&[(None, "MIN", Some(-5), None)]), Measure::Minutes), Some(-5.0));
+        for (lacking, measure) in [
+            ((None, "MIN", None, Some(1)), Measure::Minutes),
+            ((a, "MIN", None, Some(1)), Measure::Minutes),
+            ((a, "MIN", Some(1), None), Measure::Number),
+            // Without a unit it may be minutes.
+            ((a, "", Some(1), Some(1)), Measure::Minutes),
+        ] {
+            let sound = [(None, "MIN", Some(9), Some(9)), (None, "GB", Some(9), Some(1)), (b, "MIN", Some(2), Some(1))];
+            let tally = tally_of(&[&sound[..], &[lacking]].concat());
+            assert_eq!(rest(&tally, measure.clone()), None, "{lacking:?}");
+            assert!(tally.incomplete().next().is_some(), "{lacking:?}");
+            assert_eq!(rest(&tally, gigabytes()), Some(9.0), "{lacking:?}: another series is complete");
+            let of_b = Series { user_id: Some("b".into()), ..series(measure) };
+            assert!(tally.value(&of_b).is_some(), "{lacking:?}: another user is complete");
+        }
+    }
+
+    #[test]
     fn a_sum_out_of_range_is_an_error() {
         let mut tally = Tally::default();
         let huge = row("MIN", Some(Decimal::MAX), None);
         tally.add(&huge, None).unwrap();
         assert_eq!(tally.add(&huge, None), Err(Overflow));
         assert_eq!(tally.add(&row("HOUR", Some(Decimal::MAX), None), None), Err(Overflow));
+        [Some("a"), Some("b")].into_iter().for_each(|user| tally.add(&huge, user).unwrap());
+        assert_eq!((tally.leave_rest(), tally.without_users()), (Err(Overflow), Err(Overflow)));
     }
 
     proptest! {

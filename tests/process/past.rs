@@ -10,7 +10,7 @@ use std::{
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, TimeDelta, Utc};
 use metastudio_exporter::{
-    simulator::Options,
+    simulator::{Options, history::USERS},
     usage::{Bounds, Zone},
 };
 use serde_json::Value;
@@ -422,6 +422,87 @@ async fn an_exporter_may_use_the_same_directory_and_a_damaged_ledger_is_one_warn
     assert_eq!(daemon.get("/-/healthy").await.0, 200);
 }
 
+/// The lines of a report of the last month, of users and of what none of them has.
+fn report_of_users(cloud: &Cloud, users: &[&str], others: &[&str]) -> Vec<String> {
+    let project = &cloud.simulator.options().projects[0];
+    let (zone, first) = (Zone::shanghai(), months_ago(1));
+    let mut expected = Vec::new();
+    for day in first.iter_days().take_while(|day| *day < months_ago(0)) {
+        let Bounds { start, end } = Bounds::of_day(day, &zone);
+        let groups = users.iter().map(|user| (*user, vec![*user], "")).chain([("", others.to_vec(), "not_attributed")]);
+        for (id, group, remark) in groups {
+            for pattern in &project.usage {
+                let sums = group.iter().map(|user| sum_of_events(&project.id, pattern, start, end, Some(user)));
+                let (hundredths, number) = sums.fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+                let types = format!("{},{},{id}", pattern.resource_type.unwrap_or_default(), pattern.business_type);
+                if number > 0 {
+                    expected.push(format!("studio-prod,{day},{types},minutes,{},{remark}", minutes(hundredths)));
+                    expected.push(format!("studio-prod,{day},{types},number,{number},{remark}"));
+                }
+            }
+        }
+    }
+    expected.sort();
+    expected
+}
+
+fn sorted_lines(ended: &Ended) -> Vec<String> {
+    let mut lines: Vec<String> = ended.stdout.lines().skip(1).map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_of_all_sub_users_has_what_none_of_them_has() {
+    for series in [1, 100] {
+        let cloud = Cloud::with(Options::default()).await;
+        let config =
+            cloud.config_of(&["studio-prod"], &cloud.keys(), FAST).replace("endpoint:", "user_ids: all, endpoint:")
+                + &format!("collectors: {{sub_users: {{series: {series}}}}}\n");
+        let storage = TempDir::new().unwrap();
+        let flag = format!("--storage.path={}", storage.path().display());
+        let report = ["report", "--month", &month(months_ago(1)), &flag];
+        let ended = run(&config, &report).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let (users, others): (Vec<&str>, Vec<&str>) =
+            USERS.into_iter().partition(|user| ended.stdout.contains(&format!(",{user},")));
+        assert_eq!(users.len(), series.min(USERS.len()), "{}", ended.stdout);
+        assert_eq!(sorted_lines(&ended), report_of_users(&cloud, &users, &others));
+        let asked = |text: &str| cloud.simulator.seen().iter().filter(|seen| seen.target.contains(text)).count();
+        assert_eq!(asked("/user/quotas"), 1);
+        let of_one = asked(&format!("user_id={}", users[0]));
+        assert!(of_one <= 3, "the buckets are proven by all users together: {of_one}");
+        let sent = requests(&cloud);
+        assert_eq!(run(&config, &report).await.stdout, ended.stdout);
+        assert_eq!(requests(&cloud), sent, "the days are in the ledger, and no list is needed");
+        // A listed set has days of its own.
+        let listed = config.replace("user_ids: all", &format!("user_ids: [{}]", users.join(", ")));
+        assert_eq!(sorted_lines(&run(&listed, &report).await), sorted_lines(&ended));
+        assert!(requests(&cloud) > sent);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_without_a_list_of_sub_users() {
+    let cloud = Cloud::new(&["forbidden:project=ListUserQuotas"]).await;
+    let config =
+        cloud.config_of(&["studio-prod"], &cloud.keys(), FAST).replace("endpoint:", "user_ids: all, endpoint:");
+    let report = ["report", "--month", &month(months_ago(1))];
+    let ended = run(&config, &report).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let expected: Vec<String> = report_of_users(&cloud, &[], &USERS)
+        .iter()
+        .map(|line| line.replace(",not_attributed", ",users_not_listed not_attributed"))
+        .collect();
+    assert_eq!(sorted_lines(&ended), expected);
+    let cloud = Cloud::new(&["server-error:project=ListUserQuotas"]).await;
+    let config =
+        cloud.config_of(&["studio-prod"], &cloud.keys(), FAST).replace("endpoint:", "user_ids: all, endpoint:");
+    let ended = run(&config, &report).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.stdout);
+    assert!(ended.stderr.contains("list of sub-users: HTTP 500"), "{}", ended.stderr);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_has_the_usage_of_each_day_and_what_no_user_has() {
     let cloud = Cloud::with(Options::default()).await;
@@ -433,27 +514,7 @@ async fn a_report_has_the_usage_of_each_day_and_what_no_user_has() {
     let first = months_ago(1);
     let ended = run(&config, &["report", "--month", &month(first), &flag]).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let project = &cloud.simulator.options().projects[0];
-    let zone = Zone::shanghai();
-    let mut expected = Vec::new();
-    for day in first.iter_days().take_while(|day| *day < months_ago(0)) {
-        let Bounds { start, end } = Bounds::of_day(day, &zone);
-        for (user, remark) in [("user-a", ""), ("user-b", ""), ("user-c", "not_attributed")] {
-            for pattern in &project.usage {
-                let (hundredths, number) = sum_of_events(&project.id, pattern, start, end, Some(user));
-                let id = if remark.is_empty() { user } else { "" };
-                let types = format!("{},{},{id}", pattern.resource_type.unwrap_or_default(), pattern.business_type);
-                if number > 0 {
-                    expected.push(format!("studio-prod,{day},{types},minutes,{},{remark}", minutes(hundredths)));
-                    expected.push(format!("studio-prod,{day},{types},number,{number},{remark}"));
-                }
-            }
-        }
-    }
-    let mut lines: Vec<String> = ended.stdout.lines().skip(1).map(str::to_owned).collect();
-    lines.sort();
-    expected.sort();
-    assert_eq!(lines, expected);
+    assert_eq!(sorted_lines(&ended), report_of_users(&cloud, &["user-a", "user-b"], &["user-c"]));
 
     let sent = requests(&cloud);
     for format in ["markdown", "json", "focus"] {

@@ -185,7 +185,7 @@ fn kept_days(cloud: &Cloud, directory: &Path, project: usize, zone: &Zone) -> (L
     let identity = Identity {
         endpoint: &format!("http://{}", cloud.address),
         project_id: &cloud.simulator.options().projects[project].id,
-        user_ids: &[],
+        user_ids: Some(&[]),
         app_user_id: None,
         types: [&[], &[]],
         zone,

@@ -1,8 +1,14 @@
-//! The collector of sub-users.
+//! The collector of sub-users, and `user_ids: all`.
 
-use metastudio_exporter::simulator::Options;
+use std::collections::BTreeMap;
 
-use super::support::{Cloud, Ended, FAST, once, run};
+use chrono::{DateTime, Utc};
+use metastudio_exporter::{
+    simulator::{Options, history::USERS},
+    usage::{Window, Zone},
+};
+
+use super::support::{Cloud, Ended, FAST, minutes, once, run, sum_of_events};
 
 const COLLECT: &str = "collect: [sub_users]";
 const UP: &str = "metastudio_collector_up{project=\"studio-prod\",account=\"\",collector=\"sub_users\"}";
@@ -101,4 +107,136 @@ async fn check_says_who_is_seen() {
     let ended = run(&cloud.config_of(&["studio-prod"], &cloud.keys(), FAST), &["check", "--online"]).await;
     assert_eq!(ended.code, Some(0), "it is information: {}", ended.stdout);
     assert!(ended.stdout.contains("sub-account isolation is not known: HTTP 403"), "{}", ended.stdout);
+}
+
+/// `once` of a project with `user_ids: all`.
+async fn all_users(service: &str, faults: &[&str], extra: &str) -> (Cloud, Ended) {
+    let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
+    let cloud = Cloud::with(Options { service: service.parse().unwrap(), faults, ..Options::default() }).await;
+    let ended = once(&of_all_users(&cloud, extra)).await;
+    (cloud, ended)
+}
+
+fn of_all_users(cloud: &Cloud, extra: &str) -> String {
+    let config = cloud.config_of(&["studio-prod"], &cloud.keys(), &format!("{FAST}\n{extra}"));
+    config.replace(", project_id", ", user_ids: all, project_id")
+}
+
+/// The exported minutes and numbers of `yesterday`, by type and user.
+fn of_yesterday(ended: &Ended) -> BTreeMap<(String, String), [f64; 2]> {
+    let mut values: BTreeMap<(String, String), [f64; 2]> = BTreeMap::new();
+    for (index, name) in ["metastudio_usage_minutes", "metastudio_usage_number"].into_iter().enumerate() {
+        for line in samples(ended, name).into_iter().filter(|line| line.contains("window=\"yesterday\"")) {
+            let label = |name: &str| {
+                let (_, rest) = line.split_once(&format!("{name}=\"")).unwrap();
+                rest.split_once('"').unwrap().0.to_owned()
+            };
+            let value = line.rsplit_once(' ').unwrap().1.parse().unwrap();
+            let key = (format!("{} {}", label("resource_type"), label("business_type")), label("user_id"));
+            values.entry(key).or_default()[index] = value;
+        }
+    }
+    values
+}
+
+/// The exact minutes and numbers of yesterday, by type, of users together.
+fn of_users(cloud: &Cloud, at: DateTime<Utc>, users: &[&str]) -> BTreeMap<String, [f64; 2]> {
+    let project = &cloud.simulator.options().projects[0];
+    let bounds = Window::Yesterday.bounds(at, &Zone::shanghai());
+    let mut sums: BTreeMap<String, (i64, u64)> = BTreeMap::new();
+    for pattern in &project.usage {
+        let types = format!("{} {}", pattern.resource_type.unwrap_or_default(), pattern.business_type);
+        let sum = sums.entry(types).or_default();
+        for user in users {
+            let (hundredths, number) = sum_of_events(&project.id, pattern, bounds.start, bounds.end, Some(user));
+            *sum = (sum.0 + hundredths, sum.1 + number);
+        }
+    }
+    sums.into_iter().map(|(types, (hundredths, number))| (types, [minutes(hundredths), number as f64])).collect()
+}
+
+fn requests(cloud: &Cloud, text: &str) -> usize {
+    cloud.simulator.seen().iter().filter(|request| request.target.contains(text)).count()
+}
+
+#[tokio::test]
+async fn every_user_and_the_rest_have_exactly_their_usage() {
+    for series in [0, 1, 2, 100] {
+        let (cloud, ended, at) = loop {
+            let at = Utc::now();
+            let extra = format!("windows: [yesterday, this_month]\ncollectors: {{sub_users: {{series: {series}}}}}");
+            let (cloud, ended) = all_users("", &[], &extra).await;
+            let day = |at: DateTime<Utc>| Zone::shanghai().local(at).date_naive();
+            if day(at) == day(Utc::now()) {
+                break (cloud, ended, at);
+            }
+        };
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let mut exported = of_yesterday(&ended);
+        let with_series: Vec<&str> =
+            USERS.into_iter().filter(|user| exported.keys().any(|(_, of)| of == user)).collect();
+        assert_eq!(with_series.len(), series.min(USERS.len()), "{exported:?}");
+        let others: Vec<&str> = USERS.into_iter().filter(|user| !with_series.contains(user)).collect();
+        for (label, users) in with_series.iter().map(|user| (*user, vec![*user])).chain([("", others)]) {
+            for (types, expected) in of_users(&cloud, at, &users) {
+                let value = exported.remove(&(types.clone(), label.to_owned())).unwrap_or_default();
+                assert_eq!(value, expected, "{series}: {types} of {label}");
+            }
+        }
+        assert!(exported.is_empty(), "there are no other series: {exported:?}");
+        let doubt = "metastudio_poll_doubts{project=\"studio-prod\",doubt=\"users_not_listed\"}";
+        assert_eq!(ended.sample(doubt), Some(0.0));
+        assert_eq!(requests(&cloud, "/user/quotas"), usize::from(series > 0), "{series}");
+        for user in with_series {
+            assert_eq!(requests(&cloud, &format!("user_id={user}")), if series == 1 { 3 } else { 2 }, "{series}");
+        }
+        // As many as without users.
+        let plain =
+            cloud.config_of(&["studio-prod"], &cloud.keys(), &format!("{FAST}\nwindows: [yesterday, this_month]"));
+        let rows = |ended: &Ended| {
+            let series = "metastudio_rows_ignored_total{project=\"studio-prod\",reason=\"sub_resource\"}";
+            ended.sample(series)
+        };
+        assert_eq!(rows(&ended), rows(&once(&plain).await));
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_ignores_users_is_refused() {
+    let (_, ended) = all_users("user-id=ignored", &[], "").await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("the service ignores user_id"), "{}", ended.stderr);
+    assert!(!ended.stdout.contains("metastudio_usage_minutes{"));
+}
+
+#[tokio::test]
+async fn a_key_that_may_not_list_users_has_all_usage_without_a_user() {
+    let (cloud, ended) = all_users("", &["forbidden:project=ListUserQuotas"], "windows: [yesterday]").await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let doubt = "metastudio_poll_doubts{project=\"studio-prod\",doubt=\"users_not_listed\"}";
+    assert_eq!(ended.sample(doubt), Some(1.0));
+    assert!(ended.stderr.contains("only the root account may list sub-users"), "{}", ended.stderr);
+    assert!(of_yesterday(&ended).keys().all(|(_, user)| user.is_empty()));
+    let total = of_yesterday(&ended).values().map(|[minutes, _]| minutes).sum::<f64>();
+    let expected = of_users(&cloud, Utc::now(), &USERS).values().map(|[minutes, _]| minutes).sum::<f64>();
+    assert!((total - expected).abs() < 1e-6, "{total} {expected}");
+}
+
+#[tokio::test]
+async fn check_says_what_all_users_cost() {
+    let cloud = Cloud::of("users=4").await;
+    let config = of_all_users(&cloud, "collectors: {sub_users: {series: 5}}");
+    let ended = run(&config, &["check"]).await;
+    let costs = "  6096: 3 windows x up to 7 queries for all sub-users every 5m\n";
+    assert!(ended.code == Some(0) && ended.stdout.contains(costs), "{}", ended.stdout);
+    let ended = run(&config, &["check", "--online"]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    let counted = "-     studio-prod  user_ids: all: sub-users 7, with series of their own 5, requests a day 6048: 3 windows x 7 \
+        queries every 5m\n";
+    assert!(ended.stdout.contains(counted), "{}", ended.stdout);
+    assert!(ended.stdout.contains("usage of all users, and user_ids have no effect\n"), "{}", ended.stdout);
+    let cloud = Cloud::new(&["forbidden:project=ListUserQuotas"]).await;
+    let ended = run(&of_all_users(&cloud, ""), &["check", "--online"]).await;
+    assert!(ended.stdout.contains("user_ids: all: the sub-users could not be listed: HTTP 403"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("doubt studio-prod  users_not_listed: "), "{}", ended.stdout);
 }

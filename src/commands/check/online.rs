@@ -9,11 +9,11 @@ use chrono::Utc;
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
-    cloud::{Client, Connector, project_api, service_configs_api},
+    cloud::{Client, Connector, project_api, service_configs_api, with_causes},
     commands::print,
-    config::{Account, ApiSettings, Config, CredentialsSource, Endpoint, Environment, Project},
+    config::{Account, ApiSettings, Config, CredentialsSource, Endpoint, Environment, Project, Users},
     polling::{
-        Collecting, Poller,
+        self, Collecting, Poller,
         fleet::{account_clients, api, clients},
     },
     snapshot::{Found, Moment, PollOutcome},
@@ -122,6 +122,9 @@ async fn test_projects<'a>(
         passed &= result.is_ok();
         if outcome.result.is_ok() {
             passed &= test_collectors(&client, project, config, width).await?;
+            if let Some(text) = sub_users(&client, project, config).await {
+                print(&format!("  -     {:width$}  {text}\n", project.name))?;
+            }
             let isolation = isolation(&client, project, config).await;
             print(&format!("  -     {:width$}  {isolation}\n", project.name))?;
         }
@@ -171,6 +174,32 @@ fn print_doubts(name: &str, width: usize, doubts: &CollectorDoubts) -> anyhow::R
         .try_for_each(|(doubt, seen)| print(&format!("  doubt {name:width$}  {doubt}: {seen}: {}\n", doubt.advice())))
 }
 
+/// With `user_ids: all`: the number of sub-users, and the queries that they cost.
+async fn sub_users(client: &Client, project: &Project, config: &Config) -> Option<String> {
+    let settings = project.user_ids.all()?;
+    let (deadline, mut counters) = (Instant::now() + config.poll.timeout, Counters::default());
+    let ask = async {
+        let project_id = project_api::project_id(client, deadline, &mut counters).await?;
+        polling::sub_users::ids(client, &project_id, deadline, &mut counters).await
+    };
+    Some(match ask.await {
+        Ok(ids) => {
+            let with_series = ids.len().min(settings.series);
+            let a_day = (project.windows.len() * Users::queries_of(with_series)) as f64 * 86_400.0
+                / project.interval.as_secs_f64();
+            format!(
+                "user_ids: all: sub-users {}, with series of their own {with_series}, requests a day {a_day:.0}: {} windows x {} \
+                 queries every {}",
+                ids.len(),
+                project.windows.len(),
+                Users::queries_of(with_series),
+                humantime::format_duration(project.interval),
+            )
+        }
+        Err(error) => format!("user_ids: all: the sub-users could not be listed: {}", with_causes(&error)),
+    })
+}
+
 /// Whether sub-account isolation is on, and what this key therefore sees.
 async fn isolation(client: &Client, project: &Project, config: &Config) -> String {
     let (deadline, mut counters) = (Instant::now() + config.poll.timeout, Counters::default());
@@ -184,7 +213,7 @@ async fn isolation(client: &Client, project: &Project, config: &Config) -> Strin
             format!("sub-account isolation is on: with the key of an IAM user, you see its own usage only{unused}")
         }
         Ok(Some(false)) => {
-            let unused = if project.user_ids.is_empty() { "" } else { ", and user_ids have no effect" };
+            let unused = if project.user_ids == Users::default() { "" } else { ", and user_ids have no effect" };
             format!("sub-account isolation is off: this key sees the usage of all users{unused}")
         }
         Ok(None) => "sub-account isolation: the service does not say whether it is on".to_owned(),

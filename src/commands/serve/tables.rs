@@ -43,6 +43,7 @@ fn table(ledger: &Ledger, project: &ProjectStatus, month: NaiveDate) -> Option<R
             region: &target.region,
             labels: &labels,
             known: &known,
+            has_rest: target.has_rest,
         };
         Ok(csv(&rows(&[project], month, next_month(month))))
     };

@@ -29,13 +29,13 @@ impl<'a> Selectors<'a> {
         windows: &'a Listed<Window>,
         resource_types: &'a Listed<String>,
         business_types: &'a Listed<String>,
-        user_ids: &'a Listed<String>,
+        user_ids: Option<&'a [String]>,
     ) -> Self {
         Selectors {
             windows: windows.all().filter(|windows| !windows.is_empty()),
             resource_types: resource_types.all(),
             business_types: business_types.all(),
-            user_ids: user_ids.all().map(|users| users.iter().map(String::as_str).collect()),
+            user_ids: user_ids.map(|users| users.iter().map(String::as_str).collect()),
         }
     }
 }

@@ -103,6 +103,7 @@ async fn ask_in(service: &Service, zone: &str, first: &str, end: &str) -> (BTree
     let query = DaysQuery {
         source: service,
         project: &config.projects[0],
+        split: Split::Together,
         project_id: "id",
         page_size: 1000,
         zone: &zone,

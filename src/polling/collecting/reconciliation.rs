@@ -12,7 +12,7 @@ use rust_decimal::Decimal;
 use super::{past_days::AskedDays, source::Source};
 use crate::{
     cloud::{Client, Error, jobs_api, resources_api},
-    config::{Config, Project},
+    config::{Config, Project, Users},
     history::{days::KnownDays, ledger::Ledger},
     polling::past::{PastDays, PastError},
     usage::{
@@ -72,13 +72,13 @@ impl Reconciling {
     /// filters. A ledger keeps only days of the configured query.
     pub fn new(client: &Client, project: &Project, config: &Config, ledger: Option<Ledger>) -> Self {
         let whole = Project {
-            user_ids: Vec::new(),
+            user_ids: Users::default(),
             app_user_id: None,
             resource_types: Vec::new(),
             business_types: Vec::new(),
             ..project.clone()
         };
-        let is_whole = project.user_ids.is_empty()
+        let is_whole = project.user_ids == Users::default()
             && project.app_user_id.is_none()
             && project.resource_types.is_empty()
             && project.business_types.is_empty();

@@ -23,11 +23,12 @@ use crate::{
             wire::Page,
         },
     },
-    config::{Environment, Project, load_text},
+    config::{Environment, Project, Users, load_text},
     polling::proofs::Proofs,
     usage::{Counters, Measure},
 };
 
+mod all_users;
 mod examples;
 
 /// What the service does with the range.
@@ -376,7 +377,7 @@ enum Outcome {
 /// The outcomes of a first poll and of one five minutes later, with their requests.
 fn poll(world: &World, project: &Project) -> [(Outcome, usize, String); 2] {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let user_ids: Vec<String> = USERS.iter().take(world.users).map(|user| (*user).to_owned()).collect();
+    let user_ids = Users::Listed(USERS.iter().take(world.users).map(|user| (*user).to_owned()).collect());
     let project = Project { windows: world.windows.clone(), user_ids, ..project.clone() };
     let zone: Zone = world.zone.parse().unwrap();
     let model = Model { world, state: Mutex::default() };
@@ -388,6 +389,7 @@ fn poll(world: &World, project: &Project) -> [(Outcome, usize, String); 2] {
         let query = RangeQuery {
             source: &model,
             project: &project,
+            split: Split::of(&project.user_ids, &[]),
             project_id: "p",
             page_size: world.page_size,
             deadline: Instant::now(),

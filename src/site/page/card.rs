@@ -129,7 +129,10 @@ impl<'a> Card<'a> {
             packages: if is_card { ShownPackages::of(project, &clock, texts, now) } else { ShownPackages::default() },
             is_chart_current: month.is_some_and(|month| month.is_current),
             chart: month.and_then(|month| month.values.days.as_ref()).map(Chart::new),
-            series: usage.filter(|_| is_card).map(|usage| series_rows(usage, &windows, texts)).unwrap_or_default(),
+            series: usage
+                .filter(|_| is_card)
+                .map(|usage| series_rows(usage, target.has_rest, &windows, texts))
+                .unwrap_or_default(),
             windows,
         }
     }
@@ -150,10 +153,11 @@ impl<'a> Card<'a> {
     }
 }
 
-fn series_rows(usage: &Usage, windows: &[ShownWindow<'_>], texts: &Texts) -> Vec<SeriesRow> {
+fn series_rows(usage: &Usage, has_rest: bool, windows: &[ShownWindow<'_>], texts: &Texts) -> Vec<SeriesRow> {
     let row = |(at, series): (usize, &Series)| {
         let Series { resource_type, business_type, user_id, .. } = series;
-        let parts = [Some(resource_type), Some(business_type), user_id.as_ref()].into_iter().flatten();
+        let user = user_id.as_deref().or(has_rest.then_some(texts.others));
+        let parts = [Some(&**resource_type), Some(&**business_type), user].into_iter().flatten();
         let parts: Vec<&str> = parts.map(|part| if part.is_empty() { "-" } else { part }).collect();
         SeriesRow {
             name: parts.join(" · "),

@@ -99,6 +99,8 @@ pub(super) struct Texts {
     pub semicolon: &'static str,
     pub open: &'static str,
     pub close: &'static str,
+    /// Instead of a user, for what no sub-user accounts for.
+    pub others: &'static str,
     /// Before and after the name of a window.
     minutes_of: (&'static str, &'static str),
     /// Before and after a month.
@@ -188,6 +190,7 @@ static ENGLISH: Texts = Texts {
     semicolon: "; ",
     open: " (",
     close: ")",
+    others: "(others)",
     minutes_of: ("Minutes ", ""),
     minutes_per_day: ("Minutes per day, ", ""),
     to: " to ",
@@ -268,6 +271,7 @@ static CHINESE: Texts = Texts {
     semicolon: "；",
     open: "（",
     close: "）",
+    others: "（其他）",
     minutes_of: ("", "的分钟数"),
     minutes_per_day: ("", " 每日分钟数"),
     to: " 至 ",

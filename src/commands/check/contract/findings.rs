@@ -73,6 +73,7 @@ closed_set! {
         NoDays => "there is no --storage.path of an exporter that keeps days",
         AskedOnce => "no day has been asked for twice yet",
         NoUserIds => "user_ids is not configured",
+        NoSubUsers => "the service lists no sub-users for this key",
         SingleUser => "the only configured user may be the only one with usage",
         Refused => "HTTP 400",
         Unreadable => "the answer cannot be read",

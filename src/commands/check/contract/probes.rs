@@ -21,6 +21,9 @@ use crate::{
 /// The most requests for one project.
 const MAX_REQUESTS: u64 = 40;
 
+/// The users that are asked for.
+const USERS: usize = 2;
+
 /// The most requests for one page: the client sends a second one with a new key if the service refuses the old one.
 const REQUESTS_PER_PAGE: u64 = 2;
 
@@ -30,6 +33,8 @@ pub struct Probes<'a, S> {
     source: &'a S,
     project: &'a Project,
     project_id: &'a str,
+    /// Users to ask for.
+    users: Vec<String>,
     /// Time limit of one request, with the wait for its turn.
     timeout: Duration,
     counters: Counters,
@@ -55,7 +60,13 @@ impl Probe<'_> {
 impl<'a, S: PageSource> Probes<'a, S> {
     /// The source is a client that retries nothing.
     pub fn new(source: &'a S, project: &'a Project, project_id: &'a str, timeout: Duration) -> Self {
-        Probes { source, project, project_id, timeout, counters: Counters::default(), stop: None }
+        let users = project.user_ids.listed().to_vec();
+        Probes { source, project, project_id, users, timeout, counters: Counters::default(), stop: None }
+    }
+
+    /// Asks for these users, which were listed with so many requests.
+    pub fn for_users(self, users: Vec<String>, counters: Counters) -> Self {
+        Probes { users, counters, ..self }
     }
 
     /// The requests so far.
@@ -68,9 +79,16 @@ impl<'a, S: PageSource> Probes<'a, S> {
         self.stop
     }
 
-    /// The configured users.
-    pub fn users(&self) -> &'a [String] {
-        &self.project.user_ids
+    /// Some users; why there are none, otherwise.
+    ///
+    /// # Errors
+    /// [`Unknown::NoUserIds`] or [`Unknown::NoSubUsers`].
+    pub fn users(&self) -> Result<Vec<String>, Unknown> {
+        match &self.users[..] {
+            [] if self.project.user_ids.all().is_some() => Err(Unknown::NoSubUsers),
+            [] => Err(Unknown::NoUserIds),
+            users => Ok(users.iter().take(USERS).cloned().collect()),
+        }
     }
 
     /// Asks for one page. After a refusal of the key, a missing permission, a throttled request or a failed connection,

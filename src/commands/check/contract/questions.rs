@@ -23,8 +23,6 @@ const OLD_DAYS: [u32; 5] = [31, 92, 183, 366, 1096];
 const LAST_HOURS: [u32; 6] = [1, 3, 6, 12, 24, 72];
 /// Beyond the rows of any list here, and below 10,000, where search engines stop.
 const PAST_END: usize = 9_000;
-/// The users that are asked for.
-const USERS: usize = 2;
 
 /// The list of a range, and what requests for parts of it have shown.
 struct List {
@@ -262,12 +260,10 @@ async fn ask_unit(probes: &mut Probes<'_, impl PageSource>, list: &List) -> Resu
 }
 
 async fn ask_users(probes: &mut Probes<'_, impl PageSource>, list: &List) -> Result<UserEffect, Unknown> {
-    if probes.users().is_empty() {
-        return Err(Unknown::NoUserIds);
-    }
+    let user_ids = probes.users()?;
     let all = values::sums(list.whole()?, list.range)?;
     let mut users = Vec::new();
-    for user_id in probes.users().iter().take(USERS) {
+    for user_id in &user_ids {
         let answer = probes.ask(Probe { user_id: Some(user_id), ..Probe::whole(list.range) }).await?;
         users.push(values::sums(&answer, list.range)?);
     }

@@ -1,7 +1,7 @@
 //! The list `projects`.
 
 use super::*;
-use crate::config::{Project, effective};
+use crate::config::{Project, Users, effective};
 
 /// Loads a project with these keys.
 async fn of(project: &str) -> (Option<Config>, Vec<String>) {
@@ -47,6 +47,44 @@ async fn a_budget_needs_usage_that_the_project_polls() {
         assert!(config.is_none() && problems.len() == 1, "{problems:?}");
         assert!(problems[0].contains(&format!("projects[0] (a).budgets{problem}")), "{problems:?}");
     }
+}
+
+#[tokio::test]
+async fn users_are_listed_or_all() {
+    let (config, problems) = of("user_ids: all, budgets: [{window: today, minutes: 1, user_id: any}]").await;
+    let config = config.unwrap_or_else(|| panic!("{problems:?}"));
+    let project = &config.projects[0];
+    assert_eq!(project.user_ids, Users::All(config.collectors.sub_users.clone()));
+    assert_eq!((project.user_ids.listed(), project.user_ids.queries(), project.queries()), (&[][..], 102, 204));
+    assert!(effective::to_yaml(&config).contains("\n    user_ids: all\n"), "{}", effective::to_yaml(&config));
+    // Two windows for 102 queries every 5 minutes, and a list every half hour.
+    assert_eq!(project.requests_a_day().round(), 2.0 * 102.0 * 288.0 + 48.0);
+    let counted = "this counts as many users as collectors.sub_users.series allows";
+    let text = minimal().replace("name: a", "name: a, user_ids: all");
+    let (_, problems) = load_with(&text, &[]).await;
+    assert!(problems.len() == 1 && problems[0].contains(counted), "{problems:?}");
+    for (series, queries, lists) in [(0, 1, 0), (1, 3, 48), (20, 22, 48)] {
+        // The setting has an effect although the collector does not run.
+        let (config, problems) =
+            load_with(&format!("{text}collectors: {{sub_users: {{series: {series}}}}}"), &[]).await;
+        assert!(problems.is_empty(), "{problems:?}");
+        let project = &config.unwrap().projects[0];
+        assert_eq!(project.requests_a_day().round(), f64::from(3 * queries * 288 + lists), "{series}");
+    }
+    let (config, problems) = of("user_ids: [all]").await;
+    assert_eq!(config.unwrap().projects[0].user_ids, Users::Listed(vec!["all".to_owned()]));
+    assert!(problems[0].contains("in a list this is the id of one user"), "{problems:?}");
+    for (project, problem) in [
+        ("user_ids: ALL", "user_ids: found \"ALL\"; expected all or a list of ids of sub-users"),
+        ("user_ids: {}", "user_ids: found a mapping of ; expected all or a list of ids of sub-users"),
+        ("user_ids: ['']", "user_ids[0]: found \"\"; expected a text that is not empty"),
+    ] {
+        let (config, problems) = of(project).await;
+        assert!(config.is_none() && problems.len() == 1, "{problems:?}");
+        assert!(problems[0].ends_with(problem), "{problems:?}");
+    }
+    let defaults = format!("defaults: {{user_ids: all}}\n{}", minimal());
+    assert!(load_with(&defaults, &[]).await.0.unwrap().projects[0].user_ids.all().is_some());
 }
 
 #[tokio::test]
@@ -151,12 +189,14 @@ async fn the_same_usage_under_two_names_is_a_warning() {
         (format!("project_id: {ID}"), true),
         (format!("project_id: {ID}, windows: [1h]"), true),
         (format!("project_id: {ID}, user_ids: [u]"), false),
+        (format!("project_id: {ID}, user_ids: all"), true),
         (format!("project_id: {ID}, app_user_id: u"), false),
         (format!("project_id: {ID}, business_types: [VIDEO_2D]"), false),
         (format!("project_id: {}", ID.replace('0', "1")), false),
     ] {
         let more = format!("  - {{name: b, region: cn-north-4, {second}}}\n");
-        let text = minimal().replace("projects: [", "projects:\n  - ").replace("}]", "}") + &more;
+        let text =
+            minimal().replace("projects: [", "projects:\n  - ").replace("}]", "}") + &more + "poll: {timeout: 4m}\n";
         let (config, problems) = load_with(&text, &[]).await;
         assert!(config.is_some(), "{problems:?}");
         let expected = "projects[1] (b): asks for the same usage as a, so sums over projects count it twice";

@@ -114,6 +114,7 @@ impl Poll<'_> {
         let query = RangeQuery {
             source: &Scripted(service),
             project: &project,
+            split: Split::of(&project.user_ids, &[]),
             project_id: "p",
             page_size: self.page_size,
             deadline: Instant::now(),

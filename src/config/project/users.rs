@@ -1,0 +1,85 @@
+//! The key `user_ids`: a list, or `all`.
+
+use crate::config::{
+    collectors::ListSettings,
+    fields::Field,
+    read::{Listed, Node},
+};
+
+/// The users that have series of their own.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Users {
+    /// These, with one query each. If there are none, one query asks for all users together.
+    Listed(Vec<String>),
+    /// The sub-users of the account, which ListUserQuotas lists. What they do not account for has a series without a user.
+    /// The settings are those of `collectors.sub_users`.
+    All(ListSettings),
+}
+
+impl Users {
+    /// The value that means all sub-users.
+    pub(in crate::config) const ALL: &'static str = "all";
+
+    /// Reads `all`, or a list of ids. The second value has the ids that budgets may name; `None` if it may be any.
+    pub(super) fn read(node: Option<Node<'_>>, settings: &ListSettings) -> (Self, Option<Vec<String>>) {
+        let Some(node) = node else { return (Users::default(), Some(Vec::new())) };
+        if node.as_str() == Some(Self::ALL) {
+            return (Users::All(settings.clone()), None);
+        }
+        if node.length().is_none() {
+            node.problem(format!("{} or a list of ids of sub-users", Self::ALL));
+            return (Users::default(), None);
+        }
+        let listed: Listed<String> = node.set(|node| {
+            if node.as_str() == Some(Self::ALL) {
+                node.warning("in a list this is the id of one user; for all sub-users, write user_ids: all");
+            }
+            node.text()
+        });
+        let known = listed.all().map(<[String]>::to_vec);
+        (Users::Listed(listed.values), known)
+    }
+
+    /// The ids in the configuration; none for all sub-users.
+    pub fn listed(&self) -> &[String] {
+        match self {
+            Users::Listed(ids) => ids,
+            Users::All(_) => &[],
+        }
+    }
+
+    /// How all sub-users are listed; `None` if the configuration lists the users.
+    pub fn all(&self) -> Option<&ListSettings> {
+        match self {
+            Users::Listed(_) => None,
+            Users::All(settings) => Some(settings),
+        }
+    }
+
+    /// The most queries for one window. The number of sub-users is known only to the service.
+    pub fn queries(&self) -> usize {
+        match self {
+            Users::Listed(ids) => ids.len().max(1),
+            Users::All(ListSettings { series, .. }) => Self::queries_of(*series),
+        }
+    }
+
+    /// The queries for one window and so many sub-users with series of their own: before them and after them, all users
+    /// are asked for.
+    pub fn queries_of(sub_users: usize) -> usize {
+        if sub_users == 0 { 1 } else { sub_users + 2 }
+    }
+
+    pub(super) fn field(&self) -> Field<'static> {
+        match self {
+            Users::Listed(ids) => Field::list(ids),
+            Users::All(_) => Field::text(Self::ALL),
+        }
+    }
+}
+
+impl Default for Users {
+    fn default() -> Self {
+        Users::Listed(Vec::new())
+    }
+}

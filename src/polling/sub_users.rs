@@ -1,0 +1,193 @@
+//! The sub-users that have series of their own with `user_ids: all`.
+
+use std::{cmp::Reverse, time::Duration};
+
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+use rust_decimal::Decimal;
+use tokio::time::{Instant, timeout_at};
+
+use super::range::Progress;
+use crate::{
+    cloud::{AFTER_REFUSAL, Client, Error, quotas_api, with_causes},
+    config::Users,
+    usage::{Counters, Reason, SubUser},
+};
+
+/// The list may take this part of the time of a poll, without retries. The rest is for the usage, which does not need the
+/// list.
+const PART_OF_POLL: u32 = 4;
+
+/// The beginning of the message of an error.
+pub(super) const QUERY: &str = "list of sub-users";
+
+/// The sub-users of one project. The list is asked for again when it is old.
+#[derive(Debug)]
+pub struct SubUserList {
+    /// The number of sub-users with series of their own.
+    series: usize,
+    interval: Duration,
+    state: Mutex<State>,
+}
+
+/// The sub-users for one poll.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubUsers {
+    /// Their ids, those with the most used minutes first.
+    pub ids: Vec<String>,
+    /// Why there is no list, if there is none.
+    pub not_listed: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    /// The ids in the last list; `None` before the first one.
+    known: Option<Vec<String>>,
+    /// When the list was asked for last, and the pause after that.
+    asked: Option<(DateTime<Utc>, Duration)>,
+    /// Why the last request failed.
+    failure: Option<String>,
+}
+
+impl SubUserList {
+    /// The list for the users of a project; `None` if the configuration lists them.
+    pub fn of(users: &Users) -> Option<Self> {
+        let settings = users.all()?;
+        Some(SubUserList { series: settings.series, interval: settings.interval, state: Mutex::default() })
+    }
+
+    /// The sub-users as of `now`. If the service does not give a list, the last one is used: no list makes the usage wrong,
+    /// because the series without a user has all that these users do not account for.
+    ///
+    /// # Errors
+    /// A failure of the key, which counts towards its lock-out: no more requests must be sent.
+    pub async fn known(
+        &self,
+        client: &Client,
+        project_id: &str,
+        now: DateTime<Utc>,
+        deadline: Instant,
+        progress: &mut Progress,
+    ) -> Result<SubUsers, Error> {
+        let state = self.state.lock().clone();
+        let is_due = state.asked.is_none_or(|(at, pause)| (now - at).abs().to_std().is_ok_and(|age| age >= pause));
+        if self.series == 0 || !is_due {
+            return Ok(state.sub_users());
+        }
+        QUERY.clone_into(&mut progress.query);
+        let start = Instant::now();
+        let own_deadline = start + deadline.duration_since(start) / PART_OF_POLL;
+        let client = client.without_retries();
+        let listed = timeout_at(own_deadline, ids(&client, project_id, own_deadline, &mut progress.counters)).await;
+        let listed = listed.unwrap_or_else(|_| {
+            let timeout = deadline.duration_since(start) / PART_OF_POLL;
+            Err(Error::Timeout(format!("the list was not complete after {timeout:?}")))
+        });
+        let state = match listed {
+            Ok(mut ids) => {
+                ids.truncate(self.series);
+                State { known: Some(ids), asked: Some((now, self.interval)), failure: None }
+            }
+            Err(error) if error.reason() == Reason::Auth => return Err(error),
+            Err(error) => {
+                let pause = if error.is_operation_refused() { AFTER_REFUSAL } else { Duration::ZERO };
+                State { asked: Some((now, pause)), failure: Some(with_causes(&error)), ..state }
+            }
+        };
+        let sub_users = state.sub_users();
+        *self.state.lock() = state;
+        Ok(sub_users)
+    }
+
+    /// Why the last request failed although there is a list, which is then used.
+    pub fn failure(&self) -> Option<String> {
+        let state = self.state.lock();
+        state.failure.clone().filter(|_| state.known.is_some())
+    }
+}
+
+impl State {
+    fn sub_users(&self) -> SubUsers {
+        SubUsers {
+            ids: self.known.clone().unwrap_or_default(),
+            not_listed: self.failure.as_ref().filter(|_| self.known.is_none()).map(|error| not_listed(error)),
+        }
+    }
+}
+
+/// What the doubt [`crate::usage::Doubt::UsersNotListed`] has seen.
+fn not_listed(error: &str) -> String {
+    format!("the sub-users could not be listed: {error}")
+}
+
+/// The sub-users for past days. What is kept stays, so only a key that may not list them does without.
+///
+/// # Errors
+/// Any other failure of ListUserQuotas.
+pub(super) async fn for_past_days(
+    users: &Users,
+    client: &Client,
+    project_id: &str,
+    deadline: Instant,
+    counters: &mut Counters,
+) -> Result<SubUsers, Error> {
+    let Some(settings) = users.all().filter(|settings| settings.series > 0) else { return Ok(SubUsers::default()) };
+    match ids(client, project_id, deadline, counters).await {
+        Ok(mut ids) => {
+            ids.truncate(settings.series);
+            Ok(SubUsers { ids, not_listed: None })
+        }
+        Err(error) if error.is_operation_refused() && error.reason() != Reason::Auth => {
+            Ok(SubUsers { not_listed: Some(not_listed(&with_causes(&error))), ..SubUsers::default() })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The ids of all sub-users, those with the most used minutes first.
+///
+/// # Errors
+/// Any [`Error`] of ListUserQuotas.
+pub async fn ids(
+    client: &Client,
+    project_id: &str,
+    deadline: Instant,
+    counters: &mut Counters,
+) -> Result<Vec<String>, Error> {
+    Ok(sorted(quotas_api::sub_users(client, project_id, deadline, counters).await?))
+}
+
+/// An entry without an id is left out: a query without an id asks for all users.
+fn sorted(mut users: Vec<SubUser>) -> Vec<String> {
+    let minutes = |user: &SubUser| {
+        let of_minutes = user.quotas.iter().filter(|(quota_type, _)| quota_type.is_in_minutes());
+        of_minutes.filter_map(|(_, quota)| quota.used).fold(Decimal::ZERO, Decimal::saturating_add)
+    };
+    users.retain(|user| !user.id.is_empty());
+    users.sort_by_cached_key(|user| (Reverse(minutes(user)), user.id.clone()));
+    users.into_iter().map(|user| user.id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::{Quota, QuotaType};
+
+    #[test]
+    fn those_with_the_most_minutes_come_first_and_then_by_id() {
+        let user = |id: &str, used: [Option<i64>; 3]| {
+            let types = [0, 1, 2].map(|index| QuotaType::all().nth(index).unwrap());
+            let quota = |used: Option<i64>| Quota { limit: None, used: used.map(Into::into) };
+            SubUser { id: id.to_owned(), quotas: types.into_iter().zip(used.map(quota)).collect() }
+        };
+        let users = vec![
+            user("images", [None, None, Some(1000)]),
+            user("b", [Some(5), None, None]),
+            user("", [Some(100), None, None]),
+            user("most", [Some(4), Some(2), None]),
+            user("a", [Some(2), Some(3), None]),
+        ];
+        assert_eq!(sorted(users), ["most", "a", "b", "images"]);
+        assert_eq!(sorted(Vec::new()), [""; 0]);
+    }
+}
