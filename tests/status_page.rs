@@ -133,6 +133,27 @@ async fn a_budget_is_shown_with_its_level_and_forecast() {
     );
 }
 
+#[tokio::test]
+async fn with_all_users_the_rest_is_that_of_others() {
+    for (has_rest, user, english, chinese) in [
+        (true, None, "- · VIDEO_2D · (others)", "- · VIDEO_2D · （其他）"),
+        (true, Some("user-a"), "- · VIDEO_2D · user-a", "- · VIDEO_2D · user-a"),
+        (false, None, "- · VIDEO_2D<", "- · VIDEO_2D<"),
+    ] {
+        let (mut writer, reader) = snapshot::channel(vec![Target { has_rest, ..target("studio") }]);
+        let key = RowKey { business_type: "VIDEO_2D".to_owned(), unit: Unit::Minutes, ..RowKey::default() };
+        let mut tally = Tally::default();
+        tally.add(&Row { key, usage: Some("5".parse().unwrap()), number: None }, user).unwrap();
+        let bounds = Bounds { start: now() - Days::new(15), end: now() + Days::new(15) };
+        let window = WindowUsage { window: Window::ThisMonth, bounds, changes_at: Some(bounds.end), tally, days: None };
+        writer.record(0, attempt(now(), Ok(vec![window])), None);
+        for (language, expected) in [("en", english), ("zh-CN", chinese)] {
+            let html = page(&reader, "", language, || now().into()).await;
+            assert!(html.contains(expected), "{expected}: {html}");
+        }
+    }
+}
+
 /// A run of the collector of packages that finds these: (id, bought, used, days until the end).
 /// A project that shares a budget, with these minutes of this month at `at`.
 fn sharing(writer: &mut Writer, index: usize, at: DateTime<Utc>, minutes: &str) {

@@ -79,16 +79,20 @@ fn cloud_with_failure() -> Options {
 const SHARED_BUDGET: &str = "budgets:\n  - {name: all-studios, projects: [studio-prod, live-commerce, campaign], \
                              window: this_month, minutes: 80000}\n";
 
-/// The settings of a project: a failure is logged once an hour and not every minute.
+/// The settings of a project. A failure is logged once an hour and not every minute. One project shows its users.
 fn settings(project: &str) -> &'static str {
-    if project == FORBIDDEN { ", interval: 1h, collect: []" } else { simulate::budgets(project) }
+    match project {
+        FORBIDDEN => ", interval: 1h, collect: []",
+        "live-commerce" => ", user_ids: all, budgets: [{window: this_month, minutes: 30000}]",
+        _ => simulate::budgets(project),
+    }
 }
 
 /// The settings of a project with budgets that are never nearly spent.
 fn green_settings(project: &str) -> &'static str {
     match project {
         "studio-prod" => ", budgets: [{window: this_month, minutes: 10000, business_type: VIDEO_2D}]",
-        "live-commerce" => ", budgets: [{window: this_month, minutes: 40000}]",
+        "live-commerce" => ", user_ids: all, budgets: [{window: this_month, minutes: 40000}]",
         "campaign" => {
             ", windows: [today, yesterday, this_month, 30d], \
              budgets: [{window: this_month, minutes: 20000}, {window: 30d, minutes: 20000}]"

@@ -102,9 +102,9 @@ fn expected_of_lists() -> Value {
 
 #[tokio::test]
 async fn the_findings_about_the_simulated_cloud_are_exact() {
-    for service in ["counted=buckets", "counted=rows"] {
+    for (service, users) in [("counted=buckets", "[user-a, user-b]"), ("counted=rows", "all")] {
         let cloud = Cloud::of(service).await;
-        let config = cloud.config(FAST).replace("studio-prod,", "studio-prod, user_ids: [user-a, user-b],");
+        let config = cloud.config(FAST).replace("studio-prod,", &format!("studio-prod, user_ids: {users},"));
         let before = Utc::now();
         let (ended, written) = report(&config).await;
         let after = Utc::now();
@@ -134,6 +134,17 @@ async fn the_findings_about_the_simulated_cloud_are_exact() {
             assert!(reported < requests + of_lists, "the test of the project asks, too");
         }
     }
+}
+
+#[tokio::test]
+async fn without_sub_users_it_is_not_known_what_user_id_does() {
+    let cloud = Cloud::new(&["forbidden:project=ListUserQuotas"]).await;
+    let config = cloud.config(FAST).replace("studio-prod,", "studio-prod, user_ids: all,");
+    let (ended, written) = report(&config).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    let (_, json) = written.unwrap();
+    assert_eq!(json["projects"][0]["findings"]["user_id"], json!({"unknown": "no_sub_users"}));
+    assert!(ended.stdout.contains("unknown: the service lists no sub-users for this key"), "{}", ended.stdout);
 }
 
 #[tokio::test]
