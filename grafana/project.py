@@ -6,7 +6,7 @@ import layout
 import panels
 import usage
 from panels import MINUTES
-from promql import LATEST, TOP, Selection, name_empty, top
+from promql import LATEST, TOP, Selection, name_empty, name_rest, top
 from usage import BUDGET, BUDGETS, DAYS, FORECAST, WINDOW
 
 
@@ -117,9 +117,10 @@ def _users(selection):
             24,
             8,
             "Top users, $window",
-            f"The {TOP} users with the most usage, if `user_ids` is configured. {WINDOW}",
+            f"The {TOP} users with the most usage, if `user_ids` is configured. With `user_ids: all`, (others) have what no "
+            f"other user accounts for. {WINDOW}",
             MINUTES,
-            top(name_empty(selection.minutes("user_id"), "user_id", "all users")),
+            top(name_rest(selection.minutes("user_id"))),
             "{{user_id}}",
         ),
     ]

@@ -227,3 +227,10 @@ def without_prefix(expression, label, prefix):
 def name_empty(expression, label, name):
     """Replaces the empty value of a label by a name."""
     return f'label_replace(\n{_in(expression)},\n  "{label}", "{name}", "{label}", ""\n)'
+
+
+def name_rest(by_user):
+    """Names the usage without a user: it is that of all users, or of the others if some users have their own."""
+    has_users = f"on () count(\n{_in(by_user)}\n) > 1"
+    others, everyone = (name_empty(by_user, "user_id", name) for name in ("(others)", "all users"))
+    return f"({others} and {has_users})\nor\n({everyone} unless {has_users})"
