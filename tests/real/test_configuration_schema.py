@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 WHOLE = json.loads((ROOT / "tests/data/whole-configuration.json").read_text())
 WHOLE["x-shared"] = {"anything": 1}
-ODD = ["", " ", "odd", "5m", "https://example.com/x", 7, -7.5, True, None, [], ["odd"], [7], {}, {"odd": 1}]
+ODD = ["", " ", "odd", "all", "5m", "https://example.com/x", 7, -7.5, True, None, [], ["odd"], [7], {}, {"odd": 1}]
 
 
 def run(*arguments):

@@ -224,6 +224,16 @@ def test_replicas_count_once(demo, prometheus):
     assert total > 0
 
 
+def test_usage_without_a_user_is_that_of_all_users_or_of_others(prometheus):
+    def users(project):
+        answer = instant(prometheus, expression("metastudio-project", 41, project=project, window="yesterday"))
+        return {labels["user_id"] for labels, _ in answer}
+
+    assert users("campaign") == {"all users"}
+    assert users("by-user") <= {"user-a", "user-b"}
+    assert "(others)" in users("live-commerce") and users("live-commerce") & {"user-a", "user-b", "user-c"}
+
+
 def usage(prometheus, at, project, window, *values):
     """The usage, summed here instead of by PromQL. If two exporters export a series, the greater value."""
     types = "".join(f', {key}="{value}"' for key, value in zip(SELECTORS, values, strict=False) if value)
