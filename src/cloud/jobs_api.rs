@@ -36,7 +36,7 @@ pub async fn running_sessions(
     sessions(project_id, &[("state", "PROCESSING")]).all(client, deadline, counters).await
 }
 
-/// The query for live sessions.
+/// The list of live sessions that a filter leaves.
 pub(crate) fn sessions<'a>(project_id: &'a str, filter: &'a [(&'a str, &'a str)]) -> ListQuery<'a, LiveSession> {
     ListQuery {
         operation: Operation::ListSmartLiveJobs,
@@ -77,7 +77,7 @@ pub async fn failed_videos(
     videos(project_id, &[("state", "FAILED"), ("create_since", &since)]).all(client, deadline, counters).await
 }
 
-/// The query for videos.
+/// The list of videos that a filter leaves.
 pub(crate) fn videos<'a>(project_id: &'a str, filter: &'a [(&'a str, &'a str)]) -> ListQuery<'a, Video> {
     ListQuery {
         operation: Operation::ListDigitalHumanVideo,

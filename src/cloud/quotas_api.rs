@@ -9,33 +9,18 @@ use serde::{
     Deserialize,
     de::{MapAccess, value::MapAccessDeserializer},
 };
-use tokio::time::Instant;
 
 use super::{
-    client::Client,
-    error::{Error, Refusal},
+    error::Refusal,
     json::{self, Fields, Raw, Unreadable, decimal, field, once, string},
     listing::{Entry, Page, Row},
-    lists::{self, ListQuery, Pages},
+    lists::{self, ListQuery},
     secrets::Secrets,
 };
-use crate::usage::{Counters, Operation, Quota, QuotaType, SubUser};
+use crate::usage::{Operation, Quota, QuotaType, SubUser};
 
-/// All sub-users.
-///
-/// # Errors
-/// Any [`Error`]: a list that may be incomplete is an error.
-pub async fn sub_users(
-    client: &Client,
-    project_id: &str,
-    deadline: Instant,
-    counters: &mut Counters,
-) -> Result<Vec<SubUser>, Error> {
-    query(project_id).all(client, deadline, counters).await
-}
-
-/// The query for all sub-users.
-pub(crate) fn query(project_id: &str) -> ListQuery<'_, SubUser> {
+/// The list of all sub-users.
+pub(crate) fn sub_users(project_id: &str) -> ListQuery<'_, SubUser> {
     ListQuery {
         operation: Operation::ListUserQuotas,
         project_id,

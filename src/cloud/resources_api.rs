@@ -5,37 +5,21 @@
 
 mod wire;
 
-use tokio::time::Instant;
-
 use self::wire::RowJson;
 use super::{
-    client::Client,
-    error::{Error, Refusal},
+    error::Refusal,
     json::Unreadable,
     listing::Page,
-    lists::{self, ListQuery, Pages},
+    lists::{self, ListQuery},
     secrets::Secrets,
 };
-use crate::usage::{Counters, Operation, Package};
+use crate::usage::{Operation, Package};
 
 /// There is no value for all sources.
 const SOURCES: &str = "PURCHASED,SP_ALLOCATED,ADMIN_ALLOCATED";
 
-/// All packages of a project.
-///
-/// # Errors
-/// Any [`Error`]: a list that may be incomplete is an error.
-pub async fn packages(
-    client: &Client,
-    project_id: &str,
-    deadline: Instant,
-    counters: &mut Counters,
-) -> Result<Vec<Package>, Error> {
-    query(project_id).all(client, deadline, counters).await
-}
-
-/// The query for all packages of a project.
-pub(crate) fn query(project_id: &str) -> ListQuery<'_, Package> {
+/// The list of all packages of a project.
+pub(crate) fn packages(project_id: &str) -> ListQuery<'_, Package> {
     ListQuery {
         operation: Operation::ListTenantResources,
         project_id,

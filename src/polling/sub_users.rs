@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::range::Progress;
 use crate::{
-    cloud::{AFTER_REFUSAL, Client, Error, quotas_api, with_causes},
+    cloud::{AFTER_REFUSAL, Client, Error, lists::Pages, quotas_api, with_causes},
     config::Users,
     usage::{Counters, Reason, SubUser},
 };
@@ -154,7 +154,7 @@ pub async fn ids(
     deadline: Instant,
     counters: &mut Counters,
 ) -> Result<Vec<String>, Error> {
-    Ok(sorted(quotas_api::sub_users(client, project_id, deadline, counters).await?))
+    Ok(sorted(quotas_api::sub_users(project_id).all(client, deadline, counters).await?))
 }
 
 /// An entry without an id is left out: a query without an id asks for all users.

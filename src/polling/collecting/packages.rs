@@ -4,14 +4,14 @@ use chrono::{DateTime, Utc};
 
 use super::source::Source;
 use crate::{
-    cloud::{Error, resources_api},
+    cloud::{Error, lists::Pages, resources_api},
     snapshot::Packages,
     usage::{CollectorDoubts, Package, package_doubts, package_sums},
 };
 
 pub(super) async fn collect(source: Source<'_>) -> Result<(Packages, CollectorDoubts), Error> {
     let Source { client, project_id, now, deadline, counters } = source;
-    let mut list = resources_api::packages(client, project_id, deadline, counters).await?;
+    let mut list = resources_api::packages(project_id).all(client, deadline, counters).await?;
     let sums = package_sums(&list).map_err(|error| Error::Malformed(error.to_string()))?;
     let doubts = package_doubts(&list, &sums);
     list.sort_by_cached_key(|package| order(package, now));

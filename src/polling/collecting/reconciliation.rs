@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 
 use super::{past_days::AskedDays, source::Source};
 use crate::{
-    cloud::{Client, Error, jobs_api, resources_api},
+    cloud::{Client, Error, jobs_api, lists::Pages, resources_api},
     config::{Config, Project, Users},
     history::{days::KnownDays, ledger::Ledger},
     polling::past::{PastDays, PastError},
@@ -90,7 +90,7 @@ impl Reconciling {
     pub async fn collect(&self, source: Source<'_>) -> Result<(Vec<Comparison>, CollectorDoubts), PastError> {
         let Source { client, project_id, now, deadline, counters } = source;
         let zone = self.asked.zone();
-        let packages = resources_api::packages(client, project_id, deadline, counters).await?;
+        let packages = resources_api::packages(project_id).all(client, deadline, counters).await?;
         self.state.lock().readings.add(now, &packages);
         let date = zone.local(now).date_naive() - DAYS_AGO;
         let day = Bounds::of_day(date, zone);

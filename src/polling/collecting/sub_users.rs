@@ -4,14 +4,14 @@ use std::cmp::Reverse;
 
 use super::source::Source;
 use crate::{
-    cloud::{Error, quotas_api},
+    cloud::{Error, lists::Pages, quotas_api},
     snapshot::SubUsers,
     usage::{CollectorDoubts, sub_user_doubts, used_by_all},
 };
 
 pub(super) async fn collect(source: Source<'_>) -> Result<(SubUsers, CollectorDoubts), Error> {
     let Source { client, project_id, now: _, deadline, counters } = source;
-    let mut list = quotas_api::sub_users(client, project_id, deadline, counters).await?;
+    let mut list = quotas_api::sub_users(project_id).all(client, deadline, counters).await?;
     let used = used_by_all(&list).map_err(|error| Error::Malformed(error.to_string()))?;
     // Only the first ones have series of their own, and alerts need those that are near their limit.
     list.sort_by_cached_key(|user| (Reverse(user.largest_part()), user.id.clone()));

@@ -85,7 +85,7 @@ impl<'a> ListProbes<'a> {
     }
 
     async fn ask_packages(&mut self, now: DateTime<Utc>, findings: &mut ListFindings) {
-        let list = self.list(&resources_api::query(self.id)).await;
+        let list = self.list(&resources_api::packages(self.id)).await;
         let has = |is: &dyn Fn(&Package) -> bool| seen(&list, is).into();
         findings.packages_count = count(&list).into();
         findings.packages_limit = cap(&list).into();
@@ -98,7 +98,7 @@ impl<'a> ListProbes<'a> {
     }
 
     async fn ask_users(&mut self, findings: &mut ListFindings) {
-        let list = self.list(&quotas_api::query(self.id)).await;
+        let list = self.list(&quotas_api::sub_users(self.id)).await;
         findings.users_count = count(&list).into();
         findings.users_limit = cap(&list).into();
         findings.users_offset = offset_start(&list).into();
