@@ -21,7 +21,7 @@ mod windows;
 pub use self::{
     asking::Learnt,
     change::Change,
-    collecting::Collecting,
+    collecting::{Collecting, PackageOwners},
     fleet::Fleet,
     pollable::Pollable,
     poller::Poller,

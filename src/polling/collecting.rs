@@ -2,6 +2,7 @@
 
 mod billing;
 mod days;
+mod owners;
 mod packages;
 mod past_days;
 mod reconciliation;
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
+pub use self::owners::PackageOwners;
 use self::{billing::Billing, past_days::AskedDays, reconciliation::Reconciling, source::Source};
 use super::past::{PastDays, PastError};
 use crate::{
@@ -23,7 +25,7 @@ use crate::{
     config::{Account, Config, Project},
     history::ledger::Ledger,
     snapshot::{CollectorOutcome, Failure, Found, Moment},
-    usage::{Collector, CollectorDoubts, Counters, Reason},
+    usage::{Collector, CollectorDoubt, CollectorDoubts, Counters, Reason},
 };
 
 /// The time limit for days that have ended: there may be some dozens, each with a query of its own. What is complete by
@@ -47,7 +49,7 @@ pub struct Collecting {
 /// What a collector asks for.
 #[derive(Debug)]
 enum Work {
-    Packages,
+    Packages(Shared),
     SubUsers,
     Sessions,
     Reconciliation(Box<Reconciling>),
@@ -55,11 +57,25 @@ enum Work {
     Billing(Box<Billing>),
 }
 
+/// What the collectors of packages of a fleet share, and the credentials of this one.
+#[derive(Debug)]
+struct Shared {
+    owners: Arc<PackageOwners>,
+    credentials: String,
+}
+
 impl Collecting {
     /// The configured collectors of a project. If there is a ledger, its days are kept there.
-    pub fn of(client: &Client, project: &Project, config: &Config, ledger: Option<&Ledger>) -> Vec<Arc<Self>> {
+    pub fn of(
+        client: &Client,
+        project: &Project,
+        config: &Config,
+        ledger: Option<&Ledger>,
+        owners: &Arc<PackageOwners>,
+    ) -> Vec<Arc<Self>> {
         let days = ledger.map(|_| &Collector::Days);
-        let one = |collector: &Collector| Self::new(client.clone(), project, config, *collector, ledger.cloned());
+        let one =
+            |collector: &Collector| Self::new(client.clone(), project, config, *collector, ledger.cloned(), owners);
         project.collect.keys().chain(days).map(one).map(Arc::new).collect()
     }
 
@@ -70,11 +86,14 @@ impl Collecting {
         config: &Config,
         collector: Collector,
         ledger: Option<Ledger>,
+        owners: &Arc<PackageOwners>,
     ) -> Self {
         let mut timeout = config.poll.timeout;
         let work = match collector {
             // The billing service knows no projects, so the configuration of a project cannot name it.
-            Collector::Packages | Collector::Billing => Work::Packages,
+            Collector::Packages | Collector::Billing => {
+                Work::Packages(Shared { owners: Arc::clone(owners), credentials: project.credentials.clone() })
+            }
             Collector::SubUsers => Work::SubUsers,
             Collector::Sessions => Work::Sessions,
             Collector::Reconciliation => {
@@ -158,8 +177,13 @@ impl Collecting {
         let project_id = &*project_api::project_id(&self.client, deadline, counters).await?;
         let source = Source { client: &self.client, project_id, now, deadline, counters };
         Ok(match &self.work {
-            Work::Packages => {
-                packages::collect(source).await.map(|(found, doubts)| (Found::Packages(found), doubts))?
+            Work::Packages(Shared { owners, credentials }) => {
+                let (found, mut doubts) = packages::collect(source).await?;
+                if let Some((id, other)) = owners.note(credentials, &self.owner, &found.list) {
+                    let seen = format!("the package {id} is in the list of the project {other}, too");
+                    doubts.insert(CollectorDoubt::ListedTwice, seen);
+                }
+                (Found::Packages(found), doubts)
             }
             Work::SubUsers => {
                 sub_users::collect(source).await.map(|(found, doubts)| (Found::SubUsers(found), doubts))?

@@ -32,7 +32,7 @@ use thiserror::Error;
 
 use super::{
     change::{Change, query_text},
-    collecting::Collecting,
+    collecting::{Collecting, PackageOwners},
     poller::Poller,
     schedule::{Plan, Planned, PlannedAccount},
 };
@@ -60,6 +60,7 @@ pub struct Fleet {
     clock: Clock,
     connector: Arc<Connector>,
     ledger: Option<Ledger>,
+    owners: Arc<PackageOwners>,
     credentials: BTreeMap<String, Arc<Credentials>>,
     /// In the order of the configuration.
     pollers: Vec<Arc<Poller>>,
@@ -117,11 +118,12 @@ impl Fleet {
     ) -> Result<Self, FleetError> {
         let connector = Arc::new(Connector::new(api(&config), clock, lockout)?);
         let credentials = new_credentials(&connector, &config, environment);
-        let build = |project| poller(&connector, &credentials, &config, project, ledger.as_ref());
+        let owners = Arc::default();
+        let build = |project| poller(&connector, &credentials, &config, project, ledger.as_ref(), &owners);
         let pollers = config.projects.iter().map(build).collect::<Result<_, _>>()?;
         let build = |account| account_collecting(&connector, &credentials, &config, account);
         let accounts = config.accounts.iter().map(build).collect::<Result<_, _>>()?;
-        Ok(Fleet { config, clock, connector, ledger, credentials, pollers, accounts })
+        Ok(Fleet { config, clock, connector, ledger, owners, credentials, pollers, accounts })
     }
 
     /// The fleet, plan and changes of a new configuration. Unchanged projects keep their poller. This fleet does not
@@ -165,12 +167,12 @@ impl Fleet {
             }
             pollers.push(match kept {
                 Some(kept) => Arc::clone(kept),
-                None => poller(&connector, &credentials, &config, project, self.ledger.as_ref())?,
+                None => poller(&connector, &credentials, &config, project, self.ledger.as_ref(), &self.owners)?,
             });
             keep_usage.push(change.is_some_and(Change::keeps_usage));
         }
         changes.removed = self.pollers.len() - changes.changed - changes.unchanged;
-        let ledger = self.ledger.clone();
+        let (ledger, owners) = (self.ledger.clone(), Arc::clone(&self.owners));
         let mut accounts = Vec::with_capacity(config.accounts.len());
         let mut keep_found = Vec::with_capacity(config.accounts.len());
         for account in &config.accounts {
@@ -191,7 +193,8 @@ impl Fleet {
                 None => account_collecting(&connector, &credentials, &config, account)?,
             });
         }
-        let fleet = Fleet { config, clock: self.clock, connector, ledger, credentials, pollers, accounts };
+        owners.retain(&config.projects);
+        let fleet = Fleet { config, clock: self.clock, connector, ledger, owners, credentials, pollers, accounts };
         let plan = fleet.plan_keeping(&keep_usage, &keep_found);
         Ok((fleet, plan, changes))
     }
@@ -359,9 +362,10 @@ fn poller(
     config: &Config,
     project: &Project,
     ledger: Option<&Ledger>,
+    owners: &Arc<PackageOwners>,
 ) -> Result<Arc<Poller>, FleetError> {
     let client = client(connector, credentials, project)?;
-    Ok(Arc::new(Poller::new(client, project, config, ledger)))
+    Ok(Arc::new(Poller::new(client, project, config, ledger, owners)))
 }
 
 /// The configured part of the state of an account. Its series have the labels of projects, with empty values.

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    collecting::Collecting,
+    collecting::{Collecting, PackageOwners},
     proofs::Proofs,
     range::{Progress, RangeQuery, Split},
     sub_users::{SubUserList, SubUsers},
@@ -42,9 +42,15 @@ pub struct Poller {
 
 impl Poller {
     /// A poller for a project of `config`. Days that have ended are kept in the ledger, if there is one.
-    pub fn new(client: Client, project: &Project, config: &Config, ledger: Option<&Ledger>) -> Self {
+    pub fn new(
+        client: Client,
+        project: &Project,
+        config: &Config,
+        ledger: Option<&Ledger>,
+        owners: &Arc<PackageOwners>,
+    ) -> Self {
         Poller {
-            collectors: Collecting::of(&client, project, config, ledger),
+            collectors: Collecting::of(&client, project, config, ledger, owners),
             client,
             sub_users: SubUserList::of(&project.user_ids),
             list_failure: Mutex::default(),

@@ -11,6 +11,8 @@ pub enum CollectorDoubt {
     ValueMissing,
     /// An amount has no unit, or a unit that is not in the service's list of units.
     UnknownUnit,
+    /// Another project of the account lists the same package.
+    ListedTwice,
     /// An amount is negative where it cannot be; it is summed as it is.
     Negative,
     /// The account has packages, and the configured services have none of them.
@@ -29,9 +31,12 @@ impl CollectorDoubt {
     /// those of a poll.
     pub fn of(collector: Collector) -> &'static [CollectorDoubt] {
         match collector {
-            Collector::Packages => {
-                &[CollectorDoubt::ValueMissing, CollectorDoubt::UnknownUnit, CollectorDoubt::Negative]
-            }
+            Collector::Packages => &[
+                CollectorDoubt::ValueMissing,
+                CollectorDoubt::UnknownUnit,
+                CollectorDoubt::ListedTwice,
+                CollectorDoubt::Negative,
+            ],
             Collector::SubUsers => &[CollectorDoubt::Negative],
             Collector::Sessions => &[CollectorDoubt::ValueMissing, CollectorDoubt::FilterIgnored],
             Collector::Reconciliation => &[CollectorDoubt::ValueMissing, CollectorDoubt::UsageDiffers],
@@ -48,6 +53,7 @@ impl CollectorDoubt {
         match self {
             CollectorDoubt::ValueMissing => "value_missing",
             CollectorDoubt::UnknownUnit => "unknown_unit",
+            CollectorDoubt::ListedTwice => "listed_twice",
             CollectorDoubt::Negative => "negative",
             CollectorDoubt::FilterMatchesNothing => "filter_matches_nothing",
             CollectorDoubt::FilterIgnored => "filter_ignored",
@@ -60,6 +66,9 @@ impl CollectorDoubt {
         match self {
             CollectorDoubt::ValueMissing => "alerts cannot take it into account: compare with the console",
             CollectorDoubt::UnknownUnit => "its amounts are not counted as minutes: compare with the console",
+            CollectorDoubt::ListedTwice => {
+                "sums over both projects count it twice: collect packages in one of them only"
+            }
             CollectorDoubt::Negative => "it is summed as it is: compare with the console",
             CollectorDoubt::FilterMatchesNothing => {
                 "no package is exported: set service_types of the account to the code of MetaStudio"

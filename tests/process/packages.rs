@@ -135,3 +135,23 @@ async fn check_says_what_collectors_cost() {
         assert_eq!(run(&config, &["check", "--online"]).await.code, Some(code), "{collect}");
     }
 }
+
+/// No document says whether the packages of a project are those of its account.
+#[tokio::test]
+async fn a_package_in_the_lists_of_two_projects_is_doubted() {
+    let cloud = Cloud::of("").await;
+    let config = cloud.config_of(&["campaign", "studio-prod"], &cloud.keys(), &format!("{FAST}\ncollect: [packages]"));
+    let projects = &cloud.simulator.options().projects;
+    let same = config.replace(&projects[0].id, &projects[2].id);
+    assert_ne!(same, config);
+    for (config, is_listed_twice) in [(config, false), (same, true)] {
+        let ended = once(&config).await;
+        let doubt = |project: &str| {
+            let labels = format!("project=\"{project}\",account=\"\",collector=\"packages\",doubt=\"listed_twice\"");
+            ended.sample(&format!("metastudio_collector_doubts{{{labels}}}")).unwrap()
+        };
+        // The project that is asked for first does not know of the other one until its next run.
+        assert_eq!(doubt("campaign") + doubt("studio-prod") >= 1.0, is_listed_twice, "{}", ended.stderr);
+        assert_eq!(ended.stderr.contains("is in the list of the project"), is_listed_twice, "{}", ended.stderr);
+    }
+}

@@ -12,7 +12,8 @@ use std::{
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use metastudio_exporter::{
     config::{Environment, load_text},
-    polling::{Collecting, Fleet},
+    history::ledger::Ledger,
+    polling::{Collecting, Fleet, fleet::Kept},
     simulator::{
         Options, SECRETS,
         history::{self, SimulatedProject},
@@ -35,12 +36,22 @@ struct World {
 
 impl World {
     async fn new(clock: fn() -> DateTime<Utc>, service: &str, projects: &[&str], settings: &str) -> Self {
+        Self::with_kept(clock, service, projects, settings, Kept::default()).await
+    }
+
+    async fn with_kept(
+        clock: fn() -> DateTime<Utc>,
+        service: &str,
+        projects: &[&str],
+        settings: &str,
+        kept: Kept,
+    ) -> Self {
         let options = Options { clock, service: service.parse().unwrap(), ..Options::default() };
         let cloud = Cloud::with(options).await;
         let text = cloud.config_of(projects, &cloud.keys(), &format!("{FAST}\n{COLLECT}\n{settings}"));
         let loaded = load_text(text, Path::new("config.yaml"), &Environment::default()).await;
-        let fleet = Fleet::new(loaded.config.unwrap(), &Environment::default(), clock).unwrap();
-        let collectors = fleet.pollers().iter().map(|poller| Arc::clone(&poller.collectors()[0])).collect();
+        let fleet = Fleet::with_kept(loaded.config.unwrap(), &Environment::default(), clock, kept).unwrap();
+        let collectors = fleet.pollers().iter().flat_map(|poller| poller.collectors().to_vec()).collect();
         World { cloud, clock, collectors }
     }
 
@@ -238,6 +249,27 @@ async fn filters_of_the_project_are_left_out() {
     for filter in ["user_ids: [user-a]", "business_types: [LIVE_2D]", "resource_types: [video_time_2d_model]"] {
         let world = World::new(clock, "", &["studio-prod"], &format!("defaults: {{{filter}}}")).await;
         assert_eq!(world.run(0).await, whole, "{filter}");
+    }
+}
+
+static KEPT: AtomicI64 = AtomicI64::new(0);
+
+/// The collector of days has asked for the same day, unless the project has filters.
+#[tokio::test]
+async fn days_that_are_kept_are_not_asked_for_again() {
+    KEPT.store(at("2026-01-14T20:30:00Z").timestamp(), Ordering::Relaxed);
+    let clock = || DateTime::from_timestamp(KEPT.load(Ordering::Relaxed), 0).unwrap();
+    let alone = World::new(clock, "", &["studio-prod"], "").await.run(0).await;
+    for (settings, asks_again) in [("", false), ("defaults: {business_types: [LIVE_2D]}", true)] {
+        let directory = tempfile::tempdir().unwrap();
+        let kept = Kept { ledger: Some(Ledger::open(directory.path(), clock()).unwrap()), ..Kept::default() };
+        let world = World::with_kept(clock, "", &["studio-prod"], settings, kept).await;
+        assert_eq!(world.collectors[1].collector(), Collector::Days);
+        let days = Arc::clone(&world.collectors[1]).run(clock().into()).await;
+        assert!(days.result.is_ok(), "{days:?}");
+        let before = world.requests()["data-analysis"];
+        assert_eq!(world.run(0).await, alone, "{settings}");
+        assert_eq!(world.requests()["data-analysis"] > before, asks_again, "{settings}");
     }
 }
 

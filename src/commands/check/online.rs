@@ -13,7 +13,7 @@ use crate::{
     commands::print,
     config::{Account, ApiSettings, Config, CredentialsSource, Endpoint, Environment, Project, Users},
     polling::{
-        self, Collecting, Poller,
+        self, Collecting, PackageOwners, Poller,
         fleet::{account_clients, api, clients},
     },
     snapshot::{Found, Moment, PollOutcome},
@@ -46,11 +46,12 @@ pub(super) async fn run<'a>(config: &'a Config, environment: &Environment) -> an
         by_endpoint.entry(project.endpoint.to_string()).or_default().push((project, client));
     }
     let slots = Arc::new(Semaphore::new(config.poll.concurrency));
+    let owners = Arc::default();
     for (endpoint, projects) in by_endpoint {
         print(&format!("\n{endpoint}\n"))?;
         let Some((first, _)) = projects.first() else { continue };
         if reach(&connector, &first.endpoint, width).await? {
-            passed &= test_projects(projects, config, &slots, width, &mut answered.projects).await?;
+            passed &= test_projects(projects, config, &slots, &owners, width, &mut answered.projects).await?;
         } else {
             // No key is tried: for example, with a wrong clock the service would refuse every signature.
             print(&format!("  -     projects not tried: {}\n", projects.len()))?;
@@ -98,12 +99,13 @@ async fn test_projects<'a>(
     projects: Projects<'a>,
     config: &Config,
     slots: &Arc<Semaphore>,
+    owners: &Arc<PackageOwners>,
     width: usize,
     answered: &mut Projects<'a>,
 ) -> anyhow::Result<bool> {
     let start = |(project, client): (_, Client)| {
         let slots = Arc::clone(slots);
-        let poller = Poller::new(client.clone(), project, config, None);
+        let poller = Poller::new(client.clone(), project, config, None, owners);
         let test = tokio::spawn(async move {
             let _slot = slots.acquire().await;
             poller.poll(Utc::now()).await
@@ -121,7 +123,7 @@ async fn test_projects<'a>(
         }
         passed &= result.is_ok();
         if outcome.result.is_ok() {
-            passed &= test_collectors(&client, project, config, width).await?;
+            passed &= test_collectors(&client, project, config, owners, width).await?;
             if let Some(text) = sub_users(&client, project, config).await {
                 print(&format!("  -     {:width$}  {text}\n", project.name))?;
             }
@@ -134,10 +136,16 @@ async fn test_projects<'a>(
 }
 
 /// Runs each collector once. Prints what it found and costs, and returns whether all that are wanted succeeded.
-async fn test_collectors(client: &Client, project: &Project, config: &Config, width: usize) -> anyhow::Result<bool> {
+async fn test_collectors(
+    client: &Client,
+    project: &Project,
+    config: &Config,
+    owners: &Arc<PackageOwners>,
+    width: usize,
+) -> anyhow::Result<bool> {
     let mut passed = true;
     for collector in Collector::ALL {
-        let collecting = Arc::new(Collecting::new(client.clone(), project, config, collector, None));
+        let collecting = Arc::new(Collecting::new(client.clone(), project, config, collector, None, owners));
         let interval = collecting.interval();
         let outcome = collecting.run(Moment::now()).await;
         let requests = outcome.counters.requests();
