@@ -330,7 +330,7 @@ def _reconciliation():
     difference, usage = (
         _selected(f"metastudio_reconciliation_{name}_minutes", by) for name in ("difference", "usage")
     )
-    doubts = f"{BY_COLLECTOR}, doubt"
+    doubts = _selected("metastudio_collector_doubts", f"{BY_COLLECTOR}, doubt", moment="")
     return [
         panels.table_panel(
             41,
@@ -349,20 +349,13 @@ def _reconciliation():
             {"A": usage, "B": difference},
             sort="Difference",
         ),
-        panels.table_panel(
+        panels.series_panel(
             42,
             10,
             9,
-            "Doubtful values",
+            "Collectors with doubtful values",
             "Collectors whose values may be wrong, by doubt. The runbook of MetaStudioCollectorDoubtful explains each.",
-            [
-                layout.project_column(layout.DATA),
-                ("account", "Account", None),
-                ("collector", "Collector", None),
-                ("doubt", "Doubt", None),
-                ("Value #A", "Stands", panels.coloured_column("short", [(None, "text"), (1, "orange")])),
-            ],
-            {"A": f"{_selected('metastudio_collector_doubts', doubts)} > 0"},
-            unit="short",
+            "short",
+            [panels.query(f"sum by (doubt) ({doubts})", "{{doubt}}")],
         ),
     ]

@@ -140,7 +140,8 @@ def test_promtool_accepts_the_text_format(demo):
     finding = 'use base unit "seconds" instead of "minutes"'
     amounts = [f"{noun}_{amount}" for noun in ("package", "packages") for amount in ("bought", "left", "used")]
     of_users = ["user_quota", "user_used", "users_used"]
-    names = ["budget", *amounts, "usage", *of_users]
+    compared = ["reconciliation_difference", "reconciliation_usage"]
+    names = ["budget", *amounts, *compared, "usage", *of_users]
     assert result.stderr.splitlines() == [f"metastudio_{name}_minutes {finding}" for name in names]
 
 
