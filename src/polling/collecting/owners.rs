@@ -1,7 +1,7 @@
 //! The projects whose lists have a package. No document says whether a project's answer is that of its account, so two projects
 //! may list the same packages (contract, 12).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use parking_lot::Mutex;
 
@@ -41,12 +41,12 @@ impl PackageOwners {
 
     /// Forgets all projects but those of these that collect packages.
     pub fn retain(&self, projects: &[Project]) {
+        let collects = |project: &&Project| project.collect.contains_key(&Collector::Packages);
+        let kept: HashSet<(&str, &str)> =
+            projects.iter().filter(collects).map(|project| (&*project.credentials, &*project.name)).collect();
         for (credentials, account) in &mut *self.0.lock() {
-            let is_kept = |name: &str| {
-                let is = |project: &Project| project.name == name && project.credentials == *credentials;
-                projects.iter().any(|project| is(project) && project.collect.contains_key(&Collector::Packages))
-            };
-            let removed: Vec<String> = account.by_project.keys().filter(|name| !is_kept(name)).cloned().collect();
+            let is_removed = |name: &&String| !kept.contains(&(&**credentials, &***name));
+            let removed: Vec<String> = account.by_project.keys().filter(is_removed).cloned().collect();
             removed.iter().for_each(|name| account.forget(name));
         }
     }
