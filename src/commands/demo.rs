@@ -92,7 +92,7 @@ fn settings(project: &str) -> &'static str {
 fn green_settings(project: &str) -> &'static str {
     match project {
         "studio-prod" => ", budgets: [{window: this_month, minutes: 10000, business_type: VIDEO_2D}]",
-        "live-commerce" => ", user_ids: all, budgets: [{window: this_month, minutes: 40000}]",
+        "live-commerce" => ", budgets: [{window: this_month, minutes: 40000}]",
         "campaign" => {
             ", windows: [today, yesterday, this_month, 30d], \
              budgets: [{window: this_month, minutes: 20000}, {window: 30d, minutes: 20000}]"
