@@ -5,7 +5,7 @@ use chrono::DateTime;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use metastudio_exporter::{
     cloud::fuzzing,
-    usage::{JobState, QuotaType, Unit},
+    usage::{Job, JobState, QuotaType, Unit},
 };
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde_json::Value;
@@ -20,6 +20,8 @@ fuzz_target!(|input: &[u8]| -> Corpus {
         b'u' => sub_users(body),
         b's' => sessions(body),
         b'v' => videos(body),
+        b'S' => jobs(fuzzing::live_jobs(body), body, "smart_live_jobs"),
+        b'V' => jobs(fuzzing::video_jobs(body), body, "jobs"),
         b'b' => account_packages(body),
         _ => return Corpus::Reject,
     }
@@ -98,6 +100,21 @@ fn has_time(row: &Value, name: &str) -> bool {
     match &row[name] {
         Value::String(text) => DateTime::parse_from_rfc3339(text).is_ok_and(|time| time != DateTime::UNIX_EPOCH),
         number => number.as_f64().is_some_and(|number| number.abs() >= 1.0),
+    }
+}
+
+/// Live sessions or videos with their duration, times and end.
+fn jobs(jobs: Option<Vec<Job>>, body: &[u8], name: &str) {
+    let Some(jobs) = jobs else { return };
+    assert!(jobs.len() <= 100);
+    let Some(rows) = rows(body, name) else { return };
+    assert_eq!(jobs.len(), rows.len());
+    for (job, row) in jobs.iter().zip(&rows) {
+        assert_eq!((Some(&*job.id), job.state), (row["job_id"].as_str(), state(row)));
+        is_amount(job.seconds, &row["duration"], 1.0);
+        for (time, name) in [(job.created, "create_time"), (job.start, "start_time"), (job.end, "end_time")] {
+            assert_eq!(time.is_some(), has_time(row, name));
+        }
     }
 }
 

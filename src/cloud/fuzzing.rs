@@ -15,7 +15,7 @@ use super::{
     secrets::Secrets,
     transport::exchange::Response,
 };
-use crate::usage::{LiveSession, Package, SubUser, Video};
+use crate::usage::{Job, LiveSession, Package, SubUser, Video};
 
 pub use super::credentials::fuzzing::temporary_keys;
 
@@ -66,6 +66,16 @@ pub fn sessions(body: &[u8]) -> Option<Vec<LiveSession>> {
 /// The videos of a page of ListDigitalHumanVideo; `None` if it cannot be read.
 pub fn videos(body: &[u8]) -> Option<Vec<Video>> {
     entries(jobs_api::videos_page(body, &Secrets::default()))
+}
+
+/// The live sessions of a page of ListSmartLiveJobs, with their duration and end; `None` if it cannot be read.
+pub fn live_jobs(body: &[u8]) -> Option<Vec<Job>> {
+    entries(jobs_api::live_jobs_page(body, &Secrets::default()))
+}
+
+/// The videos of a page of ListDigitalHumanVideo, with their duration and end; `None` if it cannot be read.
+pub fn video_jobs(body: &[u8]) -> Option<Vec<Job>> {
+    entries(jobs_api::video_jobs_page(body, &Secrets::default()))
 }
 
 /// The packages of a page of ListFreeResourceInfos, with the units that the service sent; `None` if one cannot be read.

@@ -117,7 +117,7 @@ pub async fn live_jobs(
         project_id,
         path: "smart-live-jobs",
         filter: &[("state", "PROCESSING,SUCCEED,FAILED"), ("create_since", &since), ("create_until", &until)],
-        parse: |body, secrets| Page::read::<JobJson<'_, true>>(body, secrets),
+        parse: live_jobs_page,
         is_secret: true,
         advice: advice_of_reconciliation,
     };
@@ -141,11 +141,21 @@ pub async fn produced_videos(
         project_id,
         path: "digital-human-videos",
         filter: &[("state", "SUCCEED"), ("create_since", &since), ("create_until", &until)],
-        parse: |body, secrets| Page::read::<JobJson<'_, false>>(body, secrets),
+        parse: video_jobs_page,
         is_secret: true,
         advice: advice_of_reconciliation,
     };
     query.all(client, deadline, counters).await
+}
+
+/// Reads one page of live sessions that may have ended.
+pub(super) fn live_jobs_page(body: &[u8], secrets: &Secrets) -> Result<Page<Job>, Unreadable> {
+    Page::read::<JobJson<'_, true>>(body, secrets)
+}
+
+/// Reads one page of videos that may have ended.
+pub(super) fn video_jobs_page(body: &[u8], secrets: &Secrets) -> Result<Page<Job>, Unreadable> {
+    Page::read::<JobJson<'_, false>>(body, secrets)
 }
 
 /// At most 20 characters: in UTC and without a fraction.
@@ -405,7 +415,7 @@ mod tests {
             {"job_id":"1","state":"SUCCEED","room_name":"secret","duration":"12.5","create_time":"1970-01-01T00:00:01Z",
              "start_time":"1970-01-01T00:00:02Z","end_time":"1970-01-01T00:00:03Z","rtc_room_info":{"signature":"secret"}},
             {"job_id":"2","state":"BLOCKED","duration":null,"end_time":""}]}"#;
-        let jobs = Page::read::<JobJson<'_, true>>(body, &Secrets::default()).unwrap().entries;
+        let jobs = live_jobs_page(body, &Secrets::default()).unwrap().entries;
         let at = |second| DateTime::from_timestamp(second, 0);
         let one = Job {
             id: "1".to_owned(),
@@ -418,10 +428,10 @@ mod tests {
         let none =
             Job { id: "2".to_owned(), state: JobState::Other, created: None, start: None, end: None, seconds: None };
         assert_eq!(jobs, [one, none]);
-        assert!(Page::read::<JobJson<'_, false>>(body, &Secrets::default()).is_ok(), "count is there");
+        assert!(video_jobs_page(body, &Secrets::default()).is_ok(), "count is there");
         for field in [r#""duration":"long""#, r#""end_time":"today""#, r#""duration":[]"#] {
             let body = format!(r#"{{"jobs":[{{"job_id":"1","state":"SUCCEED",{field}}}]}}"#);
-            let error = Page::read::<JobJson<'_, false>>(body.as_bytes(), &Secrets::default()).unwrap_err();
+            let error = video_jobs_page(body.as_bytes(), &Secrets::default()).unwrap_err();
             assert!(error.to_string().ends_with("has a value that cannot be read"), "{error}");
         }
     }
@@ -460,7 +470,7 @@ mod tests {
         loop {
             let page: Vec<&str> = rows.iter().skip(listing.offset()).take(cap).map(String::as_str).collect();
             let body = format!(r#"{{{count}"jobs":[{}]}}"#, page.join(","));
-            let page = Page::read::<JobJson<'_, false>>(body.as_bytes(), &Secrets::default()).unwrap();
+            let page = video_jobs_page(body.as_bytes(), &Secrets::default()).unwrap();
             if listing.add(page).unwrap() {
                 return listing.finish();
             }
