@@ -159,6 +159,9 @@ impl Backfill {
     fn write_month(&self, past: &Past, range: Bounds, month: NaiveDate) -> anyhow::Result<Option<MonthFile>> {
         let of_project = |ProjectPast { project, known, .. }: &ProjectPast| {
             let target = target(project, &past.config);
+            // The days of a listed user are complete. With `user_ids: all`, only those of all users together are.
+            let together = project.user_ids.all().map(|_| known.without_users());
+            let known = together.as_ref().unwrap_or(known);
             samples::of_month(target, &project.windows, known, month, range, self.step)
         };
         let projects: Vec<_> = past.projects.iter().map(of_project).collect();

@@ -160,7 +160,15 @@ impl KnownDays {
             _ => {}
         }
         if before.has_usage_of(answer) {
-            return Some(Day { asked: answer.asked, doubts: answer.doubts.clone(), ..before.clone() });
+            // The users are those of the list at the time when they were told apart, and the doubt about the list is, too.
+            let not_listed = |day: &Day| day.doubts.get(&Doubt::UsersNotListed).cloned();
+            if not_listed(before).is_some() && not_listed(answer).is_none() {
+                return Some(Day { since: before.since, revisions: before.revisions, ..answer.clone() });
+            }
+            let mut doubts = answer.doubts.clone();
+            doubts.remove(&Doubt::UsersNotListed);
+            doubts.extend(not_listed(before).map(|seen| (Doubt::UsersNotListed, seen)));
+            return Some(Day { asked: answer.asked, doubts, ..before.clone() });
         }
         let is_whole = || self.asked_of_earlier(date) >= Some(answer.since);
         (!answer.has_less_than(before) || is_whole()).then(|| Day { revisions: before.revisions + 1, ..answer.clone() })
@@ -215,6 +223,22 @@ impl KnownDays {
             sum.merge(&trusted.tally).ok()?;
         }
         Some(sum)
+    }
+
+    /// The same days, with the sums of all users together. With `user_ids: all`, days have the users of different lists, so a
+    /// series of a user has no value on some of them.
+    #[must_use]
+    pub fn without_users(&self) -> Self {
+        let mut days = self.clone();
+        days.days.retain(|_, day| match day.tally.without_users() {
+            Ok(together) => {
+                day.tally = together;
+                true
+            }
+            // A sum beyond the range of decimals is not known.
+            Err(_) => false,
+        });
+        days
     }
 
     /// The first day with a value of each series.
@@ -364,6 +388,50 @@ pub(crate) mod tests {
         assert!(known.extend([(date, less)].into()).revisions.is_empty());
         assert_eq!(known.first_unproven(), Some(date));
         assert_eq!(known.get(date).unwrap().tally, more.tally);
+    }
+
+    /// The rows of a user and of the rest, with the doubt if the sub-users were not listed.
+    fn split_day(asked: &str, users: &[(Option<&str>, i64)], is_listed: bool) -> Day {
+        let mut day = Day { asked: asked.parse().unwrap(), since: asked.parse().unwrap(), ..Day::default() };
+        for (user, minutes) in users {
+            let key = RowKey { unit: Unit::Minutes, ..RowKey::default() };
+            day.tally.add(&Row { key, usage: Some((*minutes).into()), number: None }, *user).unwrap();
+        }
+        if !is_listed {
+            day.doubts.insert(Doubt::UsersNotListed, "403".to_owned());
+        }
+        day
+    }
+
+    #[test]
+    fn the_doubt_about_the_list_stays_with_the_users_of_the_day() {
+        let date = date("2025-11-01");
+        let listed = split_day("2025-11-02T12:00:00Z", &[(Some("a"), 4), (None, 6)], true);
+        let unlisted = split_day("2025-11-02T18:00:00Z", &[(None, 10)], false);
+        let mut known_days = known("UTC", &[("2025-11-01", listed.clone())]);
+        known_days.extend([(date, unlisted.clone())].into());
+        assert_eq!(known_days.get(date).unwrap(), &Day { asked: unlisted.asked, ..listed.clone() });
+        let mut known_days = known("UTC", &[("2025-11-01", Day { revisions: 2, ..unlisted.clone() })]);
+        let later = Day { asked: "2025-11-03T00:00:00Z".parse().unwrap(), ..listed };
+        known_days.extend([(date, later.clone())].into());
+        let expected = Day { since: unlisted.since, revisions: 2, ..later };
+        assert_eq!(known_days.get(date).unwrap(), &expected, "the users are known now");
+    }
+
+    #[test]
+    fn without_users_all_days_have_the_same_series() {
+        let days = [
+            ("2025-11-01", split_day("2025-11-05T00:00:00Z", &[(Some("a"), 4), (None, 6)], true)),
+            ("2025-11-02", split_day("2025-11-05T00:00:00Z", &[(Some("b"), 1), (None, 2)], true)),
+        ];
+        let known_days = known("UTC", &days);
+        assert_eq!(known_days.first_seen().len(), 3, "a, b and the rest");
+        let together = known_days.without_users();
+        let seen = together.first_seen();
+        let [(series, _)] = seen.iter().collect::<Vec<_>>()[..] else { panic!("{seen:?}") };
+        assert_eq!(series.user_id, None);
+        let minutes = |text| together.get(date(text)).unwrap().tally.value(series);
+        assert_eq!([minutes("2025-11-01"), minutes("2025-11-02")], [Some(10.0), Some(3.0)]);
     }
 
     #[test]

@@ -475,6 +475,14 @@ async fn a_report_of_all_sub_users_has_what_none_of_them_has() {
         let sent = requests(&cloud);
         assert_eq!(run(&config, &report).await.stdout, ended.stdout);
         assert_eq!(requests(&cloud), sent, "the days are in the ledger, and no list is needed");
+        // The files have all users together, whatever lists the days have.
+        let (output, first) = (TempDir::new().unwrap(), months_ago(1));
+        let arguments = ["--from", &month(first), "--to", &month(first), &flag];
+        assert_eq!(backfill(&config, output.path(), &arguments).await.code, Some(0));
+        let (zone, end) = (Zone::shanghai(), Zone::shanghai().midnight(months_ago(0)));
+        let mut expected = Oracle { cloud: &cloud, zone, first, whole: first, end }.series();
+        expected.retain(|name, _| name.contains("project=\"studio-prod\""));
+        assert_same(&read(output.path()), &expected);
         // A listed set has days of its own.
         let listed = config.replace("user_ids: all", &format!("user_ids: [{}]", users.join(", ")));
         assert_eq!(sorted_lines(&run(&listed, &report).await), sorted_lines(&ended));
