@@ -39,7 +39,7 @@ pub(super) fn page(body: &[u8], secrets: &Secrets) -> Result<Page<Package>, Unre
 fn advice(refusal: &Refusal) -> Option<&'static str> {
     lists::advice(
         refusal,
-        "The user may not list packages: grant it the access policy of MetaStudio, or remove packages from collect, and reconciliation",
-        "The service does not know this operation in this region: remove packages from collect, and reconciliation",
+        "The user may not list packages: grant it the access policy of MetaStudio, or remove packages and reconciliation from collect",
+        "The service does not know this operation in this region: remove packages and reconciliation from collect",
     )
 }

@@ -49,19 +49,12 @@ pub struct Collecting {
 /// What a collector asks for.
 #[derive(Debug)]
 enum Work {
-    Packages(Shared),
+    Packages(Arc<PackageOwners>),
     SubUsers,
     Sessions,
     Reconciliation(Box<Reconciling>),
     Days(Box<AskedDays>),
     Billing(Box<Billing>),
-}
-
-/// What the collectors of packages of a fleet share, and the credentials of this one.
-#[derive(Debug)]
-struct Shared {
-    owners: Arc<PackageOwners>,
-    credentials: String,
 }
 
 impl Collecting {
@@ -91,9 +84,7 @@ impl Collecting {
         let mut timeout = config.poll.timeout;
         let work = match collector {
             // The billing service knows no projects, so the configuration of a project cannot name it.
-            Collector::Packages | Collector::Billing => {
-                Work::Packages(Shared { owners: Arc::clone(owners), credentials: project.credentials.clone() })
-            }
+            Collector::Packages | Collector::Billing => Work::Packages(Arc::clone(owners)),
             Collector::SubUsers => Work::SubUsers,
             Collector::Sessions => Work::Sessions,
             Collector::Reconciliation => {
@@ -177,9 +168,9 @@ impl Collecting {
         let project_id = &*project_api::project_id(&self.client, deadline, counters).await?;
         let source = Source { client: &self.client, project_id, now, deadline, counters };
         Ok(match &self.work {
-            Work::Packages(Shared { owners, credentials }) => {
+            Work::Packages(owners) => {
                 let (found, mut doubts) = packages::collect(source).await?;
-                if let Some((id, other)) = owners.note(credentials, &self.owner, &found.list) {
+                if let Some((id, other)) = owners.note(&self.owner, &found.list, now, self.interval) {
                     let seen = format!("the package {id} is in the list of the project {other}, too");
                     doubts.insert(CollectorDoubt::ListedTwice, seen);
                 }

@@ -44,6 +44,8 @@ pub struct PastDays {
     zone: Zone,
     page_size: usize,
     ledger: Option<Ledger>,
+    /// Whether the ledger is only read.
+    only_reads: bool,
 }
 
 /// What a run leaves: the days of a project that are known, and those that are missing.
@@ -129,7 +131,14 @@ impl PastDays {
             zone: config.timezone.clone(),
             page_size: config.api.page_size,
             ledger,
+            only_reads: false,
         }
+    }
+
+    /// The same past, of which nothing new is kept: another collector keeps it.
+    #[must_use]
+    pub fn only_reading(self) -> Self {
+        PastDays { only_reads: true, ..self }
     }
 
     /// The project's configuration.
@@ -310,6 +319,9 @@ impl Run<'_> {
     /// Keeps the days, and the fact that there was usage before one of them.
     async fn keep(&self, changes: Changes, used_before: Option<NaiveDate>) -> Result<(), LedgerError> {
         let Changes { days, revisions } = changes;
+        if self.past.only_reads {
+            return Ok(());
+        }
         if let Some(ledger) = &self.past.ledger
             && !(days.is_empty() && used_before.is_none())
         {

@@ -7,7 +7,7 @@ use super::Collector;
 /// A way in which the values of a collector may be wrong, although its answers are complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CollectorDoubt {
-    /// A value that others of its kind have is absent.
+    /// A value is absent, so something is in no sum.
     ValueMissing,
     /// An amount has no unit, or a unit that is not in the service's list of units.
     UnknownUnit,

@@ -113,7 +113,7 @@ pub fn package_doubts(packages: &[Package], sums: &BTreeMap<PackageKind, Package
     });
     let without_unit = counted().find(|package| package.bought.is_some() && package.kind.unit.is_unknown());
     let is_negative = |amount: Option<Decimal>| amount.is_some_and(|amount| amount < Decimal::ZERO);
-    let negative = packages.iter().find(|package| is_negative(package.bought) || is_negative(package.used));
+    let negative = counted().find(|package| is_negative(package.bought) || is_negative(package.used));
     let mut doubts = CollectorDoubts::new();
     if let Some((Package { id, .. }, which)) = missing {
         doubts.insert(CollectorDoubt::ValueMissing, format!("the package {id} has no {which} amount"));

@@ -1,8 +1,12 @@
 //! The projects whose lists have a package. No document says whether a project's answer is that of its account, so two projects
 //! may list the same packages (contract, 12).
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
 
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
 use crate::{
@@ -10,51 +14,62 @@ use crate::{
     usage::{Collector, Package},
 };
 
-/// The packages of the projects that share credentials, and so an account. All collectors of a fleet share it.
+/// A list counts until as many runs have passed without another one: its project may not be allowed to list packages any more.
+const STALE_AFTER: u32 = 3;
+
+/// The packages of all projects. The collectors of a fleet share it. Accounts do not share the ids of packages.
 #[derive(Debug, Default)]
-pub struct PackageOwners(Mutex<HashMap<String, Account>>);
+pub struct PackageOwners(Mutex<Lists>);
 
 #[derive(Debug, Default)]
-struct Account {
-    by_project: HashMap<String, BTreeSet<String>>,
+struct Lists {
+    /// The packages of each project, and when they were listed.
+    by_project: HashMap<String, (DateTime<Utc>, BTreeSet<String>)>,
     /// The projects of each package.
     by_package: HashMap<String, BTreeSet<String>>,
 }
 
 impl PackageOwners {
-    /// Notes the packages of a project. Returns the first one that another project has, too, with that project.
-    pub(super) fn note(&self, credentials: &str, project: &str, packages: &[Package]) -> Option<(String, String)> {
+    /// Notes the packages of a project, as of `now`. Returns the first one that another project has, too, with that project.
+    pub(super) fn note(
+        &self,
+        project: &str,
+        packages: &[Package],
+        now: DateTime<Utc>,
+        interval: Duration,
+    ) -> Option<(String, String)> {
         let ids: BTreeSet<String> = packages.iter().map(|package| package.id.clone()).collect();
-        let mut accounts = self.0.lock();
-        let account = accounts.entry(credentials.to_owned()).or_default();
-        account.forget(project);
+        let mut lists = self.0.lock();
+        lists.forget(project);
         for id in &ids {
-            account.by_package.entry(id.clone()).or_default().insert(project.to_owned());
+            lists.by_package.entry(id.clone()).or_default().insert(project.to_owned());
         }
+        let is_current = |other: &String| {
+            let listed = lists.by_project.get(other).map(|(at, _)| *at);
+            listed.is_some_and(|at| now < at + interval * STALE_AFTER)
+        };
         let shared = ids.iter().find_map(|id| {
-            let other = account.by_package.get(id)?.iter().find(|other| *other != project)?;
+            let other = lists.by_package.get(id)?.iter().find(|other| *other != project && is_current(other))?;
             Some((id.clone(), other.clone()))
         });
-        account.by_project.insert(project.to_owned(), ids);
+        lists.by_project.insert(project.to_owned(), (now, ids));
         shared
     }
 
     /// Forgets all projects but those of these that collect packages.
     pub fn retain(&self, projects: &[Project]) {
         let collects = |project: &&Project| project.collect.contains_key(&Collector::Packages);
-        let kept: HashSet<(&str, &str)> =
-            projects.iter().filter(collects).map(|project| (&*project.credentials, &*project.name)).collect();
-        for (credentials, account) in &mut *self.0.lock() {
-            let is_removed = |name: &&String| !kept.contains(&(&**credentials, &***name));
-            let removed: Vec<String> = account.by_project.keys().filter(is_removed).cloned().collect();
-            removed.iter().for_each(|name| account.forget(name));
-        }
+        let kept: HashSet<&str> = projects.iter().filter(collects).map(|project| &*project.name).collect();
+        let mut lists = self.0.lock();
+        let removed: Vec<String> =
+            lists.by_project.keys().filter(|name| !kept.contains(name.as_str())).cloned().collect();
+        removed.iter().for_each(|name| lists.forget(name));
     }
 }
 
-impl Account {
+impl Lists {
     fn forget(&mut self, project: &str) {
-        for id in self.by_project.remove(project).unwrap_or_default() {
+        for id in self.by_project.remove(project).unwrap_or_default().1 {
             if let Some(projects) = self.by_package.get_mut(&id) {
                 projects.remove(project);
                 if projects.is_empty() {
@@ -85,19 +100,25 @@ mod tests {
     }
 
     #[test]
-    fn a_package_of_two_projects_of_one_account_is_found_until_one_of_them_loses_it() {
+    fn a_package_of_two_projects_is_found_until_one_of_them_loses_it() {
         let owners = PackageOwners::default();
-        let note = |credentials, project, ids: &[&str]| owners.note(credentials, project, &packages(ids));
+        let at = |minute: i64| DateTime::from_timestamp(minute * 60, 0).unwrap();
+        let note_at = |minute, project, ids: &[&str]| {
+            owners.note(project, &packages(ids), at(minute), Duration::from_secs(30 * 60))
+        };
+        let note = |project, ids: &[&str]| note_at(0, project, ids);
         let shared = |id: &str, project: &str| Some((id.to_owned(), project.to_owned()));
-        assert_eq!(note("main", "a", &["1", "2", "2"]), None, "one list may have an id several times");
-        assert_eq!(note("other", "c", &["1"]), None, "another account");
-        assert_eq!(note("main", "b", &["3", "2"]), shared("2", "a"));
-        assert_eq!(note("main", "a", &["1", "2"]), shared("2", "b"));
-        assert_eq!(note("main", "b", &["3"]), None);
-        assert_eq!(note("main", "a", &["1", "2"]), None);
-        assert_eq!(note("main", "b", &["1"]), shared("1", "a"));
+        assert_eq!(note("a", &["1", "2", "2"]), None, "one list may have an id several times");
+        assert_eq!(note("c", &["9"]), None);
+        assert_eq!(note("b", &["3", "2"]), shared("2", "a"));
+        assert_eq!(note("a", &["1", "2"]), shared("2", "b"));
+        assert_eq!(note("b", &["3"]), None);
+        assert_eq!(note("a", &["1", "2"]), None);
+        assert_eq!(note_at(89, "b", &["1"]), shared("1", "a"));
+        assert_eq!(note_at(90, "b", &["1"]), None, "the other list is too old");
+        assert_eq!(note_at(90, "a", &["1"]), shared("1", "b"));
         owners.retain(&[]);
-        assert_eq!(note("main", "b", &["1"]), None, "the other project was removed");
-        assert_eq!(owners.0.lock()["main"].by_package.len(), 1);
+        assert_eq!(note_at(90, "b", &["1"]), None, "the other project was removed");
+        assert_eq!(owners.0.lock().by_package.len(), 1);
     }
 }

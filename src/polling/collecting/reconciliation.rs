@@ -82,7 +82,8 @@ impl Reconciling {
             && project.app_user_id.is_none()
             && project.resource_types.is_empty()
             && project.business_types.is_empty();
-        let past = PastDays::new(client.clone(), &whole, config, ledger.filter(|_| is_whole));
+        // The collector of days keeps them.
+        let past = PastDays::new(client.clone(), &whole, config, ledger.filter(|_| is_whole)).only_reading();
         Reconciling { asked: AskedDays::new(past), state: Mutex::default() }
     }
 
