@@ -138,8 +138,8 @@ async fn without_sub_users_it_is_not_known_what_user_id_does() {
     let (ended, written) = report(&config).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stdout);
     let (_, json) = written.unwrap();
-    assert_eq!(json["projects"][0]["findings"]["user_id"], json!({"unknown": "no_sub_users"}));
-    assert!(ended.stdout.contains("unknown: the service lists no sub-users for this key"), "{}", ended.stdout);
+    assert_eq!(json["projects"][0]["findings"]["user_id"], json!({"unknown": "not_allowed"}));
+    assert!(ended.stdout.contains("unknown: HTTP 403"), "{}", ended.stdout);
 }
 
 #[tokio::test]

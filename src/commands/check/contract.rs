@@ -16,7 +16,7 @@ mod values;
 use std::path::{Path, PathBuf};
 
 use chrono::{SubsecRound, Utc};
-use tokio::{task::spawn_blocking, time::Instant};
+use tokio::task::spawn_blocking;
 
 use self::{
     findings::{Finding, Unknown},
@@ -28,8 +28,7 @@ use crate::{
     commands::{check::online::Answered, print},
     config::Config,
     history::ledger::Ledger,
-    polling::{past::PastDays, sub_users},
-    usage::Counters,
+    polling::past::PastDays,
 };
 
 /// Asks the projects and accounts that answer one after the other. Prints a report for each, and writes all of them to
@@ -51,12 +50,7 @@ pub(super) async fn run(
         // The test of the project has looked it up.
         let Some(project_id) = client.known_project_id() else { continue };
         let mut probes = Probes::new(client, project, &project_id, config.poll.timeout);
-        if project.user_ids.all().is_some() {
-            let (deadline, mut counters) = (Instant::now() + config.poll.timeout, Counters::default());
-            // Without a list, the report says that there is none.
-            let users = sub_users::ids(client, &project_id, deadline, &mut counters).await.unwrap_or_default();
-            probes = probes.for_users(users, counters);
-        }
+        probes.list_users(client).await;
         let mut findings = questions::ask_all(&mut probes, Utc::now().trunc_subsecs(0), &config.timezone).await;
         let past = PastDays::new(client.clone(), project, config, ledger.clone());
         findings.last_change = match &ledger {

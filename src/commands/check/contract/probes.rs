@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     cloud::{
-        Error, UsageQuery,
+        Client, Error, UsageQuery,
+        lists::Pages,
+        quotas_api,
         usage_api::{PageRequest, PageSource, wire::Page},
     },
     config::Project,
@@ -33,8 +35,8 @@ pub struct Probes<'a, S> {
     source: &'a S,
     project: &'a Project,
     project_id: &'a str,
-    /// Users to ask for.
-    users: Vec<String>,
+    /// Some users to ask for, or why there are none.
+    users: Result<Vec<String>, Unknown>,
     /// Time limit of one request, with the wait for its turn.
     timeout: Duration,
     counters: Counters,
@@ -60,13 +62,36 @@ impl Probe<'_> {
 impl<'a, S: PageSource> Probes<'a, S> {
     /// The source is a client that retries nothing.
     pub fn new(source: &'a S, project: &'a Project, project_id: &'a str, timeout: Duration) -> Self {
-        let users = project.user_ids.listed().to_vec();
+        let users = match project.user_ids.listed() {
+            [] if project.user_ids.all().is_some() => Err(Unknown::NoSubUsers),
+            [] => Err(Unknown::NoUserIds),
+            users => Ok(users.iter().take(USERS).cloned().collect()),
+        };
         Probes { source, project, project_id, users, timeout, counters: Counters::default(), stop: None }
     }
 
-    /// Asks for these users, which were listed with so many requests.
-    pub fn for_users(self, users: Vec<String>, counters: Counters) -> Self {
-        Probes { users, counters, ..self }
+    /// Asks for the first users of the list of sub-users, for which it sends one request.
+    pub async fn list_users(&mut self, client: &Client) {
+        if self.project.user_ids.all().is_none() {
+            return;
+        }
+        let deadline = Instant::now() + self.timeout;
+        let (list, memory) = (quotas_api::sub_users(self.project_id), client.new_answer());
+        let page = list.page(client, 0, &memory, deadline, &mut self.counters).await;
+        self.users = match page {
+            Ok(page) => {
+                // An entry without an id is that of no user.
+                let ids = page.entries.into_iter().map(|user| user.id).filter(|id| !id.is_empty());
+                let ids: Vec<String> = ids.take(USERS).collect();
+                if ids.is_empty() { Err(Unknown::NoSubUsers) } else { Ok(ids) }
+            }
+            Err(Error::Refused(refusal)) if refusal.reason() == Reason::Forbidden => Err(Unknown::NotAllowed),
+            Err(error) => {
+                let (reason, stop) = consequence(&error);
+                self.stop = stop;
+                Err(reason)
+            }
+        };
     }
 
     /// The requests so far.
@@ -82,13 +107,9 @@ impl<'a, S: PageSource> Probes<'a, S> {
     /// Some users; why there are none, otherwise.
     ///
     /// # Errors
-    /// [`Unknown::NoUserIds`] or [`Unknown::NoSubUsers`].
+    /// [`Unknown::NoUserIds`], or why the sub-users are not known.
     pub fn users(&self) -> Result<Vec<String>, Unknown> {
-        match &self.users[..] {
-            [] if self.project.user_ids.all().is_some() => Err(Unknown::NoSubUsers),
-            [] => Err(Unknown::NoUserIds),
-            users => Ok(users.iter().take(USERS).cloned().collect()),
-        }
+        self.users.clone()
     }
 
     /// Asks for one page. After a refusal of the key, a missing permission, a throttled request or a failed connection,
