@@ -154,13 +154,17 @@ async fn with_all_users_the_rest_is_that_of_others() {
     }
 }
 
-/// A run of the collector of packages that finds these: (id, bought, used, days until the end).
 /// A project that shares a budget, with these minutes of this month at `at`.
 fn sharing(writer: &mut Writer, index: usize, at: DateTime<Utc>, minutes: &str) {
+    sharing_of(writer, index, at, minutes, |bounds| bounds);
+}
+
+/// The same, of another range than this month.
+fn sharing_of(writer: &mut Writer, index: usize, at: DateTime<Utc>, minutes: &str, range: fn(Bounds) -> Bounds) {
     let key = RowKey { business_type: "VIDEO_2D".to_owned(), unit: Unit::Minutes, ..RowKey::default() };
     let mut tally = Tally::default();
     tally.add(&Row { key, usage: Some(minutes.parse().unwrap()), number: None }, None).unwrap();
-    let bounds = Bounds { start: now() - Days::new(15), end: now() + Days::new(15) };
+    let bounds = range(Bounds { start: now() - Days::new(15), end: now() + Days::new(15) });
     let window = WindowUsage { window: Window::ThisMonth, bounds, changes_at: None, tally, days: None };
     writer.record(index, attempt(at, Ok(vec![window])), None);
 }
@@ -206,14 +210,19 @@ async fn a_shared_budget_sums_its_projects() {
     shown(&html, "<p class=\"soft small\">1 / 2 projects</p>");
     // What is known is enough.
     sharing(&mut writer, 0, now(), "1000");
+    // A window that has ended is of another period.
+    let last_month = |bounds: Bounds| Bounds { start: bounds.start - Days::new(30), end: bounds.start };
+    sharing_of(&mut writer, 2, now(), "5000", last_month);
+    assert!(page(&reader, "", "en", clock).await.contains("VIDEO_2D): 1,000 / 1,000 min"));
     let html = page(&reader, "state=over-budget", "en", clock).await;
     shown(&html, "<div class=\"budget spent\">");
-    shown(&html, "<title>(2) MetaStudio exporter</title>");
+    shown(&html, "<title>(1) MetaStudio exporter</title>");
     for query in ["project=one", "q=two", "state=ok"] {
         assert!(!page(&reader, query, "en", clock).await.contains("Shared budgets"), "{query}");
     }
 }
 
+/// A run of the collector of packages that finds these: (id, bought, used, days until the end).
 fn packages(at: DateTime<Utc>, packages: &[(&str, i64, i64, i64)]) -> CollectorOutcome {
     let package = |(id, bought, used, days): &(&str, i64, i64, i64)| Package {
         id: (*id).to_owned(),

@@ -1,5 +1,7 @@
 //! Budgets as bars.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 
@@ -133,9 +135,10 @@ pub(super) fn shared_bars<'a>(
     now: Moment,
 ) -> Vec<SharedBar> {
     let mut budgets: Vec<(&SharedBudget, SharedUse)> = Vec::new();
+    let mut index: HashMap<&str, usize> = HashMap::new();
     for project in projects {
         for shared in &project.target.shared_budgets {
-            let at = budgets.iter().position(|(known, _)| known.name == shared.name).unwrap_or_else(|| {
+            let at = *index.entry(&shared.name).or_insert_with(|| {
                 budgets.push((shared, SharedUse::default()));
                 budgets.len() - 1
             });
@@ -152,6 +155,15 @@ impl SharedUse {
         self.projects += 1;
         let values = project.windows_at(now).find(|values| values.window == budget.window);
         let Some((usage, values)) = project.usage_at(now).zip(values) else { return };
+        // After midnight, some projects still have the window that has ended.
+        if let Some((bounds, _)) = self.window.filter(|_| budget.window.calendar().is_some()) {
+            if values.bounds.start < bounds.start {
+                return;
+            }
+            if values.bounds.start > bounds.start {
+                *self = SharedUse { projects: self.projects, ..SharedUse::default() };
+            }
+        }
         self.known += 1;
         self.minutes = self.minutes.saturating_add(decimal(usage.minutes(values, |series| budget.covers(series))));
         self.has_match |= has_match(budget, usage);
