@@ -94,11 +94,18 @@ class Selection:
 
     def budget_forecast(self):
         """The expected usage of each budget at the end of its window."""
-        own = f"(\n{_in(self._own_budget_used())}\n)\n/ on (project, window) group_left ()\n{_in(self.elapsed())}"
-        # The windows of all projects end at the same time.
-        elapsed = f"max by (window) (\n{_in(self.elapsed(selected=''))}\n)"
-        shared = f"(\n{_in(self._shared_budget_used())}\n)\n/ on (window) group_left ()\n{_in(elapsed)}"
-        return self._or_shared(own, shared)
+        return self._or_shared(self._own_budget_forecast(), self._shared_budget_forecast())
+
+    def _own_budget_forecast(self):
+        return f"(\n{_in(self._own_budget_used())}\n)\n/ on (project, window) group_left ()\n{_in(self.elapsed())}"
+
+    def _shared_budget_forecast(self):
+        used = f"(\n{_in(self._shared_budget_used())}\n)"
+        return f"{used}\n/ on (window) group_left ()\n{_in(self._elapsed_of_all())}"
+
+    def _elapsed_of_all(self):
+        """The elapsed part of each window. It is the least of all projects: after midnight, some still have the old window."""
+        return f"min by (window) (\n{_in(self.elapsed(selected=''))}\n)"
 
     def _or_shared(self, own, shared):
         if not self.has_shared_budgets:
@@ -159,11 +166,21 @@ class Selection:
 
         There is no result for a budget that is used up already, nor for one that lasts until its window ends.
         """
-        start, end = self._window("start", self.project), self._window("end", self.project)
-        share = self.share_of_budget(self.budget_forecast())
-        ahead = f"(\n{_in(share)}\n) >= 1\n< on (project, window) group_left () (\n{_in(f'1 / {self.elapsed()}')}\n)"
-        length = f"({end} - {start})\n/ on (project, window) group_right () (\n{_in(ahead)}\n)"
-        return f"(\n{_in(length)}\n)\n+ on (project, window) group_left () {start}"
+        bounds = [self._window(bound, self.project) for bound in ("start", "end")]
+        share = f"(\n{_in(self._own_budget_forecast())}\n)\n/ {self._own_budget()}"
+        own = self._used_up(share, "project, window", bounds, self.elapsed())
+        bounds = [f"max by (window) ({self._window(bound, '')})" for bound in ("start", "end")]
+        budget = f"max by (budget, {SHARED}) (\n{_in(self._shared_budget())}\n)"
+        share = f"(\n{_in(self._shared_budget_forecast())}\n)\n/ (\n{_in(budget)}\n)"
+        return self._or_shared(own, self._used_up(share, "window", bounds, self._elapsed_of_all()))
+
+    @staticmethod
+    def _used_up(share, labels, bounds, elapsed):
+        """The time at which a forecast share of budgets becomes 1, for windows that these labels tell apart."""
+        start, end = bounds
+        ahead = f"(\n{_in(share)}\n) >= 1\n< on ({labels}) group_left () (\n{_in(f'1 / {elapsed}')}\n)"
+        length = f"({end} - {start})\n/ on ({labels}) group_right () (\n{_in(ahead)}\n)"
+        return f"(\n{_in(length)}\n)\n+ on ({labels}) group_left () {start}"
 
     def _series(self, metric, window):
         return f'max by ({SERIES}) ({metric}{{{self.types}, window="{window}"}}{self.moment.at})'

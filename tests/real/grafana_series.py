@@ -46,6 +46,8 @@ SHARED_BUDGETS = {
     ("standard", "this_month", "video_time_2d_model", ""): (900000, ["studio-prod", "campaign", "by-user"]),
     ("videos", "this_month", "video_time_2d_model", "VIDEO_2D"): (900000, ["studio-prod", "live-commerce", "campaign"]),
 }
+# Of the window `contract`, half is used: the only one that is used up before its window ends.
+SHARED_BUDGETS["contract", "contract", "", ""] = (900, ["studio-prod"])
 # A synthetic window of 30 days, of which ten have passed.
 CONTRACT_START = time.time() - 10 * DAY
 SELECTORS = "resource_type", "business_type", "user_id"
@@ -75,6 +77,8 @@ def contract():
     for (_, window, _, business_type, _), minutes in BUDGETS.items():
         if window == "contract":
             yield f'metastudio_budget_minutes{{{selected},business_type="{business_type}"}} {minutes}'
+    [minutes] = [minutes for (_, window, *_), (minutes, _) in SHARED_BUDGETS.items() if window == "contract"]
+    yield f'metastudio_shared_budget_minutes{{{selected},budget="contract"}} {minutes}'
 
 
 def young_month():
@@ -220,6 +224,7 @@ def configuration(cloud):
         {"name": name, "window": window, "minutes": minutes, "projects": covered}
         | {key: value for key, value in zip(SELECTORS, values, strict=False) if value}
         for (name, window, *values), (minutes, covered) in SHARED_BUDGETS.items()
+        if window != "contract"
     ]
     credentials = {"vm": {"ecs_agency": {"endpoint": cloud}}}
     return yaml.safe_dump({"collect": "all", "credentials": credentials, "projects": projects, "budgets": shared})
