@@ -155,6 +155,12 @@ fn of_users(cloud: &Cloud, at: DateTime<Utc>, users: &[&str]) -> BTreeMap<String
     sums.into_iter().map(|(types, (hundredths, number))| (types, [minutes(hundredths), number as f64])).collect()
 }
 
+/// Whether `yesterday` is still the one of `at`.
+fn is_same_day(at: DateTime<Utc>) -> bool {
+    let day = |at: DateTime<Utc>| Zone::shanghai().local(at).date_naive();
+    day(at) == day(Utc::now())
+}
+
 fn requests(cloud: &Cloud, text: &str) -> usize {
     cloud.simulator.seen().iter().filter(|request| request.target.contains(text)).count()
 }
@@ -164,10 +170,10 @@ async fn every_user_and_the_rest_have_exactly_their_usage() {
     for series in [0, 1, 2, 100] {
         let (cloud, ended, at) = loop {
             let at = Utc::now();
-            let extra = format!("windows: [yesterday, this_month]\ncollectors: {{sub_users: {{series: {series}}}}}");
+            // At the beginning of a month, a window without usage asks for no user.
+            let extra = format!("windows: [yesterday, last_month]\ncollectors: {{sub_users: {{series: {series}}}}}");
             let (cloud, ended) = all_users("", &[], &extra).await;
-            let day = |at: DateTime<Utc>| Zone::shanghai().local(at).date_naive();
-            if day(at) == day(Utc::now()) {
+            if is_same_day(at) {
                 break (cloud, ended, at);
             }
         };
@@ -192,7 +198,7 @@ async fn every_user_and_the_rest_have_exactly_their_usage() {
         }
         // As many as without users.
         let plain =
-            cloud.config_of(&["studio-prod"], &cloud.keys(), &format!("{FAST}\nwindows: [yesterday, this_month]"));
+            cloud.config_of(&["studio-prod"], &cloud.keys(), &format!("{FAST}\nwindows: [yesterday, last_month]"));
         let rows = |ended: &Ended| {
             let series = "metastudio_rows_ignored_total{project=\"studio-prod\",reason=\"sub_resource\"}";
             ended.sample(series)
@@ -211,14 +217,20 @@ async fn a_service_that_ignores_users_is_refused() {
 
 #[tokio::test]
 async fn a_key_that_may_not_list_users_has_all_usage_without_a_user() {
-    let (cloud, ended) = all_users("", &["forbidden:project=ListUserQuotas"], "windows: [yesterday]").await;
+    let (cloud, ended, at) = loop {
+        let at = Utc::now();
+        let (cloud, ended) = all_users("", &["forbidden:project=ListUserQuotas"], "windows: [yesterday]").await;
+        if is_same_day(at) {
+            break (cloud, ended, at);
+        }
+    };
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let doubt = "metastudio_poll_doubts{project=\"studio-prod\",doubt=\"users_not_listed\"}";
     assert_eq!(ended.sample(doubt), Some(1.0));
     assert!(ended.stderr.contains("only the root account may list sub-users"), "{}", ended.stderr);
     assert!(of_yesterday(&ended).keys().all(|(_, user)| user.is_empty()));
     let total = of_yesterday(&ended).values().map(|[minutes, _]| minutes).sum::<f64>();
-    let expected = of_users(&cloud, Utc::now(), &USERS).values().map(|[minutes, _]| minutes).sum::<f64>();
+    let expected = of_users(&cloud, at, &USERS).values().map(|[minutes, _]| minutes).sum::<f64>();
     assert!((total - expected).abs() < 1e-6, "{total} {expected}");
 }
 
