@@ -143,7 +143,7 @@ def test_promtool_accepts_the_text_format(demo):
     amounts = [f"{noun}_{amount}" for noun in ("package", "packages") for amount in ("bought", "left", "used")]
     of_users = ["user_quota", "user_used", "users_used"]
     compared = ["reconciliation_difference", "reconciliation_usage"]
-    names = ["budget", *amounts, *compared, "usage", *of_users]
+    names = ["budget", *amounts, *compared, "shared_budget", "usage", *of_users]
     assert result.stderr.splitlines() == [f"metastudio_{name}_minutes {finding}" for name in names]
 
 
