@@ -57,6 +57,17 @@ impl<'a> Split<'a> {
         }
     }
 
+    /// Whether the users must be compared with all users, by whether there is any usage and whether it is known that
+    /// `user_id` has an effect.
+    fn must_prove(self, has_usage: bool, is_proven: bool) -> bool {
+        match self {
+            Split::Together => false,
+            Split::Users(_) => !is_proven,
+            // The rest is right only if the users are parts of all, so each answer is compared.
+            Split::Rest(ids) => has_usage && !ids.is_empty(),
+        }
+    }
+
     /// The queries in their order. `None` is for all users.
     fn queries(self) -> Vec<Option<&'a str>> {
         let all = (!matches!(self, Split::Users(_))).then_some(None);
@@ -193,41 +204,28 @@ impl<S: PageSource> RangeQuery<'_, S> {
                 if user_id.is_some() {
                     together.add(row, None).map_err(overflow)?;
                 }
-                if is_negative(row) {
-                    let seen = || format!("{name} has a row of {}", row.key.business_type);
-                    usage.doubts.entry(Doubt::Negative).or_insert_with(seen);
-                }
+                usage.note_negative(row, name);
                 let is_kept = keeps(self.project, row);
-                if !is_part {
-                    usage.rows.filtered += u64::from(!is_kept);
-                    usage.rows.kept += u64::from(is_kept);
-                }
-                if !is_kept {
-                    continue;
-                }
-                usage.tally.add(row, user_id).map_err(overflow)?;
-                each(*start, row, user_id).map_err(overflow)?;
-                if usage.tally.has_too_many_series(queries.len()) {
-                    return Err(too_many_series(name));
+                if is_kept {
+                    usage.tally.add(row, user_id).map_err(overflow)?;
+                    each(*start, row, user_id).map_err(overflow)?;
+                    if usage.tally.has_too_many_series(queries.len()) {
+                        return Err(too_many_series(name));
+                    }
                 }
                 if is_part {
                     continue;
                 }
-                days.iter_mut().for_each(|days| days.add(*start, row));
-                if let Some(start) = start {
-                    let minutes = row.minutes().transpose().map_err(overflow)?.unwrap_or_default();
-                    let sum = usage.buckets.entry(*start).or_default();
-                    *sum = sum.checked_add(minutes).ok_or(Overflow).map_err(overflow)?;
+                usage.rows.filtered += u64::from(!is_kept);
+                usage.rows.kept += u64::from(is_kept);
+                if is_kept {
+                    days.iter_mut().for_each(|days| days.add(*start, row));
+                    usage.add_to_bucket(*start, row).map_err(overflow)?;
                 }
             }
         }
         let has_parts = usage.tally.parts().next().is_some();
-        let must_prove = match self.split {
-            Split::Together => false,
-            Split::Users(_) => !progress.proofs.users_have_effect,
-            // The rest is right only if the users are parts of all, so each answer is compared.
-            Split::Rest(ids) => has_parts && !ids.is_empty(),
-        };
+        let must_prove = self.split.must_prove(has_parts, progress.proofs.users_have_effect);
         if let Split::Rest(_) = self.split {
             usage.tally.leave_rest().map_err(overflow)?;
         }
@@ -337,6 +335,21 @@ impl<S: PageSource> RangeQuery<'_, S> {
 }
 
 impl RangeUsage {
+    fn add_to_bucket(&mut self, start: Option<DateTime<Utc>>, row: &Row) -> Result<(), Overflow> {
+        let Some(start) = start else { return Ok(()) };
+        let minutes = row.minutes().transpose()?.unwrap_or_default();
+        let sum = self.buckets.entry(start).or_default();
+        *sum = sum.checked_add(minutes).ok_or(Overflow)?;
+        Ok(())
+    }
+
+    fn note_negative(&mut self, row: &Row, name: &str) {
+        if is_negative(row) {
+            let seen = || format!("{name} has a row of {}", row.key.business_type);
+            self.doubts.entry(Doubt::Negative).or_insert_with(seen);
+        }
+    }
+
     fn note(&mut self, doubts: impl IntoIterator<Item = (Doubt, String)>) {
         for (doubt, seen) in doubts {
             self.doubts.entry(doubt).or_insert(seen);

@@ -85,7 +85,10 @@ async fn a_refused_collector_never_touches_the_usage() {
     let (_, ended) = packages("", &["forbidden:project=ListTenantResources"]).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stdout.contains("metastudio_usage_minutes{"));
-    assert!(ended.stderr.contains("collector failed") && ended.stderr.contains("remove packages and reconciliation from collect"));
+    assert!(
+        ended.stderr.contains("collector failed")
+            && ended.stderr.contains("remove packages and reconciliation from collect")
+    );
     let requests =
         "metastudio_api_requests_total{project=\"studio-prod\",account=\"\",api=\"ListTenantResources\",code=\"403\"}";
     assert_eq!(ended.sample(requests), Some(1.0));
