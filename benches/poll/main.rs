@@ -269,7 +269,10 @@ fn batch() {
     let connections: Vec<String> = rounds.iter().map(|round| round.connections.to_string()).collect();
     println!("### {BATCH_PROJECTS} projects, {LATENCY:?} latency, {CONCURRENCY} at a time\n");
     println!("Each project is polled once, as `once` does, with {BATCH_ACCOUNTS} accounts.");
-    println!("There are {BATCH_ROUNDS} rounds, each with new connections. The network alone takes {ideal:.1} s.\n");
+    println!(
+        "There are {BATCH_ROUNDS} rounds, each with new connections. The network alone takes {ideal:.1} s for one request of each project. The first\n\
+         poll of a project sends further requests, which prove how the service pages and counts.\n"
+    );
     println!("| wall, s | x network | CPU a poll, µs | connections, each round |");
     println!("|---|---|---|---|");
     let connections = connections.join(", ");
