@@ -108,11 +108,12 @@ async fn serve(mut stream: TcpStream, latency: Duration) -> std::io::Result<()> 
 /// The answer to a request.
 fn answer(request: &str) -> String {
     let parameter = |name: &str| {
-        let value = request.split(['?', '&', ' ']).find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).unwrap();
-        value.replace("%3A", ":")
+        let value = request.split(['?', '&', ' ']).find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        value.map(|value| value.replace("%3A", ":"))
     };
-    let time = |name: &str| DateTime::parse_from_rfc3339(&parameter(name)).unwrap().to_utc();
-    let number = |name: &str| parameter(name).parse::<usize>().unwrap();
+    let time = |name: &str| DateTime::parse_from_rfc3339(&parameter(name).unwrap()).unwrap().to_utc();
+    // The official SDK sends no offset.
+    let number = |name: &str| parameter(name).map_or(0, |text| text.parse::<usize>().unwrap());
     let buckets = buckets(time("start_time"), time("end_time"));
     let page: Vec<&str> = buckets.iter().skip(number("offset")).take(number("limit")).map(String::as_str).collect();
     let body = format!(r#"{{"count":{},"time_list":[{}]}}"#, buckets.len(), page.join(","));
