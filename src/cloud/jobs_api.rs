@@ -15,10 +15,10 @@ use tokio::time::Instant;
 
 use super::{
     client::Client,
-    error::{Error, Refusal},
+    error::{Advice, Error, Refusal},
     json::{Fields, Raw, Unreadable, decimal, field, instant, string},
     listing::{Entry, Page, Row},
-    lists::{self, ListQuery, Pages},
+    lists::{self, ListQuery, Pages, Parse},
     secrets::Secrets,
 };
 use crate::usage::{Bounds, ChargingMode, Counters, Job, JobState, LiveSession, Operation, Video};
@@ -38,15 +38,7 @@ pub async fn running_sessions(
 
 /// The list of live sessions that a filter leaves.
 pub(crate) fn sessions<'a>(project_id: &'a str, filter: &'a [(&'a str, &'a str)]) -> ListQuery<'a, LiveSession> {
-    ListQuery {
-        operation: Operation::ListSmartLiveJobs,
-        project_id,
-        path: "smart-live-jobs",
-        filter,
-        parse: sessions_page,
-        is_secret: true,
-        advice,
-    }
+    live_list(project_id, filter, sessions_page, advice)
 }
 
 /// The videos that wait or are in production. The service lists those of the last month.
@@ -79,15 +71,29 @@ pub async fn failed_videos(
 
 /// The list of videos that a filter leaves.
 pub(crate) fn videos<'a>(project_id: &'a str, filter: &'a [(&'a str, &'a str)]) -> ListQuery<'a, Video> {
-    ListQuery {
-        operation: Operation::ListDigitalHumanVideo,
-        project_id,
-        path: "digital-human-videos",
-        filter,
-        parse: videos_page,
-        is_secret: true,
-        advice,
-    }
+    video_list(project_id, filter, videos_page, advice)
+}
+
+/// The list of ListSmartLiveJobs, read in one of two ways.
+fn live_list<'a, T>(
+    project_id: &'a str,
+    filter: &'a [(&'a str, &'a str)],
+    parse: Parse<T>,
+    advice: Advice,
+) -> ListQuery<'a, T> {
+    let (operation, path) = (Operation::ListSmartLiveJobs, "smart-live-jobs");
+    ListQuery { operation, project_id, path, filter, parse, is_secret: true, advice }
+}
+
+/// The list of ListDigitalHumanVideo, read in one of two ways.
+fn video_list<'a, T>(
+    project_id: &'a str,
+    filter: &'a [(&'a str, &'a str)],
+    parse: Parse<T>,
+    advice: Advice,
+) -> ListQuery<'a, T> {
+    let (operation, path) = (Operation::ListDigitalHumanVideo, "digital-human-videos");
+    ListQuery { operation, project_id, path, filter, parse, is_secret: true, advice }
 }
 
 /// Reads one page of live sessions.
@@ -112,16 +118,9 @@ pub async fn live_jobs(
     counters: &mut Counters,
 ) -> Result<Vec<Job>, Error> {
     let (since, until) = (seconds(created.start), seconds(created.end));
-    let query = ListQuery {
-        operation: Operation::ListSmartLiveJobs,
-        project_id,
-        path: "smart-live-jobs",
-        filter: &[("state", "PROCESSING,SUCCEED,FAILED"), ("create_since", &since), ("create_until", &until)],
-        parse: live_jobs_page,
-        is_secret: true,
-        advice: advice_of_reconciliation,
-    };
-    query.all(client, deadline, counters).await
+    let filter = &[("state", "PROCESSING,SUCCEED,FAILED"), ("create_since", &*since), ("create_until", &*until)];
+    let list = live_list(project_id, filter, live_jobs_page, advice_of_reconciliation);
+    list.all(client, deadline, counters).await
 }
 
 /// The videos that were created in a range of time, and have been produced.
@@ -136,16 +135,9 @@ pub async fn produced_videos(
     counters: &mut Counters,
 ) -> Result<Vec<Job>, Error> {
     let (since, until) = (seconds(created.start), seconds(created.end));
-    let query = ListQuery {
-        operation: Operation::ListDigitalHumanVideo,
-        project_id,
-        path: "digital-human-videos",
-        filter: &[("state", "SUCCEED"), ("create_since", &since), ("create_until", &until)],
-        parse: video_jobs_page,
-        is_secret: true,
-        advice: advice_of_reconciliation,
-    };
-    query.all(client, deadline, counters).await
+    let filter = &[("state", "SUCCEED"), ("create_since", &*since), ("create_until", &*until)];
+    let list = video_list(project_id, filter, video_jobs_page, advice_of_reconciliation);
+    list.all(client, deadline, counters).await
 }
 
 /// Reads one page of live sessions that may have ended.

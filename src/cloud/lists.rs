@@ -68,6 +68,9 @@ async fn read<P: Pages + ?Sized>(
     }
 }
 
+/// Reads the body of a page.
+pub(super) type Parse<T> = fn(&[u8], &Secrets) -> Result<Page<T>, Unreadable>;
+
 /// A list of a project, and how to read its pages.
 pub(crate) struct ListQuery<'a, T> {
     pub(super) operation: Operation,
@@ -77,7 +80,7 @@ pub(crate) struct ListQuery<'a, T> {
     /// The parameters without `limit` and `offset`.
     pub(super) filter: &'a [(&'a str, &'a str)],
     /// Reads the body of a page.
-    pub(super) parse: fn(&[u8], &Secrets) -> Result<Page<T>, Unreadable>,
+    pub(super) parse: Parse<T>,
     /// Whether no message may quote an answer, because the cloud sends tokens in it.
     pub(super) is_secret: bool,
     pub(super) advice: Advice,

@@ -354,6 +354,18 @@ closed_set! {
     }
 }
 
+impl Presence {
+    /// By whether there are rows with the field, and without it; `None` without any row.
+    pub fn of(with: bool, without: bool) -> Option<Self> {
+        match (with, without) {
+            (false, false) => None,
+            (true, false) => Some(Presence::EveryRow),
+            (true, true) => Some(Presence::SomeRows),
+            (false, true) => Some(Presence::NoRow),
+        }
+    }
+}
+
 closed_set! {
     /// What the parameter `user_id` does.
     UserEffect {

@@ -214,12 +214,7 @@ fn presence<T>(
     let list = list.as_ref().map_err(|reason| *reason)?;
     let (with, without): (Vec<&T>, Vec<&T>) =
         list.first.entries.iter().filter(|entry| of(entry)).partition(|entry| has(entry));
-    match (with.is_empty(), without.is_empty()) {
-        (true, true) => Err(Unknown::NoSuchEntry),
-        (false, true) => Ok(Presence::EveryRow),
-        (false, false) => Ok(Presence::SomeRows),
-        (true, false) => Ok(Presence::NoRow),
-    }
+    Presence::of(!with.is_empty(), !without.is_empty()).ok_or(Unknown::NoSuchEntry)
 }
 
 /// The unit of packages of 60 minutes: their names promise minutes.

@@ -78,12 +78,7 @@ pub fn unit_effect(list: &Page, unit: &Unit, answer: &Result<Page, Unknown>) -> 
 /// How many rows have a `number`.
 pub fn number(list: &Page) -> Result<Presence, Unknown> {
     let (with, without): (Vec<&Row>, Vec<&Row>) = rows(list).partition(|row| row.number.is_some());
-    match (with.is_empty(), without.is_empty()) {
-        (true, true) => Err(Unknown::NoUsage),
-        (false, true) => Ok(Presence::EveryRow),
-        (false, false) => Ok(Presence::SomeRows),
-        (true, false) => Ok(Presence::NoRow),
-    }
+    Presence::of(!with.is_empty(), !without.is_empty()).ok_or(Unknown::NoUsage)
 }
 
 /// What the parameter `user_id` does, by the sums of all users and of single ones.
