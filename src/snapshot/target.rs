@@ -63,7 +63,12 @@ impl Target {
     /// What a collector has found is no longer exported after this time without a complete run: three times the time
     /// between two runs.
     pub fn collected_stale_after(&self, collector: Collector) -> Duration {
-        self.collect.get(&collector).map_or(Duration::ZERO, |interval| 3 * *interval)
+        self.collect.get(&collector).map_or(Duration::ZERO, |interval| Self::stale_after_runs(*interval))
+    }
+
+    /// The age from which on the findings of a collector with this interval count as old.
+    pub fn stale_after_runs(interval: Duration) -> Duration {
+        3 * interval
     }
 
     /// A target with a name only; its usage never becomes stale.

@@ -11,11 +11,9 @@ use parking_lot::Mutex;
 
 use crate::{
     config::Project,
+    snapshot::Target,
     usage::{Collector, Package},
 };
-
-/// A list counts until as many runs have passed without another one: its project may not be allowed to list packages any more.
-const STALE_AFTER: u32 = 3;
 
 /// The packages of all projects. The collectors of a fleet share it. Accounts do not share the ids of packages.
 #[derive(Debug, Default)]
@@ -46,7 +44,8 @@ impl PackageOwners {
         }
         let is_current = |other: &String| {
             let listed = lists.by_project.get(other).map(|(at, _)| *at);
-            listed.is_some_and(|at| now < at + interval * STALE_AFTER)
+            // The project of an old list may not be allowed to list packages any more.
+            listed.is_some_and(|at| now < at + Target::stale_after_runs(interval))
         };
         let shared = ids.iter().find_map(|id| {
             let other = lists.by_package.get(id)?.iter().find(|other| *other != project && is_current(other))?;
