@@ -208,7 +208,7 @@ async fn a_shared_budget_sums_its_projects() {
     let html = page(&reader, "", "en", clock).await;
     shown(&html, "<div class=\"budget old\">");
     shown(&html, "<p class=\"soft small\">1 / 2 projects</p>");
-    // What is known is enough.
+    // The known usage alone spends the budget.
     sharing(&mut writer, 0, now(), "1000");
     // A window that has ended is of another period.
     let last_month = |bounds: Bounds| Bounds { start: bounds.start - Days::new(30), end: bounds.start };

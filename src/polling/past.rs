@@ -135,7 +135,7 @@ impl PastDays {
         }
     }
 
-    /// The same past, of which nothing new is kept: another collector keeps it.
+    /// The same past, but its runs only read the ledger. Another collector writes the days of the project.
     #[must_use]
     pub fn only_reading(self) -> Self {
         PastDays { only_reads: true, ..self }

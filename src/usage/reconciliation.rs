@@ -295,8 +295,8 @@ fn job_minutes(
     Ok(JobMinutes { minutes: Estimate { minutes, least, most: Some(most) }, jobs: number })
 }
 
-/// What was used of the packages of each type of business at some times. A package that comes or goes, or of which less is
-/// used than before, makes the earlier readings of its type useless.
+/// Readings of the packages of each type of business: each has the used minutes at one time. The earlier readings of a type are
+/// dropped when a package comes or goes, or when its used minutes become fewer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsedReadings(BTreeMap<String, VecDeque<Reading>>);
 
@@ -540,7 +540,7 @@ mod tests {
         );
     }
 
-    /// A package of minutes, of which so many are bought and used.
+    /// A package with these bought and used minutes.
     fn package(id: &str, bought: i64, used: i64) -> Package {
         Package {
             id: id.to_owned(),

@@ -475,7 +475,7 @@ async fn a_report_of_all_sub_users_has_what_none_of_them_has() {
         let sent = requests(&cloud);
         assert_eq!(run(&config, &report).await.stdout, ended.stdout);
         assert_eq!(requests(&cloud), sent, "the days are in the ledger, and no list is needed");
-        // The files have all users together, whatever lists the days have.
+        // The files do not tell users apart: days may have the users of different lists.
         let (output, first) = (TempDir::new().unwrap(), months_ago(1));
         let arguments = ["--from", &month(first), "--to", &month(first), &flag];
         assert_eq!(backfill(&config, output.path(), &arguments).await.code, Some(0));

@@ -181,7 +181,7 @@ impl Reconciling {
         Ok(())
     }
 
-    /// What is known now, with its doubts.
+    /// All comparisons so far, and their doubts.
     fn found(&self, last: NaiveDate) -> (Vec<Comparison>, CollectorDoubts) {
         let (zone, state) = (self.asked.zone(), self.state.lock());
         let mut doubts = CollectorDoubts::new();
