@@ -124,7 +124,7 @@ async fn a_budget_is_shown_with_its_level_and_forecast() {
     assert!(html.contains("width=\"645\"") && html.contains("x=\"499\" width=\"3\""), "{html}");
     let html = page(&month("64.5").1, "", "zh-CN", || now().into()).await;
     assert!(
-        html.contains("预算（本月）：64.5 / 100 分钟（<strong>65%</strong>），按目前进度预计达到 129 分钟"),
+        html.contains("预算（本月）：64.5 / 100 分钟（<strong>65%</strong>），按目前的速度预计达到 129 分钟"),
         "{html}"
     );
     assert!(
@@ -281,7 +281,7 @@ async fn packages_are_shown_with_what_is_left_and_how_long_it_lasts() {
         assert!(html.contains(text), "{text} in {html}");
     }
     let html = page(&reader, "", "zh-CN", || now().into()).await;
-    assert!(html.contains("剩余 4,000 分钟，按目前进度 8 天后用尽，30 天后到期（2025-12-16 08:00:00）"), "{html}");
+    assert!(html.contains("剩余 4,000 分钟，按目前的速度 8 天后用完，30 天后到期（2025-12-16 08:00:00）"), "{html}");
 }
 
 /// The selectors of a budget or a filter may be wrong. Nothing that they match is then good news.
