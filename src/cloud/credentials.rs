@@ -37,7 +37,7 @@ pub struct Credentials {
     context: Context,
     /// The identities that expire: one for each project, or one under the empty name for all projects.
     identities: Mutex<HashMap<String, Arc<Cache<Issued>>>>,
-    /// The ids of the projects with the names of the regions, by region.
+    /// For each region, the id of the project with its name. For an account, its id, under [`Scope::ACCOUNT`].
     project_ids: Mutex<HashMap<String, Arc<Cache<Arc<str>>>>>,
 }
 
@@ -56,7 +56,7 @@ impl Credentials {
         &self.name
     }
 
-    /// The id of the project with the name of the region, for all projects that need it.
+    /// The cached id of the project with the name of the region, or of the account. All clients that need it share it.
     pub(super) fn project_id_in(&self, region: &str) -> Arc<Cache<Arc<str>>> {
         let mut ids = self.project_ids.lock();
         // A refusal of the key is not kept, because the key may have been replaced when the next project asks.

@@ -1,7 +1,8 @@
 //! Keeps a fetched value, and fetches it once for all callers.
 //!
-//! A value is renewed some time before it expires. The old value stays in use meanwhile. If the renewal fails, it stays
-//! in use until it expires. Each fetch runs as a task of its own, so its result is kept even if the caller gives up.
+//! A value is renewed some time before it expires. The old value stays in use meanwhile. If the renewal fails, the old
+//! value stays in use until it expires. Each fetch runs as a task of its own, so its result is kept even if the caller
+//! gives up.
 
 use std::{sync::Arc, time::Duration};
 
@@ -77,7 +78,7 @@ impl<T: Clone + Send + 'static> Cache<T> {
             (Err(_), None) => Arc::clone(&self.fetching).acquire_owned().await.ok(),
         };
         let fetching = permit.filter(|_| self.may_fetch()).map(|permit| Arc::clone(self).start(fetch(), permit));
-        // Another caller may have fetched it while this one waited.
+        // Another caller may have fetched a value while this caller waited.
         match (valid.or_else(|| self.valid_for(Duration::ZERO)), fetching) {
             // A fetch goes on in the background.
             (Some(value), _) => Ok(value),
@@ -169,7 +170,7 @@ mod tests {
     const MARGIN: Duration = Duration::from_secs(600);
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A source that takes a second for each fetch. The n-th gives the number n, or an error.
+    /// A source that takes a second for each fetch. The n-th fetch returns the number n, or an error.
     #[derive(Default)]
     struct Source {
         fetches: AtomicUsize,

@@ -25,8 +25,8 @@ pub(crate) enum Identity {
 }
 
 impl Identity {
-    /// The fingerprint of this key or token. The one of a token includes the host, because a token is valid in one
-    /// region only. The one of a key does not, because a locked key is locked everywhere.
+    /// The fingerprint of this key or token. The fingerprint of a token includes the host, because a token is valid in
+    /// one region only. The fingerprint of a key does not, because a locked key is locked everywhere.
     pub fn fingerprint(&self, host: &str) -> Fingerprint {
         match self {
             Identity::Keys { access_key, secret_key, security_token } => Fingerprint::of([
@@ -38,7 +38,7 @@ impl Identity {
         }
     }
 
-    /// Its secrets, which the cloud may repeat.
+    /// The secrets of this identity, which the cloud may repeat in its answers.
     pub fn secrets(&self) -> Secrets {
         match self {
             Identity::Keys { access_key, secret_key, security_token } => {
@@ -52,19 +52,20 @@ impl Identity {
 /// The project or account that an identity is for: a token is issued for one of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
-    /// `None` is the project with the name of the region. For an account, its id; `None` is the account of the key.
+    /// For a project, its id; `None` is the project with the name of the region. For an account, its id; `None` is the
+    /// account of the key.
     pub project_id: Option<Arc<str>>,
     /// Empty if only an endpoint is configured.
     pub region: Arc<str>,
-    /// Whether it is an account and no project.
+    /// Whether it is an account, not a project.
     pub is_account: bool,
 }
 
 impl Scope {
-    /// What no id and no region is called.
+    /// Stands for the account in place of an id or a region. No id and no region is equal to it.
     pub const ACCOUNT: &'static str = "the account";
 
-    /// The project's id, or else the region; one text for an account.
+    /// The project's id, or else the region; [`Self::ACCOUNT`] for an account.
     pub fn project(&self) -> &str {
         if self.is_account {
             return Self::ACCOUNT;

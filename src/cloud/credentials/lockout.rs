@@ -1,25 +1,25 @@
 //! Keeps the account from locking a key: after failures, the key is not used for a while.
 //!
 //! The gateway locks a key for 5 minutes after five failures in a row (contract, 2.3), for every program that uses it.
-//! So there are never more than four in a row, over all projects. A request that was sent and not answered counts as one,
-//! because the service may have judged it. A request that was not sent does not count.
+//! So the exporter never causes more than four in a row, over all projects. A request that was sent and not answered
+//! counts as a failure, because the service may have refused the key. A request that was not sent does not count.
 //!
 //! - A key that has not worked yet is used by one request at a time. If it is refused, it is on hold for all projects.
 //! - A key that works is used by at most 3 requests at a time. If it is refused for one project, it is on hold for that
-//!   project. The others go on, one request at a time, until the key is accepted.
-//! - After four failures in a row, the key is on hold for all projects. Then one request tries it, of a project that has not
-//!   failed if there is one.
-//! - A hold takes 5 minutes. Each further refusal in a row doubles it, up to an hour. The reason: the documentation does not
-//!   say how far apart failures in a row may be.
+//!   project. The other projects go on, one request at a time, until the key is accepted.
+//! - After four failures in a row, the key is on hold for all projects. After the hold, one request tries the key: if
+//!   possible, of a project that has not failed.
+//! - A hold takes 5 minutes. Each further refusal in a row doubles it, up to an hour, because the documentation does
+//!   not say how far apart failures in a row may be.
 //!
 //! A changed secret is another key.
 //!
-//! With `--storage.path`, a restart forgets none of this. The [file](store) says how many failures in a row there may
-//! be, with those of requests in flight. Before a request is sent, it is on the disk that this request may fail, too. A
-//! process that starts counts all of them, and begins a hold if there are four. So the limit also holds for a process
-//! that is killed between a request and its answer, again and again. A key that works is written once, as if it always
-//! had the 3 requests in flight that it may have: so its requests wait for no disk. Each other outcome is written, too,
-//! but nothing waits for that. If the disk fails, polling goes on without this protection.
+//! With `--storage.path`, a restart forgets none of this. The [file](store) holds the possible failures in a row: the
+//! known ones, and one for each request in flight. A request is counted in the file before it is sent. A process that
+//! starts takes all of them as failures, and begins a hold if there are four. So the limit is kept even if the process
+//! is killed between a request and its answer, again and again. A key that works is written once, with the 3 requests
+//! in flight that it may have. So its requests do not wait for the disk. All other outcomes are written, too, but no
+//! request waits for these writes. If the disk fails, polling goes on without this protection.
 
 mod attempts;
 mod fingerprint;
@@ -54,7 +54,7 @@ const LONGEST_UNUSED: Duration = Duration::from_secs(25 * 60 * 60);
 #[derive(Debug, Default)]
 pub struct Lockout {
     keys: Mutex<HashMap<Fingerprint, Arc<Key>>>,
-    /// `None` if a restart forgets everything.
+    /// `None` without `--storage.path`: a restart then forgets everything.
     store: Option<Store>,
 }
 
@@ -72,16 +72,16 @@ struct State {
     /// Projects for which this password was refused. Empty once the password has worked. Not saved: a restart is the
     /// way to try a password again, and the hold limits how often.
     wrong_for: BTreeSet<String>,
-    /// The last request for which IAM neither accepted nor refused the password: when, and the error.
+    /// The time and the error of the last request for which IAM neither accepted nor refused the password.
     failure: Option<(Instant, Arc<Error>)>,
     used: Instant,
-    /// The copy in the last write that has begun.
+    /// The copy of `attempts` that the last write took. That write may still be running.
     saved: Attempts,
-    /// The possible failures that the file has, whether or not a write that has begun succeeds.
+    /// At least this many possible failures are in the file, whether a running write succeeds or fails.
     saved_failures: u32,
 }
 
-/// Permission to send one request. Dropping it without an outcome means that nothing was sent.
+/// Permission to send one request. Dropping it without an outcome counts neither as success nor as failure of the key.
 #[derive(Debug)]
 pub(crate) struct Permit {
     lockout: Arc<Lockout>,
@@ -92,7 +92,7 @@ pub(crate) struct Permit {
 }
 
 impl Lockout {
-    /// The state of the keys as the process before has saved it. Blocks.
+    /// The state of the keys as the previous process saved it. Blocks.
     ///
     /// # Errors
     /// [`StorageError`] if it cannot be saved again.
@@ -167,7 +167,8 @@ impl Lockout {
         }
     }
 
-    /// Saves the state of all keys, unless that of this key has been saved while waiting for another write.
+    /// Waits for other writes to end, and then saves the state of all keys. Does nothing if `is_saved` says that
+    /// another write has already saved this key.
     async fn save(&self, is_saved: impl Fn() -> bool) {
         let Some(store) = &self.store else { return };
         let turn = store.turn().await;
@@ -226,8 +227,8 @@ impl State {
 }
 
 impl Permit {
-    /// Must be called right before the request is sent. Saves that it may fail, and checks the key again: another
-    /// request may have failed meanwhile.
+    /// Must be called right before the request is sent. Saves the request as a possible failure, and checks the key
+    /// again, because another request may have failed meanwhile.
     ///
     /// # Errors
     /// As for [`Lockout::admit`].
@@ -265,7 +266,8 @@ impl Permit {
         self.settle(Outcome::Silent);
     }
 
-    /// IAM neither accepted nor refused the password. If it has never worked, it is not tried again for [`PAUSE`].
+    /// IAM neither accepted nor refused the password. If the password has never worked, it is not tried again for
+    /// [`PAUSE`].
     pub fn failed(self, error: &Arc<Error>) {
         self.key.state.lock().failure = Some((Instant::now(), Arc::clone(error)));
         if error.is_unanswered() {

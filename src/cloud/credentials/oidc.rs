@@ -38,7 +38,8 @@ struct AssumeAgency<'a> {
     policy_ids: &'a [String],
 }
 
-/// Fetches keys from the configured STS or that of the region. The token is read each time, because it is short-lived.
+/// Fetches keys from the configured STS, or from the STS of the region. The token is read each time, because it is
+/// short-lived.
 ///
 /// # Errors
 /// If there is no token, or STS sends no keys.

@@ -1,4 +1,5 @@
-//! Source: the agent of a CCE node, which issues temporary keys of the agency of a pod's service account.
+//! Source: the agent of a CCE node, which issues temporary keys. They belong to the agency of the pod's service
+//! account.
 //!
 //! Source of the facts: contract, 7.4.
 

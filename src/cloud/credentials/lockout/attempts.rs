@@ -1,7 +1,9 @@
-//! When a key may be used: pure, so that a test can check every order of events. Time is an argument.
+//! Decides when a key may be used. The code is pure and time is an argument, so that a test can check every order of
+//! events.
 //!
-//! A copy of the state survives the process: [`Attempts::to_save`] makes it, [`Attempts::restarted`] is the state of
-//! the next process. A request may be sent only if the copy has at least as many [`Attempts::possible_failures`].
+//! A copy of the state survives the process: [`Attempts::to_save`] makes the copy, and [`Attempts::restarted`] makes
+//! the state of the next process from it. A request may be sent only if the saved copy has at least as many
+//! [`Attempts::possible_failures`] as the state.
 
 pub(super) mod record;
 
@@ -16,10 +18,11 @@ use tokio::time::Instant;
 pub(super) const SHORTEST_HOLD: Duration = Duration::from_secs(5 * 60);
 pub(super) const LONGEST_HOLD: Duration = Duration::from_secs(60 * 60);
 
-/// The most requests at once with a key that works.
+/// Maximum number of requests in flight with a key that works.
 pub(super) const IN_FLIGHT: u32 = 3;
 
-/// The most failures in a row, with those that are still possible. The gateway locks a key at 5 (contract, 2.3).
+/// Maximum number of failures in a row, including the possible failures of requests in flight. The gateway locks a key
+/// at 5 (contract, 2.3).
 const MOST_FAILURES: u32 = 4;
 
 /// Whether a request may be sent.
@@ -28,7 +31,7 @@ pub(crate) enum Admission {
     Send,
     /// Ask again after the next outcome.
     Wait,
-    /// The key is on hold for so long.
+    /// The key is on hold for this long.
     Held(Duration),
 }
 
@@ -50,14 +53,14 @@ pub(crate) enum Outcome {
 pub(crate) struct Attempts {
     /// Whether the service accepted the key when it last judged it.
     accepted: bool,
-    /// Whether it has ever accepted the key.
+    /// Whether the service has ever accepted the key.
     pub worked: bool,
     /// Requests without an outcome.
     in_flight: u32,
-    /// Failures since the service last accepted the key. One less than [`MOST_FAILURES`] after a hold: then one request
-    /// tries the key.
+    /// Failures since the service last accepted the key. After a hold it is one less than [`MOST_FAILURES`], so that
+    /// one request tries the key.
     failures: u32,
-    /// Changes with each failure: a request that was sent before a failure does not end the row.
+    /// Changes with each failure. If a request was sent before a failure, its success does not end the row of failures.
     epoch: u32,
     /// Projects that failed in this row.
     failed: BTreeSet<String>,
@@ -71,13 +74,13 @@ pub(crate) struct Attempts {
 struct Hold {
     until: Instant,
     length: Duration,
-    /// Whether a project that has not failed waits. Then it goes first: otherwise, a key that fails for one project only
-    /// would be on hold for all projects again and again.
+    /// Whether a project that has not failed waits. Then that project goes first. Otherwise, a key that fails for one
+    /// project only would be on hold for all projects again and again.
     others_wait: bool,
 }
 
 impl Hold {
-    /// Each hold is twice as long as the one before.
+    /// Each hold is twice as long as the hold before it.
     fn after(before: Option<Hold>, now: Instant) -> Self {
         let length = before.map_or(SHORTEST_HOLD, |before| (before.length * 2).clamp(SHORTEST_HOLD, LONGEST_HOLD));
         Hold { until: now + length, length, others_wait: false }
@@ -85,8 +88,8 @@ impl Hold {
 }
 
 impl Attempts {
-    /// Whether a request of `project` may be sent now. If so, it counts as sent, and its outcome must be settled with the
-    /// returned epoch.
+    /// Whether a request of `project` may be sent now. If so, it counts as sent, and its outcome must be settled with
+    /// the returned epoch.
     pub fn admit(&mut self, project: &str, now: Instant) -> (Admission, u32) {
         let admission = match self.held_for(project, now) {
             Some(hold) => Admission::Held(hold),
@@ -99,7 +102,7 @@ impl Attempts {
         (admission, self.epoch)
     }
 
-    /// The time for which `project` must not send a request; `None` if there is none.
+    /// The time for which `project` must not send a request; `None` if no hold applies.
     pub fn held_for(&mut self, project: &str, now: Instant) -> Option<Duration> {
         let has_failed = self.failed.contains(project);
         let own = self.held.get(project).map(|hold| hold.until);
@@ -135,7 +138,7 @@ impl Attempts {
                 self.accepted = false;
                 let before = self.held.get(project).copied();
                 self.held.insert(project.to_owned(), Hold::after(before, now));
-                // If the key works for other projects, the refusal may concern this one only.
+                // If the key works for other projects, the refusal may concern only this project.
                 if !self.worked || self.failures >= MOST_FAILURES {
                     self.hold_all(now, Hold::after(self.hold, now));
                 }
@@ -158,7 +161,7 @@ impl Attempts {
     fn hold_all(&mut self, now: Instant, hold: Hold) {
         self.failures = MOST_FAILURES - 1;
         self.accepted = false;
-        // Of requests that were sent together, only the first failure counts.
+        // If several requests that were sent together fail, only the first failure begins a hold.
         if self.hold.is_none_or(|hold| hold.until <= now) {
             self.hold = Some(hold);
         }
@@ -172,13 +175,13 @@ impl Attempts {
         Attempts { accepted: false, in_flight, epoch: 0, ..self.clone() }
     }
 
-    /// The most failures in a row that there may be when all requests in flight have been judged.
+    /// The number of failures in a row if all requests in flight fail, too.
     pub fn possible_failures(&self) -> u32 {
         self.failures + self.in_flight
     }
 
-    /// The state of a process that starts with a saved copy: all requests in flight may have been refused. So the key
-    /// is as after a hold: one request tries it.
+    /// The state of a process that starts with a saved copy: all requests in flight may have been refused. So the state
+    /// is the same as after a hold: one request tries the key.
     pub fn restarted(self, now: Instant) -> Self {
         let failures = self.possible_failures();
         let mut attempts = Attempts { accepted: false, in_flight: 0, epoch: 0, failures, ..self };
@@ -192,8 +195,8 @@ impl Attempts {
         attempts
     }
 
-    /// Whether a process that starts must know it: a hold has not ended, or its end is not long ago. Then the next hold
-    /// is longer, and projects still wait while others go first.
+    /// Whether a process that starts must know this key: a hold has not ended, or has ended less than [`LONGEST_HOLD`]
+    /// ago. Then the next hold is longer, and projects that have failed still wait while others go first.
     pub fn is_remembered(&self, now: Instant) -> bool {
         let holds = self.held.values().chain(&self.hold);
         holds.into_iter().any(|hold| now < hold.until + LONGEST_HOLD)

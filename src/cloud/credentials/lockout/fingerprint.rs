@@ -1,4 +1,4 @@
-//! How keys are told apart.
+//! Fingerprints, which tell keys apart.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! The file with the state of the keys, so that a restart does not forget a refusal.
 //!
-//! It holds no key and no digest of one that could be compared elsewhere: a key is known by an HMAC of its fingerprint.
-//! The HMAC's key is random and made with the file.
+//! The file holds no key. It names each key by an HMAC of the key's fingerprint. The salt of the HMAC is random and is
+//! created with the file, so the names in two files cannot be compared.
 
 use std::{
     io,
@@ -36,7 +36,7 @@ const NAME: &str = "lockout.json";
 const VERSION: u32 = 1;
 const SALT_BYTES: usize = 32;
 
-/// The time limit of a write, because the disk may not answer.
+/// The time limit of a write, because the disk may hang.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One key and its saved state.
@@ -48,7 +48,8 @@ pub(super) struct Saved {
     pub attempts: Attempts,
 }
 
-/// The right to write. One writer at a time has it, even if its thread hangs.
+/// Permission to write the file. Only one writer has it at a time. If the thread of that writer hangs, no other writer
+/// gets it.
 pub(super) type Turn = OwnedMutexGuard<()>;
 
 #[derive(Debug)]
@@ -83,10 +84,10 @@ struct Key {
 
 impl Store {
     /// Reads the file and returns the keys in it that still matter. If it cannot be read, logs a warning and begins
-    /// anew. Then writes the file, which shows that this is possible. Blocks.
+    /// anew. Then writes the file, to test that this is possible. Blocks.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// If the file cannot be written.
     pub fn open(storage: Arc<Storage>, clock: Clock) -> Result<(Self, Vec<Saved>), StorageError> {
         let content = storage.read(NAME).map_err(|error| error.to_string());
         let now = Now { steady: Instant::now(), utc: clock() };
@@ -117,8 +118,8 @@ impl Store {
         Arc::clone(&self.writing).lock_owned().await
     }
 
-    /// Writes the file and returns the turn; `None` if that failed or takes too long. Then polling goes on
-    /// nevertheless, and the log has one warning.
+    /// Writes the file and returns the turn; `None` if the write fails or takes too long. Polling goes on in that case,
+    /// and the log has one warning.
     pub async fn write(&self, turn: Turn, keys: &[Saved]) -> Option<Turn> {
         let now = Now { steady: Instant::now(), utc: (self.clock)() };
         let content = content_of(&self.salt, keys, now);
@@ -146,7 +147,7 @@ impl Store {
 
 /// The salt, and the keys that still matter. After a restart, all requests that were in flight may have been refused.
 fn parse(content: &[u8], now: Now) -> Result<(Vec<u8>, Vec<Saved>), String> {
-    let unreadable = |error: serde_json::Error| format!("it is not what this exporter has written ({error})");
+    let unreadable = |error: serde_json::Error| format!("it is not a valid file of this exporter ({error})");
     let Version { version } = serde_json::from_slice(content).map_err(unreadable)?;
     if version != VERSION {
         return Err(format!("it has version {version}, and this exporter reads version {VERSION}"));
@@ -158,7 +159,7 @@ fn parse(content: &[u8], now: Now) -> Result<(Vec<u8>, Vec<Saved>), String> {
     };
     let keys: Option<Vec<Saved>> = keys.into_iter().map(saved).collect();
     let salt = BASE64_STANDARD.decode(salt).ok().filter(|salt| salt.len() == SALT_BYTES);
-    let (salt, mut keys) = salt.zip(keys).ok_or("it has a salt or an HMAC that is none")?;
+    let (salt, mut keys) = salt.zip(keys).ok_or("the salt or an HMAC is invalid")?;
     keys.retain(|key| key.attempts.is_remembered(now.steady));
     Ok((salt, keys))
 }
@@ -203,7 +204,7 @@ mod tests {
         Arc::new(Lockout::stored(Arc::new(storage), Utc::now).unwrap())
     }
 
-    /// The disk that the next process finds if this one is killed now.
+    /// The directory as the next process finds it if this process is killed now.
     fn killed(directory: &TempDir) -> TempDir {
         let next = TempDir::new().unwrap();
         fs::copy(directory.path().join(NAME), next.path().join(NAME)).unwrap();

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{Attempts, Hold, LONGEST_HOLD, MOST_FAILURES};
 
-/// The use of one key, as JSON has it.
+/// The use of one key, as the JSON file has it.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Record {
     worked: bool,
@@ -44,7 +44,7 @@ impl Record {
         Record { worked, failures, in_flight, failed, hold: hold.map(hold_record), held }
     }
 
-    /// The saved state. The clock may have been set meanwhile, so no hold takes longer than when it began.
+    /// The saved state. The clock may have been set meanwhile, so no hold takes longer than its original length.
     pub fn into_attempts(self, now: Now) -> Attempts {
         let Record { worked, failures, in_flight, failed, hold, held } = self;
         let hold_at = |hold: HoldRecord| hold.into_hold(now);
@@ -85,7 +85,8 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    /// A key on hold for 5 minutes, read when the steady clock has gone on for `steady` minutes and the other for `utc`.
+    /// The rest of a hold of 5 minutes that is read from the file. Until then, `steady` minutes have passed on the
+    /// steady clock, and `utc` minutes on the UTC clock.
     fn left_after(steady: u32, utc: i32) -> Option<Duration> {
         let now = Now { steady: Instant::now(), utc: DateTime::UNIX_EPOCH };
         let mut attempts = Attempts::default();

@@ -45,7 +45,7 @@ impl World {
     /// All worlds after one more event.
     fn next(&self) -> Vec<World> {
         let mut worlds = Vec::new();
-        // Projects that have done nothing are all alike.
+        // Projects that have done nothing are all alike, so only the first of them is tried.
         for (project, name) in PROJECTS.into_iter().enumerate().take(self.projects.min(self.used + 1)) {
             let mut world = World { used: self.used.max(project + 1), ..self.clone() };
             let (admission, epoch) = world.attempts.admit(name, self.now);
@@ -83,8 +83,8 @@ impl World {
         self.saved = self.attempts.to_save();
     }
 
-    /// The process is killed, and another one starts. The gateway refuses the requests that it has not judged yet, which is
-    /// the worst that it can do.
+    /// The process is killed, and another one starts. The gateway refuses the requests that it has not judged yet,
+    /// which is the worst that it can do.
     fn restarted(&self) -> World {
         let mut world = self.clone();
         for sent in std::mem::take(&mut world.sent) {
