@@ -16,20 +16,20 @@ use crate::cloud::{
     secrets::Secrets,
 };
 
-/// Maximum size of the answer of an API. It is 400 bytes for each of the most rows that a page may have.
+/// Maximum size of the answer of an API. This is about 400 bytes for each of the 20,000 rows that a page may have.
 const MAX_BODY: usize = 8 << 20;
-/// Maximum size of an error, and of an answer with keys or a token. The largest known ones have some kilobytes.
+/// Maximum size of an error, and of an answer with keys or a token. The largest known ones have a few kilobytes.
 const MAX_SMALL_BODY: usize = 64 << 10;
 /// At most this much memory is reserved for an announced length.
 const MAX_RESERVED: usize = 1 << 20;
-/// The gateway refuses signatures when the clocks differ by 15 minutes.
+/// The gateway refuses a signature if the clocks differ by more than 15 minutes. This is one minute less.
 const CLOCK_TOLERANCE_SECONDS: i64 = 14 * 60;
 
-/// What is read of the body of a response with a status of success. Of an error, 64 KiB are read.
+/// How much is read of the body of a successful response. Of an error, at most 64 KiB are read.
 pub(crate) enum BodyLimit {
     /// 64 KiB: an answer with keys or a token.
     Small,
-    /// 8 MiB: the answer of an API, in this memory.
+    /// 8 MiB: the answer of an API, which counts towards this memory.
     Api(AnswerMemory),
 }
 
@@ -43,8 +43,8 @@ pub(crate) struct Response {
     pub secrets: Secrets,
 }
 
-/// Sends a request and waits until `deadline` for the whole response. No text of the response shows `secrets`. A body
-/// beyond its limit is not read further.
+/// Sends a request and waits until `deadline` for the whole response. No message about the response shows `secrets`. A
+/// body beyond its limit is not read to its end.
 ///
 /// # Errors
 /// [`Error::Timeout`] or [`Error::Network`] if no response head came. The URL is in no message: it may hold a secret.

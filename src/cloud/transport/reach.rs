@@ -27,7 +27,8 @@ use crate::{
     usage::Clock,
 };
 
-/// A difference of this size is mentioned. The service refuses one of 15 minutes (contract, 3.9).
+/// From this difference on, the result asks to synchronize the clock. The service refuses a difference of 15 minutes
+/// (contract, 3.9).
 const CLOCK_WARNING_SECONDS: i64 = 60;
 const CLOCK_LIMIT_SECONDS: i64 = 15 * 60;
 
