@@ -41,7 +41,7 @@ pub struct UsageQuery<'a> {
     pub app_user_id: Option<&'a str>,
     /// The parameter `unit`. Only the contract report sends it.
     pub unit: Option<&'a str>,
-    /// Entries a page, the API's `limit`: 1 to 1000.
+    /// Entries per page, the API's `limit`: 1 to 1000.
     pub page_size: usize,
 }
 
@@ -72,7 +72,7 @@ pub async fn fetch(
     if proven.is_near_bound && !service.is_near_bound {
         tracing::warn!(
             project_id = query.project_id,
-            "an answer has more than half of the rows or texts that a page or an answer may have; if it grows beyond, polls fail"
+            "an answer has more than half of the rows or texts that a page or an answer may have; beyond that limit, polls fail"
         );
     }
     let mut rows = within(answer.rows, query.range)?;

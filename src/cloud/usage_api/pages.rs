@@ -5,8 +5,8 @@
 //!
 //! - The next page is asked for from the last entry that is known, and must begin with it. This shows at once whether
 //!   buckets or rows are counted, from 0 or from 1, and whether the list has moved.
-//! - A page that is shorter than the limit may still be cut. Where that is plausible, the last entry is asked for again:
-//!   if it comes alone, nothing follows it.
+//! - A page that is shorter than the limit may still be cut. Where that is plausible, the last entry is asked for
+//!   again: if it comes alone, nothing follows it.
 //! - Entries are compared in their order. No row is left out because its key has been seen.
 //!
 //! What has been proven is a [`Service`], so that later queries need no more requests than pages.
@@ -19,16 +19,16 @@ use crate::{
     usage::{Doubt, Doubts, Row, RowCounters},
 };
 
-/// More pages than this count as endless, unless `count` says that they end before the next constant.
+/// More pages than this count as endless, unless `count` says that they end within `MAX_COUNTED_PAGES`.
 const MAX_PAGES: usize = 100;
 const MAX_COUNTED_PAGES: usize = 1000;
 
-/// Bytes of texts that an answer may have for each row that it may have: those of the documented types are shorter.
+/// Maximum bytes of texts in an answer, for each row that it may have. The texts of the documented types are shorter.
 const TEXTS_OF_ROW: usize = 84;
 
 const LAST_ENTRY_CHANGED: &str = "the last known entry changed while the list was read";
 
-/// What the limit and the offset count.
+/// The entries that the limit and the offset count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Counted {
     Buckets,
@@ -40,31 +40,32 @@ enum Counted {
 enum Meaning {
     #[default]
     Possible,
-    /// It was, and it was not the number of those on the page.
+    /// `count` was this number, while a page had another number of its own.
     Shown,
     Refuted,
 }
 
-/// What has been proven of a service. It starts with nothing, and is forgotten when an answer contradicts itself.
+/// The proven properties of a service. At first none is proven. All are forgotten when an answer contradicts itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
     counted: Option<Counted>,
     /// The number of the first entry: 0 or 1. `None` until two pages have been compared.
     first_entry: Option<usize>,
-    /// Whether it ignores limit and offset, and sends the whole list.
+    /// Whether the service ignores limit and offset, and sends the whole list.
     sends_everything: bool,
-    /// The most buckets and the most rows of a page: the service does not cut pages below this.
+    /// The most buckets and the most rows that a page has had. The service does not cut shorter pages.
     longest: Option<(usize, usize)>,
     count_of_buckets: Meaning,
     count_of_rows: Meaning,
-    /// Whether an answer had more than half of the rows that one may have, or of the entries of a page.
+    /// Whether an answer had more than half of the rows or texts that an answer may have, or a page more than half of
+    /// the entries that a page may have.
     pub(super) is_near_bound: bool,
 }
 
 /// The part of the list to ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageRequest {
-    /// Entries a page.
+    /// Entries per page.
     pub limit: usize,
     /// Number of the first entry.
     pub offset: usize,
@@ -86,11 +87,11 @@ pub struct Answer {
     pub rows: Vec<Row>,
     /// Rows that are left out.
     pub counters: RowCounters,
-    /// What was seen that may make the sums wrong.
+    /// The findings that may make the sums wrong.
     pub doubts: Doubts,
 }
 
-/// An entry of the list, as small as a service may count.
+/// The smallest part of the list that a service may count as an entry.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Item {
     Row(Row),
@@ -107,7 +108,7 @@ impl Item {
     }
 }
 
-/// Items in the order of the service, and where the entries that it may count begin.
+/// Items in the order of the service, and the places where buckets and rows begin.
 #[derive(Debug, Default)]
 struct List {
     items: Vec<Item>,
@@ -139,7 +140,7 @@ impl From<Page> for List {
 }
 
 impl List {
-    /// Buckets and rows.
+    /// The number of buckets, and the number of rows.
     fn counts(&self) -> (usize, usize) {
         (self.buckets.len(), self.rows.len())
     }
@@ -152,10 +153,11 @@ impl List {
         }
     }
 
-    /// Replaces the last `known` items by the first ones of `other`, and appends its others. A bucket that begins among the
-    /// first ones is not a new one.
+    /// Replaces the last `known` items by the first items of `other`, and appends the other items of `other`. A bucket
+    /// that begins among those first items is not a new bucket.
     ///
-    /// The later values count: they have grown, or an entry with the same key has taken the place of one that was deleted.
+    /// The later values count: they have grown, or an entry with the same key has taken the place of one that was
+    /// deleted.
     fn append(&mut self, other: List, known: usize) {
         let shift = |index: &usize| index.checked_sub(known).map(|index| index + self.items.len());
         self.buckets.extend(other.buckets.iter().filter_map(shift));
@@ -170,8 +172,8 @@ impl List {
         self.compare(start, other, Item::eq)
     }
 
-    /// The same, although values may have grown meanwhile. But of several items one is still the same, and where rows share
-    /// their keys, only the values tell them apart.
+    /// Like [`Self::continues`], but values may have grown meanwhile. Of several items, at least one must be equal.
+    /// Where rows share their keys, all values must be equal, because only the values tell the rows apart.
     fn resembles(&self, start: usize, other: &List) -> bool {
         if self.has_repeated_keys() || other.has_repeated_keys() {
             return self.continues(start, other);
@@ -199,7 +201,7 @@ impl List {
         times().is_sorted() || times().rev().is_sorted()
     }
 
-    /// How many items from `first` on are copies of earlier ones; none if those are not all different.
+    /// How many items from `first` on are copies of earlier items; 0 if the earlier items are not all different.
     fn copies(&self, first: usize) -> usize {
         let (known, new) = self.items.split_at(first.min(self.items.len()));
         let mut seen = HashSet::new();
@@ -209,13 +211,13 @@ impl List {
         new.iter().filter(|item| seen.contains(item)).count()
     }
 
-    /// The number of the first bucket with several rows.
+    /// The index of the first bucket with several rows.
     fn bucket_of_several_rows(&self) -> Option<usize> {
         let ends = self.buckets.iter().skip(1).copied().chain([self.items.len()]);
         self.buckets.iter().zip(ends).position(|(start, end)| end - start > 1)
     }
 
-    /// A service that counts rows sends none.
+    /// Whether there are buckets without rows. A service that counts rows sends no such bucket.
     fn has_empty_buckets(&self) -> bool {
         self.rows.len() < self.items.len()
     }
@@ -242,26 +244,27 @@ enum Phase {
     More {
         offset: usize,
     },
-    /// Whether only the value of the last known entry has changed: then the entry before it is the same, or the first page
-    /// has the new value, too. `page` waits for the answer.
+    /// Whether only the value of the last known entry has changed: then the entry before it is the same, or the first
+    /// page has the new value, too. `page` waits for the answer.
     Grown {
         offset: usize,
         page: List,
         places: Vec<Place>,
     },
-    /// Whether the first entry has the number 1: then the page at offset 2 begins with the second one. `page` waits for the
-    /// answer.
+    /// Whether the first entry has the number 1: then the page at offset 2 begins with the second entry. `page` waits
+    /// for the answer.
     FirstEntry {
         page: List,
         places: Vec<Place>,
     },
-    /// Whether the list still begins with the first entry. If another one has moved before it, all entries have moved by
-    /// one as well.
+    /// Whether the list still begins with the first entry. If another entry has moved before it, all entries have moved
+    /// by one, as if they were counted from 1.
     Unmoved {
         page: List,
         places: Vec<Place>,
     },
-    /// Whether the limit has an effect: one entry is asked for. `page`, which repeats all that is known, waits.
+    /// Whether the limit has an effect: one entry is asked for. `page` repeats all that is known, and waits for the
+    /// answer.
     Limit {
         page: List,
         places: Vec<Place>,
@@ -277,7 +280,7 @@ enum Phase {
 #[derive(Debug)]
 pub struct Pages {
     limit: usize,
-    /// The most rows of the answer; buckets without rows count, too.
+    /// Maximum number of rows of the answer. Buckets without rows count, too.
     max_rows: usize,
     service: Service,
     phase: Phase,
@@ -287,13 +290,13 @@ pub struct Pages {
     first_items: usize,
     /// The last `count`: some APIs send it with the first page only.
     count: Option<i64>,
-    /// The `count` of each page, and its own buckets and rows.
+    /// For each page: its `count`, and the numbers of its own buckets and rows.
     counts: Vec<(Option<i64>, (usize, usize))>,
 }
 
 impl Pages {
-    /// Starts an answer of at most `max_rows` rows. A page has `limit` entries, and `service` holds what has been proven
-    /// before.
+    /// Starts an answer of at most `max_rows` rows. A page has `limit` entries, and `service` holds what has been
+    /// proven before.
     pub fn new(limit: usize, max_rows: usize, service: Service) -> Self {
         // Pages overlap by one entry, so a page of one would bring nothing new.
         let limit = limit.max(2);
@@ -318,8 +321,8 @@ impl Pages {
     /// Adds the next page.
     ///
     /// # Errors
-    /// [`Error::Inconsistent`] if pages contradict each other or do not end, [`Error::Malformed`] if entries are counted
-    /// but not sent, [`Error::BeyondBound`] if there are too many.
+    /// [`Error::Inconsistent`] if pages contradict each other or do not end, [`Error::Malformed`] if entries are
+    /// counted but not sent, [`Error::BeyondBound`] if there are too many rows or texts.
     pub fn add(&mut self, page: Page) -> Result<Next, Error> {
         self.pages += 1;
         self.count = page.count.or(self.count);
@@ -351,7 +354,7 @@ impl Pages {
                 if places.is_empty() {
                     return inconsistent("the service ignores the offset: every page is the first one");
                 }
-                // The first page began at the same offset.
+                // The first page began at the same offset, so this page must begin with the same entry.
                 if !self.begins_with(&page, Some(0)) {
                     return inconsistent("the list changed while it was read: it begins with another entry");
                 }
@@ -396,7 +399,7 @@ impl Pages {
         if places.is_empty() { inconsistent(LAST_ENTRY_CHANGED) } else { self.place(waiting, places) }
     }
 
-    /// Whether the first page shows, too, that the known item at `start`, with which `seen` begins, has grown.
+    /// Whether the first page shows, too, that the known item at `start` has grown. `seen` begins with that item.
     fn has_grown(&self, start: usize, seen: &List, first_page: &List) -> bool {
         let values = |list: &List, index: usize| match list.items.get(index) {
             Some(Item::Row(row)) => Some((row.usage, row.number)),
@@ -427,14 +430,14 @@ impl Pages {
         let start_of = |starts: &[usize], number: usize| starts.get(number).copied();
         if page.rows.len() > 1 && self.begins_with(page, start_of(&self.known.buckets, bucket)) {
             self.service.counted = Some(Counted::Buckets);
-            // A list of one bucket is complete with it.
+            // If there is only one bucket, the list is complete.
             return Ok(if buckets == 1 { self.complete() } else { self.ask_for_more() });
         }
         if page.rows.len() == 1 && self.begins_with(page, start_of(&self.known.rows, bucket)) {
             self.service.counted = Some(Counted::Rows);
             return Ok(self.ask_for_more());
         }
-        // If entries are counted from 1, this is the one before, and the first page began with the first one.
+        // If entries are counted from 1, this page begins with the entry before the bucket.
         let before = bucket.checked_sub(1).and_then(|before| start_of(&self.known.buckets, before));
         if offset == bucket && self.service.first_entry.is_none() && self.begins_with(page, before) {
             self.phase = Phase::Counted { bucket, offset: offset + 1 };
@@ -455,7 +458,8 @@ impl Pages {
     /// The rows, and what has been proven of the service.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if no row has a value or a type, [`Error::Inconsistent`] if rows of an unordered list came twice.
+    /// [`Error::Malformed`] if no row has a value or a type, [`Error::Inconsistent`] if rows of an unordered list came
+    /// twice.
     pub fn finish(self) -> Result<(Answer, Service), Error> {
         let is_joined = self.known.items.len() > self.first_items;
         if is_joined && !self.known.is_in_order() && self.known.has_repeated_keys() {
@@ -463,7 +467,9 @@ impl Pages {
         }
         let (copies, new) = (self.known.copies(self.first_items), self.known.items.len() - self.first_items);
         if 2 * copies > new {
-            return inconsistent("most rows of the first page came again: the list changed while it was read");
+            return inconsistent(
+                "most rows of later pages are the same as rows of the first page: the list changed while it was read",
+            );
         }
         let mut answer = Answer::default();
         if copies > 0 {
@@ -495,8 +501,8 @@ impl Pages {
         self.known.starts(counted).get(offset.checked_sub(first_entry)?).copied()
     }
 
-    /// The places in the known list at which the page at `offset` may begin: all with the same start. What has been
-    /// proven of the service leaves only one. A start where the values are the same, too, is the better one.
+    /// The places in the known list at which the page at `offset` may begin: all with the same start. If the service is
+    /// known, at most one place is left. A start where the values are equal comes before a start where they have grown.
     fn places(&self, offset: usize, page: &List) -> Vec<Place> {
         let first_entries = self.service.first_entry.map_or(0..=1, |first| first..=first);
         let counted = match self.service.counted {
@@ -518,7 +524,8 @@ impl Pages {
         places
     }
 
-    /// Joins a page that begins at one of these places, unless it must be asked first whether entries are counted from 1.
+    /// Joins a page that begins at one of these places. If entries may be counted from 1, another request must first
+    /// settle this.
     fn place(&mut self, page: List, places: Vec<Place>) -> Result<Next, Error> {
         if places.iter().any(|place| place.first_entry == 1) && self.service.first_entry.is_none() {
             self.phase = Phase::FirstEntry { page, places };
@@ -530,14 +537,14 @@ impl Pages {
     /// Joins a page that begins at one of these places, which have the same start.
     fn join(&mut self, page: List, places: &[Place]) -> Result<Next, Error> {
         let Some(Place { start, counted, first_entry }) = places.first().copied() else { return Ok(self.complete()) };
-        // What all places have in common is proven. They never differ in the first entry: where buckets and rows have other
-        // numbers, it is known which of them are counted.
+        // A property that all places share is proven. Places never differ in `first_entry`: where buckets and rows have
+        // different numbers, it is already known which of them are counted.
         if places.iter().all(|place| place.counted == counted) {
             self.service.counted = Some(counted);
         }
         self.service.first_entry = Some(first_entry);
         let known = self.known.items.len() - start;
-        // Only the last entry alone shows that nothing follows it. A longer page may have been cut.
+        // Only a page with nothing but the last entry shows that nothing follows. A longer page may have been cut.
         let is_last = self.known.starts(counted).last() == Some(&start);
         let is_end = is_last && page.items.len() == known;
         let length = page.counts();
@@ -545,7 +552,7 @@ impl Pages {
         self.after(length, is_end)
     }
 
-    /// Checks the whole answer, after a page of so many buckets and rows.
+    /// Checks the bounds of the whole answer, after a page with `length` buckets and rows.
     fn check_bounds(&mut self, length: (usize, usize)) -> Result<(), Error> {
         let (rows, texts) = (self.known.items.len(), self.known.texts);
         let (max_rows, max_texts) = (self.max_rows, self.max_rows.saturating_mul(TEXTS_OF_ROW));
@@ -565,19 +572,20 @@ impl Pages {
         Ok(())
     }
 
-    /// Decides whether the answer may go on after a page of so many buckets and rows. `is_end` says that it does not.
+    /// Decides whether the answer may go on after a page with `length` buckets and rows. With `is_end`, the page has
+    /// shown that it does not.
     fn after(&mut self, length: (usize, usize), is_end: bool) -> Result<Next, Error> {
         self.check_bounds(length)?;
         let (most_buckets, most_rows) = self.service.longest.unwrap_or_default();
         self.service.longest = Some((most_buckets.max(length.0), most_rows.max(length.1)));
-        // Buckets and rows both count here, whichever the limit counts: if the list changed while that was proven, the proof
-        // is wrong.
+        // Both buckets and rows are compared with the limit, although it counts only one of them. If the list changed
+        // during the proof of which it counts, that proof is wrong.
         let is_full = length.0 == self.limit || length.1 == self.limit;
         let is_shorter = length.0 < most_buckets && length.1 < most_rows;
         let is_plausible_cut = is_round(length.0) || is_round(length.1);
         let is_proven = self.service.sends_everything
             || is_end
-            // A single entry has nothing before it that would tell its number.
+            // Another request for a single entry shows nothing: no entry before it tells its number.
             || (self.entries() < 2 && (self.service.counted.is_some() || self.known.items.len() < 2))
             || (!is_full && (is_shorter || self.count_proves()));
         let is_unknown_service = self.service.first_entry.is_none();
@@ -608,8 +616,8 @@ impl Pages {
         ask(self.limit, offset)
     }
 
-    /// The number of entries that are known: buckets or rows, whichever is counted. Without several rows in a bucket both
-    /// are the same, except for empty buckets: a service that counts rows has none.
+    /// The number of entries that are known: buckets or rows, whichever is counted. If no bucket has several rows, both
+    /// numbers are the same. Empty buckets make no difference, because a service that counts rows sends none.
     fn entries(&self) -> usize {
         self.known.starts(self.service.counted.unwrap_or(Counted::Buckets)).len()
     }
@@ -635,13 +643,13 @@ impl Pages {
         };
         let is_same = |(count, _): &(Option<i64>, _)| count.is_none() || *count == self.count;
         if !self.counts.iter().all(is_own) && !self.counts.iter().all(is_same) {
-            // The list changed meanwhile, so its pages may have proven something else.
+            // The list changed while it was read, so what its pages have proven may be wrong.
             self.service = Service { is_near_bound: self.service.is_near_bound, ..Service::default() };
         }
         Next::Complete
     }
 
-    /// What `count` may mean, and whether it is that now.
+    /// The possible meanings of `count`, and whether `count` has that value now.
     fn meanings(&self) -> impl Iterator<Item = (Meaning, bool)> {
         let (buckets, rows) = self.known.counts();
         let meanings = [(self.service.count_of_buckets, buckets), (self.service.count_of_rows, rows)];
@@ -650,8 +658,8 @@ impl Pages {
         possible.map(move |(meaning, entries)| (meaning, count == i64::try_from(entries).ok()))
     }
 
-    /// Whether `count` is what complete answers have shown it to be. If a page can be cut between two rows of a bucket, all
-    /// buckets may be there, and rows of the last one may not.
+    /// Whether `count` has the value that complete answers have shown it to have. If a page can be cut between two rows
+    /// of a bucket, the number of buckets proves nothing: rows of the last bucket may be missing.
     fn count_proves(&self) -> bool {
         let of_buckets =
             self.service.count_of_buckets == Meaning::Shown && self.service.counted == Some(Counted::Buckets);
@@ -659,7 +667,7 @@ impl Pages {
         is_shown && self.meanings().all(|(_, is_equal)| is_equal)
     }
 
-    /// Whether `count` is there, and is nothing that it may mean.
+    /// Whether `count` is there, and has none of the values that it may mean.
     fn count_contradicts(&self) -> bool {
         self.count.is_some() && self.meanings().next().is_some() && !self.meanings().any(|(_, is_equal)| is_equal)
     }
@@ -670,7 +678,8 @@ fn is_round(length: usize) -> bool {
     length >= 10 && (length.is_multiple_of(5) || length.is_power_of_two())
 }
 
-/// Refuses a first page that counts entries and does not send them, and buckets whose list of rows has another name.
+/// Refuses a first page that counts entries and does not send them. Also refuses buckets without a list of rows, which
+/// may have another name.
 fn check_lists(page: &Page) -> Result<(), Error> {
     let is_counted = page.count.is_some_and(|count| count > 0);
     let lacks_rows = |bucket: &super::wire::Bucket| !bucket.has_list;

@@ -18,24 +18,24 @@ pub fn timestamp(instant: DateTime<Utc>) -> String {
 /// The rows of an answer that belong to its range.
 #[derive(Debug, Default)]
 pub struct InRange {
-    /// The rows in the range, each with the start of its bucket, and those without a readable time.
+    /// The rows in the range, each with the start of its bucket, and the rows without a readable time.
     pub rows: Vec<(Option<DateTime<Utc>>, Row)>,
     /// Rows that are left out.
     pub counters: RowCounters,
-    /// What was seen that may make the sums wrong.
+    /// The findings that may make the sums wrong.
     pub doubts: Doubts,
-    /// The start of a bucket that contains the start of the range. It is left out.
+    /// The start of a bucket that contains the start of the range. The bucket is left out.
     pub before: Option<DateTime<Utc>>,
     /// The memory of the rows.
     pub(super) memory: AnswerMemory,
 }
 
-/// Leaves out the rows of buckets that begin outside of `range`: a service that takes the end as inclusive sends the
-/// bucket that begins there, and one that rounds the start sends the bucket that contains it.
+/// Leaves out the rows of buckets that begin outside of `range`. If a service takes the end as inclusive, it sends the
+/// bucket that begins at the end. If a service rounds the start, it sends the bucket that contains the start.
 ///
 /// # Errors
-/// [`Error::Inconsistent`] if several buckets begin before the range, or one that does not contain its start, because then
-/// the service answers another question.
+/// [`Error::Inconsistent`] if several buckets begin before the range, or if one begins before the range and does not
+/// contain its start. Then the service answers another question.
 pub fn within(rows: Vec<Row>, range: Bounds) -> Result<InRange, Error> {
     let mut answer = InRange::default();
     let mut before = BTreeSet::new();
@@ -74,8 +74,8 @@ pub fn within(rows: Vec<Row>, range: Bounds) -> Result<InRange, Error> {
         }
         (Some(start), number) => {
             return Err(Error::Inconsistent(format!(
-                "buckets before the start of the range, {}, that do not contain it: {number}, the first at {}; the \
-                 service reads the range in another zone, or ignores its start",
+                "the range begins at {}, but the answer has earlier buckets (number: {number}, first: {}); the service \
+                 reads the range in another zone, or ignores its start",
                 timestamp(range.start),
                 timestamp(*start)
             )));
@@ -110,9 +110,9 @@ struct Grid {
 }
 
 impl Grid {
-    /// The grid of buckets with two different times or more. Days without usage have no bucket, so buckets that are days
-    /// apart are most likely days. But three that all begin on the same day of the week are most likely weeks, and two that
-    /// begin with a month are months.
+    /// The grid of buckets with two different times or more. Days without usage have no bucket, so buckets that are
+    /// days apart are most likely days. But three buckets that all begin on the same day of the week are most likely
+    /// weeks, and two buckets that begin with a month are months.
     fn of(buckets: &BTreeSet<DateTime<Utc>>) -> Option<Self> {
         let first = *buckets.first()?;
         let distances = buckets.iter().map(|bucket| (*bucket - first).num_seconds());
@@ -143,10 +143,11 @@ fn begins_month(time: DateTime<Utc>, offset: TimeDelta) -> bool {
 }
 
 impl Alignment {
-    /// Checks ranges, each with the starts of its buckets. Returns what contradicts, if anything does. No bucket of usage
-    /// begins after `now`, so a range that ends there cannot end too early.
+    /// Checks ranges, each with the starts of its buckets. Returns the first contradiction. There is no usage after
+    /// `now`, so an end that is not before `now` is not checked.
     pub fn check(&mut self, ranges: &[(Bounds, Vec<DateTime<Utc>>)], now: DateTime<Utc>) -> Option<String> {
-        // A bucket that begins with the range may have been cut there, unless it is a week or a month as all others.
+        // A bucket that begins with the range may have been cut there, unless it is a week or a month like all other
+        // buckets.
         let all = Grid::of(&ranges.iter().flat_map(|(_, buckets)| buckets).copied().collect());
         let inner = ranges.iter().flat_map(|(range, buckets)| buckets.iter().filter(|bucket| **bucket > range.start));
         let is_coarse = |grid: &Grid| grid.is_weeks || grid.months.is_some();
@@ -174,7 +175,7 @@ impl Alignment {
         ))
     }
 
-    /// Whether the service has not been asked yet if it cuts buckets.
+    /// Whether it is still unknown if the service cuts buckets.
     pub fn is_unknown(&self) -> bool {
         self.cuts.is_none()
     }
@@ -184,12 +185,13 @@ impl Alignment {
         self.grid.is_some() || self.cuts == Some(true)
     }
 
-    /// Notes the answer for a range that begins within a bucket: a service that cuts it sends a bucket from the start on.
+    /// Notes the answer for a range that begins within a bucket: a service that cuts the bucket sends one that begins
+    /// with the range.
     pub fn note_cut(&mut self, start: DateTime<Utc>, buckets: &BTreeMap<DateTime<Utc>, Decimal>) {
         self.cuts = Some(buckets.contains_key(&start));
     }
 
-    /// Whether buckets certainly begin at such a time.
+    /// Whether a bucket certainly begins at this time.
     pub fn has_bucket_start(&self, time: DateTime<Utc>) -> bool {
         self.grid.is_some_and(|grid| grid.is_multiple(time, grid.distance))
     }
@@ -240,13 +242,13 @@ mod tests {
         assert_eq!((answer.rows.len(), answer.counters.outside), (1, 1));
         assert!(answer.doubts[&Doubt::Misaligned].contains("2025-11-01T16:00:00Z"), "{:?}", answer.doubts);
         assert_eq!(answer.before, Some(at("2025-11-01T16:00:00Z")));
-        // The rows of one bucket are one bucket.
+        // Three rows of one bucket count as one bucket.
         assert!(within(rows(&["2025-11-01T16:00:00Z"; 3]), days()).is_ok());
         let error = within(rows(&["2025-11-01T16:00:00Z", "2025-10-31T16:00:00Z"]), days()).unwrap_err().to_string();
-        assert!(error.contains("do not contain it: 2, the first at 2025-10-31T16:00:00Z"), "{error}");
-        // A bucket that begins with the range shows that the one before has ended.
+        assert!(error.contains("earlier buckets (number: 2, first: 2025-10-31T16:00:00Z)"), "{error}");
+        // A bucket that begins with the range shows that the bucket before it has ended.
         let error = within(rows(&["2025-11-01T16:00:00Z", "2025-11-02T00:00:00Z"]), days()).unwrap_err().to_string();
-        assert!(error.contains("do not contain it: 1, the first"), "{error}");
+        assert!(error.contains("earlier buckets (number: 1, first"), "{error}");
     }
 
     #[test]
@@ -293,7 +295,7 @@ mod tests {
     fn a_service_that_cuts_the_first_bucket_is_exact_for_any_range() {
         let cut = ["2025-11-01T10:17:23Z", "2025-11-02T00:00:00Z", "2025-11-03T00:00:00Z"];
         assert!(is_aligned(&[("2025-11-01T10:17:23Z", &cut)]));
-        // One range shows it for all.
+        // One range shows for all ranges that the service cuts.
         assert!(is_aligned(&[("2025-11-01T10:17:23Z", &cut), ("2025-11-01T11:00:00Z", &cut[1..])]));
         let (mut alignment, now) = (Alignment::default(), november(6));
         let range = |start: &str| Bounds { start: at(start), end: now };

@@ -2,8 +2,8 @@
 //!
 //! The API page documents the shape. The table in 1.4 of the contract lists what else is accepted: numeric strings,
 //! nulls, a single object instead of a list. An absent value stays absent and is never read as 0. A value that is there
-//! but cannot be read is an error, because a sum without it is not complete (numbers, "Values"). Numbers have the digits
-//! that the cloud sent.
+//! but cannot be read is an error, because a sum without it is not complete (numbers, "Values"). Numbers have the
+//! digits that the cloud sent.
 
 use std::{borrow::Cow, cell::Cell, marker::PhantomData, sync::Arc};
 
@@ -21,8 +21,9 @@ use crate::{
     usage::{Row, RowKey, Unit},
 };
 
-/// Maximum number of buckets and rows of a page together: 20 for each entry of the largest page. An account uses fewer than
-/// 20 types, and their rows are in one bucket. A service that counts buckets sends fewer rows if `api.page_size` is smaller.
+/// Maximum number of buckets and rows of a page together: 20 for each entry of the largest page. An account uses fewer
+/// than 20 types, and their rows are in one bucket. A service that counts buckets sends fewer rows if `api.page_size`
+/// is smaller.
 pub(super) const MAX_ENTRIES: usize = 20_000;
 
 /// One page of an answer.
@@ -64,7 +65,7 @@ impl Page {
     ///
     /// # Errors
     /// If it is not JSON, or not an object of the documented shape: HTML, an empty body, `NaN`, a bare list, an object
-    /// with neither `count` nor `time_list`. If a value of a row cannot be read or is longer than any sound one. If there
+    /// with neither `count` nor `time_list`. If a value of a row cannot be read or has more than 256 bytes. If there
     /// are more than 20,000 buckets and rows.
     pub fn parse(body: &[u8]) -> Result<Page, Unreadable> {
         let free = Cell::new(MAX_ENTRIES + 1);

@@ -58,7 +58,7 @@ fn refusal(limit: usize, pages: Vec<Page>) -> String {
     result.unwrap_err().to_string()
 }
 
-/// What a sound service that counts buckets has proven after one answer of 31 days.
+/// The proven properties of a sound service that counts buckets, after one answer of 31 days.
 fn sound() -> Service {
     let steps = vec![
         // One entry is asked for, to see if it is a row or a bucket of two.
@@ -125,7 +125,7 @@ fn a_limit_that_is_capped_in_silence_is_found() {
 
 #[test]
 fn a_cut_at_a_length_that_was_seen_before_is_asked_again() {
-    // 40 days are longer than anything before, and count is of another kind.
+    // 40 days are more than any page has had, and `count` counts neither buckets nor rows.
     let service = Service { count_of_buckets: Meaning::Refuted, ..sound() };
     let steps = vec![(days(Some(2), 0, 40, 2), request(1000, 39)), (days(Some(2), 39, 40, 2), Next::Complete)];
     assert_eq!(collect(1000, service.clone(), steps).0, 80);
@@ -137,7 +137,8 @@ fn the_first_entry_may_have_the_number_1() {
     let first = || days(None, 0, 4, 1);
     let steps = vec![
         (first(), request(1000, 3)),
-        // Offset 3 is the third entry. Offset 2 tells it from an offset that is ignored, offset 0 from a list that moved.
+        // Offset 3 gives the third entry. The request at offset 2 excludes an offset that is ignored. The request at
+        // offset 0 excludes a list that has moved.
         (days(None, 2, 4, 1), request(1000, 2)),
         (days(None, 1, 4, 1), request(1000, 0)),
         (first(), Next::Complete),
@@ -360,7 +361,7 @@ fn letters(letters: &str) -> Page {
     Page { buckets: letters.chars().map(one).collect(), ..days(None, 0, 0, 0) }
 }
 
-/// The result of an answer that is complete with the last page.
+/// The result of pages of which the last one completes the answer.
 fn finished(limit: usize, pages: impl IntoIterator<Item = Page>) -> Result<Answer, String> {
     let mut joined = Pages::new(limit, MAX_ROWS, sound());
     let last = pages.into_iter().map(|page| joined.add(page).unwrap()).last();
@@ -478,7 +479,7 @@ fn rows_of_the_first_page_that_come_again_are_a_doubt_and_most_of_them_are_refus
         assert_eq!((answer.rows.len(), answer.doubts.contains_key(&Doubt::RepeatedRows)), (5, is_doubt), "{pages:?}");
     }
     let error = finished(4, ["abcd", "dabe", "e"].map(letters)).unwrap_err();
-    assert!(error.contains("most rows of the first page came again"), "{error}");
+    assert!(error.contains("most rows of later pages are the same as rows of the first page"), "{error}");
 }
 
 /// Days of one row each, with their numbers and hundredths.
@@ -521,7 +522,7 @@ fn a_last_entry_that_has_grown_follows_the_same_entry() {
     for before in [&[(1, 20), (2, 20)][..], &[(0, 10), (2, 20)], &[(1, 10)], &[]] {
         assert!(grown(before).unwrap_err().contains(LAST_ENTRY_CHANGED), "{before:?}");
     }
-    // Of an entry of two rows, both are the same.
+    // If the entry before has two rows, both must be the same.
     let with_two_rows = |last, second| {
         let mut page = values(&[(1, 10), (2, last)]);
         page.buckets[0].rows.push(row("t001", 1, second));
@@ -561,7 +562,8 @@ fn one_entry_of_a_bucket_of_several_rows_begins_with_it() {
         let (result, counted) = after(page);
         assert!(result.unwrap_err().contains(ANOTHER) && counted.is_none());
     }
-    // The entry before may be counted from 1, which the next request shows.
+    // The page begins with the entry before: entries may be counted from 1, and the next request shows whether they
+    // are.
     let second = || days_with(&[1, 2]);
     let before = || days(None, 0, 1, 1);
     let other = |page: Page| refusal(1000, vec![second(), page]);
@@ -595,7 +597,7 @@ fn one_entry_of_a_bucket_of_several_rows_begins_with_it() {
     assert!(pages.add(alone(0, &[1], 100)).unwrap_err().to_string().contains(ANOTHER), "entries are counted from 0");
 }
 
-/// A service that shuffles: all pages but two fit a list of two entries that are counted from 1.
+/// A service that shuffles. Its pages fit a list of two entries that are counted from 1, except for the page `alone`.
 #[test]
 fn a_list_that_begins_with_another_entry_has_changed() {
     let first = || days(None, 0, 2, 1);
@@ -614,7 +616,7 @@ fn after(service: Service, page: Page) -> Next {
     Pages::new(1000, MAX_ROWS, service).add(page).unwrap()
 }
 
-/// A service. Only what it counts is known.
+/// A service of which only `counted` and `first_entry` are known.
 fn counting(counted: Counted) -> Service {
     Service { counted: Some(counted), first_entry: Some(0), ..Service::default() }
 }
@@ -622,7 +624,8 @@ fn counting(counted: Counted) -> Service {
 #[test]
 fn a_page_as_long_as_the_longest_one_may_be_cut() {
     let [buckets, rows] = [Counted::Buckets, Counted::Rows].map(counting);
-    // There were more rows before, or more buckets, but the limit counts the others.
+    // A page had more rows before, but the limit counts buckets. Then a page had more buckets before, but the limit
+    // counts rows.
     let service = Service { longest: Some((10, 20)), ..buckets.clone() };
     assert_eq!(after(service, days(None, 0, 10, 1)), request(1000, 9));
     let service = Service { longest: Some((20, 10)), ..rows.clone() };
@@ -704,7 +707,7 @@ fn count_proves_an_answer_only_if_it_is_all_that_it_may_mean() {
     let ten = |count| days(Some(count), 0, 10, 2);
     assert_eq!(after(shown(Counted::Buckets, Meaning::Refuted), ten(10)), Next::Complete);
     assert_eq!(after(shown(Counted::Buckets, Meaning::Refuted), ten(40)), request(1000, 9));
-    // It may be the number of rows, which is another one.
+    // `count` may also be the number of rows, and that is another number.
     assert_eq!(after(shown(Counted::Buckets, Meaning::Possible), ten(10)), request(1000, 9));
     // The number of rows proves it, too.
     let of_rows = Service { count_of_buckets: Meaning::Refuted, ..shown(Counted::Buckets, Meaning::Shown) };

@@ -45,7 +45,7 @@ impl Kind {
         Kind::EntryMoved,
     ];
 
-    /// Whether every answer must come out right. Of the others, an answer may be refused.
+    /// Whether every answer must come out right. Answers of the other kinds may be refused.
     pub(crate) fn must_be_right(self) -> bool {
         matches!(self, Kind::Sound | Kind::Growing | Kind::FirstEntryIs1 | Kind::SendsEverything)
     }
@@ -86,7 +86,7 @@ enum Times {
 struct List(Vec<Vec<i64>>);
 
 impl std::fmt::Debug for List {
-    /// In one line: a failure is read by people.
+    /// On one line, so that people can read a failure.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}", self.0)
     }
@@ -108,7 +108,7 @@ pub(crate) struct Paging {
 struct Model {
     paging: Paging,
     times: Times,
-    /// One after another.
+    /// The lists are asked for one after another.
     lists: Vec<List>,
     limit: usize,
 }
@@ -121,8 +121,7 @@ impl Model {
     }
 
     fn buckets(&self, list: &List) -> Vec<Bucket> {
-        // Entries that are equal in all cannot be told apart by anybody. Each value is another one, and so is the time of each
-        // empty bucket.
+        // Equal entries cannot be told apart. So each value is different, and so is the time of each empty bucket.
         let mut number = 0;
         let mut distinct = |value: &i64| {
             number += 1;
@@ -166,7 +165,7 @@ impl Served {
         (self.random >> 33) as usize % below.max(1)
     }
 
-    /// In hundredths. Integers share no code with the sums of the product.
+    /// The exact sum, in hundredths. It is a sum of integers, so it shares no code with the sums of the exporter.
     fn sum(&self) -> i64 {
         self.entries.iter().flat_map(|entry| &entry.rows).map(hundredths).sum()
     }
@@ -333,7 +332,7 @@ fn model(kind: Kind) -> impl Strategy<Value = Model> {
     ];
     (paging(kind), times, sizes).prop_map(move |(paging, times, (limit, lists))| Model {
         paging,
-        // A new order for each request of entries that share their keys may look right by chance.
+        // If entries share their keys, a new order for each request may look right by chance.
         times: if kind == Kind::Shuffled { Times::Distinct } else { times },
         lists,
         limit,
