@@ -1,7 +1,7 @@
 //! KeystoneListAuthDomains of IAM: finds the id of the account that the credentials belong to.
 //!
-//! `GET /v3/auth/domains` (contract, section 6). It needs no permission. The SDK takes the first account of the list; the
-//! exporter accepts only one.
+//! `GET /v3/auth/domains` (contract, section 6). It needs no permission. The SDK takes the first account of the list;
+//! the exporter accepts only one.
 
 use std::sync::Arc;
 
@@ -67,7 +67,7 @@ pub(super) fn only(list: &[u8]) -> Result<Arc<str>, Error> {
     // The id becomes the value of a header.
     let is_id = |id: &str| (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if !is_id(&account.id) {
-        return Err(Error::Malformed("IAM sent an id of the account that is not of letters and digits".to_owned()));
+        return Err(Error::Malformed("IAM sent an account id that is not 1 to 64 letters and digits".to_owned()));
     }
     Ok(account.id.as_str().into())
 }
@@ -84,8 +84,8 @@ mod tests {
         for (list, message) in [
             (r#"{"domains":[]}"#, "IAM names 0 accounts for these credentials, expected one. Set domain_id"),
             (r#"{"domains":[{"id":"a"},{"id":"b"}]}"#, "IAM names 2 accounts"),
-            (r#"{"domains":[{"id":"a\r\nx: y"}]}"#, "not of letters and digits"),
-            (r#"{"domains":[{"id":""}]}"#, "not of letters and digits"),
+            (r#"{"domains":[{"id":"a\r\nx: y"}]}"#, "not 1 to 64 letters and digits"),
+            (r#"{"domains":[{"id":""}]}"#, "not 1 to 64 letters and digits"),
             ("{}", "no list of accounts"),
         ] {
             let error = only(list).unwrap_err();

@@ -1,7 +1,7 @@
 //! The billing service (BSS): the pay-per-use packages of an account, and the units of their amounts.
 //!
-//! `POST /v3/payments/free-resources/query` and `GET /v2/bases/measurements` (contract, 17). It has one host for all regions
-//! of a site, and answers for an account, not for a project.
+//! `POST /v3/payments/free-resources/query` and `GET /v2/bases/measurements` (contract, 17). It has one host for all
+//! regions of a site, and answers for an account, not for a project.
 
 mod measures;
 mod wire;
@@ -27,16 +27,16 @@ use super::{
 };
 use crate::usage::{Counters, Operation};
 
-/// Names of units come in this language. Without it they are Chinese.
+/// Names of units come in this language. Without this header they are Chinese.
 const LANGUAGE: (&str, &str) = ("x-language", "en_US");
 
-/// The packages of an account that are outside of enterprise projects, or those in one enterprise project: one request never
-/// answers for both. Packages of all services are in the list.
+/// The packages of an account that are outside of enterprise projects, or the packages in one enterprise project. One
+/// request never answers for both. The list has packages of all services.
 #[derive(Clone, Copy, Debug)]
 pub struct PackagesQuery<'a> {
     /// The account's id, configured or looked up.
     pub account_id: &'a str,
-    /// The enterprise project; `None` is outside of them.
+    /// The enterprise project; `None` means outside of all enterprise projects.
     pub enterprise_project: Option<&'a str>,
 }
 

@@ -1,7 +1,8 @@
 //! The client of one project or account: it sends requests to any API of the cloud.
 //!
 //! Each attempt waits for its slot ([`Throttle`]) and for permission to use the key ([`Lockout`]). Each attempt is
-//! signed afresh, because the signature holds the date. Its time and size are limited. Redirects are not followed.
+//! signed afresh, because the signature holds the date. The time of an attempt and the size of its answer are limited.
+//! Redirects are not followed.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -52,7 +53,8 @@ pub struct Client {
     pub(super) project: Arc<str>,
     pub(super) scope: Scope,
     pub(super) credentials: Arc<Credentials>,
-    /// The id of the project with the name of the region, or of the account, shared by those that need it.
+    /// The id that was looked up: of the project with the name of the region, or of the account. All clients that need
+    /// it share it.
     pub(super) project_id: Arc<Cache<Arc<str>>>,
     pub(super) lockout: Arc<Lockout>,
     pub(super) throttle: Arc<Throttle>,
@@ -113,8 +115,8 @@ struct Encoded<'a> {
 }
 
 impl Client {
-    /// The same client, which sends each request once. A request that others wait for must not use up the failures that
-    /// the lock-out allows in a row.
+    /// The same client, but it sends each request only once. A request that others wait for must not use up the
+    /// failures that the lock-out allows in a row.
     pub fn without_retries(&self) -> Self {
         Client { max_retries: 0, ..self.clone() }
     }
@@ -195,7 +197,7 @@ impl Client {
             let error = match self.attempt(&encoded, &identity, deadline, counters).await {
                 Ok(success) => return Ok(success),
                 Err(Error::LargeAnswer) => {
-                    // Nothing is held during this wait, so no other request waits for this one.
+                    // This wait holds no permit and no slot, so no other request waits for this one.
                     timeout_at(deadline, request.memory.turn()).await.map_err(|_| Error::LargeAnswer)?;
                     counters.count_retry(request.operation);
                     continue;

@@ -20,8 +20,8 @@ use crate::{
     usage::Clock,
 };
 
-/// The state that all clients share: connections, the state of the keys, the throttle of each account and region, and the
-/// turn of large answers.
+/// The state that all clients share: connections, the state of the keys, the throttle of each account and region, and
+/// the turn of large answers.
 #[derive(Debug)]
 pub struct Connector {
     settings: ApiSettings,
@@ -90,8 +90,8 @@ impl Connector {
         self.client_of(project.name.as_str().into(), project.endpoint.clone(), iam_endpoint, scope, credentials)
     }
 
-    /// The client of an account, for the billing service. The region is that of a project with the same credentials, if there
-    /// is one: temporary keys come from there, and both share them.
+    /// The client of an account, for the billing service. `region` is the region of a project with the same
+    /// credentials, or empty. Temporary keys come from that region, and the account and the project share them.
     pub fn account_client(&self, account: &Account, region: &str, credentials: Arc<Credentials>) -> Client {
         let scope =
             Scope { project_id: account.domain_id.as_deref().map(Arc::from), region: region.into(), is_account: true };

@@ -9,7 +9,8 @@ use thiserror::Error;
 
 use crate::usage::Reason;
 
-/// The least time until an operation that the service refuses is tried again.
+/// After the service has refused an operation, the exporter waits at least this long before it tries the operation
+/// again.
 pub(crate) const AFTER_REFUSAL: Duration = Duration::from_secs(60 * 60);
 
 /// Any error that caused one of ours.
@@ -45,7 +46,7 @@ pub enum Error {
     /// The request to IAM was not sent: IAM has refused this password before.
     #[error(
         "not sent: IAM refused this password for this project, and it has never worked. More failures would lock the \
-         user. It is tried again when the password or the project changes, or after a restart, when its hold ends"
+         user. It is tried again when the password or the project changes, or after a restart, once the hold has ended"
     )]
     WrongPassword,
     /// No project with the name of the region was found, so the project id is unknown.
@@ -69,8 +70,8 @@ pub enum Error {
     /// An answer that differs from what the API documents.
     #[error("unexpected answer: {0}")]
     Malformed(String),
-    /// More rows, texts or series than the exporter takes ([the bounds](../../../docs/numbers.md#bounds)). The text says what
-    /// to do.
+    /// More rows, texts or series than the exporter takes ([the bounds](../../../docs/numbers.md#bounds)). The text
+    /// says what to do.
     #[error("beyond a bound: {0}")]
     BeyondBound(String),
     /// Pages that contradict each other.
@@ -113,7 +114,7 @@ impl Error {
         }
     }
 
-    /// Whether a request was sent and no answer came. Before a connection is there, nothing is sent.
+    /// Whether a request was sent and no answer came. Without a connection, nothing was sent.
     pub(crate) fn is_unanswered(&self) -> bool {
         match self {
             Error::Timeout(_) => true,
@@ -140,7 +141,8 @@ impl Error {
         matches!(self, Error::Refused(refusal) if refusal.has_code("00010009"))
     }
 
-    /// Whether the service refuses a parameter: the range may be too long, or begin too long ago.
+    /// Whether the service refuses a parameter. The reason may be a range that is too long, or that begins too long
+    /// ago.
     pub(crate) fn is_range_refused(&self) -> bool {
         matches!(self, Error::Refused(refusal) if refusal.status == 400 && refusal.has_code("00000003"))
     }
@@ -212,7 +214,7 @@ pub struct NetworkError {
     /// Without its URL, which may hold a secret.
     error: Cause,
     is_timeout: bool,
-    /// Whether there was a connection, through the proxy and with TLS if it is used.
+    /// Whether a connection was made, including the proxy and TLS if they are used.
     is_connected: bool,
 }
 
@@ -281,7 +283,7 @@ pub struct Refusal {
     pub(crate) retry_after: Option<Duration>,
     /// Local clock minus service clock, in seconds. `None` if the clock cannot be the reason for the refusal.
     pub(crate) clock_ahead: Option<i64>,
-    /// What to do, if the operation has advice of its own.
+    /// The operation's own advice about this refusal.
     pub(crate) advice: Advice,
 }
 
@@ -305,7 +307,7 @@ impl Refusal {
         }
     }
 
-    /// The billing service names the code 0308, and no status (contract, 17).
+    /// The documentation of the billing service names the code 0308, but no status (contract, 17).
     fn is_throttled(&self) -> bool {
         self.status == 429 || self.has_code("0308")
     }

@@ -1,8 +1,8 @@
-//! ListSmartLiveJobs and ListDigitalHumanVideo: live sessions and videos, those of now and those that have ended.
+//! ListSmartLiveJobs and ListDigitalHumanVideo: current and past live sessions and videos.
 //!
-//! `GET /v1/{project_id}/smart-live-jobs` and `GET /v1/{project_id}/digital-human-videos` (contract, 14 and 15). The answers
-//! have tokens, signed addresses, and names that customers chose. So only a few fields are read, and nothing of an answer is
-//! quoted.
+//! `GET /v1/{project_id}/smart-live-jobs` and `GET /v1/{project_id}/digital-human-videos` (contract, 14 and 15). The
+//! answers have tokens, signed addresses, and names that customers chose. So only a few fields are read, and nothing of
+//! an answer is quoted.
 
 use std::cell::Cell;
 
@@ -36,12 +36,12 @@ pub async fn running_sessions(
     sessions(project_id, &[("state", "PROCESSING")]).all(client, deadline, counters).await
 }
 
-/// The list of live sessions that a filter leaves.
+/// The query for the live sessions that match a filter.
 pub(crate) fn sessions<'a>(project_id: &'a str, filter: &'a [(&'a str, &'a str)]) -> ListQuery<'a, LiveSession> {
     live_list(project_id, filter, sessions_page, advice)
 }
 
-/// The videos that wait or are in production. The service lists those of the last month.
+/// The videos that wait or are in production. The service lists only videos of the last month.
 ///
 /// # Errors
 /// Any [`Error`]: a list that may be incomplete is an error.
@@ -54,7 +54,7 @@ pub async fn queued_videos(
     videos(project_id, &[("state", "WAITING,PROCESSING")]).all(client, deadline, counters).await
 }
 
-/// The videos that were created since a time, and failed.
+/// The failed videos that were created since the time `since`.
 ///
 /// # Errors
 /// Any [`Error`]: a list that may be incomplete is an error.
@@ -69,12 +69,12 @@ pub async fn failed_videos(
     videos(project_id, &[("state", "FAILED"), ("create_since", &since)]).all(client, deadline, counters).await
 }
 
-/// The list of videos that a filter leaves.
+/// The query for the videos that match a filter.
 pub(crate) fn videos<'a>(project_id: &'a str, filter: &'a [(&'a str, &'a str)]) -> ListQuery<'a, Video> {
     video_list(project_id, filter, videos_page, advice)
 }
 
-/// The list of ListSmartLiveJobs, read in one of two ways.
+/// A query of ListSmartLiveJobs. `parse` reads a page as live sessions or as jobs.
 fn live_list<'a, T>(
     project_id: &'a str,
     filter: &'a [(&'a str, &'a str)],
@@ -85,7 +85,7 @@ fn live_list<'a, T>(
     ListQuery { operation, project_id, path, filter, parse, is_secret: true, advice }
 }
 
-/// The list of ListDigitalHumanVideo, read in one of two ways.
+/// A query of ListDigitalHumanVideo. `parse` reads a page as videos or as jobs.
 fn video_list<'a, T>(
     project_id: &'a str,
     filter: &'a [(&'a str, &'a str)],
@@ -150,7 +150,7 @@ pub(super) fn video_jobs_page(body: &[u8], secrets: &Secrets) -> Result<Page<Job
     Page::read::<JobJson<'_, false>>(body, secrets)
 }
 
-/// At most 20 characters: in UTC and without a fraction.
+/// A time in UTC and without a fraction, because the API allows 20 characters (contract, 14).
 fn seconds(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
@@ -302,7 +302,7 @@ impl<'de, const IS_LIVE: bool> Row<'de> for JobJson<'de, IS_LIVE> {
 impl Entry for Job {
     const PLURAL: &'static str = "live sessions or videos";
 
-    /// Those of several days, which have no series.
+    /// Lists of jobs cover several days. Jobs have no series of their own.
     const MAX_ENTRIES: usize = 50_000;
 
     type Key = String;
@@ -428,8 +428,8 @@ mod tests {
         }
     }
 
-    /// A job of the random world: its start and length in seconds, its duration in hundredths of a second, whether it failed,
-    /// and when it is metered between its start and an hour after its end.
+    /// A job of the random world: its start and length in seconds, its duration in hundredths of a second, whether it
+    /// failed, and when it is metered between its start and an hour after its end.
     type RandomJob = (i64, i64, i64, bool, f64);
 
     const DAY: i64 = 24 * 3600;
@@ -470,7 +470,8 @@ mod tests {
     }
 
     proptest! {
-        /// Sums are exact, parts of sessions over midnight add up, and usage that is metered at any time is no difference.
+        /// Sums are exact. The parts of a session over midnight add up. The time at which a job is metered makes no
+        /// difference.
         #[test]
         fn random_jobs_have_exact_sums_and_sound_usage_never_differs(
             jobs in prop::collection::vec(

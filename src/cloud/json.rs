@@ -1,8 +1,8 @@
-//! Reads the JSON of the cloud's answers, in the way that all of its APIs share.
+//! Reads the JSON of the cloud's answers. The rules are the same for all APIs.
 //!
-//! An absent value stays absent and is never read as 0. A value that is there but cannot be read is an error, because an
-//! answer without it is not complete (numbers, "Values"). Numbers have the digits that the cloud sent. Entries of lists and
-//! bytes of values are bounded while they are read.
+//! An absent value stays absent and is never read as 0. A value that is there but cannot be read is an error, because
+//! an answer without it is not complete (numbers, "Values"). Numbers have the digits that the cloud sent. Entries of
+//! lists and bytes of values are bounded while they are read.
 
 use std::{borrow::Cow, cell::Cell, fmt, marker::PhantomData};
 
@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use super::secrets::MAX_TEXT;
 
-/// Why a body is not usage data. Quotes nothing of the body.
+/// Why a body cannot be read. It quotes nothing of the body but the ids and the status of packages.
 #[derive(Debug, PartialEq, Error)]
 #[error("{0}")]
 pub struct Unreadable(pub(super) String);
@@ -37,15 +37,15 @@ impl From<serde_json::Error> for Unreadable {
 /// The text of any JSON value. `null` is `None`.
 pub(super) type Raw<'a> = Option<&'a RawValue>;
 
-/// Reads the object that a body holds. `free` is the number of entries that its lists may have; 0 afterwards means that
-/// they have more.
+/// Reads the object that a body holds. `free` must be one more than the number of entries that its lists may have. If
+/// it is 0 afterwards, the lists have more.
 ///
 /// # Errors
 /// If the body is not JSON, or not an object of the shape that is read.
 pub(super) fn read<'de, T: Fields<'de>>(body: &'de [u8], free: &Cell<usize>) -> Result<T, Unreadable> {
     let object = match std::str::from_utf8(body) {
         Ok(text) => read_object(&mut serde_json::Deserializer::from_str(text), free),
-        // Bytes of another encoding are an error only in fields that are read.
+        // Bytes that are not UTF-8 are an error only in fields that are read.
         Err(_) => read_object(&mut serde_json::Deserializer::from_slice(body), free),
     };
     Ok(object?)
@@ -80,7 +80,8 @@ pub(super) fn string(raw: &str) -> Option<Cow<'_, str>> {
     if inner.contains('\\') { serde_json::from_str(raw).ok().map(Cow::Owned) } else { Some(inner.into()) }
 }
 
-/// The text of a time. A number is Unix time in seconds, or in milliseconds if it is beyond the year 5000 in seconds.
+/// The text of a time. A number below 100,000,000,000 (the year 5138) is Unix time in seconds, and any other number is
+/// Unix time in milliseconds.
 pub(super) fn time(raw: &str) -> Option<Cow<'_, str>> {
     if raw.starts_with('"') {
         return string(raw);
@@ -94,7 +95,8 @@ pub(super) fn time(raw: &str) -> Option<Cow<'_, str>> {
     Some(instant?.to_rfc3339_opts(SecondsFormat::AutoSi, true).into())
 }
 
-/// A time with its zone. An empty text is none, and so is 0: never 1970 (contract, 12 and 17).
+/// A time with its zone. An empty text, 0 and 1970-01-01T00:00:00Z mean that there is no time: `Some(None)` (contract,
+/// 12 and 17).
 pub(super) fn instant(raw: &str) -> Option<Option<DateTime<Utc>>> {
     let text = time(raw)?;
     if text.is_empty() {
@@ -104,7 +106,7 @@ pub(super) fn instant(raw: &str) -> Option<Option<DateTime<Utc>>> {
     Some(Some(instant).filter(|instant| *instant != DateTime::UNIX_EPOCH))
 }
 
-/// `true`, `1`, or either of them as a text.
+/// `true`, `false`, `1` or `0`, or one of these as a text.
 pub(super) fn boolean(raw: &str) -> Option<bool> {
     match raw.trim_matches('"').to_ascii_lowercase().as_str() {
         "true" | "1" => Some(true),
@@ -119,13 +121,13 @@ pub(super) fn decimal(raw: &str) -> Option<Decimal> {
     parse_decimal(text.trim())
 }
 
-/// A number without decimals; `3.0` is one.
+/// An integer. `3.0` is an integer, too.
 pub(super) fn integer(raw: &str) -> Option<i64> {
     decimal(raw).filter(Decimal::is_integer)?.to_i64()
 }
 
-/// A decimal number as JSON writes it. `None` for any other text, and for a number with more digits than a decimal of 28
-/// holds, unless they are zeros.
+/// A decimal number as JSON writes it. `None` for any other text, and for a number with more digits than a [`Decimal`]
+/// holds (28), unless the other digits are zeros.
 fn parse_decimal(text: &str) -> Option<Decimal> {
     let is_number = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
     if !text.bytes().all(is_number) {
@@ -141,12 +143,12 @@ fn parse_decimal(text: &str) -> Option<Decimal> {
     }
 }
 
-/// A JSON object with the fields that are read. `free` is the number of buckets and rows that the page may still have.
+/// A JSON object with the fields that are read. `free` counts down with each entry of a list, as in [`read`].
 pub(crate) trait Fields<'de>: Default {
     fn read<A: MapAccess<'de>>(object: A, free: &Cell<usize>) -> Result<Self, A::Error>;
 }
 
-/// Sets a field that may be there only once.
+/// Sets a field. A second value for the same field is an error.
 pub(super) fn once<T, E: de::Error>(field: &mut Option<T>, value: T) -> Result<(), E> {
     match field.replace(value) {
         None => Ok(()),
@@ -154,8 +156,8 @@ pub(super) fn once<T, E: de::Error>(field: &mut Option<T>, value: T) -> Result<(
     }
 }
 
-/// Reads one object, and no list: serde would also read a struct from a list. `null` is an empty object, because the
-/// cloud may count it as an entry.
+/// Reads one object. A list is an error here, although serde would read a struct from a list. `null` is an empty
+/// object, because the cloud may count it as an entry.
 pub(super) struct Entry<'c, T>(pub &'c Cell<usize>, pub PhantomData<T>);
 
 impl<'de, T: Fields<'de>> DeserializeSeed<'de> for Entry<'_, T> {
@@ -186,7 +188,7 @@ impl<'de, T: Fields<'de>> Visitor<'de> for Entry<'_, T> {
 pub(super) struct Entries<'c, T>(pub &'c Cell<usize>, pub PhantomData<T>);
 
 impl<T> Entries<'_, T> {
-    /// Takes the place of one entry, before there is memory for it.
+    /// Counts one entry, before it is stored.
     fn take_place<E: de::Error>(&self) -> Result<(), E> {
         self.0.set(self.0.get().saturating_sub(1));
         if self.0.get() == 0 { Err(E::custom("too many entries")) } else { Ok(()) }

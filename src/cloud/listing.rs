@@ -1,9 +1,10 @@
-//! Puts the pages of a list together and proves that nothing is missing. Its entries have a key, unlike rows of usage.
+//! Puts the pages of a list together and proves that nothing is missing. The entries of these lists have a key, unlike
+//! rows of usage.
 //!
-//! Each page after the first begins with the last entry that is known: so a list that has changed between two pages, or an
-//! offset with another meaning, is noticed. The list is complete if it has as many entries as `count` says, or, without a
-//! `count`, if nothing follows its last entry. A page may be shorter than asked for, because the service may lower the limit
-//! in silence (numbers, "Paging").
+//! Each page after the first must begin with the last known entry. This shows whether the list has changed between two
+//! pages, and whether the offset has another meaning. The list is complete if it has as many entries as `count` says,
+//! or, without a `count`, if nothing follows its last entry. A page may be shorter than the limit, because the service
+//! may lower the limit in silence (numbers, "Paging").
 
 mod page;
 
@@ -35,8 +36,8 @@ impl<T: Entry> Listing<T> {
     /// Adds the page at [`Self::offset`]. Returns whether the list is complete.
     ///
     /// # Errors
-    /// [`Error::Inconsistent`] if the page contradicts the earlier ones or itself; [`Error::BeyondBound`] if there are more
-    /// than [`Entry::MAX_ENTRIES`].
+    /// [`Error::Inconsistent`] if the page contradicts the earlier ones or itself; [`Error::BeyondBound`] if there are
+    /// more than [`Entry::MAX_ENTRIES`].
     pub fn add(&mut self, page: Page<T>) -> Result<bool, Error> {
         let what = T::PLURAL;
         if self.pages > 0 && self.count != page.count {
@@ -104,13 +105,12 @@ mod tests {
         }
     }
 
-    /// What the documentation leaves open.
+    /// A simulated service. The documentation leaves these properties open.
     #[derive(Clone, Debug)]
     struct Service {
         length: usize,
         cap: usize,
         has_count: bool,
-        /// What the service gets wrong, if anything.
         fault: Fault,
     }
 
@@ -126,8 +126,9 @@ mod tests {
         Removed,
         /// One entry is inserted at the front before each later page.
         Inserted,
-        /// The count is one too low, or too high.
+        /// The count is one too low.
         Low,
+        /// The count is one too high.
         High,
     }
 
@@ -215,13 +216,13 @@ mod tests {
                 Fault::None, Fault::Pages, Fault::FromOne, Fault::Ignored, Fault::Removed, Fault::Inserted, Fault::High,
             ]),
         ) {
-            // Of a capped service that takes one entry a page, no page can show more than the overlap.
+            // If a service caps pages at one entry, each page holds only the overlap.
             prop_assume!(cap > 1 || length < 2);
             let fault = if fault == Fault::High && !has_count { Fault::None } else { fault };
             let (result, _) = ask(&Service { length, cap, has_count, fault });
             match result {
                 Ok(found) if fault == Fault::None => prop_assert_eq!(found.len(), length),
-                // One request has seen all, or the entries that follow the last known one are there.
+                // A fault may go unnoticed only if no entry is missing.
                 Ok(found) => prop_assert!(found.len() == length, "{} of {length} with {fault:?}", found.len()),
                 Err(error) => prop_assert!(fault != Fault::None, "{}", error),
             }

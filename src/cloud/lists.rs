@@ -1,4 +1,4 @@
-//! Asks for all pages of a list, in the way that the operations beside ShowUsageData share (contract, 12).
+//! Asks for all pages of a list. All operations with pages use it, except ShowUsageData (contract, 12).
 
 use bytes::Bytes;
 use reqwest::Method;
@@ -81,7 +81,7 @@ pub(crate) struct ListQuery<'a, T> {
     pub(super) filter: &'a [(&'a str, &'a str)],
     /// Reads the body of a page.
     pub(super) parse: Parse<T>,
-    /// Whether no message may quote an answer, because the cloud sends tokens in it.
+    /// Whether messages must not quote an answer, because it holds tokens.
     pub(super) is_secret: bool,
     pub(super) advice: Advice,
 }
@@ -121,7 +121,8 @@ impl<T: Entry> Pages for ListQuery<'_, T> {
     }
 }
 
-/// What to do about a refusal: one text if the user may not call the operation, and one if the service does not know it.
+/// What to do about a refusal: `forbidden` if the user may not call the operation, `unknown` if the service does not
+/// know the operation.
 pub(super) fn advice(refusal: &Refusal, forbidden: &'static str, unknown: &'static str) -> Option<&'static str> {
     match refusal.reason() {
         Reason::Forbidden => Some(forbidden),

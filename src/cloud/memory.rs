@@ -1,5 +1,5 @@
-//! The memory of answers. Small answers are read at once. Large ones take turns: all clients together have one of them in
-//! memory, however many projects are polled at the same time.
+//! The memory of answers. Small answers are read at once. Large answers take turns: only one of them is in memory at a
+//! time, however many clients poll.
 
 use std::sync::{
     Arc,
@@ -8,13 +8,13 @@ use std::sync::{
 
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
-/// An answer that takes no more than this is small: about a thousand rows.
+/// Maximum size of a small answer, in bytes of memory: about a thousand rows.
 const SMALL: usize = 512 << 10;
 
-/// Memory of a row without its texts. Each JSON object may be a row.
+/// Bytes of memory that a row takes without its texts. Each JSON object may be a row.
 const ROW: usize = 256;
 
-/// Gives the turn to one large answer after the other, in their order.
+/// Gives large answers their turns: one at a time, in the order of their requests.
 #[derive(Clone, Debug)]
 pub struct LargeAnswers(Arc<Semaphore>);
 
@@ -25,7 +25,7 @@ impl Default for LargeAnswers {
 }
 
 impl LargeAnswers {
-    /// The memory of a new answer of up to so many rows.
+    /// The memory of a new answer of at most `max_rows` rows.
     pub fn answer(&self, max_rows: usize) -> AnswerMemory {
         AnswerMemory { large_answers: self.clone(), max_rows, used: Arc::default(), turn: Arc::default() }
     }
@@ -35,13 +35,13 @@ impl LargeAnswers {
 #[derive(Clone, Debug)]
 pub struct AnswerMemory {
     large_answers: LargeAnswers,
-    /// The most rows of the answer with all of its pages.
+    /// Maximum number of rows of the answer, over all of its pages.
     pub max_rows: usize,
     used: Arc<AtomicUsize>,
     turn: Arc<OnceCell<OwnedSemaphorePermit>>,
 }
 
-/// An answer of any number of rows, without others beside it.
+/// An answer of any number of rows. It takes turns with no other answer.
 impl Default for AnswerMemory {
     fn default() -> Self {
         LargeAnswers::default().answer(usize::MAX)
@@ -49,8 +49,8 @@ impl Default for AnswerMemory {
 }
 
 impl AnswerMemory {
-    /// Counts a part of a body, and the rows that it may have. Returns whether there is memory for it: the answer is small,
-    /// or has the turn, or takes it now.
+    /// Counts a part of a body, and the rows that it may have. Returns whether there is memory for it: the answer is
+    /// small, or has the turn, or takes it now.
     pub fn has_room(&self, part: &[u8]) -> bool {
         let rows = part.iter().filter(|byte| **byte == b'{').count();
         let added = part.len() + rows * ROW;
@@ -62,7 +62,7 @@ impl AnswerMemory {
         free.is_ok_and(|turn| self.turn.set(turn).is_ok())
     }
 
-    /// Waits for the turn. From then on there is room.
+    /// Waits for the turn. From then on, [`Self::has_room`] is true.
     pub async fn turn(&self) {
         let turn = || Arc::clone(&self.large_answers.0).acquire_owned();
         // The semaphore is never closed, so this does not fail.

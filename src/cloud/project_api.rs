@@ -92,7 +92,7 @@ fn advice(refusal: &Refusal) -> Option<&'static str> {
     }
 }
 
-/// Finds the project of a region in the list that IAM sent.
+/// Finds the id of the project with the name of the region in the list that IAM sent.
 ///
 /// # Errors
 /// [`Error::NoProject`] if there is no such project or more than one; [`Error::Malformed`] if the list cannot be read.
@@ -103,7 +103,7 @@ pub(super) fn of_region(list: &[u8], region: &str) -> Result<Arc<str>, Error> {
         list.projects.into_iter().filter(|project| project.enabled && project.name == region).collect();
     // The id becomes part of a path, and of messages.
     if !projects.iter().all(|project| is_project_id(&project.id)) {
-        let text = format!("IAM sent an id of the project {region} that has not 32 hexadecimal digits");
+        let text = format!("IAM sent an id of the project {region} that is not 32 hexadecimal digits");
         return Err(Error::Malformed(text));
     }
     match (projects.pop(), projects.as_slice()) {
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(found(&list.replace("ID", &id("a"))).unwrap(), id("a"));
         for wrong in [String::new(), "../admin".to_owned(), "a".repeat(31), "a".repeat(1_000_000), id("g")] {
             let error = found(&list.replace("ID", &wrong)).unwrap_err();
-            assert!(error.contains("has not 32 hexadecimal digits") && error.len() < 300, "{error}");
+            assert!(error.contains("is not 32 hexadecimal digits") && error.len() < 300, "{error}");
         }
         let error = found(r#"{"projects":[{"id":"sub","name":"cn-north-4_team","enabled":true}]}"#).unwrap_err();
         assert!(error.contains("no enabled project named cn-north-4") && error.contains("Set project_id"), "{error}");

@@ -1,4 +1,4 @@
-//! ListUserQuotas: the sub-users of the account, with what each may use and has used.
+//! ListUserQuotas: the sub-users of the account, with the quota and the usage of each.
 //!
 //! `GET /v1/{project_id}/user/quotas` (contract, 13). Only the key of the account may ask.
 
@@ -121,7 +121,7 @@ impl<'de> Fields<'de> for AmountsJson<'de> {
     }
 }
 
-/// A limit. -1 is none: never a number of minutes.
+/// A limit. -1 means no limit, and is never read as a number of minutes.
 fn limit_or_none(raw: &str) -> Option<Option<Decimal>> {
     match decimal(raw)? {
         limit if limit >= Decimal::ZERO => Some(Some(limit)),
@@ -141,7 +141,7 @@ mod tests {
         page(body.as_bytes(), &Secrets::default())
     }
 
-    /// A type, with its limit and what is used.
+    /// A type, with its limit and its usage.
     type Shown = (&'static str, Option<String>, Option<String>);
 
     fn user(fields: &str) -> Result<Vec<Shown>, String> {
@@ -191,7 +191,7 @@ mod tests {
             assert_eq!(user(fields), Err(expected), "{fields}");
         }
         let without_id = parse(r#"{"assets":[{"usage":{"voice_clone_basic":1}}]}"#).unwrap().entries.remove(0);
-        assert_eq!((without_id.id.as_str(), without_id.quotas.len()), ("", 1), "what no user accounts for");
+        assert_eq!((without_id.id.as_str(), without_id.quotas.len()), ("", 1), "usage that belongs to no user");
     }
 
     #[test]

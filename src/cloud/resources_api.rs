@@ -1,7 +1,7 @@
 //! ListTenantResources: the packages that a project has bought, or that were allocated to it.
 //!
-//! `GET /v1/{project_id}/tenants/resources` (contract, 12). Pay-per-use packages are not in it: those are in the billing
-//! service.
+//! `GET /v1/{project_id}/tenants/resources` (contract, 12). Pay-per-use packages are not in this list, but in the
+//! billing service.
 
 mod wire;
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::usage::{Operation, Package};
 
-/// There is no value for all sources.
+/// The API has no value that means all sources.
 const SOURCES: &str = "PURCHASED,SP_ALLOCATED,ADMIN_ALLOCATED";
 
 /// The list of all packages of a project.

@@ -1,4 +1,5 @@
-//! The one way in which texts of the cloud get into messages and labels: without secrets, and not longer than one limit.
+//! Removes secrets from texts of the cloud, and limits their length. All texts of the cloud pass through this module
+//! before they are in a message or a label.
 
 use std::{borrow::Cow, cmp::Reverse};
 
@@ -6,9 +7,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::text::unseen;
 
-/// Maximum length of a text of the cloud. The longest documented type has 56 characters, and a message of the gateway has
-/// about 100. A message is cut after as many characters. A label is refused if it has more bytes: a part of it could
-/// equal another one.
+/// Maximum length of a text of the cloud. The longest documented type has 56 characters, and a message of the gateway
+/// has about 100. A longer message is cut after this many characters. A label with more bytes is refused, because a cut
+/// label could equal another label.
 pub(crate) const MAX_TEXT: usize = 256;
 
 /// The secrets of a request, which the cloud may repeat in its response.
@@ -20,11 +21,11 @@ impl<'a> FromIterator<&'a SecretString> for Secrets {
         let mut all = Vec::new();
         for secret in secrets {
             let secret = secret.expose_secret().trim();
-            // JSON writes some characters in another way.
+            // JSON escapes some characters.
             let json = serde_json::Value::from(secret).to_string();
             let inner = json.strip_prefix('"').and_then(|json| json.strip_suffix('"'));
             for form in [Some(secret), inner.filter(|inner| *inner != secret)].into_iter().flatten() {
-                // As messages have it.
+                // Messages are on one line, so the secret is searched for in that form.
                 let form = on_one_line(form);
                 if !form.trim().is_empty() {
                     all.push(SecretString::from(form.trim()));
@@ -43,8 +44,8 @@ impl Secrets {
         [&SecretString::from(text)].into_iter().chain(&self.0).collect()
     }
 
-    /// A text of the cloud on one line, without secrets and with at most [`MAX_TEXT`] characters. A removed secret counts
-    /// as one character.
+    /// A text of the cloud on one line, without secrets and with at most [`MAX_TEXT`] characters. A removed secret
+    /// counts as one character.
     pub fn shown(&self, text: &str) -> String {
         let line = on_one_line(text);
         let mut rest = line.trim();
@@ -68,7 +69,7 @@ impl Secrets {
         self.0.iter().find_map(|secret| text.strip_prefix(secret.expose_secret()))
     }
 
-    /// A label of the cloud: as it is, unless it contains a secret or an unseen character.
+    /// A label of the cloud. It is unchanged unless it contains a secret or an unseen character.
     pub fn label<'t>(&self, label: Cow<'t, str>) -> Cow<'t, str> {
         let is_secret = self.0.iter().any(|secret| label.contains(secret.expose_secret()));
         if is_secret || label.contains(|character| unseen(character).is_some()) {

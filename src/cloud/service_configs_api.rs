@@ -19,8 +19,8 @@ use super::{
 };
 use crate::usage::{Counters, Operation};
 
-/// Whether sub-account isolation is on: then the key of an IAM user sees its own usage only. `None` if the service does not
-/// say it.
+/// Whether sub-account isolation is on. If it is, the key of an IAM user sees only the usage of that user. `None` if
+/// the service does not say it.
 ///
 /// # Errors
 /// Any [`Error`] of the request.

@@ -1,6 +1,6 @@
 //! The units of the billing service, by their ids.
 //!
-//! Ids are resolved with the list of the service only: its own examples use two ids for GB (contract, 17).
+//! Only the list of the service tells the meaning of an id: two ids can have the same name, such as GB (contract, 17).
 
 use std::{cell::Cell, collections::BTreeMap, marker::PhantomData};
 
@@ -64,7 +64,8 @@ impl Measures {
         Ok(Measures(measures))
     }
 
-    /// The unit with an id. Units of time are minutes. An id that is not in the list has a name of its own.
+    /// The unit with an id. Seconds, minutes and hours become minutes. An id that is not in the list becomes
+    /// `measure_ID`.
     pub(super) fn unit(&self, id: i64) -> Unit {
         match self.0.get(&id) {
             Some(Measure::Seconds | Measure::Minutes | Measure::Hours) => Unit::Minutes,

@@ -1,6 +1,7 @@
 //! Reads the JSON of ListFreeResourceInfos.
 //!
-//! Here `amount` is what is left, while it is what was bought in ListTenantResources: the two share no struct.
+//! Here `amount` is the amount that is left. In ListTenantResources, `amount` is the amount that was bought. So the two
+//! share no struct.
 
 use std::{cell::Cell, collections::BTreeSet, marker::PhantomData};
 
@@ -29,7 +30,7 @@ pub struct ListedPackage {
     free_resource_ids: Vec<String>,
     /// The code of the service, such as `hws.service.type.obs`; empty if there is none.
     pub service_type_code: String,
-    /// `Err` if a value cannot be read. That counts only for a service that is wanted.
+    /// `Err` if a value cannot be read. It becomes an error only if packages of this service are exported.
     details: Result<Details, Unreadable>,
 }
 
@@ -39,7 +40,7 @@ struct Details {
     region: String,
     expiry: Option<DateTime<Utc>>,
     is_resettable: bool,
-    /// What the package holds, one for each kind of usage.
+    /// The contents of the package: one resource for each kind of usage.
     resources: Vec<Resource>,
 }
 
@@ -60,16 +61,17 @@ struct Resource {
     measure: i64,
 }
 
-/// The id of an order, and that of a kind of usage in it.
+/// The id of an order, and the id of a resource in it.
 type ResourceId = (String, String);
 
-/// The packages of these lists, one for each kind of usage. The lists of two enterprise projects can have a package in common,
-/// which counts once. If several resources have the same order, the id of each package is `ORDER/RESOURCE`.
+/// The packages of these lists, one for each kind of usage. The lists of two enterprise projects can have a package in
+/// common, which counts once. If several resources have the same order, the id of each package is `ORDER/RESOURCE`.
 ///
 /// # Errors
 /// If a value cannot be read, if an amount is beyond the range of decimals, or if one list has a resource twice.
 pub fn united(lists: Vec<Vec<ListedPackage>>, measures: &Measures) -> Result<Vec<Package>, Unreadable> {
-    // Those that are not shown count, too: the id of a package does not change when another one of its order ends.
+    // Packages that are not exported count, too. So the id of a package does not change when another package of its
+    // order ends.
     let ids: BTreeSet<ResourceId> = lists.iter().flatten().flat_map(ListedPackage::resource_ids).collect();
     let is_alone = |order: &str| {
         let following = ids.range((order.to_owned(), String::new())..);
@@ -115,8 +117,8 @@ impl ListedPackage {
         self.free_resource_ids.iter().map(|resource| (self.id.clone(), resource.clone()))
     }
 
-    /// The packages that this row holds, one for each kind of usage. None unless it is in effect or used up: before, nothing of
-    /// it can be used, and afterwards it is gone.
+    /// The packages that this row holds, one for each kind of usage. There are none unless the row is in effect or used
+    /// up: before that, nothing of it can be used, and afterwards it is gone.
     fn packages(self, measures: &Measures) -> Result<Vec<(ResourceId, Package)>, Unreadable> {
         let ListedPackage { id, product_id, free_resource_ids, service_type_code, details } = self;
         let Details { status, region, expiry, is_resettable, resources } = details?;
@@ -165,7 +167,7 @@ pub(super) struct RowJson<'a> {
 }
 
 impl<'de> Fields<'de> for RowJson<'de> {
-    /// Other fields are not read: names come in the language that is asked for.
+    /// Other fields are not read. Some of them are names, which depend on the language that is asked for.
     fn read<A: MapAccess<'de>>(mut object: A, free: &Cell<usize>) -> Result<Self, A::Error> {
         let mut row = RowJson::default();
         while let Some(name) = object.next_key::<String>()? {
@@ -271,7 +273,7 @@ fn resource(json: &ResourceJson<'_>) -> Result<Resource, Unreadable> {
     })
 }
 
-/// A value without which the amounts of a package are not known.
+/// Reads a value that must be there: without it, the amounts of a package are not known.
 fn required<'a, T>(name: &str, raw: Raw<'a>, read: impl FnOnce(&'a str) -> Option<T>) -> Result<T, Unreadable> {
     field(name, raw, read)?.ok_or_else(|| Unreadable(format!("a package has no {name}")))
 }
@@ -308,7 +310,7 @@ mod tests {
         Measures::parse(body, &Secrets::default()).unwrap()
     }
 
-    /// A package with these fields of it, and with one resource with these.
+    /// A row with the fields `package`, and with one resource with the fields `resource`.
     fn row(package: &str, resource: &str) -> String {
         format!(
             r#"{{"order_instance_id":"o","product_id":"p","service_type_code":"hws.service.type.metastudio",{package},
@@ -329,7 +331,7 @@ mod tests {
         read_lists(&[row])
     }
 
-    /// A row in effect, of an order and with resources.
+    /// A row in effect, with this order and these resources.
     fn row_of(order: &str, resources: &[&str]) -> String {
         let resource = |id: &&str| format!(r#"{{"free_resource_id":"{id}",{SOUND}}}"#);
         let resources: Vec<String> = resources.iter().map(resource).collect();

@@ -9,27 +9,28 @@ use crate::cloud::{
     secrets::Secrets,
 };
 
-/// Entries a page. It is the most that the operations of MetaStudio beside ShowUsageData allow (contract, 12).
+/// Entries per page: the maximum of all MetaStudio operations other than ShowUsageData (contract, 12).
 pub const LIMIT: usize = 100;
 
-/// Maximum number of entries of a list. Each may have its own series, of which a project has no more.
+/// Maximum number of entries of a list, because each entry may have its own series.
 pub const MAX_ENTRIES: usize = 2_000;
 
 /// An entry of a list.
 pub trait Entry: Send {
-    /// The plural of what is listed, such as "packages".
+    /// The plural noun for the entries, such as "packages".
     const PLURAL: &'static str;
 
-    /// Entries a page.
+    /// Entries per page.
     const LIMIT: usize = LIMIT;
 
-    /// Maximum number of JSON objects of a page: entries, and the objects of lists in them.
+    /// Maximum number of JSON objects on a page: its entries, and the objects in their lists.
     const MAX_OBJECTS: usize = Self::LIMIT;
 
     /// Maximum number of entries of a list.
     const MAX_ENTRIES: usize = MAX_ENTRIES;
 
-    /// What no two entries share. It stays the same while the entry's values change.
+    /// The identity of an entry. No two entries of a list share a key, and a key stays the same while the values of its
+    /// entry change.
     type Key: Eq + Hash + Send;
 
     /// The key of this entry.
@@ -48,10 +49,10 @@ pub struct Page<T> {
 pub trait Row<'de>: Fields<'de> {
     type Entry: Entry;
 
-    /// The name of the list in the JSON.
+    /// The name of the JSON field that holds the list.
     const LIST: &'static str;
 
-    /// The name of the number of all entries in the JSON.
+    /// The name of the JSON field that holds the number of all entries.
     const COUNT: &'static str = "count";
 
     /// The entry of this row.
@@ -62,7 +63,7 @@ impl<T: Entry> Page<T> {
     /// Reads the body of a 200.
     ///
     /// # Errors
-    /// If it is no such list, or if a row cannot be read.
+    /// If the body is not a list of these entries, or if a row cannot be read.
     pub fn read<'a, R: Row<'a, Entry = T>>(body: &'a [u8], secrets: &Secrets) -> Result<Self, Unreadable> {
         let free = Cell::new(T::MAX_OBJECTS + 1);
         let json: Result<ListJson<'a, R>, _> = json::read(body, &free);

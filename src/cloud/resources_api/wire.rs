@@ -17,7 +17,7 @@ use crate::{
     usage::{Package, PackageKind, Unit},
 };
 
-/// Only the fields that are read: `bound_asset` has names that customers chose.
+/// Has only the fields that are read. `bound_asset` is left out, because it holds names that customers chose.
 #[derive(Default, Deserialize)]
 pub(super) struct RowJson<'a> {
     #[serde(borrow, default)]
@@ -90,7 +90,7 @@ impl<'de> Row<'de> for RowJson<'de> {
             bought: amount("amount", self.amount)?,
             used: amount("usage", self.usage)?,
             expiry: field("resource_expire_time", self.resource_expire_time, instant)?.flatten(),
-            // 0 is normal and 1 is frozen; an OpenAPI document allows others, which nobody explains.
+            // 0 is normal and 1 is frozen. An OpenAPI document allows other values and does not explain them.
             is_frozen: field("status", self.status, integer)?.is_some_and(|status| status != 0),
             is_resettable: false,
         })
@@ -100,7 +100,7 @@ impl<'de> Row<'de> for RowJson<'de> {
 impl Entry for Package {
     const PLURAL: &'static str = "packages";
 
-    /// One id can have parts, and rows that are told apart by their types (contract, 12).
+    /// One id can have several rows, such as the parts of a bundle. Their types tell them apart (contract, 12).
     type Key = (String, String, String, String);
 
     fn key(&self) -> Self::Key {
