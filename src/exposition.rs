@@ -3,16 +3,16 @@
 //! Usage changes when a poll completes, not when a scrape comes. So the metrics of the projects are rendered and
 //! compressed after a change, and all scrapes share them until the next change:
 //!
-//! - `projects`, `collectors`, and a module for each collector are the tables of their families, and `lines` writes samples
-//!   and metadata;
+//! - `projects`, `collectors`, and one module for each collector hold the tables of metric families, and `lines` writes
+//!   their samples and metadata;
 //! - `block` and `rendering` cache the bytes;
 //! - `past` writes the usage families with timestamps, for a backfill;
 //! - `gzip` makes one gzip member of segments that were compressed at different times.
 //!
-//! The crate prometheus-client writes the metrics of the exporter and its process, because they are few and change at
-//! each scrape. `exporter` and `process` are collectors in its registry. The crate writes only OpenMetrics, so `text`
-//! converts its output to the text format. The projects' samples do not go through the crate, because it would format all
-//! of them for each scrape.
+//! The crate prometheus-client writes the metrics of the exporter and its process, because these metrics are few and
+//! change at each scrape. `exporter` and `process` are collectors in its registry. The crate writes only OpenMetrics,
+//! so `text` converts its output to the text format. The projects' samples do not go through the crate, because it
+//! would format all of them for each scrape.
 
 mod block;
 mod body;
@@ -62,7 +62,7 @@ use crate::snapshot::{Moment, Reader};
 /// More bytes than the metrics of the exporter and its process usually take, so that the buffer need not grow.
 const OWN_METRICS: usize = 8 << 10;
 
-/// All metrics of this process.
+/// All metrics that the exporter serves.
 ///
 /// ```
 /// use chrono::DateTime;
@@ -104,7 +104,7 @@ impl Exposition {
         self
     }
 
-    /// The response to a scrape; with `gzip` as one gzip member.
+    /// The response body of a scrape. With `gzip`, it is one gzip member.
     pub async fn scrape(&self, format: Format, gzip: bool) -> Body {
         let encoding = if gzip { Encoding::Deflate } else { Encoding::Identity };
         let projects = self.projects(format, encoding).await;
@@ -143,7 +143,8 @@ impl Exposition {
         }
     }
 
-    /// The registry's metrics come first, so that they are sent together with the first piece of the others.
+    /// The metrics of the registry come first, so that they are sent together with the first piece of the projects'
+    /// metrics.
     fn body(&self, format: Format, encoding: Encoding, projects: Arc<Pieces>) -> Body {
         let own = self.own_metrics(format);
         match encoding {

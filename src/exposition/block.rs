@@ -43,7 +43,7 @@ impl Block {
             && self.projects.iter().zip(projects).all(is_same)
     }
 
-    /// The samples of each family. `projects` and `now` are ones that [`Self::shows`] accepts.
+    /// The samples of each family. [`Self::shows`] must accept `projects` and `now`.
     pub fn samples(
         &mut self,
         encoding: Encoding,
@@ -81,8 +81,9 @@ fn encode(encoder: &mut Encoder, projects: &[Arc<ProjectStatus>], now: Moment) -
     families.collect()
 }
 
-/// The interval in which samples stay the same if no project changes: usage becomes stale, windows end and tokens expire
-/// with time. On the wall clock it is `(after, until]`. It has a beginning there, because that clock can be set back.
+/// The interval in which samples stay the same if no project changes. It ends when usage becomes stale, a window ends
+/// or a token expires. On the wall clock it is `(after, until]`. It has a start there, because that clock can be set
+/// back.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Validity {
     after: DateTime<Utc>,
@@ -114,7 +115,7 @@ impl Validity {
         });
         let expiry = project.health.last.as_ref().and_then(|last| last.credentials_expiry);
         let ends = usage.into_iter().flat_map(|usage| &usage.windows).filter_map(|window| window.changes_at);
-        // At exactly its expiry a token counts as expired, and a window that ends has ended.
+        // At exactly its expiry, a token counts as expired. At exactly its end, a window has ended.
         let changes = expiry.into_iter().chain(ends).map(|change| change - TimeDelta::nanoseconds(1));
         let validity = Validity {
             steady_until: steady.chain(collected).min().unwrap_or(DateTime::<Utc>::MAX_UTC),
@@ -123,7 +124,8 @@ impl Validity {
         changes.fold(validity, |all, change| all.and(Validity::around(change, now.utc)))
     }
 
-    /// Samples change just after `change`. This is the interval before it or after it, whichever contains `now`.
+    /// Samples change just after `change`. Of the intervals before and after this change, returns the one that contains
+    /// `now`.
     fn around(change: DateTime<Utc>, now: DateTime<Utc>) -> Self {
         if now <= change {
             Validity { until: change, ..Validity::default() }

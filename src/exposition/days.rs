@@ -52,7 +52,7 @@ pub(super) static FAMILIES: &[Family] = &[
 
 const COLLECTOR: (&str, &str) = ("collector", "days");
 
-/// What the last complete run found. It is not withdrawn with its age: each value is a time, or a count.
+/// The findings of the last complete run. They never become stale, because each value is a time, a duration or a count.
 fn settling<'a>(view: &ProjectView<'a>) -> Option<&'a Settling> {
     let (_, found) = view.project.collectors.get(&Collector::Days)?.found.as_ref()?;
     match &**found {

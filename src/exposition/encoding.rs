@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use zlib_rs::crc32::{crc32_combine_gen, crc32_combine_op};
 
-/// The encoding of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
     Identity,
@@ -27,8 +26,8 @@ pub(super) struct Digest {
     pub text_length: usize,
     /// CRC-32 of the text (RFC 1952, 8). It stays 0 in [`Encoding::Identity`], which needs no checksum.
     pub crc: u32,
-    /// Combines the checksum of a text before this one with `crc` (zlib's `crc32_combine_gen`). It is kept, because
-    /// computing it takes most of the time of a combination.
+    /// Combines the checksum of a text before this one with `crc` (zlib's `crc32_combine_gen`). Stored, because
+    /// computing this operator takes most of the time of a combination.
     operator: u32,
 }
 

@@ -34,7 +34,7 @@ pub struct ExporterStatus {
     pub shard: (u32, u32),
     /// Shared with the code that reloads the configuration.
     pub config: Arc<ConfigStatus>,
-    /// Shared with the routes, which count.
+    /// Shared with the routes, which count the requests.
     pub requests: Arc<HttpRequests>,
     /// Number of log lines that were dropped. Shared with the log.
     pub log_lines_dropped: Arc<AtomicU64>,
@@ -86,7 +86,7 @@ impl ConfigStatus {
         *self.state.lock() = ConfigState { hash, loaded, succeeded: true };
     }
 
-    /// If the last reload failed: when the configuration in use was loaded.
+    /// The time at which the configuration in use was loaded; `None` if the last reload succeeded.
     pub fn failed_reload(&self) -> Option<DateTime<Utc>> {
         let state = *self.state.lock();
         (!state.succeeded).then_some(state.loaded)

@@ -1,4 +1,4 @@
-//! A metric family of the projects, and the project that its samples are of.
+//! A metric family of the projects, and the view of a project from which its samples are written.
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -13,7 +13,8 @@ use crate::{
 pub(super) struct Family {
     pub metadata: Metadata<'static>,
     pub write: WriteSamples,
-    /// Whether accounts have samples of it, too. All of its samples then have the label `account`, empty for a project.
+    /// Whether accounts have samples of this family, too. If so, all its samples have the label `account`; for a
+    /// project, this label is empty.
     pub is_of_accounts: bool,
 }
 
@@ -45,7 +46,7 @@ impl Family {
         Family { metadata: self.metadata.unit(unit), write: self.write, is_of_accounts: self.is_of_accounts }
     }
 
-    /// Gives accounts samples of it, too.
+    /// Lets accounts have samples of this family, too.
     pub const fn of_accounts(self) -> Self {
         Family { metadata: self.metadata, write: self.write, is_of_accounts: true }
     }
@@ -63,7 +64,7 @@ impl<'a> ProjectView<'a> {
         ProjectView { project, now, current_usage: project.usage_at(now) }
     }
 
-    /// Whether anything is asked for beside the usage.
+    /// Whether anything other than the usage is asked for.
     pub fn has_collectors(&self) -> bool {
         !self.project.target.collect.is_empty() || !self.project.collectors.is_empty()
     }
@@ -72,7 +73,7 @@ impl<'a> ProjectView<'a> {
         self.project.health.last.as_ref()
     }
 
-    /// The requests by operation. An account has none for usage.
+    /// The requests by operation. An account has no usage, so `ShowUsageData` is left out for it.
     pub fn apis(&self) -> impl Iterator<Item = (Operation, &'a RequestCounters)> {
         let is_project = self.project.target.account.is_empty();
         let apis = self.project.health.counters.apis();
@@ -84,12 +85,12 @@ impl<'a> ProjectView<'a> {
         self.project.windows_at(self.now).map(|window| (window.window.to_string(), window))
     }
 
-    /// What a collector has found, unless it is stale.
+    /// The findings of a collector, unless they are stale.
     pub fn found(&self, collector: Collector) -> Option<&'a Found> {
         self.project.found_at(collector, self.now)
     }
 
-    /// The doubts about that.
+    /// The doubts about the findings of a collector, unless the findings are stale.
     pub fn doubts(&self, collector: Collector) -> Option<&'a CollectorDoubts> {
         self.project.doubts_at(collector, self.now)
     }
@@ -100,7 +101,7 @@ pub(super) fn seconds(instant: DateTime<Utc>) -> f64 {
     instant.timestamp_micros() as f64 / 1e6
 }
 
-/// The nearest float. Converted through text, because std rounds every decimal text to it.
+/// The nearest float. The conversion goes through text, because std parses every decimal text as the nearest float.
 pub(super) fn float(amount: Decimal) -> f64 {
     amount.to_string().parse().unwrap_or_default()
 }

@@ -15,7 +15,7 @@ pub(super) const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 /// Maximum length of a stored block.
 const STORED: usize = 0xffff;
 
-/// Encodes text as it is or in segments.
+/// Leaves text as it is, or compresses it in segments.
 #[derive(Debug)]
 pub(super) struct Encoder {
     /// `None` for [`Encoding::Identity`].
@@ -60,7 +60,7 @@ impl Encoder {
         Digest::new(out.len() - start, self.text.len(), crc32(0, &self.text))
     }
 
-    /// The text that `write` writes, with bytes of its own.
+    /// Encodes the text that `write` writes, into a new buffer.
     pub fn encode(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Encoded {
         let mut bytes = Vec::new();
         let digest = self.append(&mut bytes, write);
@@ -105,7 +105,7 @@ mod tests {
             let mut encoder = Encoder::new(Encoding::Deflate);
             let mut member = HEADER.to_vec();
             let (mut digests, mut whole) = (Vec::new(), Vec::new());
-            // Some are longer than a stored block.
+            // Some texts are longer than a stored block.
             for (text, zeros, is_stored) in &texts {
                 let text = text.repeat(10_usize.pow(*zeros as u32));
                 whole.extend_from_slice(text.as_bytes());

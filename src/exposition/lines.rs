@@ -16,7 +16,7 @@ pub(super) enum Kind {
 
 /// The metadata of a metric family: HELP, TYPE and UNIT.
 pub(super) struct Metadata<'a> {
-    /// With its unit, without the suffix of its samples.
+    /// With the unit, without a suffix of samples such as `_total`.
     pub name: &'a str,
     pub kind: Kind,
     pub unit: Option<&'static str>,
@@ -95,7 +95,7 @@ impl<'a> Lines<'a> {
         self.number(value);
     }
 
-    /// The same for an integer.
+    /// Like [`Self::sample`], for an integer.
     pub fn count<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>, value: u64) {
         self.labels(self.suffix, labels);
         self.integer(value);
@@ -117,7 +117,8 @@ impl<'a> Lines<'a> {
         self.integer(count);
     }
 
-    /// The lines of a series at these times: each value, with the Unix times at which it holds. Returns their number.
+    /// The lines of one series. `values` has each value with the Unix times at which the series has it. Returns the
+    /// number of lines.
     pub fn samples_at<'l>(
         &mut self,
         labels: impl IntoIterator<Item = (&'l str, &'l str)>,

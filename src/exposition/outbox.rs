@@ -13,7 +13,7 @@ use super::{body::Body, pieces::Pieces};
 /// Maximum number of bytes of all renderings that are being read.
 const BUDGET: usize = 5 << 20;
 
-/// The newest renderings are never cut off: one snapshot has two formats in two encodings.
+/// This many of the newest renderings are never cut off: one snapshot has two formats in two encodings.
 const NEWEST: usize = 4;
 
 /// The renderings that are being read, from the oldest to the newest.

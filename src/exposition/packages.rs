@@ -126,7 +126,7 @@ fn packages<'a>(view: &ProjectView<'a>) -> impl Iterator<Item = &'a Package> + u
     found(view).into_iter().flat_map(|found| &found.list).take(view.project.target.package_series)
 }
 
-/// The amounts of the packages whose unit is minutes, or of the others.
+/// Writes one amount of each package: if `in_minutes`, of packages in minutes, otherwise of packages in other units.
 fn amounts(lines: &mut Lines<'_>, view: &ProjectView<'_>, in_minutes: bool, amount: fn(&Package) -> Option<Decimal>) {
     for package in packages(view).filter(|package| is_in_minutes(&package.kind) == in_minutes) {
         if let Some(amount) = amount(package) {
@@ -140,7 +140,7 @@ fn each_sum(view: &ProjectView<'_>, mut write: impl FnMut(&PackageKind, &Package
     sums.for_each(|(kind, sums)| write(kind, sums));
 }
 
-/// The sums of the kinds of packages whose unit is minutes, or of the others.
+/// Writes one sum of each kind of package: if `in_minutes`, of kinds in minutes, otherwise of kinds in other units.
 fn sums(lines: &mut Lines<'_>, view: &ProjectView<'_>, in_minutes: bool, amount: fn(&PackageSums) -> Decimal) {
     each_sum(view, |kind, sums| {
         if is_in_minutes(kind) == in_minutes {
@@ -179,7 +179,7 @@ fn labels<'a>(view: &ProjectView<'_>, kind: &'a PackageKind) -> impl Iterator<It
     labels.into_iter()
 }
 
-/// The label of a unit that is not minutes: those are in the name of the metric.
+/// The label of a unit other than minutes. Minutes have no label, because they are in the name of the metric.
 fn other_unit(kind: &PackageKind) -> Option<(&str, &str)> {
     Some(("unit", unit(kind))).filter(|_| !is_in_minutes(kind))
 }

@@ -1,8 +1,8 @@
 //! The usage families of the past: OpenMetrics with timestamps, for `promtool tsdb create-blocks-from openmetrics`.
 //!
-//! Names and labels are those of the live families. Prometheus adds `job` and `instance` to scraped series, so they are
-//! written here. The instance is `backfill`: no series of the past is a live one, and all of them can be deleted together.
-//! Series that recording rules make have no instance.
+//! Names and labels are the same as in the live families. Prometheus adds the labels `job` and `instance` to scraped
+//! series, so this module writes both. The instance is `backfill`, so no series of the past is also a live series, and
+//! all series of the past can be deleted together. Series of recording rules have no label `instance`.
 
 use std::{
     io::{self, Write},
@@ -38,13 +38,13 @@ pub struct PastProject {
 pub struct PastSeries {
     /// The window.
     pub window: Window,
-    /// Its other labels.
+    /// The measure, and the labels other than the window.
     pub series: Series,
     /// Its values.
     pub timeline: Timeline,
 }
 
-/// Numbers of what was written.
+/// How many series and samples were written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WrittenSamples {
     /// Series with a sample.
@@ -53,7 +53,7 @@ pub struct WrittenSamples {
     pub samples: u64,
 }
 
-/// The help of the series that recording rules make, which have none in Prometheus.
+/// The HELP of the series of recording rules. In Prometheus, these series have no HELP.
 const RECORDED_HELP: &str = "Usage of the project in minutes, as the recording rule of the same name sums it.";
 
 type IsOfFamily = fn(&Measure) -> bool;
@@ -96,7 +96,8 @@ pub fn write_past(out: &mut impl Write, projects: &[PastProject]) -> io::Result<
     Ok(past.written)
 }
 
-/// The labels that a scraped series of a project has. Prometheus renames configured labels that it sets itself.
+/// The labels that a scraped series of a project has. Prometheus sets `job` and `instance` itself, and renames
+/// configured labels of these names.
 fn past_labels(target: &Target) -> FirstLabels {
     let renamed = |name: &str| match name {
         "job" => "exported_job".to_owned(),
@@ -201,7 +202,7 @@ mod tests {
         assert_eq!(written, WrittenSamples { series: 8, samples: 12 });
     }
 
-    /// If the rules file renames a series, or gives it more labels, the seam breaks.
+    /// If the rules file renames a series or adds labels to it, the live series no longer continues the backfilled one.
     #[test]
     fn the_rules_record_these_series() {
         let rules = include_str!("../../deploy/prometheus/metastudio.rules.yml");

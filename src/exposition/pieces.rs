@@ -20,8 +20,8 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// Lines up the parts. A part and its piece share the same bytes in the end: a long part is a piece of its own, and a
-    /// short one becomes a slice of the piece that it was copied to.
+    /// Lines up the parts. A long part becomes a piece. Short parts are copied together into one piece, and each of
+    /// them becomes a slice of this piece, so that no bytes are kept twice.
     pub fn new(parts: Vec<&mut Encoded>) -> Self {
         let digest = Digest::concat(parts.iter().map(|part| part.digest));
         let mut list = Vec::new();
@@ -41,7 +41,7 @@ impl Pieces {
         Pieces { list: Mutex::new(list), digest }
     }
 
-    /// Copies bytes to small pieces of their own, so that a connection that stands still keeps only one of them.
+    /// Copies `bytes` into small pieces, so that a connection that has stalled keeps only one small piece in memory.
     pub fn copy(bytes: &[u8]) -> Self {
         let list = bytes.chunks(COPIED_BELOW).map(Bytes::copy_from_slice).collect();
         Pieces { list: Mutex::new(list), digest: Digest::new(bytes.len(), bytes.len(), 0) }

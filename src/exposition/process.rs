@@ -41,7 +41,7 @@ impl Collector for ProcessCollector {
     }
 }
 
-/// Values that stay the same while the process runs: its start, and open files, which can be read again and again.
+/// Values that stay the same while the process runs: its start time, and open files that are read at each scrape.
 ///
 /// Each reading is a single system call, because rendering and parsing `/proc/self/stat` would cost more than the rest
 /// of a small scrape.
@@ -100,7 +100,7 @@ mod tests {
         let readings = || {
             let stat = source.process.stat().unwrap();
             let cpu_seconds = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;
-            // The listing has a file of its own.
+            // Listing the directory opens one more file.
             let files = std::fs::read_dir("/proc/self/fd").unwrap().count() - 1;
             (cpu_seconds, stat.rss * procfs::page_size(), [files as u64, stat.vsize, stat.num_threads as u64])
         };

@@ -194,7 +194,7 @@ pub(super) fn first_labels(target: &Target) -> FirstLabels {
     FirstLabels::new([("project", target.name.as_str())].into_iter().chain(configured(target)))
 }
 
-/// The same for families that accounts have, too.
+/// The first labels in a family that accounts have, too.
 pub(super) fn first_labels_with_account(target: &Target) -> FirstLabels {
     let names = [("project", target.name.as_str()), ("account", target.account.as_str())];
     FirstLabels::new(names.into_iter().chain(configured(target)))
@@ -204,7 +204,8 @@ fn configured(target: &Target) -> impl Iterator<Item = (&str, &str)> {
     target.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }
 
-/// The family of tokens and temporary keys, which projects can share.
+/// The family of tokens and temporary keys. Its samples have no label `project`, because projects can share
+/// credentials.
 const EXPIRY: Metadata<'static> = Metadata::new(
     Kind::Gauge,
     "metastudio_exporter_credentials_expiry_timestamp_seconds",
@@ -254,8 +255,8 @@ pub(super) fn usage_labels<'a>(window: &'a str, series: &'a Series) -> impl Iter
     types.into_iter().chain([user]).chain(unit)
 }
 
-/// The labels of a budget are its selectors. A selector that is not configured is empty, which Prometheus takes for no
-/// label.
+/// The labels of a budget are its selectors. A selector that is not configured is empty. For Prometheus, an empty
+/// label is the same as no label.
 fn budget(lines: &mut Lines<'_>, budget: &Budget) {
     let Budget { window, minutes, resource_type, business_type, user_id } = budget;
     let window = window.to_string();

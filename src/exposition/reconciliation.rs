@@ -1,4 +1,4 @@
-//! The table of the metric families of usage beside live sessions, videos and packages.
+//! The table of the metric families that compare the usage with live sessions, videos and packages.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub(super) static FAMILIES: &[Family] = &[
         "metastudio_reconciliation_end_timestamp_seconds",
         "Unix time at which the time that was compared ends.",
         |lines, view| {
-            // Types of business can have readings of different ages; the oldest end holds for all.
+            // Business types can have readings of different ages. The earliest end is exported for all of them.
             let mut ends = BTreeMap::new();
             for comparison in found(view) {
                 let end = ends.entry(comparison.against).or_insert(comparison.range.end);

@@ -1,7 +1,7 @@
 //! The projects' part of the exposition, rendered when it has changed and not for each scrape.
 //!
-//! A [`Block`] of projects, or of accounts, owns the bytes of its samples, family by family. A rendering lines them up below the
-//! metadata of their family. Only blocks with a changed project are rendered and compressed again.
+//! A [`Block`] of projects, or of accounts, owns the bytes of its samples, family by family. A rendering lines up these
+//! bytes below the metadata of their family. Only blocks with a changed project are rendered and compressed again.
 
 use std::sync::{Arc, Weak};
 
@@ -26,7 +26,7 @@ pub(super) struct Rendering {
     validity: Validity,
     blocks: Vec<Block>,
     outputs: Vec<((Format, Encoding), Arc<Pieces>)>,
-    /// The outputs that scrapes are still reading, with those of earlier snapshots.
+    /// The outputs that scrapes are still reading, including outputs of earlier snapshots.
     outbox: Outbox,
 }
 
@@ -43,7 +43,7 @@ impl Rendering {
         self.shows(snapshot, now).then(|| Arc::clone(pieces))
     }
 
-    /// Renders the output for this snapshot at `now`. Blocks that have not changed are taken over.
+    /// Renders the output for this snapshot at `now`. Blocks that have not changed are used again.
     pub fn render(&mut self, format: Format, encoding: Encoding, snapshot: &Arc<Snapshot>, now: Moment) -> Arc<Pieces> {
         if !self.shows(snapshot, now) {
             self.update(snapshot, now);

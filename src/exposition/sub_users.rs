@@ -60,7 +60,7 @@ fn found<'a>(view: &ProjectView<'a>) -> Option<&'a SubUsers> {
     }
 }
 
-/// What all users have used of the types that are minutes, or of the others.
+/// Writes how much all users have used of each type: if `in_minutes`, of types in minutes, otherwise of other types.
 fn sums(lines: &mut Lines<'_>, view: &ProjectView<'_>, in_minutes: bool) {
     let sums = found(view).into_iter().flat_map(|found| &found.used);
     for (quota_type, used) in sums.filter(|(quota_type, _)| quota_type.is_in_minutes() == in_minutes) {
@@ -68,7 +68,7 @@ fn sums(lines: &mut Lines<'_>, view: &ProjectView<'_>, in_minutes: bool) {
     }
 }
 
-/// An amount of the users with series of their own.
+/// Writes one amount of each user that has series of its own.
 fn quotas(lines: &mut Lines<'_>, view: &ProjectView<'_>, in_minutes: bool, amount: fn(&Quota) -> Option<Decimal>) {
     let users = found(view).into_iter().flat_map(|found| &found.list).take(view.project.target.user_series);
     for user in users {
