@@ -58,7 +58,7 @@ impl Document {
     }
 }
 
-/// The answer for `/docs` and all paths below it. The README has the address `/docs/` in the language of the client.
+/// The answer for `/docs` and all paths below it. `/docs/` is the README in the language of the client.
 pub(super) fn answer(path: &str, headers: &HeaderMap) -> Response<Body> {
     let (language, gzip) = negotiate::page(headers);
     let (address, vary) = match path.strip_prefix("/docs").unwrap_or(path).strip_prefix('/') {

@@ -44,7 +44,7 @@ pub(super) fn page(headers: &HeaderMap) -> (Language, bool) {
 
 /// An element of a list.
 struct Element<'a> {
-    /// Its case has no meaning.
+    /// Upper and lower case are the same.
     name: &'a str,
     version: Option<&'a str>,
     /// The q-value, from 0 to 1.

@@ -1,11 +1,11 @@
-//! Whether a browser sent a request for a page of another origin.
+//! Whether a page of another origin made the browser send a request.
 
 use hyper::{
     Request,
     header::{HOST, HeaderValue, ORIGIN},
 };
 
-/// Whether the headers that browsers set name another origin. Other programs set none of them.
+/// Whether the headers that browsers set name another origin. Programs other than browsers do not set these headers.
 pub(super) fn is_foreign<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
     let is_cross_site = headers.get_all("sec-fetch-site").iter().any(|site| site != "same-origin" && site != "none");

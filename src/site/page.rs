@@ -59,7 +59,7 @@ pub(super) struct About {
     pub telemetry_path: String,
     /// Index of this shard, from 0, and number of shards.
     pub shard: (u32, u32),
-    /// If the last reload failed: when the configuration in use was loaded.
+    /// The time at which the configuration in use was loaded; `None` if the last reload succeeded.
     pub failed_reload: Option<DateTime<Utc>>,
 }
 
@@ -86,12 +86,12 @@ struct Page<'a> {
     /// Number of projects on all pages.
     count: usize,
     totals: Vec<Total>,
-    /// Only with the first projects, unless the query selects some by name.
+    /// Empty unless this is the first page, without a search and without a selected project.
     shared_budgets: Vec<SharedBar>,
     /// The windows of the table and their names.
     columns: Vec<(Window, String)>,
     cards: Vec<Card<'a>>,
-    /// Only with the first projects, unless the query selects some by name.
+    /// Empty unless this is the first page, without a search and without a selected project.
     accounts: Vec<AccountCard<'a>>,
     /// `None` if there is only one page.
     pager: Option<Pager>,
@@ -184,7 +184,8 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query, language: Language, abo
     })
 }
 
-/// Links to all projects and to those with each state. A project with several states counts for each of them.
+/// A link to all projects, and for each state a link to the projects in this state. A project with several states is
+/// counted for each of them.
 fn chips(query: &Query, found: &[Found<'_>], texts: &Texts) -> Vec<Chip> {
     let chip = |state: Option<ProjectState>| Chip {
         class: state.map_or("all", ProjectState::name),

@@ -36,7 +36,7 @@ struct Page {
     variant: Variant,
     /// Weak, so that old usage does not stay in memory.
     snapshot: Weak<Snapshot>,
-    /// The page shows ages in seconds.
+    /// The time of the rendering. The page is current only in this second, because it shows ages in seconds.
     at: DateTime<Utc>,
     body: Body,
 }
@@ -51,7 +51,7 @@ impl Pages {
         is_current.then(|| page.body.clone())
     }
 
-    /// A text that is not shared.
+    /// A body with a text that clients do not share, such as a table.
     pub fn keep(&mut self, text: &str) -> Body {
         self.outbox.body(text.as_bytes())
     }

@@ -33,7 +33,7 @@ pub(super) fn plain(status: StatusCode, text: &str) -> Response<Body> {
     response
 }
 
-/// A response with status 200 whose body is compressed, or not.
+/// A response with status 200. `gzip` says whether its body is compressed.
 pub(super) fn encoded(content_type: &'static str, body: Body, gzip: bool) -> Response<Body> {
     let mut response = ok(content_type, body);
     if gzip {

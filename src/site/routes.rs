@@ -39,7 +39,7 @@ use crate::{
 /// Usage must not stay in caches: an old copy would look like the current usage.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// Seconds until the browser loads the status page again: the shortest interval of polls.
+/// Seconds until the browser loads the status page again. The same as the shortest `poll.interval`.
 const REFRESH_SECONDS: &str = "60";
 
 /// Answers the requests of all routes.
@@ -119,7 +119,7 @@ impl Routes {
         self
     }
 
-    /// Has tables of the days that are kept; requests for them go to `tables`.
+    /// Serves tables of the days that are kept; requests for tables go to `tables`.
     pub fn with_tables(mut self, tables: mpsc::Sender<TableRequest>) -> Self {
         self.tables = Some(tables);
         self
@@ -138,7 +138,7 @@ impl Routes {
         })
     }
 
-    /// Counts an answer under its handler. The server's own answers count, too.
+    /// Counts an answer under its handler. The caller also counts the server's own answers, such as 401.
     pub fn count(&self, path: &str, status: StatusCode) {
         self.requests.count(self.route(path).handler(), status.as_u16());
     }

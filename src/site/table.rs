@@ -1,4 +1,4 @@
-//! The table of a month of one project, of the days that are kept.
+//! The table of one project for one month, from the days that are kept.
 
 use chrono::NaiveDate;
 use hyper::{
@@ -19,7 +19,7 @@ pub struct TableRequest {
     pub project: String,
     /// The first day of the month.
     pub month: NaiveDate,
-    /// Receives the table as CSV, or why there is none. `None` if the exporter has no such project with days.
+    /// Receives the table as CSV, or the reason why there is none. `None` if no project of this name has days.
     pub answer: oneshot::Sender<Option<Result<String, String>>>,
 }
 
@@ -43,7 +43,7 @@ pub(in crate::site) fn address(project: &str, month: NaiveDate) -> String {
 /// The table of a request, with its month.
 ///
 /// # Errors
-/// The answer to the client, if there is no table.
+/// If there is no table: the answer to the client.
 pub(super) async fn table(
     query: Option<&str>,
     tables: Option<&mpsc::Sender<TableRequest>>,

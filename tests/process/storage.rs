@@ -267,7 +267,7 @@ async fn the_status_page_links_the_table_of_the_last_month() {
     let (_, page) = daemon.get("/").await;
     let (_, rest) = page.split_once("href=\"./table?project=campaign&#38;month=").unwrap_or_else(|| panic!("{page}"));
     let (month, _) = rest.split_at("2026-11".len());
-    assert!([12, 13].iter().any(|hours| page.contains(&format!(" had the same usage for {hours} h; "))), "{page}");
+    assert!([12, 13].iter().any(|hours| page.contains(&format!(": usage unchanged for {hours} h; "))), "{page}");
     let (status, table) = daemon.get(&format!("/table?project=campaign&month={month}")).await;
     let flag = flag(directory.path());
     let ended = run(&config, &["report", "--month", month, "--project", "campaign", &flag]).await;

@@ -24,7 +24,7 @@ const MARK: f64 = 3.0;
 /// Minimum share of a window that has passed before a forecast is shown.
 const MIN_ELAPSED: f64 = 0.05;
 
-/// A bar has the color of a warning from this used share of a budget or package on. The alerts have the same share.
+/// From this used share of a budget or package on, its bar has the color of a warning. The alerts use the same share.
 pub(super) const WARNING: f64 = 0.8;
 
 /// A budget as a bar.
@@ -65,7 +65,7 @@ impl Bar {
 pub(super) enum Level {
     /// All of it.
     Spent,
-    /// Most of it, or all of it before the window ends.
+    /// Most of it; or at this pace, all of it before the window or the package ends.
     Near,
     Fine,
     /// The usage is too old to tell.
@@ -87,7 +87,7 @@ impl Level {
     }
 }
 
-/// The bars of all budgets whose window is among these.
+/// The bars of all budgets whose window is in `windows`.
 pub(super) fn bars(budgets: &[Budget], usage: &Usage, windows: &[ShownWindow<'_>], texts: &Texts) -> Vec<BudgetBar> {
     let bar = |budget: &Budget| {
         let ShownWindow { values, name, is_current, .. } =
@@ -111,23 +111,24 @@ fn has_match(budget: &Budget, usage: &Usage) -> bool {
 /// A budget of several projects as a bar.
 pub(super) struct SharedBar {
     pub bar: BudgetBar,
-    /// Number of projects, and of those whose usage is current. Only these are summed.
+    /// Number of projects that share the budget.
     pub projects: usize,
+    /// Number of these projects whose usage is current. Only their usage is summed.
     pub known: usize,
 }
 
-/// What is consumed of a shared budget.
+/// The summed usage of the projects that share a budget.
 #[derive(Default)]
 struct SharedUse {
     minutes: Decimal,
     has_match: bool,
-    /// The window, and the newest poll.
+    /// The bounds of the window, and the time of the newest poll.
     window: Option<(Bounds, DateTime<Utc>)>,
     projects: usize,
     known: usize,
 }
 
-/// The bars of all budgets of several projects, in the order in which the projects have them. Sums are decimal, as those of a
+/// The bars of all shared budgets, in the order in which the projects have them. Sums are decimal, like the sums of one
 /// project.
 pub(super) fn shared_bars<'a>(
     projects: impl Iterator<Item = &'a ProjectStatus>,
@@ -155,7 +156,7 @@ impl SharedUse {
         self.projects += 1;
         let values = project.windows_at(now).find(|values| values.window == budget.window);
         let Some((usage, values)) = project.usage_at(now).zip(values) else { return };
-        // After midnight, some projects still have the window that has ended.
+        // After midnight, some projects still have the window that has ended. Only the newest window is summed.
         if let Some((bounds, _)) = self.window.filter(|_| budget.window.calendar().is_some()) {
             if values.bounds.start < bounds.start {
                 return;
@@ -175,7 +176,7 @@ impl SharedUse {
         let SharedUse { minutes, has_match, window, projects, known } = self;
         let (bounds, at) = window.unwrap_or((Bounds { start: now.utc, end: now.utc }, now.utc));
         let minutes = minutes.to_f64().unwrap_or_default();
-        // What is missing cannot make a budget that is spent less spent.
+        // If the known usage alone is as large as the budget, the budget is spent. Missing usage cannot change this.
         let is_current = known == projects || minutes >= limit.minutes;
         let used = Consumed { minutes, has_match: has_match || known < projects, bounds, at, is_current };
         let scope = format!("{name}{}{}", texts.comma, texts.window(limit.window));
@@ -183,13 +184,13 @@ impl SharedUse {
     }
 }
 
-/// What is consumed of a budget.
+/// The usage that counts against a budget.
 struct Consumed {
     minutes: f64,
     /// Whether any series matches the selectors.
     has_match: bool,
     bounds: Bounds,
-    /// The poll that found it: the elapsed time ends there, not now, so that it matches the usage.
+    /// The time of the poll. The elapsed time ends at this time, not now, so that it matches the usage.
     at: DateTime<Utc>,
     is_current: bool,
 }

@@ -34,22 +34,22 @@ pub(super) struct Card<'a> {
     pub next_poll: NextPoll,
     /// The last complete poll.
     pub usage_as_of: Option<PastTime>,
-    /// Whether the usage is too old, and the metrics do not have it.
+    /// Whether the usage is too old, so that the metrics no longer have it.
     pub is_stale: bool,
-    /// Only if days are kept.
+    /// Only in the view of cards, and only if days are kept.
     pub days: Option<ShownDays>,
     pub windows: Vec<ShownWindow<'a>>,
     pub budgets: Vec<BudgetBar>,
-    /// Only on cards.
+    /// Only in the view of cards.
     pub packages: ShownPackages,
-    /// Only on cards, like the series.
+    /// Only in the view of cards, like `series`.
     pub chart: Option<Chart>,
     /// Whether the month of the chart is current.
     pub is_chart_current: bool,
     pub series: Vec<SeriesRow>,
 }
 
-/// A time, and the time since.
+/// A time, and how long ago it was.
 pub(super) struct PastTime {
     pub at: LocalTime,
     pub ago: String,
@@ -67,7 +67,7 @@ pub(super) struct NextPoll {
 
 /// The days of a project that are kept.
 pub(super) struct ShownDays {
-    /// For how long the last one has not changed.
+    /// The last known day, and how long its usage has not changed.
     pub latest: Option<String>,
     /// The address and the name of the table of the last month.
     pub table: (String, String),
@@ -101,7 +101,7 @@ impl<'a> Card<'a> {
         let last = project.health.last.as_ref();
         let usage = project.usage.as_ref();
         let windows = shown(project, texts, now);
-        // A table shows neither the days nor the series.
+        // The view as a table has no chart, days, series and packages.
         let is_card = view == View::Cards;
         let month = windows.iter().find(|window| is_card && window.values.days.is_some());
         let next_at = last.and_then(|last| last.next_at).filter(|next| *next > now.utc);
@@ -147,7 +147,7 @@ impl<'a> Card<'a> {
         self.windows.iter().find(|shown| shown.values.window == window)
     }
 
-    /// The budget of which the greatest share is used.
+    /// The budget with the greatest used share.
     pub fn tightest_budget(&self) -> Option<&BudgetBar> {
         self.budgets.iter().max_by(|one, other| one.share.total_cmp(&other.share))
     }

@@ -8,7 +8,7 @@ use crate::usage::Zone;
 pub(super) struct LocalTime {
     /// With the offset of the zone.
     pub machine: String,
-    /// Without the date if it is that of the page.
+    /// Without the date if it is the current date.
     pub text: String,
 }
 

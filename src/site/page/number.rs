@@ -23,13 +23,13 @@ pub(super) fn grouped(value: impl Display) -> String {
     grouped
 }
 
-/// The decimal of a sum: if it has at most 15 digits, the shortest decimal text of its `f64` is the sum itself.
+/// The decimal of a sum. If the sum has at most 15 digits, the shortest decimal text of its `f64` is exactly the sum.
 pub(super) fn decimal(sum: f64) -> Decimal {
     sum.to_string().parse().unwrap_or_default()
 }
 
-/// A share as a percentage, rounded to a whole number. Two shares are not rounded: a share below 1 never becomes 100%,
-/// because 100% means that nothing is left, and a share above 0 never becomes 0%.
+/// A share as a percentage, rounded to a whole number, with two exceptions. A share below 1 never becomes 100%, because
+/// 100% means that nothing is left. A share above 0 never becomes 0%.
 pub(super) fn percent(used: f64, whole: f64) -> String {
     let percent = (used * 100.0 / whole).round();
     if used < whole && percent >= 100.0 {

@@ -13,7 +13,7 @@ use crate::{
     usage::{Package, PackageKind, Readings, Unit},
 };
 
-/// A card has at most this many packages. Those that end first come first.
+/// Maximum number of packages on a card. Packages that can be used come first, and of these the one that ends first.
 const SHOWN: usize = 10;
 
 /// The packages of a project.
@@ -27,19 +27,19 @@ pub(super) struct ShownPackages {
 /// A package as a bar.
 pub(super) struct PackageBar {
     pub id: String,
-    /// What it is a package of.
+    /// Type of business, product and region of the package.
     pub kind: String,
     pub used: String,
     pub bought: String,
     pub unit: String,
-    /// What is left, when it ends, when it is used up at this pace, and whether it is frozen.
+    /// The amount that is left, the end, the time until it is used up at this pace, and whether it is frozen.
     pub notes: Vec<String>,
     pub level: Level,
     pub bar: Bar,
 }
 
 impl ShownPackages {
-    /// The packages that were found last.
+    /// The packages of the last complete run, even if they are stale.
     pub fn of(project: &ProjectStatus, clock: &LocalClock<'_>, texts: &Texts, now: Moment) -> Self {
         let collector = project.target.package_collector();
         let Some(status) = project.collectors.get(&collector) else { return Self::default() };
@@ -58,7 +58,8 @@ impl ShownPackages {
 }
 
 impl PackageBar {
-    /// `None` for parts of bundles, and for what is billed on demand. An old one is not in the metrics any more.
+    /// `None` for a part of a bundle, and for a row without a bought or used amount. A row without a bought amount is
+    /// billed on demand. If `is_old`, the metrics no longer have the package.
     fn new(
         package: &Package,
         readings: Option<&Readings>,

@@ -2,7 +2,8 @@
 
 use super::query::Query;
 
-/// Pages before and after the current one that have a link. The first and the last page always have one.
+/// Number of pages before the current one, and after it, that have a link. The first and the last page always have a
+/// link.
 const NEIGHBOURS: usize = 2;
 
 /// The links to other pages.

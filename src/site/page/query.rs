@@ -20,7 +20,7 @@ pub(in crate::site) struct Query {
     pub project: Option<String>,
     /// `None` shows all states.
     pub state: Option<ProjectState>,
-    /// `None` depends on the number of projects.
+    /// `None` lets the number of projects decide.
     pub view: Option<View>,
     /// Whether the browser loads the page again by itself. `None` is yes, except after a search.
     pub refresh: Option<bool>,
@@ -130,7 +130,7 @@ impl Query {
     }
 
     /// Whether the browser loads the page again by itself. After a search it does not, because a reload would discard
-    /// the words of the next search while they are typed. Without scripts, the page cannot know that somebody types.
+    /// the words of the next search while the user types them. Without scripts, the page cannot detect typing.
     pub fn refreshes(&self) -> bool {
         self.refresh.unwrap_or(self.search.is_empty())
     }

@@ -50,7 +50,7 @@ pub(super) struct Texts {
     pub age: &'static str,
     pub none_known: &'static str,
     pub days: &'static str,
-    /// Between a day and the time for which it has not changed, and after it.
+    /// Between a day and the time for which its usage has not changed, and after that time.
     stands_still: (&'static str, &'static str),
     /// Before and after a month.
     table_of: (&'static str, &'static str),
@@ -61,10 +61,10 @@ pub(super) struct Texts {
     pub at_this_pace: &'static str,
     pub package: &'static str,
     pub frozen: &'static str,
-    /// The amounts of a package that becomes full again.
+    /// Says that the amounts of a package are of one period, after which the package is full again.
     pub of_this_period: &'static str,
     pub account: &'static str,
-    /// Before and after what is left of a package.
+    /// Before and after the amount that is left of a package.
     left: (&'static str, &'static str),
     /// Before and after the time in which a package is used up.
     used_up_in: (&'static str, &'static str),
@@ -99,7 +99,7 @@ pub(super) struct Texts {
     pub semicolon: &'static str,
     pub open: &'static str,
     pub close: &'static str,
-    /// Instead of a user, for what no sub-user accounts for.
+    /// Shown in place of a user, for usage that belongs to no known sub-user.
     pub others: &'static str,
     /// Before and after the name of a window.
     minutes_of: (&'static str, &'static str),
@@ -151,7 +151,7 @@ static ENGLISH: Texts = Texts {
     age: "Usage as of",
     none_known: "no data yet",
     days: "Days",
-    stands_still: (" had the same usage for ", ""),
+    stands_still: (": usage unchanged for ", ""),
     table_of: ("Table of ", ""),
     minutes: "min",
     budget: "Budget",
@@ -368,7 +368,7 @@ impl Texts {
         around(self.ahead, &self.length(length))
     }
 
-    /// For how long a day has not changed.
+    /// A day, and how long its usage has not changed.
     pub fn stands_still(&self, day: &str, length: chrono::Duration) -> String {
         format!("{day}{}", around(self.stands_still, &self.length(length)))
     }
@@ -378,7 +378,7 @@ impl Texts {
         around(self.table_of, month)
     }
 
-    /// What is left of a package.
+    /// The amount that is left of a package.
     pub fn left(&self, amount: &str) -> String {
         around(self.left, amount)
     }
@@ -388,7 +388,7 @@ impl Texts {
         around(self.used_up_in, &self.length(length))
     }
 
-    /// The end of a package, and the time until then; negative if it has ended.
+    /// The end of a package. `ahead` is the time until the end, negative if the package has ended.
     pub fn end(&self, time: &str, ahead: chrono::Duration) -> String {
         let is_over = ahead < chrono::Duration::zero();
         let end = if is_over { around(self.ended, &self.ago(-ahead)) } else { around(self.ends, &self.ahead(ahead)) };

@@ -19,7 +19,8 @@ pub(super) struct Total {
     pub projects: usize,
 }
 
-/// The totals of all windows, in the order in which the projects have them. Sums are decimal, as those of a project.
+/// The totals of all windows, in the order in which the projects have them. Sums are decimal, like the sums of one
+/// project.
 pub(super) fn totals<'a>(projects: impl Iterator<Item = &'a ProjectStatus>, texts: &Texts, now: Moment) -> Vec<Total> {
     let mut sums: Vec<(Window, Decimal, usize)> = Vec::new();
     for project in projects {

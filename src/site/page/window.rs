@@ -23,7 +23,7 @@ impl ShownWindow<'_> {
     }
 }
 
-/// All windows of the last complete poll, also those that are no longer exported.
+/// All windows of the last complete poll, including windows that are no longer exported.
 pub(super) fn shown<'a>(project: &'a ProjectStatus, texts: &Texts, now: Moment) -> Vec<ShownWindow<'a>> {
     let Some(usage) = &project.usage else { return Vec::new() };
     let zone = &project.target.timezone;
