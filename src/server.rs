@@ -1,7 +1,8 @@
 //! An HTTP server for any hyper service, configured by the web configuration file of the Prometheus exporter-toolkit.
 //!
-//! The file configures TLS, client certificates, users, headers and a rate limit. The server answers 401 and 429
-//! itself, and limits the number of connections and their time. It reloads changed files while it runs.
+//! The file configures TLS, client certificates, users, headers and a rate limit. The server answers 400, 401 and 429
+//! itself. It limits the number of connections, and the time of each phase of a connection. It reloads changed files
+//! while it runs.
 //!
 //! ```
 //! use std::convert::Infallible;

@@ -1,8 +1,9 @@
 //! Basic authentication against bcrypt hashes.
 //!
 //! Checking a hash takes long, by design. So correct passwords are remembered, and all others are checked one at a time
-//! on a separate thread. A flood of wrong passwords slows down neither scrapes nor polls. Only a few of them wait for each
-//! client, and the others are rejected at once. So a correct password of another client is soon checked.
+//! on a separate thread. A flood of wrong passwords slows down neither scrapes nor polls. Of each client, only a few
+//! passwords wait for their check, and further ones are rejected at once. So a correct password of another client is
+//! soon checked.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -20,11 +21,11 @@ use tokio::sync::Semaphore;
 
 use super::{client_limit::ClientLimit, rejection::Rejection};
 
-/// Maximum number of remembered passwords. One user has one correct password. If there are more, the others are from
+/// Maximum number of remembered passwords. Each user has one correct password, so further remembered ones are from
 /// before a reload.
 const MAX_REMEMBERED: usize = 1000;
 
-/// Maximum number of passwords of one client that are waiting for their check, with the one that is being checked.
+/// Maximum number of passwords of one client that wait for their check, including the one that is being checked.
 const CHECKS_PER_CLIENT: usize = 4;
 
 /// Checks users and passwords, and remembers the correct ones.

@@ -1,4 +1,4 @@
-//! A limit of what the clients of one network may do at the same time.
+//! A limit on how often the clients of one network use something at the same time, such as the check of passwords.
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,7 @@ pub(super) struct ClientLimit {
     uses: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// One use. It ends when this is dropped.
+/// One use. Dropping this value ends the use.
 #[derive(Debug)]
 pub(super) struct Use {
     network: IpAddr,
@@ -27,7 +27,7 @@ impl ClientLimit {
         ClientLimit { limit, uses: Mutex::default() }
     }
 
-    /// Begins a use; `None` if the network of the client has too many already.
+    /// Begins a use; `None` if the network of the client already has the maximum number of uses.
     pub fn begin(self: &Arc<Self>, client: IpAddr) -> Option<Use> {
         let network = network(client);
         let mut uses = self.uses.lock();
@@ -52,7 +52,8 @@ impl Drop for Use {
     }
 }
 
-/// An IPv4 address, or the /64 of an IPv6 address: one client often has a whole /64 (RFC 6177).
+/// The network of a client: an IPv4 address, or the /64 of an IPv6 address, because one client often has a whole /64
+/// (RFC 6177).
 pub(super) fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),

@@ -1,8 +1,8 @@
 //! The web configuration file: TLS, users, headers and a rate limit.
 //!
-//! The format is that of the exporter-toolkit (its `docs/web-configuration.md`), so one file works for all exporters.
-//! Settings that rustls does not support (TLS before 1.2, CBC, RSA key exchange, P-521) are reported as problems. The
-//! files that the configuration names are read here, too, so that the fingerprint shows every change.
+//! The file has the format of the exporter-toolkit (its `docs/web-configuration.md`), so one file works for all
+//! exporters. Settings that rustls does not support (TLS before 1.2, CBC, RSA key exchange, P-521) are reported as
+//! problems. The files that the configuration names are read here, too, so that the fingerprint shows every change.
 
 mod files;
 mod tls;

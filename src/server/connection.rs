@@ -108,7 +108,7 @@ where
             .timer(TokioTimer::new())
             .header_read_timeout(None)
             .max_buf_size(MAX_HEAD)
-            // Some clients close their direction as soon as they have sent the request, and wait for the answer.
+            // Some clients close their sending side as soon as they have sent the request, and wait for the answer.
             .half_close(true)
             .serve_connection(TokioIo::new(io), service);
         let mut connection = pin!(connection);
@@ -140,7 +140,7 @@ where
             let total = cancel_after(limits.total, overdue.clone());
             async move {
                 let mut response = service.answer(request, client).await;
-                // HTTP/2 has no such header. It announces the end of the connection with a frame, GOAWAY.
+                // HTTP/2 has no header `Connection`. The frame GOAWAY announces the end of the connection.
                 if response.headers_mut().remove(CONNECTION).is_some() {
                     active.is_refused = true;
                     close.cancel();

@@ -100,20 +100,22 @@ impl<S> Server<S> {
         self
     }
 
-    /// Sets how many connections are served at a time, for each listener. If there are more, those that have waited for
-    /// a request for the longest time are closed, first those of a network with more than a quarter of them.
+    /// Sets the maximum number of connections for each listener. If more clients connect, the connections that have
+    /// been without a request for the longest time are closed. The connections of a network that has more than a
+    /// quarter of the maximum are closed first.
     pub fn max_connections(mut self, limit: usize) -> Self {
         self.max_connections = limit;
         self
     }
 
-    /// Counts its connections there.
+    /// Counts the connections of this server in `connections`.
     pub fn count_connections(mut self, connections: Connections) -> Self {
         self.connections = connections;
         self
     }
 
-    /// Calls `observer` once for every answer with its path and status. This includes the server's own 401 and 429.
+    /// Calls `observer` once for every answer, with the path of the request and the status of the answer. This includes
+    /// the server's own 400, 401 and 429.
     pub fn on_answer(mut self, observer: impl Fn(&str, StatusCode) + Send + Sync + 'static) -> Self {
         self.service.on_answer(observer);
         self
@@ -127,7 +129,7 @@ where
 {
     /// Serves on all listeners until `stop`. After that, current answers have 3 s to end.
     ///
-    /// The body of an answer must be `Unpin`; box one that is not.
+    /// The body of an answer must be `Unpin`. Put a body that is not `Unpin` into a `Box`.
     pub async fn serve(self, listeners: Vec<TcpListener>, stop: CancellationToken) {
         let service = Arc::new(self.service);
         let mut tasks = JoinSet::new();
@@ -159,7 +161,7 @@ async fn listen<S, B>(
 {
     let connections = TaskTracker::new();
     loop {
-        // A connection without a slot waits here, and further ones in the kernel's queue.
+        // A connection without a slot waits here. Further connections wait in the kernel's queue.
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = async {

@@ -46,7 +46,7 @@ where
     B: Body<Data = Bytes>,
 {
     /// Answers a request. If the policy rejects it, the service is not called. The request's body is dropped first, so
-    /// that none stays in memory while a password is checked.
+    /// that no body stays in memory while a password is checked.
     pub async fn answer(&self, request: Request<Incoming>, client: IpAddr) -> Response<AnswerBody<B>> {
         let request = request.map(|_| Empty::new());
         let uri = request.uri().clone();
@@ -72,7 +72,8 @@ where
     }
 }
 
-/// Whether a request has the one header `Host` that HTTP/1.1 requires (RFC 9112, 3.2). HTTP/1.0 and HTTP/2 require none.
+/// Whether a request has a valid number of headers `Host`: exactly one in HTTP/1.1 (RFC 9112, 3.2), at most one in
+/// HTTP/1.0 and HTTP/2.
 fn has_valid_host<B>(request: &Request<B>) -> bool {
     match request.headers().get_all(HOST).iter().count() {
         0 => request.version() != Version::HTTP_11,

@@ -1,8 +1,8 @@
 //! The web policy: which connections and requests the server accepts, according to the current web configuration.
 //!
-//! A connection or a request reloads the files that have changed, at most once a second. So new certificates, keys and
-//! users take effect without a restart. If the new files are invalid, one warning is logged and the old ones stay in
-//! use. Some changes need a restart:
+//! A connection or a request checks the files for changes, at most once a second, and reloads changed ones. So new
+//! certificates, keys and users take effect without a restart. If the new files are invalid, each problem is logged
+//! once, as a warning, and the old files stay in use. Some changes need a restart:
 //!
 //! - switching TLS on or off, because a client speaks either HTTP or HTTPS;
 //! - removing all users, or checking client certificates less strictly, because a file that is only half written looks
@@ -100,7 +100,8 @@ impl WebPolicy {
         self
     }
 
-    /// Warnings of the active configuration: certificates that are not valid now. The configuration is used nevertheless.
+    /// Warnings of the active configuration: certificates that are not valid now. The configuration is used
+    /// nevertheless.
     pub fn warnings(&self) -> Vec<Problem> {
         let active = self.active.load();
         let found = active.config.tls.iter().flat_map(|tls| tls::warnings(tls, Utc::now()));
@@ -169,8 +170,8 @@ impl WebPolicy {
             policy.check(&path).await;
             drop(permit);
         });
-        // A file on a hanging mount delays requests by no more than the timeout. The check continues and reports it as
-        // unreadable.
+        // A file on a hanging mount delays requests by no more than the timeout. The check continues, and reports that
+        // the file cannot be read.
         let _ = timeout(CHECK_TIMEOUT, check).await;
     }
 

@@ -1,6 +1,7 @@
-//! Slots for connections. A listener has a limited number of them. If all are taken, the connection that has waited for a
-//! request for the longest time is closed, and a new one gets its slot. If one network has more than its share, it loses one
-//! of its own: a burst of connections from there does not close the new connection of another client.
+//! Slots for connections. A listener has a limited number of slots. If all slots are taken, the connection that has
+//! been without a request for the longest time is closed, and the new connection gets its slot. Networks with more
+//! than their share of the slots lose connections first. So a burst of connections from one network does not close the
+//! connections of other clients.
 
 use std::{
     collections::HashMap,
@@ -24,7 +25,7 @@ use super::{client_limit::network, limits::Limits};
 /// Pause between two searches for an idle connection, while all connections have a request.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The share of one network: this part of all slots.
+/// The share of one network is the number of all slots, divided by this number.
 const SHARE: usize = 4;
 
 /// Minimum time between two warnings.
@@ -60,7 +61,8 @@ pub(super) struct Slots {
     last_warning: Mutex<Option<Instant>>,
 }
 
-/// Whether a connection is serving requests. Requests of HTTP/2 overlap.
+/// The network of a connection, its number of current requests, and the time since the last one. Requests of HTTP/2
+/// overlap.
 #[derive(Debug)]
 pub(super) struct Usage {
     network: IpAddr,
@@ -71,23 +73,24 @@ pub(super) struct Usage {
 #[derive(Debug)]
 struct UsageState {
     requests: usize,
-    /// The end of the last request, or the start of the connection. A refused request counts as none.
+    /// The end of the last request, or the start of the connection. Refused requests do not count.
     idle_since: Instant,
-    /// Whether a request has been answered that was not refused.
+    /// Whether a request has been answered. Refused requests do not count.
     has_answered: bool,
 }
 
-/// The slot of one connection. It is free again when this is dropped.
+/// The slot of one connection. Dropping this value frees the slot.
 pub(super) struct Slot {
     pub usage: Arc<Usage>,
     slots: Arc<Slots>,
     _permit: OwnedSemaphorePermit,
 }
 
-/// One request. It ends when this is dropped.
+/// One request. Dropping this value ends the request.
 pub(super) struct ActiveRequest {
     usage: Arc<Usage>,
-    /// Whether the policy has refused the request: it is no activity of its connection.
+    /// Whether the policy has refused the request. A refused request does not make the idle time of its connection
+    /// start again.
     pub is_refused: bool,
 }
 
@@ -137,8 +140,8 @@ impl Slots {
         Slot { usage, slots: Arc::clone(self), _permit: permit }
     }
 
-    /// Closes the connection that has had no request for the longest time, of the networks with more than their share if
-    /// there are any. A request begins with its complete head.
+    /// Closes the connection that has been without a request for the longest time. Connections of networks with more
+    /// than their share of the slots are closed before all others. A request begins when its head is complete.
     pub fn close_longest_idle(&self) {
         self.warn();
         let mut taken = self.taken.lock();
@@ -203,11 +206,11 @@ impl Usage {
         }
     }
 
-    /// The time for which the connection may stay idle; `None` if it is over.
+    /// The remaining time for which the connection may stay idle; `None` if no time remains.
     fn rest(&self, limits: Limits) -> Option<Duration> {
         let state = self.state.lock();
         if state.requests > 0 {
-            // Answers have a limit of their own.
+            // Answers have their own time limit. After this time, the idle time is checked again.
             return Some(limits.head);
         }
         let limit = if state.has_answered { limits.idle } else { limits.head };
@@ -242,8 +245,8 @@ mod tests {
         [192, 0, 2, last].into()
     }
 
-    /// Takes slots for clients with these last numbers of their addresses, one after the other. Returns those that are closed
-    /// in the end.
+    /// Takes slots one after the other, for clients whose addresses end with these numbers. Returns the indexes of the
+    /// connections that are closed at the end.
     async fn closed(limit: usize, clients: &[u8]) -> Vec<usize> {
         let slots = Arc::new(Slots::new(limit));
         let mut taken: Vec<Option<Slot>> = Vec::new();
@@ -254,7 +257,7 @@ mod tests {
             });
             while !taking.is_finished() {
                 tokio::time::advance(Duration::from_millis(1)).await;
-                // What is closed gives its slot back.
+                // A closed connection frees its slot.
                 let is_closed = |slot: &Slot| slot.usage.close.is_cancelled();
                 taken.iter_mut().for_each(|slot| drop(slot.take_if(|slot| is_closed(slot))));
             }

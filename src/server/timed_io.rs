@@ -42,7 +42,8 @@ impl Phase {
     /// A request's head is complete.
     pub fn handling(&self) {
         let before = self.phase.swap(HANDLING, Ordering::Relaxed);
-        // A pipelined request may begin before the answer to the previous one is flushed.
+        // A pipelined request may begin before the previous answer is flushed. Then the connection still counts as
+        // active.
         if matches!(before, HEAD | IDLE) {
             self.usage.begin();
         }

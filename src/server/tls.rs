@@ -50,7 +50,8 @@ pub(super) fn server_config(tls: &TlsConfig, http2: bool) -> Result<ServerConfig
         error => problem(tls.cert_path, format!("cannot be used: {error}")),
     })?;
     if tls.client_auth != ClientAuth::No {
-        // In a resumed session the client does not present its certificate again, which may have expired meanwhile.
+        // In a resumed session, the client does not present its certificate again, even if the certificate has
+        // expired. So sessions are not resumed.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
     }
