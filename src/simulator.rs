@@ -1,5 +1,6 @@
-//! A simulated cloud for tests, demos and other clients: ShowUsageData, the billing service, IAM, STS and the metadata service as the
-//! contract describes them, with faults on demand.
+//! A simulated cloud for tests, demos and other clients. It has the operations of MetaStudio that the exporter uses,
+//! the billing service, IAM, STS, the metadata service and the node agent, as the contract describes them, with faults
+//! on demand.
 //!
 //! It shares no code with the client. In particular it checks signatures with its own implementation of the signing
 //! guide: a verifier that used the signer's code would hide the signer's mistakes.
@@ -113,7 +114,7 @@ impl Simulator {
                 let mut http = http1::Builder::new();
                 let connection = http.title_case_headers(true).serve_connection(TokioIo::new(stream), service);
                 tokio::select! {
-                    // An error means that the client disconnected, or that a fault applied.
+                    // An error means that the client disconnected, or that a fault broke the connection.
                     _ = connection => {}
                     () = stop.cancelled() => {}
                 }

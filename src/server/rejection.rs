@@ -46,7 +46,8 @@ impl Rejection {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.extend(header);
-        // A rejected client must not occupy a connection that others need. Over HTTP/2, the connection sends GOAWAY instead.
+        // A rejected client must not occupy a connection that others need. Over HTTP/2, the connection sends GOAWAY
+        // instead.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         response
     }

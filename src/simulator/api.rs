@@ -1,4 +1,4 @@
-//! ShowUsageData: from the parameters of a request to the buckets of the range, and to one page of them.
+//! ShowUsageData: reads the parameters of a request, makes the buckets of its range, and answers with one page of them.
 
 use chrono::{DateTime, Days, Duration, SecondsFormat, Utc};
 use serde_json::{Value, json};
@@ -38,7 +38,8 @@ pub(super) fn show_usage_data(
     page::page(buckets, &parameters, service, earlier)
 }
 
-/// What all requests for the pages of one list have in common, if lists change one by one.
+/// The parameters of a query that select a list: all parameters but those of paging. Empty for all lists if `service`
+/// does not change each list by itself.
 pub(super) fn list_of(query: &str, service: &Service) -> String {
     if matches!(service.changes, Changes::Nothing | Changes::Grown) {
         return String::new();

@@ -50,13 +50,13 @@ impl Operation {
     }
 }
 
-/// The id of an enterprise project with a package. Its packages come only if it is asked for.
+/// The id of an enterprise project with a package. An answer has the package only if the request names this id.
 pub const ENTERPRISE_PROJECT: &str = "0f6c7a2e-1111-4a5b-8c3d-abcdef012345";
 
 /// The product of a package that is for all enterprise projects.
 const FOR_ALL: &str = "OFFI000000000000000002";
 
-/// The ids of units, as in the list of units. The last one may not be in it.
+/// The ids of units, as in the list of units. With `units=lacking`, the list does not have the last one.
 const SECOND: u32 = 3;
 const HOUR: u32 = 4;
 const MINUTE: u32 = 5;
@@ -64,7 +64,7 @@ const GIGABYTE: u32 = 10;
 const PIECE: u32 = 12;
 const SET: u32 = 999;
 
-/// The body of a request for packages. `null` and an empty text are no value.
+/// The body of a request for packages. `null` and an empty text are the same as an absent field.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Query {
@@ -136,7 +136,7 @@ pub(super) fn units(language: &str, service: &Service) -> Value {
     json!({"measure_units": units.into_iter().filter(is_listed).map(unit).collect::<Vec<_>>()})
 }
 
-/// A package, except for what all have in common.
+/// The fields in which packages differ.
 struct Package<'a> {
     id: &'a str,
     product: &'a str,
@@ -146,7 +146,8 @@ struct Package<'a> {
     expiry: String,
     /// Left and bought, as decimal numbers, with the id of their unit.
     resources: &'a [(&'a str, &'a str, u32)],
-    /// Of another service, or of an enterprise project, or one that becomes full again.
+    /// Fields that only some packages have: those of another service or an enterprise project, of a bundle, or of a
+    /// package that becomes full again.
     fields: Value,
 }
 
@@ -196,7 +197,8 @@ impl Package<'_> {
     }
 }
 
-/// The packages of the account: minutes that the last project with usage uses up, and one of each kind that the documents leave open.
+/// The packages of the account. The first one has minutes, which the last project with usage consumes. The others are
+/// one of each kind that the documents leave open.
 fn rows(projects: &[SimulatedProject], service: &Service, now: DateTime<Utc>) -> Vec<Value> {
     let month = start_of_month(now);
     let user = projects.iter().rfind(|project| !project.usage.is_empty());
@@ -218,7 +220,7 @@ fn rows(projects: &[SimulatedProject], service: &Service, now: DateTime<Utc>) ->
         package("301381337", standard, status, &minutes, json!({})),
         Package { expiry: soon, ..package("301381338", flexus, 1, &[("9.123456789012345678", "10", HOUR)], json!({})) },
         package("301381339", hourly, 1, &[("40.5", "100", MINUTE)], json!({"quota_reuse_mode": 1})),
-        // Several kinds of usage, one of them in a unit that may not be in the list.
+        // Several kinds of usage. The list of units may lack the unit of one of them.
         package(
             "301381340",
             ["OFFI000000000000000004", "Bundle"],
@@ -227,7 +229,7 @@ fn rows(projects: &[SimulatedProject], service: &Service, now: DateTime<Utc>) ->
             json!({"bundle_type": "BUNDLE_PKG"}),
         ),
         package("301381341", standard, 0, &[("6000", "6000", MINUTE)], json!({})),
-        // Another one of its product always has something left.
+        // Used up, but another package of the same product always has an amount left.
         package("301381342", flexus, 2, &[("0", "10", HOUR)], json!({})),
         package("301381343", standard, 3, &[("11", "6000", MINUTE)], json!({})),
         package("301381344", standard, 4, &[("12", "6000", MINUTE)], json!({})),

@@ -48,7 +48,7 @@ pub(super) fn buckets(
     let mut forms = Forms { service, is_first: true };
     let buckets = buckets.into_iter().map(|(time, types)| {
         let mut rows: Vec<Value> = types.iter().flat_map(|(pattern, events)| forms.rows(pattern, events)).collect();
-        // Of the users, the first one has these rows, so that the users together have as much as all.
+        // Only the first user has these rows, so that the answers for each user add up to the answer for all users.
         if wants_user(USERS[0]) {
             rows.extend(other_rows(service));
         }
@@ -63,7 +63,8 @@ fn is_wanted(pattern: &UsagePattern, parameters: &Parameters) -> bool {
         && parameters.want("unit", pattern.unit)
 }
 
-/// Videos on Sundays, so that most usage of any range stays as it is.
+/// Whether an event grows from request to request. Only videos on Sundays grow, so that most usage of any range does
+/// not change.
 fn grows(pattern: &UsagePattern, at: DateTime<Utc>) -> bool {
     pattern.resource_type == Some("video_time_2d_model")
         && at.with_timezone(&history::beijing()).weekday() == Weekday::Sun
@@ -188,7 +189,7 @@ impl Usage {
 }
 
 impl Parts {
-    /// `is_sub_resource` of a part, or of another row.
+    /// The value of `is_sub_resource` in a part of a bundle, or in any other row.
     fn flag(self, is_part: bool) -> Option<Value> {
         let text = |yes: &str, no: &str| Value::from(if is_part { yes } else { no });
         Some(match self {
@@ -202,7 +203,7 @@ impl Parts {
     }
 }
 
-/// Rows that do not count as minutes.
+/// Rows that are not added to the minutes: a part of a bundle, and channels.
 fn other_rows(service: &Service) -> impl Iterator<Item = Value> {
     let part = service.parts.flag(true).map(|flag| {
         json!({

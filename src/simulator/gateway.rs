@@ -25,8 +25,8 @@ use super::{
 const FAILURES_TO_LOCK: u32 = 5;
 const LOCKED_FOR: Duration = Duration::from_secs(5 * 60);
 
-/// The path of the node agent that gives credentials to pods. In a real cluster, pods get it in
-/// an environment variable.
+/// The path of the node agent that gives credentials to pods. In a real cluster, an environment variable tells pods
+/// this path.
 const POD_IDENTITY_PATH: &str = "/v1/pod-identity";
 
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(super) struct Gateway {
 struct State {
     /// How many requests each fault has matched, in the order of the options.
     matched: Vec<u64>,
-    /// How many requests have asked for each list of usage.
+    /// How many requests have asked for each list.
     asked: HashMap<String, u32>,
     /// Failures by access key.
     failures: HashMap<String, Failures>,
@@ -104,7 +104,7 @@ impl Gateway {
         None
     }
 
-    /// Counts a request for a list of usage. Returns the number of earlier ones.
+    /// Counts a request for a list. Returns the number of earlier requests for the same list.
     fn next_request_for(&self, list: String) -> u32 {
         let mut state = self.state.lock();
         let asked = state.asked.entry(list).or_default();
@@ -148,7 +148,8 @@ impl Gateway {
         }
     }
 
-    /// The billing service. It answers for an account: the header `X-Domain-Id` names it, and a token must be for it.
+    /// The billing service. It answers for an account. The header `X-Domain-Id` must have the id of this account, and a
+    /// token must be issued for the account.
     fn billing(&self, request: &Request<Bytes>, fault: Option<FaultKind>) -> Option<Reply> {
         let operation = billing::Operation::of(request.uri().path())?;
         let header = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
@@ -294,7 +295,7 @@ impl Gateway {
     }
 }
 
-/// The reply that a fault gives. `None` for the fault that cuts the answer of ShowUsageData.
+/// The reply that a fault gives. `None` for the fault that cuts the usual answer.
 fn fault_reply(fault: FaultKind, request: &Request<Bytes>) -> Option<Reply> {
     let reply = match fault {
         FaultKind::Throttle { retry_after } => {

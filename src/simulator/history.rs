@@ -104,7 +104,7 @@ pub fn projects() -> Vec<SimulatedProject> {
     ]
 }
 
-/// So many projects: the default ones, and copies of them, such as `campaign-2`. A copy has an id of its own, and
+/// `count` projects: the default ones, then copies of them, such as `campaign-2`. Each copy has its own id, and
 /// therefore other events.
 pub fn copies(count: u16) -> Vec<SimulatedProject> {
     let default = projects();

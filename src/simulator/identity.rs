@@ -1,7 +1,7 @@
 //! The services that issue credentials. IAM issues tokens to users. The metadata service, STS and the node agent issue
 //! temporary keys to instances, to holders of an OpenID Connect token, and to pods.
 //!
-//! The formats are those of the contract, sections 5 to 7.
+//! Sections 5 to 7 of the contract describe the formats.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ pub(super) struct IssuedCredentials {
     keys: HashMap<String, (String, String)>,
 }
 
-/// The region of all projects, and therefore the name of its default project.
+/// The region of all projects. The default project of a region has the name of the region.
 const REGION: &str = "cn-north-4";
 /// An OpenID Connect token that STS accepts.
 pub const ID_TOKEN: &str = "simulated-id-token";

@@ -1,5 +1,5 @@
 //! ListSmartLiveJobs and ListDigitalHumanVideo: the live sessions and videos whose usage is metered later. An event is
-//! metered at its end, so the durations of those that succeeded add up to the usage.
+//! metered at its end, so the durations of all that succeeded add up to the usage.
 
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ pub const SECRETS: [&str; 6] = [
     "simulated-asset-url",
 ];
 
-/// The time before its end at which a video is requested.
+/// The time from the request of a video to its end.
 const QUEUE: Duration = Duration::minutes(15);
 
 /// The live sessions.
@@ -55,7 +55,7 @@ pub(super) fn live_sessions(request: &Request<'_>) -> Result<Answer, String> {
     Ok(Answer::List { name: "smart_live_jobs", rows: selected(rows, request)?, inserted })
 }
 
-/// A session that runs, or one with its end and its duration in seconds.
+/// A live session. `end` is its end and its duration in seconds; `None` if the session still runs.
 fn live_session(id: &str, start: DateTime<Utc>, end: Option<(DateTime<Utc>, i64)>, used_resource_type: &str) -> Value {
     let [room, signature, key, cover, rtmp, _] = SECRETS;
     json!({
@@ -75,7 +75,8 @@ fn live_session(id: &str, start: DateTime<Utc>, end: Option<(DateTime<Utc>, i64)
     })
 }
 
-/// The videos of the last day, and those that wait or are in production.
+/// The videos that ended since `create_since`, or else in the last 30 hours, and the videos that wait or are in
+/// production.
 ///
 /// # Errors
 /// The name of the first parameter that is not valid.
@@ -92,7 +93,7 @@ pub(super) fn videos(request: &Request<'_>) -> Result<Answer, String> {
             };
             let id = format!("video-{}-{hundredths}", at.timestamp());
             if state == "SUCCEED" && hundredths % 40 == 0 {
-                // The first try.
+                // The first try to make this video.
                 rows.push(video(&format!("{id}-failed"), at - QUEUE, "FAILED"));
             }
             let mut row = video(&id, at - QUEUE, state);
@@ -120,7 +121,7 @@ fn video(id: &str, created: DateTime<Utc>, state: &str) -> Value {
     json!({
         "job_id": id,
         "state": state,
-        // Not the name of the filter (contract, 15).
+        // The filter `job_type` has another name for the same type: `PHOTO_DIGITAL_HUMAN_VIDEO`.
         "job_type": "DIGITAL_HUMAN_PHOTO_VIDEO",
         "duration": 12.5,
         "create_time": text(created),
@@ -128,7 +129,7 @@ fn video(id: &str, created: DateTime<Utc>, state: &str) -> Value {
     })
 }
 
-/// The rows with the states that are asked for, and created in time.
+/// The rows with one of the requested states that were created in the requested time.
 fn selected(mut rows: Vec<Value>, request: &Request<'_>) -> Result<Vec<Value>, String> {
     let is = |row: &Value, field: &str, test: &dyn Fn(&str) -> bool| {
         row.get(field).and_then(Value::as_str).is_some_and(test)
@@ -136,7 +137,7 @@ fn selected(mut rows: Vec<Value>, request: &Request<'_>) -> Result<Vec<Value>, S
     if let Some(states) = request.values.get("state").filter(|_| request.service.states == States::Selects) {
         rows.retain(|row| is(row, "state", &|state| states.split(',').any(|asked| asked == state)));
     }
-    // Texts in UTC and of the same length are in the order of their times.
+    // The texts sort in the order of their times, because all are in UTC and have the same length.
     if let Some(since) = time(request, "create_since")? {
         rows.retain(|row| is(row, "create_time", &|created| created >= text(since).as_str()));
     }

@@ -1,4 +1,5 @@
-//! What the operations beside ShowUsageData share: what the documentation leaves open about lists is the same for all.
+//! The lists of all operations other than ShowUsageData. The documentation leaves open the same things about each of
+//! these lists, so they share their code and settings.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -17,7 +18,7 @@ pub(super) struct Request<'a> {
     pub now: DateTime<Utc>,
 }
 
-/// What an operation answers with.
+/// The answer of an operation.
 pub(super) enum Answer {
     /// One page of a list.
     List {
@@ -36,7 +37,7 @@ pub(super) struct Cut {
     pub page: Vec<Value>,
 }
 
-/// Cuts a page out of a list, which `earlier` requests have changed.
+/// Applies the changes of `earlier` requests to a list, and cuts a page out of it.
 pub(super) fn cut(
     service: &Service,
     mut rows: Vec<Value>,

@@ -1,4 +1,4 @@
-//! The operations of a project beside its usage.
+//! The operations of MetaStudio other than ShowUsageData.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -13,7 +13,7 @@ use super::{
     users,
 };
 
-/// An operation of a project beside its usage: its name in the documentation, and the end of its path.
+/// An operation: its name in the documentation, the end of its path, and its answer.
 #[derive(Debug)]
 pub(super) struct Operation {
     pub name: &'static str,
@@ -40,7 +40,7 @@ impl Operation {
         })
     }
 
-    /// The answer of a service to a query, after `earlier` other requests for it.
+    /// The answer of a service to a query, after `earlier` other requests for the same list.
     ///
     /// # Errors
     /// The name of the first parameter that is not valid.

@@ -44,7 +44,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Checks that each fault is for a recipient that exists: otherwise, it would never occur.
+    /// Checks that the recipient of each fault exists. Otherwise, the fault would never occur.
     ///
     /// # Errors
     /// A text with the unknown recipient and all known ones.
@@ -65,7 +65,7 @@ impl Options {
     }
 }
 
-/// The names of the operations that have their own recipient.
+/// The names of the operations that a fault can name as its recipient.
 fn operations() -> impl Iterator<Item = &'static str> {
     let of_billing = billing::Operation::ALL.into_iter().map(billing::Operation::name);
     OPERATIONS.iter().map(|operation| operation.name).chain(of_billing)

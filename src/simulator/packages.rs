@@ -17,7 +17,7 @@ const SOURCES: [&str; 3] = ["PURCHASED", "SP_ALLOCATED", "ADMIN_ALLOCATED"];
 /// # Errors
 /// The name of the first parameter that is not valid.
 pub(super) fn list(request: &Request<'_>) -> Result<Answer, String> {
-    // There is no value for all sources.
+    // The parameter is required, and no value selects all sources.
     let sources = request.values.get("resource_source").ok_or("resource_source")?;
     if sources.len() > 64 || !sources.split(',').all(|source| SOURCES.contains(&source)) {
         return Err("resource_source".to_owned());
@@ -30,8 +30,8 @@ pub(super) fn list(request: &Request<'_>) -> Result<Answer, String> {
     Ok(Answer::List { name: "resources", rows, inserted: |number| further(number, "inserted") })
 }
 
-/// The packages of a project. For each type of usage there is one that lasts this month. One of them runs out; the others
-/// are of each kind that the API page leaves open.
+/// The packages of a project. Each type of usage has one package, which ends with this month; the usage may be more
+/// than the package holds. The other packages are one of each kind that the API page leaves open.
 fn packages(project: &SimulatedProject, service: &Service, now: DateTime<Utc>) -> Vec<Value> {
     let month = start_of_month(now);
     let next_month = month + Months::new(1);
@@ -95,7 +95,7 @@ fn others(project: &SimulatedProject, service: &Service, now: DateTime<Utc>) -> 
                 "amount": amount, "usage": 0, "unit": unit, "resource_expire_time": in_days(5),
             }),
         ),
-        // A bundle of an avatar with minutes, which has no end.
+        // A bundle of an avatar and minutes. It has no end.
         package(
             "bundle",
             "modeling.flexus.avatar.number",
@@ -113,7 +113,7 @@ fn others(project: &SimulatedProject, service: &Service, now: DateTime<Utc>) -> 
                 "amount": 120, "usage": 6.1, "unit": "MIN", "resource_expire_time": "",
             }),
         ),
-        // More channels are used than bought, and they are frozen.
+        // A frozen package. More channels are used than were bought.
         package(
             "channels",
             "modeling.avatarlive.channel",

@@ -25,7 +25,7 @@ struct Entry {
 /// One page of the buckets.
 ///
 /// # Errors
-/// The name of the parameter that is not valid: the offset is past the end, for a service that refuses that.
+/// `offset`, if it is past the end and the service refuses such an offset.
 pub(super) fn page(
     buckets: Vec<Bucket>,
     parameters: &Parameters,
@@ -82,11 +82,11 @@ fn entries(buckets: Vec<Bucket>, counted: Counted) -> Vec<Entry> {
     entries
 }
 
-/// Changes the list as `earlier` requests have left it.
+/// Applies the changes of `earlier` requests to the list.
 fn change(entries: &mut Vec<Entry>, changes: Changes, earlier: u32) {
     let times = usize::try_from(earlier).unwrap_or(usize::MAX).min(entries.len());
     match changes {
-        // Usage has grown in the buckets.
+        // The buckets already have the grown usage.
         Changes::Nothing | Changes::Grown => {}
         Changes::Order => entries.sort_by_cached_key(|entry| {
             let mut hasher = DefaultHasher::new();
@@ -105,7 +105,7 @@ fn change(entries: &mut Vec<Entry>, changes: Changes, earlier: u32) {
     }
 }
 
-/// The entries as JSON. Neighbours that belong to one bucket are one.
+/// The entries as JSON. Adjacent rows of the same bucket are written as one bucket.
 fn time_list(page: &[&Entry]) -> Vec<Value> {
     let buckets = page.chunk_by(|one, other| one.bucket == other.bucket);
     let json = |bucket: &[&Entry]| {
@@ -132,7 +132,7 @@ fn count(entries: &[Entry], on_page: usize, parameters: &Parameters, count: Coun
     Some(number.into())
 }
 
-/// Appends `_v2` to a name wherever it is.
+/// Appends `_v2` to the name of a field, in the whole answer.
 fn rename(value: &mut Value, name: &str) {
     match value {
         Value::Array(list) => list.iter_mut().for_each(|value| rename(value, name)),

@@ -1,10 +1,12 @@
-//! What the API page leaves open, as settings: a simulated cloud can be any service that keeps to the page's words.
+//! Settings for everything that the API page leaves open. With them, a simulated cloud can be any service that keeps to
+//! the words of the page.
 
 use std::{fmt::Write, num::NonZeroUsize, str::FromStr};
 
 use clap::{CommandFactory, Parser, ValueEnum};
 
-/// A service: the defaults, except for some settings. clap parses `NAME=VALUE,…` and has the texts of the help.
+/// A service: the default values, except for some settings. clap parses `NAME=VALUE,…`. The help shows the comments of
+/// the fields and values.
 ///
 /// ```
 /// use metastudio_exporter::simulator::Service;
@@ -34,7 +36,7 @@ pub struct Service {
     /// What time_list is
     #[arg(long, value_enum, default_value_t)]
     pub list: List,
-    /// What changes from one request to the next
+    /// What changes in a list from one request for it to the next
     #[arg(long, value_enum, default_value_t)]
     pub changes: Changes,
     /// What a row of a bucket is
@@ -58,10 +60,10 @@ pub struct Service {
     /// Answer for the last days of a longer range, in silence
     #[arg(long, value_name = "DAYS")]
     pub longest_range: Option<u16>,
-    /// Keep usage for so many days
+    /// Keep usage for this number of days
     #[arg(long, value_name = "DAYS")]
     pub retention: Option<u16>,
-    /// Refuse ranges that begin more than so many days ago
+    /// Refuse ranges that begin more than this number of days ago
     #[arg(long, value_name = "DAYS")]
     pub oldest: Option<u16>,
     /// The time that a bucket covers
@@ -73,7 +75,7 @@ pub struct Service {
     /// How usage is written
     #[arg(long, value_enum, default_value_t)]
     pub usage: Usage,
-    /// The rows whose usage is written so
+    /// Rows to which the setting usage applies
     #[arg(long, value_enum, default_value_t)]
     pub usage_of: UsageOf,
     /// Rows for parts of a bundle, and how is_sub_resource is written
@@ -88,13 +90,14 @@ pub struct Service {
     /// How ListTenantResources counts a package of 60 minutes
     #[arg(long, value_enum, default_value_t)]
     pub videopacket: Videopacket,
-    /// Add so many packages to each project
+    /// Add this number of packages to each project
     #[arg(long, value_name = "NUMBER")]
     pub packages: Option<u16>,
-    /// Add so many sub-users to each project, who have used 95% of their quotas
+    /// Add this number of sub-users to each project; each has used 95% of its quotas
     #[arg(long, value_name = "NUMBER")]
     pub users: Option<u16>,
-    /// Add so many live sessions that are billed on demand, and as many videos that wait, to each project
+    /// Add this number of live sessions that are billed on demand to each project, and the same number of waiting
+    /// videos
     #[arg(long, value_name = "NUMBER")]
     pub sessions: Option<u16>,
     /// How long the added live sessions have been running
@@ -121,7 +124,7 @@ pub struct Service {
     /// Whether the billing service lists the units of all amounts
     #[arg(long, value_enum, default_value_t)]
     pub units: Units,
-    /// Add so many packages to the account, in the billing service
+    /// Add this number of packages to the account, in the billing service
     #[arg(long, value_name = "NUMBER")]
     pub account_packages: Option<u16>,
 }
@@ -199,7 +202,7 @@ pub enum Offset {
     Pages,
     /// nothing: every page is the first one
     Ignored,
-    /// nothing, and neither does limit: every page is the whole list
+    /// nothing, and limit means nothing either: every page is the whole list
     Everything,
 }
 
@@ -255,7 +258,7 @@ pub enum List {
     Endless,
 }
 
-/// What changes from one request to the next: in a list, when it is asked for again.
+/// What changes in a list from one request for it to the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Changes {
     /// nothing
@@ -281,7 +284,7 @@ pub enum Rows {
     Types,
     /// a video: rows have the same type
     Videos,
-    /// a type in a quality, which is in a field that is not documented
+    /// a type in a quality; the quality is in a field that is not documented
     Qualities,
 }
 
@@ -353,7 +356,7 @@ pub enum Cut {
     /// at the range
     #[default]
     Range,
-    /// at the range, but the first one keeps the time of its whole bucket
+    /// at the range, but the time of the first bucket is its start before the range
     Usage,
     /// nowhere: a bucket that overlaps the range comes whole
     Never,
@@ -381,7 +384,7 @@ pub enum Usage {
     Null,
 }
 
-/// The rows whose usage is written in that way.
+/// Rows to which the setting `usage` applies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum UsageOf {
     /// all rows
@@ -391,7 +394,7 @@ pub enum UsageOf {
     First,
 }
 
-/// Rows for parts of a bundle, one in each bucket, and how `is_sub_resource` is written there and in other rows.
+/// Rows for parts of a bundle, one in each bucket, and how `is_sub_resource` is written in these and in other rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Parts {
     /// there are none

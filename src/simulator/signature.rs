@@ -37,7 +37,7 @@ pub(super) fn verify(
     if (now - sent.and_utc()).num_minutes().abs() >= TOLERANCE_MINUTES {
         return Err("the time of x-sdk-date is out of range".to_owned());
     }
-    // Nothing else must be signed. The Go SDK does not sign the host (contract, section 3, 6).
+    // No other header needs a signature. The Go SDK does not sign the host (contract, section 3, 6).
     if !authorization.signed_headers.iter().any(|name| name == "x-sdk-date") {
         return Err("x-sdk-date is not signed".to_owned());
     }
@@ -151,7 +151,7 @@ mod tests {
     }
 
     impl Recorded {
-        /// Checks the request at the time of its date, or at another one.
+        /// Checks the request as of the time `now`.
         fn check(&self, now: DateTime<Utc>) -> Result<(), String> {
             let mut request = Request::builder().method(self.method.as_str()).uri(&self.target);
             for (name, value) in &self.headers {
@@ -199,7 +199,7 @@ mod tests {
         })
     }
 
-    /// `tests/data/sdk-requests/record` has recorded them.
+    /// The requests that `tests/data/sdk-requests/record` has recorded.
     fn recorded() -> Vec<Recorded> {
         serde_json::from_str(include_str!("../../tests/data/sdk-requests.json")).unwrap()
     }

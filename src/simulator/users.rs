@@ -1,5 +1,5 @@
-//! ListUserQuotas and ShowTenantServiceConfigs: the sub-users, whose use is that of the simulated usage, and whether they
-//! are isolated.
+//! ListUserQuotas and ShowTenantServiceConfigs: the quotas of the sub-users with the minutes that they have used of the
+//! simulated usage, and whether sub-account isolation is on.
 
 use serde_json::{Map, Value, json};
 
@@ -12,14 +12,14 @@ use super::{
 /// The sub-users.
 ///
 /// # Errors
-/// None; the type is that of the operations with parameters.
+/// None. All operations have the same type, and some have parameters that can be invalid.
 pub(super) fn list(request: &Request<'_>) -> Result<Answer, String> {
     let mut rows: Vec<Value> = (0..USERS.len()).map(|index| user(request, index)).collect();
     rows.extend((0..u32::from(request.service.users.unwrap_or_default())).map(|number| further(number, "further")));
     Ok(Answer::List { name: "assets", rows, inserted: |number| further(number, "inserted") })
 }
 
-/// The first user has limits that are far, the second has none, and the third has no images left.
+/// A user. The second user has no limits of minutes. The other users have limits that they do not reach.
 fn user(request: &Request<'_>, index: usize) -> Value {
     let Request { project, service, now, .. } = request;
     let used = |resource_type: &str| {
@@ -37,7 +37,7 @@ fn user(request: &Request<'_>, index: usize) -> Value {
     json!({"user_id": USERS.get(index), "quota": quota, "usage": usage})
 }
 
-/// A user who has used 95% of a quota, in minutes and in voices.
+/// A user who has used 95% of a quota of minutes, and 95% of a quota of voices.
 fn further(number: u32, id: &str) -> Value {
     json!({
         "user_id": format!("{id}-{number}"),
@@ -49,7 +49,7 @@ fn further(number: u32, id: &str) -> Value {
 /// Whether sub-account isolation is on.
 ///
 /// # Errors
-/// None; the type is that of the operations with parameters.
+/// None. All operations have the same type, and some have parameters that can be invalid.
 pub(super) fn service_configs(request: &Request<'_>) -> Result<Answer, String> {
     let control = json!({"separately_controlled": request.service.isolation, "sub_account_type": "IAM_USER"});
     Ok(Answer::Object(json!({"sub_account_control_config": control})))
