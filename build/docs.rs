@@ -20,7 +20,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// and programs.
 pub const FOLDERS: [&str; 3] = ["docs", "deploy", "grafana"];
 
-/// Files at the top that are served, besides the READMEs.
+/// Files in the root of the repository that are served.
 pub const FILES: [&str; 7] =
     ["README.md", "README.zh-CN.md", "CHANGELOG.md", "SECURITY.md", "BENCHMARKS.md", "config.example.yaml", "LICENSE"];
 
@@ -70,7 +70,8 @@ const CHINESE: Texts = Texts {
 /// The pages and the files that pages link to, by their path in the repository.
 type Sources = BTreeMap<String, String>;
 
-/// Writes the compressed documents, and `documents.rs` with the array `DOCUMENTS` of them, to the directory.
+/// Writes the compressed documents to the directory `out`, and `documents.rs` with the array `DOCUMENTS` that lists
+/// them.
 pub fn build(root: &Path, out: &Path) -> Result<()> {
     let sources = sources(root)?;
     let directory = out.join("docs");
@@ -184,7 +185,7 @@ struct Rendered<'a> {
     title: String,
     sections: Vec<(String, String)>,
     anchors: BTreeSet<String>,
-    /// The first event of the open heading, and its text.
+    /// The index of the first event of the open heading, and its text.
     heading: Option<(usize, String)>,
     /// For each open link, whether it is kept.
     links: Vec<bool>,
@@ -222,7 +223,7 @@ impl<'a> Rendered<'a> {
             Event::Start(Tag::Image { .. }) => self.events.push(Event::Start(Tag::Emphasis)),
             Event::End(TagEnd::Image) => self.events.push(Event::End(TagEnd::Emphasis)),
             Event::Html(text) | Event::InlineHtml(text) => self.events.push(Event::Text(text)),
-            // What is wider than a phone scrolls by itself, with the keyboard, too.
+            // A table that is wider than the screen scrolls by itself, with the keyboard, too.
             Event::Start(Tag::Table(alignments)) => {
                 let label = texts_of(path).table;
                 let open = format!("<div class=\"wide\" role=\"group\" aria-label=\"{label}\" tabindex=\"0\">");

@@ -24,8 +24,8 @@ use tokio::{sync::Semaphore, time::timeout};
 /// The time limit of a read.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The time after which the first blocked thread is given up. It is shorter than [`READ_TIMEOUT`], so that the reader
-/// that is late gives it up.
+/// The time after which the first blocked thread is given up. It is shorter than [`READ_TIMEOUT`], so that the first
+/// reader whose time limit ends gives the thread up.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// The maximum size of a file. The configuration of 100,000 projects has 10 MB.
@@ -42,7 +42,7 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// Global, like the threads.
 static READERS: LazyLock<Readers> = LazyLock::new(Readers::default);
 
-/// The files that are being read, and those that did not answer.
+/// The files that are being read, and the files that did not answer.
 struct Readers {
     files: Mutex<HashMap<PathBuf, Attempt>>,
     /// One permit for each thread.
@@ -51,7 +51,7 @@ struct Readers {
 
 /// The latest thread that reads a file.
 struct Attempt {
-    /// Held by the thread.
+    /// One permit, which the thread holds while it reads.
     turn: Arc<Semaphore>,
     began: Instant,
     /// After this time, a blocked thread is given up.
@@ -102,9 +102,9 @@ impl Readers {
         Err(io::Error::new(io::ErrorKind::TimedOut, text))
     }
 
-    /// Lets the next reader start a new thread if the one that has the turn has been blocked for long.
+    /// Lets the next reader start a new thread if the current thread has been blocked for longer than its patience.
     fn give_up(&self, path: &Path, turn: &Arc<Semaphore>) {
-        // Half of the threads are kept for files that were not asked before.
+        // Half of the threads are kept for files that have no blocked thread yet.
         let has_threads = self.threads.available_permits() > THREADS / 2;
         if let Some(attempt) = self.files.lock().get_mut(path)
             && Arc::ptr_eq(&attempt.turn, turn)
@@ -154,7 +154,7 @@ fn name_of(kind: FileType) -> (io::ErrorKind, &'static str) {
     }
 }
 
-/// The error without the number of the operating system, which says no more than the text.
+/// The error without its number in the operating system: the text says the same.
 fn without_number(error: io::Error) -> io::Error {
     let text = error.to_string();
     match text.split_once(" (os error ") {
@@ -187,10 +187,10 @@ mod tests {
 
     use super::*;
 
-    /// A file on a mount that does not answer, until this is true.
+    /// Until this is true, [`hang`] blocks, like a read from a mount that does not answer.
     static IS_BACK: AtomicBool = AtomicBool::new(false);
 
-    /// Ends the blocked threads, which the runtime waits for.
+    /// When dropped, ends the blocked threads. The runtime would wait for them forever.
     struct Back;
 
     impl Drop for Back {

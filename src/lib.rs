@@ -12,8 +12,8 @@
 //! usage: the types that these modules share
 //! ```
 //!
-//! [`storage`] is the directory in which [`cloud`] keeps over a restart which keys are on hold. `file` reads files with
-//! bounds.
+//! [`storage`] keeps files in a directory over restarts. [`cloud`] notes there which keys are on hold. `file` reads
+//! files with limits of size and time.
 //!
 //! 1. [`config`] reads the projects to poll, their credentials and their windows.
 //! 2. [`cloud`] calls the API. It signs, paces and retries each request. It returns complete answers or an error.
@@ -23,8 +23,9 @@
 //! 6. [`exposition`] renders the snapshot as OpenMetrics or text, and [`site`] answers requests with it.
 //! 7. [`server`] accepts connections: TLS, users, limits. It serves any hyper service and does not depend on metrics.
 //!
-//! [`history`] is the past: complete days, and the last usage of each project, in a file over restarts. A collector of
-//! [`polling`] asks for days that have ended until they stand still. The commands `backfill` and `report` use them, too.
+//! [`history`] keeps the past in a file over restarts: complete days, and the last usage of each project. A collector
+//! in [`polling`] asks for each day that has ended until its usage no longer changes. The commands `backfill` and
+//! `report` use these days, too.
 //!
 //! A scrape cannot cause an API call: `exposition`, `site` and `server` cannot import `cloud` or `polling`.
 //! `tests/architecture.rs` has the table of allowed imports, and checks every file. `commands` has the commands of the

@@ -1,8 +1,8 @@
 //! The directory in which the exporter keeps state over restarts (`--storage.path`).
 //!
 //! One process uses a directory at a time. A file is replaced as a whole: it is written under another name, flushed to
-//! the disk and renamed. So a crash leaves either the old or the new file, and [`Storage::write`] returns when the new
-//! one survives a power failure.
+//! the disk and renamed. So a crash leaves either the old or the new file. After [`Storage::write`] has returned, the new
+//! file survives a power failure.
 //!
 //! All functions block.
 
@@ -92,7 +92,7 @@ impl Storage {
     /// Replaces a file. Only its owner can read it.
     ///
     /// # Errors
-    /// The new file is not safe on the disk. The old one may have been replaced nevertheless.
+    /// The new file may be lost in a power failure, or was not written. It may have replaced the old file nevertheless.
     pub fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
         // Always the same name, so that crashes do not leave more and more files.
         let temporary = self.path(&format!("{name}.new"));
@@ -122,7 +122,7 @@ mod tests {
         let directory = parent.path().join("a/b");
         let storage = Storage::open(&directory).unwrap();
         assert_eq!(storage.read("x").unwrap(), None);
-        fs::write(storage.path("x.new"), "a longer rest of a write that a crash cut").unwrap();
+        fs::write(storage.path("x.new"), "a longer rest of a write that a crash interrupted").unwrap();
         for content in ["long content", "short"] {
             storage.write("x", content.as_bytes()).unwrap();
             assert_eq!(storage.read("x").unwrap().unwrap(), content.as_bytes());

@@ -1,10 +1,10 @@
 //! Characters that a reader does not see, or that change the order or the lines of the text around them. A text from
-//! outside that has some could be taken for another one.
+//! outside with such characters could be mistaken for another text.
 
 use std::fmt::{self, Display, Write};
 
-/// The name of a character without a sign of its own: a control character, a mark of the direction of text, an end of a
-/// line or paragraph, a space without a width.
+/// The name of an unseen character: a control character, a mark of the direction of text, an end of a line or
+/// paragraph, or a space without a width. `None` for all other characters.
 pub fn unseen(character: char) -> Option<&'static str> {
     Some(match character {
         '\u{ad}' => "a soft hyphen",

@@ -35,7 +35,7 @@ impl<S: Subscriber, W: io::Write + Clone + 'static> Layer<S> for Lines<W> {
         line.add_text("time", &Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true));
         line.add_text("level", event.metadata().level().as_str());
         event.record(&mut line);
-        // If standard error is closed, nobody can be told.
+        // Standard error may be closed. Then the failure cannot be reported.
         let _ = self.writer.clone().write_all(line.end().as_bytes());
     }
 }
@@ -46,7 +46,7 @@ struct Line {
 }
 
 impl Line {
-    /// Adds a value that needs no quotes in either format.
+    /// Adds a value as it is. A text that needs quotes already has them.
     fn add(&mut self, key: &str, value: &str) {
         let (start, separator) = match self.format {
             LogFormat::Logfmt => ("", " "),
@@ -103,8 +103,8 @@ impl Visit for Line {
     }
 }
 
-/// The text as JSON writes it, which readers of logfmt understand, too. Unseen characters are escaped, because a terminal
-/// obeys some of them.
+/// The text as a JSON string, which readers of logfmt understand, too. Unseen characters are escaped, because some of
+/// them control a terminal.
 fn quoted(text: &str) -> String {
     let mut quoted = "\"".to_owned();
     for character in text.chars() {
@@ -147,7 +147,7 @@ mod tests {
         }
     }
 
-    /// What the events of `log` look like in the format, without their time.
+    /// The lines of the events of `log` in a format, without their time.
     fn lines(format: LogFormat, log: impl FnOnce()) -> String {
         let writer = Memory::default();
         let lines = Lines { format, writer: writer.clone() };

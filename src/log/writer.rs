@@ -45,7 +45,7 @@ struct Queue {
     overflow: u64,
 }
 
-/// Waits for queued lines when it is dropped, for a limited time.
+/// When dropped, waits for a limited time until the queued lines are written.
 #[derive(Debug)]
 pub struct FlushOnDrop(pub LogWriter);
 
@@ -106,7 +106,7 @@ impl LogWriter {
 }
 
 impl Write for LogWriter {
-    /// Takes one line, because each one is written with a single call.
+    /// Takes one whole line: the log layer writes each line with a single call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut guard = self.0.queue.lock();
         match guard.as_mut() {
