@@ -39,7 +39,7 @@ const NOT_YET: TimeDelta = TimeDelta::hours(3);
 /// The longest step: the alerts look back three hours for a sample.
 const LONGEST_STEP: u64 = 3 * 60 * 60;
 
-/// The names of the files are these around the month.
+/// The name of a file is the month between these two texts.
 const PREFIX: &str = "metastudio-";
 const SUFFIX: &str = ".om";
 
@@ -98,7 +98,7 @@ impl Backfill {
         let range = self.range(now, &config.timezone)?;
         create(&self.output)?;
         let directory = self.past.storage.as_ref().unwrap_or(&self.output).clone();
-        // Days up to the last one that has ended in the range.
+        // The days that have ended before the end of the range.
         let last = config.timezone.local(range.end).date_naive();
         let days = DayRange { first: self.from.first, end: last };
         let past = collect(config, &environment, Some(directory), days, now).await?;
@@ -125,7 +125,11 @@ impl Backfill {
         };
         let range = Bounds { start: zone.midnight(self.from.first), end: end.min(latest) };
         if range.start >= range.end {
-            bail!("there is no time between --from, {}, and the end, {}", self.from.first, zone.local(range.end));
+            bail!(
+                "--from {} is not before the end of the samples, {}: use an earlier --from",
+                self.from.first,
+                zone.local(range.end)
+            );
         }
         Ok(range)
     }
@@ -159,7 +163,8 @@ impl Backfill {
     fn write_month(&self, past: &Past, range: Bounds, month: NaiveDate) -> anyhow::Result<Option<MonthFile>> {
         let of_project = |ProjectPast { project, known, .. }: &ProjectPast| {
             let target = target(project, &past.config);
-            // The days of a listed user are complete. With `user_ids: all`, only those of all users together are.
+            // The days of a listed user are complete. With `user_ids: all`, only the days of all users together are
+            // complete.
             let together = project.user_ids.all().map(|_| known.without_users());
             let known = together.as_ref().unwrap_or(known);
             samples::of_month(target, &project.windows, known, month, range, self.step)
@@ -180,7 +185,7 @@ impl Backfill {
         Ok(Some(MonthFile { file: file_name, month: name, series: written.series, samples: written.samples }))
     }
 
-    /// What to do with the files.
+    /// The text that says what to do with the files.
     fn instructions(&self, manifest: &Manifest, now: DateTime<Utc>, range: Bounds) -> String {
         let Manifest { samples, files, .. } = manifest;
         let output = self.output.display();
@@ -201,7 +206,8 @@ impl Backfill {
              \x20    done\n\n\
              3. Move the directories in {output}/blocks into the data directory of Prometheus, on the same file system and \
              with its owner. It loads them within a minute.\n\n\
-             To undo it, delete the series with instance=\"backfill\", and the recorded ones of this time.\n",
+             To undo the import, delete the series with instance=\"backfill\", and the series of the recording rules in this \
+             time.\n",
             files.len(),
             months.join(" "),
             blocks::MAX_DURATION,

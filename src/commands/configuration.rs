@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{self, Config, Environment, Loaded, Shard};
 
-/// The flags that `serve`, `check` and `once` share.
+/// The flags of all commands that read the configuration file.
 #[derive(Args, Debug)]
 pub(crate) struct ConfigFlags {
     /// Path of the configuration file

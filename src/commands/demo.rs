@@ -30,7 +30,7 @@ use crate::{
 pub(crate) struct Demo {
     #[command(flatten)]
     web: WebFlags,
-    /// Leave out the project whose polls fail, and exceed no budget: for pictures
+    /// Show no failing project and no exceeded budget, for pictures
     #[arg(long)]
     all_green: bool,
 }
@@ -75,11 +75,12 @@ fn cloud_with_failure() -> Options {
     options
 }
 
-/// A budget of several projects that is never nearly spent.
+/// A budget of several projects. Much of it is always left.
 const SHARED_BUDGET: &str = "budgets:\n  - {name: all-studios, projects: [studio-prod, live-commerce, campaign], \
                              window: this_month, minutes: 80000}\n";
 
-/// The settings of a project. A failure is logged once an hour and not every minute. One project shows its users.
+/// The settings of a project. The project without permission is polled once an hour, so that its failure is not logged
+/// every minute. One project shows its users.
 fn settings(project: &str) -> &'static str {
     match project {
         FORBIDDEN => ", interval: 1h, collect: []",
@@ -88,7 +89,7 @@ fn settings(project: &str) -> &'static str {
     }
 }
 
-/// The settings of a project with budgets that are never nearly spent.
+/// The settings of a project. Much of each budget is always left.
 fn green_settings(project: &str) -> &'static str {
     match project {
         "studio-prod" => ", budgets: [{window: this_month, minutes: 10000, business_type: VIDEO_2D}]",

@@ -17,7 +17,7 @@ const DESCRIPTION: &str = "Polls the usage of digital humans that Huawei Cloud M
     it to Prometheus: for each project, for the month so far and for each day. Without a command, it polls and serves. \
     The options below are those of serve. Each other command has a page of its own.";
 
-/// What the definition of the command line does not say.
+/// The sections of the man page that the definition of the command line does not contain.
 const SECTIONS: &str = r#".SH FILES
 .TP
 \fI/etc/metastudio\-exporter/config.yaml\fR
@@ -30,7 +30,7 @@ The keys of the service, a file for each. systemd passes them to the service.
 The flags of the service.
 .TP
 \fI/var/lib/metastudio\-exporter\fR
-The state of the service: the keys that are on hold.
+The state of the service: keys on hold, the last usage, and days that have ended.
 .TP
 \fI/usr/share/doc/metastudio\-exporter\fR
 The documentation. Alerts, rules and dashboards are in \fI/usr/share/metastudio\-exporter\fR.
@@ -95,7 +95,8 @@ impl Manual {
     }
 }
 
-/// The completions would offer hidden commands, and `help`, which does the same as `--help`.
+/// The program without hidden commands and without `help`: completions would offer them. `help` does the same as
+/// `--help`.
 fn without_hidden_commands(program: &Command) -> Command {
     Command::new(NAME)
         .about(program.get_about().cloned().unwrap_or_default())

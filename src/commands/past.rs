@@ -1,4 +1,5 @@
-//! What `backfill` and `report` share: their flags, and the days of all projects, from the ledger and from the cloud.
+//! The code that `backfill` and `report` share: their flags, and the days of all projects, from the ledger and from the
+//! cloud.
 
 use std::{
     collections::BTreeMap,
@@ -51,12 +52,12 @@ pub(super) struct PastFlags {
     projects: Vec<String>,
 }
 
-/// A day is asked for again if it was asked for sooner than this after its end: usage may be metered late.
+/// A day is asked for again if it was last asked for sooner than this after its end: usage may be metered late.
 const SETTLED: TimeDelta = TimeDelta::hours(48);
-/// But not within this time, so that a command that is run again writes the same values.
+/// A day is not asked for again within this time, so that a command that is run again writes the same values.
 const REPEATED: TimeDelta = TimeDelta::hours(6);
 
-/// A first day, and the first day that is too late.
+/// The days from `first` to the day before `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DayRange {
     pub first: NaiveDate,
@@ -82,18 +83,18 @@ pub(super) struct Past {
 /// One project and its known days.
 pub(super) struct ProjectPast {
     pub project: Project,
-    /// Empty if it could not be looked up.
+    /// Empty if the id could not be looked up.
     pub project_id: String,
     pub known: KnownDays,
-    /// Days that the cloud did not give, and the reason for people.
+    /// The days without an answer of the cloud, and the reason, as a text for people.
     pub missing: Option<(Vec<NaiveDate>, String)>,
-    /// Days from this one back are too far back for the service.
+    /// The service refuses this day and all days before it, because they are too far back.
     pub too_far_back: Option<NaiveDate>,
     pub requests: u64,
 }
 
 impl Past {
-    /// Logs what is missing, a line for each project. Returns whether nothing is.
+    /// Logs the missing days and the days that are too far back, by project. Returns whether no day is missing.
     pub fn log_missing(&self) -> bool {
         let mut is_complete = true;
         for ProjectPast { project, known, missing, too_far_back, .. } in &self.projects {
@@ -113,7 +114,7 @@ impl Past {
     }
 }
 
-/// The configuration with the projects that are asked for.
+/// The configuration, with the projects of `--project` only.
 pub(super) async fn load(flags: &PastFlags, environment: &Environment) -> anyhow::Result<Config> {
     let source = ConfigSource::of(&flags.config, environment)?;
     let mut config = ValidConfig::new(source.load(environment).await)?.config;
@@ -126,7 +127,7 @@ pub(super) async fn load(flags: &PastFlags, environment: &Environment) -> anyhow
     Ok(config)
 }
 
-/// The days of all projects: those of the ledger in `directory`, and the others from the cloud.
+/// The days of all projects. Days that are not in the ledger in `directory` come from the cloud.
 ///
 /// # Errors
 /// The connections cannot be set up, or the ledger cannot be used.
@@ -205,8 +206,8 @@ async fn project_past(
     Ok(ProjectPast { project, project_id, known: days, missing, too_far_back, requests })
 }
 
-/// The state of the keys, so that a refused key is not tried by each run. It is not that of an exporter, which locks its
-/// directory as long as it runs.
+/// Which keys are on hold, so that not every run tries a refused key. The folder `past` keeps this state apart from the
+/// state of an exporter, because an exporter locks its directory as long as it runs.
 async fn lockout(directory: Option<PathBuf>) -> anyhow::Result<Arc<Lockout>> {
     let Some(directory) = directory else { return Ok(Arc::default()) };
     let open = move || match Storage::open(&directory.join("past")) {
@@ -220,7 +221,7 @@ async fn lockout(directory: Option<PathBuf>) -> anyhow::Result<Arc<Lockout>> {
     Ok(Arc::new(spawn_blocking(open).await??))
 }
 
-/// Shows how far the work is: a line that is written over on a terminal, lines of the log otherwise.
+/// Shows the progress: on a terminal as one line that is overwritten, otherwise as lines of the log.
 struct Progress {
     meter: Arc<Meter>,
     start: Instant,

@@ -119,7 +119,8 @@ impl Serve {
     }
 }
 
-/// What the directory has kept. A ledger that cannot be used is a warning: it never stops polling.
+/// Opens the directory of `--storage.path`. If the ledger in it cannot be used, a warning is logged, and polling starts
+/// without the ledger.
 async fn open_storage(directory: Option<PathBuf>) -> anyhow::Result<Kept> {
     let Some(directory) = directory else { return Ok(Kept::default()) };
     let open = move || {

@@ -19,14 +19,14 @@ pub(crate) struct Simulate {
     /// Address to listen on: HOST:PORT, or :PORT for all interfaces
     #[arg(long = "web.listen-address", value_name = "ADDR", default_value = "127.0.0.1:19678")]
     listen_address: String,
-    /// Fault to simulate, repeatable: KIND or KIND:OPTION=VALUE,…; KIND is throttle, server-error, forbidden, not-found, hang,
-    /// disconnect, truncate, html, empty, redirect or echo; OPTION is project (a name, an operation such as
-    /// ListTenantResources, bss, iam, sts, metadata or pod-identity), times (maximum number of requests that get the fault), after (number of matching requests to skip
-    /// first) or retry_after (seconds, only for throttle)
+    /// Fault to simulate, repeatable: KIND or KIND:OPTION=VALUE,…; KIND is throttle, server-error, forbidden, not-found,
+    /// hang, disconnect, truncate, html, empty, redirect or echo; OPTION is project (a name, an operation such as
+    /// ListTenantResources, bss, iam, sts, metadata or pod-identity), times (maximum number of requests that get the
+    /// fault), after (number of matching requests to skip first) or retry_after (seconds, only for throttle)
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<String>,
-    /// How the simulated service differs from the default one, in what the API page leaves open, repeatable:
-    /// NAME=VALUE,…; the names and values are listed below
+    /// Behaviour of the simulated service where the API page leaves it open, repeatable: NAME=VALUE,…; the names and
+    /// values are listed below
     #[arg(long = "service", value_name = "SETTINGS")]
     services: Vec<String>,
     /// Number of projects, from 1 to 1000: the three default ones, and copies with other ids and usage
@@ -59,7 +59,8 @@ impl Simulate {
     }
 }
 
-/// The configuration of an exporter for all projects and the account of a simulated cloud at `address`, with further settings of each.
+/// The configuration of an exporter for all projects and the account of a simulated cloud at `address`. `settings`
+/// gives further keys of a project.
 pub(super) fn config(options: &Options, address: SocketAddr, settings: fn(&str) -> &'static str) -> String {
     let mut text = format!(
         "poll: {{interval: 1m}}\n\

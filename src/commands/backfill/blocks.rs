@@ -1,4 +1,5 @@
-//! Makes blocks with promtool and compares the number of samples: promtool ends with 0 after it has dropped samples.
+//! Makes blocks with promtool and compares the number of samples, because promtool exits with 0 even if it drops
+//! samples.
 
 use std::{
     fs, io,
@@ -12,11 +13,12 @@ use tokio::task::spawn_blocking;
 use super::manifest::Manifest;
 use crate::commands::print;
 
-/// The longest block. promtool reads the whole file again for each block, and its default of two hours would take hours.
-/// It rounds down to 486 hours.
+/// The longest block. promtool reads the whole file again for each block: with its default, blocks of two hours, it
+/// would run for hours. promtool rounds this value down to 486 hours.
 pub(super) const MAX_DURATION: &str = "744h";
 
-/// Makes the blocks of all files in `blocks` of the output. Returns whether promtool stored every sample.
+/// Makes the blocks of all files, in the directory `blocks` of the output. Returns whether promtool stored every
+/// sample.
 ///
 /// # Errors
 /// promtool fails, or there are blocks already.

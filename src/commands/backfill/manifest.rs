@@ -1,4 +1,4 @@
-//! The manifest: what the files hold, and what is missing.
+//! The manifest: the number of samples in each file, and the days that are missing.
 
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,7 @@ pub(super) struct MonthFile {
 pub(super) struct ProjectSummary {
     pub project: String,
     requests: u64,
-    /// The first day that the cloud has certainly not forgotten in part.
+    /// The first day that is whole: when it was asked for, the cloud still had usage of an earlier day.
     first_whole: Option<NaiveDate>,
     too_far_back: Option<NaiveDate>,
     missing: Vec<NaiveDate>,

@@ -1,4 +1,5 @@
-//! Sends the files to VictoriaMetrics, and asks it how many samples it has: it answers 204 even if it keeps none of them.
+//! Sends the files to VictoriaMetrics. Then counts the samples there, because VictoriaMetrics answers 204 even if it
+//! keeps none of them.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -41,9 +42,9 @@ pub(super) async fn push(url: &Url, files: &[PathBuf], manifest: &Manifest, rang
             bail!("{}: HTTP {}", failed(), response.status());
         }
     }
-    // Makes new samples searchable at once. If this fails, they are waited for.
+    // Makes new samples searchable at once. If this fails, the loop below waits longer for them.
     let _ = client.post(at(url, "/internal/force_flush")?).send().await;
-    // Otherwise, queries get cached answers from before.
+    // Otherwise, queries get cached answers without the new samples.
     let reset = client.post(at(url, "/internal/resetRollupResultCache")?).send().await;
     if !reset.is_ok_and(|response| response.status().is_success()) {
         tracing::warn!(

@@ -23,14 +23,16 @@ use crate::{
 /// Projects with their clients.
 type Projects<'a> = Vec<(&'a Project, Client)>;
 
-/// The projects and accounts that the service answers, even if polls are refused, with their clients.
+/// The projects and accounts that get answers from the service, with their clients. The answers of a project may be
+/// contradictory or unreadable.
 #[derive(Default)]
 pub(super) struct Answered<'a> {
     pub projects: Projects<'a>,
     pub accounts: Vec<(&'a Account, Client)>,
 }
 
-/// Prints the result of every step. Returns whether all succeeded, and what answers.
+/// Prints the result of every step. Returns whether all steps succeeded, and the projects and accounts that get
+/// answers.
 pub(super) async fn run<'a>(config: &'a Config, environment: &Environment) -> anyhow::Result<(bool, Answered<'a>)> {
     let connector = Connector::new(ApiSettings { max_retries: 0, ..api(config) }, Utc::now, Arc::default())?;
     let (mut passed, mut answered) = (true, Answered::default());
@@ -135,7 +137,7 @@ async fn test_projects<'a>(
     Ok(passed)
 }
 
-/// Runs each collector once. Prints what it found and costs, and returns whether all that are wanted succeeded.
+/// Runs each collector once. Prints what it found and costs, and returns whether all wanted collectors succeeded.
 async fn test_collectors(
     client: &Client,
     project: &Project,
@@ -150,7 +152,7 @@ async fn test_collectors(
         let outcome = collecting.run(Moment::now()).await;
         let requests = outcome.counters.requests();
         let a_day = if collector == Collector::Reconciliation {
-            // A later run only lists the packages, unless it is the first one of a day.
+            // The first run of a day needs all these requests. A later run only lists the packages.
             let lists = outcome.counters.api(Operation::ListTenantResources);
             let lists: u64 = lists.map_or(0, |counters| counters.by_status.values().sum());
             lists as f64 * 86_400.0 / interval.as_secs_f64() + (requests - lists) as f64
@@ -229,7 +231,7 @@ async fn isolation(client: &Client, project: &Project, config: &Config) -> Strin
     }
 }
 
-/// The number of what a collector has found.
+/// A short text about the findings of a collector, usually their number.
 fn shown(found: &Found) -> String {
     match found {
         Found::Packages(packages) => packages.list.len().to_string(),

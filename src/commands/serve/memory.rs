@@ -1,4 +1,5 @@
-//! The last complete usage of each project, over restarts: it is shown at once, with its age, until it is stale.
+//! Keeps the last complete usage of each project over restarts. A new process shows it at once, with its age, until it
+//! is stale.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,7 +15,7 @@ use crate::{
     snapshot::{Moment, Reader, Snapshot, Writer},
 };
 
-/// The time between two looks for new usage. A process that is killed loses no more.
+/// The time between two checks for new usage. A process that is killed loses at most the usage of this time.
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// The time limit for reading and for the last write: the directory may be on a mount that hangs.
@@ -33,7 +34,7 @@ pub(super) struct Memory {
 type Kept = BTreeMap<String, DateTime<Utc>>;
 
 impl Memory {
-    /// Shows the usage that was kept before the restart, if it answers the configured query.
+    /// Shows the usage that was kept before the restart, for each project whose query is the same as then.
     pub async fn restore(ledger: Ledger, reader: Reader, writer: &mut Writer, now: Moment) -> Self {
         let (mut kept, mut has_failed) = (Kept::new(), false);
         match timeout(PATIENCE, ledger.run(Ledger::latest)).await {
@@ -58,7 +59,7 @@ impl Memory {
                 has_failed = true;
                 let reason = match failed {
                     Ok(Err(error)) => error.to_string(),
-                    _ => "the directory hangs".to_owned(),
+                    _ => "the directory of --storage.path does not answer; check its mount".to_owned(),
                 };
                 tracing::warn!("the usage before the restart is not known: {reason}");
             }
@@ -66,7 +67,7 @@ impl Memory {
         Memory { ledger, reader, kept, has_failed }
     }
 
-    /// Keeps new usage until the daemon stops, and once more then.
+    /// Keeps new usage until the daemon stops, and once more when it stops.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut ticks = interval(PERIOD);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
@@ -75,10 +76,10 @@ impl Memory {
         let _ = timeout(PATIENCE, self.save()).await;
     }
 
-    /// Keeps the usage that is new. A failure is logged once, until it works again.
+    /// Keeps the usage that is new. Only the first of several failures in a row is logged.
     async fn save(&mut self) {
         let (snapshot, before) = (self.reader.load(), self.kept.clone());
-        // Many projects take milliseconds, which a scrape must not wait for.
+        // Not in this thread: with many projects it takes milliseconds, and a scrape must not wait for that.
         match self.ledger.run(move |ledger| keep(ledger, &snapshot, &before)).await {
             Ok(kept) => {
                 self.kept = kept;
@@ -97,7 +98,7 @@ impl Memory {
     }
 }
 
-/// Keeps the usage that is newer than `before`, and removes that of projects that have none any more.
+/// Keeps the usage that is newer than `before`, and removes the usage of projects that have none any more.
 fn keep(ledger: &Ledger, snapshot: &Snapshot, before: &Kept) -> Result<Kept, LedgerError> {
     let (mut kept, mut changes) = (Kept::new(), BTreeMap::new());
     for project in &snapshot.projects {

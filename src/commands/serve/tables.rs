@@ -1,4 +1,5 @@
-//! The tables of months that the status page links, from the days that are kept. The cloud is not asked.
+//! The tables of months to which the status page links. They come from the days in the ledger, without requests to the
+//! cloud.
 
 use std::sync::Arc;
 
