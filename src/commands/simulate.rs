@@ -19,10 +19,10 @@ pub(crate) struct Simulate {
     /// Address to listen on: HOST:PORT, or :PORT for all interfaces
     #[arg(long = "web.listen-address", value_name = "ADDR", default_value = "127.0.0.1:19678")]
     listen_address: String,
-    /// Fault to simulate, repeatable: KIND or KIND:OPTION=VALUE,…; KIND is throttle, server-error, forbidden, not-found,
-    /// hang, disconnect, truncate, html, empty, redirect or echo; OPTION is project (a name, an operation such as
-    /// ListTenantResources, bss, iam, sts, metadata or pod-identity), times (maximum number of requests that get the
-    /// fault), after (number of matching requests to skip first) or retry_after (seconds, only for throttle)
+    /// Fault to simulate, repeatable: KIND or KIND:OPTION=VALUE,…; KIND is throttle, server-error, forbidden,
+    /// not-found, hang, disconnect, truncate, html, empty, redirect or echo; OPTION is project (a name, an operation
+    /// such as ListTenantResources, bss, iam, sts, metadata or pod-identity), times (maximum number of requests that
+    /// get the fault), after (number of matching requests to skip first) or retry_after (seconds, only for throttle)
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<String>,
     /// Behaviour of the simulated service where the API page leaves it open, repeatable: NAME=VALUE,…; the names and

@@ -2,7 +2,8 @@
 //! no usage, names or ids.
 //!
 //! [`probes`] sends the requests, [`questions`] chooses them, [`paging`], [`times`] and [`values`] conclude from the
-//! answers, and [`report`] holds the conclusions. [`lists`] does all of it for the lists beside the usage.
+//! answers, and [`report`] holds the conclusions. [`lists`] does all of this for packages, sub-users, live sessions and
+//! videos.
 
 mod findings;
 mod lists;
@@ -31,8 +32,8 @@ use crate::{
     polling::past::PastDays,
 };
 
-/// Asks the projects and accounts that answer one after the other. Prints a report for each, and writes all of them to
-/// `output`. The directory of an exporter tells when days still changed after their end.
+/// Asks one project or account after the other. Prints a report for each, and writes all reports to `output`. The
+/// ledger in the directory `storage` of an exporter tells how long after its end a day still changed.
 pub(super) async fn run(
     config: &Config,
     Answered { projects, accounts }: &Answered<'_>,
@@ -47,7 +48,7 @@ pub(super) async fn run(
     let mut reports = Vec::new();
     for (project, client) in projects {
         let number = config.projects.iter().take_while(|other| other.name != project.name).count() + 1;
-        // The test of the project has looked it up.
+        // The test of the project has looked the id up.
         let Some(project_id) = client.known_project_id() else { continue };
         let mut probes = Probes::new(client, project, &project_id, config.poll.timeout);
         probes.list_users(client).await;

@@ -38,7 +38,7 @@ impl<T: Display> Display for Finding<T> {
     }
 }
 
-/// Declares an enumeration: its variants in snake case in JSON, and as a text for people.
+/// Declares an enumeration. JSON has its variants in snake case. `Display` writes them as texts for people.
 macro_rules! closed_set {
     ($(#[$attribute:meta])* $name:ident { $($variant:ident => $text:literal,)+ }) => {
         $(#[$attribute])*
@@ -201,7 +201,7 @@ impl Display for Cap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cap::AtLeast(entries) => write!(f, "at least {entries}"),
-            Cap::LoweredTo(entries) => write!(f, "{entries}: a larger one is lowered in silence"),
+            Cap::LoweredTo(entries) => write!(f, "{entries}: a larger limit is lowered without an error"),
         }
     }
 }
@@ -307,11 +307,11 @@ impl Display for Newest {
     }
 }
 
-/// The longest time from the end of a day to a change of it.
+/// The longest time after the end of a day at which its usage still changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LastChange {
-    /// So many hours after its end, rounded up.
+    /// So many hours after the end of the day, rounded up.
     WithinHours(u32),
     /// No known day has changed.
     None,
@@ -355,7 +355,7 @@ closed_set! {
 }
 
 impl Presence {
-    /// By whether there are rows with the field, and without it; `None` without any row.
+    /// `with` and `without`: whether there are rows with the field, and rows without it. `None` if there are no rows.
     pub fn of(with: bool, without: bool) -> Option<Self> {
         match (with, without) {
             (false, false) => None,

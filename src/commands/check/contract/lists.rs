@@ -1,5 +1,5 @@
-//! Questions about the lists beside the usage: packages, sub-users, live sessions and videos (contract, 12 to 15). Each list
-//! costs two requests, and its filter one more. The packages of accounts are asked about in the same way.
+//! Questions about the lists of packages, sub-users, live sessions and videos (contract, 12 to 15). Each list costs two
+//! requests, and its filter one more. The questions about the packages of an account are the same.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ const STATE: (&str, &str) = ("state", "PROCESSING");
 /// The ends of the codes of packages of 60 minutes (contract, 12).
 const MINUTES_PACKAGES: [&str; 2] = [".videopacket", ".duration60"];
 
-/// Asks for lists until a request shows that more of them are useless.
+/// Asks for lists until an error shows that further requests are useless.
 pub struct ListProbes<'a> {
     client: &'a Client,
     /// The id of the project, or of the account.
@@ -47,14 +47,14 @@ struct List<T> {
     second: Result<Page<T>, Unknown>,
 }
 
-/// At this offset the next page begins with another entry for each way to read an offset.
+/// The offset of the second page. Each way to read this offset gives a page that begins with another entry.
 const OFFSET: usize = 2;
 
-/// Numbers of entries, to which the length of a list is rounded down.
+/// The length of a list is rounded down to one of these numbers of entries.
 const SIZES: [usize; 8] = [5, 10, 20, 50, 100, 200, 500, 1_000];
 
 impl<'a> ListProbes<'a> {
-    /// The requests for the usage of a project may have stopped.
+    /// `stop` tells why the requests for the usage of the project have stopped, if they have.
     pub fn new(client: &'a Client, id: &'a str, timeout: Duration, stop: Option<Stop>) -> Self {
         ListProbes { client, id, timeout, counters: Counters::default(), stop }
     }
@@ -140,7 +140,8 @@ impl<'a> ListProbes<'a> {
         Ok(List { first, second })
     }
 
-    /// A service that does not allow or does not know an operation may still answer the others.
+    /// Asks for one page. After HTTP 403 or 404 the requests go on, because the service may still answer other
+    /// operations.
     async fn page<P: Pages>(&mut self, query: &P, offset: usize) -> Result<Page<P::Entry>, Unknown> {
         if self.stop.is_some() {
             return Err(Unknown::Stopped);
@@ -159,7 +160,8 @@ impl<'a> ListProbes<'a> {
     }
 }
 
-/// What `count` counts: the second page has fewer entries, and the same list.
+/// What `count` counts. The second page has fewer entries of the same list: a `count` of all entries is the same on
+/// both pages, and a `count` of the page is lower on the second one.
 fn count<T: Entry>(list: &Result<List<T>, Unknown>) -> Result<ListCount, Unknown> {
     let List { first, second } = list.as_ref().map_err(|reason| *reason)?;
     let Some(count) = first.count else { return Ok(ListCount::Absent) };
@@ -172,7 +174,8 @@ fn count<T: Entry>(list: &Result<List<T>, Unknown>) -> Result<ListCount, Unknown
     }
 }
 
-/// The largest limit that has an effect: a page that is not full lacks entries that are counted or come later.
+/// The largest limit that has an effect. If the first page is not full, but `count` or the second page shows more
+/// entries, the service has lowered the limit.
 fn cap<T: Entry>(list: &Result<List<T>, Unknown>) -> Result<Cap, Unknown> {
     let List { first, second } = list.as_ref().map_err(|reason| *reason)?;
     let length = first.entries.len();
@@ -205,7 +208,7 @@ fn seen<T>(list: &Result<List<T>, Unknown>, is: &dyn Fn(&T) -> bool) -> Result<S
     Ok(if list.first.entries.iter().any(is) { Seen::Seen } else { Seen::NotSeen })
 }
 
-/// How many of some entries have something.
+/// Whether all, some or none of the entries that `of` selects fulfil `has`.
 fn presence<T>(
     list: &Result<List<T>, Unknown>,
     of: impl Fn(&T) -> bool,
@@ -217,7 +220,7 @@ fn presence<T>(
     Presence::of(!with.is_empty(), !without.is_empty()).ok_or(Unknown::NoSuchEntry)
 }
 
-/// The unit of packages of 60 minutes: their names promise minutes.
+/// The unit in which the service gives the amount of a package whose code says 60 minutes.
 fn minutes_package(list: &Result<List<Package>, Unknown>) -> Result<MinutesPackage, Unknown> {
     let list = list.as_ref().map_err(|reason| *reason)?;
     let is_of_60 = |package: &&Package| MINUTES_PACKAGES.iter().any(|end| package.kind.resource_type.ends_with(end));

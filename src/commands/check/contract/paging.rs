@@ -14,7 +14,7 @@ use crate::{
 /// The largest limit that the API documents.
 pub const MAX_LIMIT: usize = 1000;
 
-/// Sizes that a report names: fewer than the exact ones, which would tell the amount of usage.
+/// A report rounds a size down to one of these, because exact sizes would tell the amount of usage.
 const SIZES: [usize; 7] = [10, 20, 50, 100, 200, 500, MAX_LIMIT];
 
 /// A bucket without rows, or a row with the time of its bucket.
@@ -24,7 +24,7 @@ pub struct Item<'a> {
     row: Option<&'a Row>,
 }
 
-/// The content of a list in its order, however its buckets are cut into pages.
+/// The content of a list in its order. It does not depend on how the buckets are divided into pages.
 pub fn items(page: &Page) -> Vec<Item<'_>> {
     page.buckets.iter().flat_map(items_of).collect()
 }
@@ -70,7 +70,8 @@ fn has_one_row_per_bucket(page: &Page) -> bool {
     page.buckets.iter().all(|bucket| bucket.rows.len() == 1)
 }
 
-/// The smallest limit for which so many buckets have another number of rows.
+/// The smallest limit for which the first `limit` buckets have more or fewer than `limit` rows. So the page for this
+/// limit shows whether the limit counts buckets or rows.
 ///
 /// # Errors
 /// [`Unknown::OneRowPerBucket`] or [`Unknown::TooFewEntries`].
@@ -100,7 +101,7 @@ pub fn limit_counts(list: &Page, limit: usize, page: &Page) -> Result<LimitCount
 /// One way to read an offset.
 pub type Reading = (Option<Counted>, OffsetStart);
 
-/// Every way to read a request, each with the first item of the page that it gives; `None` is an empty page.
+/// Every way to read the offset of a request, each with the first item of the resulting page; `None` is an empty page.
 fn readings(list: &Page, request: PageRequest) -> Vec<(Reading, Option<Item<'_>>)> {
     let PageRequest { limit, offset } = request;
     let mut readings = vec![((None, OffsetStart::Ignored), entry(list, Counted::Buckets, 0))];
@@ -132,7 +133,7 @@ pub fn telling_offset(list: &Page) -> Result<PageRequest, Unknown> {
         }
         different.len()
     };
-    // Of several equal ones, `max_by_key` takes the last: the smallest offset with the smallest limit.
+    // Of several equally good requests, `max_by_key` takes the last: the one with the smallest limit and offset.
     let best = requests.collect::<Vec<_>>().into_iter().rev().max_by_key(differences);
     best.filter(|_| list.buckets.len() > 1).ok_or(Unknown::TooFewEntries)
 }
@@ -163,7 +164,8 @@ fn agreed<T: PartialEq>(mut values: impl Iterator<Item = T>) -> Result<T, Unknow
     if values.all(|value| value == first) { Ok(first) } else { Err(Unknown::Ambiguous) }
 }
 
-/// What entries of a list are, for a request of its last one. Where each bucket has one row, both are the same.
+/// Whether the entries of a list are buckets or rows, to ask for the last entry. If each bucket has one row, both have
+/// the same numbers.
 pub fn entries_of(list: &Page, offset_counts: Result<Counted, Unknown>) -> Result<Counted, Unknown> {
     match offset_counts {
         Err(Unknown::OneRowPerBucket) if has_one_row_per_bucket(list) => Ok(Counted::Buckets),
@@ -182,13 +184,14 @@ pub fn offset_of_last(list: &Page, counted: Counted, start: OffsetStart) -> Resu
     }
 }
 
-/// Whether nothing follows a list, by the page from its last entry on.
+/// Whether nothing follows a list: the page from its last entry on has only this entry.
 pub fn is_whole(list: &Page, counted: Counted, page: &Page) -> Result<bool, Unknown> {
     let (last, page) = (last_entry(list, counted), items(page));
     if page.starts_with(&last) { Ok(page.len() == last.len()) } else { Err(Unknown::Unexplained) }
 }
 
-/// The largest limit that has an effect, by the lengths of pages and whether nothing follows them.
+/// The largest limit that has an effect. Each of `pages` is the length of a page, and whether nothing follows this
+/// page.
 pub fn cap(pages: &[(usize, bool)]) -> Result<Cap, Unknown> {
     let cut = pages.iter().find(|(length, is_whole)| !is_whole && *length < MAX_LIMIT);
     if let Some((length, _)) = cut {
@@ -321,7 +324,7 @@ pub(super) mod tests {
         assert_eq!(telling_limit(&list(&[0, 1])), Ok(1), "an empty bucket is an entry");
     }
 
-    /// What is concluded from a page, for a list with these rows.
+    /// The conclusions about the offset from the answer to the telling request, for a list with these rows.
     fn offset_of(
         rows_of_days: &[usize],
         answer: impl Fn(&Page, PageRequest) -> Page,

@@ -1,5 +1,5 @@
-//! The requests of a contract report: a bounded number for each project, sent by the client of the project, so that
-//! they are signed and paced as the requests of a poll are.
+//! The requests of a contract report: a bounded number for each project. The client of the project sends them, so they
+//! are signed and paced like the requests of a poll.
 
 use std::time::Duration;
 
@@ -23,13 +23,13 @@ use crate::{
 /// The most requests for one project.
 const MAX_REQUESTS: u64 = 40;
 
-/// The users that are asked for.
+/// The number of users that are asked for.
 const USERS: usize = 2;
 
 /// The most requests for one page: the client sends a second one with a new key if the service refuses the old one.
 const REQUESTS_PER_PAGE: u64 = 2;
 
-/// Asks for pages until a request shows that more of them are useless.
+/// Asks for pages until an error shows that further requests are useless.
 #[derive(Debug)]
 pub struct Probes<'a, S> {
     source: &'a S,
@@ -53,14 +53,14 @@ pub struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// As much of a range as one page holds.
+    /// The first page of a range, with the largest limit.
     pub fn whole(range: Bounds) -> Self {
         Probe { range, page: PageRequest { limit: MAX_LIMIT, offset: 0 }, user_id: None, unit: None }
     }
 }
 
 impl<'a, S: PageSource> Probes<'a, S> {
-    /// The source is a client that retries nothing.
+    /// `source` must be a client without retries: a page may cost at most `REQUESTS_PER_PAGE` requests.
     pub fn new(source: &'a S, project: &'a Project, project_id: &'a str, timeout: Duration) -> Self {
         let users = match project.user_ids.listed() {
             [] if project.user_ids.all().is_some() => Err(Unknown::NoSubUsers),
@@ -70,7 +70,7 @@ impl<'a, S: PageSource> Probes<'a, S> {
         Probes { source, project, project_id, users, timeout, counters: Counters::default(), stop: None }
     }
 
-    /// Asks for the first users of the list of sub-users, for which it sends one request.
+    /// With `user_ids: all`: asks for the first sub-users of the list, with one request.
     pub async fn list_users(&mut self, client: &Client) {
         if self.project.user_ids.all().is_none() {
             return;
@@ -80,7 +80,7 @@ impl<'a, S: PageSource> Probes<'a, S> {
         let page = list.page(client, 0, &memory, deadline, &mut self.counters).await;
         self.users = match page {
             Ok(page) => {
-                // An entry without an id is that of no user.
+                // An entry without an id belongs to no user.
                 let ids = page.entries.into_iter().map(|user| user.id).filter(|id| !id.is_empty());
                 let ids: Vec<String> = ids.take(USERS).collect();
                 if ids.is_empty() { Err(Unknown::NoSubUsers) } else { Ok(ids) }
@@ -104,10 +104,10 @@ impl<'a, S: PageSource> Probes<'a, S> {
         self.stop
     }
 
-    /// Some users; why there are none, otherwise.
+    /// The users to ask for.
     ///
     /// # Errors
-    /// [`Unknown::NoUserIds`], or why the sub-users are not known.
+    /// Why no users are known, such as [`Unknown::NoUserIds`].
     pub fn users(&self) -> Result<Vec<String>, Unknown> {
         self.users.clone()
     }
@@ -204,7 +204,7 @@ mod tests {
         for _ in 0..2 * MAX_REQUESTS {
             answers.push(probes.ask(Probe::whole(range)).await.map(drop));
         }
-        // One request is left for a key that the service might have refused.
+        // The last request is kept in reserve: see `REQUESTS_PER_PAGE`.
         let sent = usize::try_from(MAX_REQUESTS).unwrap() - 1;
         assert!(answers[..sent].iter().all(Result::is_ok));
         assert!(answers[sent..].iter().all(|answer| *answer == Err(Unknown::Stopped)));

@@ -14,14 +14,14 @@ use crate::{
     usage::{Bounds, Unit, Zone},
 };
 
-/// Lengths of the list that most questions are asked of. A shorter one is taken if a longer one is refused, or is cut.
+/// The list for most questions covers so many days. A shorter list is taken if a longer one is refused or cut.
 const LIST_DAYS: [u32; 3] = [31, 7, 2];
-/// Lengths of longer ranges.
+/// The days of longer ranges.
 const LONG_DAYS: [u32; 2] = [366, 92];
-/// Ages of weeks.
+/// To learn how far back answers reach, weeks that ended so many days ago are asked for.
 const OLD_DAYS: [u32; 5] = [31, 92, 183, 366, 1096];
 const LAST_HOURS: [u32; 6] = [1, 3, 6, 12, 24, 72];
-/// Beyond the rows of any list here, and below 10,000, where search engines stop.
+/// An offset past the end of any list here. It is below 10,000, because search engines refuse larger offsets.
 const PAST_END: usize = 9_000;
 
 /// The list of a range, and what requests for parts of it have shown.
@@ -33,11 +33,11 @@ struct List {
     limit_counts: Result<LimitCounts, Unknown>,
     offset_counts: Result<Counted, Unknown>,
     offset_start: Result<OffsetStart, Unknown>,
-    /// Its length, and whether it is whole.
+    /// The length of `page`, and whether it is the whole list.
     length: Result<Length, Unknown>,
 }
 
-/// The entries on a page for the largest limit, and whether nothing follows them.
+/// The number of entries on a page for the largest limit, and whether nothing follows them.
 type Length = (usize, bool);
 
 impl List {
@@ -58,7 +58,7 @@ fn days_until(end: DateTime<Utc>, days: u32) -> Bounds {
 /// Asks all questions about one project.
 pub async fn ask_all(probes: &mut Probes<'_, impl PageSource>, now: DateTime<Utc>, zone: &Zone) -> Findings {
     let mut findings = Findings::default();
-    // Yesterday may still grow, and its usage would differ between two requests.
+    // Without yesterday: its usage may still grow, and would then differ between two requests.
     let today = zone.local(now).date_naive();
     let end = zone.midnight(today.checked_sub_days(Days::new(1)).unwrap_or(today));
     match ask_list(probes, end).await {
@@ -87,7 +87,7 @@ pub async fn ask_all(probes: &mut Probes<'_, impl PageSource>, now: DateTime<Utc
     findings
 }
 
-/// Asks for the list until it is whole, and for the lengths of the lists that were cut.
+/// Asks for shorter and shorter lists until one is whole. Also returns the lengths of all lists that were asked for.
 async fn ask_list(
     probes: &mut Probes<'_, impl PageSource>,
     end: DateTime<Utc>,
@@ -182,7 +182,7 @@ async fn ask_length(
     Ok((length, paging::is_whole(page, counted, &rest)?))
 }
 
-/// What needs no further request.
+/// Answers the questions that need no further request.
 fn conclude(list: &List, findings: &mut Findings) {
     findings.limit_counts = list.limit_counts.into();
     findings.offset_counts = list.offset_counts.into();

@@ -37,7 +37,7 @@ pub struct ProjectReport {
     /// Why not all questions were asked.
     pub stopped: Option<Stop>,
     pub findings: Findings,
-    /// Those about the lists beside the usage.
+    /// The findings about packages, sub-users, live sessions and videos.
     pub lists: ListFindings,
 }
 
@@ -55,7 +55,7 @@ pub struct AccountReport {
 
 /// The answers to some questions.
 pub trait Answers {
-    /// No question has an answer, for the same reason.
+    /// The answers if no question has one, for this reason.
     fn all(reason: Unknown) -> Self;
 
     /// Each question with its answer, for people.

@@ -18,7 +18,8 @@ fn starts(page: &Page) -> Result<Vec<DateTime<Utc>>, Unknown> {
     page.buckets.iter().map(|bucket| bucket.start().ok_or(Unknown::UnreadableTimes)).collect()
 }
 
-/// The starts of buckets after the start of their range: a service may cut the first bucket there.
+/// The starts of buckets, except for a bucket that begins with its range or before: a service may cut the first bucket
+/// at the start of the range.
 fn inner_starts(lists: &[(Bounds, &Page)]) -> Result<BTreeSet<DateTime<Utc>>, Unknown> {
     let mut inner = BTreeSet::new();
     for (range, list) in lists {
@@ -61,7 +62,8 @@ pub fn zone(lists: &[(Bounds, &Page)], width: Result<Width, Unknown>) -> Result<
     let times: BTreeSet<i64> = inner_starts(lists)?.iter().map(|start| start.timestamp().rem_euclid(DAY)).collect();
     let mut times = times.into_iter();
     let (Some(time), None) = (times.next(), times.next()) else { return Err(Unknown::Unexplained) };
-    // Zones reach from 12 hours behind UTC to 14 hours ahead of it. Here, 14 to 10 hours: more people live there.
+    // Zones reach from UTC-12 to UTC+14, so a time can fit two zones, such as UTC-11 and UTC+13. Then the eastern zone
+    // is taken, because more people live there.
     let east = if time >= 10 * HOUR { DAY - time } else { -time };
     let offset = i32::try_from(east).ok().and_then(FixedOffset::east_opt);
     offset.map(BucketZone).ok_or(Unknown::Unexplained)
@@ -92,7 +94,7 @@ pub fn order(list: &Page) -> Result<Order, Unknown> {
     }
 }
 
-/// Where to divide a range: at the start of a bucket near its middle, so that no bucket is divided.
+/// Where to divide a range: at the start of a bucket near the middle of the range, so that no bucket is divided.
 pub fn middle(range: Bounds, list: &Page) -> DateTime<Utc> {
     let days = (range.end - range.start).num_days() / 2;
     let middle = range.start + TimeDelta::days(days);
@@ -127,7 +129,8 @@ pub fn has_usage(page: &Page, range: Bounds) -> bool {
     page.buckets.iter().filter(is_inside).any(has_value)
 }
 
-/// The longest time from the end of a day to a change of it that an exporter has seen in the last two months.
+/// The longest time after the end of a day at which an exporter saw its usage change, for the days of the last two
+/// months.
 pub fn last_change(days: &KnownDays, today: NaiveDate) -> Result<LastChange, Unknown> {
     let first = today - Months::new(2);
     let mut known = first.iter_days().take_while(|day| *day < today).filter_map(|day| days.get(day));
@@ -139,7 +142,8 @@ pub fn last_change(days: &KnownDays, today: NaiveDate) -> Result<LastChange, Unk
     Ok(settling.longest.map_or(LastChange::None, |delay| LastChange::WithinHours(hours(delay))))
 }
 
-/// The age of the newest usage, by whether there is usage in the last hours, from the fewest hours on.
+/// The age of the newest usage. `last_hours` has numbers of hours before now, the smallest first, each with whether
+/// there is usage in these hours.
 pub fn newest(list: &Page, last_hours: &[(u32, bool)]) -> Result<Newest, Unknown> {
     starts(list)?;
     let within = last_hours.iter().find(|(_, has_usage)| *has_usage).map(|(hours, _)| Newest::WithinHours(*hours));
@@ -147,7 +151,7 @@ pub fn newest(list: &Page, last_hours: &[(u32, bool)]) -> Result<Newest, Unknown
     within.or(over).ok_or(Unknown::NoUsage)
 }
 
-/// How far back answers reach, by ages in days and whether there is usage.
+/// How far back answers reach. `ages` has ages in days, each with whether the answer has usage.
 pub fn reach(ages: &[(u32, Result<bool, Unknown>)]) -> Result<Reach, Unknown> {
     let accepted = || ages.iter().filter(|(_, answer)| answer.is_ok()).map(|(days, _)| *days);
     let refused = ages.iter().filter(|(_, answer)| *answer == Err(Unknown::Refused)).map(|(days, _)| *days).min();
@@ -177,7 +181,7 @@ mod tests {
         page(&json!({"time_list": times.iter().map(bucket).collect::<Vec<_>>()}))
     }
 
-    /// The first bucket begins with the range, as if it were cut there.
+    /// The width of buckets in a range that begins in the middle of a bucket.
     fn width_of(times: &[&str]) -> Result<Width, Unknown> {
         width(&[(range("2025-01-01T10:17:23Z", "2026-01-01T00:00:00Z"), &list(times))])
     }

@@ -11,7 +11,7 @@ use crate::{
     usage::{Bounds, Row, RowKey, Tally, Unit},
 };
 
-/// The sums of the buckets that begin in a range, and of those without a time.
+/// The sums of the buckets that begin in a range, and of the buckets without a time.
 pub fn sums(page: &Page, range: Bounds) -> Result<Tally, Unknown> {
     let mut sums = Tally::default();
     let is_inside = |bucket: &&Bucket| bucket.start().is_none_or(|start| range.contains(start));
@@ -21,7 +21,8 @@ pub fn sums(page: &Page, range: Bounds) -> Result<Tally, Unknown> {
     Ok(sums)
 }
 
-/// Compares the sums of two halves with the sums of the whole, asked before and after them.
+/// Compares the sums of two halves with the sums of the whole. `whole` was asked for before the halves, and `again`
+/// after them.
 pub fn halves(whole: &Tally, parts: [&Tally; 2], again: &Tally) -> Result<Halves, Unknown> {
     if whole != again {
         return Err(Unknown::Changed);
@@ -81,7 +82,7 @@ pub fn number(list: &Page) -> Result<Presence, Unknown> {
     Presence::of(!with.is_empty(), !without.is_empty()).ok_or(Unknown::NoUsage)
 }
 
-/// What the parameter `user_id` does, by the sums of all users and of single ones.
+/// What the parameter `user_id` does, by the sums of all users together and of single users.
 pub fn user_effect(all: &Tally, users: &[Tally]) -> Result<UserEffect, Unknown> {
     if all.series().next().is_none() {
         return Err(Unknown::NoUsage);

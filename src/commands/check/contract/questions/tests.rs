@@ -1,4 +1,5 @@
-//! Services that differ in what the documentation leaves open: the findings say how.
+//! Simulated services that differ where the documentation leaves questions open. The findings must show each
+//! difference.
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
@@ -19,21 +20,21 @@ use crate::{
     usage::{Counters, Operation, Row, RowKey},
 };
 
-/// A service with one or two rows in each bucket, since ever.
+/// A service with one or two rows in each bucket, at all times.
 #[derive(Clone, Copy)]
 struct Service {
     counted: Counted,
     counts_from_1: bool,
     cap: usize,
     hours: i64,
-    /// Hours that buckets begin before midnight in UTC.
+    /// Buckets begin so many hours before midnight in UTC.
     zone: i64,
     is_newest_first: bool,
     has_inclusive_end: bool,
     has_effect_of_unit: bool,
     longest_days: i64,
     oldest_days: i64,
-    /// Of a longer range, it answers only the last 20 days in silence.
+    /// Whether a longer range is answered with only its last 20 days, without an error.
     looks_back_20_days: bool,
 }
 
@@ -55,7 +56,7 @@ fn now() -> DateTime<Utc> {
     "2025-11-20T10:17:23Z".parse().unwrap()
 }
 
-/// It has the reason of HTTP 400.
+/// An error with the same reason as HTTP 400.
 fn refused() -> Error {
     Error::NoProject("refused".to_owned())
 }
@@ -176,7 +177,7 @@ async fn each_difference_is_found() {
             &[("limit_counts", known("buckets")), ("offset_counts", known("buckets"))],
         ),
         (Service { counts_from_1: true, ..SOUND }, &[("offset_start", known("one")), ("halves", known("equal"))]),
-        // The list of 31 days is cut, and that of 7 days is not.
+        // The list of 31 days is cut, and the list of 7 days is not.
         (
             Service { cap: 20, ..SOUND },
             &[
@@ -185,7 +186,7 @@ async fn each_difference_is_found() {
                 ("count_counts", known("rows")),
             ],
         ),
-        // Not even two days fit one page.
+        // Not even two days fit on one page.
         (
             Service { cap: 20, hours: 1, ..SOUND },
             &[("limit_cap", known(json!({"lowered_to": 20}))), ("halves", json!({"unknown": "incomplete"}))],
