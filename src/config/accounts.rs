@@ -11,11 +11,11 @@ use super::{
     read::Node,
 };
 
-/// Codes of services that contain this are those of MetaStudio, unless the configuration names others. The code itself is
-/// not documented (contract, 17).
+/// If the code of a service contains this text, the service is MetaStudio, unless `service_types` names other codes.
+/// The exact code is not documented (contract, 17).
 const METASTUDIO: &str = "metastudio";
 
-/// An account to ask the billing service for.
+/// An account whose packages are collected from the billing service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Account {
     /// The value of the label `account`; unique.
@@ -28,7 +28,8 @@ pub struct Account {
     pub credentials: String,
     /// The account's id; `None` is the account of the credentials.
     pub domain_id: Option<String>,
-    /// The enterprise projects whose packages are asked for, beside those outside of enterprise projects.
+    /// The enterprise projects whose packages are asked for, in addition to the packages outside of enterprise
+    /// projects.
     pub enterprise_project_ids: Vec<String>,
     /// The codes of the services whose packages are kept; if empty, those that contain `metastudio`.
     pub service_types: Vec<String>,
@@ -49,12 +50,13 @@ impl Account {
         self.service_types.iter().any(|kept| kept == service_type_code)
     }
 
-    /// Whether the code of a service looks like that of MetaStudio.
+    /// Whether the code of a service contains `metastudio`, in upper or lower case.
     pub fn is_of_metastudio(service_type_code: &str) -> bool {
         service_type_code.to_ascii_lowercase().contains(METASTUDIO)
     }
 
-    /// The requests of one run, if each list fits on one page. The units cost one more a day.
+    /// The number of requests of one run, if each list fits on one page. The list of units costs one more request a
+    /// day.
     pub fn requests(&self) -> usize {
         1 + self.enterprise_project_ids.len()
     }

@@ -13,16 +13,17 @@ use crate::usage::Collector;
 /// Maximum number of packages of a project or account, or of sub-users of a project, with series of their own.
 const SERIES: RangeInclusive<usize> = 0..=1000;
 
-/// How long a live session may be allowed to run.
+/// The values that `max_duration` may have.
 const SESSIONS: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(30 * 24 * 60 * 60);
 
-/// The time between two looks at days that have ended. They cost few requests: usually one for all of them.
+/// The time between two runs of the collector of days that have ended. A run costs few requests, usually one for all
+/// days.
 const DAYS: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// Which collectors run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Collect {
-    /// All of them. One that the service refuses is not reported as a failure.
+    /// All collectors. A collector that the service refuses is not reported as a failure.
     All,
     /// These.
     Named(Vec<Collector>),
@@ -46,16 +47,18 @@ pub struct CollectorSettings {
 /// The settings of a collector of packages or sub-users.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListSettings {
-    /// The time between two runs. The deduction is delayed (contract, 12), so asking more often shows little.
+    /// The time between two runs. Usage is deducted from packages with a delay (contract, 12), so asking more often
+    /// shows little.
     pub interval: Duration,
-    /// The number of packages or sub-users of a project, or of packages of an account, with series of their own; the sums have all.
+    /// The number of packages or sub-users of a project, or of packages of an account, with series of their own. The
+    /// sums have all of them.
     pub series: usize,
 }
 
 /// The settings of the collector that compares usage with live sessions, videos and packages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReconciliationSettings {
-    /// The time between two runs. A day is compared once; each run reads what is used of packages.
+    /// The time between two runs. A day is compared once, but each run reads how much of the packages is used.
     pub interval: Duration,
 }
 

@@ -6,8 +6,8 @@ use reqwest::Url;
 
 use super::{environment::Environment, problem::Problem, read::Node};
 
-/// The regions in which MetaStudio is documented (contract, 1.1). The official SDK has the first two only. The host
-/// name in the third follows the pattern of these two, without a source.
+/// The regions in which MetaStudio is documented (contract, 1.1). The official SDK has the first two only. No source
+/// gives the host name in the third region. It follows the pattern of the first two.
 pub(super) const REGIONS: [&str; 3] = ["cn-north-4", "cn-east-3", "ap-southeast-3"];
 
 /// The regions with their own IAM endpoint (contract, 5).
@@ -41,7 +41,7 @@ const IAM_REGIONS: [&str; 27] = [
     "tr-west-1",
 ];
 
-/// The regions with an STS endpoint (contract, 5). The first one serves all others.
+/// The regions with an STS endpoint (contract, 5). The endpoint of the first region serves all regions without one.
 const STS_REGIONS: [&str; 12] = [
     "cn-north-4",
     "af-south-1",
@@ -141,7 +141,7 @@ impl Endpoint {
         Endpoint { scheme: "https", host: host.to_owned(), is_loopback: false }
     }
 
-    /// The endpoint of STS for a region; the one of cn-north-4 if the region has none.
+    /// The endpoint of STS for a region; the endpoint of cn-north-4 if the region has none.
     pub(crate) fn of_sts(region: &str) -> Self {
         let region = if STS_REGIONS.contains(&region) { region } else { "cn-north-4" };
         Endpoint { scheme: "https", host: format!("sts.{region}.myhuaweicloud.com"), is_loopback: false }

@@ -1,7 +1,8 @@
 //! Loads a configuration from a file and the environment.
 //!
-//! [`Tree`] reads the YAML of the file. The crate `config` overrides its values with those of variables. [`Config::read`]
-//! reads the result, because a deserializer would stop at the first problem. At the end, each problem gets its line.
+//! [`Tree`] reads the YAML of the file. The crate `config` overrides its values with the values of environment
+//! variables. [`Config::read`] reads the result, because a deserializer would stop at the first problem. At the end,
+//! each problem gets its line.
 
 use std::{collections::BTreeMap, io, path::Path, sync::Arc};
 
@@ -21,7 +22,8 @@ use super::{
 use crate::file;
 
 /// The values that a variable `METASTUDIO_<SECTION>__<KEY>` may set. Keys and passwords of the cloud are excluded: each
-/// credential source has its own variables. The URL of `api.proxy` may hold a password, as `HTTPS_PROXY` does.
+/// credential source has its own variables. The URL of `api.proxy` may hold a password, as the URL of `HTTPS_PROXY`
+/// may.
 const SCALARS: [&str; 13] = [
     "api.ca_file",
     "api.iam_endpoint",
@@ -57,9 +59,9 @@ impl Loaded {
     }
 }
 
-/// Loads a file, overrides values with those of the environment, and reads all secrets once to check them.
+/// Loads a file, overrides values with environment variables, and reads all secrets once to check them.
 ///
-/// All projects are validated. The returned configuration holds only those of the shard.
+/// All projects are validated. The returned configuration holds only the projects of the shard.
 pub async fn load(path: &Path, environment: &Environment, shard: Shard) -> Loaded {
     match file::read_to_string(path).await {
         Ok(text) => read(text, path, environment, shard).await,

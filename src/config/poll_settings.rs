@@ -14,7 +14,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The intervals that the section and a project may set.
 pub(super) const INTERVALS: RangeInclusive<Duration> = MINUTE..=DAY;
 
-/// The times without a successful poll after which usage may be withdrawn.
+/// The values that `stale_after` may have.
 pub(super) const STALE_AFTER: RangeInclusive<Duration> = MINUTE..=Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The section `poll`.

@@ -17,7 +17,7 @@ use crate::text::escaped;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The file; `None` if the problem is not in a file, or its reader does not know it.
+    /// The file; `None` if the problem is not in a file, or if the code that found the problem does not know the file.
     pub file: Option<PathBuf>,
     /// The line in the file.
     pub line: Option<usize>,

@@ -60,7 +60,8 @@ pub(super) async fn names_a_project(path: &Path) -> bool {
     load(path).await.is_ok_and(|ini| ini.get(SECTION, "project_id").is_some_and(|id| !id.trim().is_empty()))
 }
 
-/// Whether the file exists. A damaged file counts, too. Otherwise, the exporter would use the keys of another account.
+/// Whether the file exists. A damaged file counts, too: the exporter must not use the next source instead, because that
+/// source may belong to another account.
 pub(super) async fn is_present(path: &Path) -> bool {
     load(path).await.err().is_none_or(|error| !error.is_missing)
 }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::usage::{Budget, Collector, Window, is_project_id};
 
-/// The keys of a project, except its name: those that the section `defaults` may have.
+/// The keys of a project, except its name. The section `defaults` may have the same keys.
 pub(super) const KEYS: [&str; 14] = [
     "region",
     "endpoint",
@@ -63,7 +63,7 @@ pub struct Project {
     pub project_id: Option<String>,
     /// The name of its credentials.
     pub credentials: String,
-    /// Labels of every series of the project. All projects have the same names; a value may be empty.
+    /// Labels of every series of the project. All projects have the same names of labels; a value may be empty.
     pub labels: BTreeMap<String, String>,
     /// The sub-users that have series of their own.
     pub user_ids: Users,
@@ -81,9 +81,9 @@ pub struct Project {
     pub windows: Vec<Window>,
     /// Limits of usage; no two for the same window, types and user.
     pub budgets: Vec<Budget>,
-    /// The collectors that ask the cloud beside the usage, each with the time between two runs.
+    /// The collectors of the project, each with the time between two runs.
     pub collect: BTreeMap<Collector, Duration>,
-    /// Whether the configuration asks for all collectors, and names none.
+    /// Whether `collect` is `all`, and not a list of names.
     pub collects_all: bool,
 }
 
@@ -93,19 +93,20 @@ pub(super) struct Context<'a> {
     pub windows: &'a Listed<Window>,
     pub collect: &'a Collect,
     pub collectors: &'a CollectorSettings,
-    /// `None` if the section is invalid: then the names of projects are not checked.
+    /// `None` if the section is invalid. Then the names of credentials in projects are not checked.
     pub credentials: Option<&'a BTreeMap<String, CredentialsSource>>,
     /// Section `defaults`: values of keys that a project does not have.
     pub defaults: Option<&'a Section<'a>>,
 }
 
 impl Project {
-    /// The number of queries of one poll; the most if the number of users is not known.
+    /// The number of queries of one poll; the maximum if the number of users is not known.
     pub(super) fn queries(&self) -> usize {
         self.windows.len() * self.user_ids.queries()
     }
 
-    /// Requests a day, if each answer fits on one page and nothing is retried; the most if the number of users is not known.
+    /// Requests a day, if each answer fits on one page and nothing is retried; the maximum if the number of users is
+    /// not known.
     pub(crate) fn requests_a_day(&self) -> f64 {
         self.requests_a_second() * 86_400.0
     }

@@ -1,6 +1,6 @@
 //! The proxy: `api.proxy`, or the variables that the HTTP client reads.
 //!
-//! The client ignores a variable that it cannot read, and would send requests past the proxy. So such a variable is an
+//! The client ignores a variable that it cannot read, and would send requests without a proxy. So such a variable is an
 //! error here.
 
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
 /// If this variable exists, the client ignores all others, because a web server could set them from a request.
 const CGI: &str = "REQUEST_METHOD";
 
-/// The URL of an HTTP proxy; `None` if the HTTP client would not understand it, or understand another host.
+/// The URL of an HTTP proxy; `None` if the HTTP client would not understand it, or would read another host in it.
 pub(super) fn parse(text: &str) -> Option<Url> {
     let proxy = Matcher::builder().all(text.to_owned()).build().intercept(&Uri::from_static("http://any"))?;
     let proxy = proxy.uri().authority().filter(|authority| !authority.as_str().contains('@'))?;
@@ -32,7 +32,7 @@ pub(super) fn parse(text: &str) -> Option<Url> {
     (matches!(url.scheme(), "http" | "https") && is_same_host && is_bare).then_some(url)
 }
 
-/// Checks the variables that the client reads. An empty one is the usual way to have no proxy.
+/// Checks the variables that the client reads. An empty variable is not an error: it is the usual way to have no proxy.
 pub(super) fn check(environment: &Environment) -> Vec<Problem> {
     let exists = |name: &&str| environment.names().any(|known| known == *name);
     let names = PROXIES.iter().filter_map(|pair| pair.iter().copied().find(exists));
@@ -64,7 +64,7 @@ pub(super) fn check(environment: &Environment) -> Vec<Problem> {
     problems
 }
 
-/// Whether the client uses no proxy for any host because of this entry.
+/// Whether the client uses no proxy for at least one host because of this entry.
 fn has_effect(entry: &str) -> bool {
     let address = entry.split_once('/').map_or(entry, |(address, _)| address);
     let domain = entry.strip_prefix('.').unwrap_or(entry);

@@ -50,7 +50,7 @@ impl<T> From<Vec<T>> for Listed<T> {
 }
 
 impl<T> Listed<T> {
-    /// All values; `None` if they are not known.
+    /// All values; `None` if an element is left out.
     pub fn all(&self) -> Option<&[T]> {
         (!self.is_incomplete).then_some(&self.values)
     }
@@ -65,7 +65,7 @@ pub(crate) struct Section<'a> {
     known: Vec<&'static str>,
     /// Whether the value is no mapping.
     is_broken: bool,
-    /// A section with the values of keys that this one does not have.
+    /// The section that has the values for keys that are absent here.
     defaults: Option<&'a Section<'a>>,
 }
 
@@ -114,7 +114,7 @@ impl<'a> Section<'a> {
         self.find(key).is_some()
     }
 
-    /// The same section. The values of keys that it does not have are those of `defaults`.
+    /// The same section, with the values of `defaults` for keys that are absent in it.
     pub fn with_defaults(self, defaults: &'a Section<'a>) -> Self {
         Section { defaults: Some(defaults), ..self }
     }
@@ -133,7 +133,8 @@ impl<'a> Section<'a> {
         node
     }
 
-    /// Notes that a key is missing. It may be in a section that is no mapping, and that is a problem already.
+    /// Notes that a key is missing. If the section or its defaults are no mapping, that is a problem already, and
+    /// nothing is noted.
     pub fn missing(&self, key: &str, expected: &str) {
         if !self.is_broken && !self.defaults.is_some_and(|defaults| defaults.is_broken) {
             self.problem_of(key, format!("is missing; {expected}"));

@@ -38,7 +38,7 @@ fn root() -> Value {
             (
                 "collect",
                 optional(collect(&format!(
-                    "what is asked of the cloud beside the usage: all, or a list of {}",
+                    "collectors that run in addition to the polls of the usage: all, or a list of {}",
                     Collector::ALL.map(Collector::as_str).join(", ")
                 ))),
             ),
@@ -125,7 +125,7 @@ fn collectors() -> Value {
         ],
     );
     let reconciliation = section(
-        "usage beside live sessions, videos and packages of each project",
+        "comparison of the usage with live sessions, videos and packages of each project",
         &[],
         [(
             "interval",
@@ -307,7 +307,7 @@ fn project() -> Value {
                 "user_ids",
                 optional(users(
                     "one query per sub-user in this list; adds the label user_id. all: every sub-user that the service lists, \
-                     and a series with an empty user_id for what none of them accounts for",
+                     and a series with an empty user_id for the rest of the usage",
                 )),
             ),
             ("app_user_id", optional(text("value of the request header X-App-UserId", "^[!-~]+$"))),
@@ -333,7 +333,7 @@ fn account() -> Value {
     let service_types =
         "keep only packages of services with these codes; empty keeps those whose code contains metastudio";
     section(
-        "an account to ask the billing service for",
+        "an account whose packages are collected from the billing service",
         &["name"],
         [
             ("name", name("value of the label account; must be unique")),
@@ -350,7 +350,8 @@ fn account() -> Value {
             (
                 "enterprise_project_ids",
                 optional(names(
-                    "one more query per enterprise project in this list, whose packages are in no other query",
+                    "one more query for each enterprise project in this list, because no other query returns its \
+                     packages",
                 )),
             ),
             ("service_types", optional(names(service_types))),
@@ -396,7 +397,7 @@ fn budget() -> Value {
     )
 }
 
-/// What a budget limits, except for its window.
+/// The keys that the budgets of projects and shared budgets have in common, except for `window`.
 fn limit() -> [(&'static str, Value); 3] {
     let minutes = json!({
         "type": "number",
@@ -513,7 +514,7 @@ fn window(description: &str) -> Value {
     with_examples(text(description, pattern), &examples)
 }
 
-/// The units are those of the crate `humantime`. Its range is checked by the exporter only.
+/// A duration in the units of the crate `humantime`. Only the exporter checks its range.
 fn duration(description: &str) -> Value {
     let pattern = r"^\s*([0-9]+\s*(ms|msecs?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)\s*)+$";
     optional(with_examples(text(description, pattern), &["90s", "5m", "1h30m"]))
@@ -527,7 +528,7 @@ fn endpoint(description: &str) -> Value {
     optional(text(description, "^https?://[^/@?#]+/?$"))
 }
 
-/// A text, or the place of one.
+/// A text, or the place where the exporter reads the text.
 fn secret(description: &str) -> Value {
     let place = |key: &str| section("the place of the value", &[key], [(key, name("where to read the value"))]);
     json!({

@@ -85,7 +85,7 @@ impl Secret {
     /// Reads the place from the configuration. If it is invalid, notes a problem and returns [`Secret::invalid`].
     pub(super) fn of_node(node: &Node<'_>) -> Self {
         if !node.is_mapping() {
-            // Unseen characters are a fault of the value, with advice of its own.
+            // `read` and not `parse`: unseen characters are a `Fault` of the value, with advice of its own.
             let inline = node.read(EXPECTED, Value::as_str).map(|text| Secret::Inline(text.into()));
             return inline.unwrap_or_else(Secret::invalid);
         }

@@ -21,12 +21,12 @@ pub struct CoveringBudget {
     pub projects: BTreeSet<String>,
 }
 
-/// Reads the section. If the projects are not known, a budget covers none, and is only read.
+/// Reads the section. If the projects are not known because of an error, only the other keys of a budget are checked.
 pub(super) fn read(node: &Node<'_>, projects: Option<&[Project]>) -> Vec<CoveringBudget> {
     let mut names = HashSet::new();
     node.list(|node| {
         let mut section = node.section();
-        let name = section.require("name", "a name, the label budget").and_then(|node| {
+        let name = section.require("name", "a name, which becomes the label `budget`").and_then(|node| {
             let name = node.text()?;
             if !names.insert(name.clone()) {
                 node.problem("a name that no other shared budget has");

@@ -1,6 +1,6 @@
-//! The name that was meant.
+//! Suggests a name for a misspelt one.
 
-/// Names that are less similar are not suggested. 1 is equal.
+/// Names that are less similar are not suggested. The similarity of equal names is 1.
 const LEAST_SIMILARITY: f64 = 0.8;
 
 /// The candidate that is most similar to a text, in any case of letters; `None` if none is similar.

@@ -11,7 +11,7 @@ use super::{
 const PROJECT_ID: &str = "HUAWEICLOUD_SDK_PROJECT_ID";
 
 /// Warns of a project id that the SDK would use for all requests. The exporter does not use it, because one id can be
-/// right for one project only. A project without an id gets that of the project with the name of its region.
+/// right for one project only. Without an id, the project with the name of the region is polled.
 pub(super) async fn unused_project_ids(config: &Config, environment: &Environment) -> Vec<Problem> {
     let mut unused: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (name, source) in &config.credentials {
@@ -42,7 +42,7 @@ pub(super) fn same_usage(config: &Config) -> Vec<Problem> {
         // Without an id, the account and the region decide which project it is.
         let id = project.project_id.as_deref().ok_or((&project.credentials, &project.region));
         let Project { endpoint, app_user_id, user_ids, resource_types, business_types, .. } = project;
-        // `all` has the same usage as no users.
+        // With `user_ids: all`, the usage is the same as without users.
         let usage = (id, &endpoint.host, app_user_id, user_ids.listed(), resource_types, business_types);
         match first.entry(usage) {
             Entry::Vacant(entry) => {

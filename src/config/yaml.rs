@@ -61,7 +61,7 @@ impl Tree {
     /// key that is not a text or occurs twice; the tree does not have these keys.
     ///
     /// # Errors
-    /// A problem with its line, if the text is not YAML or another kind of document.
+    /// A problem with its line, if the text is not YAML, or is not one mapping.
     pub fn parse(text: &str) -> Result<(Self, Vec<Problem>), Problem> {
         check_characters(text)?;
         let mut builder = Builder::default();
@@ -101,7 +101,7 @@ impl Tree {
     /// The problems of this document and others with their lines: in the order of the lines, errors before warnings.
     ///
     /// Only the first problem of a value is kept, and only if nothing inside the value is an error. The others are
-    /// consequences: a list whose only element is wrong is not empty, too.
+    /// consequences: for example, a list whose only element is wrong would also be reported as empty.
     pub fn located(&self, mut problems: Vec<Problem>, file: &Path) -> Vec<Problem> {
         // Errors come first, so that no warning hides one.
         problems.sort_by_key(|problem| problem.is_warning);
@@ -126,8 +126,8 @@ impl Tree {
         problems
     }
 
-    /// Adds the line to a problem, or that of the nearest parent that exists. Adds the name to an element of a list:
-    /// `projects[8]` becomes `projects[8] (team-9)`.
+    /// Adds the line of the value to a problem, or the line of the nearest parent that exists. Adds the name to an
+    /// element of a list: `projects[8]` becomes `projects[8] (team-9)`.
     fn located_one(&self, problem: Problem) -> Problem {
         if problem.is_elsewhere {
             return problem;
@@ -147,7 +147,8 @@ impl Tree {
         Problem { line: problem.line.or(nearest), path, ..problem }
     }
 
-    /// The child that a path begins with: the length of its step in the path, its line and itself.
+    /// The child to which the first step of a path leads: the length of this step in the path, the line of the child,
+    /// and the child.
     fn child(&self, path: &str) -> Option<(usize, usize, &Tree)> {
         match &self.content {
             Content::Scalar(_) => None,
@@ -160,7 +161,7 @@ impl Tree {
             Content::Mapping(fields) => {
                 let rest = path.strip_prefix('.').unwrap_or(path);
                 let dot = path.len() - rest.len();
-                // A key may hold dots. So the key ends at one of the dots or brackets; the longest key is meant.
+                // A key may hold dots, so it may end at any dot or bracket. The longest key that exists is meant.
                 let mut ends = [rest.len()].into_iter().chain(rest.rmatch_indices(['.', '[']).map(|(end, _)| end));
                 let found = |end| Some((end, fields.get(rest.get(..end)?)?));
                 let (end, (line, value)) = ends.find_map(found)?;
@@ -237,8 +238,8 @@ impl Source for TreeSource {
     }
 }
 
-/// Refuses control characters. The parser takes a NUL for the end of the text, so it would hide what follows; and a crash
-/// can leave a file of NULs.
+/// Refuses control characters. The parser takes a NUL for the end of the text, and would ignore the rest. A crash can
+/// leave a file full of NULs.
 fn check_characters(text: &str) -> Result<(), Problem> {
     for (index, line) in text.lines().enumerate() {
         if let Some(character) = line.chars().find(|character| character.is_control() && *character != '\t') {
@@ -366,7 +367,7 @@ impl Builder {
         self.put(tree, anchor)
     }
 
-    /// Puts a complete value where it belongs.
+    /// Adds a complete value to the innermost open list or mapping, or makes it the root.
     fn put(&mut self, tree: Tree, anchor: usize) -> Result<(), Problem> {
         if anchor != 0 {
             self.anchors.insert(anchor, tree.clone());
@@ -400,7 +401,8 @@ impl Builder {
         let Some(open) = self.open.last_mut() else { return };
         let Content::Mapping(fields) = &open.tree.content else { return };
         let problem = match &text {
-            // Neither key nor value is shown. A template that was not rendered, `{{ … }}`, is a mapping as a key.
+            // Neither key nor value is shown. YAML reads a template that was not rendered, `{{ … }}`, as a mapping
+            // whose key is a mapping.
             None => Some((path, "expected a text as every key; put values that begin with {{ in quotes".to_owned())),
             Some(key) => fields.get(key).map(|(first, _)| {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };

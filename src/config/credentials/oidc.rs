@@ -114,7 +114,7 @@ pub(super) fn find(environment: &Environment, problems: &mut Vec<Problem>) -> Op
     })
 }
 
-/// An error if federation through IAM is configured: the SDK would use it before all sources that are tried next
+/// An error if federation through IAM is configured. The SDK would prefer it to the sources that are tried next
 /// (contract, 7.5).
 pub(super) fn unsupported(environment: &Environment) -> Option<Problem> {
     let expected = format!("is not supported; with an OpenID Connect provider, set {PROVIDER} and {AGENCY}");

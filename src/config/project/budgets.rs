@@ -97,7 +97,7 @@ pub(in crate::config) fn limit(section: &mut Section<'_>, selectors: &Selectors<
     Some(Budget { window: window?, minutes: minutes?, resource_type, business_type, user_id: None })
 }
 
-/// Warns of a budget that nothing can be saved of any more.
+/// Warns of a budget for a window that has ended: its alert would come too late.
 fn warn_if_ended(node: &Node<'_>, window: Window) {
     if window.has_ended() {
         node.warning("this window has ended, so an alert on the budget comes too late; use a window that goes on");

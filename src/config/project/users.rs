@@ -11,8 +11,8 @@ use crate::config::{
 pub enum Users {
     /// These, with one query each. If there are none, one query asks for all users together.
     Listed(Vec<String>),
-    /// The sub-users of the account, which ListUserQuotas lists. What they do not account for has a series without a user.
-    /// The settings are those of `collectors.sub_users`.
+    /// All sub-users that ListUserQuotas lists, with the settings of `collectors.sub_users`. The rest of the usage has
+    /// a series without a user.
     All(ListSettings),
 }
 
@@ -20,7 +20,8 @@ impl Users {
     /// The value that means all sub-users.
     pub(in crate::config) const ALL: &'static str = "all";
 
-    /// Reads `all`, or a list of ids. The second value has the ids that budgets may name; `None` if it may be any.
+    /// Reads `all`, or a list of ids. The second value has the ids that budgets may name; `None` if budgets may name
+    /// any id.
     pub(super) fn read(node: Option<Node<'_>>, settings: &ListSettings) -> (Self, Option<Vec<String>>) {
         let Some(node) = node else { return (Users::default(), Some(Vec::new())) };
         if node.as_str() == Some(Self::ALL) {
@@ -40,7 +41,7 @@ impl Users {
         (Users::Listed(listed.values), known)
     }
 
-    /// The ids in the configuration; none for all sub-users.
+    /// The ids in the configuration; empty for `all`.
     pub fn listed(&self) -> &[String] {
         match self {
             Users::Listed(ids) => ids,
@@ -48,7 +49,7 @@ impl Users {
         }
     }
 
-    /// How all sub-users are listed; `None` if the configuration lists the users.
+    /// The settings for `all`; `None` if the configuration lists the users.
     pub fn all(&self) -> Option<&ListSettings> {
         match self {
             Users::Listed(_) => None,
@@ -56,7 +57,7 @@ impl Users {
         }
     }
 
-    /// The most queries for one window. The number of sub-users is known only to the service.
+    /// The maximum number of queries for one window. Only the service knows the number of sub-users.
     pub fn queries(&self) -> usize {
         match self {
             Users::Listed(ids) => ids.len().max(1),
@@ -64,8 +65,8 @@ impl Users {
         }
     }
 
-    /// The queries for one window and so many sub-users with series of their own: before them and after them, all users
-    /// are asked for.
+    /// The number of queries for one window with so many sub-users that have series of their own. Two more queries,
+    /// before and after the queries for the sub-users, ask for all users together.
     pub fn queries_of(sub_users: usize) -> usize {
         if sub_users == 0 { 1 } else { sub_users + 2 }
     }

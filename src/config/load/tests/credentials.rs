@@ -110,7 +110,7 @@ async fn credentials_without_names_are_a_problem_of_their_own() {
             "{problems:?}"
         );
     }
-    // Credentials may be called as a source is.
+    // The name of an entry may be the name of a kind of source.
     let (config, problems) = load_with(&minimal().replace("{main: {token: t}}", "{token: {token: t}}"), &[]).await;
     assert!(config.is_some(), "{problems:?}");
 }

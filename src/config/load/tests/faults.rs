@@ -1,4 +1,4 @@
-//! Every value of a configuration, replaced by odd ones: each fault is said once, at its own place.
+//! Replaces every value of a configuration by odd values. Each fault must be reported once, at its own place.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ fn whole() -> Value {
     serde_json::from_str(include_str!("../../../../tests/data/whole-configuration.json")).unwrap()
 }
 
-/// The paths of all values, as JSON pointers and as problems have them.
+/// The paths of all values, as JSON pointers and as paths in problems.
 fn paths(value: &Value, pointer: &str, path: &str, found: &mut Vec<(String, String)>) {
     match value {
         Value::Array(items) => {
@@ -75,7 +75,7 @@ async fn each_fault_is_said_once_at_its_own_place() {
             *place = value.clone();
             let errors = errors(&changed).await;
             faults += usize::from(!errors.is_empty());
-            // A budget of a user, type or project that there is not is a fault of the budget.
+            // If a user, type or project is missing now, the fault is in the budget that names it.
             let is_its_own =
                 |at: &str| at.starts_with(path.as_str()) || path.starts_with(at) || at.contains("budgets[");
             let are_its_own = errors.iter().all(|(at, _)| is_its_own(at));

@@ -57,7 +57,7 @@ async fn users_are_listed_or_all() {
     assert_eq!(project.user_ids, Users::All(config.collectors.sub_users.clone()));
     assert_eq!((project.user_ids.listed(), project.user_ids.queries(), project.queries()), (&[][..], 102, 204));
     assert!(effective::to_yaml(&config).contains("\n    user_ids: all\n"), "{}", effective::to_yaml(&config));
-    // Two windows for 102 queries every 5 minutes, and a list every half hour.
+    // Two windows with 102 queries each, every 5 minutes, and a list of sub-users every half hour.
     assert_eq!(project.requests_a_day().round(), 2.0 * 102.0 * 288.0 + 48.0);
     let counted = "this counts as many users as collectors.sub_users.series allows";
     let text = minimal().replace("name: a", "name: a, user_ids: all");
