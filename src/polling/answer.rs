@@ -1,4 +1,4 @@
-//! The answers for the windows of a poll, and the checks between them (numbers, "The range").
+//! The answers for the windows of a poll, and the checks between them (numbers, "Range").
 
 use std::collections::BTreeSet;
 
@@ -26,8 +26,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Minutes of the buckets in a part, which does not begin before the range; `None` if the answer does not tell them
-    /// apart, or ends before the part.
+    /// Minutes of the buckets in `part`, which must not begin before the range. `None` if the answer does not
+    /// distinguish the buckets of the part from others, or if the range ends before the part.
     fn minutes_in(&self, part: Bounds) -> Option<Decimal> {
         let is_whole = part == self.range;
         if part.end > self.range.end || (!is_whole && self.usage.buckets.len() < 2) {
@@ -38,15 +38,16 @@ impl Answer {
     }
 }
 
-/// Whether each range begins and ends where a bucket begins; otherwise, what contradicts.
+/// Checks whether each range begins and ends where a bucket begins. Returns the contradiction, if there is one.
 pub fn misalignment(alignment: &mut Alignment, answers: &[Answer], now: DateTime<Utc>) -> Option<String> {
     let ranges: Vec<_> =
         answers.iter().map(|answer| (answer.range, answer.usage.buckets.keys().copied().collect())).collect();
     alignment.check(&ranges, now)
 }
 
-/// The minutes of two answers that contradict each other: of the range that both cover, or of both ranges if one contains
-/// the other one and has less.
+/// The minutes of two answers, if they contradict each other. The range that both cover must have the same minutes in
+/// both. If the buckets do not distinguish this range, a range must have at least the minutes of a range that it
+/// contains.
 pub fn contradiction(alignment: &Alignment, earlier: &Answer, later: &Answer) -> Option<(Decimal, Decimal)> {
     if let Some((before, after)) = common_minutes(alignment, earlier, later) {
         return (before != after).then_some((before, after));
@@ -58,7 +59,7 @@ pub fn contradiction(alignment: &Alignment, earlier: &Answer, later: &Answer) ->
     is_more_than_whole.then_some((before, after))
 }
 
-/// The minutes of two answers in the range that both cover; `None` if the buckets do not tell.
+/// The minutes of two answers in the range that both cover; `None` if the buckets do not distinguish this range.
 fn common_minutes(alignment: &Alignment, earlier: &Answer, later: &Answer) -> Option<(Decimal, Decimal)> {
     let (part, whole) = if earlier.range.start <= later.range.start {
         (later.range, earlier.range)
@@ -73,7 +74,7 @@ fn common_minutes(alignment: &Alignment, earlier: &Answer, later: &Answer) -> Op
     Some((earlier.minutes_in(part)?, later.minutes_in(part)?))
 }
 
-/// Finds what is configured and has no effect, although there is usage.
+/// Finds configured types, users and budgets that match nothing, although there is usage.
 pub fn without_effect(project: &Project, answers: &[Answer]) -> Doubts {
     let mut doubts = Doubts::new();
     let types: BTreeSet<&(String, String)> = answers.iter().flat_map(|answer| &answer.usage.types).collect();
@@ -119,7 +120,7 @@ mod tests {
         Answer { window: Window::Today, bounds: range, range, usage: RangeUsage { buckets, ..RangeUsage::default() } }
     }
 
-    /// The contradiction of two answers whose buckets are days, and that of the same answers in the other order.
+    /// The contradictions of two answers whose buckets are days, in both orders of the answers.
     fn contradictions(one: &Answer, other: &Answer) -> [Option<(i64, i64)>; 2] {
         let mut alignment = Alignment::default();
         let range = Bounds { start: at("1"), end: at("30") };
@@ -139,7 +140,7 @@ mod tests {
             (answer("10", "10T15", &[]), Some((5, 0))),
             (answer("2", "3", &[("2", 10)]), None),
             (answer("2", "3", &[("2", 9)]), Some((10, 9))),
-            // It ends within a bucket.
+            // The part ends within a bucket.
             (answer("2", "2T15", &[("2", 9)]), None),
             (answer("1", "3", &[("1", 10), ("2", 10)]), None),
         ] {
@@ -149,7 +150,7 @@ mod tests {
         let two_buckets = answer("1", "10T15", &[("1", 10), ("10", 5)]);
         assert_eq!(contradictions(&two_buckets, &answer("10", "10T15", &[("10", 6)]))[0], Some((5, 6)));
         let (days, later_days) = (answer("1", "5", &[("1", 1), ("3", 2)]), answer("3", "8", &[("3", 2), ("6", 5)]));
-        assert_eq!(contradictions(&days, &later_days), [None, None], "none contains the other one");
+        assert_eq!(contradictions(&days, &later_days), [None, None], "neither range contains the other one");
         let start_of_month = answer("1", "3", &[("1", 10), ("2", 9)]);
         assert_eq!(contradictions(&month, &start_of_month)[0], Some((20, 19)), "both begin together");
     }

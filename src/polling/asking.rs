@@ -1,11 +1,11 @@
 //! Asks the cloud for the usage of past days.
 //!
-//! One query asks for up to a month. Its buckets become days if no bucket lies in two days, and if queries of their own
-//! for three random days and for the older half agree with them: a service may cut a long range in silence, or have
-//! buckets of another width. Otherwise each day has a query of its own.
+//! One query asks for up to 31 days. Its buckets are added up to days if no bucket lies in two days, and if separate
+//! queries for three random days and for the older half give the same usage. They are compared because a service may
+//! silently cut a long range, or have buckets of another width. Otherwise, each day has a separate query.
 //!
-//! A service that refuses a range (HTTP 400, `MSS.00000003`) is asked for its halves, down to a day. A day that is refused
-//! is too far back, and so are the days before it.
+//! If the service refuses a range (HTTP 400, `MSS.00000003`), the halves of the range are asked for, down to single
+//! days. A day that is refused is too far back, and so are the days before it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,10 +28,10 @@ use crate::{
 /// The time limit of a query with all of its pages. It includes the waits for the throttle, which all projects share.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// The most days of a query.
+/// Maximum number of days in one query.
 const MOST_DAYS: usize = 31;
 
-/// Number of random days that are compared with queries of their own.
+/// Number of random days that are checked by separate queries.
 const SAMPLES: usize = 3;
 
 /// The project whose days are asked for.
@@ -53,12 +53,12 @@ pub struct DaysQuery<'a, S> {
     pub seed: u64,
 }
 
-/// What has been learnt of the service so far.
+/// Facts about the service that have been learnt so far.
 #[derive(Debug)]
 pub struct Learnt {
-    /// Counters, and what has been proven.
+    /// Counters, and facts that have been proven.
     pub progress: Progress,
-    /// The most days of a query: 1 if buckets cannot be used.
+    /// Maximum number of days in one query; 1 if buckets cannot be used.
     longest: usize,
     /// Buckets have been compared for ranges of up to this many days.
     compared: usize,
@@ -72,12 +72,12 @@ impl Default for Learnt {
     }
 }
 
-/// What comes of asking.
+/// One result of [`Asking::next`].
 #[derive(Debug)]
 pub enum Step {
     /// Days that are complete.
     Complete(BTreeMap<NaiveDate, Day>),
-    /// The service refuses this day, so it and all days before it are too far back. This is the last step.
+    /// The service refuses this day, so this day and all days before it are too far back. This is the last step.
     TooFarBack(NaiveDate),
     /// A query failed, and its days are missing. This is the last step.
     Failed(Error),
@@ -90,9 +90,9 @@ pub struct Asking<'a, 'd, S> {
     now: DateTime<Utc>,
     /// The last part is asked for next.
     parts: Vec<&'d [NaiveDate]>,
-    /// The last days that had queries of their own.
+    /// The days that have had separate queries so far, each with its buckets.
     single: Vec<(NaiveDate, Buckets)>,
-    /// Days of them that wait until it is known where buckets begin.
+    /// The usage of days of `single` that wait until it is known where buckets begin.
     waiting: BTreeMap<NaiveDate, Day>,
     last: Option<Step>,
 }
@@ -100,7 +100,7 @@ pub struct Asking<'a, 'd, S> {
 /// The buckets of one query, for the check whether days begin where buckets begin.
 type Buckets = BTreeMap<DateTime<Utc>, Decimal>;
 
-/// What the buckets of a range say of its days: of the users, and of all users if the configuration lists some.
+/// The usage of a range by day, added up from buckets: of the users, and of all users if the configuration lists users.
 struct ByDay {
     usage: RangeUsage,
     days: BTreeMap<NaiveDate, Tally>,
@@ -109,13 +109,13 @@ struct ByDay {
 }
 
 impl<S: PageSource> DaysQuery<'_, S> {
-    /// Begins to ask for consecutive days, which have ended, as of `now`.
+    /// Prepares to ask for consecutive days that have ended, as of `now`.
     pub fn begin<'d>(&'d self, days: &'d [NaiveDate], now: DateTime<Utc>, learnt: &mut Learnt) -> Asking<'d, 'd, S> {
         learnt.progress.proofs.renew(now);
         Asking { query: self, now, parts: vec![days], single: Vec::new(), waiting: BTreeMap::new(), last: None }
     }
 
-    /// Whether there is usage in the 31 days before a day. A service that refuses the range has none.
+    /// Whether there is usage in the 31 days before a day. If the service refuses the range, there is none.
     ///
     /// # Errors
     /// Any other error of the query.
@@ -130,7 +130,7 @@ impl<S: PageSource> DaysQuery<'_, S> {
         }
     }
 
-    /// One day by a query of its own.
+    /// One day by a separate query.
     async fn ask_day(
         &self,
         day: NaiveDate,
@@ -148,7 +148,7 @@ impl<S: PageSource> DaysQuery<'_, S> {
         Ok((day, usage.buckets))
     }
 
-    /// The days of a range by the buckets of one query; `None` if the buckets cannot be used.
+    /// The days of a range, added up from the buckets of one query; `None` if the buckets cannot be used.
     async fn ask_range(
         &self,
         range: &[NaiveDate],
@@ -161,7 +161,7 @@ impl<S: PageSource> DaysQuery<'_, S> {
         }
         if range.len() > learnt.compared {
             let agrees = match self.split {
-                // All users together prove the buckets for each of them, in fewer queries.
+                // The usage of all users together proves the buckets of each user, too, and takes fewer queries.
                 Split::Rest(_) => {
                     let together = by_day.days.iter().map(|(date, tally)| Ok((*date, tally.without_users()?)));
                     let days = together.collect::<Result<_, _>>().map_err(overflow)?;
@@ -202,7 +202,7 @@ impl<S: PageSource> DaysQuery<'_, S> {
         Ok(ByDay { usage, days, all_users, buckets_fit })
     }
 
-    /// Whether each bucket lies in one of the days, as far as their times tell.
+    /// Whether each bucket lies within one day, as far as the times of the buckets show it.
     fn fit(&self, usage: &RangeUsage, range: &[NaiveDate]) -> bool {
         let is_doubted =
             [Doubt::Misaligned, Doubt::UnreadableTime].iter().any(|doubt| usage.doubts.contains_key(doubt));
@@ -217,7 +217,7 @@ impl<S: PageSource> DaysQuery<'_, S> {
         !is_doubted && midnights.map(|midnight| midnight - first).all(|distance| distance % width == 0)
     }
 
-    /// Whether queries of their own, for random days and for the older half of the range, give the same usage.
+    /// Whether separate queries for random days and for the older half of the range give the same usage.
     async fn agree(
         &self,
         range: &[NaiveDate],
@@ -246,7 +246,7 @@ impl<S: PageSource> DaysQuery<'_, S> {
         days.get((hasher.finish() % (days.len().max(1) as u64)) as usize)
     }
 
-    /// The query for all users together; `None` if that for the users of the project has all usage.
+    /// The query for all users together; `None` if the query for the users of the project already has all usage.
     fn all_users(&self) -> Option<RangeQuery<'_, S>> {
         matches!(self.split, Split::Users(_)).then(|| RangeQuery { split: Split::Together, ..self.query() })
     }
@@ -264,7 +264,7 @@ impl<S: PageSource> DaysQuery<'_, S> {
 }
 
 impl<'d, S: PageSource> Asking<'_, 'd, S> {
-    /// Asks until days are complete, or until the end; `None` after the last step.
+    /// Asks until some days are complete, or until the last step; `None` after the last step.
     pub async fn next(&mut self, learnt: &mut Learnt) -> Option<Step> {
         while let Some(part) = self.parts.pop() {
             if part.len() > learnt.longest {
@@ -322,8 +322,9 @@ impl<'d, S: PageSource> Asking<'_, 'd, S> {
         self.release(learnt, false).await.map(Some)
     }
 
-    /// The days that waited, with the doubt if they do not begin and end where buckets do. While that is not known they go
-    /// on waiting, unless there are no more.
+    /// Returns the days that waited. If they do not begin and end where buckets do, they get the doubt
+    /// [`Doubt::Misaligned`]. While this is not known, they keep waiting. At the end (`is_end`), they are returned
+    /// without the doubt.
     async fn release(&mut self, learnt: &mut Learnt, is_end: bool) -> Result<BTreeMap<NaiveDate, Day>, Error> {
         if self.waiting.is_empty() {
             return Ok(BTreeMap::new());
@@ -340,7 +341,8 @@ impl<'d, S: PageSource> Asking<'_, 'd, S> {
         Ok(days)
     }
 
-    /// Whether days that had queries of their own begin and end where buckets do; otherwise, what contradicts.
+    /// Checks whether days with separate queries begin and end where buckets do. Returns the contradiction, if there is
+    /// one.
     async fn misalignment(&self, learnt: &mut Learnt) -> Result<Option<String>, Error> {
         let range = |date: &NaiveDate| Bounds::of_day(*date, self.query.zone);
         let ranges: Vec<_> =

@@ -94,8 +94,8 @@ impl Change {
     }
 }
 
-/// The query of a project as a text that is equal for equal queries, also after a restart. It holds no secret. `None` if the
-/// project's id is looked up: the same name and the same file of keys may then belong to another project.
+/// The query of a project as a text that is equal for equal queries, also after a restart. It holds no secret. `None`
+/// if the project's id is looked up: after a restart, the same configuration may then find another project.
 pub fn query_text(config: &Config, project: &Project) -> Option<String> {
     let windows: BTreeSet<String> = project.windows.iter().map(Window::to_string).collect();
     let project_id = project.project_id.as_ref()?;

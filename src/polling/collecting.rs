@@ -1,4 +1,4 @@
-//! The runs of one collector of a project, beside the polls of its usage, or of an account.
+//! The runs of one collector. A collector belongs to a project, where it runs beside the polls, or to an account.
 
 mod billing;
 mod days;
@@ -28,8 +28,8 @@ use crate::{
     usage::{Collector, CollectorDoubt, CollectorDoubts, Counters, Reason},
 };
 
-/// The time limit for days that have ended: there may be some dozens, each with a query of its own. What is complete by
-/// then is kept.
+/// The time limit of a run that asks for days that have ended. There may be some dozens, each with a separate query.
+/// Days that are complete by then are kept.
 const DAYS_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// A collector of one project or account.
@@ -58,7 +58,7 @@ enum Work {
 }
 
 impl Collecting {
-    /// The configured collectors of a project. If there is a ledger, its days are kept there.
+    /// The configured collectors of a project, and with a ledger also the collector of days.
     pub fn of(
         client: &Client,
         project: &Project,
@@ -83,7 +83,7 @@ impl Collecting {
     ) -> Self {
         let mut timeout = config.poll.timeout;
         let work = match collector {
-            // The billing service knows no projects, so the configuration of a project cannot name it.
+            // The configuration of a project cannot name `Billing`, because the billing service knows no projects.
             Collector::Packages | Collector::Billing => Work::Packages(Arc::clone(owners)),
             Collector::SubUsers => Work::SubUsers,
             Collector::Sessions => Work::Sessions,
@@ -124,7 +124,8 @@ impl Collecting {
         self.interval
     }
 
-    /// Runs once, as of `now`, in a separate task, so that a panic fails this run only. The run ends within the timeout.
+    /// Runs once, as of `now`, in a separate task, so that a panic fails this run only. The run ends within the
+    /// timeout.
     pub async fn run(self: Arc<Self>, now: Moment) -> CollectorOutcome {
         let (start, collector) = (Instant::now(), self.collector);
         let task = AbortOnDropHandle::new(tokio::spawn(async move { self.collect(now.utc).await }));
@@ -144,7 +145,7 @@ impl Collecting {
         let result = timeout_at(deadline, self.found(now, deadline, &mut counters)).await;
         let result = result.unwrap_or_else(|_| {
             let (collector, timeout, requests) = (self.collector, self.timeout, counters.requests());
-            let text = format!("{collector} were not complete after {timeout:?} and {requests} requests");
+            let text = format!("the run of {collector} was not complete after {timeout:?} and {requests} requests");
             Err(PastError::Cloud(Error::Timeout(text)))
         });
         let refusal = result.as_ref().err().and_then(PastError::cloud);
@@ -212,8 +213,8 @@ impl Collecting {
         }
     }
 
-    /// Logs a run. A failure is logged each time, but an operation that the service refuses only once. Returns the failure,
-    /// if there is one.
+    /// Logs a run. A failure is a warning each time. But if the service refuses the operation again, this is logged at
+    /// level debug only. Returns the failure, if there is one.
     pub(super) fn log(&self, outcome: &CollectorOutcome, before: Option<LastFailure>) -> Option<LastFailure> {
         let (project, account) = self.log_owner();
         let collector = self.collector.as_str();

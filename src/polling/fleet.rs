@@ -44,12 +44,12 @@ use crate::{
     usage::{Clock, Collector},
 };
 
-/// What the exporter keeps over restarts.
+/// State that the exporter keeps over restarts.
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
     /// The state of the keys.
     pub lockout: Arc<Lockout>,
-    /// Days that have ended. Without it none are asked for.
+    /// The ledger of days that have ended. Without it, the collector of days does not run.
     pub ledger: Option<Ledger>,
 }
 
@@ -106,7 +106,7 @@ impl Fleet {
         Self::with_kept(config, environment, clock, Kept::default())
     }
 
-    /// Like [`Fleet::new`], with what was kept over the restart.
+    /// Like [`Fleet::new`], with the state that was kept over the restart.
     ///
     /// # Errors
     /// As [`Fleet::new`].
@@ -176,7 +176,8 @@ impl Fleet {
         let mut accounts = Vec::with_capacity(config.accounts.len());
         let mut keep_found = Vec::with_capacity(config.accounts.len());
         for account in &config.accounts {
-            // The same account answers the same query. Without an id, IAM says which account it is.
+            // Packages are kept only if they belong to the same account. Without a configured id, IAM decides which
+            // account that is.
             let of_same_id = |old: &Account| {
                 old.domain_id.is_some() || old.iam_endpoint(&self.config.api) == account.iam_endpoint(&config.api)
             };
@@ -199,7 +200,7 @@ impl Fleet {
         Ok((fleet, plan, changes))
     }
 
-    /// The plan at the start. Usage that is known answers the configured query.
+    /// The plan at the start. Usage that is restored from the ledger stays, because it answers the configured query.
     pub fn plan(&self) -> Plan<Poller> {
         self.plan_keeping(&vec![true; self.pollers.len()], &[])
     }

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::snapshot::{Moment, Writer};
 
-/// Polls every project once, `concurrency` at a time, and runs its collectors and those of accounts. Returns whether all
-/// polls succeeded.
+/// Polls every project once, `concurrency` projects at a time, and runs their collectors. Then runs the collectors of
+/// the accounts. Returns whether all polls succeeded.
 pub async fn run<P: Pollable>(
     pollers: Vec<Arc<P>>,
     accounts: Vec<Arc<Collecting>>,

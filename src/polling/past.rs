@@ -30,7 +30,7 @@ use crate::{
     usage::{Doubt, Reason, Revision, Zone},
 };
 
-/// After so many failed queries in a row, a project is given up.
+/// A run ends after this many failed queries in a row.
 const MOST_FAILURES: usize = 3;
 
 /// The time limit for looking a project id up.
@@ -48,7 +48,7 @@ pub struct PastDays {
     only_reads: bool,
 }
 
-/// What a run leaves: the days of a project that are known, and those that are missing.
+/// The result of a run: the known days of a project, and the missing ones.
 #[derive(Debug)]
 pub struct Known {
     /// The project's id, configured or looked up.
@@ -61,7 +61,7 @@ pub struct Known {
     pub missing: BTreeSet<NaiveDate>,
     /// Why they are missing.
     pub failure: Option<FailedQuery>,
-    /// Days from this one back are too far back for the service.
+    /// The service refuses this day, so this day and all days before it are too far back.
     pub too_far_back: Option<NaiveDate>,
 }
 
@@ -69,7 +69,7 @@ pub struct Known {
 #[derive(Debug, Error)]
 #[error("{query}: {}", error.report())]
 pub struct FailedQuery {
-    /// The days that it asked for.
+    /// What it asked for: days, or the list of sub-users.
     pub query: String,
     /// The reason.
     pub error: CloudError,
@@ -78,10 +78,10 @@ pub struct FailedQuery {
 /// A run that has failed.
 #[derive(Debug, Error)]
 pub enum PastError {
-    /// The cloud gave no answer.
+    /// A request to the cloud failed.
     #[error("{}", .0.report())]
     Cloud(#[from] CloudError),
-    /// Days are missing.
+    /// A query failed, so days are missing.
     #[error(transparent)]
     Query(FailedQuery),
     /// The ledger cannot be used.
@@ -99,7 +99,7 @@ impl PastError {
     }
 }
 
-/// What has been done by the runs of all projects.
+/// The progress of the runs of all projects.
 #[derive(Debug, Default)]
 pub struct Meter {
     /// Days to ask for.
@@ -154,7 +154,7 @@ impl PastDays {
     /// Asks for the days of a range that are `due`, as of `now`, the newest month first. Queries that fail are logged.
     ///
     /// # Errors
-    /// [`PastError::Cloud`] and [`PastError::Ledger`]. After a query that fails, its days are [missing](Known::missing).
+    /// [`PastError::Cloud`] and [`PastError::Ledger`]. The days of a query that fails are [missing](Known::missing).
     pub async fn run(
         &self,
         now: DateTime<Utc>,
@@ -250,7 +250,7 @@ impl Run<'_> {
             match self.ask_part(&query, &part).await? {
                 None => failures = 0,
                 Some(Step::TooFarBack(day)) => {
-                    // Days before it that failed are too far back, too.
+                    // Neither this day nor the days before it are missing: the service does not have them.
                     self.known.missing.retain(|missing| *missing > day);
                     self.known.too_far_back = Some(day);
                     break;
@@ -335,17 +335,16 @@ impl Run<'_> {
 
 fn log_revision(project: &str, revision: &Revision) {
     let Revision { day, minutes: [before, after] } = revision;
-    let text = |minutes: &Option<Decimal>| {
-        minutes.map_or_else(|| "an unknown number of".to_owned(), |sum| sum.normalize().to_string())
-    };
+    let text =
+        |minutes: &Option<Decimal>| minutes.map_or_else(|| "unknown".to_owned(), |sum| sum.normalize().to_string());
     if before == after {
-        tracing::info!(project, %day, "{day} has changed after its end, but not its minutes in all");
+        tracing::info!(project, %day, "{day} has changed after its end, but its sum of minutes has not");
     } else {
         tracing::info!(project, %day, "{day} moved from {} to {} minutes", text(before), text(after));
     }
 }
 
-/// Consecutive days of one month each, the newest first.
+/// The days in parts: each has consecutive days of one month. The newest part comes first.
 fn parts(days: &BTreeSet<NaiveDate>, zone: &Zone) -> Vec<Vec<NaiveDate>> {
     let mut parts: Vec<Vec<NaiveDate>> = Vec::new();
     for day in days {

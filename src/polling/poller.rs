@@ -32,11 +32,11 @@ pub struct Poller {
     collectors: Vec<Arc<Collecting>>,
     /// `None` if the configuration lists the users.
     sub_users: Option<SubUserList>,
-    /// Why the list of sub-users is an old one. It is logged when it is new, not at every poll.
+    /// Why an older list of sub-users is used. The reason is logged when it is new, not at every poll.
     list_failure: Mutex<Option<String>>,
     /// The doubts of the last complete poll. A doubt is logged when it is new, not at every poll.
     doubts: Mutex<Doubts>,
-    /// Taken by a poll and put back at its end: polls of one project do not overlap.
+    /// A poll copies the proofs and replaces them at its end. Polls of one project do not overlap.
     proofs: Mutex<Proofs>,
 }
 
@@ -84,7 +84,7 @@ impl Poller {
         let Progress { mut counters, query, proofs } = progress;
         let result = result.unwrap_or_else(|_| Err(self.timeout_error(counters.requests())));
         let is_inconsistent = matches!(result, Err(Error::Inconsistent(_)));
-        // After a contradiction nothing is left of what was proven.
+        // After a contradiction, everything must be proven again.
         *self.proofs.lock() = if is_inconsistent { Proofs::default() } else { proofs };
         let (mut doubts, mut sub_users) = (Doubts::new(), None);
         let result = match result {
@@ -107,7 +107,7 @@ impl Poller {
     }
 
     async fn windows(&self, now: DateTime<Utc>, deadline: Instant, progress: &mut Progress) -> Result<Complete, Error> {
-        // The API takes whole seconds. All windows of a poll end at the same instant.
+        // The API takes whole seconds. The bounds of all windows are computed for this one instant.
         let now = now.trunc_subsecs(0);
         let project_id = &*project_api::project_id(&self.client, deadline, &mut progress.counters).await?;
         let SubUsers { ids, not_listed } = match &self.sub_users {
@@ -131,7 +131,7 @@ impl Poller {
         Ok(complete)
     }
 
-    /// Logs that the last known list of sub-users is used. Without any list there is a doubt, which is logged, too.
+    /// Logs that the last known list of sub-users is used. Without any list, a doubt is logged instead.
     fn log_new_failure(&self, list: &SubUserList) {
         let failure = list.failure();
         let mut known = self.list_failure.lock();

@@ -1,4 +1,4 @@
-//! What has been proven of the service of a project.
+//! Facts that have been proven about the service of a project.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -7,16 +7,16 @@ use crate::cloud::usage_api::{Alignment, Service};
 /// The time after which everything is proven again.
 const RENEWAL: TimeDelta = TimeDelta::days(1);
 
-/// What has been proven of the service of a project, so that later polls need fewer requests.
+/// Facts that have been proven about the service of a project, so that later polls need fewer requests.
 #[derive(Clone, Debug, Default)]
 pub struct Proofs {
-    /// Its pages.
+    /// About its pages.
     pub service: Service,
-    /// Whether the users that are asked for get answers of their own.
+    /// Whether `user_id` has an effect on answers.
     pub users_have_effect: bool,
-    /// Whether the longest window is as large as its two halves.
+    /// Whether the two halves of the longest window have no more usage than the window.
     pub halves_agree: bool,
-    /// Its buckets.
+    /// About the times of its buckets.
     pub alignment: Alignment,
     since: Option<DateTime<Utc>>,
 }

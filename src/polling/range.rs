@@ -25,23 +25,24 @@ pub struct Progress {
     pub counters: Counters,
     /// The current query, for the error message.
     pub query: String,
-    /// What has been proven of the service so far.
+    /// Facts about the service that have been proven so far.
     pub proofs: Proofs,
 }
 
-/// The users that a query tells apart.
+/// How the usage in a range is split by user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split<'a> {
-    /// None: one query for all users together.
+    /// One query for all users together.
     Together,
-    /// These, with one query each. The usage of other users is left out.
+    /// One query for each of these users. The usage of other users is left out.
     Users(&'a [String]),
-    /// These, with one query each, and what they do not account for. Before them and after them, all users are asked for.
+    /// One query for each of these users, and the usage that they do not account for. All users are asked for before
+    /// and after them.
     Rest(&'a [String]),
 }
 
 impl<'a> Split<'a> {
-    /// The users of a project. `sub_users` are those of `user_ids: all`.
+    /// The split of a project. `sub_users` is the list for `user_ids: all`.
     pub fn of(users: &'a Users, sub_users: &'a [String]) -> Self {
         match users {
             Users::Listed(ids) if ids.is_empty() => Split::Together,
@@ -57,13 +58,13 @@ impl<'a> Split<'a> {
         }
     }
 
-    /// Whether the users must be compared with all users, by whether there is any usage and whether it is known that
-    /// `user_id` has an effect.
+    /// Whether the usage of the users must be compared with the usage of all users. `has_usage`: the range has usage.
+    /// `is_proven`: `user_id` is known to have an effect.
     fn must_prove(self, has_usage: bool, is_proven: bool) -> bool {
         match self {
             Split::Together => false,
             Split::Users(_) => !is_proven,
-            // The rest is right only if the users are parts of all, so each answer is compared.
+            // The rest is right only if the users are a part of all users, so each range with usage is compared.
             Split::Rest(ids) => has_usage && !ids.is_empty(),
         }
     }
@@ -75,8 +76,8 @@ impl<'a> Split<'a> {
     }
 }
 
-/// The project whose usage is asked for. [`super::fleet::clients`] gives its client, which is the source, and
-/// [`crate::cloud::project_api::project_id`] its id.
+/// The project whose usage is asked for. The source of pages is its client, from [`super::fleet::clients`]. Its id
+/// comes from [`crate::cloud::project_api::project_id`].
 #[derive(Debug)]
 pub struct RangeQuery<'a, S> {
     /// The source of pages: the client of the project.
@@ -85,7 +86,7 @@ pub struct RangeQuery<'a, S> {
     pub project: &'a Project,
     /// The users that have sums of their own.
     pub split: Split<'a>,
-    /// Its id, configured or looked up.
+    /// The project's id, configured or looked up.
     pub project_id: &'a str,
     /// Entries per page of an answer, the API's `limit`.
     pub page_size: usize,
@@ -106,9 +107,9 @@ pub struct RangeUsage {
     pub doubts: Doubts,
     /// Minutes by the start of the bucket. Rows without a readable time are left out.
     pub buckets: BTreeMap<DateTime<Utc>, Decimal>,
-    /// The start of a bucket that contains the start of the range, and is left out.
+    /// The start of a bucket that begins before the range and contains its start. The bucket is left out.
     pub before: Option<DateTime<Utc>>,
-    /// Resource type and business type of all rows, if the configuration leaves some out.
+    /// Resource type and business type of all rows; empty unless the configuration filters types.
     pub types: BTreeSet<(String, String)>,
     /// The configured users that have rows.
     pub users: BTreeSet<String>,
@@ -118,23 +119,24 @@ pub struct RangeUsage {
 type EachRow<'a> = dyn FnMut(Option<DateTime<Utc>>, &Row, Option<&str>) -> Result<(), Overflow> + Send + 'a;
 
 impl<S: PageSource> RangeQuery<'_, S> {
-    /// The same query without sums of users: for questions about the service that all users together answer. A project
-    /// that lists its users asks for these.
+    /// The same query, but with all users together in place of [`Split::Rest`]. Checks of the service need no sums of
+    /// single users. If the configuration lists users, the query still asks for these users.
     pub fn unsplit(&self) -> Self {
         let split = if let Split::Rest(_) = self.split { Split::Together } else { self.split };
         RangeQuery { split, ..*self }
     }
 
-    /// Asks for the usage in `range`: one query for each user, or one for all users. With a zone, the minutes of each local
-    /// day are summed, too. `name` begins the error messages.
+    /// Asks for the usage in `range`: one query for each user, or one for all users. With a zone, the minutes of each
+    /// local day are summed, too. Error messages begin with `name`.
     ///
-    /// With [`Split::Rest`], the series without a user are a lower bound of what no user accounts for, because all users
-    /// are asked for first, and usage only grows. They are exact if it does not grow meanwhile. All else, such as the
-    /// buckets, is that of all users.
+    /// With [`Split::Rest`], the series without a user have the usage that no user accounts for. They may be too small,
+    /// because all users are asked for first, and usage may grow before the single users are asked for. Without such
+    /// growth they are exact. Everything else, such as the buckets, counts all users.
     ///
     /// # Errors
     /// Any [`Error`] of a query, because a sum that lacks an answer is too small. [`Error::Malformed`] if a sum exceeds
-    /// the range of decimal arithmetic. [`Error::Inconsistent`] if `user_ids` have no effect.
+    /// the range of decimal arithmetic. [`Error::Inconsistent`] if `user_ids` have no effect. [`Error::BeyondBound`] if
+    /// there are too many series.
     pub async fn sum(
         &self,
         range: Bounds,
@@ -181,11 +183,11 @@ impl<S: PageSource> RangeQuery<'_, S> {
         let mut usage = RangeUsage::default();
         let mut days = zone.map(|zone| DaySums::new(range, zone.clone()));
         let has_filter = !self.project.resource_types.is_empty() || !self.project.business_types.is_empty();
-        // What the users have together, unfiltered and without their ids.
+        // The usage of the users together, unfiltered and without their ids.
         let mut together = Tally::default();
         let queries = self.split.queries();
         for &user_id in &queries {
-            // With the rest, the answer for all users has these rows already.
+            // With `Split::Rest`, the answer for all users already has these rows.
             let is_part = matches!(self.split, Split::Rest(_)) && user_id.is_some();
             if is_part && usage.tally.parts().next().is_none() {
                 break;
@@ -237,8 +239,9 @@ impl<S: PageSource> RangeQuery<'_, S> {
         Ok(usage)
     }
 
-    /// Asks for a part of one of these ranges that begins one second after a bucket. If the service cuts the bucket there,
-    /// any range is exact. Each range has the minutes of its buckets.
+    /// Asks for a part of one of these ranges. The part begins one second after the start of a bucket with usage. If
+    /// the service cuts the bucket there, the usage of any range is exact. Each range comes with the minutes of its
+    /// buckets.
     ///
     /// # Errors
     /// As [`Self::sum`].
@@ -280,8 +283,8 @@ impl<S: PageSource> RangeQuery<'_, S> {
         usage_api::fetch(self.source, &query, service, self.deadline, counters).await
     }
 
-    /// Asks for all users. They have at least what the users have `together`, unless the service ignores
-    /// `user_id`, as it does without sub-account isolation (contract, 1.2).
+    /// Asks for all users, and compares their usage with the sum of the users (`together`). All users have at least as
+    /// much, unless the service ignores `user_id`, as it does without sub-account isolation (contract, 1.2).
     async fn prove_users(
         &self,
         range: Bounds,
@@ -293,7 +296,7 @@ impl<S: PageSource> RangeQuery<'_, S> {
         let all = self.unfiltered(range, None, name, progress).await?;
         if together.larger_than(&all).is_some() {
             return Err(Error::Inconsistent(
-                "the users have more usage together than all users: the service ignores user_id. Turn on \
+                "the users of user_ids together have more usage than all users: the service ignores user_id. Turn on \
                  sub-account isolation, or remove user_ids"
                     .to_owned(),
             ));
@@ -304,11 +307,12 @@ impl<S: PageSource> RangeQuery<'_, S> {
         let has_usage = all.series().next().is_some();
         progress.proofs.users_have_effect = match self.split.users() {
             [only] if has_usage => {
-                // All users may have more only because usage has grown since the user was asked for: so it is asked for again.
+                // All users may have more only because usage has grown since the user was asked for. So the user is
+                // asked for again.
                 let has_less = all.larger_than(together).is_some()
                     && all.larger_than(&self.unfiltered(range, Some(only), name, progress).await?).is_some();
                 if !has_less {
-                    // A single user may be the only one, or be ignored.
+                    // Either this is the only user with usage, or the service ignores `user_id`.
                     let seen = format!("user {only} has the same usage as all users");
                     usage.doubts.insert(Doubt::UserWithoutEffect, seen);
                 }
@@ -319,7 +323,7 @@ impl<S: PageSource> RangeQuery<'_, S> {
         Ok(())
     }
 
-    /// The sums of all rows, without their users.
+    /// The sums of all rows of an answer, unfiltered and in series without a user.
     async fn unfiltered(
         &self,
         range: Bounds,
@@ -357,7 +361,8 @@ impl RangeUsage {
     }
 }
 
-/// The error for more series than are exported. It is returned before there is memory for all of them.
+/// The error for more series than are exported. A range fails as soon as it exceeds the bound, so that memory stays
+/// bounded.
 pub(super) fn too_many_series(name: &str) -> Error {
     Error::BeyondBound(format!(
         "more than {MAX_SERIES} series in {name}: keep fewer with resource_types or business_types"
@@ -368,7 +373,7 @@ pub(super) fn overflow(overflow: Overflow) -> Error {
     Error::Malformed(overflow.to_string())
 }
 
-/// The first series that lacks a value or a unit, for people.
+/// A message about the first series that lacks a value or a unit.
 fn missing_value(tally: &Tally, name: &str) -> Option<String> {
     let series = tally.incomplete().next()?;
     let missing = if series.measure.lacks_unit() { "unit" } else { "value" };

@@ -34,14 +34,14 @@ use crate::{
 /// A busy machine may record a poll late. So polling counts as stuck only after the timeout plus this margin.
 const MARGIN: Duration = Duration::from_secs(30);
 
-/// Projects whose days are in memory at the same time: a cloud may send many types.
+/// Maximum number of projects whose days are in memory at the same time, because a cloud may send many types.
 const DAY_SLOTS: usize = 2;
 
 /// The longest time until a run that failed is repeated.
 const AFTER_FAILURE: Duration = Duration::from_secs(30 * 60);
 
-/// The first run for an account begins so much later than the first polls. A key that only the billing service refuses has
-/// worked by then, so it is on hold for the account, and not for the projects.
+/// The first run for an account begins this long after the first polls. By then, the key has worked for the projects.
+/// So if only the billing service refuses it, the key is on hold for the account, but not for the projects.
 const ACCOUNTS_AFTER: Duration = Duration::from_secs(2);
 
 /// The projects to poll, and the limits of polling.
@@ -75,7 +75,7 @@ pub struct PlannedAccount {
     pub collecting: Arc<Collecting>,
     /// Its target for the snapshot.
     pub target: Target,
-    /// Whether what was found before still answers the configured query.
+    /// Whether the earlier findings still answer the configured query.
     pub keeps_found: bool,
 }
 
@@ -88,8 +88,8 @@ pub struct NewPlan<P> {
     pub applied: oneshot::Sender<()>,
 }
 
-/// Polls according to the plan, and records every poll. Dropping the future cancels the current polls. It never returns,
-/// unless the schedule has a bug. The caller must treat a return as an error.
+/// Polls according to the plan, and records every poll. Dropping the future cancels the current polls. It never
+/// returns, unless the schedule has a bug. The caller must treat a return as an error.
 pub async fn run<P: Pollable>(
     plan: Plan<P>,
     mut plans: mpsc::Receiver<NewPlan<P>>,
@@ -139,7 +139,7 @@ struct Schedule<P> {
 /// A project whose tasks are running.
 struct Running<P> {
     poller: Arc<P>,
-    /// Its polls, and each of its collectors.
+    /// One task for its polls, and one for each of its collectors.
     tasks: Vec<AbortHandle>,
     /// Start of its next poll; in the past while that poll runs or waits for a slot.
     due: Instant,
@@ -249,7 +249,7 @@ impl<P: Pollable> Schedule<P> {
         self.writer.replace_accounts(targets);
     }
 
-    /// Polls a project now, and then at its offset in each interval. So do its collectors.
+    /// Polls a project now, and then at its offset in each interval. Its collectors run in the same way.
     fn start(&mut self, poller: Arc<P>, offset: Duration, is_failing: bool) -> Running<P> {
         let now = Instant::now();
         let mut tasks = vec![self.start_polls(&poller, now, offset)];
@@ -285,7 +285,7 @@ impl<P: Pollable> Schedule<P> {
         now: Instant,
         offset: Duration,
     ) -> AbortHandle {
-        // The same part of its own interval.
+        // A collector has the same relative offset, in its own interval.
         let part = offset.as_secs_f64() / poller.interval().as_secs_f64();
         let offset = Duration::try_from_secs_f64(part * collecting.interval().as_secs_f64()).unwrap_or_default();
         let first = now + first_offset(offset, collecting.interval());
@@ -329,7 +329,8 @@ impl<P: Pollable> Schedule<P> {
         })
     }
 
-    /// Records what has ended, unless a new plan has removed or replaced its poller meanwhile.
+    /// Records a poll or a run that has ended, unless a new plan has removed or replaced its poller or collector
+    /// meanwhile.
     fn record(&mut self, ended: Ended<P>) {
         match ended {
             Ended::Poll { poller, outcome, due } => {
@@ -372,8 +373,8 @@ impl<P: Pollable> Schedule<P> {
         }
     }
 
-    /// Sets the deadline for the next record. When a poll is due, it starts, or it waits because all slots are in use. In
-    /// both cases a poll is running, and it ends within the timeout.
+    /// Sets the deadline for the next record. When a poll is due, it starts, or it waits because all slots are in use.
+    /// In both cases a poll is running, and it ends within the timeout.
     fn expect_progress(&mut self) {
         let now = Instant::now();
         let due = self.running.iter().map(|running| running.due).min();
@@ -387,7 +388,7 @@ impl<P> Running<P> {
     }
 }
 
-/// Places for work at the same time.
+/// A limit for the number of polls or runs at the same time.
 struct Slots {
     free: Arc<Semaphore>,
     number: usize,
@@ -402,7 +403,7 @@ impl Slots {
         Arc::clone(&self.free)
     }
 
-    /// Changes the number of slots. New slots are free at once; a slot in use is removed after its work.
+    /// Changes the number of slots. New slots are free at once; a slot in use is removed when its poll or run ends.
     fn resize(&mut self, number: usize) {
         if let Some(more) = number.checked_sub(self.number) {
             self.free.add_permits(more);

@@ -14,11 +14,11 @@ use crate::{
     usage::{Counters, Reason, SubUser},
 };
 
-/// The list may take this part of the time of a poll, without retries. The rest is for the usage, which does not need the
-/// list.
+/// The list may take the time of a poll divided by this number, without retries. The rest of the time is for the usage,
+/// which does not need the list.
 const PART_OF_POLL: u32 = 4;
 
-/// The beginning of the message of an error.
+/// Error messages about the list begin with this text.
 pub(super) const QUERY: &str = "list of sub-users";
 
 /// The sub-users of one project. The list is asked for again when it is old.
@@ -56,11 +56,12 @@ impl SubUserList {
         Some(SubUserList { series: settings.series, interval: settings.interval, state: Mutex::default() })
     }
 
-    /// The sub-users as of `now`. If the service does not give a list, the last one is used: no list makes the usage wrong,
-    /// because the series without a user has all that these users do not account for.
+    /// The sub-users as of `now`. If the service gives no list, the last known list is used. An old list does not make
+    /// the usage wrong: the series without a user has all usage that the listed users do not account for.
     ///
     /// # Errors
-    /// A failure of the key, which counts towards its lock-out: no more requests must be sent.
+    /// A failure of the key ([`Reason::Auth`]). It counts towards the lock-out of the key, so no more requests must be
+    /// sent.
     pub async fn known(
         &self,
         client: &Client,
@@ -99,7 +100,7 @@ impl SubUserList {
         Ok(sub_users)
     }
 
-    /// Why the last request failed although there is a list, which is then used.
+    /// Why the last request failed, if an older list is used instead.
     pub fn failure(&self) -> Option<String> {
         let state = self.state.lock();
         state.failure.clone().filter(|_| state.known.is_some())
@@ -115,12 +116,13 @@ impl State {
     }
 }
 
-/// What the doubt [`crate::usage::Doubt::UsersNotListed`] has seen.
+/// The text of the doubt [`crate::usage::Doubt::UsersNotListed`].
 fn not_listed(error: &str) -> String {
     format!("the sub-users could not be listed: {error}")
 }
 
-/// The sub-users for past days. What is kept stays, so only a key that may not list them does without.
+/// The sub-users for past days. Days are kept with the users of this list. If the key may not list sub-users, days are
+/// kept without them. Any other failure of the list is an error.
 ///
 /// # Errors
 /// Any other failure of ListUserQuotas.
@@ -157,7 +159,7 @@ pub async fn ids(
     Ok(sorted(quotas_api::sub_users(project_id).all(client, deadline, counters).await?))
 }
 
-/// An entry without an id is left out: a query without an id asks for all users.
+/// An entry without an id is left out, because a query without an id asks for all users.
 fn sorted(mut users: Vec<SubUser>) -> Vec<String> {
     let minutes = |user: &SubUser| {
         let of_minutes = user.quotas.iter().filter(|(quota_type, _)| quota_type.is_in_minutes());

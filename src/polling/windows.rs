@@ -1,4 +1,4 @@
-//! All windows of one poll, and what they prove about each other (numbers, "The range").
+//! All windows of one poll, and the checks between them (numbers, "Range").
 
 use std::collections::BTreeSet;
 
@@ -39,7 +39,8 @@ impl<S: PageSource> WindowsQuery<'_, S> {
     /// Asks for all windows as of `now`, a whole second.
     ///
     /// # Errors
-    /// Any [`Error`] of a query, and [`Error::Inconsistent`] if the windows contradict each other or have too many series.
+    /// Any [`Error`] of a query. [`Error::Inconsistent`] if two halves of a window have more usage than the window.
+    /// [`Error::BeyondBound`] if all windows together have too many series.
     pub async fn ask(&self, now: DateTime<Utc>, progress: &mut Progress) -> Result<Complete, Error> {
         let mut answers = Vec::with_capacity(self.query.project.windows.len());
         for &window in &self.query.project.windows {
@@ -84,9 +85,9 @@ impl<S: PageSource> WindowsQuery<'_, S> {
         Ok(complete)
     }
 
-    /// Asks for the longest window in two parts, too. A service that looks back less far than the window, and does not
-    /// say so, sends more for the parts than for the whole. Returns whether this is proven for now: a window of one day
-    /// or without usage proves nothing, and a part that is misaligned is asked for at each poll.
+    /// Asks for the longest window in two halves, too. A service that silently looks back less far than the window
+    /// sends more usage for the halves than for the whole. Returns whether later polls need not ask again. They must if
+    /// the window has only one day or no usage, because that proves nothing, and as long as a half is misaligned.
     async fn halves_agree(
         &self,
         answers: &[Answer],
@@ -103,12 +104,13 @@ impl<S: PageSource> WindowsQuery<'_, S> {
         let mut together = Tally::default();
         for half in [Bounds { end: middle, ..*range }, Bounds { start: middle, ..*range }] {
             let part = self.query.unsplit().sum(half, None, &format!("half of window {window}"), progress).await?;
-            // The window has a bucket that contains the middle, too. Types that are left out may have others.
+            // A bucket that contains the middle is a bucket of the window, too. If types are filtered, the bucket may
+            // have only rows that are left out of the window.
             let is_another = |start: &DateTime<Utc>| *start >= range.start && !usage.buckets.contains_key(start);
             if let Some(start) = part.before.filter(is_another).filter(|_| usage.types.is_empty()) {
                 let start = timestamp(start);
                 let seen =
-                    format!("a half of window {window} has a bucket that begins at {start}, and the window has not");
+                    format!("a half of window {window} has a bucket at {start}, but the window has no such bucket");
                 doubts.insert(Doubt::Misaligned, seen);
             }
             together.merge(&part.tally).map_err(overflow)?;
@@ -133,7 +135,7 @@ impl<S: PageSource> WindowsQuery<'_, S> {
     }
 
     /// Compares windows that overlap. If they differ, the earlier one is asked for once more, because usage may have
-    /// grown between both requests.
+    /// grown between the two requests.
     async fn disagreement(&self, answers: &[Answer], progress: &mut Progress) -> Result<Option<String>, Error> {
         for (index, later) in answers.iter().enumerate() {
             for earlier in answers.iter().take(index) {

@@ -28,13 +28,13 @@ struct Service {
     is_uncut: bool,
     /// Buckets come whole if they begin in the range.
     is_uncut_at_end: bool,
-    /// It answers for the last days of a longer range, in silence.
+    /// If a range has more days than this, the service silently answers only for this many last days.
     silent_longest: Option<i64>,
-    /// It refuses longer ranges.
+    /// The service refuses ranges of more days than this.
     longest: Option<i64>,
-    /// It refuses ranges that begin earlier.
+    /// The service refuses ranges that begin before this time.
     oldest: Option<&'static str>,
-    /// The query that fails, counted from 0.
+    /// The first query that fails, counted from 0. All later ones fail, too.
     failing: Option<usize>,
     ranges: Mutex<Vec<Bounds>>,
 }
@@ -94,7 +94,8 @@ impl PageSource for Service {
     }
 }
 
-/// Asks for a month, and returns the days and the end.
+/// Asks for the days from `first` to the day before `end`. Returns the complete days, and the last step if not all days
+/// are complete.
 async fn ask_in(service: &Service, zone: &str, first: &str, end: &str) -> (BTreeMap<NaiveDate, Day>, Option<Step>) {
     let text = "credentials: {main: {access_key: AK, secret_key: SK}}\nprojects: [{name: p, region: cn-north-4}]";
     let config = load_text(text.to_owned(), Path::new("x"), &Environment::default()).await.config.unwrap();
@@ -193,7 +194,7 @@ async fn a_range_that_is_refused_is_halved() {
 
 #[tokio::test]
 async fn a_day_that_is_refused_is_too_far_back() {
-    // In the middle of the tenth.
+    // Noon of 10 October in Shanghai.
     let service = Service { oldest: Some("2025-10-10T04:00:00Z"), offset: 16, ..Service::default() };
     let (days, end) = ask_in(&service, "Asia/Shanghai", "2025-10-01", "2025-11-01").await;
     assert!(matches!(end, Some(Step::TooFarBack(day)) if day == date("2025-10-10")), "{end:?}");

@@ -18,13 +18,13 @@ use crate::{
     usage::{CollectorDoubt, CollectorDoubts, Package, PackageKind, package_doubts, package_sums},
 };
 
-/// The units are asked for again after this time.
+/// The list of units is asked for again after this time.
 const KEEP_MEASURES: TimeDelta = TimeDelta::days(1);
 
 /// A line of the log has at most this many codes of services.
 const LOGGED_CODES: usize = 50;
 
-/// The account whose packages are collected, and what is known of the billing service.
+/// The account whose packages are collected, and facts that are known about the billing service.
 #[derive(Debug)]
 pub(super) struct Billing {
     account: Account,
@@ -39,7 +39,7 @@ impl Billing {
         Billing { account, measures: Mutex::default(), codes: Mutex::default() }
     }
 
-    /// Collects the packages outside of enterprise projects, and those in each configured one.
+    /// Collects the packages outside of enterprise projects, and the packages of each configured enterprise project.
     pub async fn collect(&self, source: Source<'_>) -> Result<(Packages, CollectorDoubts), Error> {
         let Source { client, project_id: account_id, now, deadline, counters } = source;
         let known =
@@ -71,7 +71,7 @@ impl Billing {
         Ok((Packages { list, sums }, doubts))
     }
 
-    /// If there are packages and none is of a configured service: their codes.
+    /// A text with the codes of services, if there are packages and none belongs to a configured service.
     fn nothing_kept(&self, lists: &[Vec<ListedPackage>]) -> Option<String> {
         let codes: BTreeSet<&str> = lists.iter().flatten().map(|package| package.service_type_code.as_str()).collect();
         if codes.is_empty() || codes.iter().any(|code| self.account.keeps(code)) {
@@ -81,7 +81,8 @@ impl Billing {
         Some(format!("the account has packages, but only of other services: {}", shown.join(" ")))
     }
 
-    /// Logs the codes of services once. That of MetaStudio is not documented, so they show whether the filter fits.
+    /// Logs each code of a service once. The code of MetaStudio is not documented, so the log shows whether the filter
+    /// fits.
     fn log_new_codes(&self, lists: &[Vec<ListedPackage>]) {
         let mut known = self.codes.lock();
         let codes: BTreeSet<&str> = lists.iter().flatten().map(|package| package.service_type_code.as_str()).collect();
@@ -102,9 +103,9 @@ impl Billing {
     }
 }
 
-/// Leaves a used-up package out while another one of its kind has something left. Used-up packages stay listed until they
-/// end, and they are no reason to buy more. An overrun stays, because it may be billed on demand. So does a used-up package
-/// beside one of another product: only the product says what the minutes are for.
+/// Leaves a used-up package out while another one of its kind has something left. Used-up packages stay listed until
+/// they end, and they are no reason to buy more. An overrun stays, because it may be billed on demand. A used-up
+/// package also stays if only another product has something left: the product decides what the minutes are for.
 fn without_replaced(mut all: Vec<Package>) -> Vec<Package> {
     let has_left = |package: &&Package| package.left().is_some_and(|left| left > Decimal::ZERO);
     let remaining = all.iter().filter(has_left).filter(|package| !package.is_resettable);

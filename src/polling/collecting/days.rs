@@ -1,4 +1,4 @@
-//! The days that have ended: kept in the ledger, and asked for again until they stand still.
+//! The days that have ended: kept in the ledger, and asked for again until their usage no longer changes.
 
 use chrono::{DateTime, Months, NaiveDate, TimeDelta, Utc};
 
@@ -10,14 +10,14 @@ use crate::{
     usage::{Bounds, Counters},
 };
 
-/// A day is asked for so long after its end, because usage is metered with a delay of hours (contract, 1.5).
+/// A day is first asked for this long after its end, because usage may be metered late (contract, 1.5).
 const FIRST_ASKED: TimeDelta = TimeDelta::hours(6);
 
-/// A day that still changes is not asked for any more so long after its end: a range has at most 31 days.
+/// This long after its end, a day is not asked for any more, even if it still changes: a range has at most 31 days.
 const LAST_ASKED: TimeDelta = TimeDelta::days(31);
 
-/// A day is not asked for again sooner than this, so that a process that crashes again and again does not repeat itself. It
-/// is less than the time between two runs.
+/// A day is asked for again only after this time, so that a process that crashes repeatedly does not repeat its
+/// requests. The time is shorter than the time between two runs.
 const ASKED_AGAIN: TimeDelta = TimeDelta::hours(5);
 
 /// Asks for the days since the beginning of the last month that are not known or have not settled.

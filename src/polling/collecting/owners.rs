@@ -1,5 +1,5 @@
-//! The projects whose lists have a package. No document says whether a project's answer is that of its account, so two projects
-//! may list the same packages (contract, 12).
+//! The projects that list a package. No document says whether a project lists its own packages or those of its account.
+//! So two projects may list the same packages (contract, 12).
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -15,7 +15,8 @@ use crate::{
     usage::{Collector, Package},
 };
 
-/// The packages of all projects. The collectors of a fleet share it. Accounts do not share the ids of packages.
+/// The packages of all projects, shared by the collectors of a fleet. Packages of different accounts never have the
+/// same id.
 #[derive(Debug, Default)]
 pub struct PackageOwners(Mutex<Lists>);
 
@@ -28,7 +29,8 @@ struct Lists {
 }
 
 impl PackageOwners {
-    /// Notes the packages of a project, as of `now`. Returns the first one that another project has, too, with that project.
+    /// Notes the packages of a project, as of `now`. Returns the first package that another project lists, too, with
+    /// the name of that project.
     pub(super) fn note(
         &self,
         project: &str,
@@ -55,7 +57,7 @@ impl PackageOwners {
         shared
     }
 
-    /// Forgets all projects but those of these that collect packages.
+    /// Keeps the projects of this list that collect packages, and forgets all others.
     pub fn retain(&self, projects: &[Project]) {
         let collects = |project: &&Project| project.collect.contains_key(&Collector::Packages);
         let kept: HashSet<&str> = projects.iter().filter(collects).map(|project| &*project.name).collect();

@@ -18,8 +18,8 @@ pub(super) async fn collect(source: Source<'_>) -> Result<(Packages, CollectorDo
     Ok((Packages { list, sums }, doubts))
 }
 
-/// Packages that can be used come first, and of these the one that ends first. Those without an end follow, then those
-/// that have ended, the latest first.
+/// Packages that end in the future come first, the earliest end first. Packages without an end follow, and then
+/// packages that have ended, the latest end first.
 pub(super) fn order(package: &Package, now: DateTime<Utc>) -> (u8, i64, String) {
     let end = package.expiry.map(|expiry| expiry.timestamp());
     let (group, time) = match end {

@@ -1,4 +1,5 @@
-//! Runs of a collector that ask for past days. What was learnt of the service is kept from one run to the next.
+//! Runs of a collector that ask for past days. Facts that were learnt about the service are kept from one run to the
+//! next.
 
 use std::ops::Range;
 
@@ -15,7 +16,7 @@ use crate::{
     usage::{Counters, Zone},
 };
 
-/// What was learnt of the service is proven again after so long (numbers, "Range").
+/// Facts about the service are proven again after this time (numbers, "Range").
 const RENEWED_AFTER: TimeDelta = TimeDelta::hours(24);
 
 /// The past days of one project.
@@ -26,14 +27,14 @@ pub(super) struct AskedDays {
     learnt: Mutex<Option<Knowledge>>,
 }
 
-/// What has been learnt of the service, and since when.
+/// Facts that were learnt about the service, and the time when learning began.
 #[derive(Debug)]
 struct Knowledge {
     since: DateTime<Utc>,
     learnt: Learnt,
 }
 
-/// Hands the requests over and puts the knowledge back, also when a run is cut off.
+/// On drop, adds the requests to the counters and puts the knowledge back, also when a run is cancelled.
 struct Borrowed<'a> {
     asked: &'a AskedDays,
     counters: &'a mut Counters,
@@ -77,7 +78,7 @@ impl AskedDays {
         match known.failure.take().filter(|_| !known.missing.is_empty()) {
             Some(failed) => {
                 if matches!(failed.error, Error::Inconsistent(_)) {
-                    // After a contradiction nothing is left of what was learnt.
+                    // After a contradiction, everything must be learnt again.
                     borrowed.knowledge.since = DateTime::UNIX_EPOCH;
                 }
                 Err(PastError::Query(failed))

@@ -1,7 +1,7 @@
-//! Usage beside live sessions, videos and packages (contract, 18).
+//! Compares the usage with live sessions, videos and packages (contract, 18).
 //!
-//! The day that ended two days ago is compared once with its live sessions and its videos. Each run reads what is used of
-//! packages. The readings are in memory only, so a restart begins anew.
+//! A day that ended two days ago is compared once with its live sessions and its videos. Each run reads the used
+//! minutes of packages. The readings are in memory only, so they begin again after a restart.
 
 use std::collections::BTreeMap;
 
@@ -21,23 +21,23 @@ use crate::{
     },
 };
 
-/// Usage may change for so long after the end of a day (contract, 18).
+/// Usage may change for this long after the end of a day (contract, 18).
 const SETTLED_AFTER: TimeDelta = TimeDelta::days(2);
 
-/// The day that is compared is so many days before today: it ended at least [`SETTLED_AFTER`] ago.
+/// The compared day is this many days before today, so it ended at least [`SETTLED_AFTER`] ago.
 const DAYS_AGO: Days = Days::new(3);
 
-/// Usage of so many days is kept in memory, for packages.
+/// The usage of this many days is kept in memory, for the comparison with packages.
 const KEPT_DAYS: Days = Days::new(31);
 
-/// A live session that ran on a day was created at most so long before it.
+/// Live sessions are asked for if they were created at most this long before the day. Older ones are missed.
 const LONGEST_SESSION: TimeDelta = TimeDelta::days(7);
 
-/// A video that ended on a day was created at most so long before it.
+/// Videos are asked for if they were created at most this long before the day.
 const LONGEST_VIDEO: TimeDelta = TimeDelta::days(2);
 
-/// The types of business whose minutes are those of live sessions, and of videos (contract, 1.4). A video does not say whether
-/// it is a standard or a Flexus video.
+/// The types of business for the minutes of live sessions, and for the minutes of videos (contract, 1.4). A video does
+/// not say whether it is a standard or a Flexus video.
 const LIVE: &[&str] = &["LIVE_2D"];
 const VIDEOS: &[&str] = &["VIDEO_2D", "FLEXUS_2D"];
 
@@ -52,24 +52,24 @@ pub(super) struct Reconciling {
 struct State {
     /// The minutes of days by type of business; `None` for a day whose usage may be that of another range.
     usage: BTreeMap<NaiveDate, Option<BTreeMap<String, Option<Decimal>>>>,
-    /// The day that was compared last with live sessions, and with videos, and what came of it.
+    /// The last day that was compared with live sessions, and with videos, and the result.
     jobs: BTreeMap<Against, (NaiveDate, Compared)>,
     readings: UsedReadings,
 }
 
-/// What came of a comparison.
+/// The result of a comparison.
 #[derive(Clone, Debug)]
 enum Compared {
     Known(Comparison),
     /// The usage is not known.
     Unknown,
-    /// So many live sessions or videos lack a value.
+    /// This many live sessions or videos lack a value.
     Lacking(u64),
 }
 
 impl Reconciling {
-    /// Live sessions, videos and packages are those of the whole project, so its usage is asked for without the configured
-    /// filters. A ledger keeps only days of the configured query.
+    /// Live sessions, videos and packages belong to the whole project, so its usage is asked for without the configured
+    /// filters. A ledger has only days of the configured query, so it is used only if there are no filters.
     pub fn new(client: &Client, project: &Project, config: &Config, ledger: Option<Ledger>) -> Self {
         let whole = Project {
             user_ids: Users::default(),
@@ -82,12 +82,12 @@ impl Reconciling {
             && project.app_user_id.is_none()
             && project.resource_types.is_empty()
             && project.business_types.is_empty();
-        // The collector of days keeps them.
+        // The ledger is only read, because the collector of days writes it.
         let past = PastDays::new(client.clone(), &whole, config, ledger.filter(|_| is_whole)).only_reading();
         Reconciling { asked: AskedDays::new(past), state: Mutex::default() }
     }
 
-    /// Compares what has not been compared yet.
+    /// Makes the comparisons that have not been made yet.
     pub async fn collect(&self, source: Source<'_>) -> Result<(Vec<Comparison>, CollectorDoubts), PastError> {
         let Source { client, project_id, now, deadline, counters } = source;
         let zone = self.asked.zone();
@@ -113,7 +113,8 @@ impl Reconciling {
         Ok(self.found(date))
     }
 
-    /// Asks for the usage of the days until `last` that are not known since the first one, or of `last` only.
+    /// Asks for the usage of the days that are not known, from the first known day to `last`. If no day is known, asks
+    /// for `last` only.
     async fn ask_usage(&self, last: NaiveDate, now: DateTime<Utc>, counters: &mut Counters) -> Result<(), PastError> {
         let zone = self.asked.zone();
         let first = {
@@ -152,8 +153,8 @@ impl Reconciling {
         !state.usage.contains_key(&date) || state.jobs.get(&against).is_some_and(|(compared, _)| *compared == date)
     }
 
-    /// Compares the usage of a day with its live sessions or videos. While a session of the day still runs, it is asked for
-    /// again in the next run.
+    /// Compares the usage of a day with its live sessions or videos. While a session of the day still runs, the day is
+    /// not compared. The next run tries again.
     fn compare(&self, against: Against, types: &[&str], date: NaiveDate, jobs: &[Job]) -> Result<(), Error> {
         let range = Bounds::of_day(date, self.asked.zone());
         let minutes = if against == Against::Videos { video_minutes(jobs, range) } else { live_minutes(jobs, range) };

@@ -8,7 +8,7 @@ use crate::{
     usage::{CollectorDoubts, ListedJobs, Sessions},
 };
 
-/// Failed videos are counted if they were created in this time.
+/// Failed videos are counted if they were created within this time before the run.
 const FAILED_SINCE: TimeDelta = TimeDelta::hours(24);
 
 pub(super) async fn collect(source: Source<'_>) -> Result<(Sessions, CollectorDoubts), Error> {

@@ -1,4 +1,4 @@
-//! What a collector asks with.
+//! The arguments of one run of a collector.
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;

@@ -13,7 +13,8 @@ pub(super) async fn collect(source: Source<'_>) -> Result<(SubUsers, CollectorDo
     let Source { client, project_id, now: _, deadline, counters } = source;
     let mut list = quotas_api::sub_users(project_id).all(client, deadline, counters).await?;
     let used = used_by_all(&list).map_err(|error| Error::Malformed(error.to_string()))?;
-    // Only the first ones have series of their own, and alerts need those that are near their limit.
+    // Only the first users have series of their own. Alerts need the users that are near their limit, so these come
+    // first.
     list.sort_by_cached_key(|user| (Reverse(user.largest_part()), user.id.clone()));
     let doubts = sub_user_doubts(&list);
     Ok((SubUsers { list, used }, doubts))

@@ -1,5 +1,5 @@
-//! Whole polls of random services, without HTTP. The services keep to the words of the API page, and differ in all that
-//! it leaves open (numbers, "Services to survive"). The exact sum of each window is known.
+//! Whole polls of random services, without HTTP. The services follow the API page, and differ in everything that the
+//! page leaves open (numbers, "How it is tested"). The exact sum of each window is known.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -67,7 +67,7 @@ enum Edge {
 enum Values {
     Sound,
     NumberAbsent,
-    /// Each row is followed by a part of it, with this flag.
+    /// Each row is followed by a sub-resource of it, with this value of `is_sub_resource`.
     Parts(&'static str),
     /// The usage of one row is this JSON.
     Odd(&'static str),
@@ -101,7 +101,7 @@ struct Service {
     values: Values,
     times: Times,
     lists: Lists,
-    /// One row for each event, with the same key.
+    /// Each event has a row of its own. The rows have the same key.
     has_rows_of_events: bool,
     users_have_effect: bool,
 }
@@ -117,7 +117,7 @@ struct Event {
 }
 
 impl std::fmt::Debug for Event {
-    /// In one line: a failure is read by people.
+    /// On one line, because people read the output of a failed test.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Event { ago, kind, user, hundredths } = self;
         write!(f, "{hundredths} of type {kind} and user {user}, {ago} s ago")
@@ -128,7 +128,7 @@ impl std::fmt::Debug for Event {
 struct World {
     service: Service,
     events: Vec<Event>,
-    /// The one whose row has odd values.
+    /// The index of the event whose row has odd values.
     victim: usize,
     now: DateTime<Utc>,
     windows: Vec<Window>,
@@ -147,7 +147,7 @@ const KINDS: [(&str, &str, &str, i128); 4] = [
 ];
 const USERS: [&str; 3] = ["u0", "u1", "u2"];
 
-/// A service that is asked. Values of a growing one grow with each request.
+/// The service of a world as a source of pages. With [`Kind::Growing`], values grow with each request.
 struct Model<'a> {
     world: &'a World,
     state: Mutex<State>,
@@ -158,9 +158,10 @@ struct State {
     requests: usize,
     /// The ranges of the windows.
     windows: Vec<Bounds>,
-    /// Whether a page for them had a count above 0, or a bucket.
+    /// Whether a page for a window had a count above 0, or a bucket.
     is_counted: bool,
-    /// Times of their buckets, without those that begin with their range and may have been cut there.
+    /// Times of the buckets of the windows. A bucket that begins with its range is left out, because it may have been
+    /// cut there.
     sent: BTreeSet<DateTime<Utc>>,
     /// Whether a bucket began before its range.
     sent_before: bool,
@@ -219,7 +220,7 @@ impl PageSource for Model<'_> {
 }
 
 impl Model<'_> {
-    /// The number of requests, and hundredths that the last event has gained.
+    /// The number of requests so far, and the hundredths that the last event has gained.
     fn so_far(&self) -> (usize, i64) {
         let state = self.state.lock();
         (state.requests, state.grown)
@@ -236,7 +237,7 @@ impl World {
         event.hundredths + if index + 1 == self.events.len() { grown } else { 0 }
     }
 
-    /// The start of the bucket that contains a time, and that of the next one.
+    /// The start of the bucket that contains a time, and the start of the next bucket.
     fn bucket(&self, time: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
         let hours = if self.service.grid == Grid::UtcDays { 0 } else { 8 };
         let zone = FixedOffset::east_opt(hours * 3600).unwrap();
@@ -260,7 +261,8 @@ impl World {
         }
     }
 
-    /// Whether an answer for a range has an event, and the time of its bucket.
+    /// The time of the bucket in which an answer for a range has an event; `None` if the answer does not have the
+    /// event.
     fn place(&self, range: Bounds, event: &Event) -> Option<DateTime<Utc>> {
         let Bounds { mut start, mut end } = range;
         match self.service.range {
@@ -369,12 +371,12 @@ enum Outcome {
     Refused,
     /// Wrong, and published with a doubt.
     Doubted,
-    /// Wrong, and the answers hold no trace of what is missing.
+    /// Wrong, and the answers hold no trace of the missing usage.
     NoTrace,
     Wrong,
 }
 
-/// The outcomes of a first poll and of one five minutes later, with their requests.
+/// The outcomes of two polls, the second one five minutes later. Each has its number of requests, and what was seen.
 fn poll(world: &World, project: &Project) -> [(Outcome, usize, String); 2] {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let user_ids = Users::Listed(USERS.iter().take(world.users).map(|user| (*user).to_owned()).collect());
@@ -458,7 +460,7 @@ enum Case {
     Mixed,
 }
 
-/// The kinds of paging, without those that delete or insert entries: their list is another one after a request, so two
+/// The kinds of paging, without those that delete or insert entries: their list changes between two requests, so two
 /// sums are right.
 fn kinds_of_paging() -> Vec<Kind> {
     let is_same_list = |kind: &Kind| !matches!(kind, Kind::EntryDeleted | Kind::EntryInserted);
@@ -508,7 +510,7 @@ fn service(case: Case) -> impl Strategy<Value = Service> {
     (kind.prop_flat_map(paging), grids, values, times, any::<bool>(), mixed).prop_map(
         move |(paging, grid, values, times, has_rows_of_events, others)| {
             let mut service = Service {
-                // Only values tell rows of one key apart. If these change, an answer may be refused.
+                // Only their values distinguish the rows of one key. If values change, an answer may be refused.
                 has_rows_of_events: has_rows_of_events && !matches!(paging.kind, Kind::Growing | Kind::Shuffled),
                 paging,
                 range: Range::Exact,
@@ -561,9 +563,9 @@ fn world(case: Case) -> impl Strategy<Value = World> {
         })
 }
 
-/// Whether the answers hold a trace of what is missing. Lists that are empty and not counted do not. A single bucket does
-/// not tell its width, and two that are weeks apart look like two days. A range that is read as local time can be seen by
-/// the usage of the hours before it.
+/// Whether the answers hold a trace of the missing usage. Empty lists without a count hold none. A single bucket does
+/// not show its width, and two buckets that are weeks apart look like two days. If the service reads a range as local
+/// time, only buckets that begin before the range show it.
 fn holds_a_trace(world: &World, State { is_counted, sent, sent_before, .. }: &State) -> bool {
     match world.service.lists {
         Lists::Sound if world.service.range == Range::LocalTime => *sent_before,

@@ -2,10 +2,10 @@
 
 use super::*;
 
-/// The sub-users of the service. The list may have some of them only.
+/// The sub-users of the service. The list may have only some of them.
 const ALL: [&str; 5] = ["u0", "u1", "u2", "u3", "u4"];
 
-/// Resource type, business type, unit and minutes of a unit; `None` if it is no time.
+/// Resource type, business type, unit and minutes of a unit; `None` if the unit is no time.
 const TYPES: [(&str, &str, &str, Option<i64>); 4] = [
     ("r0", "VIDEO_2D", "MIN", Some(1)),
     ("r0", "VIDEO_2D", "HOUR", Some(60)),
@@ -13,7 +13,7 @@ const TYPES: [(&str, &str, &str, Option<i64>); 4] = [
     ("r1", "LIVE_2D", "GB", None),
 ];
 
-/// Usage that the service has from a request on.
+/// Usage that appears in the answers from one request on.
 #[derive(Clone, Debug)]
 struct Used {
     /// Seconds before the poll.
@@ -29,7 +29,7 @@ struct Used {
 #[derive(Clone, Debug)]
 struct Growing {
     used: Vec<Used>,
-    /// The usage whose row has no value, in all answers.
+    /// The index of the usage whose row has no value, in all answers.
     without_value: Option<usize>,
     /// How many of [`ALL`] the list has.
     listed: usize,
@@ -57,7 +57,7 @@ impl Growing {
         self.used.iter().enumerate().filter(move |(_, used)| is_in(used))
     }
 
-    /// The exact sums of those that are wanted, by measure and resource type.
+    /// The exact sums of the wanted usage, by measure and resource type.
     fn sums(&self, range: Bounds, request: usize, is_wanted: impl Fn(&Used) -> bool) -> Sums {
         let mut sums = Sums::new();
         for (_, used) in self.in_range(range, request).filter(|(_, used)| is_wanted(used)) {
@@ -101,7 +101,7 @@ impl PageSource for Source<'_> {
         _: &mut Counters,
     ) -> Result<Page, Error> {
         let mut asked = self.asked.lock();
-        // Further pages of an answer are those of the same moment.
+        // All pages of an answer have the usage of its first request.
         let query_asked = (query.range, query.user_id.map(str::to_owned));
         if asked.last() != Some(&query_asked) {
             asked.push(query_asked);
@@ -113,7 +113,7 @@ impl PageSource for Source<'_> {
     }
 }
 
-/// The outcome of a poll, and its requests.
+/// The outcome of a poll, its requests, and the proofs after it.
 fn poll(world: &Growing, proofs: Proofs) -> (Result<Complete, Error>, Asked, Proofs) {
     let project = Project { windows: world.windows.clone(), user_ids: ALL_USERS.clone(), ..PROJECT.clone() };
     let ids: Vec<String> = ALL.iter().take(world.listed).map(|id| (*id).to_owned()).collect();
@@ -164,17 +164,17 @@ fn compare(world: &Growing, complete: &Complete, asked: &Asked) -> Result<(), Te
         prop_assert_eq!(&asked[before], &(range, None), "all users come first");
         let rows_before = world.in_range(range, before).count() as u64;
         rows += rows_before;
-        // Without usage, and without users, nothing more is asked.
+        // Without usage or without users, only all users are asked for.
         let queries = if rows_before == 0 { 1 } else { Users::queries_of(world.listed) };
         next += queries;
         let of_users = &asked[before + 1..next.max(before + 2) - 1];
         let expected: Vec<_> = listed.iter().map(|id| (range, Some((*id).to_owned()))).collect();
         prop_assert_eq!(of_users, if queries == 1 { &[][..] } else { &expected });
         if queries > 1 {
-            prop_assert_eq!(&asked[next - 1], &(range, None), "and last");
+            prop_assert_eq!(&asked[next - 1], &(range, None), "all users come last, too");
         }
         let end = next - 1;
-        // A single user is asked for again until it is proven that it gets an answer of its own.
+        // A single user is asked for again until `user_id` is proven to have an effect.
         next += usize::from(world.listed == 1 && asked.get(next) == expected.first());
         let all = [before, end].map(|request| world.sums(range, request, |_| true));
         let rest = [before, end].map(|request| world.sums(range, request, |used| !is_listed(used)));
@@ -280,14 +280,14 @@ proptest! {
     fn each_user_is_exact_and_the_rest_takes_nothing_from_a_user(world in worlds(false)) {
         let (result, asked, proofs) = poll(&world, Proofs::default());
         compare(&world, &result.map_err(|error| TestCaseError::fail(error.to_string()))?, &asked)?;
-        // And when the service is known.
+        // A second poll has the proofs of the first one.
         let (result, asked, _) = poll(&world, proofs);
         compare(&world, &result.map_err(|error| TestCaseError::fail(error.to_string()))?, &asked)?;
     }
 
     #[test]
     fn the_same_answer_for_all_users_is_never_published_as_that_of_each(mut world in worlds(true)) {
-        // Usage that comes between two requests could hide it.
+        // Usage that appears between two requests could hide that the users are ignored.
         world.used.iter_mut().for_each(|used| used.since = 0);
         world.without_value = None;
         let (result, asked, _) = poll(&world, Proofs::default());

@@ -1,4 +1,4 @@
-//! The smallest answers of services that were believed or refused wrongly once.
+//! The smallest answers that were once wrongly believed or wrongly refused.
 
 use std::{
     fmt::Write,
@@ -7,7 +7,7 @@ use std::{
 
 use super::*;
 
-/// Rows of a day of November 2025, or of the days after it; 0 is the last day of October.
+/// A day of UTC with its rows.
 #[derive(Clone)]
 struct Day {
     time: String,
@@ -21,7 +21,7 @@ fn at(text: &str) -> DateTime<Utc> {
     DateTime::parse_from_rfc3339(text).unwrap().to_utc()
 }
 
-/// Days of UTC with so many rows of one minute each.
+/// Days of UTC with this many rows of one minute each. Day 1 is 1 November 2025, and day 0 the day before.
 fn days(numbers: std::ops::Range<i64>, rows: usize) -> Vec<Day> {
     let day = |number| {
         let start = at("2025-10-31T00:00:00Z") + TimeDelta::days(number);
@@ -31,7 +31,7 @@ fn days(numbers: std::ops::Range<i64>, rows: usize) -> Vec<Day> {
     numbers.map(day).collect()
 }
 
-/// Those whose bucket begins in the range.
+/// The days whose bucket begins in the range.
 fn in_range(days: Vec<Day>, range: Bounds) -> Vec<Day> {
     days.into_iter().filter(|day| range.start <= day.start && day.start < range.end).collect()
 }
@@ -51,7 +51,7 @@ fn page(count: Option<usize>, days: &[Day], counts_rows: bool, limit: usize, off
     text + &format!(r#""time_list":[{}]}}"#, list.join(","))
 }
 
-/// A service: the body of an answer; HTTP 400 without one.
+/// A service as a function that gives the body of an answer. `None` is HTTP 400.
 struct Scripted<F>(F);
 
 impl<F: Fn(&UsageQuery<'_>, usize, usize) -> Option<String> + Sync> PageSource for Scripted<F> {
@@ -341,18 +341,18 @@ fn a_half_with_a_bucket_that_its_window_does_not_have() {
         [(1, TimeDelta::hours(8), "2025-11-14T16:00:00Z"), (2, TimeDelta::days(14), "2025-11-01T00:00:00Z")]
     {
         let mut progress = Progress::default();
-        // It is asked for at each poll, and so the doubt stays.
+        // The halves are asked for at each poll, so the doubt stays.
         for _ in 0..2 {
             let (minutes, doubts) = NOVEMBER.with(&mut progress, with(first, before)).unwrap();
             let seen =
-                format!("a half of window this_month has a bucket that begins at {start}, and the window has not");
+                format!("a half of window this_month has a bucket at {start}, but the window has no such bucket");
             assert_eq!(minutes, [Some((31 - first) as f64)]);
             assert_eq!(doubts, Doubts::from([(Doubt::Misaligned, seen)]));
         }
     }
     assert_eq!(NOVEMBER.minutes(with(1, TimeDelta::days(1))), [30.0], "the window has a bucket of this day");
     let only_videos = Poll { keys: "business_types: [VIDEO_2D]", ..NOVEMBER };
-    assert_eq!(only_videos.minutes(with(1, TimeDelta::hours(8))), [30.0], "types that are left out may have it");
+    assert_eq!(only_videos.minutes(with(1, TimeDelta::hours(8))), [30.0], "left-out types may have the bucket");
 }
 
 #[test]
@@ -398,7 +398,7 @@ fn windows_that_differ_in_a_day_are_asked_again_because_usage_may_have_grown() {
     assert_eq!(disagrees([1, 1], 1), (false, 1));
     assert_eq!(disagrees([2, 2], 3), (true, 2));
     assert_eq!(disagrees([2, 3], 3), (false, 2));
-    // It has grown again meanwhile.
+    // The usage has grown again meanwhile.
     assert_eq!(disagrees([2, 4], 3), (false, 2));
     // Usage does not shrink.
     assert_eq!(disagrees([3, 2], 2), (true, 1));
@@ -424,10 +424,10 @@ fn a_service_is_asked_once_whether_it_cuts_days() {
     assert_eq!((doubts(true), doubts(false)), (vec![], vec![Doubt::Misaligned]));
 }
 
-/// On the last day of November: its windows end with this day, whose list has one bucket.
+/// A poll of `today` on the last day of November. Its list has one bucket.
 const TODAY: Poll<'_> = Poll { windows: &["today"], ..NOVEMBER };
 
-/// A service with a bucket of 30 November. Its rows are those of the user, or of all users.
+/// A service with a bucket of 30 November. `rows` gives the rows of a user, or of all users.
 fn of_today(
     rows: impl Fn(Option<&str>) -> Vec<String> + Sync,
 ) -> impl Fn(&UsageQuery<'_>, usize, usize) -> Option<String> {
@@ -586,7 +586,7 @@ fn a_later_poll_asks_only_for_the_windows() {
     // Two windows and the halves of the longer one.
     let days = Poll { windows: &["yesterday", "this_month"], ..NOVEMBER };
     assert_eq!(requests(days, &whole), [4, 2]);
-    // A window, its halves, and a part of it, because it begins within a bucket.
+    // A window, its halves, and a part of the window, because it begins within a bucket.
     let rolling = Poll { windows: &["7d"], now: "2025-11-30T15:00:00Z", ..NOVEMBER };
     assert_eq!(requests(rolling, &whole), [4, 1]);
     let shanghai = Poll { zone: "Asia/Shanghai", now: "2025-11-20T15:00:00Z", ..NOVEMBER };
@@ -613,7 +613,7 @@ fn a_service_is_asked_to_cut_the_first_bucket_with_usage() {
     let now = "2025-11-30T15:00:00Z";
     let week = Poll { windows: &["3d", "7d"], now, ..NOVEMBER };
     assert_eq!(parts(25..30, week), [range("2025-11-25T00:00:01Z", now)]);
-    // The only bucket with usage begins in the last second: no range would be left.
+    // The only bucket with usage begins in the last second, so no part would be left after it.
     let now = "2025-11-30T00:00:01Z";
     let days = Poll { windows: &["2d"], now, ..NOVEMBER };
     assert!(parts(30..31, days).iter().all(|part| part.start < part.end));
