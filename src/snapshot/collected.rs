@@ -1,4 +1,4 @@
-//! What the collectors of a project or account have found, and how their runs ended.
+//! The findings of the collectors of a project or account, and the outcomes of their runs.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -20,17 +20,17 @@ pub struct CollectorOutcome {
     pub at: Moment,
     /// Duration of the run.
     pub duration: Duration,
-    /// What it has found, complete, or the reason for the failure.
+    /// The complete findings, or the reason for the failure.
     pub result: Result<Found, Failure>,
-    /// The doubts about what it has found; none if it failed.
+    /// The doubts about the findings; none if the run failed.
     pub doubts: CollectorDoubts,
-    /// Whether the service refuses this operation (HTTP 403 or 404), so that another try soon is of no use.
+    /// Whether the service refuses this operation (HTTP 403 or 404), so that an early retry would fail, too.
     pub is_refused: bool,
     /// Requests of the run.
     pub counters: Counters,
 }
 
-/// What a collector has found in one complete run.
+/// The findings of a collector in one complete run.
 #[derive(Clone, Debug)]
 pub enum Found {
     /// By [`Collector::Packages`] and [`Collector::Billing`].
@@ -59,14 +59,14 @@ pub struct KeptDays {
 pub struct SubUsers {
     /// All sub-users. Those who have used the largest part of a quota come first.
     pub list: Vec<SubUser>,
-    /// What all of them have used, by type.
+    /// The used amounts of all sub-users together, by type.
     pub used: BTreeMap<QuotaType, Decimal>,
 }
 
 /// The packages of a project or account, from one complete answer.
 #[derive(Clone, Debug, Default)]
 pub struct Packages {
-    /// All packages. Those that can be used come first, and of these the one that ends first.
+    /// All packages. Those that end in the future come first, the earliest end first.
     pub list: Vec<Package>,
     /// Their sums by kind.
     pub sums: BTreeMap<PackageKind, PackageSums>,
@@ -81,15 +81,15 @@ pub struct CollectorStatus {
     pub runs: u64,
     /// Failed runs by reason.
     pub failures: BTreeMap<Reason, u64>,
-    /// What the last complete run found, and its start.
+    /// The findings of the last complete run, with the start of that run.
     pub found: Option<(Moment, Arc<Found>)>,
-    /// The doubts about that, each with what was seen.
+    /// The doubts about these findings, each with what was seen.
     pub doubts: CollectorDoubts,
-    /// What was used of each package in the last week, by id and kind.
+    /// Readings of the used amount of each package in the last week, by id and kind.
     pub readings: Arc<PackageReadings>,
 }
 
-/// What was used of each package, by its id and kind.
+/// Readings of the used amount of each package, by its id and kind.
 pub type PackageReadings = BTreeMap<(String, PackageKind), Readings>;
 
 /// The last run of a collector.
@@ -106,12 +106,12 @@ pub struct LastRun {
 }
 
 impl CollectorStatus {
-    /// Forgets what was found: it belongs to another project or account.
+    /// Forgets the findings, because they belong to another project or account.
     pub(super) fn forget(&mut self) {
         (self.found, self.doubts, self.readings) = (None, CollectorDoubts::new(), Arc::default());
     }
 
-    /// Records a run. A failed run changes nothing that was found.
+    /// Records a run. A failed run does not change the findings.
     pub(super) fn record(&mut self, outcome: CollectorOutcome) {
         // Every field is named, so that a new one cannot be forgotten.
         let CollectorOutcome { collector: _, at, duration, result, doubts, is_refused, counters: _ } = outcome;
@@ -133,7 +133,8 @@ impl CollectorStatus {
     }
 }
 
-/// The readings of the packages that there are, with those of this run. A package that becomes full again has no pace.
+/// The readings of the packages in this run, added to their earlier readings. A package that becomes full again has no
+/// pace, so it has no readings.
 fn readings(packages: &Packages, at: DateTime<Utc>, before: &PackageReadings) -> PackageReadings {
     let mut readings = PackageReadings::new();
     for package in packages.list.iter().filter(|package| !package.is_part && !package.is_resettable) {

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 pub struct Moment {
     /// The wall clock: an operator or NTP can set it.
     pub utc: DateTime<Utc>,
-    /// The wall clock at the first call of [`Moment::now`], plus the time since then. Ages are measured on it, so that
-    /// usage does not become stale because the wall clock is set.
+    /// The wall clock at the first call of [`Moment::now`], plus the time since then. Ages are measured on this clock,
+    /// so that usage does not become stale when the wall clock is set.
     pub steady: DateTime<Utc>,
 }
 
@@ -29,7 +29,7 @@ impl Moment {
     }
 }
 
-/// The moment of a wall clock that has never been set.
+/// The moment at which both clocks show this time, as if the wall clock had never been set.
 impl From<DateTime<Utc>> for Moment {
     fn from(utc: DateTime<Utc>) -> Self {
         Moment { utc, steady: utc }

@@ -102,13 +102,14 @@ impl ProjectStatus {
         })
     }
 
-    /// What a collector has found, unless it is stale at `now`.
+    /// The findings of a collector, unless they are stale at `now`.
     pub fn found_at(&self, collector: Collector, now: Moment) -> Option<&Found> {
         let (at, found) = self.collectors.get(&collector)?.found.as_ref()?;
         (now.since(*at) <= self.target.collected_stale_after(collector)).then_some(found)
     }
 
-    /// The doubts about what a collector has found; `None` if it is stale at `now`, or nothing was found yet.
+    /// The doubts about the findings of a collector; `None` if there are no findings yet, or if they are stale at
+    /// `now`.
     pub fn doubts_at(&self, collector: Collector, now: Moment) -> Option<&CollectorDoubts> {
         let status = self.collectors.get(&collector)?;
         self.found_at(collector, now).map(|_| &status.doubts)
@@ -122,7 +123,7 @@ impl ProjectStatus {
         })
     }
 
-    /// Records a run of a collector. It changes nothing else than the counted requests.
+    /// Records a run of a collector. Apart from the state of the collector, it changes only the counters of requests.
     pub(super) fn record_collector(&mut self, outcome: CollectorOutcome) {
         self.health.counters += outcome.counters.clone();
         self.collectors.entry(outcome.collector).or_default().record(outcome);

@@ -102,7 +102,7 @@ impl Writer {
         self.shared.current.store(Arc::new(snapshot));
     }
 
-    /// Shows the usage of a poll before the restart. It is no poll of this process.
+    /// Shows the usage of a poll before the restart. It does not count as a poll of this process.
     pub fn restore(&mut self, index: usize, usage: Usage) {
         self.change(index, |project| project.usage = Some(usage));
     }
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(shown(), of(&[("", 9.0)]));
     }
 
-    /// A cloud that sends new types in each poll, beside one that has usage at times.
+    /// A cloud that sends new types in each poll, beside a type that has usage only in some polls.
     #[test]
     fn the_series_whose_last_row_is_oldest_are_forgotten() {
         let (mut writer, reader) = world();

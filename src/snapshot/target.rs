@@ -23,13 +23,13 @@ pub struct Target {
     pub interval: Duration,
     /// Usage is no longer exported after this time without a complete poll.
     pub stale_after: Duration,
-    /// The time in which the next complete poll follows: the interval and the time of a poll.
+    /// The time within which the next complete poll is expected: the interval plus the time limit of a poll.
     pub renewed_within: Duration,
     /// Name of its credentials.
     pub credentials: String,
     /// Configured budgets.
     pub budgets: Vec<Budget>,
-    /// Configured budgets of this project together with others.
+    /// Configured budgets that this project shares with others.
     pub shared_budgets: Vec<SharedBudget>,
     /// The collectors, each with the time between two runs.
     pub collect: BTreeMap<Collector, Duration>,
@@ -39,18 +39,19 @@ pub struct Target {
     pub package_series: usize,
     /// Number of sub-users with series of their own.
     pub user_series: usize,
-    /// Whether usage without a user is that of no sub-user: `user_ids: all`.
+    /// Whether `user_ids: all` is configured: series without a user then have the usage that no sub-user accounts for.
     pub has_rest: bool,
     /// How long a live session may run.
     pub max_session: Duration,
     /// The time zone of the calendar windows.
     pub timezone: Zone,
-    /// The configured query, if it can be recognized after a restart: the usage that is kept belongs to it.
+    /// The text of the configured query, if it can be recognized after a restart. Kept usage is restored only for the
+    /// same query.
     pub query: Option<String>,
 }
 
 impl Target {
-    /// The collector of packages: a project and an account have one each.
+    /// The collector that finds packages. A project and an account have different ones.
     pub fn package_collector(&self) -> Collector {
         if self.account.is_empty() { Collector::Packages } else { Collector::Billing }
     }
@@ -60,13 +61,13 @@ impl Target {
         self.labels.iter().filter(|(_, value)| !value.is_empty())
     }
 
-    /// What a collector has found is no longer exported after this time without a complete run: three times the time
+    /// The findings of a collector are no longer exported after this time without a complete run: three times the time
     /// between two runs.
     pub fn collected_stale_after(&self, collector: Collector) -> Duration {
         self.collect.get(&collector).map_or(Duration::ZERO, |interval| Self::stale_after_runs(*interval))
     }
 
-    /// The age from which on the findings of a collector with this interval count as old.
+    /// Findings of a collector with this interval count as old when they reach this age.
     pub fn stale_after_runs(interval: Duration) -> Duration {
         3 * interval
     }

@@ -23,7 +23,7 @@ pub struct Usage {
     /// for every window, as 0 where there was no usage. If there are more than [`MAX_SERIES`], those whose last row is
     /// oldest are forgotten. Snapshots share the list, because it rarely grows.
     pub series: Arc<[Series]>,
-    /// The start of the last poll with a row of each of these series, on the clock that cannot be set.
+    /// For each of these series, the start of the last poll with a row of it, on the clock that cannot be set.
     last_rows: Box<[DateTime<Utc>]>,
     /// Whether series have been forgotten since the start.
     pub(super) has_forgotten: bool,
@@ -40,14 +40,14 @@ pub struct WindowValues {
     pub bounds: Bounds,
     /// See [`WindowUsage::changes_at`].
     pub changes_at: Option<DateTime<Utc>>,
-    /// One value for each of [`Usage::series`], in their order. Not a number where a row had no value.
+    /// One value for each of [`Usage::series`], in the same order; NaN where a row had no value.
     values: Box<[f64]>,
     /// See [`WindowUsage::days`].
     pub days: Option<Days>,
 }
 
 impl WindowValues {
-    /// The values of a window: one for each series, `None` if a row of it had no value.
+    /// The values of a window: one for each series, `None` if a row of the series had no value.
     pub fn new(
         window: Window,
         bounds: Bounds,
@@ -99,8 +99,8 @@ impl Usage {
         Usage { at, windows, series: Arc::clone(&series), last_rows, has_forgotten, doubts }
     }
 
-    /// The usage without the series of users that have none of their own any more. What they use counts as that of no
-    /// user, so 0 would be wrong.
+    /// The usage without the series of users that are not in `sub_users`. Their usage now counts in the series without
+    /// a user, so 0 would be wrong.
     pub(super) fn without_other_users(self, sub_users: &BTreeSet<String>) -> Self {
         let stays: Vec<bool> =
             self.series.iter().map(|series| series.user_id.as_ref().is_none_or(|id| sub_users.contains(id))).collect();
@@ -122,8 +122,8 @@ impl Usage {
         }
     }
 
-    /// The usage of a poll before the restart. `None` if the series are not sorted, or if a window has another number of
-    /// values.
+    /// The usage of a poll before the restart. `None` if the series are not sorted, or if a window has another number
+    /// of values.
     pub fn restored(at: Moment, series: Vec<Series>, windows: Vec<WindowValues>, doubts: Doubts) -> Option<Self> {
         let fits = windows.iter().all(|window| window.values.len() == series.len());
         if !fits || !series.is_sorted_by(|one, next| one < next) {
@@ -152,7 +152,8 @@ impl Usage {
     }
 }
 
-/// The series of all users beyond [`MAX_SERIES`]: those whose last row is oldest. Series with a row in this poll stay.
+/// The types of series to forget, if there are more than [`MAX_SERIES`]: the types whose last row is oldest. Types with
+/// a row in this poll stay.
 fn series_to_forget<'a>(
     all: &BTreeSet<&'a Series>,
     last_row: impl Fn(&Series) -> DateTime<Utc>,
