@@ -1,8 +1,8 @@
-//! The collectors: what is asked of the cloud beside the usage. All values of the label `collector`.
+//! The collectors, which ask the cloud for more than the usage: all values of the label `collector`.
 
 use std::fmt;
 
-/// A collector of a project, or of an account. Its failure never touches the usage.
+/// A collector of a project, or of an account. A failed run never changes the usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Collector {
     /// Packages by ListTenantResources.
@@ -11,12 +11,14 @@ pub enum Collector {
     SubUsers,
     /// Live sessions and videos by ListSmartLiveJobs and ListDigitalHumanVideo.
     Sessions,
-    /// Usage beside live sessions, videos and packages, by ShowUsageData and the operations of those.
+    /// Comparison of the usage with live sessions, videos and packages, by ShowUsageData and the operations that list
+    /// these.
     Reconciliation,
-    /// Days that have ended, by ShowUsageData. It runs wherever the exporter has a directory for them, so the configuration
-    /// does not name it.
+    /// Days that have ended, by ShowUsageData. This collector runs if the exporter has a directory for the days, so the
+    /// configuration does not name it.
     Days,
-    /// Pay-per-use packages of an account by ListFreeResourceInfos. It runs for accounts, never for projects.
+    /// Pay-per-use packages of an account by ListFreeResourceInfos. This collector runs for accounts, never for
+    /// projects.
     Billing,
 }
 
@@ -40,13 +42,13 @@ impl Collector {
     /// The requests of one run, if each list fits on one page.
     pub fn requests(self) -> u32 {
         match self {
-            // Of reconciliation, the packages; the rest is asked for once a day.
+            // Reconciliation asks only for the packages in each run, and for everything else once a day.
             Collector::Packages
             | Collector::SubUsers
             | Collector::Reconciliation
             | Collector::Days
             | Collector::Billing => 1,
-            // The sessions that run, the videos in the queue, and those that failed.
+            // The sessions that run, the videos in the queue, and the videos that failed.
             Collector::Sessions => 3,
         }
     }
@@ -54,7 +56,7 @@ impl Collector {
     /// The requests that it sends once a day, if each list fits on one page.
     pub fn daily_requests(self) -> u32 {
         match self {
-            // The usage of a day, whether there was any before, its live sessions and its videos.
+            // The usage of a day, whether there was usage before the day, its live sessions, and its videos.
             Collector::Reconciliation => 4,
             _ => 0,
         }

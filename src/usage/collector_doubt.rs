@@ -1,4 +1,4 @@
-//! The doubts about what collectors find: all values of the label `doubt` of `metastudio_collector_doubts`.
+//! The doubts about the findings of collectors: all values of the label `doubt` of `metastudio_collector_doubts`.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -7,7 +7,7 @@ use super::Collector;
 /// A way in which the values of a collector may be wrong, although its answers are complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CollectorDoubt {
-    /// A value is absent, so something is in no sum.
+    /// A value is absent, so a package, live session or video is left out of some metrics.
     ValueMissing,
     /// An amount has no unit, or a unit that is not in the service's list of units.
     UnknownUnit,
@@ -15,7 +15,7 @@ pub enum CollectorDoubt {
     ListedTwice,
     /// An amount is negative where it cannot be; it is summed as it is.
     Negative,
-    /// The account has packages, and the configured services have none of them.
+    /// The account has packages, but none of them belongs to a configured service.
     FilterMatchesNothing,
     /// The service has sent rows that were not asked for.
     FilterIgnored,
@@ -27,8 +27,8 @@ pub enum CollectorDoubt {
 pub type CollectorDoubts = BTreeMap<CollectorDoubt, String>;
 
 impl CollectorDoubt {
-    /// The doubts that a collector can have, in the order in which they are exported. The doubts about a day that is kept are
-    /// those of a poll.
+    /// The doubts that a collector can have, in the order in which they are exported. `Days` has none: a day that is
+    /// kept has the doubts of a poll.
     pub fn of(collector: Collector) -> &'static [CollectorDoubt] {
         match collector {
             Collector::Packages => &[

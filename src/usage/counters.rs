@@ -76,7 +76,8 @@ impl Counters {
         self.apis.get(&operation)
     }
 
-    /// The operations that have been used. `ShowUsageData` is always there, so that its counters are exported from 0 on.
+    /// The operations that have been used. `ShowUsageData` is always there, so that its counters are exported from 0
+    /// on.
     pub fn apis(&self) -> impl Iterator<Item = (Operation, &RequestCounters)> {
         const NONE: &RequestCounters = &RequestCounters::NONE;
         let usage = Operation::ShowUsageData;
@@ -84,8 +85,8 @@ impl Counters {
         unused.into_iter().chain(self.apis.iter().map(|(operation, counters)| (*operation, counters)))
     }
 
-    /// Counts one HTTP request by its status and by its duration, including the body. The status is `None` if none came
-    /// back.
+    /// Counts one HTTP request by its status and by its duration, including the body. The status is `None` if no answer
+    /// came.
     pub fn count_request(&mut self, operation: Operation, status: Option<u16>, duration: Duration) {
         let counters = self.apis.entry(operation).or_default();
         *counters.by_status.entry(status).or_default() += 1;
@@ -122,7 +123,7 @@ impl AddAssign for Counters {
 /// Requests of one operation.
 #[derive(Clone, Debug, Default)]
 pub struct RequestCounters {
-    /// Requests by HTTP status; `None` if none came back.
+    /// Requests by HTTP status; `None` if no answer came.
     pub by_status: BTreeMap<Option<u16>, u64>,
     /// Requests after the first one of a call.
     pub retries: u64,
@@ -179,7 +180,7 @@ impl AddAssign for RowCounters {
     }
 }
 
-/// Durations, counted by their upper bound.
+/// Durations, counted in buckets with upper bounds.
 #[derive(Clone, Debug, Default)]
 pub struct Histogram {
     /// Observations in each bucket of [`Histogram::BOUNDS`], then those above the last bound.

@@ -5,16 +5,16 @@ use std::collections::VecDeque;
 use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 
-/// A pace is that of this time, as in the alert `MetaStudioPackageRunsOut`.
+/// A pace is measured over this time, as in the alert `MetaStudioPackageRunsOut`.
 const PERIOD: TimeDelta = TimeDelta::days(7);
 
 /// Two readings that are kept are at least this far apart. The newest one is always kept.
 const STEP: TimeDelta = TimeDelta::days(1);
 
-/// A pace is known after this time.
+/// A pace is known once readings cover at least this time.
 const MIN_PERIOD: TimeDelta = TimeDelta::hours(6);
 
-/// What was used of a package at some times of the last week.
+/// The used amount of a package at some times of the last week.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Readings(VecDeque<(DateTime<Utc>, Decimal)>);
 
@@ -31,7 +31,7 @@ impl Readings {
             self.0.pop_back();
         }
         self.0.push_back((at, used));
-        // The first reading is at least as old as the period, if there is one so old.
+        // One reading that is at least as old as the period is kept. Older ones are dropped.
         while self.0.get(1).is_some_and(|(second, _)| at - *second >= PERIOD) {
             self.0.pop_front();
         }

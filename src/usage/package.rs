@@ -1,4 +1,4 @@
-//! Packages: what was bought or allocated, what of it is used, and when it ends.
+//! Packages: the bought or allocated amount, the used amount, and the end.
 
 use std::collections::BTreeMap;
 
@@ -16,30 +16,30 @@ use super::{
 pub struct Package {
     /// The API's `resource_id`, or the `order_instance_id` of the billing service.
     pub id: String,
-    /// What it is a package of.
+    /// Its kind. Only packages of one kind are added up.
     pub kind: PackageKind,
-    /// Whether it is a part of a bundle: the bundle repeats what it holds, so it is in no sum.
+    /// Whether it is a part of a bundle. A part repeats what its bundle holds, so it is in no sum (contract, 12).
     pub is_part: bool,
-    /// What was bought, in the unit of the kind. `None` if it has no amount: it is billed on demand.
+    /// The bought amount, in the unit of the kind; `None` if there is none, because the row is billed on demand.
     pub bought: Option<Decimal>,
-    /// What was used, in the unit of the kind. It may be more than what was bought.
+    /// The used amount, in the unit of the kind. It may be more than the bought amount.
     pub used: Option<Decimal>,
     /// When it ends; `None` if no end is known.
     pub expiry: Option<DateTime<Utc>>,
     /// Whether it cannot be used now.
     pub is_frozen: bool,
-    /// Whether the amounts are those of a period, after which the package is full again.
+    /// Whether the package becomes full again after a period. Its amounts are then those of one period.
     pub is_resettable: bool,
 }
 
-/// The packages that can be added up. Standard and Flexus minutes, and their sources, stay separate: each is deducted from
-/// its own packages.
+/// The properties that packages must share to be added up. Standard and Flexus minutes stay separate, and so do
+/// sources: each is deducted from its own packages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PackageKind {
-    /// The code of the product, such as `hws.resource.type.metastudio.avatarmodeling.videopacket`, or that of the service in
-    /// the billing service.
+    /// The code of the product, such as `hws.resource.type.metastudio.avatarmodeling.videopacket`, or the code of the
+    /// service in the billing service.
     pub resource_type: String,
-    /// The type of business; one product can have packages of several.
+    /// The type of business; one product can have packages of several types.
     pub business_type: String,
     /// The part of a bundle; empty for anything else.
     pub sub_resource_type: String,
@@ -51,8 +51,8 @@ pub struct PackageKind {
     pub product_id: String,
     /// The region in which a package of an account is valid; empty for a package of a project.
     pub region: String,
-    /// The unit of its amounts; hours are converted to minutes. Only the unit tells minutes: the product's name can promise
-    /// them and count packages.
+    /// The unit of its amounts; hours are converted to minutes. Only the unit shows whether amounts are minutes: a
+    /// product that is named after minutes may count packages.
     pub unit: Unit,
 }
 
@@ -61,25 +61,25 @@ pub struct PackageKind {
 pub struct PackageSums {
     /// Number of packages.
     pub packages: u64,
-    /// What was bought.
+    /// The bought amount.
     pub bought: Decimal,
-    /// What was used.
+    /// The used amount.
     pub used: Decimal,
-    /// What is left and can be used: without frozen packages. Negative is overrun.
+    /// The amount that is left and can be used, so without frozen packages. Negative is overrun.
     pub left: Decimal,
 }
 
 impl Package {
-    /// What is left; negative if more was used than bought. `None` for a part of a bundle, and if one of both amounts is not
-    /// known.
+    /// The amount that is left; negative if more was used than bought. `None` for a part of a bundle, or if the bought
+    /// or the used amount is not known.
     pub fn left(&self) -> Option<Decimal> {
         if self.is_part { None } else { self.bought?.checked_sub(self.used?) }
     }
 }
 
-/// The sums of the packages of each kind. Parts of bundles are left out. So are rows without a bought amount, because they
-/// are billed on demand and are not packages. So are packages that become full again, because what is used of them is that of
-/// one period.
+/// The sums of the packages of each kind. Parts of bundles are left out, and rows that lack an amount: a row without a
+/// bought amount is billed on demand and is no package. Packages that become full again are left out, too, because
+/// their amounts are those of one period.
 ///
 /// # Errors
 /// If a sum is beyond the range of decimals.
@@ -99,7 +99,7 @@ pub fn package_sums(packages: &[Package]) -> Result<BTreeMap<PackageKind, Packag
     Ok(sums)
 }
 
-/// The doubts about these packages. `sums` are theirs.
+/// The doubts about these packages. `sums` are the sums of these packages.
 pub fn package_doubts(packages: &[Package], sums: &BTreeMap<PackageKind, PackageSums>) -> CollectorDoubts {
     // Rows that are billed on demand have no bought amount, and parts are in no sum (contract, 12).
     let is_counted = |package: &&Package| {

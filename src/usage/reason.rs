@@ -19,9 +19,10 @@ pub enum Reason {
     Timeout,
     /// No answer: name resolution, connection or TLS failed, or the connection broke.
     Network,
-    /// An answer that the API does not document: HTML, an empty body, a redirect, broken JSON.
+    /// An answer that the API does not document, such as HTML, an empty body, a redirect or broken JSON; or one beyond
+    /// a bound.
     Malformed,
-    /// Pages that contradict each other, so that the sums cannot be trusted.
+    /// Answers that contradict each other, so that the sums cannot be trusted.
     Inconsistent,
     /// The directory of `--storage.path` cannot be used.
     Storage,

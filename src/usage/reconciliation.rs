@@ -1,7 +1,8 @@
-//! Usage beside what other operations say of the same time: live sessions, videos, and what is used of packages.
+//! Compares usage with the answers of other operations for the same time: live sessions, videos, and used minutes of
+//! packages.
 //!
-//! No document says when the minutes of a live session or a video are metered, and when they are deducted from a package
-//! (contract, 18). So each amount has bounds, and two amounts contradict each other only if their bounds do.
+//! No document says when the minutes of a live session or a video are metered, and when they are deducted from a
+//! package (contract, 18). So each amount has bounds, and two amounts contradict each other only if their bounds do.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -27,7 +28,7 @@ pub enum Against {
     LiveSessions,
     /// Videos that were produced.
     Videos,
-    /// What is used of packages.
+    /// The used minutes of packages.
     Packages,
 }
 
@@ -42,7 +43,7 @@ pub struct Estimate {
     pub most: Option<Decimal>,
 }
 
-/// Usage of a range of time, and what another operation says of it.
+/// The usage of a range of time, and the minutes of another operation for the same range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comparison {
     /// The other operation.
@@ -53,7 +54,7 @@ pub struct Comparison {
     pub range: Bounds,
     /// The usage by ShowUsageData.
     pub usage: Estimate,
-    /// The same by the other operation.
+    /// The minutes by the other operation.
     pub other: Estimate,
     /// Number of live sessions or videos.
     pub jobs: u64,
@@ -72,7 +73,7 @@ pub struct Job {
     pub start: Option<DateTime<Utc>>,
     /// When it ended.
     pub end: Option<DateTime<Utc>>,
-    /// The API's `duration`, read as seconds: of a live session that is documented, of a video it is not.
+    /// The API's `duration`, read as seconds. Seconds are documented for live sessions, but not for videos.
     pub seconds: Option<Decimal>,
 }
 
@@ -81,7 +82,7 @@ pub struct Job {
 pub struct JobMinutes {
     /// Their sum.
     pub minutes: Estimate,
-    /// The number of those that may be in it.
+    /// The number of live sessions or videos that may be in the sum.
     pub jobs: u64,
 }
 
@@ -90,26 +91,27 @@ pub struct JobMinutes {
 pub enum NotComparable {
     /// A live session that began before the end of the day still runs.
     StillRuns,
-    /// So many that succeeded have no end, no duration, or an end before their start.
+    /// This many that succeeded have no end, no duration, or an end before their start.
     ValueMissing(u64),
     /// A sum is beyond the range of decimals.
     Overflow,
 }
 
-/// A live session or a video is metered at most so long after its end. The documents do not say when; this is a guess, which
-/// only makes bounds wider.
+/// A live session or a video is metered at most this long after its end. The documents do not say when. This is a
+/// guess, and it only makes bounds wider.
 const METERED_WITHIN: TimeDelta = TimeDelta::hours(1);
 
-/// Minutes are deducted from a package at most so long after their usage (contract, 18).
+/// Minutes are deducted from a package at most this long after their usage (contract, 18).
 const DEDUCTED_WITHIN: TimeDelta = TimeDelta::days(1);
 
 /// The least time between two readings of packages that are compared.
 const MIN_SPAN: TimeDelta = TimeDelta::days(2);
 
-/// The greatest one: the longer, the less the delay matters. A query for usage has at most 31 days.
+/// The greatest time between them. The longer the time, the less the delay matters, but a query for usage has at most
+/// 31 days.
 const MAX_SPAN: TimeDelta = TimeDelta::days(28);
 
-/// The time between two readings of packages that are kept.
+/// The least time between two readings of packages that are kept.
 const STEP: TimeDelta = TimeDelta::hours(20);
 
 /// Maximum number of types of business with readings. The API documents 13.
@@ -162,8 +164,8 @@ impl Comparison {
         self.usage.minutes.saturating_sub(self.other.minutes)
     }
 
-    /// Whether both contradict each other: by more than 5 % (contract, 18), and by more than what rounding can explain. The
-    /// service may round each session or video up to a whole minute.
+    /// Whether both contradict each other: by more than 5 % (contract, 18), and by more than what rounding can explain.
+    /// The service may round each session or video up to a whole minute.
     pub fn differs(&self) -> bool {
         let (least, most) = (Decimal::new(95, 2), Decimal::new(105, 2));
         let rounding = Decimal::ONE.saturating_add(self.jobs.into());
@@ -176,7 +178,7 @@ impl Comparison {
         is_less || is_more
     }
 
-    /// What was compared, for people.
+    /// The comparison as a text for people.
     pub fn describe(&self, zone: &Zone) -> String {
         let Comparison { against, business_type, range, usage, other, jobs } = self;
         let date = |instant: DateTime<Utc>| zone.local(instant).date_naive();
@@ -186,7 +188,7 @@ impl Comparison {
         let what = match against {
             Against::LiveSessions => format!("{jobs} live sessions have"),
             Against::Videos => format!("{jobs} videos have"),
-            Against::Packages => "what is used of packages has grown by".to_owned(),
+            Against::Packages => "the used minutes of packages have grown by".to_owned(),
         };
         format!(
             "{when}: ShowUsageData has {} minutes of {business_type}, and {what} {}; {}",
@@ -215,8 +217,8 @@ pub fn minutes_by_business(tally: &Tally) -> Result<BTreeMap<String, Option<Deci
     Ok(minutes)
 }
 
-/// The minutes of the live sessions of a day. A session over midnight has the part of its minutes that the day has of its
-/// time.
+/// The minutes of the live sessions of a day. If a session runs over midnight, the day gets the same share of its
+/// minutes as of its time.
 ///
 /// # Errors
 /// [`NotComparable`].
@@ -249,8 +251,8 @@ pub fn video_minutes(jobs: &[Job], day: Bounds) -> Result<JobMinutes, NotCompara
     job_minutes(jobs, day, |job| job.created.or(job.start), whole)
 }
 
-/// Sums the jobs that succeeded. Each was metered between its begin and some time after its end. One that failed may have been
-/// metered.
+/// Sums the jobs that succeeded. Each was metered between its beginning and [`METERED_WITHIN`] after its end. A job
+/// that failed may have been metered, too.
 fn job_minutes(
     jobs: &[Job],
     day: Bounds,
@@ -258,7 +260,7 @@ fn job_minutes(
     share: impl Fn(Decimal, DateTime<Utc>, DateTime<Utc>) -> Option<Decimal>,
 ) -> Result<JobMinutes, NotComparable> {
     let (mut sum, mut least, mut most, mut number, mut lacking) = (Decimal::ZERO, Decimal::ZERO, Decimal::ZERO, 0, 0);
-    // Seconds are summed, because a part of a minute may have no last digit.
+    // Seconds are summed, because a fraction of a minute may have endless digits.
     let add = |sum: Decimal, seconds: Decimal| sum.checked_add(seconds).ok_or(NotComparable::Overflow);
     for job in jobs.iter().filter(|job| matches!(job.state, JobState::Succeeded | JobState::Failed)) {
         let begins = begin(job);
@@ -295,8 +297,8 @@ fn job_minutes(
     Ok(JobMinutes { minutes: Estimate { minutes, least, most: Some(most) }, jobs: number })
 }
 
-/// Readings of the packages of each type of business: each has the used minutes at one time. The earlier readings of a type are
-/// dropped when a package comes or goes, or when its used minutes become fewer.
+/// Readings of the packages of each type of business: each has the used minutes at one time. The earlier readings of a
+/// type are dropped when a package comes or goes, or when its used minutes become fewer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsedReadings(BTreeMap<String, VecDeque<Reading>>);
 
@@ -309,8 +311,9 @@ struct Reading {
 }
 
 impl UsedReadings {
-    /// Adds the newest reading. Only packages in minutes count: parts repeat what is in their bundle, and rows that are billed
-    /// on demand are no packages.
+    /// Adds the newest reading. Only packages in minutes count. Parts are left out, because they repeat what their
+    /// bundle holds. Rows that are billed on demand are left out, because they are no packages. So are packages that
+    /// become full again.
     pub fn add(&mut self, at: DateTime<Utc>, packages: &[Package]) {
         let counts = |package: &&Package| {
             package.kind.unit == Unit::Minutes
@@ -339,8 +342,8 @@ impl UsedReadings {
         }
     }
 
-    /// Compares the growth between the first reading and the last one before `until` with usage. `usage` is that of a type of
-    /// business on a day, if it is known.
+    /// Compares the growth from the first reading to the last one before `until` with the usage. `usage` gives the
+    /// minutes of a type of business on a day, if they are known.
     pub fn compare(
         &self,
         until: DateTime<Utc>,
@@ -391,8 +394,8 @@ fn sum(used: &BTreeMap<(String, PackageKind), Decimal>) -> Option<Decimal> {
     used.values().try_fold(Decimal::ZERO, |sum, used| sum.checked_add(*used))
 }
 
-/// The usage that is deducted between two readings. Usage of a day that is in the range only in part counts in part. The least
-/// is that of the days that were surely deducted after the first reading and before the last one.
+/// The usage that is deducted between two readings. A day that is only partly in the range counts in part. The least
+/// possible number counts only days whose usage was surely deducted between the two readings.
 fn usage_between(range: Bounds, zone: &Zone, usage: impl Fn(NaiveDate) -> Option<Decimal>) -> Option<Estimate> {
     let date = |instant: DateTime<Utc>| zone.local(instant).date_naive();
     let (first, last) = (date(range.start - DEDUCTED_WITHIN), date(range.end - TimeDelta::seconds(1)));
@@ -427,7 +430,7 @@ mod tests {
         Bounds { start: at(24 * number), end: at(24 * number + 24) }
     }
 
-    /// A job that lasted from one hour to another, and so many minutes.
+    /// A job from one hour to another, with a duration of this many minutes.
     fn job(start: i64, end: i64, minutes: i64) -> Job {
         Job {
             id: String::new(),
@@ -481,7 +484,7 @@ mod tests {
             (Job { seconds: None, ..job(2, 3, 50) }, Err(NotComparable::ValueMissing(1))),
             (job(2, 3, -1), Err(NotComparable::ValueMissing(1))),
             (job(3, 2, 1), Err(NotComparable::ValueMissing(1))),
-            // It is of a later day.
+            // The job is of a later day.
             (Job { end: None, ..job(24, 25, 50) }, Ok(JobMinutes::default())),
             (Job { state: JobState::Waiting, ..job(2, 3, 50) }, Ok(JobMinutes::default())),
             (Job { seconds: Some(Decimal::MAX), ..job(12, 84, 0) }, Err(NotComparable::Overflow)),
@@ -577,7 +580,8 @@ mod tests {
         let Comparison { range, usage, other, .. } = compared(&daily(&[1, 11, 21, 31, 41])).unwrap();
         assert_eq!((range.start, range.end), (at(6), at(102)));
         assert_eq!(other, Estimate::exact(40.into()));
-        // Four days of time. Two days are surely deducted, and six perhaps.
+        // The readings span four days. The usage of two days was surely deducted between them, and the usage of six
+        // days perhaps.
         let expected = Estimate { minutes: 40.into(), least: 20.into(), most: Some(60.into()) };
         assert_eq!(usage, expected);
         let differs = |growth| compared(&daily(&[0, 0, 0, 0, growth])).unwrap().differs();

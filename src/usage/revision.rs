@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use rust_decimal::Decimal;
 
-/// A day has settled once it has stood still for so long.
+/// A day has settled once its usage has not changed for this long.
 pub const SETTLED_AFTER: TimeDelta = TimeDelta::days(7);
 
 /// The changes of days after they had ended, as far as they were seen.
@@ -13,12 +13,13 @@ pub struct Settling {
     pub revisions: u64,
     /// The time at which the last change was seen.
     pub last_revision: Option<DateTime<Utc>>,
-    /// The longest time from the end of a day to a change of it, since the beginning of the last month.
+    /// The longest time from the end of a day to a change of its usage. Only days since the beginning of the last month
+    /// count.
     pub longest: Option<TimeDelta>,
-    /// The end of the days that have [settled](SETTLED_AFTER), one after the other, since the beginning of the last month. A
-    /// day that was asked for so long after its end, and not before, has settled, too.
+    /// The time until which each day since the beginning of the last month has [settled](SETTLED_AFTER). A day that was
+    /// first asked for that long after its end has settled, too.
     pub settled_until: Option<DateTime<Utc>>,
-    /// The last known day, and for how long the cloud has given the same usage since its end or its last change.
+    /// The last known day, and the time from its end or its last change to the last answer of the cloud.
     pub latest: Option<(NaiveDate, TimeDelta)>,
 }
 

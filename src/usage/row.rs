@@ -33,12 +33,12 @@ impl Unit {
     /// The name of the unit of a row without a unit.
     pub const UNKNOWN: &str = "unknown";
 
-    /// The unit with an id that the list of units of the billing service does not have.
+    /// The unit for an id that is not in the billing service's list of units.
     pub fn of_unknown_id(id: i64) -> Self {
         Unit::Other(format!("{UNKNOWN_ID}{id}"))
     }
 
-    /// Whether it is not known what is counted.
+    /// Whether the unit is not known.
     pub fn is_unknown(&self) -> bool {
         matches!(self, Unit::Other(name) if name == Unit::UNKNOWN || name.starts_with(UNKNOWN_ID))
     }
@@ -77,7 +77,7 @@ pub struct RowKey {
 }
 
 impl RowKey {
-    /// The bytes of its texts, without the time, which it shares.
+    /// The number of bytes of its texts. The time is left out, because the rows of a bucket share it.
     pub fn text_bytes(&self) -> usize {
         let texts = [
             &self.resource_type,

@@ -1,4 +1,4 @@
-//! Live sessions and videos: what runs, what waits, and what has failed.
+//! Live sessions and videos: those that run, wait, or have failed.
 
 use std::collections::BTreeMap;
 
@@ -106,16 +106,16 @@ pub struct Video {
     pub created: Option<DateTime<Utc>>,
 }
 
-/// Live sessions and videos, as a service has listed them. It may ignore what was asked for.
+/// Live sessions and videos, as a service has listed them. The service may ignore the filters of the requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListedJobs {
-    /// Asked for as those that run.
+    /// The answer to a request for live sessions that run.
     pub live: Vec<LiveSession>,
-    /// Asked for as those that wait or are in production.
+    /// The answer to a request for videos that wait or are in production.
     pub queued: Vec<Video>,
-    /// Asked for as those that failed and were created since a time.
+    /// The answer to a request for videos that failed and were created since [`ListedJobs::failed_since`].
     pub failed: Vec<Video>,
-    /// This time.
+    /// The earliest creation of the failed videos that were asked for.
     pub failed_since: DateTime<Utc>,
 }
 
@@ -158,7 +158,7 @@ impl ListedJobs {
         self.queued.iter().filter(waits).chain(failed)
     }
 
-    /// The doubts about these lists. They quote nothing of them.
+    /// The doubts about these lists. Their texts quote nothing of the lists.
     pub fn doubts(&self) -> CollectorDoubts {
         let mut doubts = CollectorDoubts::new();
         let live = self.live.len() - self.running().count();

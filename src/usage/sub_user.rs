@@ -45,7 +45,7 @@ impl QuotaType {
 /// A sub-user of the account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubUser {
-    /// The API's `user_id`. Empty for what no user accounts for.
+    /// The API's `user_id`; empty for usage that no user accounts for.
     pub id: String,
     /// The quotas and what is used, by type.
     pub quotas: BTreeMap<QuotaType, Quota>,
@@ -56,7 +56,7 @@ pub struct SubUser {
 pub struct Quota {
     /// The limit; `None` if there is none.
     pub limit: Option<Decimal>,
-    /// What is used; `None` if the service does not say it. It does not say since when either.
+    /// The used amount; `None` if the service gives none. Since when it counts is not documented.
     pub used: Option<Decimal>,
 }
 
@@ -71,7 +71,7 @@ impl SubUser {
     }
 }
 
-/// What all sub-users have used, by type. A type without usage is left out.
+/// The used amounts of all sub-users together, by type. A type without a used amount is left out.
 ///
 /// # Errors
 /// If a sum is beyond the range of decimals.

@@ -37,7 +37,7 @@ pub struct Series {
     pub resource_type: String,
     /// Type of business; empty if the API gives none.
     pub business_type: String,
-    /// The sub-user of the query; `None` if the query is for all users, and for what no user accounts for.
+    /// The sub-user of the query; `None` for usage of all users, and for usage that no user accounts for.
     pub user_id: Option<String>,
 }
 
@@ -101,7 +101,8 @@ impl Tally {
         self.sums.keys()
     }
 
-    /// Whether it has more than [`MAX_SERIES`] for each of so many users, with or without values.
+    /// Whether the series with a value, or the series that lack one, are more than [`MAX_SERIES`] for each of this many
+    /// users.
     pub fn has_too_many_series(&self, users: usize) -> bool {
         self.sums.len().max(self.incomplete.len()) > MAX_SERIES * users
     }
@@ -111,8 +112,9 @@ impl Tally {
         self.sums.contains_key(series)
     }
 
-    /// The series that lack a value, and those whose values have no unit. Rows may do without a number, and without
-    /// anything at all: those that have no value in any row are not meant.
+    /// The series that lack a value, and the series whose values have no unit. A service need not send numbers, and a
+    /// row may have neither a usage nor a unit. So a series of numbers or without a unit is included only if it has a
+    /// value in some row.
     pub fn incomplete(&self) -> impl Iterator<Item = &Series> {
         let is_needed = |series: &Series| match &series.measure {
             Measure::Minutes => true,
@@ -129,7 +131,7 @@ impl Tally {
         self.exact(series).map(nearest)
     }
 
-    /// Like [`Self::value`], exact.
+    /// Like [`Self::value`], but as the exact decimal.
     pub fn exact(&self, series: &Series) -> Option<Decimal> {
         // The usage of a row without a unit may be minutes.
         let without_unit = || Series { measure: Measure::Other(Unit::UNKNOWN.to_owned()), ..series.clone() };
@@ -140,7 +142,7 @@ impl Tally {
         Some(self.sums.get(series).copied().unwrap_or_default())
     }
 
-    /// Every series of a row, each with the sum of its values, and whether a row of it has none.
+    /// Every series that has a row, with the sum of its values, and whether a row of it lacks a value.
     pub fn parts(&self) -> impl Iterator<Item = (&Series, Option<Decimal>, bool)> {
         let lacks_value = |series: &Series| self.incomplete.contains(series);
         let with_value = self.sums.iter().map(move |(series, sum)| (series, Some(*sum), lacks_value(series)));
@@ -148,7 +150,7 @@ impl Tally {
         with_value.chain(without.map(|series| (series, None, true)))
     }
 
-    /// Adds a part of another tally, as [`Self::parts`] gives it. No part of that series has been added before.
+    /// Adds a part of another tally, as [`Self::parts`] gives it. The series must not have been added before.
     pub fn add_part(&mut self, series: Series, sum: Option<Decimal>, lacks_value: bool) {
         if lacks_value {
             self.incomplete.insert(series.clone());
@@ -171,11 +173,11 @@ impl Tally {
         Ok(())
     }
 
-    /// Turns the sums of all users together, which are the series without a user, into what the users here do not account
-    /// for. If a value of a user is missing, it is not known what is left.
+    /// Subtracts the sums of the users from the sums of all users, which are the series without a user. The rest is the
+    /// usage that no user accounts for. If a user lacks a value, the rest is not known.
     ///
-    /// Usage grows while the users are asked for one after the other. So the users may have more than there was when all
-    /// were asked for; then nothing is left.
+    /// Usage may grow while the users are asked for one after the other. So the users may have more than the earlier
+    /// answer for all users; then the rest is 0.
     ///
     /// # Errors
     /// [`Overflow`] if a sum exceeds the range of decimal arithmetic.
@@ -217,7 +219,7 @@ impl Tally {
         Ok(together)
     }
 
-    /// A series whose sum is larger than that of `other`, if there is one.
+    /// A series whose sum is larger here than in `other`, if there is one.
     pub fn larger_than(&self, other: &Tally) -> Option<&Series> {
         let sum = |series: &Series| other.sums.get(series).copied().unwrap_or_default();
         self.sums.iter().find(|(series, value)| **value > sum(series)).map(|(series, _)| series)
@@ -335,12 +337,12 @@ mod tests {
         ]);
         assert_eq!(rest(&tally, Measure::Minutes), Some(10.0), "hours and minutes of different users");
         assert_eq!(rest(&tally, Measure::Number), Some(2.0));
-        assert_eq!(rest(&tally, gigabytes()), Some(0.0), "it has grown, and is never below 0");
+        assert_eq!(rest(&tally, gigabytes()), Some(0.0), "usage has grown, and the rest is never below 0");
         let of_b = Series { user_id: Some("b".into()), ..series(gigabytes()) };
         assert_eq!(tally.value(&of_b), Some(8.0), "a user keeps what it has");
         assert_eq!(tally.without_users().unwrap().value(&series(Measure::Minutes)), Some(120.0));
         assert_eq!(tally.incomplete().count(), 0);
-        // A correction that no user has stays.
+        // A negative correction that belongs to no user stays.
         assert_eq!(rest(&tally_of(&[(None, "MIN", Some(-5), None)]), Measure::Minutes), Some(-5.0));
         for (lacking, measure) in [
             ((None, "MIN", None, Some(1)), Measure::Minutes),

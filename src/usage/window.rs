@@ -131,8 +131,8 @@ impl Window {
         }
     }
 
-    /// The first midnight after `now` at which the window gets other bounds; `None` for a rolling window, which moves all
-    /// the time.
+    /// The first midnight after `now` at which the window gets other bounds; `None` for a rolling window, which moves
+    /// all the time.
     pub fn changes_at(self, now: DateTime<Utc>, zone: &Zone) -> Option<DateTime<Utc>> {
         let days = self.calendar()?.days;
         let today = zone.local(now).date_naive();
@@ -180,7 +180,8 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// The range of a local day. It is empty for a day that never happened, because the zone moved across the date line.
+    /// The range of a local day. It is empty for a day that never happened, because the zone moved across the date
+    /// line.
     pub fn of_day(day: NaiveDate, zone: &Zone) -> Bounds {
         Bounds { start: zone.midnight(day), end: zone.midnight(day + Days::new(1)) }
     }
