@@ -12,12 +12,12 @@ use crate::usage::{Bounds, Doubt, Doubts, Measure, Revision, SETTLED_AFTER, Seri
 pub struct Day {
     /// The time when the cloud was asked last.
     pub asked: DateTime<Utc>,
-    /// The time when the cloud was asked first of all times at which its answer was this usage.
+    /// The time of the first request that the cloud answered with this usage.
     pub since: DateTime<Utc>,
     /// How often the usage has changed before.
     pub revisions: u32,
-    /// The usage of the configured users, or of all users if none are configured. With `user_ids: all`, the series without
-    /// a user have the usage of no sub-user.
+    /// The usage of the configured users, or of all users if none are configured. With `user_ids: all`, the series
+    /// without a user have the usage that no sub-user accounts for.
     pub tally: Tally,
     /// If the configuration lists users: the usage of all users, without their ids.
     pub all_users: Option<Tally>,
@@ -40,12 +40,12 @@ impl Day {
         self.tally.parts().next().is_some()
     }
 
-    /// The sums that must not change. With `user_ids: all`, the list of sub-users may change, and the usage of a user then
-    /// counts as that of no user, or the other way.
+    /// The sums that show whether usage has changed. With `user_ids: all`, a user may enter or leave the list. Then
+    /// usage moves between the series of the user and the series without a user, so the sums are those of all users.
     fn fixed(&self) -> [Tally; 2] {
         match &self.all_users {
             Some(all) => [self.tally.clone(), all.clone()],
-            // The sum was added up without an overflow when it was one of all users.
+            // This does not overflow: the same usage was added up for all users before it was split.
             None => [self.tally.without_users().unwrap_or_default(), Tally::default()],
         }
     }
@@ -54,7 +54,7 @@ impl Day {
         self.fixed() == other.fixed()
     }
 
-    /// Whether a series has less than in the usage before.
+    /// Whether a series has less usage than in `before`.
     fn has_less_than(&self, before: &Day) -> bool {
         before.fixed().iter().zip(self.fixed()).any(|(before, now)| before.larger_than(&now).is_some())
     }
@@ -73,8 +73,8 @@ impl Day {
 
 /// The days of a project that are known.
 ///
-/// A cloud that forgets usage forgets the oldest first, without a word, and perhaps in the middle of a day. So a day is
-/// whole only if the cloud had usage of an earlier day when it gave this answer, or later.
+/// A cloud may forget old usage: the oldest first, silently, and perhaps in the middle of a day. So a day is whole only
+/// if the cloud still had usage of an earlier day when it gave this answer, or later.
 #[derive(Clone, Debug)]
 pub struct KnownDays {
     zone: Zone,
@@ -82,14 +82,15 @@ pub struct KnownDays {
     used_before: UsedBefore,
     /// The days that are whole.
     whole: BTreeSet<NaiveDate>,
-    /// Newer answers for known days that have less usage, until the cloud has proven that it has not forgotten the rest.
+    /// Newer answers that have less usage than the known day. They wait for a proof that the cloud has not forgotten
+    /// the rest.
     unproven: BTreeMap<NaiveDate, Day>,
 }
 
-/// Days before which the cloud had usage, each with the time at which it was asked.
+/// Days before which the cloud had usage, each with the time at which the cloud was asked.
 pub type UsedBefore = BTreeMap<NaiveDate, DateTime<Utc>>;
 
-/// What has come of new answers.
+/// The changes by new answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// The days as they are known now.
@@ -116,14 +117,14 @@ impl KnownDays {
         self.days.get(&day)
     }
 
-    /// Adds the answers for some days. An answer with less usage than is known counts only if that day is whole, because
-    /// the cloud may have forgotten the rest: it waits for answers for earlier days.
+    /// Adds the answers for some days. If an answer has less usage than the known day, the cloud may have forgotten the
+    /// rest. Such an answer counts only once it is proven to be whole, by usage of an earlier day. Until then it waits.
     pub fn extend(&mut self, days: BTreeMap<NaiveDate, Day>) -> Changes {
         self.unproven.extend(days);
         self.take_proven()
     }
 
-    /// Notes that the cloud had usage of an earlier time than `day` when it was asked.
+    /// Notes that the cloud had usage before `day` when it was asked.
     pub fn note_used_before(&mut self, day: NaiveDate, asked: DateTime<Utc>) -> Changes {
         self.used_before.insert(day, asked);
         self.renew();
@@ -149,18 +150,18 @@ impl KnownDays {
         changes
     }
 
-    /// A day after another answer; `None` if the answer has less usage and is not proven to be whole.
+    /// The state of a day after another answer; `None` if the answer has less usage and is not proven to be whole.
     fn renewed(&self, date: NaiveDate, answer: &Day) -> Option<Day> {
         let Some(before) = self.days.get(&date) else { return Some(answer.clone()) };
         match (before.is_misaligned(), answer.is_misaligned()) {
             (true, false) => return Some(Day { revisions: before.revisions, ..answer.clone() }),
-            // It says nothing of this day.
+            // The answer says nothing about this day.
             (false, true) => return Some(before.clone()),
             _ if answer.lacks_values() && !before.lacks_values() => return Some(before.clone()),
             _ => {}
         }
         if before.has_usage_of(answer) {
-            // The users are those of the list at the time when they were told apart, and the doubt about the list is, too.
+            // A kept day has the users of the list at that time, so the doubt about that list stays with it.
             let not_listed = |day: &Day| day.doubts.get(&Doubt::UsersNotListed).cloned();
             if not_listed(before).is_some() && not_listed(answer).is_none() {
                 return Some(Day { since: before.since, revisions: before.revisions, ..answer.clone() });
@@ -180,7 +181,7 @@ impl KnownDays {
         facts.chain(self.days.range(..date).filter(|(_, day)| day.has_rows()).map(|(_, day)| day.asked)).max()
     }
 
-    /// The first day that has an answer without proof that it is whole; `None` if there is none.
+    /// The first day with an answer that waits for a proof that it is whole; `None` if there is none.
     pub fn first_unproven(&self) -> Option<NaiveDate> {
         self.unproven.keys().next().copied()
     }
@@ -225,8 +226,8 @@ impl KnownDays {
         Some(sum)
     }
 
-    /// The same days, with the sums of all users together. With `user_ids: all`, days have the users of different lists, so a
-    /// series of a user has no value on some of them.
+    /// The same days, with the sums of all users together. With `user_ids: all`, the list of users may differ from day
+    /// to day, so the series of a user has no value on some days.
     #[must_use]
     pub fn without_users(&self) -> Self {
         let mut days = self.clone();
@@ -241,7 +242,7 @@ impl KnownDays {
         days
     }
 
-    /// The first day with a value of each series.
+    /// For each series, the first day with a value.
     pub fn first_seen(&self) -> BTreeMap<&Series, NaiveDate> {
         let mut seen = BTreeMap::new();
         for (date, day) in &self.days {
@@ -252,7 +253,7 @@ impl KnownDays {
         seen
     }
 
-    /// Whether a day is known, and has stood still for [a week](SETTLED_AFTER) when the cloud was asked last.
+    /// Whether a day is known, and its usage had not changed for [a week](SETTLED_AFTER) when the cloud was asked last.
     pub fn has_settled(&self, date: NaiveDate) -> bool {
         self.days.get(&date).is_some_and(|day| day.asked >= self.still_since(date, day) + SETTLED_AFTER)
     }
@@ -263,7 +264,8 @@ impl KnownDays {
         if day.revisions > 0 { end.max(day.since) } else { end }
     }
 
-    /// The changes of all known days. Only the days from `first` to the day before `end` count for what has settled.
+    /// How the known days change and settle. The number and the last time of revisions are those of all known days. All
+    /// other values are those of the days from `first` to the day before `end`.
     pub fn settling(&self, first: NaiveDate, end: NaiveDate) -> Settling {
         let mut settling = Settling::default();
         for (date, day) in self.days.iter().filter(|(_, day)| day.revisions > 0) {
@@ -281,7 +283,7 @@ impl KnownDays {
     }
 }
 
-/// The days from `first` to the day before `end` that happened in the zone.
+/// The days from `first` to the day before `end`, without days that the zone skipped.
 pub fn happened(first: NaiveDate, end: NaiveDate, zone: &Zone) -> impl Iterator<Item = NaiveDate> {
     let has_happened = |day: &NaiveDate| {
         let Bounds { start, end } = Bounds::of_day(*day, zone);
@@ -383,7 +385,7 @@ pub(crate) mod tests {
             [Revision { day: date, minutes: [10.into(), "10.5".parse().ok().unwrap()].map(Some) }]
         );
         assert_eq!(known.get(date).unwrap().tally, more.tally);
-        // Less must be proven.
+        // Less usage must be proven.
         let less = split(&[(Some("b"), "9"), (None, "1")], "2025-11-03T06:00:00Z");
         assert!(known.extend([(date, less)].into()).revisions.is_empty());
         assert_eq!(known.first_unproven(), Some(date));
@@ -444,7 +446,7 @@ pub(crate) mod tests {
             &[
                 ("2025-01-30", at(february, &[("V", "1")])),
                 ("2025-01-31", at(february, &[("V", "1")])),
-                // The cloud has forgotten these days meanwhile, and a part of the last one.
+                // Meanwhile, the cloud has forgotten the usage until 1 February, and perhaps a part of 2 February.
                 ("2025-02-01", at(december, &[])),
                 ("2025-02-02", at(december, &[("V", "1")])),
                 ("2025-02-03", at(december, &[("V", "1")])),
@@ -504,7 +506,7 @@ pub(crate) mod tests {
             latest: Some((date("2026-11-03"), TimeDelta::zero())),
         };
         assert_eq!(settling(&known), expected);
-        // The second has settled a week after its end, and the third a week after its revision.
+        // 2 November has settled a week after its end, and 3 November a week after its revision.
         for (asked, settled) in [
             ("2026-11-09T23:00:00Z", None),
             ("2026-11-10T00:00:00Z", Some("2026-11-03T00:00:00Z")),
@@ -530,7 +532,7 @@ pub(crate) mod tests {
         assert_eq!(known.first_unproven(), Some(date("2026-11-03")));
         assert!(ask(&mut known, "2026-11-06T02:00:00Z", &[("2026-11-04", "9")]).is_empty());
         assert!(known.is_whole(date("2026-11-04")), "its answer is the one that was whole before");
-        // It has usage of an earlier day, so it has forgotten nothing of this one.
+        // The cloud has usage of an earlier day, so it has forgotten nothing of this day.
         let changes = known.note_used_before(date("2026-11-03"), time("2026-11-06T02:00:00Z"));
         assert_eq!(changes.days.len(), 1);
         assert_eq!((texts(changes), known.first_unproven()), (vec!["2026-11-03 7 6".to_owned()], None));

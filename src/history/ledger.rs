@@ -1,12 +1,12 @@
 //! The ledger: a file with the complete days of all projects, which survives crashes.
 //!
 //! It is a database of the crate redb: written in Rust, with transactions that are on the disk when they end, and with
-//! check sums. After a crash it holds every transaction that had ended, and nothing of the others. Each transaction opens
-//! the file and closes it again, so that an exporter and a `backfill` can use the same directory. While one of them has the
-//! file open, the other one waits.
+//! check sums. After a crash it holds every transaction that had ended, and nothing of the others. Each transaction
+//! opens the file and closes it again, so that an exporter and a `backfill` can use the same directory. While one of
+//! them has the file open, the other one waits.
 //!
-//! A file that is damaged or of another version is renamed, with a warning, and a new one begins. Its days are asked for
-//! again.
+//! A file that is damaged or of another version is renamed, with a warning. A new file takes its place, and the days
+//! are asked for again.
 //!
 //! All functions block, except [`Ledger::run`].
 
@@ -44,20 +44,20 @@ const VERSION: &str = "2";
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Bytes of the file in memory.
+/// Maximum number of bytes of the file in memory.
 const CACHE: usize = 16 << 20;
 
 /// The version of the file.
 const VERSIONS: TableDefinition<'_, &str, &str> = TableDefinition::new("version");
-/// Days before which the cloud had usage, by identity and date, each with the time at which it was asked.
+/// Days before which the cloud had usage, by identity and date, each with the time at which the cloud was asked.
 const USED_BEFORE: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("used_before");
 /// Days by identity and date, each as JSON.
 const DAYS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("days");
 /// The last complete usage by the name of the project, each as JSON.
 const LATEST: TableDefinition<'_, &str, &str> = TableDefinition::new("latest");
 
-/// What makes the numbers of a project comparable. A project that changes in one of them is another one; its name is not
-/// one of them.
+/// The properties that days must share to be compared and added up. If one of them changes, the project gets another
+/// key in the ledger. The name of the project is not one of them.
 #[derive(Clone, Debug)]
 pub struct Identity<'a> {
     /// Scheme and host of the service.
@@ -96,7 +96,7 @@ pub enum LedgerError {
     /// The file has been in use for a long time.
     #[error("{}: in use for {}s, by another process or because the directory hangs", .0.display(), PATIENCE.as_secs())]
     Busy(PathBuf),
-    /// The file system refuses.
+    /// The file system returned an error.
     #[error("{}: {error}. Days that were kept before are safe", path.display())]
     Io {
         /// The file.
@@ -118,13 +118,14 @@ pub enum LedgerError {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     path: PathBuf,
-    /// The projects of this process take turns in order. Only other processes are waited for by trying again.
+    /// Held while the file is open: the projects of this process take turns in order. If another process has the file
+    /// open, opening is tried again.
     turn: Arc<Mutex<()>>,
 }
 
 impl Ledger {
-    /// Checks the file of a directory, and creates both if they do not exist. Renames a file that is damaged or of another
-    /// version; `now` is in its new name.
+    /// Checks the file of a directory, and creates both if they do not exist. Renames a file that is damaged or of
+    /// another version; `now` is in its new name.
     ///
     /// # Errors
     /// [`LedgerError`], if the file cannot be created, opened or renamed.
@@ -176,7 +177,7 @@ impl Ledger {
         Ok(Some(ledger))
     }
 
-    /// The known days of a project. `zone` is that of its identity.
+    /// The known days of a project. `zone` must be the zone of its identity.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -203,11 +204,11 @@ impl Ledger {
         })
     }
 
-    /// Keeps days of a project. With `used_before`, also keeps the fact that the cloud had usage of an earlier time than
-    /// that day when it was asked. When this returns, all of it survives a power failure.
+    /// Keeps days of a project. With `used_before`, also keeps the fact that the cloud had usage before that day when
+    /// it was asked. When this returns, all of it survives a power failure.
     ///
     /// # Errors
-    /// [`LedgerError`]. Then none of it may be kept; all that was kept before still is.
+    /// [`LedgerError`]. Then the new data may be lost. Data that was kept before is safe.
     pub fn keep(
         &self,
         identity: &str,
@@ -248,7 +249,7 @@ impl Ledger {
     /// Keeps the last complete usage of projects, by name. `None` removes it.
     ///
     /// # Errors
-    /// [`LedgerError`]. Then none of it may be kept; all that was kept before still is.
+    /// [`LedgerError`]. Then the new data may be lost. Data that was kept before is safe.
     pub fn keep_latest(&self, latest: &BTreeMap<String, Option<String>>) -> Result<(), LedgerError> {
         self.guarded(|database| {
             let transaction = database.begin_write()?;
@@ -270,8 +271,8 @@ impl Ledger {
         self.check()
     }
 
-    /// Creates the file if there is none: under another name, so that a process that is killed leaves no half of one. If
-    /// two processes do so, the file of the first one counts.
+    /// Creates the file if there is none. It is written under another name first, so that a process that is killed
+    /// leaves no incomplete file. If two processes do so at the same time, the file of the first one counts.
     fn create(&self) -> Result<(), Failure> {
         if self.path.exists() {
             return Ok(());
@@ -291,7 +292,7 @@ impl Ledger {
                 _ => Ok(()),
             }
         });
-        // If it could not be created, that is the error to report.
+        // An error of the removal is ignored. If the file could not be created, that error is reported.
         let _ = fs::remove_file(&temporary);
         created
     }
@@ -320,7 +321,8 @@ impl Ledger {
         }
     }
 
-    /// Opens the file for one use of it. The library may panic where a page of the file is damaged.
+    /// Opens the file for one use of it. The library may panic where a page of the file is damaged, so a panic becomes
+    /// an error.
     fn guarded<T>(&self, work: impl FnOnce(&mut Database) -> Result<T, Failure>) -> Result<T, LedgerError> {
         // If a directory hangs, the threads that wait must end.
         let turn = self.turn.try_lock_for(PATIENCE).ok_or_else(|| LedgerError::Busy(self.path.clone()))?;
@@ -357,7 +359,7 @@ impl Ledger {
     }
 }
 
-/// Opens a file, which no other process may have open meanwhile. Only its owner can read it.
+/// Opens a file that no other process has open. A new file can be read only by its owner.
 fn database(path: &Path, is_new: bool) -> Result<Database, Failure> {
     let file = OpenOptions::new().read(true).write(true).create_new(is_new).mode(0o600).open(path)?;
     match Database::builder().set_cache_size(CACHE).create_file(file) {
@@ -579,7 +581,7 @@ mod tests {
         let sound = fs::read(&path).unwrap();
         let mut damages: Vec<Vec<u8>> =
             vec![Vec::new(), b"no database".to_vec(), vec![0; 5000], sound[..sound.len() / 2].to_vec()];
-        // The place where the day is.
+        // The place in the file where the day is.
         let place = sound
             .windows(8)
             .rposition(|bytes| bytes == b"\"0.10\",\"")

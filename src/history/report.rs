@@ -1,4 +1,4 @@
-//! The usage of days as a table: exact decimals, with what no user accounts for and with what is doubted.
+//! The usage of days as a table: exact decimals, with the usage that no user accounts for, and with the doubts.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,7 @@ pub struct ReportProject<'a> {
     pub labels: &'a BTreeMap<String, String>,
     /// Its days.
     pub known: &'a KnownDays,
-    /// Whether series without a user have the usage of no user: `user_ids: all`.
+    /// Whether `user_ids: all` is configured: series without a user then have the usage that no user accounts for.
     pub has_rest: bool,
 }
 
@@ -46,8 +46,8 @@ pub struct Row<'a> {
     pub unit: &'a str,
     /// The exact usage; `None` if it is not known.
     pub usage: Option<String>,
-    /// What limits the row, as words of a closed set: `missing`, `maybe_partial`, `value_missing`, `not_attributed`, and
-    /// the doubts of metastudio_poll_doubts.
+    /// Remarks that limit how far the row can be trusted, from a closed set: `missing`, `maybe_partial`,
+    /// `value_missing`, `not_attributed`, and the doubts of metastudio_poll_doubts.
     pub remarks: Vec<&'static str>,
 }
 
@@ -71,7 +71,7 @@ pub fn rows<'a>(projects: &[ReportProject<'a>], first: NaiveDate, end: NaiveDate
                 continue;
             };
             let remarks = remarks(project.known, date, day);
-            // Rows may do without a number.
+            // A service need not send numbers.
             let needed = |(series, sum, _): &(&Series, Option<Decimal>, bool)| {
                 sum.is_some() || series.measure != Measure::Number
             };
@@ -111,7 +111,7 @@ fn remarks(known: &KnownDays, date: NaiveDate, day: &Day) -> Vec<&'static str> {
     (!known.is_whole(date)).then_some("maybe_partial").into_iter().chain(doubts).collect()
 }
 
-/// The usage of all users that the configured users do not have.
+/// The usage of all users without the usage of the configured users; series with nothing left are not in it.
 fn not_attributed(day: &Day) -> Vec<(&Series, Decimal)> {
     let Some(all) = &day.all_users else { return Vec::new() };
     let of_users = |series: &Series| {
@@ -176,7 +176,7 @@ pub fn markdown(rows: &[Row<'_>], first: NaiveDate, end: NaiveDate) -> String {
     text
 }
 
-/// A sum of rows; `None` if one of them has no usage.
+/// A sum of rows. The usage is `None` if one of the rows has no usage.
 struct Sum {
     usage: Option<Decimal>,
     remarks: Vec<&'static str>,
@@ -193,7 +193,7 @@ type Key<'a> = (&'a str, &'a str, &'a str, &'a str, &'a str);
 fn sums<'a>(rows: &[Row<'a>]) -> BTreeMap<Key<'a>, Sum> {
     let mut sums: BTreeMap<Key<'a>, Sum> = BTreeMap::new();
     for row in rows {
-        // Usage that is not attributed is a line of its own.
+        // Usage that is not attributed has a line of its own.
         let user = if row.remarks.contains(&"not_attributed") { "(not attributed)" } else { row.user_id };
         let key = (row.project, row.resource_type, row.business_type, user, row.unit);
         let sum = sums.entry(key).or_insert(Sum { usage: Some(Decimal::ZERO), remarks: Vec::new() });
@@ -222,7 +222,7 @@ fn table_line(cells: &[impl Display]) -> String {
     line + "|\n"
 }
 
-/// All columns of FOCUS 1.0, and three of our own. Usage without prices fills some; the others are there and empty.
+/// All columns of FOCUS 1.0, and three own columns. There are no prices, so some columns are always empty.
 const FOCUS: [&str; 46] = [
     "AvailabilityZone",
     "BilledCost",
@@ -272,7 +272,8 @@ const FOCUS: [&str; 46] = [
     "x_Remarks",
 ];
 
-/// The rows of usage in the columns of FOCUS, as CSV. Days without usage, and numbers of videos, are left out.
+/// The rows of usage in the columns of FOCUS, as CSV. Rows without a known usage, and numbers of videos or live
+/// sessions, are left out.
 pub fn focus(rows: &[Row<'_>], projects: &[ReportProject<'_>]) -> String {
     let mut text = csv_line(&FOCUS);
     for row in rows.iter().filter(|row| row.unit != "number") {
@@ -314,7 +315,7 @@ fn utc(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// A range of days for messages.
+/// A list of days for messages.
 pub struct DayList<'a>(pub &'a [NaiveDate], pub &'a Zone);
 
 impl fmt::Display for DayList<'_> {

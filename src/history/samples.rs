@@ -1,15 +1,16 @@
 //! The samples that an exporter would have exposed in the past, as far as they can be known.
 //!
-//! The cloud says today how much a day had when it closed, and not what it said on that day. So:
+//! The cloud says how much usage a day has now, and not what it said on that day. So only these samples can be known:
 //!
 //! | window | times |
 //! |---|---|
-//! | `yesterday`, `last_month` | all day: the range had ended; and the last second of all |
+//! | `yesterday`, `last_month` | all day, because the window had ended; and the last second of the whole range |
 //! | `this_month`, `this_week` | the last second of each local day |
 //! | `30d` and others of whole days | local midnight, unless a clock change makes the range begin at another time |
 //! | `today`, `24h` and others of hours | none: only days are known |
 //!
-//! A window with a day that cannot be trusted has no sample. A type is 0 from the day on which it was first seen.
+//! A window with a day that cannot be trusted has no sample. A type without usage is 0, from the day on which it was
+//! first seen.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -86,7 +87,7 @@ fn span(window: Window, day: NaiveDate, known: &KnownDays, range: Bounds, step: 
     let zone = known.zone();
     let Bounds { start, end } = Bounds::of_day(day, zone);
     let local = |instant: DateTime<Utc>| zone.local(instant).date_naive();
-    // The last second of the range has a sample for each step: alerts look back three hours for one.
+    // The last second of the range always has a sample, whatever the step: alerts look back three hours for a sample.
     let last = range.end - TimeDelta::seconds(1);
     let bounds = window.bounds(start, zone);
     let (first, after, times) = match window {
