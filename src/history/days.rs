@@ -21,7 +21,7 @@ pub struct Day {
     pub tally: Tally,
     /// If the configuration lists users: the usage of all users, without their ids.
     pub all_users: Option<Tally>,
-    /// What may be wrong with it.
+    /// The doubts about the usage.
     pub doubts: Doubts,
 }
 
@@ -31,7 +31,7 @@ impl Day {
         Day { asked, since: asked, revisions: 0, tally, all_users, doubts }
     }
 
-    /// Whether the usage may be that of another range. Such a day is in no sum.
+    /// Whether the usage may belong to another range. Such a day is in no sum.
     pub fn is_misaligned(&self) -> bool {
         [Doubt::Misaligned, Doubt::UnreadableTime].iter().any(|doubt| self.doubts.contains_key(doubt))
     }
@@ -314,7 +314,7 @@ pub(crate) mod tests {
         text.parse().unwrap()
     }
 
-    /// A day with a row for each type, of so many minutes.
+    /// A day with a row for each pair of a type and its minutes.
     pub fn day(rows: &[(&str, &str)]) -> Day {
         let mut day = Day::default();
         for (business_type, minutes) in rows {

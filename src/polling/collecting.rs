@@ -46,7 +46,7 @@ pub struct Collecting {
     doubts: Mutex<CollectorDoubts>,
 }
 
-/// What a collector asks for.
+/// The requests of a collector, with the state that it keeps between runs.
 #[derive(Debug)]
 enum Work {
     Packages(Arc<PackageOwners>),

@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, fmt};
 /// exporter asks. If usage is known to be wrong, the poll fails. Everything else is a doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Doubt {
-    /// The start or the end of a window is not that of a bucket, so a bucket lies partly inside and partly outside.
+    /// The start or the end of a window is not the start of a bucket, so a bucket lies partly inside and partly
+    /// outside.
     Misaligned,
     /// Two windows of one poll contradict each other.
     WindowsDisagree,

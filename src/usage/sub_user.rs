@@ -51,7 +51,7 @@ pub struct SubUser {
     pub quotas: BTreeMap<QuotaType, Quota>,
 }
 
-/// What a sub-user may use of one type, and what it has used.
+/// The limit of a sub-user for one type, and the used amount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quota {
     /// The limit; `None` if there is none.

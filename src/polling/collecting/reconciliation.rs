@@ -50,7 +50,7 @@ pub(super) struct Reconciling {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The minutes of days by type of business; `None` for a day whose usage may be that of another range.
+    /// The minutes of days by type of business; `None` for a day whose usage may belong to another range.
     usage: BTreeMap<NaiveDate, Option<BTreeMap<String, Option<Decimal>>>>,
     /// The last day that was compared with live sessions, and with videos, and the result.
     jobs: BTreeMap<Against, (NaiveDate, Compared)>,

@@ -31,7 +31,7 @@ use crate::{
 mod all_users;
 mod examples;
 
-/// What the service does with the range.
+/// How the service reads the range of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Range {
     Exact,
@@ -52,7 +52,7 @@ enum Grid {
     Months,
 }
 
-/// What the service does with buckets that lie partly in the range.
+/// How the service sends buckets that lie partly in the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Edge {
     /// It sends the part.
