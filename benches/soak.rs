@@ -52,7 +52,7 @@ async fn soak(rounds: usize) -> ExitCode {
     let (mut writer, _reader) = snapshot::channel(targets);
     println!("### Memory over {} polls\n", rounds * PROJECTS);
     println!(
-        "{PROJECTS} projects, {CONCURRENCY} at a time. Live bytes are those that are still allocated after a round.\n"
+        "{PROJECTS} projects, {CONCURRENCY} at a time. Live bytes are the bytes that are still allocated after a round.\n"
     );
     println!("| polls | live bytes | allocations a poll | bytes allocated a poll |");
     println!("|---|---|---|---|");

@@ -52,7 +52,7 @@ pub fn poll_blocking(stream: &mut std::net::TcpStream, polls: usize) {
     }
 }
 
-/// The same over a tokio socket, for many at a time. Returns the socket.
+/// Polls one after the other over a tokio socket. Many sockets can poll at the same time. Returns the socket.
 pub async fn poll(mut stream: TcpStream, polls: usize) -> TcpStream {
     let host = stream.peer_addr().unwrap().to_string();
     let mut answer = Vec::new();

@@ -1,5 +1,5 @@
-//! Measures a poll: its processor time, compared with the same poll over bare sockets, and its duration, compared with
-//! that of the network alone.
+//! Measures polls: the processor time, compared with polls over bare sockets, and the duration, compared with the
+//! network alone.
 //!
 //! `cargo bench --bench poll` prints Markdown. The peers take turns in each round, so that other load on the machine
 //! affects all of them. The server is another process, so its work is not counted.
