@@ -1,4 +1,4 @@
-//! The names of a client certificate: one is found only where the certificate has it.
+//! The names of a client certificate: a name is found only if the certificate has it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! The exposition of any names and values: a simple reader finds each name and each value again, in both formats.
+//! The exposition of any names and values: in both formats, a simple reader finds each name and each value.
 #![no_main]
 
 use std::{
@@ -64,7 +64,7 @@ fuzz_target!(|input: Input<'_>| {
     for name in &input.names {
         assert!(samples.keys().any(|labels| labels.get("project").is_some_and(|project| project == name)));
     }
-    // Of each series, the value that the tally rounds.
+    // Each series that has a value gives one sample for each project.
     let values = tally.series().filter_map(|series| tally.value(series)).count();
     let exported = samples.keys().filter(|labels| {
         ["metastudio_usage_minutes", "metastudio_usage_number", "metastudio_usage_other"].contains(&&*labels[""])
@@ -72,7 +72,7 @@ fuzz_target!(|input: Input<'_>| {
     assert_eq!(exported.count(), values * input.names.len());
 });
 
-/// The samples by their labels, with the name as the label without a name.
+/// The samples by their labels. The name of the metric is the label with the empty name.
 fn read(text: &str) -> BTreeMap<BTreeMap<String, String>, String> {
     let mut samples = BTreeMap::new();
     for line in text.lines().filter(|line| !line.starts_with("# ")) {

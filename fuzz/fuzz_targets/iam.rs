@@ -1,4 +1,5 @@
-//! Project ids and temporary keys: what is accepted is complete and in the answer, and an error quotes none of it.
+//! Project ids and temporary keys: accepted ones are complete and come from the answer. Errors about ids are short, and
+//! errors about keys show no secret.
 #![no_main]
 
 use chrono::DateTime;

@@ -1,4 +1,5 @@
-//! A page of a list beside the usage: what is read is bounded, shows no secret, and is what another JSON reader finds.
+//! Pages of lists other than the usage: their entries are bounded in number, show no secret, and equal the entries that
+//! another JSON reader finds.
 #![no_main]
 
 use chrono::DateTime;
@@ -12,7 +13,7 @@ use serde_json::Value;
 
 const SECRET: &str = "hunter2hunter2";
 
-// The first byte says which list it is. The pages of the billing service are followed by a byte 0 and the units.
+// The first byte selects the list. After a page of the billing service come a byte 0 and the units.
 fuzz_target!(|input: &[u8]| -> Corpus {
     let Some((list, body)) = input.split_first() else { return Corpus::Reject };
     match list {
@@ -95,7 +96,7 @@ fn videos(body: &[u8]) {
     }
 }
 
-/// Whether a time is there. An empty text, 0 and the beginning of 1970 are none.
+/// Whether a time is there. An empty text, 0 and the beginning of 1970 count as no time.
 fn has_time(row: &Value, name: &str) -> bool {
     match &row[name] {
         Value::String(text) => DateTime::parse_from_rfc3339(text).is_ok_and(|time| time != DateTime::UNIX_EPOCH),
@@ -152,7 +153,7 @@ fn resources(row: &Value) -> impl Iterator<Item = &Value> {
     .into_iter()
 }
 
-/// An absent value is not 0, and a value is not absent.
+/// An absent value is not read as 0, and a value is not read as absent.
 fn is_amount(amount: Option<Decimal>, json: &Value, factor: f64) {
     assert_eq!(amount.is_none(), json.is_null(), "{amount:?} {json}");
     assert!(amount.is_none() || is_near(amount, json, factor), "{amount:?} {json}");

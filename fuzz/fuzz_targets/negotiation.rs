@@ -1,4 +1,5 @@
-//! Requests for metrics and pages: format, encoding and language are ones that the headers allow, and the body can be read.
+//! Requests for metrics and pages: the headers of the request allow the format, encoding and language of the answer,
+//! and its body can be read.
 #![no_main]
 
 use std::{
@@ -26,7 +27,7 @@ static ROUTES: LazyLock<Arc<Routes>> = LazyLock::new(|| {
     Arc::new(Routes::new(exposition, reader, || DateTime::UNIX_EPOCH.into()))
 });
 
-// The first line of the input is the path, and each further one is a header by its number.
+// The first line of the input is the path. Each further line is the value of a header: the three headers take turns.
 fuzz_target!(|input: &[u8]| -> Corpus {
     let mut lines = input.split(|byte| *byte == b'\n');
     let path = lines.next().and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default();
@@ -52,7 +53,7 @@ where
     if header("content-type").starts_with("application/openmetrics-text") {
         assert!(allows(asked, "accept", |name| name == "application/openmetrics-text"));
     }
-    // The address of a Chinese page has the language.
+    // A page whose path ends in .zh-CN is Chinese for every client.
     if header("content-language") == "zh-CN" && !request.uri().path().ends_with(".zh-CN") {
         assert!(allows(asked, "accept-language", |name| name == "zh" || name.starts_with("zh-")));
     }

@@ -1,5 +1,5 @@
-//! A list of usage, read page by page from a sound service: the sum is right. If the list changes once meanwhile, the sum is
-//! that of before or after, or the answer is refused or has a doubt.
+//! A list of usage, read page by page from a sound service: the sum is right. If the list changes once while it is
+//! read, the sum is the sum before or after the change, or the answer is refused or has a doubt.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -13,7 +13,7 @@ use metastudio_exporter::{
     usage::{Row, RowKey, Unit},
 };
 
-/// At most so many buckets, and rows of a bucket.
+/// Maximum number of buckets, and of rows in a bucket.
 const MOST: (usize, usize) = (40, 4);
 
 #[derive(Arbitrary, Debug)]
@@ -37,7 +37,7 @@ enum Count {
     Constant(u8),
 }
 
-/// A change of the list, with the numbers of entries.
+/// A change of the list. The numbers select entries.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Change {
     Delete(u8),
@@ -51,7 +51,7 @@ fuzz_target!(|input: Input| {
     for list in input.lists.iter().take(3) {
         let mut served = Served { input: &input, entries: entries(list, input.counts_rows), requests: 0 };
         let before = served.sum();
-        // With a limit of 2, the largest list has more than the 100 pages that are read.
+        // At most 100 pages are read. With a limit of 2, the largest list has more.
         let mut pages = Pages::new(usize::from(input.limit.max(3)), 100_000, service.clone());
         let mut request = pages.first();
         let answer = loop {
@@ -128,7 +128,7 @@ impl Served<'_> {
     }
 
     fn page(&mut self, request: PageRequest) -> Page {
-        assert!(self.requests < 20 + 2 * MOST.0 * MOST.1, "it does not end");
+        assert!(self.requests < 20 + 2 * MOST.0 * MOST.1, "the requests do not end");
         if let Some((at, change)) = self.input.change
             && self.requests == 1 + usize::from(at)
         {

@@ -1,4 +1,4 @@
-//! Texts of the cloud: no secret is shown, in any form in which JSON may write it, and messages stay short.
+//! Texts of the cloud: no secret is shown, in any form in which JSON can write it, and messages stay short.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! An answer of the cloud: what is read is bounded, and it is what another JSON reader finds.
+//! A page of usage: its entries are bounded in number, and equal the entries that another JSON reader finds.
 #![no_main]
 
 use libfuzzer_sys::{Corpus, fuzz_target};
@@ -57,7 +57,7 @@ fn check_row(row: &Row, json: &Value) {
         (Unit::Hours, unit) => assert_eq!(unit, Some("HOUR")),
         (Unit::Other(other), unit) => assert_eq!(other, unit.filter(|unit| !unit.is_empty()).unwrap_or("unknown")),
     }
-    // An absent value is not 0, and a value is not absent.
+    // An absent value is not read as 0, and a value is not read as absent.
     assert_eq!(row.usage.is_none(), json["usage"].is_null());
     assert_eq!(row.number.is_none(), json["number"].is_null());
     if let (Some(usage), Some(number)) = (row.usage, number(&json["usage"])) {

@@ -1,4 +1,4 @@
-//! What several targets need.
+//! Functions that several targets use.
 
 use std::{
     path::{Path, PathBuf},
