@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the dashboards in dashboards/.
 
-Run `pip install -r requirements.txt`, change the code, run this, commit both.
+Run `pip install -r requirements.txt`, change the code, run this script, and commit the code and the dashboards.
 """
 
 import json

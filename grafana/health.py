@@ -25,7 +25,7 @@ def health():
 
 def _variables():
     jobs = "label_values(metastudio_exporter_build_info, job)"
-    # From `up`, which an exporter that is down has, too.
+    # From `up`, because Prometheus stores it for an exporter that is down, too.
     instances = 'label_values(up{job=~"$job"}, instance)'
     return [
         layout.datasource_variable(),
@@ -44,7 +44,7 @@ def _at_exporters(metric):
 
 
 def _greatest(metric, moment=LATEST):
-    """A value for each project. If several exporters poll it, the greatest value: for a time, the latest."""
+    """A value for each project: the greatest if several exporters poll it. The greatest time is the latest."""
     return f"max by (project) ({metric}{{{PROJECTS}}}{moment.at})"
 
 
@@ -73,7 +73,7 @@ def _doubtful_projects():
 
 
 def _request_duration(quantile):
-    """From the classic histogram, or from a native one, into which Prometheus can convert classic ones."""
+    """Reads the classic histogram, or the native histogram if Prometheus has converted it."""
     duration = "metastudio_api_request_duration_seconds"
     classic, native = _rate(f"{duration}_bucket", "le"), _rate(duration, "")
     return f"histogram_quantile({quantile}, {classic})\nor\nhistogram_quantile({quantile}, {native})"

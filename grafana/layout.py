@@ -8,7 +8,7 @@ import panels
 
 # The schema of Grafana 10.4, the oldest supported version. Later versions migrate it.
 SCHEMA = 39
-# Variables that a link passes on. The health dashboard has only the data source of these.
+# Variables that a link passes on. Of these, the health dashboard has only the data source.
 DATA = "${datasource:queryparam}"
 SELECTED = f"{DATA}&${{window:queryparam}}&${{business_type:queryparam}}"
 
@@ -45,9 +45,10 @@ def latest_variable():
     """The time at which panels without a time axis show the metrics: the end of the time range, but not in the future.
 
     Grafana runs instant queries at the end of the range. For "Today" this is midnight, for which there are no samples
-    yet. PromQL cannot tell the present time, but the latest scrape of any target is close to it. While targets are
-    scraped at the end of the range, it is found at once. Otherwise it is searched in steps of the lookback of Prometheus.
-    A Prometheus without `up` gives the end of the range. The result is a scalar, which Grafana shows without labels.
+    yet. PromQL cannot tell the present time, but the latest scrape of any target is close to it. The first part of the
+    query finds this scrape if targets are scraped at the end of the range. Otherwise the second part searches the range
+    in steps of the lookback of Prometheus. Without `up`, the third part gives the end of the range. The result is a
+    scalar, which Grafana shows without labels.
     """
     scraped = "max(timestamp(up))"
     query = f"query_result(scalar({scraped} or max_over_time({scraped}[$__range:5m]) or vector(time())))"

@@ -5,7 +5,7 @@ import panels
 from panels import MINUTES
 from promql import LATEST, TOP, bottom, name_empty, top, without_prefix
 
-# A package belongs to a project, or to an account. The labels of the other are empty.
+# A package belongs to a project or to an account. The labels of the other kind of owner are empty.
 LABELS = [
     "project",
     "account",
@@ -45,7 +45,7 @@ def packages():
     return layout.dashboard(
         "metastudio-packages",
         "MetaStudio / Packages",
-        "Packages of Huawei Cloud MetaStudio: what is left, when it ends, quotas of sub-users, live sessions and videos, and what they say of the usage.",
+        "Packages of Huawei Cloud MetaStudio: what is left, when it ends, quotas of sub-users, live sessions and videos, and the usage compared with them.",
         [layout.datasource_variable(), layout.projects_variable()],
         [layout.overview_link(), layout.health_link(), layout.project_link(layout.DATA)],
         {
@@ -94,7 +94,7 @@ def _expiry():
 
 
 def _run_out():
-    """When each package will be used up, in seconds, at the pace of the last 7 days, unless it becomes full again."""
+    """When each package is used up at the pace of the last 7 days, in seconds. Packages that refill are left out."""
     used = f"delta(metastudio_package_used_minutes{{project=~\"$project\", resettable=\"\"}}[7d]{LATEST.at}) > 0"
     left = f"{_selected('metastudio_package_left_minutes')} > 0"
     return f"{LATEST.time} + 7 * 86400 * (\n  ({left})\n  / (max by ({PACKAGE}) ({used}))\n)"
@@ -156,8 +156,8 @@ def left_by_kind(id, width, height):
         width,
         height,
         "Left of packages, by kind",
-        f"What is left of the {TOP} kinds of packages with the least rest, as a share of what was bought. Frozen packages do not "
-        f"count. {COLLECTED}",
+        f"The share that is left of packages, for the {TOP} kinds with the smallest share. Frozen packages do not count. "
+        f"{COLLECTED}",
         "percentunit",
         without_prefix(bottom(_share_left()), "resource_type", "hws[.]resource[.]type[.]metastudio[.]"),
         f"{OWNER} {{{{resource_type}}}}",
@@ -173,7 +173,7 @@ def time_left(id, width, height):
         width,
         height,
         "Packages that end next",
-        f"The time until the {TOP} packages end that end first, if anything is left of them. {COLLECTED}",
+        f"The time until the next {TOP} packages end. Used-up packages are left out. {COLLECTED}",
         "s",
         bottom(f"{_expiry()} - {LATEST.time} > 0\nand on ({PACKAGE}) {_each('metastudio_package_left')} > 0"),
         "{{project}}{{account}} {{package}}",
@@ -194,8 +194,8 @@ def _packages():
             16,
             10,
             "Left, over time",
-            f"What is left of the {TOP} kinds of packages with the least rest, in minutes or in its own unit. It rises when a "
-            "package is bought.",
+            f"The amount that is left, in minutes or in another unit, for the {TOP} kinds of packages with the smallest share "
+            "left. It rises when a package is bought.",
             "short",
             [panels.query(over_time, f"{OWNER} {{{{resource_type}}}} {{{{unit}}}}")],
             legend="right",
@@ -205,8 +205,8 @@ def _packages():
             24,
             12,
             "Packages",
-            f"Each package. Minutes are minutes; other units have their name. `Used up at` is when nothing is left at the pace "
-            f"of the last 7 days. Packages of accounts are shown if all projects are selected. {COLLECTED}",
+            f"Each package. An empty `Unit` means minutes. `Used up at` is when nothing is left at the pace of the last 7 "
+            f"days. Packages of accounts are shown if all projects are selected. {COLLECTED}",
             [
                 layout.project_column(layout.DATA),
                 ("package", "Package", None),
@@ -337,8 +337,8 @@ def _reconciliation():
             14,
             9,
             "Usage beside live sessions, videos and packages",
-            "Minutes by ShowUsageData, and what is left after the minutes by another operation of the same time: a day that ended "
-            "at least two days ago, or the time between two readings of packages.",
+            "`Usage` is the minutes by ShowUsageData. `Difference` is `Usage` minus the minutes by another operation for "
+            "the same time: a day that ended at least two days ago, or the time between two readings of packages.",
             [
                 layout.project_column(layout.DATA),
                 ("against", "Compared with", None),

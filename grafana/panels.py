@@ -16,7 +16,7 @@ DATASOURCE = m.DataSourceRef(type_val="prometheus", uid="${datasource}")
 # A suffix, because Grafana shows large values of its unit "m" in days. Invoices and packages are in minutes.
 MINUTES = "suffix:min"
 
-# Thresholds: (from, colour), the first one from None. That one also colours the text of a panel without data.
+# Thresholds: (from, colour). The first threshold starts at None, and also colours the text of a panel without data.
 RED_FROM_ONE = [(None, "text"), (0, "green"), (1, "red")]
 GREEN_FROM_ONE = [(None, "red"), (1, "green")]
 # The age of usage, in seconds.

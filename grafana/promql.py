@@ -13,7 +13,7 @@ TOP = 10
 
 
 class Moment(NamedTuple):
-    """When a query reads its metrics: a modifier of selectors, and that time in seconds."""
+    """The time at which a query reads its metrics: as a modifier of selectors, and in seconds."""
 
     at: str
     time: str
@@ -29,7 +29,7 @@ class Selection:
     """The projects and business types that the variables of a dashboard select, at a moment."""
 
     def __init__(self, project, moment=LATEST, has_shared_budgets=False):
-        """With shared budgets, these are among the budgets. The label `project` of each is its name."""
+        """`has_shared_budgets` adds shared budgets, whose label `project` is their name and "(shared)"."""
         self.project = project
         self.types = f'{project}, business_type=~"$business_type"'
         self.moment = moment
@@ -60,9 +60,9 @@ class Selection:
     def daily(self, by, metric="metastudio_usage_minutes"):
         """The usage of the day that contains each step of a range query, in the exporter's time zone.
 
-        The window `yesterday` holds that day 24 hours later. The query takes the last value between 24 and 30 hours
-        later. The six hours leave time for the first poll after midnight, and for a browser whose midnight is earlier
-        than the exporter's.
+        24 hours after a step, the window `yesterday` holds the day of the step. The query takes the last value between
+        24 and 30 hours after the step. The six hours leave time for the first poll after midnight, and for a browser
+        whose midnight is earlier than the exporter's.
         """
         selected = f'{metric}{{{self.types}, window="yesterday"}}'
         return _sum(by, f"max by ({SERIES}) (last_over_time({selected}[6h] offset -30h))")
@@ -104,7 +104,7 @@ class Selection:
         return f"{used}\n/ on (window) group_left ()\n{_in(self._elapsed_of_all())}"
 
     def _elapsed_of_all(self):
-        """The elapsed part of each window. It is the least of all projects: after midnight, some still have the old window."""
+        """The elapsed part of each window: the minimum, because some projects have the old window after midnight."""
         return f"min by (window) (\n{_in(self.elapsed(selected=''))}\n)"
 
     def _or_shared(self, own, shared):
@@ -230,14 +230,14 @@ def _or_others(others, label):
 
 
 def separate(expression, *labels):
-    """Puts a space before the values of labels, so that a legend of all of them has none for an empty one."""
+    """Puts a space before each label value that is not empty, so that a legend has no spaces for empty values."""
     for label in labels:
         expression = f'label_replace(\n{_in(expression)},\n  "{label}", " $1", "{label}", "(.+)"\n)'
     return expression
 
 
 def without_prefix(expression, label, prefix):
-    """Removes what the values of a label have in common. The prefix is a regular expression."""
+    """Removes a prefix from the values of a label. The prefix is a regular expression."""
     return f'label_replace(\n{_in(expression)},\n  "{label}", "$1", "{label}", "{prefix}(.+)"\n)'
 
 
@@ -247,7 +247,7 @@ def name_empty(expression, label, name):
 
 
 def name_rest(by_user):
-    """Names the usage without a user: it is that of all users, or of the others if some users have their own."""
+    """Names the usage without a user: "(others)" if some users have their own usage, otherwise "all users"."""
     has_users = f"on () count(\n{_in(by_user)}\n) > 1"
     others, everyone = (name_empty(by_user, "user_id", name) for name in ("(others)", "all users"))
     return f"({others} and {has_users})\nor\n({everyone} unless {has_users})"

@@ -7,7 +7,7 @@ import type { FieldConfigSource, GrafanaTheme2 } from "@grafana/data";
 import { firstValueFrom } from "rxjs";
 import type { Panel, Series, Target } from "./dashboard";
 
-/** The colors of a panel that sets none. Those of other types depend on thresholds. */
+/** The default colors, by type of panel. Other types take their colors from thresholds. */
 const DEFAULT_COLORS: Record<string, FieldColor> = { timeseries: { mode: FieldColorModeId.PaletteClassic } };
 
 const { mergeTransformer, organizeFieldsTransformer } = standardTransformers;

@@ -23,7 +23,7 @@ window.draw = async (dashboard) => {
   const styles = createRoot(document.createElement("div"));
   flushSync(() => styles.render(<GlobalStyles />));
   await Promise.all([400, 500].map((weight) => document.fonts.load(`${weight} 1em Inter`)));
-  // Without a context of a theme, the components have this one, which is dark.
+  // The components have the same theme, which is dark, because no context sets another one.
   const theme = createTheme();
   const panels = dashboard.panels.map((panel) => (panel.type === "row" ? [] : framesOf(panel, theme)));
   createRoot(document.body).render(<Page {...{ dashboard, frames: await Promise.all(panels) }} />);
