@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the files that are made from the chart: the table in its README.md, and the plain manifests in ../kubernetes.
 
-Run `pip install -r requirements.txt`, change the chart, run this, commit both.
+Run `pip install -r requirements.txt`, change the chart, run this script, and commit the chart and the written files.
 """
 
 import json
@@ -66,12 +66,12 @@ def render(chart, values, name=NAME):
 
 
 def values_of(name):
-    """The values of a test of the chart."""
+    """The values of a file in ci/, which the tests of the chart use."""
     return helm.values_from_yaml((CHART / "ci" / f"{name}-values.yaml").read_text())
 
 
 def plain(chart, summary, values, more, kind):
-    """A plain manifest, with a comment about the Secret if it has a workload of a kind."""
+    """A plain manifest. If a kind of workload is given, its header has a comment about the Secret."""
     rendered = render(chart, values_of(values) | more)
     names = [path for path in rendered if path.endswith(".yaml") and not path.startswith("tests/")]
     # The ServiceMonitor is a file of its own, because it fits both workloads.

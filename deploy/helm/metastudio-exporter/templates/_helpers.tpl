@@ -48,7 +48,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
 {{/*
-The defaults of values.yaml once more: a section without content, such as `service:`, deletes those of all its keys.
+The defaults of values.yaml again, because a section without content, such as `service:`, deletes the defaults of its keys.
 */}}
 {{- define "metastudio-exporter.port" -}}
 {{- (.Values.service).port | default 19677 }}
