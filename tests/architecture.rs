@@ -1,4 +1,4 @@
-//! The layers of the code: which module may import which, and that no two files import each other.
+//! The layers of the code: each module imports only the modules that the table allows, and imports form no cycles.
 //!
 //! The test reads every file of `src` and resolves each path that begins with `crate`, `super` or `self` to the file
 //! that defines the item: a re-export counts as an import of the file behind it. Unit tests are left out.
@@ -83,7 +83,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("log", &["text"]),
 ];
 
-/// What the module of an operation that lists something may import.
+/// The modules that the module of an operation with a list may import.
 const OF_A_LIST: &[&str] = &[
     "usage",
     "cloud/error",
@@ -98,7 +98,7 @@ const OF_A_LIST: &[&str] = &[
 /// Modules that wire the others together, and files that only declare and re-export.
 const WIRING: [&str; 6] = ["main", "lib", "cli", "commands", "cloud", "history"];
 
-/// Modules in which time, files and the network are arguments.
+/// Modules that use no clock, file or network. Times and contents are arguments.
 const PURE: [&str; 7] = [
     "usage",
     "cloud/transport/signing",
@@ -221,7 +221,7 @@ impl Imports {
         }
     }
 
-    /// The paths inside the arguments of a macro, which are not parsed.
+    /// Notes the paths in the arguments of a macro, because `syn` does not parse them.
     fn collect_tokens(&mut self, tokens: proc_macro2::TokenStream) {
         let mut path: Vec<String> = Vec::new();
         for token in tokens {
@@ -369,7 +369,7 @@ fn every_module_has_files() {
     }
 }
 
-/// If an allowed import is reversed, it is found.
+/// The test adds the reverse of each allowed import.
 #[test]
 fn an_import_against_the_layers_is_found() {
     let sources = sources();

@@ -1,8 +1,8 @@
-//! Whole runs of collectors against random clouds, with exact sums. A cloud leaves open what the documentation leaves open:
-//! how long pages are, whether there is a count, how numbers are written, and whether filters have an effect. It may also
-//! break the paging. Its values grow while it is asked.
+//! Whole runs of collectors against random clouds. The clouds differ in everything that the documentation leaves open:
+//! how long pages are, whether there is a count, how numbers are written, and whether filters have an effect. A cloud
+//! may also page wrongly. Its values grow while it is asked.
 //!
-//! What a run finds is compared with integers, hundredths of each amount, as they were sent last.
+//! The test compares the sums of a run with the amounts that the cloud sent last, as integers of hundredths.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::{
@@ -39,14 +39,14 @@ const ENTERPRISE_PROJECT: &str = "ep-1";
 #[derive(Clone, Debug)]
 struct World {
     paging: Paging,
-    /// The most entries of a page.
+    /// Maximum number of entries in a page.
     cap: usize,
     count: Count,
-    /// Whether an empty list is absent.
+    /// Whether the field of an empty list is absent.
     empty_is_absent: bool,
     /// Whether the filter of states has an effect.
     filters_states: bool,
-    /// By how much each amount grows before each answer.
+    /// Growth of each amount before each answer.
     growth: i64,
     packages: Vec<Package>,
     users: Vec<User>,
@@ -61,7 +61,7 @@ enum Paging {
     OffsetIgnored,
     OffsetNumbersPages,
     FirstEntryIs1,
-    /// A new entry comes first, before each page that is not the first one.
+    /// Before each page except the first one, a new entry is inserted at the beginning.
     MovesAlways,
     /// The same, once.
     MovesOnce,
@@ -96,7 +96,7 @@ struct Package {
     is_frozen: bool,
 }
 
-/// A sub-user, with what it has used of minutes and of images.
+/// A sub-user with its used minutes and images.
 #[derive(Clone, Debug)]
 struct User {
     id: u64,
@@ -116,7 +116,7 @@ struct Session {
     start: Option<i64>,
 }
 
-/// A resource of a package of the account. Amounts are hundredths of its unit, or of minutes if that is a time.
+/// A resource of a package of the account. Amounts are hundredths of its unit, or of minutes if the unit is a time.
 #[derive(Clone, Debug)]
 struct Resource {
     id: u64,
@@ -128,7 +128,7 @@ struct Resource {
     bought: i64,
     used: i64,
     is_resettable: bool,
-    /// Whether it is outside of enterprise projects, in one, or in both lists.
+    /// Whether it is in the list outside of enterprise projects, and in the list of the enterprise project.
     lists: (bool, bool),
 }
 
@@ -152,7 +152,7 @@ trait Sent {
     fn json(&self) -> String;
     /// A new entry.
     fn new(id: u64) -> Self;
-    /// Whether the entry counts as it is in this list, the first or the second one that it may be in.
+    /// Whether the entry counts in this list. An entry of both lists counts in the first one.
     fn counts(&self, _is_second: bool) -> bool {
         true
     }
@@ -218,7 +218,8 @@ impl Sent for Session {
     }
 
     fn new(id: u64) -> Self {
-        // Videos have two lists, and a new one comes after the first of them was asked for. This state is in neither.
+        // Videos are listed twice, by state. A new video may appear after the first list was read, so its state is in
+        // neither list.
         Session { id, state: "SUCCEED", mode: "ONDEMAND", start: Some(1) }
     }
 }
@@ -442,7 +443,7 @@ fn add(sums: &mut Sums, bought: i64, used: i64, is_left: bool) {
     sums.3 += if is_left { bought - used } else { 0 };
 }
 
-/// The sums of the packages of the project, by type and whether they are minutes.
+/// The sums of the packages of the project, by type and unit.
 fn package_sums(packages: &[Package]) -> BTreeMap<(String, String), Sums> {
     let mut sums: BTreeMap<_, Sums> = BTreeMap::new();
     for package in packages.iter().filter(|package| package.is_part != Some(true)) {
@@ -454,7 +455,8 @@ fn package_sums(packages: &[Package]) -> BTreeMap<(String, String), Sums> {
     sums
 }
 
-/// The sums of the packages of the account, by product and unit. A used-up one counts only while nothing is left of its kind.
+/// The sums of the packages of the account, by product and unit. A used-up package counts only while nothing is left of
+/// its kind.
 fn resource_sums(resources: &[Resource]) -> BTreeMap<(String, String), Sums> {
     let kind = |resource: &Resource| {
         let unit = match resource.measure {
@@ -488,7 +490,7 @@ fn hundredths(amount: Decimal) -> i64 {
     hundredths.normalize().mantissa() as i64
 }
 
-/// Compares what a run has found with what was sent last.
+/// Compares the result of a run with the values that were sent last.
 fn compare(found: &Found, sent: &World, collector: Collector) {
     match found {
         Found::Packages(packages) => {
@@ -559,7 +561,7 @@ fn form() -> impl Strategy<Value = Form> {
     prop::sample::select(vec![Form::Plain, Form::Text, Form::Exponent])
 }
 
-/// Different ids.
+/// Gives each entry its own id.
 fn numbered<T>(entries: Vec<T>, id: fn(&mut T) -> &mut u64) -> Vec<T> {
     let mut entries = entries;
     for (number, entry) in (1..).zip(&mut entries) {
@@ -662,7 +664,8 @@ fn world() -> impl Strategy<Value = World> {
     )
 }
 
-/// Runs all collectors twice. What a run finds is right, or the run fails; of a cloud that is sound, no run fails.
+/// Runs all collectors twice. Each run finds the right values or fails. No run fails if the paging is sound, or if a
+/// list moves only once.
 async fn run_twice(world: World) {
     let paging = world.paging;
     let cloud = Arc::new(Mutex::new(Cloud::new(world)));

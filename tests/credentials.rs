@@ -72,7 +72,7 @@ impl World {
         [first, second].iter().map(reason).collect()
     }
 
-    /// Waits until `recipient`, such as `iam` or `metadata`, has had `times` requests: renewals run in the background.
+    /// Waits until `recipient`, such as `iam` or `metadata`, has got `times` requests. Renewals run in the background.
     async fn asked_in_all(&self, recipient: &str, times: usize) {
         for _ in 0..1000 {
             if self.asked(recipient) >= times {

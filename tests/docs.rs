@@ -48,7 +48,7 @@ fn values(html: &str, attribute: &str) -> Vec<String> {
     values.map(|value| value.replace("&#38;", "&").replace("&amp;", "&")).collect()
 }
 
-/// All answers that a crawler gets, by path, from the status page on.
+/// All answers that a crawler gets, by path. The crawler starts at the status page.
 async fn crawl(routes: &Routes, language: &str) -> BTreeMap<String, (HeaderMap, String)> {
     let mut found: BTreeMap<String, (HeaderMap, String)> = BTreeMap::new();
     // Links, each with its page, and the anchors that they expect.
@@ -58,10 +58,10 @@ async fn crawl(routes: &Routes, language: &str) -> BTreeMap<String, (HeaderMap, 
         if link.host_str() != Some("exporter") {
             continue;
         }
-        // Behind a proxy that adds a prefix to all paths.
+        // The exporter is behind a proxy that adds a prefix to all paths.
         let path = link.path().strip_prefix("/prefix").unwrap_or_else(|| panic!("{from}: {link}")).to_owned();
         anchors.extend(link.fragment().map(|anchor| (from.clone(), path.clone(), anchor.to_owned())));
-        // The status page has a link for each query.
+        // Each path is requested once, because the status page links to itself with many queries.
         if found.contains_key(&path) {
             continue;
         }
@@ -75,7 +75,7 @@ async fn crawl(routes: &Routes, language: &str) -> BTreeMap<String, (HeaderMap, 
         found.insert(path, (headers, text));
     }
     for (from, path, anchor) in anchors {
-        // Addresses write other letters than those of ASCII as numbers.
+        // Addresses percent-encode letters that are not ASCII.
         let anchor = percent_encoding::percent_decode_str(&anchor).decode_utf8().unwrap().into_owned();
         let ids: BTreeSet<String> = values(&found[&path].1, "id").into_iter().collect();
         assert!(ids.contains(&anchor), "{from}: {path}#{anchor} is none of {ids:?}");
@@ -116,7 +116,7 @@ async fn every_link_of_every_page_has_an_answer() {
     }
 }
 
-/// Runbooks for each note of the status page, which has no links to them while all is well.
+/// The test reads the names of the runbooks from the templates, because a page without problems links to none.
 #[tokio::test]
 async fn the_runbooks_of_the_status_page_exist() {
     let code = [include_str!("../src/site/page/card.html"), include_str!("../src/site/page/status.html")].concat();

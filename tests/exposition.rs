@@ -1,4 +1,4 @@
-//! The exposition in both formats and both encodings. That of a small world is compared with snapshots. After random
+//! The exposition in both formats and both encodings. For a few projects, it is compared with snapshots. After random
 //! events, each scrape is compared with a rendering from scratch.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -45,7 +45,7 @@ fn target(name: &str, labels: &[(&str, &str)]) -> Target {
         stale_after: Duration::from_secs(900),
         renewed_within: Duration::from_secs(150),
         credentials: "main".to_owned(),
-        // What is collected becomes stale after 900 s.
+        // Collected values become stale after 900 s.
         collect: Collector::ALL.map(|collector| (collector, Duration::from_secs(300))).into(),
         collects_all: true,
         package_series: 3,
@@ -87,7 +87,7 @@ fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> Poll
     }
 }
 
-/// A package of minutes, a frozen one of channels, and the part of a bundle. One series is beyond the bound.
+/// A package of minutes, a frozen package of channels, a part of a bundle, and a fourth package. Only three have series.
 fn packages() -> Packages {
     let package = |id: &str, unit: &str, bought: &str, used: &str| Package {
         id: id.to_owned(),
@@ -115,7 +115,7 @@ fn packages() -> Packages {
     Packages { sums: package_sums(&list).unwrap(), list }
 }
 
-/// A user near a limit, one without limits, and what no user accounts for. The series of the last are beyond the bound.
+/// A user near a limit, the usage that no user accounts for, and a third user. Only the first two have series.
 fn sub_users() -> SubUsers {
     let user = |id: &str, quotas: &[(usize, Option<&str>, &str)]| {
         let quota = |(index, limit, used): &(usize, Option<&str>, &str)| {
@@ -143,7 +143,7 @@ fn sessions() -> Sessions {
     Sessions::new(&ListedJobs { live, queued: queued.into(), failed, failed_since: now() })
 }
 
-/// Videos with less minutes than the usage, and packages whose most is not known.
+/// Videos with fewer minutes than the usage, and packages without a known upper bound.
 fn comparisons() -> Vec<Comparison> {
     let range = Bounds { start: now() - TimeDelta::days(4), end: now() - TimeDelta::days(3) };
     let comparison = |against, usage: &str, other| Comparison {
@@ -187,7 +187,7 @@ fn run(at: DateTime<Utc>, result: Result<Found, Failure>) -> CollectorOutcome {
     CollectorOutcome { collector, at: at.into(), duration, result, doubts, is_refused, counters }
 }
 
-/// The state of an account with a package of minutes, and one that becomes full again, which is in no sum.
+/// An account with a package of minutes, and with a package that becomes full again and is in no sum.
 fn account() -> (Target, CollectorOutcome) {
     let target = Target {
         account: "company".to_owned(),

@@ -59,7 +59,7 @@ fn reason(attempt: &PollOutcome) -> Option<Reason> {
 
 #[tokio::test]
 async fn a_poll_that_fails_in_its_last_window_changes_nothing() {
-    // The first poll needs further requests for its proofs. Without faults, their number is the same.
+    // The first poll sends additional requests for its proofs. A cloud without faults shows how many.
     let (simulator, address, _stop) = cloud(&[]).await;
     let first = poller(address, &keys(&simulator), 1000).await.poll(Utc::now()).await.counters.requests();
     let (simulator, address, _stop) = cloud(&[&format!("server-error:after={}", first + 2)]).await;
@@ -303,11 +303,11 @@ async fn users_without_effect_are_refused() {
     let failure = poller.poll(Utc::now()).await.result.unwrap_err();
     assert_eq!(failure.reason, Reason::Inconsistent);
     assert!(failure.message.contains("ignores user_id"), "{}", failure.message);
-    // Of a single user it cannot be known.
+    // With a single user, the exporter cannot tell whether user_id has an effect.
     let poller = poller_of_today(scripted(vec![same(), same()], |_| {}).await, 1000, ", user_ids: [a]").await;
     let doubts = poller.poll(Utc::now()).await.doubts;
     assert!(doubts.contains_key(&Doubt::UserWithoutEffect), "{doubts:?}");
-    // Two users with a half each. It is proven once.
+    // Two users with half of the usage each. The effect of user_id is proven once.
     let half = || page(&[("t", "50")]);
     let answers = vec![half(), half(), same(), half(), half()];
     let poller = poller_of_today(scripted(answers, |_| {}).await, 1000, users).await;
@@ -339,10 +339,10 @@ fn list(ids: &[&str]) -> (&'static str, String) {
 async fn all_sub_users_have_series_of_their_own_and_the_list_is_asked_for_when_it_is_old() {
     let minutes = |minutes: &'static str| page(&[("t", minutes)]);
     let mut answers = vec![list(&["b", "a"]), minutes("100"), minutes("30"), minutes("50"), minutes("100")];
-    // Half a minute before the list is old, and then.
+    // One poll half a minute before the list is old, and one when it is old.
     answers.extend([minutes("100"), minutes("30"), minutes("50"), minutes("101")]);
     answers.extend([list(&["b"]), minutes("100"), minutes("50"), minutes("100")]);
-    // It fails, and is asked for again at the next poll.
+    // Then the list fails, and is asked for again at the next poll.
     answers.extend([("500 Internal Server Error", "{}".to_owned()), minutes("100"), minutes("50"), minutes("100")]);
     answers.extend([list(&[]), minutes("100")]);
     let poller = poller_of_today(scripted(answers, |_| {}).await, 1000, ", user_ids: all").await;
@@ -368,7 +368,7 @@ async fn without_a_list_all_usage_is_that_of_no_user() {
     let whole = || page(&[("t", "100")]);
     let refused = || ("403 Forbidden", r#"{"error_code":"MSS.00000001","error_msg":"no"}"#.to_owned());
     let broken = || ("503 Service Unavailable", "{}".to_owned());
-    // A refusal is asked for again after an hour, and another failure at the next poll.
+    // After a refusal, the list is asked for again after an hour. After another failure, at the next poll.
     let mut answers = vec![refused(), whole(), whole(), broken(), whole(), broken(), whole()];
     answers.extend([list(&["a"]), whole(), page(&[("t", "60")]), whole(), page(&[("t", "60")])]);
     let poller = poller_of_today(scripted(answers, |_| {}).await, 1000, ", user_ids: all").await;

@@ -154,12 +154,12 @@ async fn with_all_users_the_rest_is_that_of_others() {
     }
 }
 
-/// A project that shares a budget, with these minutes of this month at `at`.
+/// Records a poll at `at` of a project that shares a budget: these minutes of this month.
 fn sharing(writer: &mut Writer, index: usize, at: DateTime<Utc>, minutes: &str) {
     sharing_of(writer, index, at, minutes, |bounds| bounds);
 }
 
-/// The same, of another range than this month.
+/// Like `sharing`, but for another range, which `range` makes of this month.
 fn sharing_of(writer: &mut Writer, index: usize, at: DateTime<Utc>, minutes: &str, range: fn(Bounds) -> Bounds) {
     let key = RowKey { business_type: "VIDEO_2D".to_owned(), unit: Unit::Minutes, ..RowKey::default() };
     let mut tally = Tally::default();
@@ -274,7 +274,7 @@ async fn packages_are_shown_with_what_is_left_and_how_long_it_lasts() {
          used up in 8 d at this pace, ends in 30 d (2025-12-16 08:00:00)",
         "p-2): 20 / 600 min (<strong>3%</strong>), 580 min left, ends in 3 d",
         "frozen): 1 / 10 min (<strong>10%</strong>), frozen, 9 min left, ended 2 d ago",
-        // It lasts for longer than dates do.
+        // At this pace, the package lasts beyond the largest date.
         "huge): 1 / 1,000,000,000 min (<strong>&#60;1%</strong>), 999,999,999 min left, ends in 5 d",
         "over): 12 / 10 min (<strong>120%</strong>), -2 min left",
     ] {
@@ -284,7 +284,6 @@ async fn packages_are_shown_with_what_is_left_and_how_long_it_lasts() {
     assert!(html.contains("剩余 4,000 分钟，按目前的速度 8 天后用完，30 天后到期（2025-12-16 08:00:00）"), "{html}");
 }
 
-/// The selectors of a budget or a filter may be wrong. Nothing that they match is then good news.
 #[tokio::test]
 async fn accounts_are_shown_with_their_packages_or_their_failure() {
     let (mut writer, reader) = month("100");
@@ -329,6 +328,7 @@ async fn accounts_are_shown_with_their_packages_or_their_failure() {
     assert!(!found.contains("<h2>refused</h2>"), "{found}");
 }
 
+/// If a budget or a filter matches nothing, its selectors may be wrong.
 #[tokio::test]
 async fn what_matches_nothing_is_not_shown_as_fine() {
     let (mut writer, reader) = month("29");
@@ -473,7 +473,7 @@ fn names(html: &str) -> Vec<String> {
     links.map(|rest| rest.split('>').nth(1).unwrap().split('<').next().unwrap().to_owned()).collect()
 }
 
-/// Polled projects `p000`, `p001` and so on, of which the last one fails.
+/// Polled projects `p000`, `p001` and so on. The last one fails.
 fn many(count: usize) -> (Writer, Reader) {
     let (mut writer, reader) = snapshot::channel((0..count).map(|n| target(&format!("p{n:03}"))).collect());
     for n in 0..count {
@@ -522,7 +522,7 @@ async fn many_projects_are_a_table_and_few_are_cards() {
     let (_writer, reader) = month("64.5");
     let html = page(&reader, "view=table", "en", || now().into()).await;
     assert!(html.contains("<th class=\"number\">Minutes this month</th>"), "{html}");
-    assert!(html.contains("<span class=\"percent\">65%</span>"), "the budget of which most is used: {html}");
+    assert!(html.contains("<span class=\"percent\">65%</span>"), "the budget with the largest used share: {html}");
     assert!(html.contains("<td class=\"number\">64.5</td>"), "{html}");
 }
 
@@ -574,7 +574,7 @@ async fn clients_share_a_page_for_one_second() {
     let clock = || (now() + TimeDelta::milliseconds(MILLISECONDS.load(Ordering::Relaxed))).into();
     let (mut writer, reader) = month("1");
     let routes = Routes::new(Exposition::of_projects(reader.clone(), clock), reader, clock);
-    // The address of the first piece of the answer, and all pieces.
+    // The memory address of the first piece of the answer, and all pieces.
     let get = async |query: &str, language: &str, encoding: &str| {
         let request = Request::get(format!("/?{query}")).header("accept-language", language);
         let response = routes.answer(&request.header("accept-encoding", encoding).body(()).unwrap()).await;

@@ -1,4 +1,4 @@
-//! A corpus of web configurations, modelled on that of the exporter-toolkit: good ones, and bad ones with their errors.
+//! A corpus of web configurations, modelled on the corpus of the exporter-toolkit: good ones, and bad ones with errors.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::{

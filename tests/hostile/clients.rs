@@ -61,7 +61,7 @@ impl Hostile {
             for number in 0..count {
                 let (server, connected) = (server.clone(), Arc::clone(&connected));
                 clients.spawn(async move {
-                    // The exporter disconnects each client, and it comes again.
+                    // The exporter disconnects each client. Then the client connects again.
                     loop {
                         if kind.act(&server, number).await.is_some() {
                             *connected.lock().unwrap().entry(kind).or_default() += 1;
@@ -74,7 +74,7 @@ impl Hostile {
         Hostile { _clients: clients, connected }
     }
 
-    /// Every kind has been served.
+    /// Checks that clients of every kind have had a connection that ended.
     pub fn assert_active(&self) {
         let connected = self.connected.lock().unwrap().clone();
         println!("connections that have ended: {connected:?}");
@@ -164,7 +164,7 @@ impl Server {
         Server { address: exporter.address, tls: TlsConnector::from(Arc::new(config)) }
     }
 
-    /// A connection that takes little at a time.
+    /// A connection with a small receive buffer.
     async fn tcp(&self) -> Option<tokio::net::TcpStream> {
         let socket = TcpSocket::new_v4().ok()?;
         socket.set_recv_buffer_size(4096).ok()?;

@@ -36,7 +36,7 @@ pub enum Answer {
     MostTypes,
     /// Full pages without an end: each has new rows with long texts, within the bounds of a page.
     EndlessPages,
-    /// A valid page that is as long as any may be.
+    /// A valid page with nearly the maximum number of rows, which have long texts.
     LongestPage,
     /// Nothing, and the connection stays open.
     Silence,
@@ -56,7 +56,7 @@ impl Answer {
         Answer::Silence,
     ];
 
-    /// The id of its project. That of the good project is 0.
+    /// The id of its project. The good project has the id 0.
     pub fn id(self) -> usize {
         1 + Self::ALL.iter().position(|answer| *answer == self).unwrap()
     }
@@ -111,7 +111,7 @@ impl Answer {
         }
     }
 
-    /// Its rows, which are made once: a debug build takes seconds.
+    /// Its rows. They are made once, because a debug build takes seconds for them.
     fn rows(self) -> Arc<str> {
         static ROWS: LazyLock<Mutex<HashMap<Answer, Arc<str>>>> = LazyLock::new(Mutex::default);
         let new = || match self {
@@ -158,7 +158,7 @@ impl Query {
         Query { start: time("start_time"), end: time("end_time"), limit: number("limit"), offset: number("offset") }
     }
 
-    /// One bucket with these rows, at the beginning of this day in Shanghai, if that is in the range.
+    /// One bucket with these rows, at the beginning of this day in Shanghai, if that time is in the range.
     fn today(&self, rows: &str) -> String {
         let shanghai = TimeDelta::hours(8);
         let today = (Utc::now() + shanghai).date_naive().and_hms_opt(0, 0, 0).unwrap().and_utc() - shanghai;

@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(90);
 pub const USER: &str = "alice";
 pub const PASSWORD: &str = "one";
 
-/// Clones are the same process. It ends with the last one.
+/// Clones share one process. It ends when the last clone is dropped.
 #[derive(Clone)]
 pub struct Exporter {
     pub address: SocketAddr,
@@ -65,7 +65,6 @@ impl Exporter {
         format!("https://localhost:{}{path}", self.address.port())
     }
 
-    /// The whole metrics.
     pub async fn scrape(&self, client: &Client) -> String {
         let request = client.get(self.url("/metrics")).basic_auth(USER, Some(PASSWORD));
         let response = request.send().await.unwrap();
@@ -81,7 +80,7 @@ impl Exporter {
         assert_eq!(status, 200, "{}", response.text().await.unwrap());
     }
 
-    /// Waits until the projects with this beginning of their names have been polled. All succeed, or all fail.
+    /// Waits until the projects whose names begin with `name` have been polled. All must succeed, or all must fail.
     pub async fn wait_for_polls(&self, name: &str, count: usize, is_up: bool) {
         let deadline = Instant::now() + TIMEOUT;
         loop {

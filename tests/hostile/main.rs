@@ -1,7 +1,7 @@
 //! Hostile clients and a hostile cloud at the same time, against one exporter: its memory stays bounded, good scrapes are
 //! answered, and polls of good projects succeed.
 //!
-//! `HOSTILE_SECONDS` is the least duration. The default suits CI.
+//! `HOSTILE_SECONDS` is the minimum duration. The default suits CI.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -19,7 +19,7 @@ const MEMORY: u64 = if cfg!(debug_assertions) { 96 + 17 } else { 96 };
 /// Maximum time of a good scrape. A debug build reads, renders and encrypts several times more slowly.
 const SCRAPE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 15 } else { 5 });
 
-/// Projects with hostile answers. As many are polled at the same time.
+/// Number of projects with hostile answers. The exporter polls as many projects at the same time.
 const HOSTILE_PROJECTS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -28,7 +28,7 @@ async fn hostile_clients_and_a_hostile_cloud_exceed_no_bound() {
     let end = Instant::now() + Duration::from_secs(least);
     let cloud = cloud::serve().await;
     let exporter = Exporter::start(&config(cloud, None));
-    // From here on, its password is remembered.
+    // From here on, the exporter remembers the password.
     exporter.scrape(&exporter.client()).await;
     let scrapes = tokio::spawn(scrape_each_second(exporter.clone()));
     let clients = Hostile::start(&exporter);
@@ -53,8 +53,8 @@ async fn hostile_clients_and_a_hostile_cloud_exceed_no_bound() {
     assert!(peaks.is_empty(), "more than {MEMORY} MiB: {peaks:?}");
 }
 
-/// Two good projects, and eight with the same hostile answer. Those have a new key each time: after four requests without an
-/// answer, a key is on hold.
+/// Two good projects, and eight projects with the same hostile answer. The eight have a new key each time, because a
+/// key is on hold after four requests without an answer.
 fn config(cloud: std::net::SocketAddr, hostile: Option<(Answer, &str)>) -> String {
     let project = |name: &str, credentials: &str, id: usize| {
         format!(
