@@ -87,7 +87,7 @@ fn attempt(at: DateTime<Utc>, result: Result<Vec<WindowUsage>, Failure>) -> Poll
     }
 }
 
-/// A package of minutes, a frozen package of channels, a part of a bundle, and a fourth package. Only three have series.
+/// A package of minutes, a frozen package of channels, a part of a bundle, and a fourth package that has no series.
 fn packages() -> Packages {
     let package = |id: &str, unit: &str, bought: &str, used: &str| Package {
         id: id.to_owned(),

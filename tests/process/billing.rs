@@ -12,7 +12,7 @@ use metastudio_exporter::{
 
 use super::support::{Cloud, Daemon, Ended, FAST, once, run, sample};
 
-/// The configuration of a cloud with its account and without projects that matter.
+/// A configuration with the account of a cloud. Its one project does not matter.
 pub fn config(cloud: &Cloud, account: &str, extra: &str) -> String {
     let projects = cloud.config_of(&["studio-prod"], &cloud.keys(), &format!("{FAST}\n{extra}"));
     let iam = format!("iam_endpoint: 'http://{}'", cloud.address);
@@ -81,11 +81,12 @@ async fn packages_of_an_account_are_exported_in_minutes() {
     let (cloud, ended) = billing("", &[]).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(ended.sample(&of_collector("up", "")), Some(1.0), "{}", ended.stderr);
-    // In effect, of MetaStudio, and outside of enterprise projects; the used-up one has another of its product beside it.
+    // Packages in effect, of MetaStudio, and outside of enterprise projects. The used-up package is left out, because
+    // another package of its product has something left.
     let mut ids = packages(&ended.stdout);
     ids.sort_unstable();
     assert_eq!(ids, SHOWN, "{}", ended.stdout);
-    // Ten hours, of which 9.123456789012345678 are left: `amount` is what is left.
+    // Ten hours were bought, and 9.123456789012345678 are left: `amount` is the rest.
     let flexus = |name| ended.sample(&of_package(name, "301381338-0", 2));
     assert_eq!(flexus("bought_minutes"), Some(600.0));
     assert_eq!(flexus("left_minutes"), Some(547.407_407_340_740_7));
@@ -97,24 +98,25 @@ async fn packages_of_an_account_are_exported_in_minutes() {
     // The name of a unit is in English.
     let pieces = of_package("left", "301381340-0/301381340-f2", 4).replace('}', ",unit=\"Piece\"}");
     assert_eq!(ended.sample(&pieces), Some(2.0));
-    // One that becomes full again is marked, and in no sum.
+    // A package that becomes full again is marked, and no sum counts it.
     let resettable = of_package("left_minutes", "301381339-0", 3).replace("resettable=\"", "resettable=\"true");
     assert_eq!([ended.sample(&resettable), ended.sample(&of_kind("left_minutes", 3))], [Some(40.5), None]);
     assert_eq!(ended.sample(&of_kind("left_minutes", 2)), flexus("left_minutes"));
     let end = ended.sample(&of_package("expiry_timestamp_seconds", "301381338-0", 2)).unwrap();
     assert_eq!(end % 86_400.0, 57_599.0, "15:59:59Z");
     assert!(!ended.stdout.contains("Flexus video") && !ended.stdout.contains("obs"), "{}", ended.stdout);
-    // Once for the account, and not for each project.
+    // The account is asked once, and not once for each project.
     assert_eq!([QUERY, UNITS, DOMAINS].map(|path| requests(&cloud, path)), [1, 1, 1]);
     let counted =
         "metastudio_api_requests_total{project=\"\",account=\"main\",api=\"ListFreeResourceInfos\",code=\"200\"}";
     assert_eq!(ended.sample(counted), Some(1.0));
     assert!(!ended.stdout.contains("metastudio_up{project=\"\""), "an account is not polled");
-    // All series of a family have the same labels.
+    // The log has the codes of the services, and how many of them are kept.
     assert!(ended.stderr.contains("account=main codes=\"hws.service.type.metastudio hws.service.type.obs\" kept=1"));
 }
 
-/// The campaign uses up a package before the end of each month, and the other tests run on any day.
+/// The project `campaign` uses up a package before the end of each month. The list must not change then, because the
+/// other tests run on any day.
 #[tokio::test]
 async fn the_same_packages_are_shown_on_each_day_of_a_month() {
     let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
@@ -124,7 +126,7 @@ async fn the_same_packages_are_shown_on_each_day_of_a_month() {
         || DateTime::from_timestamp(1_769_572_800, 0).unwrap(),
         || DateTime::from_timestamp(1_769_875_199, 0).unwrap(),
     ];
-    // The first and the last second are those of the month in Beijing.
+    // The first and the last of these times are the first and the last second of a month in Beijing.
     let days = ["2025-12-31T16:00:00Z", "2026-01-14T16:00:00Z", "2026-01-28T04:00:00Z", "2026-01-31T15:59:59Z"];
     assert_eq!(clocks.map(|clock| clock()), days.map(at));
     for (clock, is_used_up) in clocks.into_iter().zip([false, false, true, true]) {
@@ -180,7 +182,7 @@ async fn services_are_chosen_by_their_codes() {
     assert!(ended.stdout.contains(",unit=\"GB\"} 100\n"), "{}", ended.stdout);
 }
 
-/// The code of MetaStudio is not documented, so a wrong one is the most likely mistake.
+/// The code of MetaStudio is not documented, so a wrong code is the most likely mistake.
 #[tokio::test]
 async fn a_code_that_keeps_no_package_and_an_unknown_unit_are_doubted() {
     let doubt = |ended: &Ended, name: &str| ended.sample(&of_collector("doubts", &format!(",doubt=\"{name}\"")));
@@ -253,7 +255,7 @@ async fn a_refused_account_never_touches_the_usage() {
     assert!(log.contains("grant it billing:resourcePackages:view"), "{log}");
 }
 
-/// The key has worked for projects by then, so its hold is that of the account.
+/// The key has worked for projects before, so the hold covers only the account.
 #[tokio::test]
 async fn a_key_that_only_the_billing_service_refuses_is_not_on_hold_for_projects() {
     let cloud = cloud("", &["echo:project=bss"]).await;
@@ -282,7 +284,7 @@ async fn a_token_is_for_the_account() {
     let ended = once(&config).await;
     assert_eq!(ended.sample(&of_collector("up", "")), Some(1.0), "{}", ended.stderr);
     assert!(ended.stdout.contains("metastudio_usage_minutes{"), "the token of the project is another one");
-    assert_eq!(requests(&cloud, DOMAINS), 0, "the token tells the account");
+    assert_eq!(requests(&cloud, DOMAINS), 0, "the token comes with the account id");
 }
 
 #[tokio::test]

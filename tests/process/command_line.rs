@@ -36,7 +36,7 @@ fn the_help_of_simulate_lists_the_settings_of_a_service() {
     assert!(stderr.contains("possible values: buckets, rows"), "{stderr}");
 }
 
-/// What bash offers for the last word, with the completions in a directory.
+/// The completions that bash offers for the last word, with the file of completions in a directory.
 fn completed(directory: &Path, words: &[&str]) -> Vec<String> {
     let script = r#"
         source "$1/metastudio-exporter.bash" && shift

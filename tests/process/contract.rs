@@ -17,10 +17,10 @@ use crate::{
 
 const MAX_REQUESTS: usize = 40;
 
-/// Two for each list, and one for each filter.
+/// Two requests for each list, and one for each filter.
 const MAX_LIST_REQUESTS: usize = 10;
 
-/// Runs it. Returns the text and the JSON of the file, if it was written.
+/// Runs the contract report. Returns its output, and the text and the JSON of its file if the file was written.
 async fn report(config: &str) -> (Ended, Option<(String, Value)>) {
     let directory = TempDir::new().unwrap();
     let output = directory.path().join("report.json");
@@ -119,14 +119,14 @@ async fn the_findings_about_the_simulated_cloud_are_exact() {
             assert!(possible.contains(&found["known"]), "{}: {found}, expected {possible:?}", project.name);
             assert_eq!(report["findings"], expected(project, service), "{} {service}", project.name);
             let lists = report["lists"].as_object_mut().unwrap();
-            // Live sessions run now and then, and videos are rare in some projects.
+            // Live sessions run only at times, and some projects have few videos, so these findings vary.
             lists.retain(|question, _| question.starts_with("packages") || question.starts_with("users"));
             assert_eq!(report["lists"], expected_of_lists(), "{} {service}", project.name);
             let reported = report["requests"].as_u64().unwrap() as usize;
             let seen = cloud.simulator.seen();
             let of_project = seen.iter().filter(|seen| seen.recipient == project.id).count();
             assert!(reported <= MAX_REQUESTS + MAX_LIST_REQUESTS, "{reported}");
-            assert!(reported < of_project, "the test of the project asks, too");
+            assert!(reported < of_project, "the online test of the project sends requests, too");
         }
     }
 }
@@ -160,7 +160,7 @@ async fn the_file_has_no_names_no_ids_and_no_usage() {
     for hidden in &hidden {
         assert!(!text.contains(hidden.as_str()), "{hidden} in {text}");
     }
-    // The numbers of the file, but for the version of the exporter, are ages, sizes and numbers of requests.
+    // Without the version of the exporter and the number of requests, all numbers in the file are ages and sizes.
     let numbers: BTreeSet<&str> = text
         .lines()
         .filter(|line| !line.contains("\"exporter\"") && !line.contains("\"requests\""))
@@ -198,7 +198,7 @@ async fn the_lines_for_people_are_aligned() {
     assert_eq!(text.lines().count(), 41, "{text}");
 }
 
-/// The questions about lists, asked of services that differ in one thing each.
+/// Each case has a service or a fault, a question about lists, and the answer that the report must have.
 #[tokio::test]
 async fn the_findings_about_lists_are_those_of_the_service() {
     for (service, faults, question, answer) in [
@@ -249,7 +249,8 @@ async fn the_findings_about_an_account_are_those_of_the_service() {
     }
 }
 
-/// If a project is refused later, its findings so far stay, and it sends no more requests. The other projects go on.
+/// If the service refuses a project during the report, the findings so far stay, and the project gets no more requests.
+/// The reports of the other projects go on.
 #[tokio::test]
 async fn a_refusal_stops_the_requests_of_a_project() {
     let cloud = Cloud::new(&[]).await;
@@ -284,7 +285,7 @@ async fn a_refusal_stops_the_requests_of_a_project() {
     }
 }
 
-/// The polls of such a service are refused, so nothing else tells what it does.
+/// The polls of such a service fail, so only the report shows how it behaves.
 #[tokio::test]
 async fn a_service_that_contradicts_itself_gets_a_report() {
     let cloud = Cloud::of("offset=ignored").await;

@@ -286,7 +286,7 @@ async fn the_longest_idle_connection_is_closed_for_a_new_one() {
     let connect = async |text: &[u8]| {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(text).await.unwrap();
-        // The server has seen it before the next one.
+        // The server accepts this connection before the next one.
         tokio::time::sleep(SHORT / 3).await;
         stream
     };
@@ -300,7 +300,7 @@ async fn the_longest_idle_connection_is_closed_for_a_new_one() {
             }
         }
     };
-    // The busy connection is the oldest. The first of the others has its request after the second has begun its own.
+    // `busy` is the oldest connection. `kept` sends its request after `half` has begun its own.
     let mut busy = busy(address).await;
     let mut kept = connect(b"").await;
     let mut half = connect(b"GET /-/healthy HT").await;
@@ -358,7 +358,7 @@ async fn idle_connections_do_not_keep_a_scrape_out() {
         let metrics = daemon.metrics().await;
         assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
         let closed = sample(&metrics, "metastudio_exporter_connections_closed_total").unwrap();
-        // The clients of this test and their connections, less the slots.
+        // The connections of this test, minus the maximum number of connections.
         let excess = f64::from(520 * round - 512);
         assert!((excess..=excess + 10.0).contains(&closed), "round {round}: {closed}");
         let [active, idle] = ["active", "idle"]

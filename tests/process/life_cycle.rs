@@ -31,7 +31,7 @@ async fn a_signal_during_a_poll_ends_the_daemon_in_time() {
     }
 }
 
-/// A poll that fails after one second, and then the next one.
+/// With these settings, a poll fails after a second, and then the next project is polled.
 #[cfg(target_os = "linux")]
 const ONE_AT_A_TIME: &str = "poll: {timeout: 10s, concurrency: 1}\napi: {request_timeout: 1s, max_retries: 0}";
 

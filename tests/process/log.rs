@@ -1,4 +1,4 @@
-//! Standard error and standard output that nobody reads, or that are closed.
+//! Standard error and standard output that are not read, or that are closed.
 
 use std::{process::Stdio, sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use crate::support::{Cloud, Daemon, FAST, command, run, sample, wait_for};
 
 const DROPPED: &str = "metastudio_exporter_log_lines_dropped_total";
 
-/// More lines of the log than the pipe and the queue hold: the poll of each project fails and logs one.
+/// Makes more lines of the log than the pipe and the queue hold: the poll of each project fails and logs a line.
 fn many_failing_projects() -> String {
     let mut config = "api: {requests_per_second: 1000, max_retries: 0}\ncredentials: {main: {token: t}}\n\
         poll: {concurrency: 100}\nprojects:\n"
@@ -56,7 +56,7 @@ async fn a_closed_log_stops_neither_polls_nor_the_shutdown() {
     let cloud = Cloud::new(&[]).await;
     let mut daemon = Daemon::start(&cloud.config(FAST), &[]);
     *daemon.reading.lock().await = false;
-    // Each reload logs a line. The first one closes the pipe.
+    // Each reload logs a line. The pipe is closed after the first line.
     wait_for("a line that cannot be written", || {
         daemon.signal("HUP");
         daemon.log_text().contains("reload").then_some(())

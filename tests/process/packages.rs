@@ -45,7 +45,7 @@ async fn packages_are_exported_in_their_units() {
     assert!(bundle.iter().any(|line| line.starts_with("metastudio_package_used_minutes{") && line.ends_with(" 6.1")));
     assert!(!bundle.iter().any(|line| line.contains("expiry") || line.contains("left_minutes")), "{bundle:?}");
     let sums = ended.stdout.lines().filter(|line| line.starts_with("metastudio_packages{")).count();
-    assert_eq!(sums, 6, "neither parts nor what is billed on demand are packages");
+    assert_eq!(sums, 6, "parts of bundles and entries that are billed on demand are not packages");
     assert!(!ended.stdout.contains("name of a customer"));
 }
 
@@ -139,7 +139,7 @@ async fn check_says_what_collectors_cost() {
     }
 }
 
-/// No document says whether the packages of a project are those of its account.
+/// No document says whether the list of a project has the packages of its whole account.
 #[tokio::test]
 async fn a_package_in_the_lists_of_two_projects_is_doubted() {
     let cloud = Cloud::of("").await;

@@ -21,12 +21,13 @@ use crate::support::{Cloud, Daemon, Ended, FAST, TIMEOUT, command, minutes, run,
 /// The samples of a series, by time.
 type Samples = BTreeMap<i64, f64>;
 
-/// What `backfill` is expected to write.
+/// The expected output of `backfill`.
 struct Oracle<'a> {
     cloud: &'a Cloud,
     zone: Zone,
-    /// The first day that is known, and the first one that is whole.
+    /// The first known day.
     first: NaiveDate,
+    /// The first whole day.
     whole: NaiveDate,
     /// The time after the last sample.
     end: DateTime<Utc>,
@@ -65,7 +66,7 @@ impl Oracle<'_> {
             for day in self.first.iter_days().take_while(|day| *day <= last) {
                 let Bounds { start, end } = Bounds::of_day(day, &self.zone);
                 let hours = (0..(end - start).num_hours()).map(|hour| start.timestamp() + hour * 3600);
-                // And the last second of all.
+                // And the last second before the end.
                 let last = self.end.timestamp() - 1;
                 let last = (start.timestamp()..end.timestamp()).contains(&last).then_some(last);
                 let hours: Vec<i64> = hours.chain(last).collect::<BTreeSet<_>>().into_iter().collect();
@@ -160,7 +161,7 @@ async fn backfill(config: &str, output: &Path, arguments: &[&str]) -> Ended {
     run(config, &[&["backfill", &output], arguments].concat()).await
 }
 
-/// The requests for usage, without repetitions for pages.
+/// The number of requests for usage.
 fn requests(cloud: &Cloud) -> usize {
     cloud.simulator.seen().iter().filter(|seen| seen.target.contains("/data-analysis?")).count()
 }
@@ -227,7 +228,7 @@ async fn samples_end_three_hours_ago_or_before_the_live_ones() {
     let last = *read(directory.path()).values().filter_map(|samples| samples.keys().last()).max().unwrap();
     let end = before.timestamp() - 3 * 3600;
     assert!((end - 1..end + 60).contains(&last), "{last} {end}");
-    // More than three hours ago on each day.
+    // This time is more than three hours ago on every day.
     let live = Zone::shanghai().midnight(months_ago(0)) - TimeDelta::minutes(270);
     let ended = backfill(&config(&cloud, ""), directory.path(), &["--from", &from, "--to", &live.to_rfc3339()]).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -260,7 +261,7 @@ async fn a_cloud_that_looks_back_31_days_gives_the_days_that_are_whole() {
         let found = read(directory.path());
         let series = "project:metastudio_usage_minutes:yesterday{project=\"campaign\"}";
         let sample = found[series].keys().next().unwrap();
-        // The first day with usage may be partial, so the next one is the first in a window.
+        // The first day with usage may be partial, so the first sample of `yesterday` holds the next day.
         assert_eq!(*sample, zone.midnight(first + Days::new(2)).timestamp());
         let end =
             DateTime::from_timestamp(found.values().filter_map(|samples| samples.keys().last()).max().unwrap() + 1, 0);
@@ -277,7 +278,7 @@ async fn a_cloud_that_looks_back_31_days_gives_the_days_that_are_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_month_of_which_a_page_fails_is_not_written_until_it_is_complete() {
-    // The newest month has several pages and the comparison; then a page of an older one fails twice.
+    // The first requests are the pages of the newest month and the comparison. Then a page of an older one fails twice.
     let cloud = Cloud::new(&["server-error:project=campaign,after=18,times=2"]).await;
     let directory = TempDir::new().unwrap();
     let config = config(&cloud, "").replace("api: {", "api: {page_size: 10, ");
@@ -300,7 +301,7 @@ async fn a_month_of_which_a_page_fails_is_not_written_until_it_is_complete() {
     let oracle = Oracle { cloud: &cloud, zone: Zone::shanghai(), first, whole: first, end };
     let expected = oracle.series().into_iter().filter(|(series, _)| series.contains("campaign")).collect();
     assert_same(&whole, &expected);
-    // Before, there were no samples of the month that was missing, and all others.
+    // The first run wrote all samples except those of the missing month.
     for (series, samples) in &whole {
         let of_missing = |time: &i64| {
             let day = Zone::shanghai().local(DateTime::from_timestamp(*time, 0).unwrap()).date_naive();
@@ -317,7 +318,7 @@ async fn a_month_of_which_a_page_fails_is_not_written_until_it_is_complete() {
     }
 }
 
-/// How often the process is killed at most.
+/// Maximum number of kills.
 const KILLS: usize = 50;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -336,12 +337,12 @@ async fn killed_at_any_moment_it_goes_on_where_it_was() {
     let mut kills = 0;
     for attempt in 0_u64.. {
         let scratch = TempDir::new().unwrap();
-        // A request that was killed may have been refused, so after four of them the key would be on hold.
+        // A request in flight at a kill may have been refused. After four such requests, the key would be on hold.
         let _ = fs::remove_dir_all(output.path().join("past"));
         let flag = format!("--output={}", output.path().display());
         let mut command = command(&scratch, &config, &[&["backfill", &flag], &arguments[..]].concat());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        // A new moment each time. At last it may get to the end.
+        // Each kill comes at another moment. After the last kill, the process gets time to finish.
         let patience = if kills < KILLS { Duration::from_millis(20 + attempt * 97 % 250) } else { TIMEOUT };
         let start = Instant::now();
         while child.try_wait().unwrap().is_none() && start.elapsed() < patience {
@@ -352,7 +353,7 @@ async fn killed_at_any_moment_it_goes_on_where_it_was() {
             break;
         }
         kills += 1;
-        assert!(kills <= KILLS, "it does not get to the end");
+        assert!(kills <= KILLS, "the process does not finish");
         let aside = fs::read_dir(output.path())
             .unwrap()
             .any(|entry| entry.unwrap().file_name().to_string_lossy().contains("damaged"));
@@ -360,7 +361,7 @@ async fn killed_at_any_moment_it_goes_on_where_it_was() {
     }
     assert!(kills >= 10, "{kills}");
     let repeated = requests(&cloud) - 2 * calm_requests;
-    // Each start may ask again for the day in flight, and must find out what the buckets are.
+    // Each start may ask again for the day in flight, and must find out again how the service makes buckets.
     assert!(repeated <= kills * 4, "{repeated} requests more after {kills} kills");
     for file in fs::read_dir(calm.path()).unwrap().map(|entry| entry.unwrap().file_name()) {
         if file.to_string_lossy().ends_with(".om") {
@@ -422,7 +423,7 @@ async fn an_exporter_may_use_the_same_directory_and_a_damaged_ledger_is_one_warn
     assert_eq!(daemon.get("/-/healthy").await.0, 200);
 }
 
-/// The lines of a report of the last month, of users and of what none of them has.
+/// The expected lines of a report of the last month: the usage of `users`, and the usage of `others` without a user.
 fn report_of_users(cloud: &Cloud, users: &[&str], others: &[&str]) -> Vec<String> {
     let project = &cloud.simulator.options().projects[0];
     let (zone, first) = (Zone::shanghai(), months_ago(1));
@@ -483,7 +484,7 @@ async fn a_report_of_all_sub_users_has_what_none_of_them_has() {
         let mut expected = Oracle { cloud: &cloud, zone, first, whole: first, end }.series();
         expected.retain(|name, _| name.contains("project=\"studio-prod\""));
         assert_same(&read(output.path()), &expected);
-        // A listed set has days of its own.
+        // A configured list of users has its own days in the ledger.
         let listed = config.replace("user_ids: all", &format!("user_ids: [{}]", users.join(", ")));
         assert_eq!(sorted_lines(&run(&listed, &report).await), sorted_lines(&ended));
         assert!(requests(&cloud) > sent);

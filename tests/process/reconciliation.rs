@@ -82,7 +82,7 @@ fn compared_at(now: DateTime<Utc>) -> NaiveDate {
     Zone::shanghai().local(now).date_naive() - Days::new(3)
 }
 
-/// Minutes of the usage, and of the live sessions or videos, of a day. A session has the part of its time that is in the day.
+/// The minutes of a day: of its usage, and of its live sessions or videos. Of a session, the time in the day counts.
 fn expected(project: &SimulatedProject, day: Bounds, is_live: bool) -> (Decimal, Decimal) {
     let (mut usage, mut jobs) = (Decimal::ZERO, Decimal::ZERO);
     for pattern in project.usage.iter().filter(|pattern| pattern.resource_type.is_none() == is_live) {
@@ -135,7 +135,7 @@ async fn each_day_is_compared_once_and_all_is_well() {
                     }
                 };
                 if is_live && comparison.range != day {
-                    // A session of the day still ran.
+                    // A session of the day still ran, so the comparison is of an earlier day.
                     continue;
                 }
                 assert_eq!(comparison.range, day, "{now}");
@@ -153,7 +153,7 @@ async fn each_day_is_compared_once_and_all_is_well() {
         }
     }
     let requests = world.requests();
-    // Eighteen days of three projects, and 72 runs. What was learnt of the service is proven anew once a day.
+    // Eighteen days of three projects, and 72 runs. The facts about the service are proven again once a day.
     assert_eq!(requests["resources"], 72 * 3, "{requests:?}");
     assert_eq!(requests["smart-live-jobs"], 18 * 3, "{requests:?}");
     assert!((18 * 3..18 * 3 * 6).contains(&requests["digital-human-videos"]), "{requests:?}");
@@ -192,14 +192,15 @@ async fn packages_that_are_renewed_begin_a_new_span() {
         let packages = found.iter().find(|comparison| comparison.against == Against::Packages);
         spans.push(packages.map(|comparison| (comparison.range.end - comparison.range.start).num_days()));
     }
-    // February begins after the fourth reading. The new span is long enough after its third reading, which is compared once
-    // the usage of its day has settled.
+    // February begins after the fourth reading. The new span is long enough after its third reading. It is compared when
+    // the usage of the day of this reading has settled.
     assert_eq!(spans, [&[None; 9][..], &[Some(2), Some(3)]].concat());
 }
 
 static MINUTES: AtomicI64 = AtomicI64::new(0);
 
-/// If the duration of a video is in another unit, it cannot be the usage. The same duration is right for the sessions.
+/// If the durations of videos are in another unit, they do not add up to the usage. The durations of sessions stay in
+/// seconds, so sessions are not doubted.
 #[tokio::test]
 async fn a_difference_is_doubted_and_an_absent_duration_too() {
     MINUTES.store(at("2026-01-14T20:30:00Z").timestamp(), Ordering::Relaxed);
@@ -232,7 +233,7 @@ async fn a_day_is_not_compared_with_sessions_while_one_of_them_runs() {
             let (found, doubts) = world.run(0).await;
             assert_eq!((has_sessions(&found), doubts.len()), (is_compared, 0), "{service}");
         }
-        // It is asked for again, because it may have ended.
+        // While the session runs, the list is asked for again, because the session may have ended.
         assert_eq!(world.requests()["smart-live-jobs"], if is_compared { 1 } else { 2 });
         assert_eq!(world.requests()["data-analysis"], world.requests()["data-analysis"].min(3));
     }
@@ -240,7 +241,7 @@ async fn a_day_is_not_compared_with_sessions_while_one_of_them_runs() {
 
 static FILTERED: AtomicI64 = AtomicI64::new(0);
 
-/// Live sessions, videos and packages are those of all users and types.
+/// The lists of live sessions, videos and packages cover all users and types, so the compared usage must, too.
 #[tokio::test]
 async fn filters_of_the_project_are_left_out() {
     FILTERED.store(at("2026-01-14T20:30:00Z").timestamp(), Ordering::Relaxed);

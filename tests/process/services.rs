@@ -1,9 +1,9 @@
-//! Services that keep to the words of the API page, and differ in what it leaves open (numbers, "How it is tested"): each
-//! is polled once, and what is published is compared with the simulated events.
+//! Services that follow the API page, and differ in what the page leaves open (docs/numbers.md, "How it is tested").
+//! Each service is polled once, and the published values are compared with the simulated events.
 //!
-//! The tables lack the services whose wrong answers look like right ones (numbers, "What cannot be known"): `zone=local`,
-//! `retention=20`, and `renamed=resource_type`, because rows may have none. `zone=local-range` is noticed only if there is
-//! usage in the eight hours before a window.
+//! The tables lack services whose wrong answers look like right ones (docs/numbers.md, "What cannot be known"):
+//! `zone=local`, `retention=20`, and `renamed=resource_type`, because a row may have no resource type.
+//! `zone=local-range` is noticed only if there is usage in the eight hours before a window.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,16 +17,16 @@ use crate::support::{Cloud, Ended, minutes, once, sample, sum_of_events};
 enum Expected {
     /// Every sample is right, without a doubt.
     Right,
-    /// The poll fails for this reason, of at least one project. Every sample of the others is right.
+    /// The poll of at least one project fails for this reason. Every sample of the other projects is right.
     Refused(&'static str),
-    /// Usage is published with this doubt, of at least one project. Every sample of the others is right.
+    /// The usage of at least one project is published with this doubt. Every sample of the other projects is right.
     Doubted(&'static str),
-    /// Samples are missing, of at least one project. Every other sample is right.
+    /// Samples of at least one project are missing. Every other sample is right.
     Withheld,
 }
 use Expected::{Doubted, Refused, Right, Withheld};
 
-/// What was published of a project.
+/// The published values of a project, compared with the right ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
     Right,
@@ -100,7 +100,7 @@ fn outcome(ended: &Ended, project: &SimulatedProject, users: &[&str], expected: 
     assert!(!right[0].is_empty(), "{}", ended.stdout);
     let mut doubts = doubts(&ended.stdout, &project.name);
     if !has_times {
-        // On some dates, the rows of two videos of the same length differ in nothing.
+        // On some dates, the rows of two videos of the same length are identical.
         doubts.remove("repeated_rows");
     }
     if let (Doubted(doubt), false) = (expected, doubts.is_empty()) {
@@ -207,7 +207,7 @@ async fn ranges_and_values_in_other_forms_are_right() {
 
 #[tokio::test]
 async fn usage_that_grows_is_published_as_it_was_at_one_of_the_requests() {
-    // With pages of three days, a page ends with a Sunday every other week.
+    // With pages of three days, a page ends with a Sunday every other week, so an entry in which pages overlap grows.
     let cloud = Cloud::of("changes=grown").await;
     let ended = once(&cloud.config(&format!("{ENDED}\napi: {{requests_per_second: 1000, page_size: 3}}"))).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);

@@ -51,7 +51,7 @@ async fn running_sessions_and_the_queue_are_exported() {
         let since = limits
             .clone()
             .filter_map(|request| Some(request.target.split("create_since=").nth(1)?.split('&').next()?.len()));
-        // 20 characters, of which both colons are encoded with three.
+        // The time has 20 characters. Each of its two colons is encoded as three characters.
         assert!(since.into_iter().all(|length| length == 24), "{service}");
     }
 }

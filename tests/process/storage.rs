@@ -127,7 +127,7 @@ fn usage(metrics: &str) -> Vec<String> {
         ["metastudio_usage_", "metastudio_window_", "metastudio_poll_doubts", "metastudio_poll_last_success_"];
     let of_usage = |line: &&str| families.iter().any(|family| line.starts_with(family));
     let mut samples: Vec<String> = metrics.lines().filter(of_usage).map(str::to_owned).collect();
-    // Days are of another time than usage.
+    // Leave out the series of collectors, which belong to another time than the usage.
     samples.retain(|sample| !sample.contains("collector="));
     samples
 }
@@ -172,7 +172,7 @@ async fn the_last_usage_is_shown_at_once_after_a_restart() {
 /// A time zone in which it is between 12 and 13 o'clock, so that the last day ended half a day ago.
 fn zone_at_noon() -> String {
     let ahead = 12 - i64::from(Utc::now().hour());
-    // The sign of these names is that of POSIX: the other way round.
+    // These names have the opposite sign, as in POSIX.
     format!("timezone: Etc/GMT{:+}", -ahead)
 }
 
@@ -217,7 +217,7 @@ async fn a_day_that_changes_after_its_end_is_a_revision() {
     daemon.signal("KILL");
     daemon.wait();
 
-    // As if the cloud had been asked yesterday, and had said less of one day.
+    // Change the ledger as if the days had been asked for yesterday, and one day had had less usage.
     let (ledger, identity, known) = kept_days(&cloud, directory.path(), 2, &zone);
     let today = zone.local(Utc::now()).date_naive();
     let changed = today - Days::new(3);
@@ -282,7 +282,7 @@ async fn the_status_page_links_the_table_of_the_last_month() {
     assert!(!without.get("/").await.1.contains("table?"));
 }
 
-/// The number of queries for one whole day in Beijing.
+/// The number of queries whose range is one whole day in Beijing.
 fn days_asked_for(cloud: &Cloud) -> usize {
     let is_day = |target: &str| {
         let time = |name: &str| {
@@ -296,7 +296,7 @@ fn days_asked_for(cloud: &Cloud) -> usize {
     cloud.simulator.seen().iter().filter(|seen| is_day(&seen.target)).count()
 }
 
-/// How often the exporter is killed.
+/// Number of kills.
 const KILLS: u64 = 50;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -314,18 +314,17 @@ async fn killed_at_any_moment_it_loses_no_day() {
         tokio::time::sleep(Duration::from_millis(kill * 97 % 250)).await;
         daemon.signal("KILL");
         daemon.wait();
-        // Requests that were killed may have been refused, so after four of them the key would be on hold.
+        // A request in flight at a kill may have been refused. After four such requests, the key would be on hold.
         let _ = fs::remove_file(hard.path().join("lockout.json"));
     }
     Daemon::start(&config, &[&flag(hard.path())]).wait_for_metrics(days_are_known).await;
-    // A query of its own for each day: those of the calm run, and as many again, and one for each kill at most.
+    // Each day takes one query. Both directories need all days, and each kill may repeat one query.
     let repeated = days_asked_for(&cloud) - 2 * asked;
     assert!(repeated <= KILLS as usize, "{repeated} days were asked for again");
     let mut files: Vec<_> = fs::read_dir(hard.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     files.sort();
     assert_eq!(files, ["days.redb", "lock", "lockout.json"], "a kill damages nothing");
-    // The days are all there, and the same as those of the calm run.
-    // Nothing can be asked for any more.
+    // Without the cloud, the reports come from the ledgers alone. Both have all days, and the same usage.
     drop(cloud);
     let report = |directory: &TempDir| {
         let (config, flag) = (config.clone(), flag(directory.path()));

@@ -139,7 +139,7 @@ fn of_yesterday(ended: &Ended) -> BTreeMap<(String, String), [f64; 2]> {
     values
 }
 
-/// The exact minutes and numbers of yesterday, by type, of users together.
+/// The exact minutes and numbers of yesterday by type, summed over these users.
 fn of_users(cloud: &Cloud, at: DateTime<Utc>, users: &[&str]) -> BTreeMap<String, [f64; 2]> {
     let project = &cloud.simulator.options().projects[0];
     let bounds = Window::Yesterday.bounds(at, &Zone::shanghai());
@@ -155,7 +155,7 @@ fn of_users(cloud: &Cloud, at: DateTime<Utc>, users: &[&str]) -> BTreeMap<String
     sums.into_iter().map(|(types, (hundredths, number))| (types, [minutes(hundredths), number as f64])).collect()
 }
 
-/// Whether `yesterday` is still the one of `at`.
+/// Whether it is still the same day as at `at`, so that `yesterday` is the same, too.
 fn is_same_day(at: DateTime<Utc>) -> bool {
     let day = |at: DateTime<Utc>| Zone::shanghai().local(at).date_naive();
     day(at) == day(Utc::now())
@@ -170,7 +170,7 @@ async fn every_user_and_the_rest_have_exactly_their_usage() {
     for series in [0, 1, 2, 100] {
         let (cloud, ended, at) = loop {
             let at = Utc::now();
-            // At the beginning of a month, a window without usage asks for no user.
+            // No `this_month`: at the beginning of a month it has no usage, and then the exporter asks for no user.
             let extra = format!("windows: [yesterday, last_month]\ncollectors: {{sub_users: {{series: {series}}}}}");
             let (cloud, ended) = all_users("", &[], &extra).await;
             if is_same_day(at) {
@@ -196,7 +196,7 @@ async fn every_user_and_the_rest_have_exactly_their_usage() {
         for user in with_series {
             assert_eq!(requests(&cloud, &format!("user_id={user}")), if series == 1 { 3 } else { 2 }, "{series}");
         }
-        // As many as without users.
+        // As many rows are ignored as without users.
         let plain =
             cloud.config_of(&["studio-prod"], &cloud.keys(), &format!("{FAST}\nwindows: [yesterday, last_month]"));
         let rows = |ended: &Ended| {

@@ -33,7 +33,7 @@ impl Cloud {
         Self::with(Options { faults, ..Options::default() }).await
     }
 
-    /// A service, by its settings.
+    /// A cloud whose service has these settings.
     pub async fn of(service: &str) -> Self {
         Self::with(Options { service: service.parse().unwrap(), ..Options::default() }).await
     }
@@ -134,7 +134,7 @@ pub fn sample(exposition: &str, series: &str) -> Option<f64> {
     exposition.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
 }
 
-/// Hundredths of minutes, and number, of the simulated events in a range: of one user, or of all.
+/// Hundredths of minutes and number of the simulated events in a range, for one user or for all.
 pub fn sum_of_events(
     project: &str,
     pattern: &UsagePattern,
@@ -290,7 +290,7 @@ impl Drop for Daemon {
     }
 }
 
-/// A client without a proxy that decompresses nothing.
+/// A client that uses no proxy and does not decompress.
 pub fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build().unwrap()
 }

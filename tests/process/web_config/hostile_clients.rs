@@ -28,7 +28,7 @@ async fn connect(setup: &Setup, window: u32) -> (SendRequest<Bytes>, JoinHandle<
     (client.ready().await.unwrap(), task)
 }
 
-/// The password is not that of Alice.
+/// A request of the user Alice with a wrong password.
 fn with_wrong_password(method: &str) -> Request<()> {
     let request = Request::builder().method(method).uri("https://localhost/");
     request.header("authorization", "Basic YWxpY2U6d3Jvbmc=").body(()).unwrap()
