@@ -192,8 +192,8 @@ async fn packages_that_are_renewed_begin_a_new_span() {
         let packages = found.iter().find(|comparison| comparison.against == Against::Packages);
         spans.push(packages.map(|comparison| (comparison.range.end - comparison.range.start).num_days()));
     }
-    // February begins after the fourth reading. The new span is long enough after its third reading. It is compared when
-    // the usage of the day of this reading has settled.
+    // February begins after the fourth reading. The new span is long enough after its third reading. It is compared
+    // once the usage of the day of this reading has settled.
     assert_eq!(spans, [&[None; 9][..], &[Some(2), Some(3)]].concat());
 }
 

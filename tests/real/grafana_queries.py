@@ -38,14 +38,14 @@ def regex(values):
 
 
 def options(url, variable, values):
-    """The values of a variable: those of its query, with the variables before it filled in."""
+    """The values that the query of a variable finds, with the variables before it filled in."""
     selector, label = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]).groups()
     found = ask(url, f"label/{label}/values", **{"match[]": fill_in(selector, values)})
     return [value for value in found if not value.startswith("many-")]
 
 
 def selections(url, dashboard):
-    """All values of all variables; and, for each variable, each value with all values of the others."""
+    """A selection of all values; and, for each variable, a selection of each value with all values of the others."""
     chosen, each = {}, {}
     for variable in dashboard["templating"]["list"][1:-1]:
         name = variable["name"]
@@ -81,8 +81,8 @@ def find_series(url, dashboard, panel, target, values, span, end):
     if target.get("instant"):
         found = ask(url, "query", query=query, time=end)["result"]
         return [{"metric": series["metric"], "samples": [series["value"]]} for series in found]
-    # Grafana aligns a range to multiples of its step. This does so only for days: with other steps, an aligned range
-    # could end before the demo started.
+    # Grafana aligns a range to multiples of its step. This function does so only for days: with other steps, an aligned
+    # range could end before the demo started.
     end = end // DAY * DAY if minimum == "1d" else end
     found = ask(url, "query_range", query=query, start=end - span // step * step, end=end, step=step)["result"]
     return [{"metric": series["metric"], "samples": series["values"]} for series in found]

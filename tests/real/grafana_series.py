@@ -39,16 +39,16 @@ BUDGETS = {
     ("by-user", "30d", "", "", "user-a"): 300,
 }
 # Budgets of several projects of the demo and of the second exporter: (name, window, resource type, business type), with
-# their minutes. They last until the month ends, from its first hours on.
+# their minutes. By every forecast, they last until the month ends, even in its first hours.
 SHARED_BUDGETS = {
     ("all-studios", "this_month", "", ""): (80000, ["studio-prod", "live-commerce", "campaign"]),
     ("live", "this_month", "", "LIVE_2D"): (900000, ["studio-prod", "live-commerce"]),
     ("standard", "this_month", "video_time_2d_model", ""): (900000, ["studio-prod", "campaign", "by-user"]),
     ("videos", "this_month", "video_time_2d_model", "VIDEO_2D"): (900000, ["studio-prod", "live-commerce", "campaign"]),
 }
-# Of the window `contract`, half is used: the only one that is used up before its window ends.
+# Half of this budget is used. No other shared budget is used up before its window ends.
 SHARED_BUDGETS["contract", "contract", "", ""] = (900, ["studio-prod"])
-# A synthetic window of 30 days, of which ten have passed.
+# A synthetic window of 30 days. Ten of them have passed.
 CONTRACT_START = time.time() - 10 * DAY
 SELECTORS = "resource_type", "business_type", "user_id"
 WINDOWS = ["today", "yesterday", "this_month", "30d"]
@@ -95,13 +95,13 @@ def idle():
 
 
 def other_units():
-    """Usage that has a resource type, unlike that of the simulated cloud."""
+    """Usage in another unit. It has a resource type, unlike such usage of the simulated cloud."""
     types = 'resource_type="channel",business_type="CHAT_2D",unit="CHANNEL"'
     yield f'metastudio_usage_other{{project="studio-prod",window="this_month",{types}}} 2.5'
 
 
 def growing_package():
-    """A package of which a minute is used each second."""
+    """A package whose used minutes grow by one each second."""
     kind = 'resource_type="video",business_type="VIDEO_2D",charging_mode="ONE_TIME",resource_source="PURCHASED"'
     labels = f'project="studio-prod",collector="packages",package="growing",{kind}'
     used = time.time() - CONTRACT_START
@@ -197,7 +197,7 @@ def import_series(lines, text, data):
 
 @contextmanager
 def second_exporter(directory, address):
-    """Runs it. Its first polls need a retry, so that Prometheus first scrapes its counters at 0.
+    """Runs the second exporter. Its first polls need a retry, so that Prometheus first scrapes its counters at 0.
 
     In its cloud, a live session runs at any hour.
     """

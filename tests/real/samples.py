@@ -7,7 +7,7 @@ STEADY = ("metastudio_usage", "metastudio_window", "metastudio_budget")
 
 
 def labels(metric):
-    """The labels of a series without those that a scrape adds, and without empty ones."""
+    """The labels of a series, without the labels that a scrape adds, and without empty labels."""
     return frozenset((name, value) for name, value in metric.items() if name not in ("job", "instance") and value)
 
 

@@ -1,4 +1,4 @@
-"""Prometheus and VictoriaMetrics hold 13 months of 20 projects after the printed commands: every sample is compared."""
+"""After the printed commands, Prometheus and VictoriaMetrics hold every sample of 13 months of 20 projects."""
 
 import json
 import re
@@ -24,7 +24,7 @@ from monitoring import start_prometheus
 RULES = Path("deploy/prometheus/metastudio.rules.yml").absolute()
 ZONE = timezone(timedelta(hours=8))
 DAY = timedelta(days=1)
-# The longest one, so that there are few samples.
+# The longest step, so that there are few samples.
 STEP = 3 * 3600
 
 
@@ -114,7 +114,7 @@ SELECTORS = ['{instance="backfill"}', '{__name__=~"project:metastudio_usage_minu
 
 
 def write_config(path, cloud, projects):
-    """Writes a configuration for some projects: their names, and their ids or more."""
+    """Writes a configuration for projects, given as settings by name."""
     common = {"endpoint": cloud, "labels": {"team": 'a"b'}}
     projects = [common | {"name": name} | settings for name, settings in projects.items()]
     keys = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
@@ -243,7 +243,7 @@ def test_prometheus_holds_every_sample_and_alerts_work_at_once(history, tmp_path
                 return {(labels["alertname"], labels["project"], labels["team"]) for labels in found}
 
             def right():
-                """The right alerts: the usage is that of the other projects since yesterday."""
+                """The expected alerts: since yesterday, each name has the usage of another project."""
                 today = datetime.now(ZONE).date()
                 right = set()
                 for name, other in zip(names, names[1:] + names[:1]):
@@ -258,14 +258,14 @@ def test_prometheus_holds_every_sample_and_alerts_work_at_once(history, tmp_path
             assert {alert for alert, _, _ in right()} == {*CONDITIONS}
 
 
-# The samples of the exporter are so many seconds apart.
+# Seconds between two samples of the exporter.
 SCRAPE = 300
 # The names of the default projects.
 DEFAULT = ["studio-prod", "live-commerce", "campaign"]
 
 
 def scraped(usage, first_seen, start, end):
-    """What Prometheus scrapes of an exporter in this time, as OpenMetrics."""
+    """The samples that Prometheus scrapes from an exporter in this time, as OpenMetrics."""
     families = {}
 
     def add(name, time, value, **labels):
@@ -291,7 +291,7 @@ def import_text(text, path, data):
     make_blocks(f"promtool tsdb create-blocks-from --max-block-duration=744h openmetrics '{path}' '{data}'")
 
 
-# The rules that make the recorded usage: each needs those before it.
+# The recording rules of usage. Each group of rules needs the groups before it.
 RECORDED = [
     ["usage:metastudio_usage_minutes:max", "project:metastudio_project:labels"],
     ["project_window:metastudio_usage_minutes:sum"],
@@ -300,7 +300,7 @@ RECORDED = [
 
 
 def recorded(url, names, start, end):
-    """What these rules give for each time, as OpenMetrics. Prometheus itself evaluates rules only for the present."""
+    """The results of these rules at each time, as OpenMetrics. Prometheus evaluates rules only for the present."""
     [group] = yaml.safe_load(RULES.read_text())["groups"]
     rules = {rule["record"]: rule["expr"] for rule in group["rules"] if "record" in rule}
     text = ""
@@ -313,13 +313,13 @@ def recorded(url, names, start, end):
 
 @pytest.mark.parametrize("gap", [0, 3 * 3600], ids=["the first sample", "three hours before"])
 def test_alerts_and_daily_panels_work_over_the_seam(gap, history, tmp_path):
-    """The exporter has run for two weeks and two days. The backfill ends when it began, or three hours before.
+    """The exporter has run for two weeks and two days. The backfill ends when this run began, or three hours before.
 
-    It ends three hours before without --to.
+    Without --to, the backfill ends three hours before.
     """
     today = datetime.now(ZONE).date()
     first_day = today - 16 * DAY
-    # Just before a time of the step, which is the longest time after the one before.
+    # Just before a time of the step, so that the time since the step before is the longest possible.
     seam = int(midnight(first_day).timestamp()) + 12 * 3600 - SCRAPE
     end = int(midnight(today).timestamp())
     first = months_before(first_day, 1)
@@ -335,7 +335,7 @@ def test_alerts_and_daily_panels_work_over_the_seam(gap, history, tmp_path):
     first_seen = {name: first_days(days) for name, days in usage.items()}
 
     def change(name, days, factor):
-        """Changes the usage of a day so many days after the seam."""
+        """Multiplies the usage of one day, which is this many days after the first day."""
         types = usage[name][first_day + days * DAY]
         types.update({key: (minutes * factor, number * factor) for key, (minutes, number) in types.items()})
 
@@ -364,7 +364,7 @@ def test_alerts_and_daily_panels_work_over_the_seam(gap, history, tmp_path):
 
 
 def assert_alerts(url, usage, seam, gap, end):
-    """The expressions of the alerts give what the usage says, each half an hour from a week before the seam."""
+    """Compares the expressions of the alerts with the usage, each half an hour from a week before the seam on."""
     groups = ask(url, "rules")["groups"]
     queries = {rule["name"]: rule["query"] for group in groups for rule in group["rules"]}
     half_hour = 1800
@@ -383,7 +383,7 @@ def assert_alerts(url, usage, seam, gap, end):
     weeks = set()
     for alert, is_right in CONDITIONS.items():
         shown = {"MetaStudioUnusualDay": 0, "MetaStudioNoUsage": 7}[alert] * DAY
-        # An alert needs the labels of the project, which only an exporter has.
+        # An alert needs the labels of the project, which only an exporter exports.
         condition, labels = queries[alert].split(" * on (project) group_right () ")
         assert labels == "project:metastudio_project:labels"
         alerts, conditions = fired(queries[alert]), fired(condition)
@@ -401,7 +401,7 @@ def assert_alerts(url, usage, seam, gap, end):
 
 
 def assert_daily_panels(url, usage, first_seen, first, end):
-    """Each bar of the panels of daily usage is what the usage says. The last bar is of the day before yesterday."""
+    """Compares each bar of the panels of daily usage with the usage. The last bar is the day before yesterday."""
     panels = [(dashboard, panel) for dashboard in DASHBOARDS.values() for panel in dashboard["panels"]]
     panels = [(dashboard, panel) for dashboard, panel in panels if panel.get("interval") == "1d"]
     assert len(panels) == 4
@@ -411,7 +411,7 @@ def assert_daily_panels(url, usage, first_seen, first, end):
         values = {"project": "campaign" if of_one else ".+", "business_type": ".+", "window": "yesterday"}
         [target] = panel["targets"]
         query = fill_in(target["expr"], values, [("latest", str(int(midnight(end).timestamp()) - SCRAPE))])
-        # Grafana aligns days to those of UTC, which are the bars of the local days.
+        # Grafana aligns steps of a day to midnights of UTC. Each of them is within the local day of its bar.
         start = int(midnight(days[0]).timestamp()) + 8 * 3600
         bars = dict(query=query, start=start, end=start + (len(days) - 1) * 24 * 3600, step=24 * 3600)
         found = {

@@ -1,4 +1,4 @@
-"""The JSON schema that editors use against `check`: what the schema marks as a fault is one, and it marks nearly all."""
+"""The JSON schema for editors, compared with `check`: it finds only faults that `check` finds, and most of them."""
 
 import copy
 import json
@@ -57,7 +57,7 @@ def test_the_schema_and_check_agree(tmp_path):
             assert is_valid or not is_accepted, f"check accepts {path} = {odd!r}, and the schema does not"
             if is_valid and not is_accepted:
                 missed.append((path, odd))
-    # What needs other values, a zone's rules or an exact range is left to `check`.
+    # Only `check` finds faults that depend on other values, on time zones or on exact ranges.
     assert refused > 700 and len(missed) < refused / 8, (refused, len(missed), missed)
 
 

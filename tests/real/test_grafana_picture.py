@@ -24,7 +24,7 @@ from monitoring import start_prometheus
 
 OVERVIEW = DASHBOARDS["metastudio-overview"]
 DAYS = 30
-# The picture ends above this row of the grid, in which a pie chart is: Grafana's packages have no component for it.
+# The picture ends above this row of the grid. The row has a pie chart, for which Grafana's packages have no component.
 ROWS = 45
 PICTURE = Path("target/picture")
 PACKAGES = PICTURE / "node_modules"

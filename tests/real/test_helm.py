@@ -258,8 +258,8 @@ def test_a_null_value_removes_a_default(chart):
     assert "interval" not in monitor["spec"]["endpoints"][0]
 
 
-# An empty section has no defaults, so Kubernetes has its own.
-# Without these, Kubernetes or Prometheus has its own, and a ConfigMap has no label.
+# Values whose defaults the templates do not repeat. Without these values, Kubernetes or Prometheus uses defaults of its
+# own, and a ConfigMap has no label.
 OPTIONAL_DEFAULTS = {"podSecurityContext", "securityContext", "resources", "livenessProbe", "readinessProbe"} | {
     "terminationGracePeriodSeconds",
     "serviceMonitor.interval",

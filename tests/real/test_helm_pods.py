@@ -56,7 +56,7 @@ def secrets(tmp_path_factory):
 
 @pytest.fixture
 def pod_of(chart, secrets, cloud_proxy, tmp_path):
-    """Makes a pod of the rendered chart: that of the exporter, or that of `helm test`."""
+    """Makes a pod of the rendered chart: the pod of the exporter, or the pod of `helm test`."""
 
     def pod_of(values, name="pod-0", check=False):
         found = objects(chart, values)

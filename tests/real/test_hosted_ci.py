@@ -66,7 +66,7 @@ def images():
         if container := job.get("container"):
             yield name, container if isinstance(container, str) else container["image"]
     text = (ROOT / "deploy/docker/Dockerfile").read_text()
-    # Such a line downloads an image, too.
+    # A line `# syntax=` downloads an image, too.
     for image in re.findall(r"^(?:FROM (?:--\S+ )*|# *syntax *= *)(\S+)", text, re.MULTILINE):
         yield "Dockerfile", image
     for name, service in yaml.safe_load((ROOT / "deploy/compose/compose.yaml").read_text())["services"].items():

@@ -73,7 +73,7 @@ def test_promql_returns_the_numbers_of_the_cloud(demo, prometheus):
     assert total > 0
 
 
-# The query of the demo, without its limit, and those of the documentation.
+# The query of the demo, without its limit, and the queries of the documentation.
 QUERIES = [
     re.search(r"this month:\n(.*?)    > 6000", Path("src/commands/demo.rs").read_text(), re.DOTALL)[1]
     .replace("{{", "{")

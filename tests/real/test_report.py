@@ -1,4 +1,4 @@
-"""The FinOps Foundation's validator reads `report --format focus`: it lacks nothing but what only a bill has."""
+"""The FinOps Foundation's validator checks `report --format focus`: the report lacks only the columns of a bill."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from conftest import ACCESS_KEY, BINARY, ENVIRONMENT, SECRET_KEY
 
 focus_validator = pytest.importorskip("focus_validator", reason="its dependencies need Python 3.12 or older")
 
-# What no usage has: an account that pays, a currency and prices.
+# Columns that usage does not have: an account that pays, a currency and prices.
 ONLY_IN_A_BILL = {
     "BilledCost": "0.0",
     "BillingAccountId": "account",
@@ -48,7 +48,7 @@ def report(simulator, directory):
 
 
 def failed_rules(text, directory):
-    """Checks a file against all rules of FOCUS 1.0, and returns the names of those that it breaks."""
+    """Checks a file against all rules of FOCUS 1.0. Returns the names of the broken rules."""
     (directory / "focus.csv").write_text(text)
     command = [sys.executable, "-c", "from focus_validator.main import main; main()"]
     command += [f"--data-file={directory / 'focus.csv'}", "--validate-version=1.0", "--column-namespace=x_"]

@@ -64,7 +64,7 @@ def test_a_stage_of_an_alert_fires_until_the_next_one_has_waited():
             condition, next_one = re.fullmatch(r"(.+) unless max_over_time\((.+)", stage["expr"]).groups()
             series, limit = following["expr"].split(" unless ")[0].split(" <= ")
             assert condition.startswith(f"{series} <= "), name
-            # Longer than the next one waits, so that there is no time at which none of them fires.
+            # The range is longer than the next stage waits, so that at each time one of the stages fires.
             assert (following["for"], next_one) == ("1h", f"{series}[65m]) <= {limit}"), name
 
 

@@ -64,7 +64,7 @@ def test_the_simulator_accepts_every_parameter_of_the_sdk(simulator):
 
 
 def unknown_fields(raw, model):
-    """The fields of an answer that the model of the SDK has no place for."""
+    """The fields of an answer that the model of the SDK lacks."""
     if isinstance(raw, list):
         return {name for item, of in zip(raw, model, strict=True) for name in unknown_fields(item, of)}
     if not isinstance(raw, dict):
@@ -115,7 +115,7 @@ def test_the_models_of_the_sdk_accept_every_field_of_the_billing_service(simulat
     names = {unit.measure_id: unit.measure_name for unit in units.measure_units}
     resources = [resource for package in packages.free_resource_packages for resource in package.free_resources]
     assert {"Second", "Minute", "Hour", "GB", "Piece", "Set"} == {names.get(resource.measure_id) for resource in resources}
-    # `amount` is what is left.
+    # `amount` is the rest.
     assert all(float(resource.amount) <= float(resource.original_amount) for resource in resources)
 
 
@@ -188,7 +188,8 @@ projects:
     subprocess.run([BINARY, "once", "--config.file", config], check=True, capture_output=True, env=ENVIRONMENT)
     server.shutdown()
 
-    # Two windows of two users and of all users, which prove that user_id has an effect; and two windows without users.
+    # Project a: two windows, each for two users and for all users, to prove that user_id has an effect. Project b: two
+    # windows without users.
     assert len(Recorder.seen) == 2 * (2 + 1) + 2
     for target, headers in Recorder.seen:
         headers = dict(headers)
