@@ -45,7 +45,7 @@ def packages():
     return layout.dashboard(
         "metastudio-packages",
         "MetaStudio / Packages",
-        "Packages of Huawei Cloud MetaStudio: what is left, when it ends, quotas of sub-users, live sessions and videos, and the usage compared with them.",
+        "Packages of Huawei Cloud MetaStudio: how much is left, and when they end. Quotas of sub-users, live sessions and videos, and their comparison with the usage.",
         [layout.datasource_variable(), layout.projects_variable()],
         [layout.overview_link(), layout.health_link(), layout.project_link(layout.DATA)],
         {
@@ -126,14 +126,14 @@ def _now():
             3,
             4,
             "Spent",
-            f"Kinds of packages of which nothing is left. {COLLECTED}",
+            f"Kinds of packages that have nothing left. {COLLECTED}",
             f"sum({_kinds('metastudio_packages_left')} <= bool 0)",
         ),
         panels.stat_panel(
             4,
             4,
             "End within 30 days",
-            f"Packages that end within 30 days although something is left of them. {COLLECTED}",
+            f"Packages that end within 30 days and are not used up. {COLLECTED}",
             "none",
             f"sum(\n  {ending}\n  and on ({PACKAGE}) {left}\n)",
             steps=[(None, "text"), (0, "green"), (1, "orange")],
@@ -143,7 +143,7 @@ def _now():
             6,
             3,
             "Collectors failing",
-            "Collectors whose last run failed. A collector of `collect: all` that the service refuses is not among them.",
+            "Collectors whose last run failed. A collector of `collect: all` that the service refuses does not count.",
             f"sum(({up} == bool 0) * on ({BY_COLLECTOR}) ({unavailable} == bool 0))",
             link=layout.health_data_link(),
         ),
@@ -156,8 +156,8 @@ def left_by_kind(id, width, height):
         width,
         height,
         "Left of packages, by kind",
-        f"The share that is left of packages, for the {TOP} kinds with the smallest share. Frozen packages do not count. "
-        f"{COLLECTED}",
+        f"The {TOP} kinds of packages that have the least left, as a share of the bought amount. Frozen packages do not "
+        f"count. {COLLECTED}",
         "percentunit",
         without_prefix(bottom(_share_left()), "resource_type", "hws[.]resource[.]type[.]metastudio[.]"),
         f"{OWNER} {{{{resource_type}}}}",
@@ -173,7 +173,7 @@ def time_left(id, width, height):
         width,
         height,
         "Packages that end next",
-        f"The time until the next {TOP} packages end. Used-up packages are left out. {COLLECTED}",
+        f"The {TOP} packages that end first, with the time until they end. Used-up packages do not count. {COLLECTED}",
         "s",
         bottom(f"{_expiry()} - {LATEST.time} > 0\nand on ({PACKAGE}) {_each('metastudio_package_left')} > 0"),
         "{{project}}{{account}} {{package}}",
@@ -194,8 +194,8 @@ def _packages():
             16,
             10,
             "Left, over time",
-            f"The amount that is left, in minutes or in another unit, for the {TOP} kinds of packages with the smallest share "
-            "left. It rises when a package is bought.",
+            f"The amount that is left of the {TOP} kinds of packages with the least left, in minutes or in another unit. It "
+            "rises when a package is bought.",
             "short",
             [panels.query(over_time, f"{OWNER} {{{{resource_type}}}} {{{{unit}}}}")],
             legend="right",
@@ -205,8 +205,8 @@ def _packages():
             24,
             12,
             "Packages",
-            f"Each package. An empty `Unit` means minutes. `Used up at` is when nothing is left at the pace of the last 7 "
-            f"days. Packages of accounts are shown if all projects are selected. {COLLECTED}",
+            f"Each package. Amounts without a unit are minutes. `Used up at` is the time at which nothing will be left, at the "
+            f"pace of the last 7 days. Packages of accounts are shown if all projects are selected. {COLLECTED}",
             [
                 layout.project_column(layout.DATA),
                 ("package", "Package", None),
@@ -248,7 +248,7 @@ def _sub_users():
             8,
             10,
             "Used quota",
-            "The sub-users that have used the largest part of a quota. Users without a limit are not among them.",
+            "The sub-users that have used the largest part of a quota. Users without a limit are not shown.",
             "percentunit",
             top(share),
             "{{project}} {{user_id}} {{resource_type}}",
@@ -259,7 +259,7 @@ def _sub_users():
             16,
             10,
             "Sub-users",
-            f"What each sub-user may use, and has used: minutes, images or voices. {COLLECTED}",
+            f"The quota and the use of each sub-user: minutes, images or voices. {COLLECTED}",
             [
                 layout.project_column(layout.DATA),
                 ("user_id", "User", None),
@@ -287,7 +287,7 @@ def _sessions():
             12,
             9,
             "Live sessions",
-            "Live sessions that run, by what they are deducted from.",
+            "Running live sessions, by the way they are charged.",
             "short",
             [panels.query(f"sum by (charging_mode) ({sessions})", "{{charging_mode}}")],
         ),
@@ -337,8 +337,8 @@ def _reconciliation():
             14,
             9,
             "Usage beside live sessions, videos and packages",
-            "`Usage` is the minutes by ShowUsageData. `Difference` is `Usage` minus the minutes by another operation for "
-            "the same time: a day that ended at least two days ago, or the time between two readings of packages.",
+            "Minutes by ShowUsageData, and their difference to the minutes by another operation for the same time: a day that "
+            "ended at least two days ago, or the time between two readings of packages.",
             [
                 layout.project_column(layout.DATA),
                 ("against", "Compared with", None),

@@ -117,8 +117,8 @@ def _users(selection):
             24,
             8,
             "Top users, $window",
-            f"The {TOP} users with the most usage, if `user_ids` is configured. With `user_ids: all`, (others) have what no "
-            f"other user accounts for. {WINDOW}",
+            f"The {TOP} users with the most usage, if `user_ids` is configured. With `user_ids: all`, (others) is the usage "
+            f"that belongs to none of the sub-users. {WINDOW}",
             MINUTES,
             top(name_rest(selection.minutes("user_id"))),
             "{{user_id}}",

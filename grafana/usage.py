@@ -18,7 +18,9 @@ DAYS = """
 """
 WINDOW = "In the window selected above, as of the last poll."
 BUDGETS = "Each budget counts its own usage, regardless of the business types selected above."
-SHARED_BUDGETS = "A shared budget has its name as project, and counts all of its projects."
+SHARED_BUDGETS = (
+    "For a shared budget, the column Project has the name of the budget. The budget counts the usage of all its projects."
+)
 # Colours of the used share of a budget.
 BUDGET = [(None, "text"), (0, "green"), (0.8, "orange"), (1, "red")]
 TYPE_COLUMNS = [("business_type", "Business type", None), ("resource_type", "Resource type", None)]
