@@ -181,10 +181,10 @@ fn cost() {
     println!("### Processor time of a poll\n");
     println!("A poll signs, requests, parses and sums one page of {} days x 4 rows. Figures are medians,", page::DAYS);
     println!(
-        "with quartiles, of {ROUNDS} rounds of {POLLS} polls. Each round is compared with the floor of the same round."
+        "with quartiles, of {ROUNDS} rounds of {POLLS} polls. The floor is the peer with bare sockets in the same round."
     );
-    println!("Connections are counted over all rounds. All peers run on one thread, as the program polls,");
-    println!("except the one on all cores.\n");
+    println!("Connections are counted over all rounds. All peers poll on one thread, as the program does,");
+    println!("except the exporter on all cores.\n");
     println!("| peer | CPU a poll, µs | x floor | wall a poll, µs | connections |");
     println!("|---|---:|---:|---:|---:|");
     for peer in &peers {
