@@ -17,7 +17,7 @@ use std::{
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep},
+    time::{Instant, Sleep, sleep_until},
 };
 
 use super::{limits::Limits, slots::Usage};
@@ -108,15 +108,19 @@ pub(super) struct TimedIo<S> {
     /// The phase that `deadline` was set for.
     timed_phase: u8,
     limits: Limits,
-    deadline: Pin<Box<Sleep>>,
+    deadline: Instant,
+    /// Wakes the connection at `deadline` or earlier. A deadline that moves back does not move the timer, because that
+    /// would wake the runtime at each request.
+    timer: Pin<Box<Sleep>>,
 }
 
 impl<S> TimedIo<S> {
     pub fn new(stream: S, limits: Limits, usage: Arc<Usage>) -> (Self, Phase) {
         let phase = Arc::new(AtomicU8::new(HEAD));
-        let deadline = Box::pin(sleep(limits.head));
+        let deadline = Instant::now() + limits.head;
+        let timer = Box::pin(sleep_until(deadline));
         let handle = Phase { phase: Arc::clone(&phase), usage: Arc::clone(&usage) };
-        (TimedIo { stream, phase, usage, timed_phase: HEAD, limits, deadline }, handle)
+        (TimedIo { stream, phase, usage, timed_phase: HEAD, limits, deadline, timer }, handle)
     }
 
     fn enter(&mut self, phase: u8) {
@@ -139,15 +143,23 @@ impl<S> TimedIo<S> {
             _ => Some(self.limits.total),
         };
         if let Some(limit) = limit {
-            self.deadline.as_mut().reset(Instant::now() + limit);
+            self.deadline = Instant::now() + limit;
+            if self.deadline < self.timer.deadline() {
+                self.timer.as_mut().reset(self.deadline);
+            }
         }
         self.timed_phase = phase;
     }
 
     fn check_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         self.update_deadline();
-        ready!(self.deadline.as_mut().poll(cx));
-        Poll::Ready(io::ErrorKind::TimedOut.into())
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            if self.timer.deadline() == self.deadline {
+                return Poll::Ready(io::ErrorKind::TimedOut.into());
+            }
+            self.timer.as_mut().reset(self.deadline);
+        }
     }
 }
 
