@@ -9,7 +9,7 @@ use super::encoding::{Digest, Encoded};
 const COPIED_BELOW: usize = 4 << 10;
 
 /// A piece of copied parts ends after this many bytes.
-const PIECE: usize = 64 << 10;
+const PIECE: usize = 128 << 10;
 
 /// Encoded text in few pieces.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ mod tests {
         let pieces = Pieces::new(parts.iter_mut().collect());
         let list = pieces.list.into_inner();
         assert!(list.iter().all(|piece| piece.len() < PIECE + COPIED_BELOW));
-        assert_eq!(list.len(), 6);
+        assert_eq!(list.len(), 4);
         assert!(Pieces::new(Vec::new()).get(0).is_none());
     }
 }
