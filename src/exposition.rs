@@ -41,6 +41,7 @@ mod text;
 
 use std::{future::pending, panic::resume_unwind, sync::Arc};
 
+use bytes::BufMut;
 use prometheus_client::{encoding::text::encode_registry, registry::Registry};
 use tokio::{sync::Mutex, task::spawn_blocking};
 
@@ -117,7 +118,7 @@ impl Exposition {
         let mut body = self.body(format, Encoding::Identity, projects);
         let mut bytes = Vec::with_capacity(body.length());
         while let Some(piece) = body.take() {
-            bytes.extend_from_slice(&piece);
+            bytes.put(piece);
         }
         // The bytes are UTF-8, because they were written from strings.
         String::from_utf8(bytes).unwrap_or_default()

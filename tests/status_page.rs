@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::{Buf, BufMut};
 use chrono::{DateTime, Datelike, Days, TimeDelta, Utc};
 use http_body_util::BodyExt;
 use hyper::Request;
@@ -578,11 +579,13 @@ async fn clients_share_a_page_for_one_second() {
     let get = async |query: &str, language: &str, encoding: &str| {
         let request = Request::get(format!("/?{query}")).header("accept-language", language);
         let response = routes.answer(&request.header("accept-encoding", encoding).body(()).unwrap()).await;
-        let (mut body, mut pieces) = (response.into_body(), Vec::new());
+        let (mut body, mut address, mut bytes) = (response.into_body(), None, Vec::new());
         while let Some(frame) = body.frame().await {
-            pieces.push(frame.unwrap().into_data().unwrap());
+            let piece = frame.unwrap().into_data().unwrap();
+            address.get_or_insert(piece.chunk().as_ptr() as usize);
+            bytes.put(piece);
         }
-        (pieces[0].as_ptr() as usize, pieces)
+        (address.unwrap(), bytes)
     };
     let first = get("", "en", "identity").await;
     MILLISECONDS.store(999, Ordering::Relaxed);

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, buf::Chain};
 use hyper::body::{Frame, SizeHint};
 
 use super::pieces::Pieces;
@@ -23,7 +23,8 @@ pub struct Body {
     shared: Option<Arc<Pieces>>,
     /// Index of the next piece of `shared`.
     next: usize,
-    last: Option<Bytes>,
+    /// Empty if there is no trailer.
+    last: Bytes,
     /// Bytes that have not been taken yet.
     length: usize,
 }
@@ -31,8 +32,8 @@ pub struct Body {
 impl Body {
     pub(super) fn new(first: Vec<u8>, shared: Arc<Pieces>, last: Vec<u8>) -> Self {
         let length = first.len() + shared.digest.length + last.len();
-        let non_empty = |bytes: Vec<u8>| (!bytes.is_empty()).then(|| Bytes::from(bytes));
-        Body { first: non_empty(first), shared: Some(shared), next: 0, last: non_empty(last), length }
+        let first = (!first.is_empty()).then(|| Bytes::from(first));
+        Body { first, shared: Some(shared), next: 0, last: last.into(), length }
     }
 
     /// Remaining length in bytes.
@@ -40,18 +41,19 @@ impl Body {
         self.length
     }
 
-    /// Takes the next piece; `None` at the end, or if the rest was withdrawn.
-    pub(super) fn take(&mut self) -> Option<Bytes> {
+    /// Takes the next piece; `None` at the end, or if the rest was withdrawn. The trailer comes with the piece before it,
+    /// because writing it alone would cost a system call and a packet.
+    pub(super) fn take(&mut self) -> Option<Chain<Bytes, Bytes>> {
         let shared = || {
             let piece = self.shared.as_ref()?.get(self.next)?;
             self.next += 1;
             Some(piece)
         };
-        let length = self.length;
-        let last = || self.last.take_if(|last| last.len() == length);
-        let bytes = self.first.take().or_else(shared).or_else(last)?;
-        self.length -= bytes.len();
-        Some(bytes)
+        let piece = self.first.take().or_else(shared)?;
+        let is_end = self.length == piece.len() + self.last.len();
+        let piece = piece.chain(if is_end { std::mem::take(&mut self.last) } else { Bytes::new() });
+        self.length -= piece.remaining();
+        Some(piece)
     }
 }
 
@@ -63,12 +65,12 @@ impl From<Bytes> for Body {
 }
 
 impl hyper::body::Body for Body {
-    type Data = Bytes;
+    type Data = Chain<Bytes, Bytes>;
     type Error = CutOff;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, CutOff>>> {
         Poll::Ready(match self.take() {
-            Some(bytes) => Some(Ok(Frame::data(bytes))),
+            Some(piece) => Some(Ok(Frame::data(piece))),
             None if self.length > 0 => Some(Err(CutOff)),
             None => None,
         })

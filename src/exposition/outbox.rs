@@ -47,13 +47,15 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Buf;
+
     use super::*;
 
     /// Reads the rest of a body; `None` if it is cut off.
     fn read(mut body: Body) -> Option<usize> {
         let mut length = 0;
         while let Some(piece) = body.take() {
-            length += piece.len();
+            length += piece.remaining();
         }
         (body.length() == 0).then_some(length)
     }

@@ -58,7 +58,7 @@ pub(super) struct Connection<S> {
 impl<S, B> Connection<S>
 where
     S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
-    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    B: Body<Data: Send, Error: Into<BoxError>> + From<Bytes> + Default + Send + Unpin + 'static,
 {
     pub fn new(
         service: Arc<PolicedService<S>>,

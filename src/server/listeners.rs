@@ -125,11 +125,12 @@ impl<S> Server<S> {
 impl<S, B> Server<S>
 where
     S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
-    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    B: Body<Data: Send, Error: Into<BoxError>> + From<Bytes> + Default + Send + Unpin + 'static,
 {
     /// Serves on all listeners until `stop`. After that, current answers have 3 s to end.
     ///
-    /// The body of an answer must be `Unpin`. Put a body that is not `Unpin` into a `Box`.
+    /// The server makes bodies of its own for 400, 401 and 429, so a body must be made from bytes. It must also be `Unpin`:
+    /// put a body that is not into a `Box`.
     pub async fn serve(self, listeners: Vec<TcpListener>, stop: CancellationToken) {
         let service = Arc::new(self.service);
         let mut tasks = JoinSet::new();
@@ -157,7 +158,7 @@ async fn listen<S, B>(
     stop: CancellationToken,
 ) where
     S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Infallible, Future: Send> + Send + Sync + 'static,
-    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    B: Body<Data: Send, Error: Into<BoxError>> + From<Bytes> + Default + Send + Unpin + 'static,
 {
     let connections = TaskTracker::new();
     loop {

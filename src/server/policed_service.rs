@@ -3,18 +3,10 @@
 use std::{convert::Infallible, fmt, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
-use http_body_util::{Either, Empty, Full};
-use hyper::{
-    Method, Request, Response, StatusCode, Version,
-    body::{Body, Incoming},
-    header::HOST,
-    service::Service,
-};
+use http_body_util::Empty;
+use hyper::{Method, Request, Response, StatusCode, Version, body::Incoming, header::HOST, service::Service};
 
 use super::{policy::WebPolicy, rejection::Rejection};
-
-/// The body of an answer: from the service, or from the server itself (400, 401 and 429).
-pub(super) type AnswerBody<B> = Either<B, Full<Bytes>>;
 
 /// Called with the path and the status of each answer.
 type Observer = Box<dyn Fn(&str, StatusCode) + Send + Sync>;
@@ -43,11 +35,11 @@ impl<S> PolicedService<S> {
 impl<S, B> PolicedService<S>
 where
     S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Infallible>,
-    B: Body<Data = Bytes>,
+    B: From<Bytes> + Default,
 {
     /// Answers a request. If the policy rejects it, the service is not called. The request's body is dropped first, so
     /// that no body stays in memory while a password is checked.
-    pub async fn answer(&self, request: Request<Incoming>, client: IpAddr) -> Response<AnswerBody<B>> {
+    pub async fn answer(&self, request: Request<Incoming>, client: IpAddr) -> Response<B> {
         let request = request.map(|_| Empty::new());
         let uri = request.uri().clone();
         let is_head = request.method() == Method::HEAD;
@@ -58,14 +50,14 @@ where
         let mut response = match admitted {
             Ok(()) => {
                 let Ok(response) = self.service.call(request).await;
-                response.map(Either::Left)
+                response
             }
-            Err(rejection) => rejection.response().map(Either::Right),
+            Err(rejection) => rejection.response(),
         };
         self.policy.add_headers(response.headers_mut());
         if is_head {
             // Over HTTP/2, hyper would send a body even for HEAD. The headers already have its length.
-            *response.body_mut() = Either::Right(Full::default());
+            *response.body_mut() = B::default();
         }
         (self.observer)(uri.path(), response.status());
         response

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{
     Response, StatusCode,
     header::{
@@ -26,7 +25,7 @@ pub(super) enum Rejection {
 }
 
 impl Rejection {
-    pub fn response(self) -> Response<Full<Bytes>> {
+    pub fn response<B: From<Bytes>>(self) -> Response<B> {
         let (status, text, header) = match self {
             Rejection::BadHost => (StatusCode::BAD_REQUEST, "A request needs one header Host.\n", None),
             Rejection::Unauthorized => {
@@ -38,7 +37,7 @@ impl Rejection {
                 (StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n", Some((RETRY_AFTER, seconds)))
             }
         };
-        let mut response = Response::new(Full::from(text));
+        let mut response = Response::new(Bytes::from_static(text.as_bytes()).into());
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
