@@ -15,7 +15,7 @@ pub(super) static FAMILIES: &[Family] = &[
     .of_accounts(),
     gauge(
         "metastudio_collector_unavailable",
-        "Whether the service refuses the collector, and the configuration does not name it: it asks for all.",
+        "Whether the service refuses a collector that runs only because of collect: all. Such a refusal is not a failure.",
         |lines, view| {
             for (collector, status) in &view.project.collectors {
                 if let Some(last) = &status.last {
@@ -39,7 +39,7 @@ pub(super) static FAMILIES: &[Family] = &[
     .of_accounts(),
     gauge(
         "metastudio_collector_last_success_timestamp_seconds",
-        "Unix time of the start of the last successful run: what it found is as of that time.",
+        "Unix time of the start of the last successful run: the values of the collector are as of that time.",
         |lines, view| {
             for (collector, status) in &view.project.collectors {
                 if let Some((at, _)) = &status.found {
@@ -76,7 +76,7 @@ pub(super) static FAMILIES: &[Family] = &[
     .of_accounts(),
     gauge(
         "metastudio_collector_doubts",
-        "Whether there is a doubt about what the collector has found, by doubt, as of its last complete run.",
+        "Whether there is a doubt about the values of the collector, by doubt, as of its last complete run.",
         |lines, view| {
             for collector in view.project.collectors.keys() {
                 let Some(doubts) = view.doubts(*collector) else { continue };

@@ -10,7 +10,7 @@ use crate::{
 pub(super) static FAMILIES: &[Family] = &[
     counter(
         "metastudio_usage_revisions",
-        "Changes of the usage of days after they had ended, of all days that are kept.",
+        "Changes of the usage of days that had ended, counted for all days that are kept.",
         |lines, view| {
             if let Some(settling) = settling(view) {
                 lines.count([COLLECTOR], settling.revisions);
@@ -29,7 +29,8 @@ pub(super) static FAMILIES: &[Family] = &[
     .unit("seconds"),
     gauge(
         "metastudio_usage_longest_revision_delay_seconds",
-        "Longest time from the end of a day to a change of it, of this month and the last one. Absent if there was none.",
+        "Longest time from the end of a day to a change of its usage, for days of this month and the last one. Absent if \
+         there was none.",
         |lines, view| {
             if let Some(longest) = settling(view).and_then(|settling| settling.longest) {
                 lines.sample([COLLECTOR], longest.as_seconds_f64());
@@ -39,8 +40,8 @@ pub(super) static FAMILIES: &[Family] = &[
     .unit("seconds"),
     gauge(
         "metastudio_usage_settled_timestamp_seconds",
-        "Unix time before which the usage of each day, since the beginning of the last month, has stood still for a week, or \
-         was first asked for later than that.",
+        "Unix time up to which all days since the beginning of the last month have settled: the usage of a settled day has \
+         not changed for a week, or was first asked for more than a week after the end of the day.",
         |lines, view| {
             if let Some(time) = settling(view).and_then(|settling| settling.settled_until) {
                 lines.sample([COLLECTOR], seconds(time));

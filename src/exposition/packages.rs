@@ -23,7 +23,7 @@ pub(super) static FAMILIES: &[Family] = &[
     .of_accounts(),
     gauge(
         "metastudio_packages_bought_minutes",
-        "Minutes that the packages of this kind were bought with.",
+        "Bought minutes of the packages of this kind.",
         |lines, view| sums(lines, view, true, |sums| sums.bought),
     )
     .unit("minutes")
@@ -42,21 +42,21 @@ pub(super) static FAMILIES: &[Family] = &[
     .of_accounts(),
     gauge(
         "metastudio_packages_bought",
-        "What the packages of this kind were bought with, in a unit other than time.",
+        "Bought amount of the packages of this kind, in a unit other than time.",
         |lines, view| sums(lines, view, false, |sums| sums.bought),
     )
     .of_accounts(),
-    gauge("metastudio_packages_used", "What of these packages is used, in a unit other than time.", |lines, view| {
+    gauge("metastudio_packages_used", "Used amount of these packages, in a unit other than time.", |lines, view| {
         sums(lines, view, false, |sums| sums.used);
     })
     .of_accounts(),
     gauge(
         "metastudio_packages_left",
-        "What of these packages is left and can be used, in a unit other than time. Negative is overrun.",
+        "Amount of these packages that is left and can be used, in a unit other than time. Negative is overrun.",
         |lines, view| sums(lines, view, false, |sums| sums.left),
     )
     .of_accounts(),
-    gauge("metastudio_package_bought_minutes", "Minutes that the package was bought with.", |lines, view| {
+    gauge("metastudio_package_bought_minutes", "Bought minutes of the package.", |lines, view| {
         amounts(lines, view, true, |package| package.bought);
     })
     .unit("minutes")
@@ -75,17 +75,17 @@ pub(super) static FAMILIES: &[Family] = &[
     .of_accounts(),
     gauge(
         "metastudio_package_bought",
-        "What the package was bought with, in a unit other than time.",
+        "Bought amount of the package, in a unit other than time.",
         |lines, view| amounts(lines, view, false, |package| package.bought),
     )
     .of_accounts(),
-    gauge("metastudio_package_used", "What of the package is used, in a unit other than time.", |lines, view| {
+    gauge("metastudio_package_used", "Used amount of the package, in a unit other than time.", |lines, view| {
         amounts(lines, view, false, |package| package.used);
     })
     .of_accounts(),
     gauge(
         "metastudio_package_left",
-        "What of the package is left, in a unit other than time. Negative is overrun.",
+        "Amount of the package that is left, in a unit other than time. Negative is overrun.",
         |lines, view| amounts(lines, view, false, Package::left),
     )
     .of_accounts(),

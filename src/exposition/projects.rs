@@ -69,7 +69,7 @@ pub(super) static FAMILIES: &[Family] = &[
     .unit("minutes"),
     gauge(
         "metastudio_shared_budget_minutes",
-        "Configured budget in minutes for the usage of all projects that have it together. Each of these projects has the \
+        "Configured budget in minutes for the usage of several projects together. Each of these projects has the \
          same value: never sum over projects.",
         |lines, view| view.project.target.shared_budgets.iter().for_each(|one| shared_budget(lines, one)),
     )
@@ -81,7 +81,7 @@ pub(super) static FAMILIES: &[Family] = &[
     }),
     gauge(
         "metastudio_poll_last_failure",
-        "1 with the reason for which the last poll failed. Absent if it succeeded.",
+        "Reason of the failure of the last poll; the value is always 1. Absent if the poll succeeded.",
         |lines, view| {
             if let Some(failure) = view.last().and_then(|last| last.failure.as_ref()) {
                 lines.count([("reason", failure.reason.as_str())], 1);

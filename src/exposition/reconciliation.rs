@@ -12,7 +12,7 @@ use crate::{
 pub(super) static FAMILIES: &[Family] = &[
     gauge(
         "metastudio_reconciliation_difference_minutes",
-        "Usage in minutes by ShowUsageData, minus the minutes of the same time by another operation.",
+        "Usage in minutes by ShowUsageData, minus the minutes of the same range by another operation.",
         |lines, view| {
             for comparison in found(view) {
                 lines.sample(labels(comparison), float(comparison.difference()));
@@ -32,7 +32,7 @@ pub(super) static FAMILIES: &[Family] = &[
     .unit("minutes"),
     gauge(
         "metastudio_reconciliation_end_timestamp_seconds",
-        "Unix time at which the time that was compared ends.",
+        "Unix time of the end of the compared range.",
         |lines, view| {
             // Business types can have readings of different ages. The earliest end is exported for all of them.
             let mut ends = BTreeMap::new();

@@ -10,7 +10,7 @@ use crate::{
 pub(super) static FAMILIES: &[Family] = &[
     gauge(
         "metastudio_live_sessions",
-        "Live sessions that run, by what they are deducted from, as of the last complete run of the collector.",
+        "Running live sessions by the way they are charged, as of the last complete run of the collector.",
         |lines, view| {
             for (mode, number) in found(view).into_iter().flat_map(|found| &found.live) {
                 lines.count([COLLECTOR, ("charging_mode", mode.as_str())], *number);
