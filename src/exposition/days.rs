@@ -41,7 +41,7 @@ pub(super) static FAMILIES: &[Family] = &[
     gauge(
         "metastudio_usage_settled_timestamp_seconds",
         "Unix time up to which all days since the beginning of the last month have settled: the usage of a settled day has \
-         not changed for a week, or was first asked for more than a week after the end of the day.",
+         not changed for a week, or the first request for it came more than a week after the end of the day.",
         |lines, view| {
             if let Some(time) = settling(view).and_then(|settling| settling.settled_until) {
                 lines.sample([COLLECTOR], seconds(time));

@@ -91,8 +91,8 @@ impl Doubt {
                 "the service may ignore user_id: check that sub-account isolation is on, or remove user_ids"
             }
             Doubt::UsersNotListed => {
-                "all usage is in the series without a user: use the key of the account, because only the root account may \
-                 list sub-users, or list the ids in user_ids"
+                "all usage is in the series without a user: list the ids in user_ids, or use the key of the account, because \
+                 only the root account may list sub-users"
             }
         }
     }
