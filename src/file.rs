@@ -1,7 +1,7 @@
 //! Reads files with bounds: regular files only, up to a size, within a time limit.
 //!
-//! A file may be on a mount that does not answer. A thread that is blocked there cannot be stopped. So each file has one
-//! reading thread, and further readers wait for it, up to the time limit. Otherwise each poll would block one more
+//! A file may be on a mount that does not answer. A thread that is blocked there cannot be stopped. So each file has
+//! one reading thread, and further readers wait for it, up to the time limit. Otherwise each poll would block one more
 //! thread until the runtime has none left.
 //!
 //! The mount may be replaced while a thread is blocked in the old one. So a new thread tries the file again when the

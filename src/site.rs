@@ -1,6 +1,6 @@
 //! The pages of the exporter: metrics for Prometheus, a status page for people, probes, and the request to reload.
 //!
-//! No HTTP request causes a call to the cloud. A request to reload goes through a channel to the code that loads the
+//! This module cannot call the cloud. A request to reload goes through a channel to the code that loads the
 //! configuration.
 //!
 //! ```

@@ -1,8 +1,8 @@
 //! The directory in which the exporter keeps state over restarts (`--storage.path`).
 //!
 //! One process uses a directory at a time. A file is replaced as a whole: it is written under another name, flushed to
-//! the disk and renamed. So a crash leaves either the old or the new file. After [`Storage::write`] has returned, the new
-//! file survives a power failure.
+//! the disk and renamed. So a crash leaves either the old or the new file. After [`Storage::write`] has returned, the
+//! new file survives a power failure.
 //!
 //! All functions block.
 

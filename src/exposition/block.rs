@@ -82,7 +82,7 @@ fn encode(encoder: &mut Encoder, projects: &[Arc<ProjectStatus>], now: Moment) -
 }
 
 /// The interval in which samples stay the same if no project changes. It ends when usage becomes stale, a window ends
-/// or a token expires. On the wall clock it is `(after, until]`. It has a start there, because that clock can be set
+/// or a token expires. On the wall clock it is `(after, until]`. The start is needed, because the wall clock can be set
 /// back.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Validity {

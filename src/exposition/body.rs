@@ -41,8 +41,8 @@ impl Body {
         self.length
     }
 
-    /// Takes the next piece; `None` at the end, or if the rest was withdrawn. The trailer comes with the piece before it,
-    /// because writing it alone would cost a system call and a packet.
+    /// Takes the next piece; `None` at the end, or if the rest was withdrawn. The trailer comes with the piece before
+    /// it, because writing it alone would cost a system call and a packet.
     pub(super) fn take(&mut self) -> Option<Chain<Bytes, Bytes>> {
         let shared = || {
             let piece = self.shared.as_ref()?.get(self.next)?;

@@ -102,7 +102,7 @@ impl Rendering {
     }
 }
 
-/// The projects of each block, and then the accounts of each.
+/// The projects of each block of projects, then the accounts of each block of accounts.
 fn chunks(snapshot: &Snapshot) -> impl Iterator<Item = &[Arc<ProjectStatus>]> {
     snapshot.projects.chunks(BLOCK).chain(snapshot.accounts.chunks(BLOCK))
 }

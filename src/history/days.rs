@@ -87,7 +87,8 @@ pub struct KnownDays {
     unproven: BTreeMap<NaiveDate, Day>,
 }
 
-/// Days before which the cloud had usage, each with the time at which the cloud was asked.
+/// Proofs that the cloud had not forgotten earlier usage. Each has a day and a time. When it was asked at this time,
+/// the cloud had usage from before this day.
 pub type UsedBefore = BTreeMap<NaiveDate, DateTime<Utc>>;
 
 /// The changes by new answers.

@@ -49,7 +49,7 @@ const CACHE: usize = 16 << 20;
 
 /// The version of the file.
 const VERSIONS: TableDefinition<'_, &str, &str> = TableDefinition::new("version");
-/// Days before which the cloud had usage, by identity and date, each with the time at which the cloud was asked.
+/// The proofs of [`UsedBefore`] by identity and date, each with the time at which the cloud was asked.
 const USED_BEFORE: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("used_before");
 /// Days by identity and date, each as JSON.
 const DAYS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("days");
@@ -623,7 +623,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(NAME);
         open(directory.path()).keep("one", &days(&["2025-11-01"]), None).unwrap();
-        // The disk as a process that is killed leaves it: opened, partly written, never closed.
+        // A copy of the file as a killed process leaves it: partly written and never closed.
         let killed = tempfile::tempdir().unwrap();
         let ledger = Ledger { path: path.clone(), turn: Arc::default() };
         let copied = ledger.guarded(|database| {

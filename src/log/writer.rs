@@ -1,8 +1,8 @@
 //! Writes log lines to standard error.
 //!
-//! A command that ends by itself writes each line at once. It waits for the reader of standard error, so that no line is
-//! lost. A daemon must poll and serve even if the reader has stopped. So its lines go to a queue, and a thread writes
-//! them. If the queue is full, lines are dropped and counted.
+//! A command that ends by itself writes each line at once. It waits for the reader of standard error, so that no line
+//! is lost. A daemon must poll and serve even if the reader has stopped. So its lines go to a queue, and a thread
+//! writes them. If the queue is full, lines are dropped and counted.
 
 use std::{
     io::{self, Write},

@@ -1,4 +1,4 @@
-//! A limit on how often the clients of one network use something at the same time, such as the check of passwords.
+//! A limit on the simultaneous uses by the clients of one network, for example on their checks of passwords.
 
 use std::{
     collections::HashMap,

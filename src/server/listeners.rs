@@ -129,8 +129,8 @@ where
 {
     /// Serves on all listeners until `stop`. After that, current answers have 3 s to end.
     ///
-    /// The server makes bodies of its own for 400, 401 and 429, so a body must be made from bytes. It must also be `Unpin`:
-    /// put a body that is not into a `Box`.
+    /// The server makes bodies of its own for 400, 401 and 429, so the type of the bodies must implement `From<Bytes>`.
+    /// It must also be `Unpin`, because the server wraps each body without pinning it.
     pub async fn serve(self, listeners: Vec<TcpListener>, stop: CancellationToken) {
         let service = Arc::new(self.service);
         let mut tasks = JoinSet::new();

@@ -109,8 +109,8 @@ pub(super) struct TimedIo<S> {
     timed_phase: u8,
     limits: Limits,
     deadline: Instant,
-    /// Wakes the connection at `deadline` or earlier. A deadline that moves back does not move the timer, because that
-    /// would wake the runtime at each request.
+    /// Wakes the connection at `deadline` or earlier. A later deadline does not move the timer. Otherwise the next
+    /// request would move it to an earlier time, which wakes the runtime.
     timer: Pin<Box<Sleep>>,
 }
 

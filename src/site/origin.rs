@@ -5,7 +5,8 @@ use hyper::{
     header::{HOST, HeaderValue, ORIGIN},
 };
 
-/// Whether the headers that browsers set name another origin. Programs other than browsers do not set these headers.
+/// Whether the headers `Origin` and `Sec-Fetch-Site` say that a page of another origin caused the request. Browsers set
+/// these headers; other programs do not.
 pub(super) fn is_foreign<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
     let is_cross_site = headers.get_all("sec-fetch-site").iter().any(|site| site != "same-origin" && site != "none");

@@ -77,7 +77,7 @@ impl Package {
     }
 }
 
-/// The sums of the packages of each kind. Parts of bundles are left out, and rows that lack an amount: a row without a
+/// The sums of the packages of each kind. Parts of bundles and rows that lack an amount are left out. A row without a
 /// bought amount is billed on demand and is no package. Packages that become full again are left out, too, because
 /// their amounts are those of one period.
 ///

@@ -217,8 +217,8 @@ pub fn minutes_by_business(tally: &Tally) -> Result<BTreeMap<String, Option<Deci
     Ok(minutes)
 }
 
-/// The minutes of the live sessions of a day. If a session runs over midnight, the day gets the same share of its
-/// minutes as of its time.
+/// The minutes of the live sessions of a day. If a session runs over midnight, its minutes are divided among the days
+/// in proportion to its time on each day.
 ///
 /// # Errors
 /// [`NotComparable`].

@@ -101,8 +101,8 @@ impl Tally {
         self.sums.keys()
     }
 
-    /// Whether the series with a value, or the series that lack one, are more than [`MAX_SERIES`] for each of this many
-    /// users.
+    /// Whether there are too many series with a value, or too many series that lack one. The limit of each number is
+    /// [`MAX_SERIES`] times `users`.
     pub fn has_too_many_series(&self, users: usize) -> bool {
         self.sums.len().max(self.incomplete.len()) > MAX_SERIES * users
     }

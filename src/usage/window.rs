@@ -25,7 +25,7 @@ pub enum Window {
     LastMonth,
     /// Rolling: a number of hours, ending now.
     Hours(u32),
-    /// Rolling: a number of times 24 hours, ending now.
+    /// Rolling: a number of days of 24 hours each, ending now.
     Days(u32),
 }
 

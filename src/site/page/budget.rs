@@ -24,7 +24,8 @@ const MARK: f64 = 3.0;
 /// Minimum share of a window that has passed before a forecast is shown.
 const MIN_ELAPSED: f64 = 0.05;
 
-/// From this used share of a budget or package on, its bar has the color of a warning. The alerts use the same share.
+/// The bar of a budget or package has the color of a warning if at least this share is used. The alerts use the same
+/// share.
 pub(super) const WARNING: f64 = 0.8;
 
 /// A budget as a bar.

@@ -105,7 +105,7 @@ impl Query {
         Query { view: self.view, refresh: self.refresh, ..Query::default() }.address()
     }
 
-    /// The address of the page with the other choice of refreshing by itself.
+    /// The address of the same page with the automatic refresh turned off if it is on, and on if it is off.
     pub fn other_refresh(&self) -> String {
         Query { refresh: Some(!self.refreshes()), ..self.clone() }.address()
     }

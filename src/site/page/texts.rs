@@ -50,7 +50,8 @@ pub(super) struct Texts {
     pub age: &'static str,
     pub none_known: &'static str,
     pub days: &'static str,
-    /// Between a day and the time for which its usage has not changed, and after that time.
+    /// The first text is between a day and a time, the second one is after this time. For this time, the usage of the
+    /// day has not changed.
     stands_still: (&'static str, &'static str),
     /// Before and after a month.
     table_of: (&'static str, &'static str),
