@@ -133,7 +133,7 @@ def _now():
             4,
             4,
             "End within 30 days",
-            f"Packages that end within 30 days and are not used up. {COLLECTED}",
+            f"Packages of minutes that end within 30 days and are not used up. {COLLECTED}",
             "none",
             f"sum(\n  {ending}\n  and on ({PACKAGE}) {left}\n)",
             steps=[(None, "text"), (0, "green"), (1, "orange")],
