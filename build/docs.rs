@@ -82,7 +82,7 @@ pub fn build(root: &Path, out: &Path) -> Result<()> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(content.as_bytes())?;
         fs::write(&file, encoder.finish()?)?;
-        documents.push(format!("    Document::new({address:?}, {variant}, {kind}, include_bytes!({file:?})),\n"));
+        documents.push(format!("    ServedFile::new({address:?}, {variant}, {kind}, include_bytes!({file:?})),\n"));
         Ok(())
     };
     for (path, text) in &sources {
@@ -94,7 +94,7 @@ pub fn build(root: &Path, out: &Path) -> Result<()> {
         }
     }
     add("style.css", "None", "CSS", &fs::read_to_string(root.join(STYLE))?)?;
-    let table = format!("static DOCUMENTS: [Document; {}] = [\n{}];\n", documents.len(), documents.concat());
+    let table = format!("static DOCUMENTS: [ServedFile; {}] = [\n{}];\n", documents.len(), documents.concat());
     fs::write(out.join("documents.rs"), table)?;
     Ok(())
 }

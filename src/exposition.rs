@@ -14,6 +14,7 @@
 //! so `text` converts its output to the text format. The projects' samples do not go through the crate, because it
 //! would format all of them for each scrape.
 
+mod being_read;
 mod block;
 mod body;
 mod collectors;
@@ -26,7 +27,6 @@ mod family;
 mod format;
 mod gzip;
 mod lines;
-mod outbox;
 mod packages;
 mod past;
 mod pieces;
@@ -46,10 +46,10 @@ use prometheus_client::{encoding::text::encode_registry, registry::Registry};
 use tokio::{sync::Mutex, task::spawn_blocking};
 
 pub use self::{
+    being_read::AnswersBeingRead,
     body::{Body, CutOff},
-    exporter::{BuildInfo, ConfigStatus, Connections, ExporterStatus, HttpRequests},
+    exporter::{BuildInfo, ConfigStatus, ConnectionStatus, ExporterStatus, HttpRequests},
     format::Format,
-    outbox::Outbox,
     past::{PastProject, PastSeries, Timeline, WrittenSamples, write_past},
 };
 use self::{

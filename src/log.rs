@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
-use self::line::Lines;
+use self::line::LineLayer;
 pub use self::{
     line::LogFormat,
     writer::{FlushOnDrop, LogWriter},
@@ -44,6 +44,6 @@ pub fn set_up(flags: LogFlags, writer: LogWriter) {
     };
     // Log only the events of this crate: libraries may log requests, which contain keys.
     let filter = Targets::new().with_target("metastudio_exporter", level);
-    let lines = Lines { format: flags.format, writer };
+    let lines = LineLayer { format: flags.format, writer };
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }

@@ -16,7 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flate2::read::GzDecoder;
 use http_body_util::BodyExt;
 use metastudio_exporter::{
-    exposition::{BuildInfo, ConfigStatus, Connections, ExporterStatus, Exposition, Format, HttpRequests},
+    exposition::{BuildInfo, ConfigStatus, ConnectionStatus, ExporterStatus, Exposition, Format, HttpRequests},
     snapshot::{
         self, CollectorOutcome, Failure, Found, KeptDays, Moment, Packages, PollOutcome, Reader, SubUsers, Target,
         WindowUsage, Writer,
@@ -285,7 +285,7 @@ fn render(reader: Reader, format: Format) -> String {
     let build = BuildInfo { version: "1.2.3", revision: "abc", rustc: "rustc 1" };
     let config = Arc::new(ConfigStatus::new(42, now()));
     let log_lines_dropped = Arc::new(AtomicU64::new(3));
-    let connections = Box::new(|| Connections { limit: 512, idle: 2, active: 1, closed: 4 });
+    let connections = Box::new(|| ConnectionStatus { limit: 512, idle: 2, active: 1, closed: 4 });
     let status = ExporterStatus { build, shard: (0, 3), config, requests, log_lines_dropped, connections };
     let exposition = Exposition::of_projects(reader, || now().into()).and_exporter(status);
     let text = exposition.render(format);

@@ -264,10 +264,10 @@ impl Daemon {
 }
 
 /// The numbers of connections as metrics.
-fn read_counts(connections: Connections) -> Box<dyn Fn() -> exposition::Connections + Send + Sync> {
+fn read_counts(connections: Connections) -> Box<dyn Fn() -> exposition::ConnectionStatus + Send + Sync> {
     Box::new(move || {
         let ConnectionCounts { limit, idle, active, closed } = connections.counts();
-        exposition::Connections { limit, idle, active, closed }
+        exposition::ConnectionStatus { limit, idle, active, closed }
     })
 }
 

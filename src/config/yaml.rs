@@ -35,14 +35,14 @@ const CORE: &str = "tag:yaml.org,2002:";
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
     line: usize,
-    content: Content,
+    content: TreeContent,
 }
 
 #[derive(Clone, Debug)]
-enum Content {
+enum TreeContent {
     Scalar(Value),
     List(Vec<Tree>),
-    Mapping(Fields),
+    Mapping(Mapping),
 }
 
 /// The size and the depth of a value.
@@ -54,7 +54,7 @@ struct Extent {
 }
 
 /// Each value of a mapping with the line of its key.
-type Fields = BTreeMap<String, (usize, Tree)>;
+type Mapping = BTreeMap<String, (usize, Tree)>;
 
 impl Tree {
     /// Parses one document that is a mapping. A text without values is an empty mapping. Also returns a problem for each
@@ -73,12 +73,12 @@ impl Tree {
             }
             builder.add(event, mark.line())?;
         }
-        let nothing = Tree { line: 1, content: Content::Mapping(Fields::new()) };
+        let nothing = Tree { line: 1, content: TreeContent::Mapping(Mapping::new()) };
         let tree = match builder.root {
-            None | Some(Tree { content: Content::Scalar(Value::Null), .. }) => nothing,
-            Some(tree @ Tree { content: Content::Mapping(_), .. }) => tree,
+            None | Some(Tree { content: TreeContent::Scalar(Value::Null), .. }) => nothing,
+            Some(tree @ Tree { content: TreeContent::Mapping(_), .. }) => tree,
             Some(tree) => {
-                let found = if matches!(tree.content, Content::List(_)) { "a list" } else { "a single value" };
+                let found = if matches!(tree.content, TreeContent::List(_)) { "a list" } else { "a single value" };
                 let expected = format!("expected keys with values at the top level, found {found}");
                 return Err(Problem::at_line(tree.line, expected));
             }
@@ -88,12 +88,12 @@ impl Tree {
 
     /// Whether there are no values.
     pub fn is_empty(&self) -> bool {
-        matches!(&self.content, Content::Mapping(fields) if fields.is_empty())
+        matches!(&self.content, TreeContent::Mapping(fields) if fields.is_empty())
     }
 
     /// Removes the keys at the top level for which `keep` is false. It gets each key and its line.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, usize) -> bool) {
-        if let Content::Mapping(fields) = &mut self.content {
+        if let TreeContent::Mapping(fields) = &mut self.content {
             fields.retain(|key, (line, _)| keep(key, *line));
         }
     }
@@ -151,14 +151,14 @@ impl Tree {
     /// and the child.
     fn child(&self, path: &str) -> Option<(usize, usize, &Tree)> {
         match &self.content {
-            Content::Scalar(_) => None,
-            Content::List(items) => {
+            TreeContent::Scalar(_) => None,
+            TreeContent::List(items) => {
                 let end = path.find(']')?;
                 let index: usize = path.strip_prefix('[')?.get(..end.checked_sub(1)?)?.parse().ok()?;
                 let item = items.get(index)?;
                 Some((end + 1, item.line, item))
             }
-            Content::Mapping(fields) => {
+            TreeContent::Mapping(fields) => {
                 let rest = path.strip_prefix('.').unwrap_or(path);
                 let dot = path.len() - rest.len();
                 // A key may hold dots, so it may end at any dot or bracket. The longest key that exists is meant.
@@ -172,32 +172,34 @@ impl Tree {
 
     /// The text under the key `name`.
     fn name(&self) -> Option<&str> {
-        let Content::Mapping(fields) = &self.content else { return None };
+        let TreeContent::Mapping(fields) = &self.content else { return None };
         match &fields.get("name")?.1.content {
-            Content::Scalar(Value::String(name)) => Some(name),
+            TreeContent::Scalar(Value::String(name)) => Some(name),
             _ => None,
         }
     }
 
     pub fn to_json(&self) -> Value {
         match &self.content {
-            Content::Scalar(value) => value.clone(),
-            Content::List(items) => items.iter().map(Tree::to_json).collect(),
-            Content::Mapping(fields) => fields.iter().map(|(key, (_, value))| (key.clone(), value.to_json())).collect(),
+            TreeContent::Scalar(value) => value.clone(),
+            TreeContent::List(items) => items.iter().map(Tree::to_json).collect(),
+            TreeContent::Mapping(fields) => {
+                fields.iter().map(|(key, (_, value))| (key.clone(), value.to_json())).collect()
+            }
         }
     }
 
     fn to_config(&self) -> config::Value {
         let kind = match &self.content {
-            Content::Scalar(Value::Bool(value)) => (*value).into(),
-            Content::Scalar(Value::String(text)) => text.as_str().into(),
-            Content::Scalar(value) => match (value.as_i64(), value.as_f64()) {
+            TreeContent::Scalar(Value::Bool(value)) => (*value).into(),
+            TreeContent::Scalar(Value::String(text)) => text.as_str().into(),
+            TreeContent::Scalar(value) => match (value.as_i64(), value.as_f64()) {
                 (Some(integer), _) => integer.into(),
                 (None, Some(number)) => number.into(),
                 (None, None) => config::ValueKind::Nil,
             },
-            Content::List(items) => config::ValueKind::Array(items.iter().map(Tree::to_config).collect()),
-            Content::Mapping(fields) => config::ValueKind::Table(table(fields)),
+            TreeContent::List(items) => config::ValueKind::Array(items.iter().map(Tree::to_config).collect()),
+            TreeContent::Mapping(fields) => config::ValueKind::Table(table(fields)),
         };
         config::Value::new(None, kind)
     }
@@ -210,14 +212,14 @@ impl Tree {
             })
         };
         match &self.content {
-            Content::Scalar(_) => Extent { values: 1, depth: 0 },
-            Content::List(items) => around(&mut items.iter()),
-            Content::Mapping(fields) => around(&mut fields.values().map(|(_, value)| value)),
+            TreeContent::Scalar(_) => Extent { values: 1, depth: 0 },
+            TreeContent::List(items) => around(&mut items.iter()),
+            TreeContent::Mapping(fields) => around(&mut fields.values().map(|(_, value)| value)),
         }
     }
 }
 
-fn table(fields: &Fields) -> config::Map<String, config::Value> {
+fn table(fields: &Mapping) -> config::Map<String, config::Value> {
     fields.iter().map(|(key, (_, value))| (key.clone(), value.to_config())).collect()
 }
 
@@ -232,7 +234,7 @@ impl Source for TreeSource {
 
     fn collect(&self) -> Result<config::Map<String, config::Value>, ConfigError> {
         match &self.0.content {
-            Content::Mapping(fields) => Ok(table(fields)),
+            TreeContent::Mapping(fields) => Ok(table(fields)),
             _ => Ok(config::Map::new()),
         }
     }
@@ -272,12 +274,12 @@ struct Open {
     /// 0 is no anchor.
     anchor: usize,
     /// In a mapping, the key whose value is next.
-    key: Option<Key>,
+    key: Option<MappingKey>,
     /// The values of merge keys, in their order.
     merged: Vec<Tree>,
 }
 
-enum Key {
+enum MappingKey {
     Text(String, usize),
     /// The value is not part of the tree, because its key is a problem.
     Dropped,
@@ -294,11 +296,11 @@ impl Builder {
                 if self.expects_a_key() {
                     self.set_key((!value.is_null()).then_some(text), line);
                 } else {
-                    self.put(Tree { line, content: Content::Scalar(value) }, anchor)?;
+                    self.put(Tree { line, content: TreeContent::Scalar(value) }, anchor)?;
                 }
             }
-            Event::SequenceStart(anchor, _) => self.open(Content::List(Vec::new()), anchor, line)?,
-            Event::MappingStart(anchor, _) => self.open(Content::Mapping(Fields::new()), anchor, line)?,
+            Event::SequenceStart(anchor, _) => self.open(TreeContent::List(Vec::new()), anchor, line)?,
+            Event::MappingStart(anchor, _) => self.open(TreeContent::Mapping(Mapping::new()), anchor, line)?,
             Event::SequenceEnd | Event::MappingEnd => self.close()?,
             Event::Alias(anchor) => {
                 let Some(tree) = self.anchors.get(&anchor).cloned() else {
@@ -343,7 +345,7 @@ impl Builder {
         }
     }
 
-    fn open(&mut self, content: Content, anchor: usize, line: usize) -> Result<(), Problem> {
+    fn open(&mut self, content: TreeContent, anchor: usize, line: usize) -> Result<(), Problem> {
         self.check_depth(1, line)?;
         self.open.push(Open { tree: Tree { line, content }, anchor, key: None, merged: Vec::new() });
         Ok(())
@@ -359,7 +361,7 @@ impl Builder {
 
     fn close(&mut self) -> Result<(), Problem> {
         let Some(Open { mut tree, anchor, merged, .. }) = self.open.pop() else { return Ok(()) };
-        if let Content::Mapping(fields) = &mut tree.content {
+        if let TreeContent::Mapping(fields) = &mut tree.content {
             for value in merged {
                 merge(fields, value)?;
             }
@@ -381,9 +383,9 @@ impl Builder {
             return Ok(());
         };
         match (&mut open.tree.content, open.key.take()) {
-            (Content::List(items), _) => items.push(tree),
-            (Content::Mapping(_), Some(Key::Text(key, _))) if key == MERGE_KEY => open.merged.push(tree),
-            (Content::Mapping(fields), Some(Key::Text(key, line))) => {
+            (TreeContent::List(items), _) => items.push(tree),
+            (TreeContent::Mapping(_), Some(MappingKey::Text(key, _))) if key == MERGE_KEY => open.merged.push(tree),
+            (TreeContent::Mapping(fields), Some(MappingKey::Text(key, line))) => {
                 fields.insert(key, (line, tree));
             }
             _ => {}
@@ -392,14 +394,14 @@ impl Builder {
     }
 
     fn expects_a_key(&self) -> bool {
-        self.open.last().is_some_and(|open| matches!(open.tree.content, Content::Mapping(_)) && open.key.is_none())
+        self.open.last().is_some_and(|open| matches!(open.tree.content, TreeContent::Mapping(_)) && open.key.is_none())
     }
 
     /// Sets the key of the value that is next. `None` is a key that is not a text.
     fn set_key(&mut self, text: Option<String>, line: usize) {
         let path = self.path();
         let Some(open) = self.open.last_mut() else { return };
-        let Content::Mapping(fields) = &open.tree.content else { return };
+        let TreeContent::Mapping(fields) = &open.tree.content else { return };
         let problem = match &text {
             // Neither key nor value is shown. YAML reads a template that was not rendered, `{{ … }}`, as a mapping
             // whose key is a mapping.
@@ -410,8 +412,8 @@ impl Builder {
             }),
         };
         open.key = Some(match (text, &problem) {
-            (Some(key), None) => Key::Text(key, line),
-            _ => Key::Dropped,
+            (Some(key), None) => MappingKey::Text(key, line),
+            _ => MappingKey::Dropped,
         });
         if let Some((path, text)) = problem {
             self.problems.push(Problem { line: Some(line), ..Problem::error(path, text) });
@@ -424,9 +426,9 @@ impl Builder {
         for open in &self.open {
             // Writing to a String cannot fail.
             let _ = match (&open.tree.content, &open.key) {
-                (Content::List(items), _) => write!(path, "[{}]", items.len()),
-                (_, Some(Key::Text(key, _))) if path.is_empty() => write!(path, "{key}"),
-                (_, Some(Key::Text(key, _))) => write!(path, ".{key}"),
+                (TreeContent::List(items), _) => write!(path, "[{}]", items.len()),
+                (_, Some(MappingKey::Text(key, _))) if path.is_empty() => write!(path, "{key}"),
+                (_, Some(MappingKey::Text(key, _))) => write!(path, ".{key}"),
                 _ => Ok(()),
             };
         }
@@ -439,14 +441,14 @@ fn finite(number: f64) -> Option<Value> {
 }
 
 /// Adds the keys that a mapping does not have, from a mapping or a list of mappings.
-fn merge(fields: &mut Fields, value: Tree) -> Result<(), Problem> {
+fn merge(fields: &mut Mapping, value: Tree) -> Result<(), Problem> {
     let line = value.line;
     let values = match value.content {
-        Content::List(items) => items,
+        TreeContent::List(items) => items,
         _ => vec![value],
     };
     for value in values {
-        let Content::Mapping(more) = value.content else {
+        let TreeContent::Mapping(more) = value.content else {
             return Err(Problem::at_line(line, "the key << needs a mapping or a list of mappings"));
         };
         for (key, field) in more {

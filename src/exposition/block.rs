@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    encoding::{Encoded, Encoding},
+    encoding::{EncodedText, Encoding},
     families::{families, needs_collectors},
     family::ProjectView,
     gzip::Encoder,
@@ -23,8 +23,8 @@ pub(super) struct Block {
     /// Weak: an unused block must not keep old usage in memory.
     projects: Vec<Weak<ProjectStatus>>,
     pub validity: Validity,
-    identity: Option<Vec<Encoded>>,
-    deflate: Option<Vec<Encoded>>,
+    identity: Option<Vec<EncodedText>>,
+    deflate: Option<Vec<EncodedText>>,
 }
 
 impl Block {
@@ -50,7 +50,7 @@ impl Block {
         encoder: &mut Encoder,
         projects: &[Arc<ProjectStatus>],
         now: Moment,
-    ) -> &mut [Encoded] {
+    ) -> &mut [EncodedText] {
         let samples = match encoding {
             Encoding::Identity => &mut self.identity,
             Encoding::Deflate => &mut self.deflate,
@@ -59,7 +59,7 @@ impl Block {
     }
 }
 
-fn encode(encoder: &mut Encoder, projects: &[Arc<ProjectStatus>], now: Moment) -> Vec<Encoded> {
+fn encode(encoder: &mut Encoder, projects: &[Arc<ProjectStatus>], now: Moment) -> Vec<EncodedText> {
     let first: Vec<FirstLabels> = projects.iter().map(|project| first_labels(&project.target)).collect();
     let with_account: Vec<FirstLabels> =
         projects.iter().map(|project| first_labels_with_account(&project.target)).collect();

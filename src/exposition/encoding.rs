@@ -12,7 +12,7 @@ pub(super) enum Encoding {
 
 /// A piece of text in one of the encodings.
 #[derive(Clone, Debug)]
-pub(super) struct Encoded {
+pub(super) struct EncodedText {
     pub bytes: Bytes,
     pub digest: Digest,
 }

@@ -39,12 +39,12 @@ pub struct ExporterStatus {
     /// Number of log lines that were dropped. Shared with the log.
     pub log_lines_dropped: Arc<AtomicU64>,
     /// Reads the connections of the server.
-    pub connections: Box<dyn Fn() -> Connections + Send + Sync>,
+    pub connections: Box<dyn Fn() -> ConnectionStatus + Send + Sync>,
 }
 
 /// Numbers of connections of the server.
 #[derive(Clone, Copy, Debug)]
-pub struct Connections {
+pub struct ConnectionStatus {
     /// Maximum number of open connections.
     pub limit: usize,
     /// Open connections without a request.
@@ -157,7 +157,7 @@ impl Collector for ExporterStatus {
     }
 }
 
-impl Connections {
+impl ConnectionStatus {
     fn encode(self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         Descriptor::new(
             "metastudio_exporter_connections",

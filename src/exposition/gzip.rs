@@ -7,7 +7,7 @@
 use flate2::{Compress, Compression, FlushCompress};
 use zlib_rs::crc32::crc32;
 
-use super::encoding::{Digest, Encoded, Encoding};
+use super::encoding::{Digest, EncodedText, Encoding};
 
 /// The header of a member without a name and a time.
 pub(super) const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
@@ -61,11 +61,11 @@ impl Encoder {
     }
 
     /// Encodes the text that `write` writes, into a new buffer.
-    pub fn encode(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Encoded {
+    pub fn encode(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> EncodedText {
         let mut bytes = Vec::new();
         let digest = self.append(&mut bytes, write);
         bytes.shrink_to_fit();
-        Encoded { bytes: bytes.into(), digest }
+        EncodedText { bytes: bytes.into(), digest }
     }
 }
 

@@ -63,7 +63,7 @@ type IsOfFamily = fn(&Measure) -> bool;
 /// # Errors
 /// `out` cannot be written.
 pub fn write_past(out: &mut impl Write, projects: &[PastProject]) -> io::Result<WrittenSamples> {
-    let mut past = Past { out, buffer: Vec::new(), written: WrittenSamples::default() };
+    let mut past = PastWriter { out, buffer: Vec::new(), written: WrittenSamples::default() };
     let families: [(Metadata<'_>, IsOfFamily); 3] = [
         (MINUTES, |measure| *measure == Measure::Minutes),
         (NUMBER, |measure| *measure == Measure::Number),
@@ -110,13 +110,13 @@ fn past_labels(target: &Target) -> FirstLabels {
     FirstLabels::new(first.into_iter().chain(configured.iter().map(|(name, value)| (name.as_str(), *value))))
 }
 
-struct Past<'a, W> {
+struct PastWriter<'a, W> {
     out: &'a mut W,
     buffer: Vec<u8>,
     written: WrittenSamples,
 }
 
-impl<W: Write> Past<'_, W> {
+impl<W: Write> PastWriter<'_, W> {
     /// Writes the metadata before the first sample of a family.
     fn begin(&mut self, metadata: &Metadata<'_>, is_first: &mut bool) {
         if std::mem::take(is_first) {

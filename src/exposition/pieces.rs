@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::encoding::{Digest, Encoded};
+use super::encoding::{Digest, EncodedText};
 
 /// Shorter parts are copied together, because handing out a piece costs more than copying a part of this length.
 const COPIED_BELOW: usize = 4 << 10;
@@ -22,7 +22,7 @@ pub(super) struct Pieces {
 impl Pieces {
     /// Lines up the parts. A long part becomes a piece. Short parts are copied together into one piece, and each of
     /// them becomes a slice of this piece, so that no bytes are kept twice.
-    pub fn new(parts: Vec<&mut Encoded>) -> Self {
+    pub fn new(parts: Vec<&mut EncodedText>) -> Self {
         let digest = Digest::concat(parts.iter().map(|part| part.digest));
         let mut list = Vec::new();
         let mut open = OpenPiece::default();
@@ -62,11 +62,11 @@ impl Pieces {
 #[derive(Default)]
 struct OpenPiece<'a> {
     bytes: Vec<u8>,
-    parts: Vec<&'a mut Encoded>,
+    parts: Vec<&'a mut EncodedText>,
 }
 
 impl<'a> OpenPiece<'a> {
-    fn append(&mut self, part: &'a mut Encoded) {
+    fn append(&mut self, part: &'a mut EncodedText) {
         if self.bytes.is_empty() {
             self.bytes.reserve(PIECE + COPIED_BELOW);
         }
@@ -90,8 +90,8 @@ impl<'a> OpenPiece<'a> {
 mod tests {
     use super::*;
 
-    fn part(length: usize) -> Encoded {
-        Encoded { bytes: vec![0; length].into(), digest: Digest::new(length, length, 0) }
+    fn part(length: usize) -> EncodedText {
+        EncodedText { bytes: vec![0; length].into(), digest: Digest::new(length, length, 0) }
     }
 
     #[test]

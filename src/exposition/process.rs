@@ -22,18 +22,18 @@ use super::descriptor::Descriptor;
 #[derive(Debug)]
 pub(super) struct ProcessCollector {
     /// `None` without `/proc`: then these metrics are left out, as other client libraries do.
-    source: Option<Source>,
+    source: Option<ProcFiles>,
 }
 
 impl ProcessCollector {
     pub fn new() -> Self {
-        ProcessCollector { source: Source::open().ok() }
+        ProcessCollector { source: ProcFiles::open().ok() }
     }
 }
 
 impl Collector for ProcessCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Some(Ok((cpu_seconds, gauges))) = self.source.as_ref().map(Source::read) else { return Ok(()) };
+        let Some(Ok((cpu_seconds, gauges))) = self.source.as_ref().map(ProcFiles::read) else { return Ok(()) };
         Descriptor::new("process_cpu", "Total user and system CPU time spent.")
             .unit(&Unit::Seconds)
             .counter(&mut encoder, cpu_seconds)?;
@@ -46,7 +46,7 @@ impl Collector for ProcessCollector {
 /// Each reading is a single system call, because rendering and parsing `/proc/self/stat` would cost more than the rest
 /// of a small scrape.
 #[derive(Debug)]
-struct Source {
+struct ProcFiles {
     process: Process,
     /// `/proc/self/statm`: the memory in pages.
     memory: File,
@@ -55,13 +55,13 @@ struct Source {
     start_seconds: f64,
 }
 
-impl Source {
+impl ProcFiles {
     fn open() -> ProcResult<Self> {
         let process = Process::myself()?;
         let start_ticks = process.stat()?.starttime as f64;
         let start_seconds = procfs::boot_time_secs()? as f64 + start_ticks / procfs::ticks_per_second() as f64;
         let (memory, threads) = (File::open("/proc/self/statm")?, File::open("/proc/self/task")?);
-        Ok(Source { process, memory, threads, start_seconds })
+        Ok(ProcFiles { process, memory, threads, start_seconds })
     }
 
     /// Processor time in seconds, and the gauges.
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn the_readings_are_those_of_proc_stat() {
-        let source = Source::open().unwrap();
+        let source = ProcFiles::open().unwrap();
         let readings = || {
             let stat = source.process.stat().unwrap();
             let cpu_seconds = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;

@@ -6,13 +6,13 @@
 use std::sync::{Arc, Weak};
 
 use super::{
+    being_read::AnswersBeingRead,
     block::{BLOCK, Block, Validity},
-    encoding::{Encoded, Encoding},
+    encoding::{EncodedText, Encoding},
     families::families,
     format::Format,
     gzip::Encoder,
     lines::write_metadata,
-    outbox::Outbox,
     pieces::Pieces,
     projects::write_expiries,
 };
@@ -27,7 +27,7 @@ pub(super) struct Rendering {
     blocks: Vec<Block>,
     outputs: Vec<((Format, Encoding), Arc<Pieces>)>,
     /// The outputs that scrapes are still reading, including outputs of earlier snapshots.
-    outbox: Outbox,
+    being_read: AnswersBeingRead,
 }
 
 impl Rendering {
@@ -49,7 +49,7 @@ impl Rendering {
             self.update(snapshot, now);
         }
         let pieces = Arc::new(self.line_up(format, encoding, snapshot, now));
-        self.outbox.add(&pieces);
+        self.being_read.add(&pieces);
         self.outputs.push(((format, encoding), Arc::clone(&pieces)));
         pieces
     }
@@ -60,14 +60,14 @@ impl Rendering {
 
     fn update(&mut self, snapshot: &Arc<Snapshot>, now: Moment) {
         let old = std::mem::take(self);
-        let (outbox, mut old) = (old.outbox, old.blocks.into_iter());
+        let (being_read, mut old) = (old.being_read, old.blocks.into_iter());
         let blocks = chunks(snapshot).map(|projects| {
             let unchanged = old.next().filter(|block| block.shows(projects, now));
             unchanged.unwrap_or_else(|| Block::new(projects, now))
         });
         let blocks: Vec<Block> = blocks.collect();
         let validity = blocks.iter().fold(Validity::default(), |all, block| all.and(block.validity));
-        *self = Rendering { snapshot: Arc::downgrade(snapshot), validity, blocks, outputs: Vec::new(), outbox };
+        *self = Rendering { snapshot: Arc::downgrade(snapshot), validity, blocks, outputs: Vec::new(), being_read };
     }
 
     fn line_up(&mut self, format: Format, encoding: Encoding, snapshot: &Snapshot, now: Moment) -> Pieces {
@@ -75,8 +75,8 @@ impl Rendering {
         let blocks = self.blocks.iter_mut().zip(chunks(snapshot));
         let mut blocks: Vec<_> =
             blocks.map(|(block, projects)| block.samples(encoding, &mut encoder, projects, now).iter_mut()).collect();
-        let mut samples: Vec<Vec<&mut Encoded>> = Vec::new();
-        let mut metadata: Vec<Encoded> = Vec::new();
+        let mut samples: Vec<Vec<&mut EncodedText>> = Vec::new();
+        let mut metadata: Vec<EncodedText> = Vec::new();
         // A family without samples has no metadata.
         for family in families() {
             let of_family = blocks.iter_mut().filter_map(Iterator::next).filter(|samples| !samples.bytes.is_empty());

@@ -31,7 +31,7 @@ pub struct ReportProject<'a> {
 
 /// A row: one series on one day, or a day without a known answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Row<'a> {
+pub struct ReportRow<'a> {
     /// The project.
     pub project: &'a str,
     /// The local day.
@@ -52,11 +52,11 @@ pub struct Row<'a> {
 }
 
 /// The rows of all projects, from `first` to the day before `end`, sorted by project, day and series.
-pub fn rows<'a>(projects: &[ReportProject<'a>], first: NaiveDate, end: NaiveDate) -> Vec<Row<'a>> {
+pub fn rows<'a>(projects: &[ReportProject<'a>], first: NaiveDate, end: NaiveDate) -> Vec<ReportRow<'a>> {
     let mut rows = Vec::new();
     for project in projects {
         for date in happened(first, end, project.known.zone()) {
-            let row = |series: Option<&'a Series>, usage, remarks| Row {
+            let row = |series: Option<&'a Series>, usage, remarks| ReportRow {
                 project: project.name,
                 day: date,
                 resource_type: series.map_or("", |series| &series.resource_type),
@@ -125,7 +125,7 @@ fn not_attributed(day: &Day) -> Vec<(&Series, Decimal)> {
 
 const COLUMNS: [&str; 8] = ["project", "day", "resource_type", "business_type", "user_id", "unit", "usage", "remarks"];
 
-impl Row<'_> {
+impl ReportRow<'_> {
     fn cells(&self) -> [String; 8] {
         [
             self.project.to_owned(),
@@ -141,7 +141,7 @@ impl Row<'_> {
 }
 
 /// The rows as CSV (RFC 4180), with a header.
-pub fn csv(rows: &[Row<'_>]) -> String {
+pub fn csv(rows: &[ReportRow<'_>]) -> String {
     let mut text = csv_line(&COLUMNS);
     rows.iter().for_each(|row| text += &csv_line(&row.cells()));
     text
@@ -156,13 +156,13 @@ fn csv_line(cells: &[impl Display]) -> String {
 }
 
 /// The rows as JSON. Decimals are texts, because many readers of JSON round numbers.
-pub fn json(rows: &[Row<'_>]) -> String {
+pub fn json(rows: &[ReportRow<'_>]) -> String {
     // Texts and dates always become JSON.
     serde_json::to_string_pretty(&serde_json::json!({ "rows": rows })).unwrap_or_default() + "\n"
 }
 
 /// The sums of the range and all rows, as tables of Markdown.
-pub fn markdown(rows: &[Row<'_>], first: NaiveDate, end: NaiveDate) -> String {
+pub fn markdown(rows: &[ReportRow<'_>], first: NaiveDate, end: NaiveDate) -> String {
     let last = end.pred_opt().unwrap_or(end);
     let mut text = format!("# Usage from {first} to {last}\n\n## Sums\n\n");
     let titles = ["project", "resource_type", "business_type", "user_id", "unit", "usage", "remarks"];
@@ -188,10 +188,10 @@ impl Sum {
     }
 }
 
-type Key<'a> = (&'a str, &'a str, &'a str, &'a str, &'a str);
+type SumKey<'a> = (&'a str, &'a str, &'a str, &'a str, &'a str);
 
-fn sums<'a>(rows: &[Row<'a>]) -> BTreeMap<Key<'a>, Sum> {
-    let mut sums: BTreeMap<Key<'a>, Sum> = BTreeMap::new();
+fn sums<'a>(rows: &[ReportRow<'a>]) -> BTreeMap<SumKey<'a>, Sum> {
+    let mut sums: BTreeMap<SumKey<'a>, Sum> = BTreeMap::new();
     for row in rows {
         // Usage that is not attributed has a line of its own.
         let user = if row.remarks.contains(&"not_attributed") { "(not attributed)" } else { row.user_id };
@@ -274,7 +274,7 @@ const FOCUS: [&str; 46] = [
 
 /// The rows of usage in the columns of FOCUS, as CSV. Rows without a known usage, and numbers of videos or live
 /// sessions, are left out.
-pub fn focus(rows: &[Row<'_>], projects: &[ReportProject<'_>]) -> String {
+pub fn focus(rows: &[ReportRow<'_>], projects: &[ReportProject<'_>]) -> String {
     let mut text = csv_line(&FOCUS);
     for row in rows.iter().filter(|row| row.unit != "number") {
         let Some(usage) = &row.usage else { continue };

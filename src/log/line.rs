@@ -24,12 +24,12 @@ pub enum LogFormat {
 }
 
 /// Writes a line for each event.
-pub(super) struct Lines<W> {
+pub(super) struct LineLayer<W> {
     pub format: LogFormat,
     pub writer: W,
 }
 
-impl<S: Subscriber, W: io::Write + Clone + 'static> Layer<S> for Lines<W> {
+impl<S: Subscriber, W: io::Write + Clone + 'static> Layer<S> for LineLayer<W> {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Line { format: self.format, text: String::new() };
         line.add_text("time", &Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true));
@@ -150,7 +150,7 @@ mod tests {
     /// The lines of the events of `log` in a format, without their time.
     fn lines(format: LogFormat, log: impl FnOnce()) -> String {
         let writer = Memory::default();
-        let lines = Lines { format, writer: writer.clone() };
+        let lines = LineLayer { format, writer: writer.clone() };
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
         let text = String::from_utf8(writer.0.lock().clone()).unwrap();
         let time = match format {

@@ -24,10 +24,10 @@ const FLUSH: Duration = Duration::from_secs(1);
 
 /// The writer of all log lines. Clones share the queue.
 #[derive(Clone, Debug, Default)]
-pub struct LogWriter(Arc<Shared>);
+pub struct LogWriter(Arc<SharedQueue>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct SharedQueue {
     /// `None` as long as lines are written at once.
     queue: Mutex<Option<Queue>>,
     /// Notified when lines have been queued, and when they have been written.
@@ -133,7 +133,7 @@ impl Write for LogWriter {
 
 impl Drop for FlushOnDrop {
     fn drop(&mut self) {
-        let Shared { queue, changed, .. } = &*self.0.0;
+        let SharedQueue { queue, changed, .. } = &*self.0.0;
         let deadline = Instant::now() + FLUSH;
         let is_pending = |queue: &Option<Queue>| queue.as_ref().is_some_and(|q| q.is_writing || !q.lines.is_empty());
         let mut guard = queue.lock();

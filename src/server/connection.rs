@@ -23,8 +23,8 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use super::{
     limits::Limits,
     policed_service::PolicedService,
-    slots::{ActiveRequest, Usage},
-    timed_io::{Answer, GuardedBody, TimedIo},
+    slots::{ActiveRequest, ConnectionUsage},
+    timed_io::{AnswerGuard, GuardedBody, TimedIo},
 };
 
 /// Any error that ends a connection.
@@ -50,7 +50,7 @@ pub(super) struct Connection<S> {
     service: Arc<PolicedService<S>>,
     client: IpAddr,
     limits: Limits,
-    usage: Arc<Usage>,
+    usage: Arc<ConnectionUsage>,
     /// Ends the connection after the current answers.
     stop: CancellationToken,
 }
@@ -64,7 +64,7 @@ where
         service: Arc<PolicedService<S>>,
         client: IpAddr,
         limits: Limits,
-        usage: Arc<Usage>,
+        usage: Arc<ConnectionUsage>,
         stop: CancellationToken,
     ) -> Self {
         Connection { service, client, limits, usage, stop }
@@ -100,7 +100,7 @@ where
                 async move {
                     let response = service.answer(request, self.client).await;
                     phase.answering();
-                    Ok::<_, Infallible>(response.map(|body| GuardedBody { body, _guard: Answer(phase) }))
+                    Ok::<_, Infallible>(response.map(|body| GuardedBody { body, _guard: AnswerGuard(phase) }))
                 }
             }
         });

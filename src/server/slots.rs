@@ -55,7 +55,7 @@ pub struct ConnectionCounts {
 pub(super) struct Slots {
     limit: usize,
     permits: Arc<Semaphore>,
-    taken: Mutex<Vec<Arc<Usage>>>,
+    taken: Mutex<Vec<Arc<ConnectionUsage>>>,
     /// Number of connections that were closed for new ones.
     closed: AtomicU64,
     last_warning: Mutex<Option<Instant>>,
@@ -64,14 +64,14 @@ pub(super) struct Slots {
 /// The network of a connection, its number of current requests, and the time since the last one. Requests of HTTP/2
 /// overlap.
 #[derive(Debug)]
-pub(super) struct Usage {
+pub(super) struct ConnectionUsage {
     network: IpAddr,
-    state: Mutex<UsageState>,
+    state: Mutex<RequestState>,
     close: CancellationToken,
 }
 
 #[derive(Debug)]
-struct UsageState {
+struct RequestState {
     requests: usize,
     /// The end of the last request, or the start of the connection. Refused requests do not count.
     idle_since: Instant,
@@ -81,14 +81,14 @@ struct UsageState {
 
 /// The slot of one connection. Dropping this value frees the slot.
 pub(super) struct Slot {
-    pub usage: Arc<Usage>,
+    pub usage: Arc<ConnectionUsage>,
     slots: Arc<Slots>,
     _permit: OwnedSemaphorePermit,
 }
 
 /// One request. Dropping this value ends the request.
 pub(super) struct ActiveRequest {
-    usage: Arc<Usage>,
+    usage: Arc<ConnectionUsage>,
     /// Whether the policy has refused the request. A refused request does not make the idle time of its connection
     /// start again.
     pub is_refused: bool,
@@ -134,8 +134,8 @@ impl Slots {
             let next = timeout(SEARCH_INTERVAL, Arc::clone(&self.permits).acquire_owned()).await;
             free = next.ok().and_then(Result::ok);
         };
-        let state = Mutex::new(UsageState { requests: 0, idle_since: Instant::now(), has_answered: false });
-        let usage = Arc::new(Usage { network: network(client), state, close: CancellationToken::new() });
+        let state = Mutex::new(RequestState { requests: 0, idle_since: Instant::now(), has_answered: false });
+        let usage = Arc::new(ConnectionUsage { network: network(client), state, close: CancellationToken::new() });
         self.taken.lock().push(Arc::clone(&usage));
         Slot { usage, slots: Arc::clone(self), _permit: permit }
     }
@@ -148,7 +148,7 @@ impl Slots {
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();
         taken.iter().for_each(|usage| *counts.entry(usage.network).or_default() += 1);
         let is_within_share =
-            |usage: &Usage| counts.get(&usage.network).is_none_or(|count| *count <= self.limit / SHARE);
+            |usage: &ConnectionUsage| counts.get(&usage.network).is_none_or(|count| *count <= self.limit / SHARE);
         let idle = taken
             .iter()
             .enumerate()
@@ -174,7 +174,7 @@ impl Drop for Slot {
     }
 }
 
-impl Usage {
+impl ConnectionUsage {
     /// Returns when the connection must be closed for a new one.
     pub async fn closed(&self) {
         self.close.cancelled().await;
@@ -225,7 +225,7 @@ impl Usage {
 }
 
 impl ActiveRequest {
-    pub fn new(usage: &Arc<Usage>) -> Self {
+    pub fn new(usage: &Arc<ConnectionUsage>) -> Self {
         usage.begin();
         ActiveRequest { usage: Arc::clone(usage), is_refused: false }
     }

@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{limits::Limits, slots::Usage};
+use super::{limits::Limits, slots::ConnectionUsage};
 
 const HEAD: u8 = 0;
 const IDLE: u8 = 1;
@@ -33,12 +33,12 @@ const ANSWERED: u8 = 4;
 /// Atomic, because the service and the connection share it without a lock. Relaxed ordering, because no other data
 /// depends on it.
 #[derive(Clone, Debug)]
-pub(super) struct Phase {
+pub(super) struct ConnectionPhase {
     phase: Arc<AtomicU8>,
-    usage: Arc<Usage>,
+    usage: Arc<ConnectionUsage>,
 }
 
-impl Phase {
+impl ConnectionPhase {
     /// A request's head is complete.
     pub fn handling(&self) {
         let before = self.phase.swap(HANDLING, Ordering::Relaxed);
@@ -67,9 +67,9 @@ impl Phase {
 
 /// Reports the end of an answer to its connection when it is dropped.
 #[derive(Debug)]
-pub(super) struct Answer(pub Phase);
+pub(super) struct AnswerGuard(pub ConnectionPhase);
 
-impl Drop for Answer {
+impl Drop for AnswerGuard {
     fn drop(&mut self) {
         self.0.answered();
     }
@@ -104,7 +104,7 @@ impl<B: Body + Unpin, G: Unpin> Body for GuardedBody<B, G> {
 pub(super) struct TimedIo<S> {
     stream: S,
     phase: Arc<AtomicU8>,
-    usage: Arc<Usage>,
+    usage: Arc<ConnectionUsage>,
     /// The phase that `deadline` was set for.
     timed_phase: u8,
     limits: Limits,
@@ -115,11 +115,11 @@ pub(super) struct TimedIo<S> {
 }
 
 impl<S> TimedIo<S> {
-    pub fn new(stream: S, limits: Limits, usage: Arc<Usage>) -> (Self, Phase) {
+    pub fn new(stream: S, limits: Limits, usage: Arc<ConnectionUsage>) -> (Self, ConnectionPhase) {
         let phase = Arc::new(AtomicU8::new(HEAD));
         let deadline = Instant::now() + limits.head;
         let timer = Box::pin(sleep_until(deadline));
-        let handle = Phase { phase: Arc::clone(&phase), usage: Arc::clone(&usage) };
+        let handle = ConnectionPhase { phase: Arc::clone(&phase), usage: Arc::clone(&usage) };
         (TimedIo { stream, phase, usage, timed_phase: HEAD, limits, deadline, timer }, handle)
     }
 

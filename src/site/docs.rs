@@ -26,7 +26,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 include!(concat!(env!("OUT_DIR"), "/documents.rs"));
 
 /// A page, or a file that pages link to.
-struct Document {
+struct ServedFile {
     /// Below `/docs/`.
     address: &'static str,
     /// `None` for files without a language.
@@ -37,14 +37,14 @@ struct Document {
     identity: OnceLock<Bytes>,
 }
 
-impl Document {
+impl ServedFile {
     const fn new(
         address: &'static str,
         language: Option<Language>,
         content_type: &'static str,
         gzip: &'static [u8],
     ) -> Self {
-        Document { address, language, content_type, gzip, identity: OnceLock::new() }
+        ServedFile { address, language, content_type, gzip, identity: OnceLock::new() }
     }
 
     fn bytes(&self, gzip: bool) -> Bytes {

@@ -66,7 +66,7 @@ pub(super) struct About {
 /// The values of the template.
 #[derive(Template)]
 #[template(path = "status.html")]
-struct Page<'a> {
+struct StatusTemplate<'a> {
     texts: &'static Texts,
     style: &'static str,
     version: &'static str,
@@ -114,7 +114,7 @@ struct Link {
 }
 
 /// A project and its states, the worst first.
-type Found<'a> = (Vec<ProjectState>, &'a ProjectStatus);
+type ProjectWithStates<'a> = (Vec<ProjectState>, &'a ProjectStatus);
 
 /// Renders the page for a query.
 pub(super) fn render(snapshot: &Snapshot, query: &Query, language: Language, about: &About, now: Moment) -> String {
@@ -123,7 +123,7 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query, language: Language, abo
     let words = query.words();
     let projects = snapshot.projects.iter().map(|project| &**project);
     let found = projects.filter(|project| query::has_words(project, &words));
-    let mut found: Vec<Found<'_>> = found.map(|project| (states(project, now), project)).collect();
+    let mut found: Vec<ProjectWithStates<'_>> = found.map(|project| (states(project, now), project)).collect();
     let states = chips(&query, &found, texts);
     let attention = found.iter().filter(|(states, _)| states.first() < Some(&ProjectState::Waiting)).count();
     found.retain(|(states, project)| query.selects(states, project));
@@ -154,7 +154,7 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query, language: Language, abo
     let shared_budgets = shared.into_iter().filter(|shared| is_beginning && is_shown(shared)).collect();
     let zone = snapshot.projects.first().map_or_else(Zone::utc, |project| project.target.timezone.clone());
     let clock = LocalClock { zone: &zone, now: now.utc };
-    let page = Page {
+    let page = StatusTemplate {
         texts,
         style: STYLE,
         version: env!("CARGO_PKG_VERSION"),
@@ -186,7 +186,7 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query, language: Language, abo
 
 /// A link to all projects, and for each state a link to the projects in this state. A project with several states is
 /// counted for each of them.
-fn chips(query: &Query, found: &[Found<'_>], texts: &Texts) -> Vec<Chip> {
+fn chips(query: &Query, found: &[ProjectWithStates<'_>], texts: &Texts) -> Vec<Chip> {
     let chip = |state: Option<ProjectState>| Chip {
         class: state.map_or("all", ProjectState::name),
         text: state.map_or(texts.all, |state| texts.state(state)),

@@ -10,7 +10,7 @@ use super::{
     response::compress,
 };
 use crate::{
-    exposition::{Body, Outbox},
+    exposition::{AnswersBeingRead, Body},
     snapshot::{Moment, Snapshot},
 };
 
@@ -25,14 +25,14 @@ pub(super) struct Variant {
 
 /// The latest page, and all pages that clients are still reading.
 #[derive(Debug, Default)]
-pub(super) struct Pages {
-    latest: Option<Page>,
-    outbox: Outbox,
+pub(super) struct PageCache {
+    latest: Option<RenderedPage>,
+    being_read: AnswersBeingRead,
 }
 
 /// A rendered page.
 #[derive(Debug)]
-struct Page {
+struct RenderedPage {
     variant: Variant,
     /// Weak, so that old usage does not stay in memory.
     snapshot: Weak<Snapshot>,
@@ -41,7 +41,7 @@ struct Page {
     body: Body,
 }
 
-impl Pages {
+impl PageCache {
     /// The latest page, if it is this variant for this snapshot and second.
     pub fn get(&self, variant: &Variant, snapshot: &Arc<Snapshot>, now: Moment) -> Option<Body> {
         let page = self.latest.as_ref()?;
@@ -53,15 +53,16 @@ impl Pages {
 
     /// A body with a text that clients do not share, such as a table.
     pub fn keep(&mut self, text: &str) -> Body {
-        self.outbox.body(text.as_bytes())
+        self.being_read.body(text.as_bytes())
     }
 
     /// Renders a page.
     pub fn render(&mut self, variant: Variant, snapshot: &Arc<Snapshot>, now: Moment) -> Body {
         let html = page::render(snapshot, &variant.query, variant.language, &variant.about, now);
-        let body = if variant.gzip { self.outbox.body(&compress(&html)) } else { self.outbox.body(html.as_bytes()) };
+        let body =
+            if variant.gzip { self.being_read.body(&compress(&html)) } else { self.being_read.body(html.as_bytes()) };
         let snapshot = Arc::downgrade(snapshot);
-        self.latest = Some(Page { variant, snapshot, at: now.utc, body: body.clone() });
+        self.latest = Some(RenderedPage { variant, snapshot, at: now.utc, body: body.clone() });
         body
     }
 }

@@ -26,7 +26,7 @@ use super::{
     negotiate::{self, Language},
     origin::is_foreign,
     page::{self, About, Query},
-    pages::{Pages, Variant},
+    pages::{PageCache, Variant},
     response::{HTML, encoded, plain},
     route::Route,
     table::{self, TableRequest},
@@ -61,7 +61,7 @@ pub struct Routes {
     /// `None` if no days are kept.
     tables: Option<mpsc::Sender<TableRequest>>,
     /// Locked while a status page is rendered: one at a time, so that pages leave processor time for scrapes and polls.
-    pages: Arc<Mutex<Pages>>,
+    pages: Arc<Mutex<PageCache>>,
 }
 
 /// A request to load the configuration again.

@@ -300,10 +300,10 @@ fn job_minutes(
 /// Readings of the packages of each type of business: each has the used minutes at one time. The earlier readings of a
 /// type are dropped when a package comes or goes, or when its used minutes become fewer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UsedReadings(BTreeMap<String, VecDeque<Reading>>);
+pub struct UsedReadings(BTreeMap<String, VecDeque<UsedReading>>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Reading {
+struct UsedReading {
     at: DateTime<Utc>,
     used: BTreeMap<(String, PackageKind), Decimal>,
     /// Whether something is left of a package that can be used: then nothing need be billed on demand.
@@ -321,9 +321,9 @@ impl UsedReadings {
                 && !package.is_resettable
                 && ChargingMode::from_api(&package.kind.charging_mode) != ChargingMode::OnDemand
         };
-        let mut by_type: BTreeMap<&str, Option<Reading>> = BTreeMap::new();
+        let mut by_type: BTreeMap<&str, Option<UsedReading>> = BTreeMap::new();
         for package in packages.iter().filter(counts) {
-            let empty = || Some(Reading { at, used: BTreeMap::new(), has_left: false });
+            let empty = || Some(UsedReading { at, used: BTreeMap::new(), has_left: false });
             let reading = by_type.entry(&package.kind.business_type).or_insert_with(empty);
             match (reading.as_mut(), package.used) {
                 (Some(reading), Some(used)) => {
@@ -350,7 +350,7 @@ impl UsedReadings {
         zone: &Zone,
         usage: impl Fn(&str, NaiveDate) -> Option<Decimal>,
     ) -> Vec<Comparison> {
-        let compare = |(business_type, readings): (&String, &VecDeque<Reading>)| {
+        let compare = |(business_type, readings): (&String, &VecDeque<UsedReading>)| {
             let first = readings.front()?;
             let last = readings.iter().rev().find(|reading| reading.at <= until)?;
             let range = Bounds { start: first.at, end: last.at };
@@ -372,8 +372,8 @@ impl UsedReadings {
     }
 }
 
-fn add_reading(readings: &mut VecDeque<Reading>, reading: Reading) {
-    let continues = |last: &Reading| {
+fn add_reading(readings: &mut VecDeque<UsedReading>, reading: UsedReading) {
+    let continues = |last: &UsedReading| {
         last.used.len() == reading.used.len()
             && last.used.iter().all(|(package, before)| reading.used.get(package).is_some_and(|used| used >= before))
     };

@@ -40,20 +40,20 @@ pub(super) struct BudgetBar {
     /// Minutes expected at the end of the window, at the current pace. Only if they exceed the budget and the window
     /// has not ended.
     pub forecast: Option<String>,
-    pub bar: Bar,
+    pub bar: UsedBar,
 }
 
 /// The drawing of a used share.
-pub(super) struct Bar {
+pub(super) struct UsedBar {
     pub percent: String,
     pub length: i64,
     /// Position of the mark for the elapsed time of the window; `None` for rolling windows and windows that have ended.
     pub elapsed: Option<i64>,
 }
 
-impl Bar {
+impl UsedBar {
     pub fn new(share: f64, percent: String, elapsed: Option<f64>) -> Self {
-        Bar {
+        UsedBar {
             percent,
             length: (share.clamp(0.0, 1.0) * LENGTH).round() as i64,
             elapsed: elapsed.map(|elapsed| (elapsed * (LENGTH - MARK)).round() as i64),
@@ -221,7 +221,11 @@ impl BudgetBar {
                 _ => Level::Fine,
             },
             forecast: will_exceed.then(|| grouped(forecast.round())),
-            bar: Bar::new(share, percent(used, budget.minutes), Some(elapsed).filter(|_| !is_rolling && elapsed < 1.0)),
+            bar: UsedBar::new(
+                share,
+                percent(used, budget.minutes),
+                Some(elapsed).filter(|_| !is_rolling && elapsed < 1.0),
+            ),
         }
     }
 }

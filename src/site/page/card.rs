@@ -30,7 +30,7 @@ pub(super) struct Card<'a> {
     pub doubts: Vec<(Doubt, &'a str)>,
     /// The doubts of collectors, each with what was seen.
     pub collector_doubts: Vec<(Collector, CollectorDoubt, &'a str)>,
-    pub last_poll: Option<LastPoll>,
+    pub last_poll: Option<ShownPoll>,
     pub next_poll: NextPoll,
     /// The last complete poll.
     pub usage_as_of: Option<PastTime>,
@@ -55,7 +55,7 @@ pub(super) struct PastTime {
     pub ago: String,
 }
 
-pub(super) struct LastPoll {
+pub(super) struct ShownPoll {
     pub time: PastTime,
     pub duration: String,
 }
@@ -114,7 +114,7 @@ impl<'a> Card<'a> {
             failure: last.and_then(|last| last.failure.as_ref()),
             doubts: usage.iter().flat_map(|usage| &usage.doubts).map(|(doubt, seen)| (*doubt, &**seen)).collect(),
             collector_doubts: project.collector_doubts_at(now).collect(),
-            last_poll: last.map(|last| LastPoll {
+            last_poll: last.map(|last| ShownPoll {
                 time: PastTime { at: clock.time(last.at), ago: texts.ago(now.utc - last.at) },
                 duration: format!("{:.1} s", last.duration.as_secs_f64()),
             }),

@@ -14,12 +14,12 @@ const HEIGHT: f64 = 58.0;
 pub(super) struct Chart {
     pub month: String,
     pub width: u32,
-    pub bars: Vec<Bar>,
+    pub bars: Vec<DayBar>,
     /// The day with the most minutes, and its minutes.
     pub highest: Option<(String, String)>,
 }
 
-pub(super) struct Bar {
+pub(super) struct DayBar {
     pub x: usize,
     pub y: String,
     pub height: String,
@@ -34,7 +34,7 @@ impl Chart {
         let scale = highest.map_or(0.0, |(_, minutes)| HEIGHT / minutes);
         let bar = |(day, minutes): (usize, &f64)| {
             let height = (minutes * scale).clamp(0.0, HEIGHT);
-            Bar {
+            DayBar {
                 x: day * STEP + 1,
                 y: format!("{:.1}", HEIGHT + 1.0 - height),
                 height: format!("{height:.1}"),

@@ -3,7 +3,7 @@
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 
 use super::{
-    budget::{Bar, Level, WARNING},
+    budget::{Level, UsedBar, WARNING},
     clock::LocalClock,
     number::{grouped, percent},
     texts::Texts,
@@ -35,7 +35,7 @@ pub(super) struct PackageBar {
     /// The amount that is left, the end, the time until it is used up at this pace, and whether it is frozen.
     pub notes: Vec<String>,
     pub level: Level,
-    pub bar: Bar,
+    pub bar: UsedBar,
 }
 
 impl ShownPackages {
@@ -102,7 +102,7 @@ impl PackageBar {
                 _ if runs_out.is_some() => Level::Near,
                 _ => Level::Fine,
             },
-            bar: Bar::new(share, percent(part, whole), None),
+            bar: UsedBar::new(share, percent(part, whole), None),
         })
     }
 }

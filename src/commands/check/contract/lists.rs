@@ -42,7 +42,7 @@ pub struct ListProbes<'a> {
 }
 
 /// The first page of a list, and the one at [`OFFSET`].
-struct List<T> {
+struct TwoPages<T> {
     first: Page<T>,
     second: Result<Page<T>, Unknown>,
 }
@@ -133,11 +133,11 @@ impl<'a> ListProbes<'a> {
         findings.videos_state = state_effect(&list, running, |video| video.state).into();
     }
 
-    async fn list<P: Pages>(&mut self, query: &P) -> Result<List<P::Entry>, Unknown> {
+    async fn list<P: Pages>(&mut self, query: &P) -> Result<TwoPages<P::Entry>, Unknown> {
         let first = self.page(query, 0).await?;
         let second =
             if first.entries.len() > OFFSET { self.page(query, OFFSET).await } else { Err(Unknown::TooFewEntries) };
-        Ok(List { first, second })
+        Ok(TwoPages { first, second })
     }
 
     /// Asks for one page. After HTTP 403 or 404 the requests go on, because the service may still answer other
@@ -162,8 +162,8 @@ impl<'a> ListProbes<'a> {
 
 /// What `count` counts. The second page has fewer entries of the same list: a `count` of all entries is the same on
 /// both pages, and a `count` of the page is lower on the second one.
-fn count<T: Entry>(list: &Result<List<T>, Unknown>) -> Result<ListCount, Unknown> {
-    let List { first, second } = list.as_ref().map_err(|reason| *reason)?;
+fn count<T: Entry>(list: &Result<TwoPages<T>, Unknown>) -> Result<ListCount, Unknown> {
+    let TwoPages { first, second } = list.as_ref().map_err(|reason| *reason)?;
     let Some(count) = first.count else { return Ok(ListCount::Absent) };
     let second = second.as_ref().map_err(|reason| *reason)?;
     let length = |page: &Page<T>| i64::try_from(page.entries.len()).unwrap_or_default();
@@ -176,8 +176,8 @@ fn count<T: Entry>(list: &Result<List<T>, Unknown>) -> Result<ListCount, Unknown
 
 /// The largest limit that has an effect. If the first page is not full, but `count` or the second page shows more
 /// entries, the service has lowered the limit.
-fn cap<T: Entry>(list: &Result<List<T>, Unknown>) -> Result<Cap, Unknown> {
-    let List { first, second } = list.as_ref().map_err(|reason| *reason)?;
+fn cap<T: Entry>(list: &Result<TwoPages<T>, Unknown>) -> Result<Cap, Unknown> {
+    let TwoPages { first, second } = list.as_ref().map_err(|reason| *reason)?;
     let length = first.entries.len();
     let is_counted = count(list) == Ok(ListCount::Entries) && first.count > i64::try_from(length).ok();
     let is_new = |entry: &T| first.entries.iter().all(|known| known.key() != entry.key());
@@ -190,8 +190,8 @@ fn cap<T: Entry>(list: &Result<List<T>, Unknown>) -> Result<Cap, Unknown> {
 }
 
 /// The number of the first entry, by the entry with which the second page begins.
-fn offset_start<T: Entry>(list: &Result<List<T>, Unknown>) -> Result<OffsetStart, Unknown> {
-    let List { first, second } = list.as_ref().map_err(|reason| *reason)?;
+fn offset_start<T: Entry>(list: &Result<TwoPages<T>, Unknown>) -> Result<OffsetStart, Unknown> {
+    let TwoPages { first, second } = list.as_ref().map_err(|reason| *reason)?;
     let second = second.as_ref().map_err(|reason| *reason)?;
     let Some(entry) = second.entries.first() else { return Ok(OffsetStart::Pages) };
     match first.entries.iter().position(|known| known.key() == entry.key()) {
@@ -203,14 +203,14 @@ fn offset_start<T: Entry>(list: &Result<List<T>, Unknown>) -> Result<OffsetStart
     }
 }
 
-fn seen<T>(list: &Result<List<T>, Unknown>, is: &dyn Fn(&T) -> bool) -> Result<Seen, Unknown> {
+fn seen<T>(list: &Result<TwoPages<T>, Unknown>, is: &dyn Fn(&T) -> bool) -> Result<Seen, Unknown> {
     let list = list.as_ref().map_err(|reason| *reason)?;
     Ok(if list.first.entries.iter().any(is) { Seen::Seen } else { Seen::NotSeen })
 }
 
 /// Whether all, some or none of the entries that `of` selects fulfil `has`.
 fn presence<T>(
-    list: &Result<List<T>, Unknown>,
+    list: &Result<TwoPages<T>, Unknown>,
     of: impl Fn(&T) -> bool,
     has: impl Fn(&T) -> bool,
 ) -> Result<Presence, Unknown> {
@@ -221,7 +221,7 @@ fn presence<T>(
 }
 
 /// The unit in which the service gives the amount of a package whose code says 60 minutes.
-fn minutes_package(list: &Result<List<Package>, Unknown>) -> Result<MinutesPackage, Unknown> {
+fn minutes_package(list: &Result<TwoPages<Package>, Unknown>) -> Result<MinutesPackage, Unknown> {
     let list = list.as_ref().map_err(|reason| *reason)?;
     let is_of_60 = |package: &&Package| MINUTES_PACKAGES.iter().any(|end| package.kind.resource_type.ends_with(end));
     let package = list.first.entries.iter().find(is_of_60).ok_or(Unknown::NoSuchEntry)?;
@@ -234,7 +234,7 @@ fn minutes_package(list: &Result<List<Package>, Unknown>) -> Result<MinutesPacka
 
 /// What the parameter `state` does. A list without entries of other states tells nothing.
 fn state_effect<T>(
-    list: &Result<List<T>, Unknown>,
+    list: &Result<TwoPages<T>, Unknown>,
     filtered: Result<Page<T>, Unknown>,
     state: impl Fn(&T) -> JobState,
 ) -> Result<StateEffect, Unknown> {

@@ -19,18 +19,18 @@ const SIZES: [usize; 7] = [10, 20, 50, 100, 200, 500, MAX_LIMIT];
 
 /// A bucket without rows, or a row with the time of its bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Item<'a> {
+pub struct ListItem<'a> {
     time: Option<&'a str>,
     row: Option<&'a Row>,
 }
 
 /// The content of a list in its order. It does not depend on how the buckets are divided into pages.
-pub fn items(page: &Page) -> Vec<Item<'_>> {
+pub fn items(page: &Page) -> Vec<ListItem<'_>> {
     page.buckets.iter().flat_map(items_of).collect()
 }
 
-fn items_of(bucket: &Bucket) -> Vec<Item<'_>> {
-    let item = |row| Item { time: bucket.time.as_deref(), row };
+fn items_of(bucket: &Bucket) -> Vec<ListItem<'_>> {
+    let item = |row| ListItem { time: bucket.time.as_deref(), row };
     if bucket.rows.is_empty() { vec![item(None)] } else { bucket.rows.iter().map(|row| item(Some(row))).collect() }
 }
 
@@ -47,7 +47,7 @@ pub fn entries(page: &Page, counted: Counted) -> usize {
     }
 }
 
-fn entry(page: &Page, counted: Counted, index: usize) -> Option<Item<'_>> {
+fn entry(page: &Page, counted: Counted, index: usize) -> Option<ListItem<'_>> {
     match counted {
         Counted::Buckets => page.buckets.get(index).and_then(|bucket| items_of(bucket).first().copied()),
         Counted::Rows => items(page).into_iter().filter(|item| item.row.is_some()).nth(index),
@@ -55,7 +55,7 @@ fn entry(page: &Page, counted: Counted, index: usize) -> Option<Item<'_>> {
 }
 
 /// The items of the last entry.
-fn last_entry(page: &Page, counted: Counted) -> Vec<Item<'_>> {
+fn last_entry(page: &Page, counted: Counted) -> Vec<ListItem<'_>> {
     match counted {
         Counted::Buckets => page.buckets.last().map(items_of).unwrap_or_default(),
         Counted::Rows => items(page).pop().into_iter().collect(),
@@ -99,10 +99,10 @@ pub fn limit_counts(list: &Page, limit: usize, page: &Page) -> Result<LimitCount
 }
 
 /// One way to read an offset.
-pub type Reading = (Option<Counted>, OffsetStart);
+pub type OffsetReading = (Option<Counted>, OffsetStart);
 
 /// Every way to read the offset of a request, each with the first item of the resulting page; `None` is an empty page.
-fn readings(list: &Page, request: PageRequest) -> Vec<(Reading, Option<Item<'_>>)> {
+fn readings(list: &Page, request: PageRequest) -> Vec<(OffsetReading, Option<ListItem<'_>>)> {
     let PageRequest { limit, offset } = request;
     let mut readings = vec![((None, OffsetStart::Ignored), entry(list, Counted::Buckets, 0))];
     for counted in [Counted::Buckets, Counted::Rows] {
@@ -125,7 +125,7 @@ fn readings(list: &Page, request: PageRequest) -> Vec<(Reading, Option<Item<'_>>
 pub fn telling_offset(list: &Page) -> Result<PageRequest, Unknown> {
     let requests = (2..=5).flat_map(|limit| (1..=20).map(move |offset| PageRequest { limit, offset }));
     let differences = |request: &PageRequest| {
-        let mut different: Vec<Option<Item<'_>>> = Vec::new();
+        let mut different: Vec<Option<ListItem<'_>>> = Vec::new();
         for (_, item) in readings(list, *request) {
             if !different.contains(&item) {
                 different.push(item);
@@ -139,13 +139,13 @@ pub fn telling_offset(list: &Page) -> Result<PageRequest, Unknown> {
 }
 
 /// The readings that fit the page for a request.
-pub fn fitting_readings(list: &Page, request: PageRequest, page: &Page) -> Vec<Reading> {
+pub fn fitting_readings(list: &Page, request: PageRequest, page: &Page) -> Vec<OffsetReading> {
     let first = items(page).first().copied();
     readings(list, request).into_iter().filter(|(_, item)| *item == first).map(|(reading, _)| reading).collect()
 }
 
 /// What an offset counts.
-pub fn offset_counts(list: &Page, fitting: &[Reading]) -> Result<Counted, Unknown> {
+pub fn offset_counts(list: &Page, fitting: &[OffsetReading]) -> Result<Counted, Unknown> {
     match agreed(fitting.iter().map(|(counted, _)| *counted)) {
         Ok(Some(counted)) => Ok(counted),
         Ok(None) => Err(Unknown::OffsetNotUnderstood),
@@ -155,7 +155,7 @@ pub fn offset_counts(list: &Page, fitting: &[Reading]) -> Result<Counted, Unknow
 }
 
 /// The number of the first entry.
-pub fn offset_start(fitting: &[Reading]) -> Result<OffsetStart, Unknown> {
+pub fn offset_start(fitting: &[OffsetReading]) -> Result<OffsetStart, Unknown> {
     agreed(fitting.iter().map(|(_, start)| *start))
 }
 

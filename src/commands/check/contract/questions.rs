@@ -4,7 +4,7 @@ use chrono::{DateTime, Days, TimeDelta, Utc};
 
 use super::{
     findings::{Counted, Halves, LimitCounts, LongestRange, Newest, OffsetStart, UnitEffect, Unknown, UserEffect},
-    paging::{self, MAX_LIMIT, Reading},
+    paging::{self, MAX_LIMIT, OffsetReading},
     probes::{Probe, Probes},
     report::{Answers, Findings},
     times, values,
@@ -25,7 +25,7 @@ const LAST_HOURS: [u32; 6] = [1, 3, 6, 12, 24, 72];
 const PAST_END: usize = 9_000;
 
 /// The list of a range, and what requests for parts of it have shown.
-struct List {
+struct RangeList {
     range: Bounds,
     page: Page,
     /// Pages with a lower limit.
@@ -40,7 +40,7 @@ struct List {
 /// The number of entries on a page for the largest limit, and whether nothing follows them.
 type Length = (usize, bool);
 
-impl List {
+impl RangeList {
     /// The list, if it is whole.
     fn whole(&self) -> Result<&Page, Unknown> {
         match self.length {
@@ -91,10 +91,10 @@ pub async fn ask_all(probes: &mut Probes<'_, impl PageSource>, now: DateTime<Utc
 async fn ask_list(
     probes: &mut Probes<'_, impl PageSource>,
     end: DateTime<Utc>,
-) -> Result<(List, LongestRange, Vec<Length>), Unknown> {
+) -> Result<(RangeList, LongestRange, Vec<Length>), Unknown> {
     let mut refused_days = None;
     let mut lengths = Vec::new();
-    let mut found: Option<(List, LongestRange)> = None;
+    let mut found: Option<(RangeList, LongestRange)> = None;
     for days in LIST_DAYS {
         let range = days_until(end, days);
         let page = match probes.ask(Probe::whole(range)).await {
@@ -122,7 +122,7 @@ async fn ask_list(
 }
 
 /// Asks for parts of a list, to learn how it is paged.
-async fn ask_parts(probes: &mut Probes<'_, impl PageSource>, range: Bounds, page: Page) -> List {
+async fn ask_parts(probes: &mut Probes<'_, impl PageSource>, range: Bounds, page: Page) -> RangeList {
     let mut parts = Vec::new();
     let limit_counts = ask_limit(probes, range, &page, &mut parts).await;
     let fitting = ask_offset(probes, range, &page, &mut parts).await;
@@ -135,7 +135,7 @@ async fn ask_parts(probes: &mut Probes<'_, impl PageSource>, range: Bounds, page
     } else {
         ask_length(probes, range, &page, offset_counts, offset_start).await
     };
-    List { range, page, parts, limit_counts, offset_counts, offset_start, length }
+    RangeList { range, page, parts, limit_counts, offset_counts, offset_start, length }
 }
 
 async fn ask_limit(
@@ -156,7 +156,7 @@ async fn ask_offset(
     range: Bounds,
     page: &Page,
     parts: &mut Vec<Page>,
-) -> Result<Vec<Reading>, Unknown> {
+) -> Result<Vec<OffsetReading>, Unknown> {
     let request = paging::telling_offset(page)?;
     let part = probes.ask(Probe { page: request, ..Probe::whole(range) }).await?;
     let fitting = paging::fitting_readings(page, request, &part);
@@ -183,7 +183,7 @@ async fn ask_length(
 }
 
 /// Answers the questions that need no further request.
-fn conclude(list: &List, findings: &mut Findings) {
+fn conclude(list: &RangeList, findings: &mut Findings) {
     findings.limit_counts = list.limit_counts.into();
     findings.offset_counts = list.offset_counts.into();
     findings.offset_start = list.offset_start.into();
@@ -197,7 +197,7 @@ fn conclude(list: &List, findings: &mut Findings) {
 /// Asks for longer ranges. They have more buckets and more entries than the list.
 async fn ask_longer(
     probes: &mut Probes<'_, impl PageSource>,
-    list: &List,
+    list: &RangeList,
     mut longest: LongestRange,
     mut lengths: Vec<Length>,
     findings: &mut Findings,
@@ -228,7 +228,7 @@ async fn ask_longer(
     findings.bucket_zone = times::zone(&lists, width).into();
 }
 
-async fn ask_halves(probes: &mut Probes<'_, impl PageSource>, list: &List, findings: &mut Findings) {
+async fn ask_halves(probes: &mut Probes<'_, impl PageSource>, list: &RangeList, findings: &mut Findings) {
     let middle = times::middle(list.range, &list.page);
     let first = Bounds { end: middle, ..list.range };
     let answer = probes.ask(Probe::whole(first)).await;
@@ -239,7 +239,7 @@ async fn ask_halves(probes: &mut Probes<'_, impl PageSource>, list: &List, findi
 
 async fn compare_halves(
     probes: &mut Probes<'_, impl PageSource>,
-    list: &List,
+    list: &RangeList,
     first: Bounds,
     answer: Result<Page, Unknown>,
 ) -> Result<Halves, Unknown> {
@@ -251,7 +251,7 @@ async fn compare_halves(
     values::halves(&whole, [&one, &two], &again)
 }
 
-async fn ask_unit(probes: &mut Probes<'_, impl PageSource>, list: &List) -> Result<UnitEffect, Unknown> {
+async fn ask_unit(probes: &mut Probes<'_, impl PageSource>, list: &RangeList) -> Result<UnitEffect, Unknown> {
     let page = list.whole()?;
     let unit = values::telling_unit(page)?;
     let name = if unit == Unit::Hours { "HOUR" } else { "MIN" };
@@ -259,7 +259,7 @@ async fn ask_unit(probes: &mut Probes<'_, impl PageSource>, list: &List) -> Resu
     values::unit_effect(page, &unit, &answer)
 }
 
-async fn ask_users(probes: &mut Probes<'_, impl PageSource>, list: &List) -> Result<UserEffect, Unknown> {
+async fn ask_users(probes: &mut Probes<'_, impl PageSource>, list: &RangeList) -> Result<UserEffect, Unknown> {
     let user_ids = probes.users()?;
     let all = values::sums(list.whole()?, list.range)?;
     let mut users = Vec::new();

@@ -18,12 +18,12 @@ const NEWEST: usize = 4;
 
 /// The renderings that are being read, from the oldest to the newest.
 #[derive(Debug, Default)]
-pub struct Outbox {
+pub struct AnswersBeingRead {
     /// Weak, so that a rendering is freed when its last reader has ended.
     renderings: VecDeque<Weak<Pieces>>,
 }
 
-impl Outbox {
+impl AnswersBeingRead {
     /// A body with these bytes. It is cut off when newer ones need the memory.
     pub fn body(&mut self, bytes: &[u8]) -> Body {
         let pieces = Arc::new(Pieces::copy(bytes));
@@ -62,9 +62,9 @@ mod tests {
 
     #[test]
     fn the_oldest_bodies_are_cut_off_above_the_budget() {
-        let mut outbox = Outbox::default();
+        let mut being_read = AnswersBeingRead::default();
         let bytes = vec![0; BUDGET / 8];
-        let mut bodies: Vec<Body> = (0..10).map(|_| outbox.body(&bytes)).collect();
+        let mut bodies: Vec<Body> = (0..10).map(|_| being_read.body(&bytes)).collect();
         assert!(bodies[0].take().is_none(), "withdrawn before its first piece");
         let whole: Vec<bool> = bodies.into_iter().map(|body| read(body) == Some(bytes.len())).collect();
         assert_eq!(whole, [false, false, true, true, true, true, true, true, true, true]);
@@ -72,20 +72,20 @@ mod tests {
 
     #[test]
     fn bodies_that_have_ended_do_not_count() {
-        let mut outbox = Outbox::default();
+        let mut being_read = AnswersBeingRead::default();
         let bytes = vec![0; BUDGET / 2];
-        let first = outbox.body(&bytes);
+        let first = being_read.body(&bytes);
         for _ in 0..20 {
-            assert_eq!(read(outbox.body(&bytes)), Some(bytes.len()));
+            assert_eq!(read(being_read.body(&bytes)), Some(bytes.len()));
         }
         assert_eq!(read(first), Some(bytes.len()));
     }
 
     #[test]
     fn the_newest_bodies_may_exceed_the_budget() {
-        let mut outbox = Outbox::default();
+        let mut being_read = AnswersBeingRead::default();
         let bytes = vec![0; BUDGET];
-        let bodies: Vec<Body> = (0..=NEWEST).map(|_| outbox.body(&bytes)).collect();
+        let bodies: Vec<Body> = (0..=NEWEST).map(|_| being_read.body(&bytes)).collect();
         let whole: Vec<bool> = bodies.into_iter().map(|body| read(body).is_some()).collect();
         assert_eq!(whole, [false, true, true, true, true]);
     }
