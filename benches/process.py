@@ -105,7 +105,9 @@ def print_scale(directory, cloud, projects, minutes):
 
 
 def watch(exporter, minutes):
-    """Polls a second; the ages of all usage at each scrape; milliseconds of each scrape; the number of failed polls."""
+    """Returns the polls per second, the ages of all usage at each scrape, the milliseconds of each scrape, and the
+    number of failed polls.
+    """
     before, start = samples(fetch(exporter.url, "identity"), "metastudio_polls_total"), time.monotonic()
     ages, costs = [], []
     while time.monotonic() < start + minutes * 60:

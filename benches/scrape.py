@@ -155,7 +155,7 @@ def cpu_seconds(pids):
 
 
 def load(server, encoding, connections, seconds):
-    """Requests a second, and microseconds of CPU for each."""
+    """Returns the requests per second, and the microseconds of CPU for each request."""
     before = cpu_seconds(server.pids())
     command = ["wrk", "-t1", "--timeout=30s", f"-c{connections}", f"-d{seconds}s", "-H", f"Accept: {ACCEPT}"]
     output = subprocess.run(

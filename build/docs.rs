@@ -1,7 +1,7 @@
 //! Renders the documentation as the pages below `/docs/`, so that the running program needs no parser for Markdown.
 //!
 //! Each Markdown file is an HTML page, and each file of the deployment that a page links to is served as plain text.
-//! Links between them become relative addresses. A link to a file that is not served becomes its text.
+//! Links between them become relative addresses. If the file of a link is not served, only the text of the link stays.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -223,7 +223,8 @@ impl<'a> Rendered<'a> {
             Event::Start(Tag::Image { .. }) => self.events.push(Event::Start(Tag::Emphasis)),
             Event::End(TagEnd::Image) => self.events.push(Event::End(TagEnd::Emphasis)),
             Event::Html(text) | Event::InlineHtml(text) => self.events.push(Event::Text(text)),
-            // A table that is wider than the screen scrolls by itself, with the keyboard, too.
+            // A table that is wider than the screen scrolls separately from the page, and `tabindex` lets the keyboard
+            // scroll it.
             Event::Start(Tag::Table(alignments)) => {
                 let label = texts_of(path).table;
                 let open = format!("<div class=\"wide\" role=\"group\" aria-label=\"{label}\" tabindex=\"0\">");

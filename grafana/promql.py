@@ -4,8 +4,8 @@ from itertools import combinations
 from textwrap import indent
 from typing import NamedTuple
 
-# The labels that identify a series of usage. A project's own labels are the same on all its series. `max by` these
-# counts each series once when two exporters poll the project, or when an exporter has moved to another address.
+# The labels that identify a series of usage. A project's own labels are the same on all its series. `max by` with these
+# labels counts each series once when two exporters poll the project, or when an exporter has moved to another address.
 SERIES = "project, window, resource_type, business_type, user_id"
 # The labels of a budget of several projects, which has no user.
 SHARED = "window, resource_type, business_type"
@@ -140,9 +140,10 @@ class Selection:
     def _own_budget_used(self):
         """The usage that each budget counts, with the labels of the budget.
 
-        A selector that a budget lacks is an empty label, and so is a label that a sum leaves out. Therefore the sums by
-        every combination of selectors have exactly the labels of the budgets that count them. Two sums can have the
-        same labels, because a type itself can be empty. Then `or` keeps the first one, the sum over more series.
+        A selector that a budget lacks is an empty label, and so is a label that a sum leaves out. Therefore, for every
+        combination of selectors, the sum by these selectors has the same labels as the budgets with these selectors.
+        Two sums can have the same labels, because a type itself can be empty. Then `or` keeps the first one, the sum
+        over more series.
 
         The result is 0 where there was no usage yet. There is no result while the usage of a project is not exported.
         """

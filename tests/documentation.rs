@@ -426,7 +426,7 @@ fn known_keys(problems: &[Problem]) -> BTreeMap<String, Vec<String>> {
     known
 }
 
-/// The paths of the required keys: an empty section lacks them, and no other key can replace them.
+/// The paths of the required keys, from the errors about missing keys. Keys that another key can replace are left out.
 fn missing_keys(problems: &[Problem]) -> BTreeSet<String> {
     let mut missing = BTreeSet::new();
     for problem in problems.iter().filter(|problem| !problem.expected.contains(", or a")) {
@@ -750,7 +750,7 @@ fn every_link_has_a_target() {
     assert!(followed > 100, "{followed}");
 }
 
-/// A first page is read whole. Tables belong on the pages that it links to.
+/// Readers read the whole README, so it is short. Tables belong on the pages that it links to.
 #[test]
 fn the_readme_is_short() {
     for language in LANGUAGES {

@@ -383,7 +383,8 @@ enum Event {
     Wait(i64),
     /// The wall clock is set by this many seconds.
     SetClock(i64),
-    /// This many projects are configured now, with the account if the number is odd; the first one does not keep its usage.
+    /// A reload to this many projects. The account is configured if the number is odd. The first project does not keep
+    /// its usage.
     Reload(usize),
 }
 
@@ -478,7 +479,7 @@ fn targets(count: usize) -> impl Iterator<Item = Target> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     /// There are more projects than fit into a block, or so few that families come and go. After each event, only some
-    /// outputs are requested, so that blocks keep older bytes of the others.
+    /// outputs are requested. So the blocks keep older bytes for the outputs that are not requested.
     #[test]
     fn a_scrape_equals_a_rendering_from_scratch(
         count in prop_oneof![0..4_usize, 30..40_usize],

@@ -211,7 +211,7 @@ async fn a_shared_budget_sums_its_projects() {
     shown(&html, "<p class=\"soft small\">1 / 2 projects</p>");
     // The known usage alone spends the budget.
     sharing(&mut writer, 0, now(), "1000");
-    // A window that has ended is of another period.
+    // The usage of the other project is of last month, so it does not count.
     let last_month = |bounds: Bounds| Bounds { start: bounds.start - Days::new(30), end: bounds.start };
     sharing_of(&mut writer, 2, now(), "5000", last_month);
     assert!(page(&reader, "", "en", clock).await.contains("VIDEO_2D): 1,000 / 1,000 min"));

@@ -51,7 +51,7 @@ fuzz_target!(|input: Input| {
     for list in input.lists.iter().take(3) {
         let mut served = Served { input: &input, entries: entries(list, input.counts_rows), requests: 0 };
         let before = served.sum();
-        // At most 100 pages are read. With a limit of 2, the largest list has more.
+        // At most 100 pages are read. Pages overlap by one entry, so with a limit of 2 the largest list has more pages.
         let mut pages = Pages::new(usize::from(input.limit.max(3)), 100_000, service.clone());
         let mut request = pages.first();
         let answer = loop {

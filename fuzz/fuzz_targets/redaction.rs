@@ -7,7 +7,7 @@ use metastudio_exporter::cloud::fuzzing::shown;
 // The first line of the input is the secret.
 fuzz_target!(|input: &str| {
     let Some((secret, text)) = input.split_once('\n') else { return };
-    // A secret may be a part of the mark that replaces it, and the mark a part of a secret.
+    // Skip a secret that may be a part of the mark `<secret>`, and a secret that may contain this mark.
     let secret = secret.trim();
     if secret.len() < 9 || secret.contains(['<', '>']) {
         return;

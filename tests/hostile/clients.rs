@@ -29,7 +29,7 @@ type Stream = TlsStream<tokio::net::TcpStream>;
 /// A kind of hostile client, with the number of such clients at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    /// Opens a connection and sends nothing, or half of a head.
+    /// Opens a connection and sends nothing, or the first bytes of a TLS handshake.
     Idle,
     /// Asks for all pages and metrics over HTTP/2, and takes no byte of an answer.
     NoWindow,

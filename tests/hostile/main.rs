@@ -19,7 +19,7 @@ const MEMORY: u64 = if cfg!(debug_assertions) { 96 + 17 } else { 96 };
 /// Maximum time of a good scrape. A debug build reads, renders and encrypts several times more slowly.
 const SCRAPE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 15 } else { 5 });
 
-/// Number of projects with hostile answers. The exporter polls as many projects at the same time.
+/// Number of projects with hostile answers. It equals `poll.concurrency`, so the exporter can poll all of them at once.
 const HOSTILE_PROJECTS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -119,7 +119,7 @@ async fn the_findings_about_the_simulated_cloud_are_exact() {
             assert!(possible.contains(&found["known"]), "{}: {found}, expected {possible:?}", project.name);
             assert_eq!(report["findings"], expected(project, service), "{} {service}", project.name);
             let lists = report["lists"].as_object_mut().unwrap();
-            // Live sessions run only at times, and some projects have few videos, so these findings vary.
+            // Live sessions run only at some times, and some projects have few videos, so these findings vary.
             lists.retain(|question, _| question.starts_with("packages") || question.starts_with("users"));
             assert_eq!(report["lists"], expected_of_lists(), "{} {service}", project.name);
             let reported = report["requests"].as_u64().unwrap() as usize;

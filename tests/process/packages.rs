@@ -40,7 +40,7 @@ async fn packages_are_exported_in_their_units() {
     assert_eq!(ended.sample(&series("left", "channels", &format!("{CHANNELS},unit=\"CHANNEL\""))), Some(-1.0));
     assert_eq!(ended.sample(&series("frozen", "channels", CHANNELS)), Some(1.0));
     let sum = format!("metastudio_packages_left{{project=\"studio-prod\",account=\"\",{CHANNELS},unit=\"CHANNEL\"}}");
-    assert_eq!(ended.sample(&sum), Some(0.0), "a frozen package is not left");
+    assert_eq!(ended.sample(&sum), Some(0.0), "the rest of a frozen package does not count");
     let bundle: Vec<&str> = ended.stdout.lines().filter(|line| line.contains("studio-prod-bundle")).collect();
     assert!(bundle.iter().any(|line| line.starts_with("metastudio_package_used_minutes{") && line.ends_with(" 6.1")));
     assert!(!bundle.iter().any(|line| line.contains("expiry") || line.contains("left_minutes")), "{bundle:?}");

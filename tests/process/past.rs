@@ -278,7 +278,8 @@ async fn a_cloud_that_looks_back_31_days_gives_the_days_that_are_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_month_of_which_a_page_fails_is_not_written_until_it_is_complete() {
-    // The first requests are the pages of the newest month and the comparison. Then a page of an older one fails twice.
+    // The first requests get the pages of the newest month, and the parts of it that are compared with the whole. Then
+    // a page of an older month fails twice.
     let cloud = Cloud::new(&["server-error:project=campaign,after=18,times=2"]).await;
     let directory = TempDir::new().unwrap();
     let config = config(&cloud, "").replace("api: {", "api: {page_size: 10, ");
@@ -472,11 +473,11 @@ async fn a_report_of_all_sub_users_has_what_none_of_them_has() {
         let asked = |text: &str| cloud.simulator.seen().iter().filter(|seen| seen.target.contains(text)).count();
         assert_eq!(asked("/user/quotas"), 1);
         let of_one = asked(&format!("user_id={}", users[0]));
-        assert!(of_one <= 3, "the buckets are proven by all users together: {of_one}");
+        assert!(of_one <= 3, "the usage of all users together proves the buckets of each user: {of_one}");
         let sent = requests(&cloud);
         assert_eq!(run(&config, &report).await.stdout, ended.stdout);
         assert_eq!(requests(&cloud), sent, "the days are in the ledger, and no list is needed");
-        // The files do not tell users apart: days may have the users of different lists.
+        // The files do not tell users apart, because the list of users may differ from day to day.
         let (output, first) = (TempDir::new().unwrap(), months_ago(1));
         let arguments = ["--from", &month(first), "--to", &month(first), &flag];
         assert_eq!(backfill(&config, output.path(), &arguments).await.code, Some(0));

@@ -158,7 +158,7 @@ async fn each_day_is_compared_once_and_all_is_well() {
     assert_eq!(requests["smart-live-jobs"], 18 * 3, "{requests:?}");
     assert!((18 * 3..18 * 3 * 6).contains(&requests["digital-human-videos"]), "{requests:?}");
     assert!((18 * 3..18 * 3 * 4).contains(&requests["data-analysis"]), "{requests:?}");
-    // The readings of eighteen days, without the last three.
+    // The comparisons with packages cover the readings of eighteen days, without the last three.
     let keys: Vec<(&str, &str)> =
         packages.keys().map(|(project, business)| (project.as_str(), business.as_str())).collect();
     let all = [

@@ -207,7 +207,8 @@ async fn ranges_and_values_in_other_forms_are_right() {
 
 #[tokio::test]
 async fn usage_that_grows_is_published_as_it_was_at_one_of_the_requests() {
-    // With pages of three days, a page ends with a Sunday every other week, so an entry in which pages overlap grows.
+    // Pages of three days overlap by one day. So every other Sunday is the last day of one page and the first day of
+    // the next one, and grows between both requests.
     let cloud = Cloud::of("changes=grown").await;
     let ended = once(&cloud.config(&format!("{ENDED}\napi: {{requests_per_second: 1000, page_size: 3}}"))).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);

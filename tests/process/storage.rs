@@ -158,7 +158,7 @@ async fn the_last_usage_is_shown_at_once_after_a_restart() {
     daemon.signal("KILL");
     daemon.wait();
 
-    // The kept usage answers another query.
+    // The kept usage has other windows or another time zone than the new configuration, so it is not shown.
     for other in ["windows: [today]", "timezone: UTC"] {
         let mut daemon = Daemon::start(&format!("{other}\n{config}"), &[&flag]);
         let metrics = daemon.metrics().await;

@@ -196,7 +196,7 @@ async fn every_user_and_the_rest_have_exactly_their_usage() {
         for user in with_series {
             assert_eq!(requests(&cloud, &format!("user_id={user}")), if series == 1 { 3 } else { 2 }, "{series}");
         }
-        // As many rows are ignored as without users.
+        // The number of ignored rows is the same without users.
         let plain =
             cloud.config_of(&["studio-prod"], &cloud.keys(), &format!("{FAST}\nwindows: [yesterday, last_month]"));
         let rows = |ended: &Ended| {

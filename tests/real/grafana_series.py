@@ -46,7 +46,7 @@ SHARED_BUDGETS = {
     ("standard", "this_month", "video_time_2d_model", ""): (900000, ["studio-prod", "campaign", "by-user"]),
     ("videos", "this_month", "video_time_2d_model", "VIDEO_2D"): (900000, ["studio-prod", "live-commerce", "campaign"]),
 }
-# Half of this budget is used. No other shared budget is used up before its window ends.
+# Half of this budget is used after a third of its window. All other shared budgets last until their windows end.
 SHARED_BUDGETS["contract", "contract", "", ""] = (900, ["studio-prod"])
 # A synthetic window of 30 days. Ten of them have passed.
 CONTRACT_START = time.time() - 10 * DAY

@@ -319,7 +319,7 @@ def test_alerts_and_daily_panels_work_over_the_seam(gap, history, tmp_path):
     """
     today = datetime.now(ZONE).date()
     first_day = today - 16 * DAY
-    # Just before a time of the step, so that the time since the step before is the longest possible.
+    # Just before a step, so that the previous step is as long ago as possible.
     seam = int(midnight(first_day).timestamp()) + 12 * 3600 - SCRAPE
     end = int(midnight(today).timestamp())
     first = months_before(first_day, 1)
@@ -339,7 +339,8 @@ def test_alerts_and_daily_panels_work_over_the_seam(gap, history, tmp_path):
         types = usage[name][first_day + days * DAY]
         types.update({key: (minutes * factor, number * factor) for key, (minutes, number) in types.items()})
 
-    # In both weeks: too much usage, and none. A week after too much usage, usual usage is not too little.
+    # Both weeks have days with too much usage and days without usage. A week after a day with too much usage, a day
+    # with the usual usage must not count as a day without usage.
     change("studio-prod", 3, 20)
     change("studio-prod", 4, 0)
     change("live-commerce", 0, 0)

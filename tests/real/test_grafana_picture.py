@@ -28,8 +28,8 @@ DAYS = 30
 ROWS = 45
 PICTURE = Path("target/picture")
 PACKAGES = PICTURE / "node_modules"
-# The directories that the page loads from, by the beginning of its path.
 ORIGIN = "http://grafana.example/"
+# The directories of the files that the page requests, by the beginning of the requested path.
 DIRECTORIES = {
     "": PICTURE / "dist",
     "public/build/img/icons/": PACKAGES / "@grafana/ui/dist/public/img/icons",

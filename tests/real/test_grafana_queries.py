@@ -278,7 +278,8 @@ def test_a_budget_is_used_up_when_its_forecast_reaches_it(prometheus):
         return {tuple(labels[name] for name in ("project", "window", *SELECTORS)): value for labels, value in answer}
 
     used_up = {budget: value / 1000 for budget, value in column("G").items()}
-    # Of one budget, half was used in the first ten days. The others last until the window ends, or are used up.
+    # Of one budget and of one shared budget, half was used in the first ten days. The other budgets of this window last
+    # until it ends, or are used up.
     half_of_shared = ("contract (shared)", *HALF_OF_CONTRACT[1:])
     assert {budget for budget in used_up if budget[1] == "contract"} == {HALF_OF_CONTRACT, half_of_shared}
     for budget in HALF_OF_CONTRACT, half_of_shared:

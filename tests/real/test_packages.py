@@ -163,7 +163,7 @@ def services(compose, files):
     rules.write_text(re.sub(r"^ +for: .*\n", "", rules.read_text(), flags=re.MULTILINE))
     [command, listen] = compose["services"]["exporter"]["command"]
     assert (command, listen) == ("demo", "--web.listen-address=:19677")
-    # Alertmanager first: Prometheus repeats an alert that it could not send only after a minute.
+    # Alertmanager first: if Prometheus cannot send an alert, it sends it again only after a minute.
     with (
         Running(files / "exporter", BINARY, command, f"--web.listen-address=:{exporter}") as exporter,
         start_alertmanager(files / "alertmanager", routes, alertmanager) as alertmanager,

@@ -148,7 +148,7 @@ route: {{receiver: test, group_wait: 0s, group_interval: 1s, group_by: ['...']}}
 receivers: [{{name: test, webhook_configs: [{{url: '{receiver}'}}]}}]
 """
         )
-        # Alertmanager first: Prometheus repeats an alert that it could not send only after a minute.
+        # Alertmanager first: if Prometheus cannot send an alert, it sends it again only after a minute.
         with (
             start_alertmanager(tmp_path / "alertmanager", tmp_path / "alertmanager.yml", port),
             start_prometheus(tmp_path / "prometheus", tmp_path / "prometheus.yml") as server,
