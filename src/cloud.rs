@@ -3,6 +3,9 @@
 //! [`usage_api`] asks for pages until the answer is complete. It uses a [`Client`], which signs every attempt afresh
 //! ([`transport::signing`]), retries if that may help, limits the rate, and never uses a refused key so often that the
 //! account locks it. Each further API is a module beside [`usage_api`], such as [`project_api`].
+//!
+//! An operation that lists entries in pages is a query of `lists`, and `listing` proves that no entry is missing. The
+//! billing service is asked for an account: an account has a client of its own, because its host is another one.
 
 mod account_api;
 pub mod billing_api;

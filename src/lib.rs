@@ -23,9 +23,12 @@
 //! 6. [`exposition`] renders the snapshot as OpenMetrics or text, and [`site`] answers requests with it.
 //! 7. [`server`] accepts connections: TLS, users, limits. It serves any hyper service and does not depend on metrics.
 //!
-//! [`history`] keeps the past in a file over restarts: complete days, and the last usage of each project. A collector
-//! in [`polling`] asks for each day that has ended until its usage no longer changes. The commands `backfill` and
-//! `report` use these days, too.
+//! A collector asks for other data than the usage, at an interval of its own: packages, sub-users, live sessions, days
+//! that have ended. An account has no usage and no polls, only a collector that asks the billing service. [`polling`]
+//! runs the polls and the collectors.
+//!
+//! [`history`] keeps the past in a file over restarts: complete days, and the last usage of each project. It turns days
+//! into samples for `backfill` and into tables for `report`.
 //!
 //! A scrape cannot cause an API call: `exposition`, `site` and `server` cannot import `cloud` or `polling`.
 //! `tests/architecture.rs` has the table of allowed imports, and checks every file. `commands` has the commands of the

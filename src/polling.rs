@@ -2,6 +2,9 @@
 //!
 //! A [`Fleet`] holds the pollers of a configuration. The [`schedule`] runs each of them once per interval. A reload
 //! gives the schedule a new [`Plan`]. Only a complete poll changes the usage.
+//!
+//! `windows` and [`range`] ask for the usage of a poll. `collecting` runs the collectors. [`past`] and `asking` ask for
+//! days that have ended.
 
 mod answer;
 mod asking;
