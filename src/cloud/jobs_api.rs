@@ -4,19 +4,14 @@
 //! answers have tokens, signed addresses, and names that customers chose. So only a few fields are read, and nothing of
 //! an answer is quoted.
 
-use std::cell::Cell;
-
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{
-    Deserialize,
-    de::{MapAccess, value::MapAccessDeserializer},
-};
+use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::{
     client::Client,
     error::{Advice, Error, Refusal},
-    json::{Fields, Raw, Unreadable, decimal, field, instant, string},
+    json::{Raw, Unreadable, decimal, field, instant, string},
     listing::{Entry, Page, Row},
     lists::{self, ListQuery, Pages, Parse},
     secrets::Secrets,
@@ -187,12 +182,6 @@ struct LiveJson<'a> {
     create_time: Raw<'a>,
 }
 
-impl<'de> Fields<'de> for LiveJson<'de> {
-    fn read<A: MapAccess<'de>>(object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
-        LiveJson::deserialize(MapAccessDeserializer::new(object))
-    }
-}
-
 impl<'de> Row<'de> for LiveJson<'de> {
     type Entry = LiveSession;
 
@@ -231,12 +220,6 @@ struct VideoJson<'a> {
     create_time: Raw<'a>,
 }
 
-impl<'de> Fields<'de> for VideoJson<'de> {
-    fn read<A: MapAccess<'de>>(object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
-        VideoJson::deserialize(MapAccessDeserializer::new(object))
-    }
-}
-
 impl<'de> Row<'de> for VideoJson<'de> {
     type Entry = Video;
 
@@ -273,12 +256,6 @@ struct JobJson<'a, const IS_LIVE: bool> {
     start_time: Raw<'a>,
     #[serde(borrow, default)]
     end_time: Raw<'a>,
-}
-
-impl<'de, const IS_LIVE: bool> Fields<'de> for JobJson<'de, IS_LIVE> {
-    fn read<A: MapAccess<'de>>(object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
-        JobJson::deserialize(MapAccessDeserializer::new(object))
-    }
 }
 
 impl<'de, const IS_LIVE: bool> Row<'de> for JobJson<'de, IS_LIVE> {

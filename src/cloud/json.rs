@@ -9,8 +9,8 @@ use std::{borrow::Cow, cell::Cell, fmt, marker::PhantomData};
 use chrono::{DateTime, SecondsFormat, Utc};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde::{
-    Deserializer,
-    de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor},
+    Deserialize, Deserializer,
+    de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::{error::Category, value::RawValue};
 use thiserror::Error;
@@ -146,6 +146,13 @@ fn parse_decimal(text: &str) -> Option<Decimal> {
 /// A JSON object with the fields that are read. `free` counts down with each entry of a list, as in [`read`].
 pub(crate) trait Fields<'de>: Default {
     fn read<A: MapAccess<'de>>(object: A, free: &Cell<usize>) -> Result<Self, A::Error>;
+}
+
+/// An object without lists. Objects with lists have no `Deserialize`, because they count entries.
+impl<'de, T: Default + Deserialize<'de>> Fields<'de> for T {
+    fn read<A: MapAccess<'de>>(object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(object))
+    }
 }
 
 /// Sets a field. A second value for the same field is an error.

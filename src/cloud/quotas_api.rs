@@ -5,10 +5,7 @@
 use std::{cell::Cell, collections::BTreeMap};
 
 use rust_decimal::Decimal;
-use serde::{
-    Deserialize,
-    de::{MapAccess, value::MapAccessDeserializer},
-};
+use serde::{Deserialize, de::MapAccess};
 
 use super::{
     error::Refusal,
@@ -53,12 +50,6 @@ struct RowJson<'a> {
     quota: Raw<'a>,
     #[serde(borrow, default)]
     usage: Raw<'a>,
-}
-
-impl<'de> Fields<'de> for RowJson<'de> {
-    fn read<A: MapAccess<'de>>(object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
-        RowJson::deserialize(MapAccessDeserializer::new(object))
-    }
 }
 
 impl<'de> Row<'de> for RowJson<'de> {

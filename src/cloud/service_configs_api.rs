@@ -6,16 +6,13 @@ use std::cell::Cell;
 
 use bytes::Bytes;
 use reqwest::Method;
-use serde::{
-    Deserialize,
-    de::{MapAccess, value::MapAccessDeserializer},
-};
+use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::{
     client::{ApiRequest, Client},
     error::Error,
-    json::{self, Fields, Raw, Unreadable, boolean, field},
+    json::{self, Raw, Unreadable, boolean, field},
 };
 use crate::usage::{Counters, Operation};
 
@@ -60,22 +57,10 @@ struct AnswerJson<'a> {
     sub_account_control_config: Raw<'a>,
 }
 
-impl<'de> Fields<'de> for AnswerJson<'de> {
-    fn read<A: MapAccess<'de>>(object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
-        AnswerJson::deserialize(MapAccessDeserializer::new(object))
-    }
-}
-
 #[derive(Default, Deserialize)]
 struct ControlJson<'a> {
     #[serde(borrow, default)]
     separately_controlled: Raw<'a>,
-}
-
-impl<'de> Fields<'de> for ControlJson<'de> {
-    fn read<A: MapAccess<'de>>(object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
-        ControlJson::deserialize(MapAccessDeserializer::new(object))
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{cell::Cell, collections::BTreeMap, marker::PhantomData};
 use rust_decimal::Decimal;
 use serde::{
     Deserialize,
-    de::{IgnoredAny, MapAccess, value::MapAccessDeserializer},
+    de::{IgnoredAny, MapAccess},
 };
 
 use crate::{
@@ -110,12 +110,6 @@ struct UnitJson<'a> {
     measure_name: Raw<'a>,
     #[serde(borrow, default)]
     abbreviation: Raw<'a>,
-}
-
-impl<'de> Fields<'de> for UnitJson<'de> {
-    fn read<A: MapAccess<'de>>(object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
-        UnitJson::deserialize(MapAccessDeserializer::new(object))
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{
     Deserialize,
-    de::{IgnoredAny, MapAccess, value::MapAccessDeserializer},
+    de::{IgnoredAny, MapAccess},
 };
 
 use super::measures::Measures;
@@ -204,12 +204,6 @@ struct ResourceJson<'a> {
     original_amount: Raw<'a>,
     #[serde(borrow, default)]
     measure_id: Raw<'a>,
-}
-
-impl<'de> Fields<'de> for ResourceJson<'de> {
-    fn read<A: MapAccess<'de>>(object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
-        ResourceJson::deserialize(MapAccessDeserializer::new(object))
-    }
 }
 
 impl<'de> Row<'de> for RowJson<'de> {

@@ -1,16 +1,11 @@
 //! Reads the JSON of ListTenantResources into packages.
 
-use std::cell::Cell;
-
 use rust_decimal::Decimal;
-use serde::{
-    Deserialize,
-    de::{MapAccess, value::MapAccessDeserializer},
-};
+use serde::Deserialize;
 
 use crate::{
     cloud::{
-        json::{Fields, Raw, Unreadable, boolean, decimal, field, instant, integer, string},
+        json::{Raw, Unreadable, boolean, decimal, field, instant, integer, string},
         listing::{Entry, Row},
         secrets::Secrets,
     },
@@ -44,12 +39,6 @@ pub(super) struct RowJson<'a> {
     resource_expire_time: Raw<'a>,
     #[serde(borrow, default)]
     status: Raw<'a>,
-}
-
-impl<'de> Fields<'de> for RowJson<'de> {
-    fn read<A: MapAccess<'de>>(object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
-        RowJson::deserialize(MapAccessDeserializer::new(object))
-    }
 }
 
 impl<'de> Row<'de> for RowJson<'de> {

@@ -10,7 +10,7 @@ use std::{borrow::Cow, cell::Cell, marker::PhantomData, sync::Arc};
 use chrono::{DateTime, Utc};
 use serde::{
     Deserialize,
-    de::{IgnoredAny, MapAccess, value::MapAccessDeserializer},
+    de::{IgnoredAny, MapAccess},
 };
 
 use crate::{
@@ -225,12 +225,6 @@ impl<'de> Fields<'de> for BucketJson<'de> {
             }
         }
         Ok(BucketJson { time: time.flatten(), resources_usage })
-    }
-}
-
-impl<'de> Fields<'de> for RowJson<'de> {
-    fn read<A: MapAccess<'de>>(object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
-        RowJson::deserialize(MapAccessDeserializer::new(object))
     }
 }
 
