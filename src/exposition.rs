@@ -50,7 +50,7 @@ pub use self::{
     body::{Body, CutOff},
     exporter::{BuildInfo, ConfigStatus, ConnectionStatus, ExporterStatus, HttpRequests},
     format::Format,
-    past::{PastProject, PastSeries, Timeline, WrittenSamples, write_past},
+    past::{PastProject, PastSeries, RECORDED_WINDOWS, Timeline, WrittenSamples, write_past},
 };
 use self::{
     encoding::Encoding,

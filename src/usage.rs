@@ -48,12 +48,23 @@ pub use row::{Overflow, Row, RowKey, Unit};
 pub use session::{ChargingMode, JobState, ListedJobs, LiveSession, Sessions, Video};
 pub use sub_user::{Quota, QuotaType, SubUser, sub_user_doubts, used_by_all};
 pub use tally::{MAX_SERIES, Measure, Series, SeriesType, Tally, nearest};
-pub use window::{Bounds, CalendarWindow, NotAWindow, Window};
+pub use window::{Bounds, CalendarWindow, NotAWindow, Window, first_of_month};
 pub use zone::{NotAZone, Zone};
 
 /// Whether a text has the form of a project's id: 32 hexadecimal digits (contract, 1.1).
 pub fn is_project_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// A time in UTC and without a fraction, such as `2025-11-08T09:30:00Z`. The API pages show no other form, and some
+/// operations allow only 20 characters (contract, 1.2 and 14).
+pub fn timestamp(instant: chrono::DateTime<chrono::Utc>) -> String {
+    instant.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+/// The largest number that divides both.
+pub fn greatest_common_divisor(a: i64, b: i64) -> i64 {
+    if b == 0 { a.abs() } else { greatest_common_divisor(b, a % b) }
 }
 
 /// A source of the current time: `Utc::now`, or a test's own function.

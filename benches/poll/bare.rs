@@ -7,7 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, Duration, Utc};
-use metastudio_exporter::cloud::{transport::signing, usage_api::timestamp};
+use metastudio_exporter::{cloud::transport::signing, usage::timestamp};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

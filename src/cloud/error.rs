@@ -7,7 +7,7 @@ use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 
 use thiserror::Error;
 
-use crate::usage::Reason;
+use crate::usage::{Overflow, Reason};
 
 /// After the service has refused an operation, the exporter waits at least this long before it tries the operation
 /// again.
@@ -77,6 +77,12 @@ pub enum Error {
     /// Pages that contradict each other.
     #[error("inconsistent pages: {0}. The values of the last complete poll stay in use")]
     Inconsistent(String),
+}
+
+impl From<Overflow> for Error {
+    fn from(overflow: Overflow) -> Self {
+        Error::Malformed(overflow.to_string())
+    }
 }
 
 impl Error {

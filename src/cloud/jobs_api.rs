@@ -4,7 +4,7 @@
 //! answers have tokens, signed addresses, and names that customers chose. So only a few fields are read, and nothing of
 //! an answer is quoted.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -16,7 +16,7 @@ use super::{
     lists::{self, ListQuery, Pages, Parse},
     secrets::Secrets,
 };
-use crate::usage::{Bounds, ChargingMode, Counters, Job, JobState, LiveSession, Operation, Video};
+use crate::usage::{Bounds, ChargingMode, Counters, Job, JobState, LiveSession, Operation, Video, timestamp};
 
 /// The live sessions that run.
 ///
@@ -60,7 +60,7 @@ pub async fn failed_videos(
     deadline: Instant,
     counters: &mut Counters,
 ) -> Result<Vec<Video>, Error> {
-    let since = seconds(since);
+    let since = timestamp(since);
     videos(project_id, &[("state", "FAILED"), ("create_since", &since)]).all(client, deadline, counters).await
 }
 
@@ -112,7 +112,7 @@ pub async fn live_jobs(
     deadline: Instant,
     counters: &mut Counters,
 ) -> Result<Vec<Job>, Error> {
-    let (since, until) = (seconds(created.start), seconds(created.end));
+    let (since, until) = (timestamp(created.start), timestamp(created.end));
     let filter = &[("state", "PROCESSING,SUCCEED,FAILED"), ("create_since", &*since), ("create_until", &*until)];
     let list = live_list(project_id, filter, live_jobs_page, advice_of_reconciliation);
     list.all(client, deadline, counters).await
@@ -129,7 +129,7 @@ pub async fn produced_videos(
     deadline: Instant,
     counters: &mut Counters,
 ) -> Result<Vec<Job>, Error> {
-    let (since, until) = (seconds(created.start), seconds(created.end));
+    let (since, until) = (timestamp(created.start), timestamp(created.end));
     let filter = &[("state", "SUCCEED"), ("create_since", &*since), ("create_until", &*until)];
     let list = video_list(project_id, filter, video_jobs_page, advice_of_reconciliation);
     list.all(client, deadline, counters).await
@@ -143,11 +143,6 @@ pub(super) fn live_jobs_page(body: &[u8], secrets: &Secrets) -> Result<Page<Job>
 /// Reads one page of videos that may have ended.
 pub(super) fn video_jobs_page(body: &[u8], secrets: &Secrets) -> Result<Page<Job>, Unreadable> {
     Page::read::<JobJson<'_, false>>(body, secrets)
-}
-
-/// A time in UTC and without a fraction, because the API allows 20 characters (contract, 14).
-fn seconds(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 fn advice_of_reconciliation(refusal: &Refusal) -> Option<&'static str> {
@@ -418,7 +413,7 @@ mod tests {
 
     /// The list of jobs, in pages of any length and numbers in any form.
     fn listed(jobs: &[RandomJob], cap: usize, has_count: bool) -> Vec<Job> {
-        let text = |second| DateTime::from_timestamp(second, 0).unwrap().to_rfc3339_opts(SecondsFormat::Secs, true);
+        let text = |second| timestamp(DateTime::from_timestamp(second, 0).unwrap());
         let row = |(index, (start, length, hundredths, failed, _)): (usize, &RandomJob)| {
             let duration = match (index % 3, Decimal::new(*hundredths, 2)) {
                 (0, seconds) => seconds.to_string(),

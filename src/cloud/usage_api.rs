@@ -21,11 +21,11 @@ use super::{
     error::{Error, Refusal},
     memory::AnswerMemory,
 };
-use crate::usage::{Bounds, Counters, Operation, Reason};
+use crate::usage::{Bounds, Counters, Operation, Reason, timestamp};
 
 pub use self::{
     pages::{PageRequest, Service},
-    range::{Alignment, InRange, timestamp},
+    range::{Alignment, InRange},
 };
 
 /// A query for the usage of one project.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use chrono::{DateTime, NaiveDate, SecondsFormat, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, SubsecRound, TimeDelta, Utc};
 use clap::Args;
 use reqwest::Url;
 
@@ -25,12 +25,9 @@ use super::{
 use crate::{
     config::Environment,
     exposition::write_past,
-    history::{
-        days::{first_of_month, next_month},
-        samples,
-    },
+    history::{days::next_month, samples},
     polling::fleet::target,
-    usage::{Bounds, Zone},
+    usage::{Bounds, Zone, first_of_month, timestamp},
 };
 
 /// Prometheus still changes the last hours, so blocks must not reach into them (documentation of Prometheus, "Storage").
@@ -145,11 +142,10 @@ impl Backfill {
             month = next_month(month);
         }
         remove_others(&self.output, &files)?;
-        let time = |instant: DateTime<Utc>| instant.to_rfc3339_opts(SecondsFormat::Secs, true);
         let manifest = Manifest {
             version: 1,
-            created: time(now),
-            range: [time(range.start), time(range.end)],
+            created: timestamp(now),
+            range: [timestamp(range.start), timestamp(range.end)],
             step_seconds: self.step,
             samples: files.iter().map(|file| file.samples).sum(),
             files,

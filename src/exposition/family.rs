@@ -1,7 +1,6 @@
 //! A metric family of the projects, and the view of a project from which its samples are written.
 
 use chrono::{DateTime, Utc};
-use rust_decimal::Decimal;
 
 use super::lines::{Kind, Lines, Metadata};
 use crate::{
@@ -99,9 +98,4 @@ impl<'a> ProjectView<'a> {
 /// Unix time. A float is exact to the microsecond for centuries.
 pub(super) fn seconds(instant: DateTime<Utc>) -> f64 {
     instant.timestamp_micros() as f64 / 1e6
-}
-
-/// The nearest float. The conversion goes through text, because std parses every decimal text as the nearest float.
-pub(super) fn float(amount: Decimal) -> f64 {
-    amount.to_string().parse().unwrap_or_default()
 }

@@ -15,6 +15,7 @@ pub(super) enum Kind {
 }
 
 /// The metadata of a metric family: HELP, TYPE and UNIT.
+#[derive(Clone, Copy)]
 pub(super) struct Metadata<'a> {
     /// With the unit, without a suffix of samples such as `_total`.
     pub name: &'a str,

@@ -3,12 +3,12 @@
 use rust_decimal::Decimal;
 
 use super::{
-    family::{Family, ProjectView, float, gauge, seconds},
+    family::{Family, ProjectView, gauge, seconds},
     lines::Lines,
 };
 use crate::{
     snapshot::{Found, Packages},
-    usage::{Package, PackageKind, PackageSums, Unit},
+    usage::{Package, PackageKind, PackageSums, Unit, nearest},
 };
 
 /// The families of packages.
@@ -131,7 +131,7 @@ fn packages<'a>(view: &ProjectView<'a>) -> impl Iterator<Item = &'a Package> + u
 fn amounts(lines: &mut Lines<'_>, view: &ProjectView<'_>, in_minutes: bool, amount: fn(&Package) -> Option<Decimal>) {
     for package in packages(view).filter(|package| is_in_minutes(&package.kind) == in_minutes) {
         if let Some(amount) = amount(package) {
-            lines.sample(of_package(view, package).chain(other_unit(&package.kind)), float(amount));
+            lines.sample(of_package(view, package).chain(other_unit(&package.kind)), nearest(amount));
         }
     }
 }
@@ -145,7 +145,7 @@ fn each_sum(view: &ProjectView<'_>, mut write: impl FnMut(&PackageKind, &Package
 fn sums(lines: &mut Lines<'_>, view: &ProjectView<'_>, in_minutes: bool, amount: fn(&PackageSums) -> Decimal) {
     each_sum(view, |kind, sums| {
         if is_in_minutes(kind) == in_minutes {
-            lines.sample(labels(view, kind).chain(other_unit(kind)), float(amount(sums)));
+            lines.sample(labels(view, kind).chain(other_unit(kind)), nearest(amount(sums)));
         }
     });
 }

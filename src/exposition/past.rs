@@ -12,11 +12,11 @@ use std::{
 use super::{
     format::Format,
     lines::{FirstLabels, Kind, Lines, Metadata, write_metadata},
-    projects::{MINUTES, NUMBER, OTHER, usage_labels},
+    projects::{MINUTES, USAGE, usage_labels},
 };
 use crate::{
     snapshot::Target,
-    usage::{Measure, Series, Window},
+    usage::{Series, Window},
 };
 
 /// The values of a series in the order of their times, each with the Unix times at which it holds.
@@ -56,7 +56,8 @@ pub struct WrittenSamples {
 /// The HELP of the series of recording rules. In Prometheus, these series have no HELP.
 const RECORDED_HELP: &str = "Usage of the project in minutes, as the recording rule of the same name sums it.";
 
-type IsOfFamily = fn(&Measure) -> bool;
+/// The windows for which the recording rules sum the minutes of a project.
+pub const RECORDED_WINDOWS: [Window; 2] = [Window::Yesterday, Window::ThisMonth];
 
 /// Writes all samples, sorted by series and then by time: promtool drops a sample that comes after a later one.
 ///
@@ -64,23 +65,18 @@ type IsOfFamily = fn(&Measure) -> bool;
 /// `out` cannot be written.
 pub fn write_past(out: &mut impl Write, projects: &[PastProject]) -> io::Result<WrittenSamples> {
     let mut past = PastWriter { out, buffer: Vec::new(), written: WrittenSamples::default() };
-    let families: [(Metadata<'_>, IsOfFamily); 3] = [
-        (MINUTES, |measure| *measure == Measure::Minutes),
-        (NUMBER, |measure| *measure == Measure::Number),
-        (OTHER, |measure| matches!(measure, Measure::Other(_))),
-    ];
-    for (metadata, is_wanted) in families {
+    for (metadata, is_wanted) in &USAGE {
         let mut is_first = true;
         for PastProject { target, series, .. } in projects {
             let first = past_labels(target);
             for PastSeries { window, series, timeline } in series.iter().filter(|past| is_wanted(&past.series.measure))
             {
-                past.begin(&metadata, &mut is_first);
-                past.write(&metadata, &first, usage_labels(&window.to_string(), series), timeline)?;
+                past.begin(metadata, &mut is_first);
+                past.write(metadata, &first, usage_labels(&window.to_string(), series), timeline)?;
             }
         }
     }
-    for window in [Window::Yesterday, Window::ThisMonth] {
+    for window in RECORDED_WINDOWS {
         let name = format!("project:{}:{window}", MINUTES.name);
         let metadata = Metadata::new(Kind::Gauge, &name, RECORDED_HELP);
         let mut is_first = true;
@@ -143,6 +139,7 @@ impl<W: Write> PastWriter<'_, W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::usage::Measure;
 
     fn project(name: &str, labels: &[(&str, &str)]) -> PastProject {
         let mut target = Target::new(name);
@@ -206,7 +203,7 @@ mod tests {
     #[test]
     fn the_rules_record_these_series() {
         let rules = include_str!("../../deploy/prometheus/metastudio.rules.yml");
-        for window in [Window::Yesterday, Window::ThisMonth] {
+        for window in RECORDED_WINDOWS {
             let rule = format!("      - record: project:{}:{window}\n        expr: sum by (project) (", MINUTES.name);
             assert!(rules.contains(&rule), "{rule}");
         }

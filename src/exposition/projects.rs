@@ -22,24 +22,34 @@ pub(super) const MINUTES: Metadata<'static> = Metadata::new(
 )
 .unit("minutes");
 
-pub(super) const NUMBER: Metadata<'static> = Metadata::new(
+const NUMBER: Metadata<'static> = Metadata::new(
     Kind::Gauge,
     "metastudio_usage_number",
     "Videos produced or live sessions held within the window. Polled and cached like metastudio_usage_minutes.",
 );
 
-pub(super) const OTHER: Metadata<'static> = Metadata::new(
+const OTHER: Metadata<'static> = Metadata::new(
     Kind::Gauge,
     "metastudio_usage_other",
     "Usage within the window in units other than time, as returned by the API. Polled and cached like \
      metastudio_usage_minutes.",
 );
 
+/// Whether a family has this measure.
+type HasMeasure = fn(&Measure) -> bool;
+
+/// The families of usage, each with the measures that it has. A backfill has the same families.
+pub(super) static USAGE: [(Metadata<'static>, HasMeasure); 3] = [
+    (MINUTES, |measure| *measure == Measure::Minutes),
+    (NUMBER, |measure| *measure == Measure::Number),
+    (OTHER, |measure| matches!(measure, Measure::Other(_))),
+];
+
 /// The families of usage and health.
 pub(super) static FAMILIES: &[Family] = &[
-    Family::new(MINUTES, |lines, view| usage(lines, view, |measure| *measure == Measure::Minutes)),
-    Family::new(NUMBER, |lines, view| usage(lines, view, |measure| *measure == Measure::Number)),
-    Family::new(OTHER, |lines, view| usage(lines, view, |measure| matches!(measure, Measure::Other(_)))),
+    Family::new(USAGE[0].0, |lines, view| usage(lines, view, USAGE[0].1)),
+    Family::new(USAGE[1].0, |lines, view| usage(lines, view, USAGE[1].1)),
+    Family::new(USAGE[2].0, |lines, view| usage(lines, view, USAGE[2].1)),
     gauge(
         "metastudio_window_start_timestamp_seconds",
         "Unix time of the start of the window, as of the last complete poll.",
@@ -234,7 +244,7 @@ pub(super) fn write_expiries(out: &mut Vec<u8>, format: Format, projects: &[Arc<
 }
 
 /// Every wanted series of a project in every window.
-fn usage(lines: &mut Lines<'_>, view: &ProjectView<'_>, is_wanted: fn(&Measure) -> bool) {
+fn usage(lines: &mut Lines<'_>, view: &ProjectView<'_>, is_wanted: HasMeasure) {
     let Some(usage) = view.current_usage else { return };
     for (name, window) in view.windows() {
         for (series, value) in usage.of(window).filter(|(series, _)| is_wanted(&series.measure)) {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::family::{Family, ProjectView, float, gauge, seconds};
+use super::family::{Family, ProjectView, gauge, seconds};
 use crate::{
     snapshot::Found,
-    usage::{Collector, Comparison},
+    usage::{Collector, Comparison, nearest},
 };
 
 /// The families of the collector of reconciliation.
@@ -15,7 +15,7 @@ pub(super) static FAMILIES: &[Family] = &[
         "Usage in minutes by ShowUsageData, minus the minutes of the same range by another operation.",
         |lines, view| {
             for comparison in found(view) {
-                lines.sample(labels(comparison), float(comparison.difference()));
+                lines.sample(labels(comparison), nearest(comparison.difference()));
             }
         },
     )
@@ -25,7 +25,7 @@ pub(super) static FAMILIES: &[Family] = &[
         "Usage in minutes by ShowUsageData that was compared with another operation.",
         |lines, view| {
             for comparison in found(view) {
-                lines.sample(labels(comparison), float(comparison.usage.minutes));
+                lines.sample(labels(comparison), nearest(comparison.usage.minutes));
             }
         },
     )

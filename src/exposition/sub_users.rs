@@ -3,12 +3,12 @@
 use rust_decimal::Decimal;
 
 use super::{
-    family::{Family, ProjectView, float, gauge},
+    family::{Family, ProjectView, gauge},
     lines::Lines,
 };
 use crate::{
     snapshot::{Found, SubUsers},
-    usage::{Collector, Quota, QuotaType},
+    usage::{Collector, Quota, QuotaType, nearest},
 };
 
 /// The families of sub-users.
@@ -64,7 +64,7 @@ fn found<'a>(view: &ProjectView<'a>) -> Option<&'a SubUsers> {
 fn sums(lines: &mut Lines<'_>, view: &ProjectView<'_>, in_minutes: bool) {
     let sums = found(view).into_iter().flat_map(|found| &found.used);
     for (quota_type, used) in sums.filter(|(quota_type, _)| quota_type.is_in_minutes() == in_minutes) {
-        lines.sample([COLLECTOR, resource_type(*quota_type)], float(*used));
+        lines.sample([COLLECTOR, resource_type(*quota_type)], nearest(*used));
     }
 }
 
@@ -74,7 +74,7 @@ fn quotas(lines: &mut Lines<'_>, view: &ProjectView<'_>, in_minutes: bool, amoun
     for user in users {
         for (quota_type, quota) in user.quotas.iter().filter(|(of, _)| of.is_in_minutes() == in_minutes) {
             if let Some(amount) = amount(quota) {
-                lines.sample([COLLECTOR, resource_type(*quota_type), ("user_id", &user.id)], float(amount));
+                lines.sample([COLLECTOR, resource_type(*quota_type), ("user_id", &user.id)], nearest(amount));
             }
         }
     }

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
+use chrono::{DateTime, Months, NaiveDate, Utc};
 use rust_decimal::Decimal;
 
-use crate::usage::{Bounds, Doubt, Doubts, Measure, Revision, SETTLED_AFTER, Series, Settling, Tally, Zone};
+use crate::usage::{
+    Bounds, Doubt, Doubts, Measure, Revision, SETTLED_AFTER, Series, Settling, Tally, Zone, first_of_month,
+};
 
 /// The complete usage of a project on one local day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -291,11 +293,6 @@ pub fn happened(first: NaiveDate, end: NaiveDate, zone: &Zone) -> impl Iterator<
         start < end
     };
     first.iter_days().take_while(move |day| *day < end).filter(has_happened)
-}
-
-/// The first day of the month of a day.
-pub fn first_of_month(day: NaiveDate) -> NaiveDate {
-    day.with_day(1).unwrap_or(day)
 }
 
 /// The first day of the next month.

@@ -5,12 +5,12 @@ use std::{
     fmt::{self, Display, Write},
 };
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::days::{Day, KnownDays, first_of_month, happened, next_month};
-use crate::usage::{Bounds, Measure, Series, Zone};
+use super::days::{Day, KnownDays, happened, next_month};
+use crate::usage::{Bounds, Measure, Series, Zone, first_of_month, timestamp};
 
 /// A project in a report.
 #[derive(Debug)]
@@ -283,13 +283,13 @@ pub fn focus(rows: &[ReportRow<'_>], projects: &[ReportProject<'_>]) -> String {
         let day = Bounds::of_day(row.day, zone);
         let month = Bounds { start: zone.midnight(first_of_month(row.day)), end: zone.midnight(next_month(row.day)) };
         let cell = |column| match column {
-            "BillingPeriodEnd" => utc(month.end),
-            "BillingPeriodStart" => utc(month.start),
+            "BillingPeriodEnd" => timestamp(month.end),
+            "BillingPeriodStart" => timestamp(month.start),
             "ChargeCategory" => "Usage".to_owned(),
             "ChargeDescription" => format!("{} {}", row.business_type, row.resource_type).trim().to_owned(),
             "ChargeFrequency" => "Usage-Based".to_owned(),
-            "ChargePeriodEnd" => utc(day.end),
-            "ChargePeriodStart" => utc(day.start),
+            "ChargePeriodEnd" => timestamp(day.end),
+            "ChargePeriodStart" => timestamp(day.start),
             "ConsumedQuantity" => usage.clone(),
             "ConsumedUnit" => if row.unit == "minutes" { "Minutes" } else { row.unit }.to_owned(),
             "InvoiceIssuerName" | "ProviderName" | "PublisherName" => "Huawei Cloud".to_owned(),
@@ -309,10 +309,6 @@ pub fn focus(rows: &[ReportRow<'_>], projects: &[ReportProject<'_>]) -> String {
         text += &csv_line(&FOCUS.map(cell));
     }
     text
-}
-
-fn utc(instant: DateTime<Utc>) -> String {
-    instant.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// A list of days for messages.

@@ -19,7 +19,7 @@ use rust_decimal::Decimal;
 
 use super::days::{KnownDays, happened, next_month};
 use crate::{
-    exposition::{PastProject, PastSeries, Timeline},
+    exposition::{PastProject, PastSeries, RECORDED_WINDOWS, Timeline},
     snapshot::Target,
     usage::{Bounds, Measure, Series, Tally, Window, nearest},
 };
@@ -62,7 +62,7 @@ pub fn of_month(
                 past.series.push(PastSeries { window: *window, series: series.clone(), timeline });
             }
         }
-        if matches!(window, Window::Yesterday | Window::ThisMonth) {
+        if RECORDED_WINDOWS.contains(window) {
             let recorded = |span: &Span| Some((recorded(span, &first_seen)?, Arc::clone(&span.times)));
             let timeline: Timeline = spans.iter().filter_map(recorded).collect();
             if !timeline.is_empty() {

@@ -17,12 +17,12 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use rust_decimal::Decimal;
 use tokio::time::Instant;
 
-use super::range::{Progress, RangeQuery, RangeUsage, Split, overflow};
+use super::range::{Progress, RangeQuery, RangeUsage, Split};
 use crate::{
     cloud::{Error, usage_api::PageSource},
     config::Project,
     history::days::Day,
-    usage::{Bounds, Doubt, Doubts, Tally, Zone},
+    usage::{Bounds, Doubt, Doubts, Tally, Zone, greatest_common_divisor},
 };
 
 /// The time limit of a query with all of its pages. It includes the waits for the throttle, which all projects share.
@@ -163,8 +163,9 @@ impl<S: PageSource> DaysQuery<'_, S> {
             let agrees = match self.split {
                 // The usage of all users together proves the buckets of each user, too, and takes fewer queries.
                 Split::Rest(_) => {
-                    let together = by_day.days.iter().map(|(date, tally)| Ok((*date, tally.without_users()?)));
-                    let days = together.collect::<Result<_, _>>().map_err(overflow)?;
+                    let days = by_day.days.iter();
+                    let days = days.map(|(date, tally)| Ok((*date, tally.without_users()?)));
+                    let days = days.collect::<Result<_, Error>>()?;
                     let query = DaysQuery { split: Split::Together, ..*self };
                     query.agree(range, &days, &mut learnt.progress).await?
                 }
@@ -365,10 +366,6 @@ fn doubts_of_day(doubts: &Doubts, tally: &Tally) -> Doubts {
         _ => tally.parts().next().is_some(),
     };
     doubts.iter().filter(|(doubt, _)| concerns(doubt)).map(|(doubt, seen)| (*doubt, seen.clone())).collect()
-}
-
-fn greatest_common_divisor(a: i64, b: i64) -> i64 {
-    if b == 0 { a.abs() } else { greatest_common_divisor(b, a % b) }
 }
 
 #[cfg(test)]

@@ -24,10 +24,10 @@ use crate::{
     cloud::{Client, Error as CloudError, project_api},
     config::{Config, Project, Users},
     history::{
-        days::{Changes, KnownDays, UsedBefore, first_of_month, happened},
+        days::{Changes, KnownDays, UsedBefore, happened},
         ledger::{Identity, Ledger, LedgerError},
     },
-    usage::{Doubt, Reason, Revision, Zone},
+    usage::{Doubt, Reason, Revision, Zone, first_of_month},
 };
 
 /// A run ends after this many failed queries in a row.

@@ -12,10 +12,12 @@ use super::proofs::Proofs;
 use crate::{
     cloud::{
         Error, UsageQuery,
-        usage_api::{self, InRange, PageSource, timestamp},
+        usage_api::{self, InRange, PageSource},
     },
     config::{Project, Users},
-    usage::{Bounds, Counters, DaySums, Days, Doubt, Doubts, MAX_SERIES, Overflow, Row, RowCounters, Tally, Zone},
+    usage::{
+        Bounds, Counters, DaySums, Days, Doubt, Doubts, MAX_SERIES, Overflow, Row, RowCounters, Tally, Zone, timestamp,
+    },
 };
 
 /// Counters and current query of a running poll. They stay available when the poll fails or times out.
@@ -166,7 +168,7 @@ impl<S: PageSource> RangeQuery<'_, S> {
         };
         let usage = self.sum_each(range, None, name, progress, &mut add).await?;
         if let Split::Rest(_) = self.split {
-            days.values_mut().try_for_each(Tally::leave_rest).map_err(overflow)?;
+            days.values_mut().try_for_each(Tally::leave_rest)?;
         }
         Ok((usage, days))
     }
@@ -204,13 +206,13 @@ impl<S: PageSource> RangeQuery<'_, S> {
                     usage.types.insert((row.key.resource_type.clone(), row.key.business_type.clone()));
                 }
                 if user_id.is_some() {
-                    together.add(row, None).map_err(overflow)?;
+                    together.add(row, None)?;
                 }
                 usage.note_negative(row, name);
                 let is_kept = keeps(self.project, row);
                 if is_kept {
-                    usage.tally.add(row, user_id).map_err(overflow)?;
-                    each(*start, row, user_id).map_err(overflow)?;
+                    usage.tally.add(row, user_id)?;
+                    each(*start, row, user_id)?;
                     if usage.tally.has_too_many_series(queries.len()) {
                         return Err(too_many_series(name));
                     }
@@ -222,14 +224,14 @@ impl<S: PageSource> RangeQuery<'_, S> {
                 usage.rows.kept += u64::from(is_kept);
                 if is_kept {
                     days.iter_mut().for_each(|days| days.add(*start, row));
-                    usage.add_to_bucket(*start, row).map_err(overflow)?;
+                    usage.add_to_bucket(*start, row)?;
                 }
             }
         }
         let has_parts = usage.tally.parts().next().is_some();
         let must_prove = self.split.must_prove(has_parts, progress.proofs.users_have_effect);
         if let Split::Rest(_) = self.split {
-            usage.tally.leave_rest().map_err(overflow)?;
+            usage.tally.leave_rest()?;
         }
         usage.note(missing_value(&usage.tally, name).map(|seen| (Doubt::ValueMissing, seen)));
         if must_prove {
@@ -333,7 +335,7 @@ impl<S: PageSource> RangeQuery<'_, S> {
     ) -> Result<Tally, Error> {
         let answer = self.fetch(range, user_id, name, progress).await?;
         let mut sums = Tally::default();
-        answer.rows.iter().try_for_each(|(_, row)| sums.add(row, None)).map_err(overflow)?;
+        answer.rows.iter().try_for_each(|(_, row)| sums.add(row, None))?;
         Ok(sums)
     }
 }
@@ -367,10 +369,6 @@ pub(super) fn too_many_series(name: &str) -> Error {
     Error::BeyondBound(format!(
         "more than {MAX_SERIES} series in {name}: keep fewer with resource_types or business_types"
     ))
-}
-
-pub(super) fn overflow(overflow: Overflow) -> Error {
-    Error::Malformed(overflow.to_string())
 }
 
 /// A message about the first series that lacks a value or a unit.

@@ -6,15 +6,12 @@ use chrono::{DateTime, Utc};
 
 use super::{
     answer::{Answer, contradiction, misalignment, without_effect},
-    range::{Progress, RangeQuery, RangeUsage, Split, overflow, too_many_series},
+    range::{Progress, RangeQuery, RangeUsage, Split, too_many_series},
 };
 use crate::{
-    cloud::{
-        Error,
-        usage_api::{PageSource, timestamp},
-    },
+    cloud::{Error, usage_api::PageSource},
     snapshot::WindowUsage,
-    usage::{Bounds, Doubt, Doubts, MAX_SERIES, RowCounters, Series, Tally, Window, Zone},
+    usage::{Bounds, Doubt, Doubts, MAX_SERIES, RowCounters, Series, Tally, Window, Zone, timestamp},
 };
 
 /// A query for the windows of a project.
@@ -113,10 +110,10 @@ impl<S: PageSource> WindowsQuery<'_, S> {
                     format!("a half of window {window} has a bucket at {start}, but the window has no such bucket");
                 doubts.insert(Doubt::Misaligned, seen);
             }
-            together.merge(&part.tally).map_err(overflow)?;
+            together.merge(&part.tally)?;
         }
         let whole = match self.query.split {
-            Split::Rest(_) => &usage.tally.without_users().map_err(overflow)?,
+            Split::Rest(_) => &usage.tally.without_users()?,
             Split::Together | Split::Users(_) => &usage.tally,
         };
         if together.larger_than(whole).is_some() {

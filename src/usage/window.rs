@@ -84,8 +84,9 @@ const CALENDAR: &[CalendarWindow] = &[
     },
 ];
 
-fn first_of_month(today: NaiveDate) -> NaiveDate {
-    today.with_day(1).unwrap_or(today)
+/// The first day of the month of a day.
+pub fn first_of_month(day: NaiveDate) -> NaiveDate {
+    day.with_day(1).unwrap_or(day)
 }
 
 /// A text that is not the name of a window.

@@ -2,18 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use rust_decimal::Decimal;
 
 use crate::{
     cloud::{error::Error, memory::AnswerMemory, usage_api::wire::start_of_bucket},
-    usage::{Bounds, Doubt, Doubts, Row, RowCounters},
+    usage::{Bounds, Doubt, Doubts, Row, RowCounters, greatest_common_divisor, timestamp},
 };
-
-/// Formats an instant in the only form that the API page shows, such as `2025-11-08T09:30:00Z`.
-pub fn timestamp(instant: DateTime<Utc>) -> String {
-    instant.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
 
 /// The rows of an answer that belong to its range.
 #[derive(Debug, Default)]
@@ -195,10 +190,6 @@ impl Alignment {
     pub fn has_bucket_start(&self, time: DateTime<Utc>) -> bool {
         self.grid.is_some_and(|grid| grid.is_multiple(time, grid.distance))
     }
-}
-
-fn greatest_common_divisor(a: i64, b: i64) -> i64 {
-    if b == 0 { a.abs() } else { greatest_common_divisor(b, a % b) }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::{fs, time::sleep};
 
 use super::manifest::Manifest;
-use crate::{commands::print, usage::Bounds};
+use crate::{commands::print, exposition::RECORDED_WINDOWS, usage::Bounds};
 
 /// The time limit of a request.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -88,8 +88,8 @@ struct Exported {
 async fn count(client: &Client, url: &Url, projects: &[&str], range: Bounds) -> anyhow::Result<u64> {
     let names = projects.iter().map(|name| pattern(name)).collect::<Vec<_>>().join("|");
     let usage = format!("{{__name__=~\"metastudio_usage_.+\",instance=\"backfill\",project=~\"{names}\"}}");
-    let recorded =
-        format!("{{__name__=~\"project:metastudio_usage_minutes:(yesterday|this_month)\",project=~\"{names}\"}}");
+    let windows = RECORDED_WINDOWS.map(|window| window.to_string()).join("|");
+    let recorded = format!("{{__name__=~\"project:metastudio_usage_minutes:({windows})\",project=~\"{names}\"}}");
     let (start, end) = (range.start.timestamp().to_string(), (range.end.timestamp() - 1).to_string());
     let mut target = at(url, "/api/v1/export")?;
     let parameters = [("match[]", &*usage), ("match[]", &*recorded), ("start", &*start), ("end", &*end)];

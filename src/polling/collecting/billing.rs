@@ -64,7 +64,7 @@ impl Billing {
         let united = billing_api::united(lists, &measures);
         let united = united.map_err(|cause| Error::Malformed(format!("a list of packages: {cause}")))?;
         let mut list = without_replaced(united);
-        let sums = package_sums(&list).map_err(|error| Error::Malformed(error.to_string()))?;
+        let sums = package_sums(&list)?;
         let mut doubts = package_doubts(&list, &sums);
         doubts.extend(nothing_kept.map(|seen| (CollectorDoubt::FilterMatchesNothing, seen)));
         list.sort_by_cached_key(|package| order(package, now));

@@ -4,10 +4,10 @@ use chrono::{DateTime, Months, NaiveDate, TimeDelta, Utc};
 
 use super::past_days::AskedDays;
 use crate::{
-    history::days::{Day, KnownDays, first_of_month},
+    history::days::{Day, KnownDays},
     polling::past::{Known, PastError},
     snapshot::KeptDays,
-    usage::{Bounds, Counters},
+    usage::{Bounds, Counters, first_of_month},
 };
 
 /// A day is first asked for this long after its end, because usage may be metered late (contract, 1.5).

@@ -12,7 +12,7 @@ use crate::{
 pub(super) async fn collect(source: Source<'_>) -> Result<(Packages, CollectorDoubts), Error> {
     let Source { client, project_id, now, deadline, counters } = source;
     let mut list = resources_api::packages(project_id).all(client, deadline, counters).await?;
-    let sums = package_sums(&list).map_err(|error| Error::Malformed(error.to_string()))?;
+    let sums = package_sums(&list)?;
     let doubts = package_doubts(&list, &sums);
     list.sort_by_cached_key(|package| order(package, now));
     Ok((Packages { list, sums }, doubts))

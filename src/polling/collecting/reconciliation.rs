@@ -137,8 +137,7 @@ impl Reconciling {
         let mut state = self.state.lock();
         for day in missing {
             if let Some(known) = known.days.get(day) {
-                let minutes = minutes_by_business(&known.tally);
-                let minutes = minutes.map_err(|error| Error::Malformed(error.to_string()))?;
+                let minutes = minutes_by_business(&known.tally).map_err(Error::from)?;
                 state.usage.insert(day, (!known.is_misaligned()).then_some(minutes));
             } else if Bounds::of_day(day, zone).start == Bounds::of_day(day, zone).end {
                 state.usage.insert(day, Some(BTreeMap::new()));

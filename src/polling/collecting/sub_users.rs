@@ -12,7 +12,7 @@ use crate::{
 pub(super) async fn collect(source: Source<'_>) -> Result<(SubUsers, CollectorDoubts), Error> {
     let Source { client, project_id, now: _, deadline, counters } = source;
     let mut list = quotas_api::sub_users(project_id).all(client, deadline, counters).await?;
-    let used = used_by_all(&list).map_err(|error| Error::Malformed(error.to_string()))?;
+    let used = used_by_all(&list)?;
     // Only the first users have series of their own. Alerts need the users that are near their limit, so these come
     // first.
     list.sort_by_cached_key(|user| (Reverse(user.largest_part()), user.id.clone()));
