@@ -10,7 +10,7 @@
 //! use bytes::Bytes;
 //! use http_body_util::Full;
 //! use hyper::{Response, service::service_fn};
-//! use metastudio_exporter::server::{self, Server, WebPolicy};
+//! use metastudio_exporter::server::{self, Limits, Server, WebPolicy};
 //! use tokio::{
 //!     io::{AsyncReadExt, AsyncWriteExt},
 //!     net::TcpStream,
@@ -25,7 +25,7 @@
 //! let listeners = server::bind(&["127.0.0.1:0".to_owned()]).await?;
 //! let address = listeners[0].local_addr()?;
 //! let stop = CancellationToken::new();
-//! let serving = tokio::spawn(Server::new(hello, policy).serve(listeners, stop.clone()));
+//! let serving = tokio::spawn(Server::new(hello, policy, Limits::default()).serve(listeners, stop.clone()));
 //!
 //! let mut client = TcpStream::connect(address).await?;
 //! client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;

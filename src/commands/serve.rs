@@ -31,7 +31,7 @@ use crate::{
     history::ledger::Ledger,
     log::LogWriter,
     polling::{Fleet, fleet::Kept, schedule},
-    server::{self, ConnectionCounts, Connections, Server, WebPolicy},
+    server::{self, ConnectionCounts, Connections, Limits, Server, WebPolicy},
     site::{ReloadRequest, Route, Routes},
     snapshot::{self, Moment, Reader},
     storage::{Storage, StorageError},
@@ -227,7 +227,7 @@ impl Daemon {
         let (plans, new_plans) = mpsc::channel(1);
         let Listeners { sockets, policy } = listeners;
         let counting = Arc::clone(&routes);
-        let server = Server::new(Arc::clone(&routes).service(), policy)
+        let server = Server::new(Arc::clone(&routes).service(), policy, Limits::default())
             .count_connections(connections)
             .on_answer(move |path, status| counting.count(path, status));
         let mut serving = tokio::spawn(server.serve(sockets, stop.clone()));

@@ -21,9 +21,6 @@ use super::{
     slots::{Connections, Slots},
 };
 
-/// Default limit of concurrent connections for each listener.
-const CONNECTIONS: usize = 512;
-
 /// Length of the kernel's queue of connections that wait to be accepted, as in [`TcpListener::bind`].
 const BACKLOG: u32 = 1024;
 
@@ -79,33 +76,13 @@ fn bind_all_interfaces(port: &str) -> io::Result<TcpListener> {
 pub struct Server<S> {
     service: PolicedService<S>,
     limits: Limits,
-    max_connections: usize,
     connections: Connections,
 }
 
 impl<S> Server<S> {
-    /// Creates a server with default limits.
-    pub fn new(service: S, policy: WebPolicy) -> Self {
-        Server {
-            service: PolicedService::new(service, policy),
-            limits: Limits::default(),
-            max_connections: CONNECTIONS,
-            connections: Connections::default(),
-        }
-    }
-
-    /// Sets the time limits of a connection.
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// Sets the maximum number of connections for each listener. If more clients connect, the connections that have
-    /// been without a request for the longest time are closed. The connections of a network that has more than a
-    /// quarter of the maximum are closed first.
-    pub fn max_connections(mut self, limit: usize) -> Self {
-        self.max_connections = limit;
-        self
+    /// Creates a server.
+    pub fn new(service: S, policy: WebPolicy, limits: Limits) -> Self {
+        Server { service: PolicedService::new(service, policy), limits, connections: Connections::default() }
     }
 
     /// Counts the connections of this server in `connections`.
@@ -136,7 +113,7 @@ where
         let mut tasks = JoinSet::new();
         for listener in listeners {
             let service = Arc::clone(&service);
-            let slots = self.connections.add(self.max_connections);
+            let slots = self.connections.add(self.limits.connections);
             tasks.spawn(listen(listener, service, self.limits, slots, stop.clone()));
         }
         // A listener that panics ends the server, because an exporter that cannot be scraped must not keep running.

@@ -91,16 +91,16 @@ pub fn empty_routes() -> Routes {
 }
 
 /// An exporter without projects on its own port, with limits short enough for a test.
-async fn serve_empty(limits: Limits, connections: usize) -> (SocketAddr, CancellationToken) {
-    serve(empty_routes(), limits, connections).await
+async fn serve_empty(limits: Limits) -> (SocketAddr, CancellationToken) {
+    serve(empty_routes(), limits).await
 }
 
-async fn serve(routes: Routes, limits: Limits, connections: usize) -> (SocketAddr, CancellationToken) {
+async fn serve(routes: Routes, limits: Limits) -> (SocketAddr, CancellationToken) {
     let listeners = server::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
     let address = listeners[0].local_addr().unwrap();
     let stop = CancellationToken::new();
     let policy = WebPolicy::load(None).await.unwrap();
-    let server = Server::new(Arc::new(routes).service(), policy).limits(limits).max_connections(connections);
+    let server = Server::new(Arc::new(routes).service(), policy, limits);
     tokio::spawn(server.serve(listeners, stop.clone()));
     (address, stop)
 }
@@ -130,7 +130,7 @@ async fn the_exporter_survives_running_out_of_descriptors() {
     assert!(warnings < 10, "it waits between two attempts: {warnings}");
 }
 
-const LONG_LIMITS: Limits = Limits { head: TIMEOUT, idle: TIMEOUT, total: TIMEOUT };
+const LONG_LIMITS: Limits = Limits { connections: 8, head: TIMEOUT, idle: TIMEOUT, total: TIMEOUT };
 const SHORT: Duration = Duration::from_millis(300);
 const REQUEST: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -144,7 +144,7 @@ async fn read_until_closed(stream: &mut TcpStream) -> (String, Duration) {
 
 #[tokio::test]
 async fn a_connection_without_a_complete_head_is_closed() {
-    let (address, _stop) = serve_empty(Limits { head: SHORT, ..LONG_LIMITS }, 8).await;
+    let (address, _stop) = serve_empty(Limits { head: SHORT, ..LONG_LIMITS }).await;
     for begun in [&b""[..], b"GET / HT"] {
         let start = Instant::now();
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -166,7 +166,7 @@ async fn a_connection_without_a_complete_head_is_closed() {
 /// RFC 9112, 3.2. HTTP/1.0 has no header `Host`.
 #[tokio::test]
 async fn a_request_needs_one_host() {
-    let (address, _stop) = serve_empty(LONG_LIMITS, 8).await;
+    let (address, _stop) = serve_empty(LONG_LIMITS).await;
     for (head, status) in [
         ("HTTP/1.1\r\nHost: x\r\nConnection: close", 200),
         ("HTTP/1.0", 200),
@@ -208,7 +208,7 @@ async fn a_page_of_another_origin_may_not_reload() {
 
 #[tokio::test]
 async fn an_idle_connection_is_kept_and_then_closed() {
-    let (address, _stop) = serve_empty(Limits { head: SHORT, idle: 8 * SHORT, ..LONG_LIMITS }, 8).await;
+    let (address, _stop) = serve_empty(Limits { head: SHORT, idle: 8 * SHORT, ..LONG_LIMITS }).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(REQUEST).await.unwrap();
     let mut answer = [0; 15];
@@ -224,7 +224,7 @@ async fn an_idle_connection_is_kept_and_then_closed() {
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off() {
     // The answers to all these requests do not fit in the buffers of both sockets.
-    let (address, _stop) = serve_empty(Limits { total: SHORT, ..LONG_LIMITS }, 8).await;
+    let (address, _stop) = serve_empty(Limits { total: SHORT, ..LONG_LIMITS }).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let pipelined = REQUEST.repeat(200_000);
     let result = tokio::time::timeout(TIMEOUT / 2, stream.write_all(&pipelined)).await;
@@ -244,7 +244,7 @@ async fn large_routes() -> (Routes, usize) {
 #[tokio::test]
 async fn a_slow_reader_is_cut_off_in_the_middle_of_an_answer() {
     let (routes, length) = large_routes().await;
-    let (address, _stop) = serve(routes, Limits { total: 10 * SHORT, ..LONG_LIMITS }, 8).await;
+    let (address, _stop) = serve(routes, Limits { total: 10 * SHORT, ..LONG_LIMITS }).await;
     let mut slow = TcpStream::connect(address).await.unwrap();
     slow.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     // The client reads the beginning, and then nothing.
@@ -268,7 +268,7 @@ async fn busy(address: SocketAddr) -> TcpStream {
 
 #[tokio::test]
 async fn a_connection_with_a_request_keeps_its_slot() {
-    let (address, _stop) = serve(large_routes().await.0, LONG_LIMITS, 1).await;
+    let (address, _stop) = serve(large_routes().await.0, Limits { connections: 1, ..LONG_LIMITS }).await;
     let first = busy(address).await;
     let mut second = TcpStream::connect(address).await.unwrap();
     second.write_all(REQUEST).await.unwrap();
@@ -282,7 +282,7 @@ async fn a_connection_with_a_request_keeps_its_slot() {
 
 #[tokio::test]
 async fn the_longest_idle_connection_is_closed_for_a_new_one() {
-    let (address, _stop) = serve(large_routes().await.0, LONG_LIMITS, 3).await;
+    let (address, _stop) = serve(large_routes().await.0, Limits { connections: 3, ..LONG_LIMITS }).await;
     let connect = async |text: &[u8]| {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(text).await.unwrap();

@@ -28,7 +28,7 @@ struct TlsServer {
 }
 
 impl TlsServer {
-    async fn new(web: &str, limits: Limits, connections: usize) -> Self {
+    async fn new(web: &str, limits: Limits) -> Self {
         let (authority, directory) = (Authority::new(), TempDir::new().unwrap());
         let (certificate, key) = authority.issue(&["localhost"]);
         std::fs::write(directory.path().join("server.crt"), certificate).unwrap();
@@ -38,7 +38,7 @@ impl TlsServer {
         let listeners = server::bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
         let address = listeners[0].local_addr().unwrap();
         let service = Arc::new(empty_routes()).service();
-        let server = Server::new(service, policy).limits(limits).max_connections(connections);
+        let server = Server::new(service, policy, limits);
         tokio::spawn(server.serve(listeners, CancellationToken::new()));
         TlsServer { address, authority, _directory: directory }
     }
@@ -53,12 +53,13 @@ impl TlsServer {
 #[tokio::test]
 async fn connections_of_silent_clients_are_closed() {
     let limits = Limits {
+        connections: 1,
         head: Duration::from_millis(300),
         idle: Duration::from_millis(600),
         total: Duration::from_millis(600),
     };
     // One connection at a time: each must be closed before the next one is served.
-    let server = TlsServer::new(TLS, limits, 1).await;
+    let server = TlsServer::new(TLS, limits).await;
     assert_closed(TcpStream::connect(server.address).await.unwrap()).await;
     for protocol in ["h2", "http/1.1"] {
         assert_closed(server.connect(&server.authority.connector(protocol, &TLS13)).await).await;
@@ -75,8 +76,8 @@ async fn connections_of_silent_clients_are_closed() {
 /// TLS has its own buffers, which must not hide that the client does not read.
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off_behind_tls_too() {
-    let limits = Limits { head: TIMEOUT, idle: TIMEOUT, total: Duration::from_millis(300) };
-    let server = TlsServer::new(TLS, limits, 1).await;
+    let limits = Limits { connections: 1, head: TIMEOUT, idle: TIMEOUT, total: Duration::from_millis(300) };
+    let server = TlsServer::new(TLS, limits).await;
     let mut stream = server.connect(&server.authority.connector("http/1.1", &TLS13)).await;
     let pipelined = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n".repeat(300_000);
     let result = tokio::time::timeout(TIMEOUT / 2, stream.write_all(&pipelined)).await;
@@ -86,8 +87,8 @@ async fn a_client_that_does_not_read_is_cut_off_behind_tls_too() {
 /// The limit of a whole answer also applies to an HTTP/2 client that accepts no response data.
 #[tokio::test]
 async fn a_connection_whose_answers_are_not_accepted_is_closed() {
-    let limits = Limits { head: TIMEOUT, idle: TIMEOUT, total: Duration::from_millis(600) };
-    let server = TlsServer::new(TLS, limits, 1).await;
+    let limits = Limits { connections: 1, head: TIMEOUT, idle: TIMEOUT, total: Duration::from_millis(600) };
+    let server = TlsServer::new(TLS, limits).await;
     let mut stream = server.connect(&server.authority.connector("h2", &TLS13)).await;
     // The preface; SETTINGS with an initial window of 0; HEADERS of GET / on stream 1. See RFC 9113 and RFC 7541.
     let mut request = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
@@ -102,9 +103,9 @@ async fn a_connection_whose_answers_are_not_accepted_is_closed() {
 /// If the server requests client certificates, no connection may skip them by resuming a session.
 #[tokio::test]
 async fn no_session_resumes_if_client_certificates_are_requested() {
-    let long_limits = Limits { head: TIMEOUT, idle: TIMEOUT, total: TIMEOUT };
+    let long_limits = Limits { connections: 8, head: TIMEOUT, idle: TIMEOUT, total: TIMEOUT };
     for (auth, expected) in [("NoClientCert", HandshakeKind::Resumed), ("RequestClientCert", HandshakeKind::Full)] {
-        let server = TlsServer::new(&TLS.replace('}', &format!(", client_auth_type: {auth}}}")), long_limits, 8).await;
+        let server = TlsServer::new(&TLS.replace('}', &format!(", client_auth_type: {auth}}}")), long_limits).await;
         for version in [&TLS12, &TLS13] {
             let connector = server.authority.connector("http/1.1", version);
             for expected in [HandshakeKind::Full, expected] {
