@@ -5,7 +5,7 @@
 //! It shares no code with the client. In particular it checks signatures with its own implementation of the signing
 //! guide: a verifier that used the signer's code would hide the signer's mistakes.
 //!
-//! A simulator records every request:
+//! A simulator records every request, if its options ask for it:
 //!
 //! ```
 //! use metastudio_exporter::simulator::{Options, Simulator};
@@ -14,7 +14,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let faults = vec!["forbidden:project=campaign".parse()?];
-//! let simulator = Simulator::new(Options { faults, ..Options::default() });
+//! let simulator = Simulator::new(Options { faults, records_requests: true, ..Options::default() });
 //! let address = simulator.spawn(CancellationToken::new()).await?;
 //!
 //! let campaign = &simulator.options().projects[2];
@@ -83,17 +83,39 @@ pub struct SeenRequest {
     pub status: Option<u16>,
 }
 
+impl SeenRequest {
+    fn new(request: &Request<Bytes>, status: Option<u16>) -> Self {
+        let signed_at = request.headers().get("x-sdk-date").and_then(|date| date.to_str().ok());
+        SeenRequest {
+            at: Instant::now(),
+            target: request.uri().path_and_query().map_or("", |target| target.as_str()).to_owned(),
+            recipient: gateway::recipient(request.uri().path()).to_owned(),
+            signed_at: signed_at.map(str::to_owned),
+            status,
+        }
+    }
+}
+
 /// A simulated cloud.
 #[derive(Debug)]
 pub struct Simulator {
     gateway: Gateway,
-    seen: Mutex<Vec<SeenRequest>>,
+    received: Mutex<Received>,
+}
+
+/// The requests so far.
+#[derive(Debug, Default)]
+struct Received {
+    /// Their number. The ids of requests count from 1.
+    number: u64,
+    /// The requests, with [`Options::records_requests`].
+    recorded: Vec<SeenRequest>,
 }
 
 impl Simulator {
     /// Creates a simulated cloud. Simulators share no state.
     pub fn new(options: Options) -> Arc<Self> {
-        Arc::new(Simulator { gateway: Gateway::new(options), seen: Mutex::default() })
+        Arc::new(Simulator { gateway: Gateway::new(options), received: Mutex::default() })
     }
 
     /// Answers requests until `stop` is cancelled.
@@ -138,9 +160,9 @@ impl Simulator {
         self.gateway.options()
     }
 
-    /// All requests so far, in the order of their arrival.
+    /// All requests so far, in the order of their arrival. None without [`Options::records_requests`].
     pub fn seen(&self) -> Vec<SeenRequest> {
-        self.seen.lock().clone()
+        self.received.lock().recorded.clone()
     }
 
     async fn answer(
@@ -152,15 +174,12 @@ impl Simulator {
         let request = Request::from_parts(parts, body);
         let reply = self.gateway.reply(&request);
         let request_id = {
-            let mut seen = self.seen.lock();
-            seen.push(SeenRequest {
-                at: Instant::now(),
-                target: request.uri().path_and_query().map_or("", |target| target.as_str()).to_owned(),
-                recipient: gateway::recipient(request.uri().path()).to_owned(),
-                signed_at: request.headers().get("x-sdk-date").and_then(|date| Some(date.to_str().ok()?.to_owned())),
-                status: reply.status(),
-            });
-            format!("{:032x}", seen.len())
+            let mut received = self.received.lock();
+            received.number += 1;
+            if self.options().records_requests {
+                received.recorded.push(SeenRequest::new(&request, reply.status()));
+            }
+            format!("{:032x}", received.number)
         };
         reply.into_response(&request_id).await
     }

@@ -26,7 +26,8 @@ struct World {
 async fn world(credentials: &str, hours: u64, faults: &[&str]) -> World {
     let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
     let lifetime = Duration::from_secs(hours * 3600);
-    let simulator = Simulator::new(Options { faults, lifetime, token: Some("given".to_owned()), ..Options::default() });
+    let token = Some("given".to_owned());
+    let simulator = Simulator::new(Options { faults, lifetime, token, records_requests: true, ..Options::default() });
     let stop = CancellationToken::new();
     let address = simulator.spawn(stop.clone()).await.unwrap();
     let pollers = pollers(address, credentials).await;

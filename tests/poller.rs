@@ -24,7 +24,7 @@ async fn cloud(faults: &[&str]) -> (Arc<Simulator>, SocketAddr, DropGuard) {
 }
 
 async fn cloud_with(options: Options) -> (Arc<Simulator>, SocketAddr, DropGuard) {
-    let simulator = Simulator::new(options);
+    let simulator = Simulator::new(Options { records_requests: true, ..options });
     let stop = CancellationToken::new();
     let address = simulator.spawn(stop.clone()).await.unwrap();
     (simulator, address, stop.drop_guard())

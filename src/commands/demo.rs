@@ -44,7 +44,7 @@ impl Demo {
         let Demo { web, all_green } = self;
         let signals = Signals::new()?;
         let listeners = Listeners::new(&web).await?;
-        let simulator = Simulator::new(if all_green { Options::default() } else { cloud_with_failure() });
+        let simulator = Simulator::new(simulated(all_green));
         let stop = CancellationToken::new();
         let cloud = simulator.spawn(stop.clone()).await.context("cannot start the simulated cloud")?;
 
@@ -66,9 +66,12 @@ impl Demo {
     }
 }
 
-/// The default cloud, and a project for which the key has no permission.
-fn cloud_with_failure() -> Options {
+/// The default cloud, and a project for which the key has no permission unless everything is green.
+fn simulated(all_green: bool) -> Options {
     let mut options = Options::default();
+    if all_green {
+        return options;
+    }
     let id = "5f0d1e2c3b4a59687786a5b4c3d2e104".to_owned();
     options.projects.push(SimulatedProject { name: FORBIDDEN.to_owned(), id, usage: Vec::new() });
     options.faults.push(Fault { project: Some(FORBIDDEN.to_owned()), ..FaultKind::Forbidden.into() });
@@ -193,8 +196,8 @@ mod tests {
 
     /// The least and the greatest used share of each budget of the demo, by project and window.
     async fn shares(all_green: bool) -> BTreeMap<(String, String), (f64, f64)> {
-        let (options, settings): (_, fn(&str) -> &'static str) =
-            if all_green { (Options::default(), green_settings) } else { (cloud_with_failure(), settings) };
+        let options = simulated(all_green);
+        let settings = if all_green { green_settings } else { settings };
         let text = simulate::config(&options, (Ipv4Addr::LOCALHOST, 1).into(), settings) + SHARED_BUDGET;
         let source = ConfigSource::Text { text, name: PathBuf::from("demo.yaml") };
         let config = ValidConfig::new(source.load(&Environment::default()).await).unwrap().config;
@@ -220,6 +223,23 @@ mod tests {
     fn only_this_machine_reaches_the_demo_unless_an_address_is_given() {
         assert_eq!(parse(&[]).web.listen_addresses, ["127.0.0.1:19677"]);
         assert_eq!(parse(&["--web.listen-address=:1"]).web.listen_addresses, [":1"]);
+    }
+
+    /// Otherwise the memory of a demo would grow with each poll.
+    #[tokio::test]
+    async fn the_simulated_cloud_keeps_no_requests() {
+        for all_green in [false, true] {
+            let (simulator, stop) = (Simulator::new(simulated(all_green)), CancellationToken::new());
+            let address = simulator.spawn(stop.clone()).await.unwrap();
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            for number in 1..=3 {
+                let answer = client.get(format!("http://{address}/v3/projects")).send().await.unwrap();
+                let id = answer.headers()["x-request-id"].to_str().unwrap();
+                assert_eq!(u64::from_str_radix(id, 16), Ok(number), "each request has its own id");
+            }
+            assert!(simulator.seen().is_empty());
+            stop.cancel();
+        }
     }
 
     #[tokio::test]

@@ -41,6 +41,9 @@ pub struct Options {
     pub service: Service,
     /// The current time.
     pub clock: fn() -> DateTime<Utc>,
+    /// Records each request for [`Simulator::seen`](super::Simulator::seen), for tests. The record takes more and more
+    /// memory, so a simulator that runs for long must not have one.
+    pub records_requests: bool,
 }
 
 impl Options {
@@ -89,6 +92,7 @@ impl Default for Options {
             faults: Vec::new(),
             service: Service::default(),
             clock: Utc::now,
+            records_requests: false,
         }
     }
 }

@@ -39,7 +39,7 @@ impl Cloud {
     }
 
     pub async fn with(options: Options) -> Self {
-        let simulator = Simulator::new(options);
+        let simulator = Simulator::new(Options { records_requests: true, ..options });
         let stop = CancellationToken::new();
         let address = simulator.spawn(stop.clone()).await.unwrap();
         Cloud { simulator, address, _stop: stop.drop_guard() }

@@ -180,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_project_gets_more_requests_than_the_limit() {
-        let simulator = Simulator::new(Options::default());
+        let simulator = Simulator::new(Options { records_requests: true, ..Options::default() });
         let stop = CancellationToken::new();
         let address = simulator.spawn(stop.clone()).await.unwrap();
         let options = simulator.options();
