@@ -314,7 +314,7 @@ impl Refusal {
     }
 
     /// The documentation of the billing service names the code 0308, but no status (contract, 17).
-    fn is_throttled(&self) -> bool {
+    pub(crate) fn is_throttled(&self) -> bool {
         self.status == 429 || self.has_code("0308")
     }
 

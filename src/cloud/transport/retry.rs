@@ -44,10 +44,10 @@ impl Retries {
             Error::Refused(refusal) if refusal.retry_after.is_some() => {
                 refusal.retry_after.map(|wait| wait.min(LONGEST_RETRY_AFTER).max(delay))?
             }
-            Error::Refused(refusal) if refusal.status == 429 && refusal.message.contains("1 minute") => {
+            Error::Refused(refusal) if refusal.is_throttled() && refusal.message.contains("1 minute") => {
                 LONGEST_RETRY_AFTER
             }
-            Error::Refused(refusal) if refusal.status == 429 => throttled,
+            Error::Refused(refusal) if refusal.is_throttled() => throttled,
             _ => delay,
         };
         // A wait beyond the deadline would only replace this error by a timeout.
@@ -61,9 +61,13 @@ mod tests {
     use crate::cloud::error::Refusal;
 
     fn refused(status: u16, retry_after: Option<u64>, message: &str) -> Error {
+        refused_with_code(status, &status.to_string(), retry_after, message)
+    }
+
+    fn refused_with_code(status: u16, code: &str, retry_after: Option<u64>, message: &str) -> Error {
         Error::Refused(Box::new(Refusal {
             status,
-            code: status.to_string(),
+            code: code.to_owned(),
             message: message.to_owned(),
             request_id: None,
             retry_after: retry_after.map(Duration::from_secs),
@@ -96,6 +100,19 @@ mod tests {
         assert_eq!(after(refused(503, Some(3600), "")), Some(LONGEST_RETRY_AFTER), "capped");
         assert!(after(refused(429, None, "")).is_some_and(|wait| (2..=5).contains(&wait.as_secs())));
         assert_eq!(after(refused(429, None, "limit:10,time:1 minute")), Some(LONGEST_RETRY_AFTER));
+    }
+
+    /// No document of the billing service says with which status it sends the code 0308 (contract, 17).
+    #[tokio::test(start_paused = true)]
+    async fn the_wait_after_throttling_does_not_depend_on_the_status() {
+        for (status, code) in [(429, "429"), (429, "APIGW.0308"), (403, "APIGW.0308"), (500, "APIG.0308")] {
+            let after = |message| {
+                let error = refused_with_code(status, code, None, message);
+                Retries::new(3, in_a_minute()).after(&error)
+            };
+            assert!(after("").is_some_and(|wait| (2..=5).contains(&wait.as_secs())), "{status} {code}");
+            assert_eq!(after("limit:10,time:1 minute"), Some(LONGEST_RETRY_AFTER), "{status} {code}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
