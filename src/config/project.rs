@@ -248,7 +248,7 @@ pub(super) fn windows(node: &Node<'_>) -> Listed<Window> {
     if node.length() == Some(0) {
         node.problem("at least one window");
     }
-    node.set(|node| node.parse(Window::EXPECTED, |text| text.parse().ok()))
+    node.set(|node| node.parse(&Window::expected(), |text| text.parse().ok()))
 }
 
 pub(super) fn texts<'a>(node: Option<Node<'a>>, read: fn(&Node<'a>) -> Option<String>) -> Listed<String> {

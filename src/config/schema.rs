@@ -10,7 +10,7 @@ use super::{
     endpoint::{REGIONS, Site},
     project::{KEYS, Users, types},
 };
-use crate::usage::Collector;
+use crate::usage::{Collector, Window};
 
 /// The schema, as a JSON document.
 pub fn json() -> String {
@@ -509,9 +509,9 @@ fn windows(description: &str) -> Value {
 }
 
 fn window(description: &str) -> Value {
-    let pattern = "^(today|yesterday|this_week|this_month|last_month|[1-9][0-9]*[hd])$";
-    let examples = ["today", "yesterday", "this_week", "this_month", "last_month", "24h", "7d", "30d"];
-    with_examples(text(description, pattern), &examples)
+    let names = Window::calendar_names();
+    let pattern = format!("^({}|[1-9][0-9]*[hd])$", names.join("|"));
+    with_examples(text(description, &pattern), &[&names[..], &["24h", "7d", "30d"]].concat())
 }
 
 /// A duration in the units of the crate `humantime`. Only the exporter checks its range.
@@ -535,4 +535,25 @@ fn secret(description: &str) -> Value {
         "description": description,
         "anyOf": [{"type": "string"}, place("env"), place("file")],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_calendar_window_is_allowed() {
+        for place in ["/properties/windows/items", "/properties/projects/items/properties/windows/items"] {
+            let schema = root();
+            let window = schema.pointer(place).unwrap();
+            let pattern = window["pattern"].as_str().unwrap();
+            let alternatives = pattern.strip_prefix("^(").and_then(|pattern| pattern.strip_suffix(")$")).unwrap();
+            let allowed: Vec<&str> = alternatives.split('|').collect();
+            for name in Window::calendar_names() {
+                assert!(allowed.contains(&name), "{name} is not in {pattern}");
+                assert!(window["examples"].as_array().unwrap().contains(&name.into()), "{name} is not an example");
+            }
+            assert!(allowed.contains(&"[1-9][0-9]*[hd]"), "no rolling window in {pattern}");
+        }
+    }
 }

@@ -91,22 +91,33 @@ pub fn first_of_month(day: NaiveDate) -> NaiveDate {
 
 /// A text that is not the name of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("{}", Window::EXPECTED)]
+#[error("{}", Window::expected())]
 pub struct NotAWindow;
 
 impl Window {
+    /// The names of all calendar windows.
+    pub fn calendar_names() -> Vec<&'static str> {
+        CALENDAR.iter().map(|row| row.name).collect()
+    }
+
     /// The valid names, for messages.
-    pub const EXPECTED: &'static str = "today, yesterday, this_week, this_month, last_month, \
-        or a number of hours or days from 1h to 8784h and 1d to 366d, such as 24h or 30d";
+    pub fn expected() -> String {
+        format!(
+            "{}, or a number of hours or days from 1h to {MAX_HOURS}h and 1d to {}d, such as 24h or 30d",
+            Self::calendar_names().join(", "),
+            MAX_HOURS / 24
+        )
+    }
 
     /// The row of this window in the table of calendar windows; `None` for a rolling window.
     pub fn calendar(self) -> Option<&'static CalendarWindow> {
         CALENDAR.iter().find(|row| row.window == self)
     }
 
-    /// Whether the window ends before the present.
+    /// Whether the window ends before the present, whatever the day is.
     pub fn has_ended(self) -> bool {
-        matches!(self, Window::Yesterday | Window::LastMonth)
+        let today = NaiveDate::default();
+        self.calendar().is_some_and(|row| (row.days)(today).end <= today)
     }
 
     /// Length of a rolling window; `None` for a calendar window.
@@ -114,8 +125,7 @@ impl Window {
         match self {
             Window::Hours(hours) => Some(Duration::hours(hours.into())),
             Window::Days(days) => Some(Duration::hours(24 * i64::from(days))),
-            // A new calendar window needs its row in the table.
-            Window::Today | Window::Yesterday | Window::ThisWeek | Window::ThisMonth | Window::LastMonth => None,
+            _ => None,
         }
     }
 
@@ -315,8 +325,15 @@ mod tests {
         }
         for row in CALENDAR {
             assert!(row.window.rolling().is_none() && !row.english.is_empty() && !row.chinese.is_empty());
-            assert!(Window::EXPECTED.contains(row.name), "{} is missing in the text for messages", row.name);
+            assert_eq!(row.name.parse(), Ok(row.window));
         }
+    }
+
+    #[test]
+    fn messages_list_every_name() {
+        let expected = "today, yesterday, this_week, this_month, last_month, or a number of hours or days from 1h to \
+                        8784h and 1d to 366d, such as 24h or 30d";
+        assert_eq!(NotAWindow.to_string(), expected);
     }
 
     #[test]
@@ -366,6 +383,7 @@ mod tests {
                 let before = window.bounds(change - Duration::seconds(1), &zone);
                 prop_assert_eq!(before, of(window), "{} until {}", window, change);
                 prop_assert_ne!(before, window.bounds(change, &zone), "{} from {}", window, change);
+                prop_assert_eq!(window.has_ended(), before.end <= now, "{}", window);
             }
             prop_assert_eq!(Window::Today.bounds(today.end, &zone).start, today.end);
 

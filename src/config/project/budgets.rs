@@ -72,7 +72,7 @@ pub(in crate::config) fn limit(section: &mut Section<'_>, selectors: &Selectors<
             let names: Vec<String> = windows.iter().map(Window::to_string).collect();
             format!("one of the windows of this project: {}", names.join(", "))
         }
-        None => Window::EXPECTED.to_owned(),
+        None => Window::expected(),
     };
     let is_polled = |window: &Window| selectors.windows.is_none_or(|windows| windows.contains(window));
     let missing = selectors.windows.map_or("a window, such as this_month", |_| expected.as_str());
