@@ -31,7 +31,7 @@ mod window;
 mod zone;
 
 pub use budget::{Budget, SharedBudget};
-pub use collector::Collector;
+pub use collector::{Collector, requests_a_day};
 pub use collector_doubt::{CollectorDoubt, CollectorDoubts};
 pub use counters::{Counters, Histogram, Operation, RequestCounters, RowCounters};
 pub use days::{DaySums, Days};

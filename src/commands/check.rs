@@ -113,7 +113,7 @@ impl Check {
         let path = &self.config.file;
         text + &match &loaded.config {
             Some(config) if self.print => effective::to_yaml(config),
-            Some(config) => requests_a_day(path, config),
+            Some(config) => costs(path, config),
             None => format!("{}: not valid, errors: {}\n", path.display(), loaded.errors().count()),
         }
     }
@@ -144,7 +144,8 @@ fn collectors(project: &Project) -> String {
     texts.collect()
 }
 
-fn requests_a_day(path: &Path, config: &Config) -> String {
+/// The API requests a day of each project and account.
+fn costs(path: &Path, config: &Config) -> String {
     let mut text = format!("{}: valid. API requests a day, if each answer fits on one page:\n", path.display());
     let names = config.projects.iter().map(|project| &project.name);
     let names = names.chain(config.accounts.iter().map(|account| &account.name));
@@ -167,8 +168,7 @@ fn requests_a_day(path: &Path, config: &Config) -> String {
     let mut total: f64 = config.projects.iter().map(Project::requests_a_day).sum();
     for account in &config.accounts {
         let interval = config.collectors.interval(Collector::Billing);
-        // The units are asked for once a day.
-        let requests = account.requests() as f64 * 86_400.0 / interval.as_secs_f64() + 1.0;
+        let requests = account.requests_a_day(interval);
         total += requests;
         let lists = match account.enterprise_project_ids.len() {
             0 => String::new(),

@@ -1,6 +1,9 @@
 //! The section `accounts`: accounts whose pay-per-use packages the billing service knows.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
 
 use super::{
     api_settings::ApiSettings,
@@ -10,6 +13,7 @@ use super::{
     project,
     read::Node,
 };
+use crate::usage::{Collector, requests_a_day};
 
 /// If the code of a service contains this text, the service is MetaStudio, unless `service_types` names other codes.
 /// The exact code is not documented (contract, 17).
@@ -55,10 +59,10 @@ impl Account {
         service_type_code.to_ascii_lowercase().contains(METASTUDIO)
     }
 
-    /// The number of requests of one run, if each list fits on one page. The list of units costs one more request a
-    /// day.
-    pub fn requests(&self) -> usize {
-        1 + self.enterprise_project_ids.len()
+    /// Requests a day, if each list fits on one page and nothing is retried.
+    pub(crate) fn requests_a_day(&self, interval: Duration) -> f64 {
+        let lists = 1 + self.enterprise_project_ids.len();
+        requests_a_day(lists as f64, Collector::Billing.daily_requests().into(), interval)
     }
 
     fn read(

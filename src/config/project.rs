@@ -21,7 +21,7 @@ use super::{
     poll_settings::{INTERVALS, PollSettings, STALE_AFTER},
     read::{Listed, Node, Section},
 };
-use crate::usage::{Budget, Collector, Window, is_project_id};
+use crate::usage::{Budget, Collector, Window, is_project_id, requests_a_day};
 
 /// The keys of a project, except its name. The section `defaults` may have the same keys.
 pub(super) const KEYS: [&str; 14] = [
@@ -108,21 +108,17 @@ impl Project {
     /// Requests a day, if each answer fits on one page and nothing is retried; the maximum if the number of users is
     /// not known.
     pub(crate) fn requests_a_day(&self) -> f64 {
-        self.requests_a_second() * 86_400.0
+        let of_collector = |(collector, interval): (&Collector, &Duration)| {
+            requests_a_day(collector.requests().into(), collector.daily_requests().into(), *interval)
+        };
+        let lists = self.user_ids.all().filter(|settings| settings.series > 0);
+        requests_a_day(self.queries() as f64, 0.0, self.interval)
+            + lists.map_or(0.0, |settings| requests_a_day(1.0, 0.0, settings.interval))
+            + self.collect.iter().map(of_collector).sum::<f64>()
     }
 
     pub(super) fn requests_a_second(&self) -> f64 {
-        let of_collectors: f64 = self
-            .collect
-            .iter()
-            .map(|(collector, interval)| {
-                f64::from(collector.requests()) / interval.as_secs_f64()
-                    + f64::from(collector.daily_requests()) / 86_400.0
-            })
-            .sum();
-        let lists = self.user_ids.all().filter(|settings| settings.series > 0);
-        let of_lists = lists.map_or(0.0, |settings| 1.0 / settings.interval.as_secs_f64());
-        self.queries() as f64 / self.interval.as_secs_f64() + of_lists + of_collectors
+        self.requests_a_day() / 86_400.0
     }
 
     /// Reads an entry and adds its name to `names`. Replaces invalid values by valid ones, so that all checks run.

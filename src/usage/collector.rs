@@ -1,6 +1,8 @@
 //! The collectors, which ask the cloud for more than the usage: all values of the label `collector`.
 
-use std::fmt;
+use std::{fmt, time::Duration};
+
+use super::counters::Operation;
 
 /// A collector of a project, or of an account. A failed run never changes the usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,9 +60,27 @@ impl Collector {
         match self {
             // The usage of a day, whether there was usage before the day, its live sessions, and its videos.
             Collector::Reconciliation => 4,
-            _ => 0,
+            // The units.
+            Collector::Billing => 1,
+            Collector::Packages | Collector::SubUsers | Collector::Sessions | Collector::Days => 0,
         }
     }
+
+    /// The operations of the requests that it sends once a day.
+    pub fn daily_operations(self) -> &'static [Operation] {
+        match self {
+            Collector::Reconciliation => {
+                &[Operation::ShowUsageData, Operation::ListSmartLiveJobs, Operation::ListDigitalHumanVideo]
+            }
+            Collector::Billing => &[Operation::ListMeasureUnits],
+            Collector::Packages | Collector::SubUsers | Collector::Sessions | Collector::Days => &[],
+        }
+    }
+}
+
+/// The number of requests a day: some in each run, with this interval between two runs, and some once a day.
+pub fn requests_a_day(in_each_run: f64, once: f64, interval: Duration) -> f64 {
+    in_each_run * 86_400.0 / interval.as_secs_f64() + once
 }
 
 impl fmt::Display for Collector {

@@ -3,7 +3,7 @@
 //! Each endpoint is tested without a key first. Then each of its projects is polled once, with all windows and proofs. If
 //! a key is refused, the other projects that share it do not try it again. No request is retried.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::Utc;
 use tokio::{sync::Semaphore, time::Instant};
@@ -17,7 +17,7 @@ use crate::{
         fleet::{account_clients, api, clients},
     },
     snapshot::{Found, Moment, PollOutcome},
-    usage::{Collector, CollectorDoubts, Counters, Operation, Reason},
+    usage::{Collector, CollectorDoubts, Counters, Operation, Reason, requests_a_day},
 };
 
 /// Projects with their clients.
@@ -79,9 +79,7 @@ async fn test_account(account: &Account, client: Client, config: &Config, width:
     let collecting = Arc::new(Collecting::of_account(client, account, config));
     let interval = collecting.interval();
     let outcome = collecting.run(Moment::now()).await;
-    let lists =
-        outcome.counters.api(Operation::ListFreeResourceInfos).map_or(0, |counters| counters.by_status.values().sum());
-    let a_day = lists as f64 * 86_400.0 / interval.as_secs_f64() + 1.0;
+    let a_day = a_day(Collector::Billing, &outcome.counters, interval);
     let result = match outcome.result {
         Ok(found) => Ok(format!(
             "credentials {} accepted, account, billing: {}, requests a day {a_day:.0}",
@@ -150,15 +148,7 @@ async fn test_collectors(
         let collecting = Arc::new(Collecting::new(client.clone(), project, config, collector, None, owners));
         let interval = collecting.interval();
         let outcome = collecting.run(Moment::now()).await;
-        let requests = outcome.counters.requests();
-        let a_day = if collector == Collector::Reconciliation {
-            // The first run of a day needs all these requests. A later run only lists the packages.
-            let lists = outcome.counters.api(Operation::ListTenantResources);
-            let lists: u64 = lists.map_or(0, |counters| counters.by_status.values().sum());
-            lists as f64 * 86_400.0 / interval.as_secs_f64() + (requests - lists) as f64
-        } else {
-            requests as f64 * 86_400.0 / interval.as_secs_f64()
-        };
+        let a_day = a_day(collector, &outcome.counters, interval);
         // With `all`, a collector that the service refuses is not wanted.
         let is_wanted = project.collect.contains_key(&collector) && !(project.collects_all && outcome.is_refused);
         let result = match outcome.result {
@@ -178,6 +168,20 @@ async fn test_collectors(
     Ok(passed)
 }
 
+/// The requests a day of a collector whose first run of a day needs these requests. Ids are looked up only once.
+fn a_day(collector: Collector, first_run: &Counters, interval: Duration) -> f64 {
+    let (mut in_each_run, mut once) = (0, 0);
+    for (operation, counters) in first_run.apis() {
+        let requests: u64 = counters.by_status.values().sum();
+        match operation {
+            Operation::ListProjects | Operation::KeystoneListAuthDomains => {}
+            daily if collector.daily_operations().contains(&daily) => once += requests,
+            _ => in_each_run += requests,
+        }
+    }
+    requests_a_day(in_each_run as f64, once as f64, interval)
+}
+
 fn print_doubts(name: &str, width: usize, doubts: &CollectorDoubts) -> anyhow::Result<()> {
     doubts
         .iter()
@@ -195,8 +199,8 @@ async fn sub_users(client: &Client, project: &Project, config: &Config) -> Optio
     Some(match ask.await {
         Ok(ids) => {
             let with_series = ids.len().min(settings.series);
-            let a_day = (project.windows.len() * Users::queries_of(with_series)) as f64 * 86_400.0
-                / project.interval.as_secs_f64();
+            let queries = project.windows.len() * Users::queries_of(with_series);
+            let a_day = requests_a_day(queries as f64, 0.0, project.interval);
             format!(
                 "user_ids: all: sub-users {}, with series of their own {with_series}, requests a day {a_day:.0}: {} windows x {} \
                  queries every {}",
