@@ -20,6 +20,7 @@ mod days;
 mod doubt;
 mod pace;
 mod package;
+mod project_query;
 mod reason;
 mod reconciliation;
 mod revision;
@@ -38,6 +39,7 @@ pub use days::{DaySums, Days};
 pub use doubt::{Doubt, Doubts};
 pub use pace::Readings;
 pub use package::{Package, PackageKind, PackageSums, package_doubts, package_sums};
+pub use project_query::ProjectQuery;
 pub use reason::Reason;
 pub use reconciliation::{
     Against, Comparison, Estimate, Job, JobMinutes, NotComparable, UsedReadings, live_minutes, minutes_by_business,

@@ -21,7 +21,7 @@ use super::{
     poll_settings::{INTERVALS, PollSettings, STALE_AFTER},
     read::{Listed, Node, Section},
 };
-use crate::usage::{Budget, Collector, Window, is_project_id, requests_a_day};
+use crate::usage::{Budget, Collector, ProjectQuery, Window, is_project_id, requests_a_day};
 
 /// The keys of a project, except its name. The section `defaults` may have the same keys.
 pub(super) const KEYS: [&str; 14] = [
@@ -87,6 +87,10 @@ pub struct Project {
     pub collects_all: bool,
 }
 
+fn set(list: &[String]) -> BTreeSet<&str> {
+    list.iter().map(String::as_str).collect()
+}
+
 /// The parts of the configuration that projects inherit or refer to.
 pub(super) struct Context<'a> {
     pub poll: &'a PollSettings,
@@ -100,6 +104,40 @@ pub(super) struct Context<'a> {
 }
 
 impl Project {
+    /// What the project asks for in each of its windows.
+    pub fn query(&self) -> ProjectQuery<'_> {
+        // Every field is named, so that a new one cannot be forgotten.
+        let Project {
+            name: _,
+            region: _,
+            endpoint,
+            project_id,
+            credentials: _,
+            labels: _,
+            user_ids,
+            app_user_id,
+            resource_types,
+            business_types,
+            interval: _,
+            stale_after: _,
+            windows: _,
+            budgets: _,
+            collect: _,
+            collects_all: _,
+        } = self;
+        ProjectQuery {
+            endpoint: endpoint.to_string(),
+            project_id: project_id.as_deref(),
+            user_ids: match user_ids {
+                Users::Listed(ids) => Some(set(ids)),
+                Users::All(_) => None,
+            },
+            app_user_id: app_user_id.as_deref(),
+            resource_types: set(resource_types),
+            business_types: set(business_types),
+        }
+    }
+
     /// The number of queries of one poll; the maximum if the number of users is not known.
     pub(super) fn queries(&self) -> usize {
         self.windows.len() * self.user_ids.queries()

@@ -39,12 +39,12 @@ pub(super) fn same_usage(config: &Config) -> Vec<Problem> {
     let mut first: HashMap<_, usize> = HashMap::new();
     let mut warnings = Vec::new();
     for (index, project) in config.projects.iter().enumerate() {
-        // Without an id, the account and the region decide which project it is.
-        let id = project.project_id.as_deref().ok_or((&project.credentials, &project.region));
-        let Project { endpoint, app_user_id, user_ids, resource_types, business_types, .. } = project;
+        let mut query = project.query();
         // With `user_ids: all`, the usage is the same as without users.
-        let usage = (id, &endpoint.host, app_user_id, user_ids.listed(), resource_types, business_types);
-        match first.entry(usage) {
+        query.user_ids.get_or_insert_default();
+        // Without an id, the account and the region decide which project it is.
+        let looked_up = query.project_id.is_none().then_some((&project.credentials, &project.region));
+        match first.entry((query, looked_up)) {
             Entry::Vacant(entry) => {
                 entry.insert(index);
             }

@@ -35,7 +35,7 @@ use super::{
     days::{Day, KnownDays, UsedBefore},
     stored::{StoredSum, restore, restore_doubts, store, store_doubts},
 };
-use crate::usage::Zone;
+use crate::usage::{ProjectQuery, Zone};
 
 const NAME: &str = "days.redb";
 const VERSION: &str = "2";
@@ -56,38 +56,15 @@ const DAYS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("days
 /// The last complete usage by the name of the project, each as JSON.
 const LATEST: TableDefinition<'_, &str, &str> = TableDefinition::new("latest");
 
-/// The properties that days must share to be compared and added up. If one of them changes, the project gets another
-/// key in the ledger. The name of the project is not one of them.
-#[derive(Clone, Debug)]
-pub struct Identity<'a> {
-    /// Scheme and host of the service.
-    pub endpoint: &'a str,
-    /// The project's id.
-    pub project_id: &'a str,
-    /// The configured users; `None` for all sub-users.
-    pub user_ids: Option<&'a [String]>,
-    /// The third-party user.
-    pub app_user_id: Option<&'a str>,
-    /// The configured resource types and business types.
-    pub types: [&'a [String]; 2],
-    /// The zone of the days.
-    pub zone: &'a Zone,
-}
-
-impl Identity<'_> {
-    /// The key in the ledger: a hash, so that the file holds no ids of projects and users in this place.
-    pub fn key(&self) -> String {
-        let Identity { endpoint, project_id, user_ids, app_user_id, types, zone } = self;
-        let sorted = |list: &[String]| {
-            let mut list = list.to_vec();
-            list.sort_unstable();
-            list
-        };
-        let parts = (endpoint, project_id, user_ids.map(sorted), app_user_id, types.map(sorted), zone.to_string());
-        // A tuple of texts always becomes JSON.
-        let text = serde_json::to_vec(&parts).unwrap_or_default();
-        Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect()
-    }
+/// The key of a project in the ledger. Days with the same key can be compared and added up. The key is a hash, so that
+/// the file holds no ids of projects and users in this place. `project_id` is the id that was configured or looked up.
+pub fn key(query: &ProjectQuery<'_>, project_id: &str, zone: &Zone) -> String {
+    let ProjectQuery { endpoint, project_id: _, user_ids, app_user_id, resource_types, business_types } = query;
+    // Ledgers hold this key, so another form of it would lose their days.
+    let parts = (endpoint, project_id, user_ids, app_user_id, [resource_types, business_types], zone.to_string());
+    // A tuple of texts always becomes JSON.
+    let text = serde_json::to_vec(&parts).unwrap_or_default();
+    Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A ledger that cannot be used.
@@ -449,7 +426,7 @@ impl StoredDay {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Write, os::unix::fs::PermissionsExt};
+    use std::{collections::BTreeSet, io::Write, os::unix::fs::PermissionsExt};
 
     use chrono::TimeDelta;
 
@@ -512,43 +489,62 @@ mod tests {
 
     #[test]
     fn a_project_that_changes_is_another_one() {
-        let zones = [Zone::utc(), Zone::shanghai()];
-        let lists: [&[String]; 4] = [&[], &["a".to_owned()], &["b".to_owned(), "a".to_owned()], &["all".to_owned()]];
-        let mut keys = Vec::new();
-        for (endpoint, id, users, app, types, zone) in [
-            ("e", "1", 0, None, 0, 0),
-            ("f", "1", 0, None, 0, 0),
-            ("e", "2", 0, None, 0, 0),
-            ("e", "1", 1, None, 0, 0),
-            ("e", "1", 2, None, 0, 0),
-            ("e", "1", 3, None, 0, 0),
-            ("e", "1", 9, None, 0, 0),
-            ("e", "1", 0, Some(""), 0, 0),
-            ("e", "1", 0, None, 1, 0),
-            ("e", "1", 0, None, 0, 1),
-        ] {
-            let (user_ids, resources) = (lists.get(users).copied(), lists[types]);
-            let types = [resources, lists[0]];
-            let zone = &zones[zone];
-            keys.push(Identity { endpoint, project_id: id, user_ids, app_user_id: app, types, zone }.key());
+        let lists: [&[&str]; 4] = [&[], &["a"], &["b", "a"], &["all"]];
+        let set = |list: usize| lists[list].iter().copied().collect::<BTreeSet<&str>>();
+        let mut keys = BTreeSet::new();
+        let cases = [
+            ("e", "1", Some(0), None, [0, 0], Zone::utc()),
+            ("f", "1", Some(0), None, [0, 0], Zone::utc()),
+            ("e", "2", Some(0), None, [0, 0], Zone::utc()),
+            ("e", "1", Some(1), None, [0, 0], Zone::utc()),
+            ("e", "1", Some(2), None, [0, 0], Zone::utc()),
+            ("e", "1", Some(3), None, [0, 0], Zone::utc()),
+            ("e", "1", None, None, [0, 0], Zone::utc()),
+            ("e", "1", Some(0), Some(""), [0, 0], Zone::utc()),
+            ("e", "1", Some(0), None, [1, 0], Zone::utc()),
+            ("e", "1", Some(0), None, [0, 1], Zone::utc()),
+            ("e", "1", Some(0), None, [0, 0], Zone::shanghai()),
+        ];
+        for (endpoint, id, users, app_user_id, types, zone) in &cases {
+            let [resource_types, business_types] = types.map(set);
+            let query = ProjectQuery {
+                endpoint: (*endpoint).to_owned(),
+                project_id: None,
+                user_ids: users.map(set),
+                app_user_id: *app_user_id,
+                resource_types,
+                business_types,
+            };
+            keys.insert(key(&query, id, zone));
         }
-        let count = keys.len();
-        keys.sort();
-        keys.dedup();
-        assert_eq!(keys.len(), count);
-        let of_users = |user_ids: &[String]| {
-            let types = [lists[0]; 2];
-            Identity {
-                endpoint: "e",
-                project_id: "1",
-                user_ids: Some(user_ids),
-                app_user_id: None,
-                types,
-                zone: &zones[0],
-            }
-            .key()
+        assert_eq!(keys.len(), cases.len());
+    }
+
+    /// Versions before this test have written these keys.
+    #[test]
+    fn the_key_of_a_query_stays_the_same() {
+        let mut query = ProjectQuery {
+            endpoint: "https://metastudio.cn-north-4.myhuaweicloud.com".to_owned(),
+            project_id: None,
+            user_ids: Some(["u2", "u1"].into()),
+            app_user_id: Some("app"),
+            resource_types: ["R2", "R1"].into(),
+            business_types: ["B"].into(),
         };
-        assert_eq!(of_users(&["a".into(), "b".into()]), of_users(lists[2]), "the order means nothing");
+        let expected = "2968fdb408d863ef4f01f3861efc52ffd9918d5dc5a38ebffe759ccdd021b8bf";
+        assert_eq!(key(&query, "a1", &Zone::shanghai()), expected);
+        query.project_id = Some("a1");
+        assert_eq!(key(&query, "a1", &Zone::shanghai()), expected, "an id may be configured or looked up");
+        let query = ProjectQuery {
+            endpoint: "https://e".to_owned(),
+            project_id: None,
+            user_ids: None,
+            app_user_id: None,
+            resource_types: BTreeSet::new(),
+            business_types: BTreeSet::new(),
+        };
+        let expected = "15fd60ddd3ad4487d870da3e74321d8e06972e35891f9df13fe5bd2ece0abcc2";
+        assert_eq!(key(&query, "a1", &Zone::utc()), expected);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     config::{Config, Project},
-    usage::Window,
+    usage::{ProjectQuery, Window},
 };
 
 /// The change of a project, ordered from the smallest effect to the largest.
@@ -30,36 +30,31 @@ impl Change {
         let Project {
             name: _,
             region,
-            endpoint,
-            project_id,
             credentials,
             labels,
             user_ids,
-            app_user_id,
-            resource_types,
-            business_types,
             interval,
             stale_after,
             windows,
             budgets,
             collect,
             collects_all,
+            // These are parts of the query.
+            endpoint: _,
+            project_id,
+            app_user_id: _,
+            resource_types: _,
+            business_types: _,
         } = new;
         let is_same_source = *credentials == old.credentials
             && after.credentials.get(credentials) == before.credentials.get(credentials);
         // A looked-up id depends on the credentials, the region and the IAM endpoint.
         let is_same_look_up =
             *region == old.region && is_same_source && after.api.iam_endpoint == before.api.iam_endpoint;
-        let is_same_project = *project_id == old.project_id && (project_id.is_some() || is_same_look_up);
-        let is_same_query = *endpoint == old.endpoint
-            && is_same_project
-            && is_same_set(windows, &old.windows)
-            && after.timezone == before.timezone
-            && user_ids.all().is_some() == old.user_ids.all().is_some()
-            && is_same_set(user_ids.listed(), old.user_ids.listed())
-            && *app_user_id == old.app_user_id
-            && is_same_set(resource_types, &old.resource_types)
-            && is_same_set(business_types, &old.business_types);
+        let is_same_query = new.query() == old.query()
+            && (project_id.is_some() || is_same_look_up)
+            && names(windows) == names(&old.windows)
+            && after.timezone == before.timezone;
         let is_same_access = *region == old.region
             && is_same_source
             && *interval == old.interval
@@ -97,25 +92,17 @@ impl Change {
 /// The query of a project as a text that is equal for equal queries, also after a restart. It holds no secret. `None`
 /// if the project's id is looked up: after a restart, the same configuration may then find another project.
 pub fn query_text(config: &Config, project: &Project) -> Option<String> {
-    let windows: BTreeSet<String> = project.windows.iter().map(Window::to_string).collect();
-    let project_id = project.project_id.as_ref()?;
-    let query = (
-        project.endpoint.to_string(),
-        project_id,
-        windows,
-        config.timezone.to_string(),
-        project.user_ids.listed().iter().collect::<BTreeSet<_>>(),
-        &project.app_user_id,
-        project.resource_types.iter().collect::<BTreeSet<_>>(),
-        project.business_types.iter().collect::<BTreeSet<_>>(),
-    );
-    let all_users = if project.user_ids.all().is_some() { ", all sub-users" } else { "" };
+    let ProjectQuery { endpoint, project_id, user_ids, app_user_id, resource_types, business_types } = project.query();
+    let (windows, zone) = (names(&project.windows), config.timezone.to_string());
+    let all_users = if user_ids.is_none() { ", all sub-users" } else { "" };
+    let user_ids = user_ids.unwrap_or_default();
+    let query = (endpoint, project_id?, windows, zone, user_ids, app_user_id, resource_types, business_types);
     Some(format!("{query:?}{all_users}"))
 }
 
-/// Whether two lists without duplicates have the same elements, in any order.
-fn is_same_set<T: Ord>(list: &[T], other: &[T]) -> bool {
-    list.iter().collect::<BTreeSet<_>>() == other.iter().collect::<BTreeSet<_>>()
+/// The names of windows, without an order.
+fn names(windows: &[Window]) -> BTreeSet<String> {
+    windows.iter().map(Window::to_string).collect()
 }
 
 #[cfg(test)]
@@ -146,6 +133,23 @@ projects:
 
     fn studio(config: &Config) -> (&Config, &Project) {
         (config, config.projects.iter().find(|project| project.name == "studio").unwrap())
+    }
+
+    /// With another text, an update of the exporter would forget the usage that was kept.
+    #[tokio::test]
+    async fn the_text_of_a_query_stays_the_same() {
+        let types = "resource_types: [two, one], business_types: [one]";
+        let listed = BEFORE.replace("resource_types: [one], business_types: [one]", types);
+        let all = listed.replace("user_ids: [one]", "user_ids: all");
+        for (text, users) in [
+            (&listed, r#"{"one"}, Some("one"), {"one", "two"}, {"one"})"#),
+            (&all, r#"{}, Some("one"), {"one", "two"}, {"one"}), all sub-users"#),
+        ] {
+            let config = config(text).await;
+            let expected = r#"("https://metastudio.cn-north-4.myhuaweicloud.com", "a1", {"this_month", "today"}, "#;
+            let expected = format!("{expected}\"Asia/Shanghai\", {users}");
+            assert_eq!(query_text(&config, studio(&config).1), Some(expected));
+        }
     }
 
     #[tokio::test]

@@ -22,10 +22,10 @@ use super::{
 };
 use crate::{
     cloud::{Client, Error as CloudError, project_api},
-    config::{Config, Project, Users},
+    config::{Config, Project},
     history::{
         days::{Changes, KnownDays, UsedBefore, happened},
-        ledger::{Identity, Ledger, LedgerError},
+        ledger::{self, Ledger, LedgerError},
     },
     usage::{Doubt, Reason, Revision, Zone, first_of_month},
 };
@@ -192,19 +192,7 @@ impl PastDays {
     }
 
     fn identity(&self, project_id: &str) -> String {
-        let endpoint = self.project.endpoint.to_string();
-        let identity = Identity {
-            endpoint: &endpoint,
-            project_id,
-            user_ids: match &self.project.user_ids {
-                Users::Listed(ids) => Some(ids),
-                Users::All(_) => None,
-            },
-            app_user_id: self.project.app_user_id.as_deref(),
-            types: [&self.project.resource_types, &self.project.business_types],
-            zone: &self.zone,
-        };
-        identity.key()
+        ledger::key(&self.project.query(), project_id, &self.zone)
     }
 
     async fn load(&self, identity: &str) -> Result<KnownDays, LedgerError> {

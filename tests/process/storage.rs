@@ -1,15 +1,20 @@
 //! State that survives a restart (`--storage.path`): keys that were refused stay on hold, the last usage is shown at once,
 //! and days that have ended are kept.
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    time::Duration,
+};
 
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Timelike, Utc};
 use metastudio_exporter::{
     history::{
         days::KnownDays,
-        ledger::{Identity, Ledger},
+        ledger::{self, Ledger},
     },
-    usage::{Bounds, Measure, Tally, Zone},
+    usage::{Bounds, Measure, ProjectQuery, Tally, Zone},
 };
 use rust_decimal::Decimal;
 use tempfile::TempDir;
@@ -182,17 +187,18 @@ fn days_are_known(metrics: &str) -> bool {
 
 /// The days of a project in the ledger of a directory, with their key.
 fn kept_days(cloud: &Cloud, directory: &Path, project: usize, zone: &Zone) -> (Ledger, String, KnownDays) {
-    let identity = Identity {
-        endpoint: &format!("http://{}", cloud.address),
-        project_id: &cloud.simulator.options().projects[project].id,
-        user_ids: Some(&[]),
+    let query = ProjectQuery {
+        endpoint: format!("http://{}", cloud.address),
+        project_id: None,
+        user_ids: Some(BTreeSet::new()),
         app_user_id: None,
-        types: [&[], &[]],
-        zone,
+        resource_types: BTreeSet::new(),
+        business_types: BTreeSet::new(),
     };
+    let key = ledger::key(&query, &cloud.simulator.options().projects[project].id, zone);
     let ledger = Ledger::open(directory, Utc::now()).unwrap();
-    let known = ledger.known(&identity.key(), zone).unwrap();
-    (ledger, identity.key(), known)
+    let known = ledger.known(&key, zone).unwrap();
+    (ledger, key, known)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -78,10 +78,7 @@ impl Reconciling {
             business_types: Vec::new(),
             ..project.clone()
         };
-        let is_whole = project.user_ids == Users::default()
-            && project.app_user_id.is_none()
-            && project.resource_types.is_empty()
-            && project.business_types.is_empty();
+        let is_whole = project.query() == whole.query();
         // The ledger is only read, because the collector of days writes it.
         let past = PastDays::new(client.clone(), &whole, config, ledger.filter(|_| is_whole)).only_reading();
         Reconciling { asked: AskedDays::new(past), state: Mutex::default() }

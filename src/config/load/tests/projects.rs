@@ -185,22 +185,27 @@ async fn values_that_mislead_are_warnings() {
 
 #[tokio::test]
 async fn the_same_usage_under_two_names_is_a_warning() {
-    for (second, is_same) in [
-        (format!("project_id: {ID}"), true),
-        (format!("project_id: {ID}, windows: [1h]"), true),
-        (format!("project_id: {ID}, user_ids: [u]"), false),
-        (format!("project_id: {ID}, user_ids: all"), true),
-        (format!("project_id: {ID}, app_user_id: u"), false),
-        (format!("project_id: {ID}, business_types: [VIDEO_2D]"), false),
-        (format!("project_id: {}", ID.replace('0', "1")), false),
+    let lists = "business_types: [VIDEO_2D, LIVE_2D], user_ids: [u, v]";
+    for (first, second, is_same) in [
+        ("", format!("project_id: {ID}"), true),
+        ("", format!("project_id: {ID}, windows: [1h]"), true),
+        ("", format!("project_id: {ID}, user_ids: [u]"), false),
+        ("", format!("project_id: {ID}, user_ids: all"), true),
+        ("", format!("project_id: {ID}, app_user_id: u"), false),
+        ("", format!("project_id: {ID}, business_types: [VIDEO_2D]"), false),
+        ("", format!("project_id: {}", ID.replace('0', "1")), false),
+        (lists, format!("project_id: {ID}, business_types: [LIVE_2D, VIDEO_2D], user_ids: [v, u]"), true),
+        (lists, format!("project_id: {ID}, business_types: [LIVE_2D, VIDEO_2D], user_ids: [v]"), false),
     ] {
+        let first = if first.is_empty() { String::new() } else { format!(", {first}") };
         let more = format!("  - {{name: b, region: cn-north-4, {second}}}\n");
-        let text =
-            minimal().replace("projects: [", "projects:\n  - ").replace("}]", "}") + &more + "poll: {timeout: 4m}\n";
+        let text = minimal().replace("projects: [", "projects:\n  - ").replace("}]", &format!("{first}}}"))
+            + &more
+            + "poll: {timeout: 4m}\n";
         let (config, problems) = load_with(&text, &[]).await;
         assert!(config.is_some(), "{problems:?}");
         let expected = "projects[1] (b): asks for the same usage as a, so sums over projects count it twice";
-        assert_eq!(problems, if is_same { vec![expected] } else { vec![] }, "{second}");
+        assert_eq!(problems, if is_same { vec![expected] } else { vec![] }, "{first}, {second}");
     }
 }
 
