@@ -28,5 +28,5 @@ pub use self::{
     fleet::Fleet,
     pollable::Pollable,
     poller::Poller,
-    schedule::{NewPlan, Plan, Planned, PlannedAccount},
+    schedule::{NewPlan, Plan, Planned},
 };

@@ -1,10 +1,10 @@
-//! The effect of a new configuration on a project that stays: whether the project is polled at once, and whether its
-//! known usage is still valid.
+//! The effect of a new configuration on a project or account that stays: whether it is polled at once, and whether the
+//! usage or the packages that are known are still valid.
 
 use std::collections::BTreeSet;
 
 use crate::{
-    config::{Config, Project},
+    config::{Account, Config, Project},
     usage::{ProjectQuery, Window},
 };
 
@@ -75,6 +75,22 @@ impl Change {
             (true, false, _) => Change::Access,
             (true, true, false) => Change::Display,
             (true, true, true) => Change::Unchanged,
+        }
+    }
+
+    /// Compares an account with the account of the same name in another configuration, as [`Self::between`] compares
+    /// projects.
+    pub fn between_accounts((before, old): (&Config, &Account), (after, new): (&Config, &Account)) -> Self {
+        let is_same_source = after.credentials.get(&new.credentials) == before.credentials.get(&new.credentials);
+        // Without a configured id, IAM decides which account it is.
+        let is_same_account = new.domain_id.is_some() || new.iam_endpoint(&after.api) == old.iam_endpoint(&before.api);
+        let is_same_access = after.api == before.api
+            && after.poll.timeout == before.poll.timeout
+            && after.collectors.billing.interval == before.collectors.billing.interval;
+        match (new == old && is_same_source && is_same_account, is_same_access) {
+            (false, _) => Change::Query,
+            (true, false) => Change::Access,
+            (true, true) => Change::Unchanged,
         }
     }
 

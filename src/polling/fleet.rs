@@ -34,11 +34,11 @@ use super::{
     change::{Change, query_text},
     collecting::{Collecting, PackageOwners},
     poller::Poller,
-    schedule::{Plan, Planned, PlannedAccount},
+    schedule::{Plan, Planned},
 };
 use crate::{
     cloud::{Client, Connector, Credentials, Lockout, SetupError},
-    config::{Account, ApiSettings, Config, CredentialsSource, Environment, Project},
+    config::{Account, ApiSettings, Config, CredentialsSource, Environment, PollSettings, Project},
     history::ledger::Ledger,
     snapshot::Target,
     usage::{Clock, Collector},
@@ -117,12 +117,12 @@ impl Fleet {
         Kept { lockout, ledger }: Kept,
     ) -> Result<Self, FleetError> {
         let connector = Arc::new(Connector::new(api(&config), clock, lockout)?);
-        let credentials = new_credentials(&connector, &config, environment);
+        let builder = Builder::new(&connector, &config, environment);
         let owners = Arc::default();
-        let build = |project| poller(&connector, &credentials, &config, project, ledger.as_ref(), &owners);
-        let pollers = config.projects.iter().map(build).collect::<Result<_, _>>()?;
-        let build = |account| account_collecting(&connector, &credentials, &config, account);
-        let accounts = config.accounts.iter().map(build).collect::<Result<_, _>>()?;
+        let poller = |project| builder.poller(project, ledger.as_ref(), &owners);
+        let pollers = config.projects.iter().map(poller).collect::<Result<_, _>>()?;
+        let accounts = config.accounts.iter().map(|account| builder.account(account)).collect::<Result<_, _>>()?;
+        let credentials = builder.credentials;
         Ok(Fleet { config, clock, connector, ledger, owners, credentials, pollers, accounts })
     }
 
@@ -139,81 +139,85 @@ impl Fleet {
         let renewed = self.connector.renewed(&api(&config))?.map(Arc::new);
         let keeps_connections = renewed.is_none();
         let connector = renewed.unwrap_or_else(|| Arc::clone(&self.connector));
-        let credentials = credentials(&config, |name, source| {
-            let is_same = self.config.credentials.get(name) == Some(source);
-            let kept = self.credentials.get(name).filter(|_| keeps_connections && is_same);
-            kept.map_or_else(|| connector.credentials(name, source.clone(), environment.clone()), Arc::clone)
+        let builder = Builder::keeping(&connector, &config, environment, |name, source| {
+            let is_same = keeps_connections && self.config.credentials.get(name) == Some(source);
+            self.credentials.get(name).filter(|_| is_same).map(Arc::clone)
         });
-        let before: HashMap<&str, (&Project, &Arc<Poller>)> = self
-            .config
-            .projects
-            .iter()
-            .zip(&self.pollers)
-            .map(|(old, poller)| (old.name.as_str(), (old, poller)))
-            .collect();
+        let (projects, changes) = self.plan_projects(&builder)?;
+        let accounts = self.plan_accounts(&builder)?;
+        let PollSettings { concurrency, timeout, .. } = config.poll;
+        let plan = Plan { projects, accounts, concurrency, timeout };
+        let credentials = builder.credentials;
+        self.owners.retain(&config.projects);
+        let fleet = Fleet {
+            config,
+            clock: self.clock,
+            connector,
+            ledger: self.ledger.clone(),
+            owners: Arc::clone(&self.owners),
+            credentials,
+            pollers: plan.projects.iter().map(|planned| Arc::clone(&planned.source)).collect(),
+            accounts: plan.accounts.iter().map(|planned| Arc::clone(&planned.source)).collect(),
+        };
+        Ok((fleet, plan, changes))
+    }
+
+    fn plan_projects(&self, builder: &Builder<'_>) -> Result<(Vec<Planned<Poller>>, Changes), FleetError> {
+        let old = self.config.projects.iter().zip(&self.pollers);
+        let before: HashMap<&str, (&Project, &Arc<Poller>)> =
+            old.map(|(old, poller)| (old.name.as_str(), (old, poller))).collect();
         let mut changes = Changes::default();
-        let mut pollers = Vec::with_capacity(config.projects.len());
-        let mut keep_usage = Vec::with_capacity(config.projects.len());
-        for project in &config.projects {
+        let mut planned = Vec::with_capacity(builder.config.projects.len());
+        for project in &builder.config.projects {
             let old = before.get(project.name.as_str());
-            let change = old.map(|(old, _)| Change::between((&self.config, old), (&config, project)));
-            let kept = old.map(|(_, poller)| *poller);
+            let change = old.map(|(old, _)| Change::between((&self.config, old), (builder.config, project)));
             // If the connector is new, `api` has changed, and no project keeps its poller.
-            let kept = kept.filter(|_| change.is_some_and(Change::keeps_poller));
+            let kept = old.filter(|_| change.is_some_and(Change::keeps_poller));
             match (change, kept) {
                 (None, _) => changes.added += 1,
                 (Some(_), None) => changes.changed += 1,
                 (Some(_), Some(_)) => changes.unchanged += 1,
             }
-            pollers.push(match kept {
-                Some(kept) => Arc::clone(kept),
-                None => poller(&connector, &credentials, &config, project, self.ledger.as_ref(), &self.owners)?,
-            });
-            keep_usage.push(change.is_some_and(Change::keeps_usage));
+            let source = match kept {
+                Some((_, poller)) => Arc::clone(poller),
+                None => builder.poller(project, self.ledger.as_ref(), &self.owners)?,
+            };
+            let target = self.target(project, builder.config);
+            planned.push(Planned { source, target, keeps_known: change.is_some_and(Change::keeps_usage) });
         }
         changes.removed = self.pollers.len() - changes.changed - changes.unchanged;
-        let (ledger, owners) = (self.ledger.clone(), Arc::clone(&self.owners));
-        let mut accounts = Vec::with_capacity(config.accounts.len());
-        let mut keep_found = Vec::with_capacity(config.accounts.len());
-        for account in &config.accounts {
-            // Packages are kept only if they belong to the same account. Without a configured id, IAM decides which
-            // account that is.
-            let of_same_id = |old: &Account| {
-                old.domain_id.is_some() || old.iam_endpoint(&self.config.api) == account.iam_endpoint(&config.api)
+        Ok((planned, changes))
+    }
+
+    fn plan_accounts(&self, builder: &Builder<'_>) -> Result<Vec<Planned<Collecting>>, FleetError> {
+        let planned = |account: &Account| {
+            let old = self.config.accounts.iter().zip(&self.accounts).find(|(old, _)| old.name == account.name);
+            let change = old.map(|(old, _)| Change::between_accounts((&self.config, old), (builder.config, account)));
+            // Here, too, a new connector means that `api` has changed.
+            let source = match old.filter(|_| change.is_some_and(Change::keeps_poller)) {
+                Some((_, collecting)) => Arc::clone(collecting),
+                None => builder.account(account)?,
             };
-            let old = self.config.accounts.iter().zip(&self.accounts).find(|(old, _)| *old == account);
-            let is_same_source =
-                config.credentials.get(&account.credentials) == self.config.credentials.get(&account.credentials);
-            let old = old.filter(|(old, _)| is_same_source && of_same_id(old)).map(|(_, collecting)| collecting);
-            let is_same_access = keeps_connections
-                && config.poll.timeout == self.config.poll.timeout
-                && config.collectors.billing.interval == self.config.collectors.billing.interval;
-            keep_found.push(old.is_some());
-            accounts.push(match old.filter(|_| is_same_access) {
-                Some(kept) => Arc::clone(kept),
-                None => account_collecting(&connector, &credentials, &config, account)?,
-            });
-        }
-        owners.retain(&config.projects);
-        let fleet = Fleet { config, clock: self.clock, connector, ledger, owners, credentials, pollers, accounts };
-        let plan = fleet.plan_keeping(&keep_usage, &keep_found);
-        Ok((fleet, plan, changes))
+            let target = account_target(account, builder.config);
+            Ok(Planned { source, target, keeps_known: change.is_some_and(Change::keeps_usage) })
+        };
+        builder.config.accounts.iter().map(planned).collect()
     }
 
     /// The plan at the start. Usage that is restored from the ledger stays, because it answers the configured query.
     pub fn plan(&self) -> Plan<Poller> {
-        self.plan_keeping(&vec![true; self.pollers.len()], &[])
+        let PollSettings { concurrency, timeout, .. } = self.config.poll;
+        Plan {
+            projects: self.pollers.iter().zip(self.targets()).map(Planned::at_start).collect(),
+            accounts: self.accounts.iter().zip(self.account_targets()).map(Planned::at_start).collect(),
+            concurrency,
+            timeout,
+        }
     }
 
     /// The targets of the snapshot, in the order of the configuration.
     pub fn targets(&self) -> Vec<Target> {
-        let days = self.ledger.as_ref().map(|_| (Collector::Days, self.config.collectors.interval(Collector::Days)));
-        let target = |project| {
-            let mut target = target(project, &self.config);
-            target.collect.extend(days);
-            target
-        };
-        self.config.projects.iter().map(target).collect()
+        self.config.projects.iter().map(|project| self.target(project, &self.config)).collect()
     }
 
     /// The targets of the accounts, in the order of the configuration.
@@ -231,22 +235,13 @@ impl Fleet {
         &self.pollers
     }
 
-    fn plan_keeping(&self, keep_usage: &[bool], keep_found: &[bool]) -> Plan<Poller> {
-        let planned = |((poller, target), &keeps_usage): ((&Arc<Poller>, Target), &bool)| Planned {
-            poller: Arc::clone(poller),
-            target,
-            keeps_usage,
-        };
-        let keep_found = keep_found.iter().copied().chain(std::iter::repeat(false));
-        let planned_account = |((collecting, target), keeps_found): ((&Arc<Collecting>, Target), bool)| {
-            PlannedAccount { collecting: Arc::clone(collecting), target, keeps_found }
-        };
-        Plan {
-            accounts: self.accounts.iter().zip(self.account_targets()).zip(keep_found).map(planned_account).collect(),
-            projects: self.pollers.iter().zip(self.targets()).zip(keep_usage).map(planned).collect(),
-            concurrency: self.config.poll.concurrency,
-            timeout: self.config.poll.timeout,
-        }
+    /// The target of a project of `config`. With a ledger, the collector of days runs, too.
+    fn target(&self, project: &Project, config: &Config) -> Target {
+        let mut target = target(project, config);
+        target
+            .collect
+            .extend(self.ledger.as_ref().map(|_| (Collector::Days, config.collectors.interval(Collector::Days))));
+        target
     }
 }
 
@@ -264,8 +259,8 @@ pub fn clients<'a>(
     config: &'a Config,
     environment: &Environment,
 ) -> Result<Vec<(&'a Project, Client)>, FleetError> {
-    let credentials = new_credentials(connector, config, environment);
-    config.projects.iter().map(|project| Ok((project, client(connector, &credentials, project)?))).collect()
+    let builder = Builder::new(connector, config, environment);
+    config.projects.iter().map(|project| Ok((project, builder.client(project)?))).collect()
 }
 
 /// A client for each account.
@@ -277,58 +272,66 @@ pub fn account_clients<'a>(
     config: &'a Config,
     environment: &Environment,
 ) -> Result<Vec<(&'a Account, Client)>, FleetError> {
-    let credentials = new_credentials(connector, config, environment);
-    config
-        .accounts
-        .iter()
-        .map(|account| Ok((account, account_client(connector, &credentials, config, account)?)))
-        .collect()
+    let builder = Builder::new(connector, config, environment);
+    config.accounts.iter().map(|account| Ok((account, builder.account_client(account)?))).collect()
 }
 
-fn new_credentials(
-    connector: &Connector,
-    config: &Config,
-    environment: &Environment,
-) -> BTreeMap<String, Arc<Credentials>> {
-    credentials(config, |name, source| connector.credentials(name, source.clone(), environment.clone()))
+/// Builds the pollers and collectors of a configuration. Projects and accounts that name the same credentials share
+/// them.
+struct Builder<'a> {
+    connector: &'a Connector,
+    config: &'a Config,
+    credentials: BTreeMap<String, Arc<Credentials>>,
 }
 
-fn credentials(
-    config: &Config,
-    make: impl Fn(&str, &CredentialsSource) -> Arc<Credentials>,
-) -> BTreeMap<String, Arc<Credentials>> {
-    config.credentials.iter().map(|(name, source)| (name.clone(), make(name, source))).collect()
-}
+impl<'a> Builder<'a> {
+    fn new(connector: &'a Connector, config: &'a Config, environment: &Environment) -> Self {
+        Self::keeping(connector, config, environment, |_, _| None)
+    }
 
-fn client(
-    connector: &Connector,
-    credentials: &BTreeMap<String, Arc<Credentials>>,
-    project: &Project,
-) -> Result<Client, FleetError> {
-    let credentials = named(credentials, &project.credentials, &project.name)?;
-    Ok(connector.client(project, credentials))
-}
+    /// Like [`Builder::new`], but uses the credentials that `kept` returns.
+    fn keeping(
+        connector: &'a Connector,
+        config: &'a Config,
+        environment: &Environment,
+        kept: impl Fn(&str, &CredentialsSource) -> Option<Arc<Credentials>>,
+    ) -> Self {
+        let credentials = |(name, source): (&String, &CredentialsSource)| {
+            let new = || connector.credentials(name, source.clone(), environment.clone());
+            (name.clone(), kept(name, source).unwrap_or_else(new))
+        };
+        Builder { connector, config, credentials: config.credentials.iter().map(credentials).collect() }
+    }
 
-fn account_client(
-    connector: &Connector,
-    credentials: &BTreeMap<String, Arc<Credentials>>,
-    config: &Config,
-    account: &Account,
-) -> Result<Client, FleetError> {
-    let credentials = named(credentials, &account.credentials, &account.name)?;
-    let of_same_key = config.projects.iter().find(|project| project.credentials == account.credentials);
-    let region = of_same_key.map_or("", |project| &project.region);
-    Ok(connector.account_client(account, region, credentials))
-}
+    fn poller(
+        &self,
+        project: &Project,
+        ledger: Option<&Ledger>,
+        owners: &Arc<PackageOwners>,
+    ) -> Result<Arc<Poller>, FleetError> {
+        Ok(Arc::new(Poller::new(self.client(project)?, project, self.config, ledger, owners)))
+    }
 
-/// The credentials with this name, for a project or account.
-fn named(
-    credentials: &BTreeMap<String, Arc<Credentials>>,
-    name: &str,
-    owner: &str,
-) -> Result<Arc<Credentials>, FleetError> {
-    let missing = || FleetError::NoCredentials { owner: owner.to_owned(), credentials: name.to_owned() };
-    credentials.get(name).map(Arc::clone).ok_or_else(missing)
+    fn account(&self, account: &Account) -> Result<Arc<Collecting>, FleetError> {
+        Ok(Arc::new(Collecting::of_account(self.account_client(account)?, account, self.config)))
+    }
+
+    fn client(&self, project: &Project) -> Result<Client, FleetError> {
+        Ok(self.connector.client(project, self.credentials(&project.credentials, &project.name)?))
+    }
+
+    fn account_client(&self, account: &Account) -> Result<Client, FleetError> {
+        let credentials = self.credentials(&account.credentials, &account.name)?;
+        let of_same_key = self.config.projects.iter().find(|project| project.credentials == account.credentials);
+        let region = of_same_key.map_or("", |project| &project.region);
+        Ok(self.connector.account_client(account, region, credentials))
+    }
+
+    /// The credentials with this name, for a project or account.
+    fn credentials(&self, name: &str, owner: &str) -> Result<Arc<Credentials>, FleetError> {
+        let missing = || FleetError::NoCredentials { owner: owner.to_owned(), credentials: name.to_owned() };
+        self.credentials.get(name).map(Arc::clone).ok_or_else(missing)
+    }
 }
 
 /// The configured part of the state of a project.
@@ -357,18 +360,6 @@ pub fn target(project: &Project, config: &Config) -> Target {
     }
 }
 
-fn poller(
-    connector: &Connector,
-    credentials: &BTreeMap<String, Arc<Credentials>>,
-    config: &Config,
-    project: &Project,
-    ledger: Option<&Ledger>,
-    owners: &Arc<PackageOwners>,
-) -> Result<Arc<Poller>, FleetError> {
-    let client = client(connector, credentials, project)?;
-    Ok(Arc::new(Poller::new(client, project, config, ledger, owners)))
-}
-
 /// The configured part of the state of an account. Its series have the labels of projects, with empty values.
 fn account_target(account: &Account, config: &Config) -> Target {
     let labels = config.projects.first().map(|project| &project.labels).into_iter().flatten();
@@ -383,16 +374,6 @@ fn account_target(account: &Account, config: &Config) -> Target {
         timezone: config.timezone.clone(),
         ..Target::new("")
     }
-}
-
-fn account_collecting(
-    connector: &Connector,
-    credentials: &BTreeMap<String, Arc<Credentials>>,
-    config: &Config,
-    account: &Account,
-) -> Result<Arc<Collecting>, FleetError> {
-    let client = account_client(connector, credentials, config, account)?;
-    Ok(Arc::new(Collecting::of_account(client, account, config)))
 }
 
 #[cfg(test)]
@@ -432,8 +413,8 @@ accounts:
             let text = TEXT.replace(from, to);
             assert_ne!(text, TEXT);
             let (_, plan, _) = fleet.renewed(config(&text).await, &Environment::default()).unwrap();
-            let keeps_found: Vec<bool> = plan.accounts.iter().map(|account| account.keeps_found).collect();
-            assert_eq!(keeps_found, kept, "{from} becomes {to}");
+            let keeps_known: Vec<bool> = plan.accounts.iter().map(|account| account.keeps_known).collect();
+            assert_eq!(keeps_known, kept, "{from} becomes {to}");
         }
     }
 }

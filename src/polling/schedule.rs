@@ -50,33 +50,29 @@ pub struct Plan<P> {
     /// The projects in the order of the configuration; names are unique.
     pub projects: Vec<Planned<P>>,
     /// The accounts in the order of the configuration.
-    pub accounts: Vec<PlannedAccount>,
+    pub accounts: Vec<Planned<Collecting>>,
     /// Projects polled at the same time, at least 1.
     pub concurrency: usize,
     /// Maximum duration of a poll.
     pub timeout: Duration,
 }
 
-/// One project of a plan.
+/// A project or an account of a plan.
 #[derive(Debug)]
-pub struct Planned<P> {
-    /// Its poller. If the previous plan has the same `Arc`, the polls continue unchanged.
-    pub poller: Arc<P>,
-    /// Its target for the snapshot.
+pub struct Planned<T> {
+    /// The poller of a project, or the collector of an account. If the previous plan has the same `Arc`, its polls and
+    /// runs continue unchanged.
+    pub source: Arc<T>,
+    /// The target for the snapshot.
     pub target: Target,
-    /// Whether the known usage of this project still answers the configured query.
-    pub keeps_usage: bool,
+    /// Whether the known usage of the project, or the known packages of the account, still answer the configured query.
+    pub keeps_known: bool,
 }
 
-/// One account of a plan.
-#[derive(Debug)]
-pub struct PlannedAccount {
-    /// Its collector. If the previous plan has the same `Arc`, its runs continue unchanged.
-    pub collecting: Arc<Collecting>,
-    /// Its target for the snapshot.
-    pub target: Target,
-    /// Whether the earlier findings still answer the configured query.
-    pub keeps_found: bool,
+impl<T> Planned<T> {
+    pub(super) fn at_start((source, target): (&Arc<T>, Target)) -> Self {
+        Planned { source: Arc::clone(source), target, keeps_known: true }
+    }
 }
 
 /// A plan for a running schedule.
@@ -196,13 +192,13 @@ impl<P: Pollable> Schedule<P> {
         self.timeout = plan.timeout;
         self.slots.resize(plan.concurrency);
         self.collector_slots.resize(plan.concurrency);
-        let offsets = offsets(plan.projects.iter().map(|planned| &*planned.poller));
+        let offsets = offsets(plan.projects.iter().map(|planned| &*planned.source));
         let mut before: HashMap<String, Running<P>> =
             self.running.drain(..).map(|running| (running.poller.name().to_owned(), running)).collect();
         let mut targets = Vec::with_capacity(plan.projects.len());
         let mut has_changes = false;
-        for (Planned { poller, target, keeps_usage }, offset) in plan.projects.into_iter().zip(offsets) {
-            targets.push((target, keeps_usage));
+        for (Planned { source: poller, target, keeps_known }, offset) in plan.projects.into_iter().zip(offsets) {
+            targets.push((target, keeps_known));
             let running = match before.remove(poller.name()) {
                 Some(running) if Arc::ptr_eq(&running.poller, &poller) => running,
                 other => {
@@ -228,11 +224,11 @@ impl<P: Pollable> Schedule<P> {
         }
     }
 
-    fn apply_accounts(&mut self, planned: Vec<PlannedAccount>) {
+    fn apply_accounts(&mut self, planned: Vec<Planned<Collecting>>) {
         let mut before = std::mem::take(&mut self.accounts);
         let mut targets = Vec::with_capacity(planned.len());
-        for PlannedAccount { collecting, target, keeps_found } in planned {
-            targets.push((target, keeps_found));
+        for Planned { source: collecting, target, keeps_known } in planned {
+            targets.push((target, keeps_known));
             let kept = before.iter().position(|running| Arc::ptr_eq(&running.collecting, &collecting));
             let running = match kept {
                 Some(index) => before.swap_remove(index),
@@ -479,10 +475,7 @@ mod tests {
     type Spec = (&'static str, &'static str, u64, u64, bool);
 
     fn planned(fakes: &[Arc<Fake>], concurrency: usize) -> Plan<Fake> {
-        let projects = fakes
-            .iter()
-            .map(|fake| Planned { poller: Arc::clone(fake), target: Target::new(fake.name), keeps_usage: true })
-            .collect();
+        let projects = fakes.iter().map(|fake| Planned::at_start((fake, Target::new(fake.name)))).collect();
         Plan { projects, accounts: Vec::new(), concurrency, timeout: Duration::from_secs(60) }
     }
 
