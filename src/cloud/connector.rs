@@ -11,7 +11,7 @@ use super::{
     memory::LargeAnswers,
     transport::{
         http::HttpClients,
-        reach::{self, Step},
+        reach::{self, ReachStep},
         throttle::Throttle,
     },
 };
@@ -127,7 +127,7 @@ impl Connector {
     }
 
     /// Tests step by step whether an endpoint can be reached. No key is used.
-    pub async fn reach(&self, endpoint: &Endpoint) -> Vec<Step> {
+    pub async fn reach(&self, endpoint: &Endpoint) -> Vec<ReachStep> {
         reach::reach(&self.http, &self.settings, self.clock, endpoint).await
     }
 

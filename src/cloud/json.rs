@@ -55,7 +55,7 @@ fn read_object<'de, T: Fields<'de>, R: serde_json::de::Read<'de>>(
     json: &mut serde_json::Deserializer<R>,
     free: &Cell<usize>,
 ) -> Result<T, serde_json::Error> {
-    let object = Entry(free, PhantomData).deserialize(&mut *json)?;
+    let object = ObjectSeed(free, PhantomData).deserialize(&mut *json)?;
     json.end()?;
     Ok(object)
 }
@@ -165,9 +165,9 @@ pub(super) fn once<T, E: de::Error>(field: &mut Option<T>, value: T) -> Result<(
 
 /// Reads one object. A list is an error here, although serde would read a struct from a list. `null` is an empty
 /// object, because the cloud may count it as an entry.
-pub(super) struct Entry<'c, T>(pub &'c Cell<usize>, pub PhantomData<T>);
+pub(super) struct ObjectSeed<'c, T>(pub &'c Cell<usize>, pub PhantomData<T>);
 
-impl<'de, T: Fields<'de>> DeserializeSeed<'de> for Entry<'_, T> {
+impl<'de, T: Fields<'de>> DeserializeSeed<'de> for ObjectSeed<'_, T> {
     type Value = T;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<T, D::Error> {
@@ -175,7 +175,7 @@ impl<'de, T: Fields<'de>> DeserializeSeed<'de> for Entry<'_, T> {
     }
 }
 
-impl<'de, T: Fields<'de>> Visitor<'de> for Entry<'_, T> {
+impl<'de, T: Fields<'de>> Visitor<'de> for ObjectSeed<'_, T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -228,7 +228,7 @@ impl<'de, T: Fields<'de>> Visitor<'de> for Entries<'_, T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut entries = Vec::new();
-        while let Some(entry) = list.next_element_seed(Entry(self.0, PhantomData))? {
+        while let Some(entry) = list.next_element_seed(ObjectSeed(self.0, PhantomData))? {
             self.take_place()?;
             entries.push(entry);
         }

@@ -54,7 +54,7 @@ pub(crate) struct Backfill {
     to: Option<To>,
     /// Time between two samples of yesterday and last_month, from 1m to 3h
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_step)]
-    step: samples::Step,
+    step: samples::SampleStep,
     /// Write one file for each month into this directory, and manifest.json with the numbers of samples
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
@@ -79,7 +79,7 @@ fn parse_end(text: &str) -> Result<To, String> {
     time.or_else(|_| parse_days(text).map(To::Days)).map_err(|error| format!("{error}, or a time with a zone"))
 }
 
-fn parse_step(text: &str) -> Result<samples::Step, String> {
+fn parse_step(text: &str) -> Result<samples::SampleStep, String> {
     let duration = humantime::parse_duration(text).ok();
     let seconds = duration.filter(|step| *step == Duration::from_secs(step.as_secs())).map(|step| step.as_secs());
     let step = seconds.filter(|seconds| (60..=LONGEST_STEP).contains(seconds));

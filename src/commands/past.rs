@@ -155,7 +155,7 @@ pub(super) async fn collect(
         });
     }
     let mut collected = BTreeMap::new();
-    let mut progress = Progress::new(Arc::clone(&meter));
+    let mut progress = ProgressLine::new(Arc::clone(&meter));
     while !tasks.is_empty() {
         tokio::select! {
             Some(ended) = tasks.join_next() => {
@@ -222,18 +222,18 @@ async fn lockout(directory: Option<PathBuf>) -> anyhow::Result<Arc<Lockout>> {
 }
 
 /// Shows the progress: on a terminal as one line that is overwritten, otherwise as lines of the log.
-struct Progress {
+struct ProgressLine {
     meter: Arc<Meter>,
     start: Instant,
     interval: tokio::time::Interval,
     is_terminal: bool,
 }
 
-impl Progress {
+impl ProgressLine {
     fn new(meter: Arc<Meter>) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
         let period = if is_terminal { Duration::from_millis(500) } else { Duration::from_secs(30) };
-        Progress { meter, start: Instant::now(), interval: interval(period), is_terminal }
+        ProgressLine { meter, start: Instant::now(), interval: interval(period), is_terminal }
     }
 
     async fn tick(&mut self) {

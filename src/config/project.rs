@@ -92,7 +92,7 @@ fn set(list: &[String]) -> BTreeSet<&str> {
 }
 
 /// The parts of the configuration that projects inherit or refer to.
-pub(super) struct Context<'a> {
+pub(super) struct ProjectContext<'a> {
     pub poll: &'a PollSettings,
     pub windows: &'a Listed<Window>,
     pub collect: &'a Collect,
@@ -160,7 +160,7 @@ impl Project {
     }
 
     /// Reads an entry and adds its name to `names`. Replaces invalid values by valid ones, so that all checks run.
-    pub(super) fn read<'a>(node: &Node<'a>, context: &Context<'a>, names: &mut HashSet<String>) -> Option<Self> {
+    pub(super) fn read<'a>(node: &Node<'a>, context: &ProjectContext<'a>, names: &mut HashSet<String>) -> Option<Self> {
         if !node.is_mapping() {
             node.problem("a mapping with name and region");
             return None;

@@ -11,7 +11,7 @@ use super::{
     fields::{Field, Fields},
     poll_settings::PollSettings,
     problem::Problem,
-    project::{self, Context, DEFAULT_CREDENTIALS, Project},
+    project::{self, DEFAULT_CREDENTIALS, Project, ProjectContext},
     read::Section,
     shard::Shard,
     shared_budgets::{self, CoveringBudget},
@@ -66,7 +66,7 @@ impl Config {
             .get("credentials")
             .map_or_else(|| Some(BTreeMap::new()), |node| CredentialsSource::read_all(&node.hide(), environment));
         let defaults = section.get("defaults").map(|node| node.section());
-        let context = Context {
+        let context = ProjectContext {
             poll: &poll,
             windows: &windows,
             collect: &collect,

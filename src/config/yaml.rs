@@ -64,7 +64,7 @@ impl Tree {
     /// A problem with its line, if the text is not YAML, or is not one mapping.
     pub fn parse(text: &str) -> Result<(Self, Vec<Problem>), Problem> {
         check_characters(text)?;
-        let mut builder = Builder::default();
+        let mut builder = TreeBuilder::default();
         let mut parser = Parser::new_from_str(text);
         loop {
             let (event, mark) = parser.next_token().map_err(|error| syntax_problem(&error))?;
@@ -259,7 +259,7 @@ fn syntax_problem(error: &ScanError) -> Problem {
 
 /// Builds a tree from the events of the parser.
 #[derive(Default)]
-struct Builder {
+struct TreeBuilder {
     /// The lists and mappings that are not complete, outermost first.
     open: Vec<Open>,
     root: Option<Tree>,
@@ -285,7 +285,7 @@ enum MappingKey {
     Dropped,
 }
 
-impl Builder {
+impl TreeBuilder {
     fn add(&mut self, event: Event, line: usize) -> Result<(), Problem> {
         match event {
             Event::DocumentStart if self.root.is_some() => {

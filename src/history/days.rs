@@ -95,7 +95,7 @@ pub type UsedBefore = BTreeMap<NaiveDate, DateTime<Utc>>;
 
 /// The changes by new answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
+pub struct ChangedDays {
     /// The days as they are known now.
     pub days: BTreeMap<NaiveDate, Day>,
     /// The days whose usage has changed.
@@ -122,21 +122,21 @@ impl KnownDays {
 
     /// Adds the answers for some days. If an answer has less usage than the known day, the cloud may have forgotten the
     /// rest. Such an answer counts only once it is proven to be whole, by usage of an earlier day. Until then it waits.
-    pub fn extend(&mut self, days: BTreeMap<NaiveDate, Day>) -> Changes {
+    pub fn extend(&mut self, days: BTreeMap<NaiveDate, Day>) -> ChangedDays {
         self.unproven.extend(days);
         self.take_proven()
     }
 
     /// Notes that the cloud had usage before `day` when it was asked.
-    pub fn note_used_before(&mut self, day: NaiveDate, asked: DateTime<Utc>) -> Changes {
+    pub fn note_used_before(&mut self, day: NaiveDate, asked: DateTime<Utc>) -> ChangedDays {
         self.used_before.insert(day, asked);
         self.renew();
         self.take_proven()
     }
 
     /// Takes the answers that are proven, or need no proof.
-    fn take_proven(&mut self) -> Changes {
-        let mut changes = Changes::default();
+    fn take_proven(&mut self) -> ChangedDays {
+        let mut changes = ChangedDays::default();
         // The earliest first: it may be the proof of the next one.
         for (date, answer) in std::mem::take(&mut self.unproven) {
             let Some(day) = self.renewed(date, &answer) else {
@@ -372,7 +372,7 @@ pub(crate) mod tests {
         let mut known = known("UTC", &[("2025-11-01", first.clone())]);
         let date = date("2025-11-01");
         let other = split(&[(Some("b"), "1"), (None, "9")], "2025-11-02T18:00:00Z");
-        let Changes { days, revisions } = known.extend([(date, other.clone())].into());
+        let ChangedDays { days, revisions } = known.extend([(date, other.clone())].into());
         assert_eq!((revisions.len(), known.first_unproven()), (0, None));
         assert_eq!(days[&date], Day { asked: other.asked, ..first }, "the first list stays");
         // More usage is a revision, and has the users of the new list.
@@ -473,7 +473,7 @@ pub(crate) mod tests {
         texts(known.extend(answers.collect()))
     }
 
-    fn texts(changes: Changes) -> Vec<String> {
+    fn texts(changes: ChangedDays) -> Vec<String> {
         let known = |Revision { day, minutes: [before, after] }| Some(format!("{day} {} {}", before?, after?));
         changes.revisions.into_iter().filter_map(known).collect()
     }

@@ -162,7 +162,7 @@ impl Ledger {
         self.guarded(|database| {
             let transaction = database.begin_read()?;
             let all = (identity, "")..(identity, "~");
-            let unreadable = |date: &str| Failure::Damaged(format!("the day {date} cannot be read"));
+            let unreadable = |date: &str| Unusable::Damaged(format!("the day {date} cannot be read"));
             let mut days = BTreeMap::new();
             for entry in transaction.open_table(DAYS)?.range(all.clone())? {
                 let (key, stored) = entry?;
@@ -250,7 +250,7 @@ impl Ledger {
 
     /// Creates the file if there is none. It is written under another name first, so that a process that is killed
     /// leaves no incomplete file. If two processes do so at the same time, the file of the first one counts.
-    fn create(&self) -> Result<(), Failure> {
+    fn create(&self) -> Result<(), Unusable> {
         if self.path.exists() {
             return Ok(());
         }
@@ -284,14 +284,14 @@ impl Ledger {
         })
     }
 
-    fn check_version(database: &Database) -> Result<(), Failure> {
+    fn check_version(database: &Database) -> Result<(), Unusable> {
         let transaction = database.begin_read()?;
         transaction.open_table(DAYS)?;
         transaction.open_table(USED_BEFORE)?;
         transaction.open_table(LATEST)?;
         match transaction.open_table(VERSIONS)?.get("version")?.map(|version| version.value().to_owned()) {
             Some(version) if version == VERSION => Ok(()),
-            version => Err(Failure::Damaged(format!(
+            version => Err(Unusable::Damaged(format!(
                 "it has version {}, and this exporter reads version {VERSION}",
                 version.as_deref().unwrap_or("none")
             ))),
@@ -300,34 +300,34 @@ impl Ledger {
 
     /// Opens the file for one use of it. The library may panic where a page of the file is damaged, so a panic becomes
     /// an error.
-    fn guarded<T>(&self, work: impl FnOnce(&mut Database) -> Result<T, Failure>) -> Result<T, LedgerError> {
+    fn guarded<T>(&self, work: impl FnOnce(&mut Database) -> Result<T, Unusable>) -> Result<T, LedgerError> {
         // If a directory hangs, the threads that wait must end.
         let turn = self.turn.try_lock_for(PATIENCE).ok_or_else(|| LedgerError::Busy(self.path.clone()))?;
         let opened_and_used = AssertUnwindSafe(|| {
             let mut database = self.database()?;
             work(&mut database)
         });
-        let panicked = |_| Err(Failure::Damaged("a page of it cannot be read".to_owned()));
+        let panicked = |_| Err(Unusable::Damaged("a page of it cannot be read".to_owned()));
         let result = catch_unwind(opened_and_used).unwrap_or_else(panicked);
         MutexGuard::unlock_fair(turn);
         result.map_err(|failure| self.error(failure))
     }
 
-    fn database(&self) -> Result<Database, Failure> {
+    fn database(&self) -> Result<Database, Unusable> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match database(&self.path, false) {
-                Err(Failure::Busy) if Instant::now() < deadline => sleep(PAUSE),
+                Err(Unusable::Busy) if Instant::now() < deadline => sleep(PAUSE),
                 opened => return opened,
             }
         }
     }
 
-    fn error(&self, failure: Failure) -> LedgerError {
+    fn error(&self, failure: Unusable) -> LedgerError {
         match failure {
-            Failure::Busy => LedgerError::Busy(self.path.clone()),
-            Failure::Io(error) => self.io(error),
-            Failure::Damaged(reason) => LedgerError::Damaged { path: self.path.clone(), reason },
+            Unusable::Busy => LedgerError::Busy(self.path.clone()),
+            Unusable::Io(error) => self.io(error),
+            Unusable::Damaged(reason) => LedgerError::Damaged { path: self.path.clone(), reason },
         }
     }
 
@@ -337,40 +337,40 @@ impl Ledger {
 }
 
 /// Opens a file that no other process has open. A new file can be read only by its owner.
-fn database(path: &Path, is_new: bool) -> Result<Database, Failure> {
+fn database(path: &Path, is_new: bool) -> Result<Database, Unusable> {
     let file = OpenOptions::new().read(true).write(true).create_new(is_new).mode(0o600).open(path)?;
     match Database::builder().set_cache_size(CACHE).create_file(file) {
-        Err(DatabaseError::DatabaseAlreadyOpen) => Err(Failure::Busy),
+        Err(DatabaseError::DatabaseAlreadyOpen) => Err(Unusable::Busy),
         opened => Ok(opened?),
     }
 }
 
 /// Why the file could not be used.
-enum Failure {
+enum Unusable {
     Busy,
     Io(io::Error),
     Damaged(String),
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for Unusable {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Failure::Damaged(error.to_string()),
-            _ => Failure::Io(error),
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Unusable::Damaged(error.to_string()),
+            _ => Unusable::Io(error),
         }
     }
 }
 
 /// All errors of the library.
-impl<E: Into<redb::Error>> From<E> for Failure
+impl<E: Into<redb::Error>> From<E> for Unusable
 where
     E: RedbError,
 {
     fn from(error: E) -> Self {
         match error.into() {
             redb::Error::Io(error) => error.into(),
-            redb::Error::PreviousIo => Failure::Io(io::Error::other("an earlier write failed")),
-            other => Failure::Damaged(other.to_string()),
+            redb::Error::PreviousIo => Unusable::Io(io::Error::other("an earlier write failed")),
+            other => Unusable::Damaged(other.to_string()),
         }
     }
 }

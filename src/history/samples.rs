@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The seconds between two samples of a window that has ended.
-pub type Step = u32;
+pub type SampleStep = u32;
 
 /// A value that holds at some times.
 struct Span {
@@ -42,7 +42,7 @@ pub fn of_month(
     known: &KnownDays,
     month: NaiveDate,
     range: Bounds,
-    step: Step,
+    step: SampleStep,
 ) -> PastProject {
     let mut past = PastProject { target, series: Vec::new(), recorded: Vec::new() };
     let first_seen = known.first_seen();
@@ -83,7 +83,7 @@ fn recorded(span: &Span, first_seen: &BTreeMap<&Series, NaiveDate>) -> Option<f6
 }
 
 /// The value of a window on a day, with the times of that day at which it can be known.
-fn span(window: Window, day: NaiveDate, known: &KnownDays, range: Bounds, step: Step) -> Option<Span> {
+fn span(window: Window, day: NaiveDate, known: &KnownDays, range: Bounds, step: SampleStep) -> Option<Span> {
     let zone = known.zone();
     let Bounds { start, end } = Bounds::of_day(day, zone);
     let local = |instant: DateTime<Utc>| zone.local(instant).date_naive();

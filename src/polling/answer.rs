@@ -14,7 +14,7 @@ use crate::{
 
 /// The answer for a window of a poll.
 #[derive(Debug)]
-pub struct Answer {
+pub struct WindowAnswer {
     /// The window.
     pub window: Window,
     /// Its nominal bounds at the poll.
@@ -25,7 +25,7 @@ pub struct Answer {
     pub usage: RangeUsage,
 }
 
-impl Answer {
+impl WindowAnswer {
     /// Minutes of the buckets in `part`, which must not begin before the range. `None` if the answer does not
     /// distinguish the buckets of the part from others, or if the range ends before the part.
     fn minutes_in(&self, part: Bounds) -> Option<Decimal> {
@@ -39,7 +39,7 @@ impl Answer {
 }
 
 /// Checks whether each range begins and ends where a bucket begins. Returns the contradiction, if there is one.
-pub fn misalignment(alignment: &mut Alignment, answers: &[Answer], now: DateTime<Utc>) -> Option<String> {
+pub fn misalignment(alignment: &mut Alignment, answers: &[WindowAnswer], now: DateTime<Utc>) -> Option<String> {
     let ranges: Vec<_> =
         answers.iter().map(|answer| (answer.range, answer.usage.buckets.keys().copied().collect())).collect();
     alignment.check(&ranges, now)
@@ -48,7 +48,11 @@ pub fn misalignment(alignment: &mut Alignment, answers: &[Answer], now: DateTime
 /// The minutes of two answers, if they contradict each other. The range that both cover must have the same minutes in
 /// both. If the buckets do not distinguish this range, a range must have at least the minutes of a range that it
 /// contains.
-pub fn contradiction(alignment: &Alignment, earlier: &Answer, later: &Answer) -> Option<(Decimal, Decimal)> {
+pub fn contradiction(
+    alignment: &Alignment,
+    earlier: &WindowAnswer,
+    later: &WindowAnswer,
+) -> Option<(Decimal, Decimal)> {
     if let Some((before, after)) = common_minutes(alignment, earlier, later) {
         return (before != after).then_some((before, after));
     }
@@ -60,7 +64,7 @@ pub fn contradiction(alignment: &Alignment, earlier: &Answer, later: &Answer) ->
 }
 
 /// The minutes of two answers in the range that both cover; `None` if the buckets do not distinguish this range.
-fn common_minutes(alignment: &Alignment, earlier: &Answer, later: &Answer) -> Option<(Decimal, Decimal)> {
+fn common_minutes(alignment: &Alignment, earlier: &WindowAnswer, later: &WindowAnswer) -> Option<(Decimal, Decimal)> {
     let (part, whole) = if earlier.range.start <= later.range.start {
         (later.range, earlier.range)
     } else {
@@ -75,7 +79,7 @@ fn common_minutes(alignment: &Alignment, earlier: &Answer, later: &Answer) -> Op
 }
 
 /// Finds configured types, users and budgets that match nothing, although there is usage.
-pub fn without_effect(project: &Project, answers: &[Answer]) -> Doubts {
+pub fn without_effect(project: &Project, answers: &[WindowAnswer]) -> Doubts {
     let mut doubts = Doubts::new();
     let types: BTreeSet<&(String, String)> = answers.iter().flat_map(|answer| &answer.usage.types).collect();
     let is_seen = |is_type: &dyn Fn(&(String, String)) -> bool| types.iter().any(|types| is_type(types));
@@ -114,14 +118,19 @@ mod tests {
         DateTime::parse_from_rfc3339(&format!("2025-11-{day:0>2}T{hour}:00:00Z")).unwrap().to_utc()
     }
 
-    fn answer(start: &str, end: &str, buckets: &[(&str, i64)]) -> Answer {
+    fn answer(start: &str, end: &str, buckets: &[(&str, i64)]) -> WindowAnswer {
         let range = Bounds { start: at(start), end: at(end) };
         let buckets = buckets.iter().map(|(start, minutes)| (at(start), Decimal::from(*minutes))).collect();
-        Answer { window: Window::Today, bounds: range, range, usage: RangeUsage { buckets, ..RangeUsage::default() } }
+        WindowAnswer {
+            window: Window::Today,
+            bounds: range,
+            range,
+            usage: RangeUsage { buckets, ..RangeUsage::default() },
+        }
     }
 
     /// The contradictions of two answers whose buckets are days, in both orders of the answers.
-    fn contradictions(one: &Answer, other: &Answer) -> [Option<(i64, i64)>; 2] {
+    fn contradictions(one: &WindowAnswer, other: &WindowAnswer) -> [Option<(i64, i64)>; 2] {
         let mut alignment = Alignment::default();
         let range = Bounds { start: at("1"), end: at("30") };
         assert_eq!(alignment.check(&[(range, vec![at("2"), at("3")])], range.end), None);

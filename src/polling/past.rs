@@ -24,7 +24,7 @@ use crate::{
     cloud::{Client, Error as CloudError, project_api},
     config::{Config, Project},
     history::{
-        days::{Changes, KnownDays, UsedBefore, happened},
+        days::{ChangedDays, KnownDays, UsedBefore, happened},
         ledger::{self, Ledger, LedgerError},
     },
     usage::{Doubt, Reason, Revision, Zone, first_of_month},
@@ -305,8 +305,8 @@ impl Run<'_> {
     }
 
     /// Keeps the days, and the fact that there was usage before one of them.
-    async fn keep(&self, changes: Changes, used_before: Option<NaiveDate>) -> Result<(), LedgerError> {
-        let Changes { days, revisions } = changes;
+    async fn keep(&self, changes: ChangedDays, used_before: Option<NaiveDate>) -> Result<(), LedgerError> {
+        let ChangedDays { days, revisions } = changes;
         if self.past.only_reads {
             return Ok(());
         }

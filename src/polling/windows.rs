@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use super::{
-    answer::{Answer, contradiction, misalignment, without_effect},
+    answer::{WindowAnswer, contradiction, misalignment, without_effect},
     range::{Progress, RangeQuery, RangeUsage, Split, too_many_series},
 };
 use crate::{
@@ -45,7 +45,7 @@ impl<S: PageSource> WindowsQuery<'_, S> {
             let zone_of_days = (window == Window::ThisMonth).then_some(self.timezone);
             let range = bounds.elapsed(now);
             let usage = self.query.sum(range, zone_of_days, &format!("window {window}"), progress).await?;
-            answers.push(Answer { window, bounds, range, usage });
+            answers.push(WindowAnswer { window, bounds, range, usage });
         }
         let mut doubts = without_effect(self.query.project, &answers);
         let mut misaligned = misalignment(&mut progress.proofs.alignment, &answers, now);
@@ -67,7 +67,7 @@ impl<S: PageSource> WindowsQuery<'_, S> {
             Split::Together | Split::Users(_) => None,
         };
         let mut complete = Complete { doubts, sub_users, ..Complete::default() };
-        for Answer { window, bounds, usage, .. } in answers {
+        for WindowAnswer { window, bounds, usage, .. } in answers {
             let RangeUsage { tally, days, rows, doubts, .. } = usage;
             let changes_at = window.changes_at(now, self.timezone);
             complete.windows.push(WindowUsage { window, bounds, changes_at, tally, days });
@@ -87,13 +87,13 @@ impl<S: PageSource> WindowsQuery<'_, S> {
     /// the window has only one day or no usage, because that proves nothing, and as long as a half is misaligned.
     async fn halves_agree(
         &self,
-        answers: &[Answer],
+        answers: &[WindowAnswer],
         doubts: &mut Doubts,
         progress: &mut Progress,
     ) -> Result<bool, Error> {
-        let length = |answer: &&Answer| answer.range.end - answer.range.start;
+        let length = |answer: &&WindowAnswer| answer.range.end - answer.range.start;
         let Some(longest) = answers.iter().max_by_key(length) else { return Ok(true) };
-        let Answer { window, range, usage, .. } = longest;
+        let WindowAnswer { window, range, usage, .. } = longest;
         let middle = Window::Today.bounds(range.start + (range.end - range.start) / 2, self.timezone).start;
         if middle <= range.start || usage.tally.series().next().is_none() {
             return Ok(false);
@@ -133,16 +133,16 @@ impl<S: PageSource> WindowsQuery<'_, S> {
 
     /// Compares windows that overlap. If they differ, the earlier one is asked for once more, because usage may have
     /// grown between the two requests.
-    async fn disagreement(&self, answers: &[Answer], progress: &mut Progress) -> Result<Option<String>, Error> {
+    async fn disagreement(&self, answers: &[WindowAnswer], progress: &mut Progress) -> Result<Option<String>, Error> {
         for (index, later) in answers.iter().enumerate() {
             for earlier in answers.iter().take(index) {
                 let Some((before, after)) = contradiction(&progress.proofs.alignment, earlier, later) else {
                     continue;
                 };
-                let &Answer { window, bounds, range, .. } = earlier;
+                let &WindowAnswer { window, bounds, range, .. } = earlier;
                 if before < after {
                     let usage = self.query.unsplit().sum(range, None, &format!("window {window}"), progress).await?;
-                    let again = Answer { window, bounds, range, usage };
+                    let again = WindowAnswer { window, bounds, range, usage };
                     let still = contradiction(&progress.proofs.alignment, &again, later);
                     if still.is_none_or(|(again, after)| again > after) {
                         continue;

@@ -6,21 +6,21 @@ use serde_json::{Value, json};
 
 use super::{
     history::{self, SimulatedProject, UsagePattern},
-    lists::{self, Cut},
+    lists::{self, PageOfRows},
     packages::{end, start_of_month},
     service::{Amounts, Count, Empty, Service, Units},
 };
 
 /// An operation of the billing service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operation {
+pub(super) enum BillingOperation {
     Packages,
     Units,
 }
 
-impl Operation {
+impl BillingOperation {
     /// Every operation.
-    pub const ALL: [Operation; 2] = [Operation::Packages, Operation::Units];
+    pub const ALL: [BillingOperation; 2] = [BillingOperation::Packages, BillingOperation::Units];
 
     /// The operation with this path.
     pub fn of(path: &str) -> Option<Self> {
@@ -30,22 +30,22 @@ impl Operation {
     /// The name in the documentation.
     pub fn name(self) -> &'static str {
         match self {
-            Operation::Packages => "ListFreeResourceInfos",
-            Operation::Units => "ListMeasureUnits",
+            BillingOperation::Packages => "ListFreeResourceInfos",
+            BillingOperation::Units => "ListMeasureUnits",
         }
     }
 
     pub fn method(self) -> &'static str {
         match self {
-            Operation::Packages => "POST",
-            Operation::Units => "GET",
+            BillingOperation::Packages => "POST",
+            BillingOperation::Units => "GET",
         }
     }
 
     fn path(self) -> &'static str {
         match self {
-            Operation::Packages => "/v3/payments/free-resources/query",
-            Operation::Units => "/v2/bases/measurements",
+            BillingOperation::Packages => "/v3/payments/free-resources/query",
+            BillingOperation::Units => "/v2/bases/measurements",
         }
     }
 }
@@ -100,7 +100,7 @@ pub(super) fn packages(
     };
     let mut rows = rows(projects, service, now);
     rows.retain(is_asked_for);
-    let Cut { all, page } =
+    let PageOfRows { all, page } =
         lists::cut(service, rows, |number| further(service, number, "inserted"), earlier, limit, offset);
     let mut answer = serde_json::Map::new();
     if service.count != Count::Absent {

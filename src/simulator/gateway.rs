@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    api, billing,
+    api,
+    billing::{self, BillingOperation},
     faults::FaultKind,
     identity::{self, IssuedCredentials},
     operations::Operation,
@@ -56,7 +57,7 @@ struct Failures {
 pub(super) fn recipient(path: &str) -> &str {
     match path {
         "/v3/auth/tokens" | "/v3/projects" | "/v3/auth/domains" => "iam",
-        path if billing::Operation::of(path).is_some() => "bss",
+        path if BillingOperation::of(path).is_some() => "bss",
         "/v5/agencies/assume-with-oidc" => "sts",
         POD_IDENTITY_PATH => "pod-identity",
         "/meta-data/latest/api/token" | "/openstack/latest/securitykey" => "metadata",
@@ -86,7 +87,7 @@ impl Gateway {
 
     /// The first fault that applies to this request.
     fn next_fault(&self, recipient: &str, path: &str) -> Option<FaultKind> {
-        let of_billing = || billing::Operation::of(path).map(billing::Operation::name);
+        let of_billing = || BillingOperation::of(path).map(BillingOperation::name);
         let operation = Operation::of(path).map(|(_, operation)| operation.name).or_else(of_billing);
         let project = self.options.projects.iter().find(|project| project.id == recipient);
         let name = project.map(|project| project.name.as_str());
@@ -151,7 +152,7 @@ impl Gateway {
     /// The billing service. It answers for an account. The header `X-Domain-Id` must have the id of this account, and a
     /// token must be issued for the account.
     fn billing(&self, request: &Request<Bytes>, fault: Option<FaultKind>) -> Option<Reply> {
-        let operation = billing::Operation::of(request.uri().path())?;
+        let operation = BillingOperation::of(request.uri().path())?;
         let header = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         if request.method().as_str() != operation.method() {
             return Some(Reply::error(StatusCode::METHOD_NOT_ALLOWED, "APIG.0102", "The method is not allowed."));
@@ -171,10 +172,10 @@ impl Gateway {
         }
         let (service, now) = (&self.options.service, (self.options.clock)());
         let answer = match operation {
-            billing::Operation::Units => {
+            BillingOperation::Units => {
                 Ok(billing::units(header("x-language").unwrap_or("zh_CN"), &self.options.service))
             }
-            billing::Operation::Packages => {
+            BillingOperation::Packages => {
                 let earlier = self.next_request_for(operation.name().to_owned());
                 billing::packages(&self.options.projects, request.body(), service, now, earlier)
             }

@@ -48,7 +48,7 @@ struct TemporaryKeys {
 }
 
 /// Status and body.
-type Answer = (StatusCode, Value);
+type IdentityAnswer = (StatusCode, Value);
 
 impl IssuedCredentials {
     /// The id of the project or account that a token was issued for.
@@ -114,7 +114,7 @@ impl IssuedCredentials {
     }
 
     /// `POST /v5/agencies/assume-with-oidc`.
-    pub fn assume_with_oidc(&mut self, request: &[u8], now: DateTime<Utc>, lifetime: Duration) -> Answer {
+    pub fn assume_with_oidc(&mut self, request: &[u8], now: DateTime<Utc>, lifetime: Duration) -> IdentityAnswer {
         let request: Value = serde_json::from_slice(request).unwrap_or_default();
         let text = |key: &str| request.get(key).and_then(Value::as_str).unwrap_or_default();
         let names = ["provider_urn", "agency_urn", "agency_session_name"];
@@ -140,7 +140,12 @@ impl IssuedCredentials {
     }
 
     /// The answer of the node agent, with the spelling of CCE.
-    pub fn pod_identity(&mut self, authorization: Option<&[u8]>, now: DateTime<Utc>, lifetime: Duration) -> Answer {
+    pub fn pod_identity(
+        &mut self,
+        authorization: Option<&[u8]>,
+        now: DateTime<Utc>,
+        lifetime: Duration,
+    ) -> IdentityAnswer {
         if authorization != Some(POD_TOKEN.as_bytes()) {
             return refusal(StatusCode::UNAUTHORIZED, "the service account is not associated with an agency");
         }
@@ -182,6 +187,6 @@ pub(super) fn domains(account_id: &str, name: &str) -> Value {
     json!({"domains": [{"id": account_id, "name": name, "enabled": true, "description": ""}], "links": {}})
 }
 
-fn refusal(status: StatusCode, message: &str) -> Answer {
+fn refusal(status: StatusCode, message: &str) -> IdentityAnswer {
     (status, json!({"error_code": "SIM.0001", "error_msg": message}))
 }

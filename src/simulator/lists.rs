@@ -32,7 +32,7 @@ pub(super) enum Answer {
 }
 
 /// A page of a list, with the number of all rows.
-pub(super) struct Cut {
+pub(super) struct PageOfRows {
     pub all: usize,
     pub page: Vec<Value>,
 }
@@ -45,7 +45,7 @@ pub(super) fn cut(
     earlier: u32,
     limit: usize,
     offset: usize,
-) -> Cut {
+) -> PageOfRows {
     for change in 0..earlier {
         match service.changes {
             Changes::Deleted if !rows.is_empty() => drop(rows.remove(0)),
@@ -60,7 +60,7 @@ pub(super) fn cut(
         Offset::Pages => offset.saturating_mul(limit),
         Offset::Ignored | Offset::Everything => 0,
     };
-    Cut { all: rows.len(), page: rows.into_iter().skip(start).take(limit).collect() }
+    PageOfRows { all: rows.len(), page: rows.into_iter().skip(start).take(limit).collect() }
 }
 
 /// One page of a list.
@@ -77,7 +77,7 @@ pub(super) fn page(
     let Request { values, service, .. } = request;
     let limit = values.number("limit", 10, 1..=100)?;
     let offset = values.number("offset", 0, 0..=i32::MAX as usize)?;
-    let Cut { all, page } = cut(service, rows, inserted, earlier, limit, offset);
+    let PageOfRows { all, page } = cut(service, rows, inserted, earlier, limit, offset);
     let mut answer = Map::new();
     if service.count != Count::Absent {
         // `count` is a number with decimals (contract, 12).

@@ -70,7 +70,7 @@ impl Options {
 
 /// The names of the operations that a fault can name as its recipient.
 fn operations() -> impl Iterator<Item = &'static str> {
-    let of_billing = billing::Operation::ALL.into_iter().map(billing::Operation::name);
+    let of_billing = billing::BillingOperation::ALL.into_iter().map(billing::BillingOperation::name);
     OPERATIONS.iter().map(|operation| operation.name).chain(of_billing)
 }
 

@@ -25,13 +25,13 @@ pub(crate) struct Cache<T> {
     margin: Duration,
     /// Whether a failure is kept for [`PAUSE`]. Otherwise, the next caller may fetch at once.
     is_failure_kept: fn(&Error) -> bool,
-    state: Mutex<State<T>>,
+    state: Mutex<CacheState<T>>,
     /// One permit, held by the task that fetches.
     fetching: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
-struct State<T> {
+struct CacheState<T> {
     current: Option<Current<T>>,
     /// Start of the current fetch, or else end of the last one. `None` allows a fetch at once.
     fetched: Option<Instant>,
@@ -46,9 +46,9 @@ struct Current<T> {
     expires: Option<Instant>,
 }
 
-impl<T> Default for State<T> {
+impl<T> Default for CacheState<T> {
     fn default() -> Self {
-        State { current: None, fetched: None, failure: None }
+        CacheState { current: None, fetched: None, failure: None }
     }
 }
 
@@ -94,7 +94,7 @@ impl<T: Clone + Send + 'static> Cache<T> {
 
     /// Forgets the value and the last failure: the next caller fetches.
     pub fn forget(&self) {
-        *self.state.lock() = State::default();
+        *self.state.lock() = CacheState::default();
     }
 
     /// Forgets the value because the service refused it, unless it was fetched a moment ago.
@@ -126,7 +126,7 @@ impl<T: Clone + Send + 'static> Cache<T> {
             Ok((value, lifetime)) => {
                 let expires = lifetime.map(|lifetime| now + lifetime);
                 let current = Current { value: value.clone(), expires };
-                *state = State { current: Some(current), fetched: Some(now), failure: None };
+                *state = CacheState { current: Some(current), fetched: Some(now), failure: None };
                 Ok(value)
             }
             Err(error) => {

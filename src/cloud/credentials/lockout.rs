@@ -61,13 +61,13 @@ pub struct Lockout {
 #[derive(Debug)]
 struct Key {
     is_password: bool,
-    state: Mutex<State>,
+    state: Mutex<KeyState>,
     /// Notified after each outcome.
     settled: Notify,
 }
 
 #[derive(Debug)]
-struct State {
+struct KeyState {
     attempts: Attempts,
     /// Projects for which this password was refused. Empty once the password has worked. Not saved: a restart is the
     /// way to try a password again, and the hold limits how often.
@@ -100,7 +100,7 @@ impl Lockout {
         let (store, saved) = Store::open(storage, clock)?;
         let keys = saved.into_iter().map(|Saved { name, is_password, attempts }| {
             let saved_failures = attempts.possible_failures();
-            let state = State { saved: attempts.clone(), attempts, saved_failures, ..State::new() };
+            let state = KeyState { saved: attempts.clone(), attempts, saved_failures, ..KeyState::new() };
             (name, Arc::new(Key::new(is_password, state)))
         });
         Ok(Lockout { keys: Mutex::new(keys.collect()), store: Some(store) })
@@ -136,7 +136,7 @@ impl Lockout {
             let is_recent = |key: &Key| key.state.lock().used.elapsed() < LONGEST_UNUSED;
             keys.retain(|_, key| key.is_password || Arc::strong_count(key) > 1 || is_recent(key));
         }
-        let key = keys.entry(name).or_insert_with(|| Arc::new(Key::new(is_password, State::new())));
+        let key = keys.entry(name).or_insert_with(|| Arc::new(Key::new(is_password, KeyState::new())));
         key.state.lock().used = Instant::now();
         Arc::clone(key)
     }
@@ -188,7 +188,7 @@ impl Lockout {
 }
 
 impl Key {
-    fn new(is_password: bool, state: State) -> Self {
+    fn new(is_password: bool, state: KeyState) -> Self {
         Key { is_password, state: Mutex::new(state), settled: Notify::new() }
     }
 
@@ -203,9 +203,9 @@ impl Key {
     }
 }
 
-impl State {
+impl KeyState {
     fn new() -> Self {
-        State {
+        KeyState {
             attempts: Attempts::default(),
             wrong_for: BTreeSet::new(),
             failure: None,
@@ -417,7 +417,7 @@ mod tests {
     /// A request that is admitted during a write must not rely on the old file.
     #[test]
     fn a_write_that_has_begun_counts_as_the_file_if_it_has_fewer_failures() {
-        let key = Key::new(false, State { saved_failures: 3, ..State::new() });
+        let key = Key::new(false, KeyState { saved_failures: 3, ..KeyState::new() });
         let (admission, _) = key.state.lock().attempts.admit("a", Instant::now());
         assert_eq!(admission, Admission::Send);
         let saved = key.begin_to_save(*KEY).unwrap();

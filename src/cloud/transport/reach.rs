@@ -34,7 +34,7 @@ const CLOCK_LIMIT_SECONDS: i64 = 15 * 60;
 
 /// One step of the test.
 #[derive(Debug)]
-pub struct Step {
+pub struct ReachStep {
     /// `name`, `TCP`, `TLS` or `HTTP`, `clock`.
     pub name: &'static str,
     /// The finding, or the fault and what to do.
@@ -49,22 +49,27 @@ struct Hop {
 }
 
 /// Tests an endpoint step by step, up to the first step that fails.
-pub(crate) async fn reach(http: &HttpClients, settings: &ApiSettings, clock: Clock, endpoint: &Endpoint) -> Vec<Step> {
+pub(crate) async fn reach(
+    http: &HttpClients,
+    settings: &ApiSettings,
+    clock: Clock,
+    endpoint: &Endpoint,
+) -> Vec<ReachStep> {
     let mut steps = Vec::new();
     let patience = settings.request_timeout;
     let Some(hop) = hop(endpoint, settings) else {
         let result = Err(format!("{endpoint} is not an address to connect to. Check the region or endpoint"));
-        return vec![Step { name: "name", result }];
+        return vec![ReachStep { name: "name", result }];
     };
     let addresses = look_up(&hop, patience).await;
     let found = addresses.as_ref().ok().cloned().unwrap_or_default();
-    steps.push(Step { name: "name", result: addresses.map(|addresses| show(&hop, &addresses)) });
+    steps.push(ReachStep { name: "name", result: addresses.map(|addresses| show(&hop, &addresses)) });
     if found.is_empty() {
         return steps;
     }
     let connected = connect(&found, patience).await;
     let is_connected = connected.is_ok();
-    steps.push(Step { name: "TCP", result: connected });
+    steps.push(ReachStep { name: "TCP", result: connected });
     if !is_connected {
         return steps;
     }
@@ -80,9 +85,9 @@ pub(crate) async fn reach(http: &HttpClients, settings: &ApiSettings, clock: Clo
         }
         Err(error) => Err(explain(error, endpoint)),
     };
-    steps.push(Step { name, result });
+    steps.push(ReachStep { name, result });
     if let Ok(response) = response {
-        steps.push(Step { name: "clock", result: compare(header(&response.headers, DATE.as_str()), clock()) });
+        steps.push(ReachStep { name: "clock", result: compare(header(&response.headers, DATE.as_str()), clock()) });
     }
     steps
 }

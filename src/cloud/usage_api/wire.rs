@@ -129,18 +129,18 @@ impl Page {
 }
 
 /// A list as it was sent: absent, `Some(None)` if it was null, or its entries.
-type List<T> = Option<Option<Vec<T>>>;
+type SentList<T> = Option<Option<Vec<T>>>;
 
 #[derive(Default)]
 struct PageJson<'a> {
     count: Raw<'a>,
-    time_list: List<BucketJson<'a>>,
+    time_list: SentList<BucketJson<'a>>,
 }
 
 #[derive(Default)]
 struct BucketJson<'a> {
     time: Raw<'a>,
-    resources_usage: List<RowJson<'a>>,
+    resources_usage: SentList<RowJson<'a>>,
 }
 
 impl BucketJson<'_> {

@@ -13,7 +13,7 @@ pub(super) struct Manifest {
     pub created: String,
     /// The time of the first possible sample, and the first time that is too late.
     pub range: [String; 2],
-    pub step_seconds: samples::Step,
+    pub step_seconds: samples::SampleStep,
     pub samples: u64,
     pub files: Vec<MonthFile>,
     pub projects: Vec<ProjectSummary>,

@@ -23,7 +23,7 @@ use self::{
     findings::{Finding, Unknown},
     lists::ListProbes,
     probes::Probes,
-    report::{AccountReport, ProjectReport, Report},
+    report::{AccountReport, ContractReport, ProjectReport},
 };
 use crate::{
     commands::{check::online::Answered, print},
@@ -81,7 +81,7 @@ pub(super) async fn run(
             print("\nno contract report, because no project answers\n")
         }
         Some(path) => {
-            Report::new(reports, of_accounts).write(path).await?;
+            ContractReport::new(reports, of_accounts).write(path).await?;
             print(&format!("\nwrote the contract report to {}\n", path.display()))
         }
         None => Ok(()),

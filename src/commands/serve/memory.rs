@@ -27,16 +27,16 @@ pub(super) struct Memory {
     ledger: Ledger,
     reader: Reader,
     /// The start of the poll whose usage is kept, by project.
-    kept: Kept,
+    kept: KeptPolls,
     has_failed: bool,
 }
 
-type Kept = BTreeMap<String, DateTime<Utc>>;
+type KeptPolls = BTreeMap<String, DateTime<Utc>>;
 
 impl Memory {
     /// Shows the usage that was kept before the restart, for each project whose query is the same as then.
     pub async fn restore(ledger: Ledger, reader: Reader, writer: &mut Writer, now: Moment) -> Self {
-        let (mut kept, mut has_failed) = (Kept::new(), false);
+        let (mut kept, mut has_failed) = (KeptPolls::new(), false);
         match timeout(PATIENCE, ledger.run(Ledger::latest)).await {
             Ok(Ok(texts)) => {
                 // Usage that is not shown is removed when the next usage is kept.
@@ -99,8 +99,8 @@ impl Memory {
 }
 
 /// Keeps the usage that is newer than `before`, and removes the usage of projects that have none any more.
-fn keep(ledger: &Ledger, snapshot: &Snapshot, before: &Kept) -> Result<Kept, LedgerError> {
-    let (mut kept, mut changes) = (Kept::new(), BTreeMap::new());
+fn keep(ledger: &Ledger, snapshot: &Snapshot, before: &KeptPolls) -> Result<KeptPolls, LedgerError> {
+    let (mut kept, mut changes) = (KeptPolls::new(), BTreeMap::new());
     for project in &snapshot.projects {
         let Some((usage, query)) = project.usage.as_ref().zip(project.target.query.as_deref()) else { continue };
         let (name, at) = (&project.target.name, usage.at.utc);

@@ -71,11 +71,11 @@ struct Version {
 struct Content {
     version: u32,
     salt: String,
-    keys: Vec<Key>,
+    keys: Vec<StoredKey>,
 }
 
 #[derive(Deserialize, Serialize)]
-struct Key {
+struct StoredKey {
     hmac: String,
     is_password: bool,
     #[serde(flatten)]
@@ -153,7 +153,7 @@ fn parse(content: &[u8], now: Now) -> Result<(Vec<u8>, Vec<Saved>), String> {
         return Err(format!("it has version {version}, and this exporter reads version {VERSION}"));
     }
     let Content { version: _, salt, keys } = serde_json::from_slice(content).map_err(unreadable)?;
-    let saved = |Key { hmac, is_password, record }| {
+    let saved = |StoredKey { hmac, is_password, record }| {
         let name = Fingerprint::from_base64(&hmac)?;
         Some(Saved { name, is_password, attempts: record.into_attempts(now).restarted(now.steady) })
     };
@@ -165,7 +165,7 @@ fn parse(content: &[u8], now: Now) -> Result<(Vec<u8>, Vec<Saved>), String> {
 }
 
 fn content_of(salt: &[u8], keys: &[Saved], now: Now) -> io::Result<Vec<u8>> {
-    let key = |Saved { name, is_password, attempts }: &Saved| Key {
+    let key = |Saved { name, is_password, attempts }: &Saved| StoredKey {
         hmac: name.to_base64(),
         is_password: *is_password,
         record: Record::new(attempts.clone(), now),

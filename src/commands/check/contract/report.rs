@@ -20,7 +20,7 @@ const FORMAT: u32 = 1;
 
 /// The reports of all projects and accounts.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct ContractReport {
     format: u32,
     exporter: &'static str,
     projects: Vec<ProjectReport>,
@@ -175,9 +175,9 @@ fn aligned(lines: &[(&str, &dyn Display)], stopped: Option<Stop>) -> String {
     text
 }
 
-impl Report {
+impl ContractReport {
     pub fn new(projects: Vec<ProjectReport>, accounts: Vec<AccountReport>) -> Self {
-        Report { format: FORMAT, exporter: env!("CARGO_PKG_VERSION"), projects, accounts }
+        ContractReport { format: FORMAT, exporter: env!("CARGO_PKG_VERSION"), projects, accounts }
     }
 
     /// Writes the report as JSON. The file is replaced as a whole, or not at all.
