@@ -26,7 +26,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The time after which the first blocked thread is given up. It is shorter than [`READ_TIMEOUT`], so that the first
 /// reader whose time limit ends gives the thread up.
-const PATIENCE: Duration = Duration::from_secs(4);
+const GIVE_UP_AFTER: Duration = Duration::from_secs(4);
 
 /// The maximum size of a file. The configuration of 100,000 projects has 10 MB.
 const MAX_SIZE: u64 = 64 << 20;
@@ -55,12 +55,12 @@ struct Attempt {
     turn: Arc<Semaphore>,
     began: Instant,
     /// After this time, a blocked thread is given up.
-    patience: Duration,
+    give_up_after: Duration,
 }
 
 impl Attempt {
-    fn new(patience: Duration) -> Self {
-        Attempt { turn: Arc::new(Semaphore::new(1)), began: Instant::now(), patience }
+    fn new(give_up_after: Duration) -> Self {
+        Attempt { turn: Arc::new(Semaphore::new(1)), began: Instant::now(), give_up_after }
     }
 }
 
@@ -75,7 +75,7 @@ impl Readers {
     async fn read(&self, path: &Path, read: fn(&Path) -> io::Result<Vec<u8>>) -> io::Result<Vec<u8>> {
         let turn = {
             let mut files = self.files.lock();
-            Arc::clone(&files.entry(path.to_owned()).or_insert_with(|| Attempt::new(PATIENCE)).turn)
+            Arc::clone(&files.entry(path.to_owned()).or_insert_with(|| Attempt::new(GIVE_UP_AFTER)).turn)
         };
         let content = async {
             let permits = (
@@ -102,16 +102,16 @@ impl Readers {
         Err(io::Error::new(io::ErrorKind::TimedOut, text))
     }
 
-    /// Lets the next reader start a new thread if the current thread has been blocked for longer than its patience.
+    /// Lets the next reader start a new thread if the current thread has been blocked for too long.
     fn give_up(&self, path: &Path, turn: &Arc<Semaphore>) {
         // Half of the threads are kept for files that have no blocked thread yet.
         let has_threads = self.threads.available_permits() > THREADS / 2;
         if let Some(attempt) = self.files.lock().get_mut(path)
             && Arc::ptr_eq(&attempt.turn, turn)
-            && attempt.began.elapsed() >= attempt.patience
+            && attempt.began.elapsed() >= attempt.give_up_after
             && has_threads
         {
-            *attempt = Attempt::new(attempt.patience * 2);
+            *attempt = Attempt::new(attempt.give_up_after * 2);
         }
     }
 }

@@ -3,9 +3,9 @@
 
 use std::fmt::{self, Display, Write};
 
-/// The name of an unseen character: a control character, a mark of the direction of text, an end of a line or
+/// The name of an invisible character: a control character, a mark of the direction of text, an end of a line or
 /// paragraph, or a space without a width. `None` for all other characters.
-pub fn unseen(character: char) -> Option<&'static str> {
+pub fn invisible(character: char) -> Option<&'static str> {
     Some(match character {
         '\u{ad}' => "a soft hyphen",
         '\u{200b}' => "a zero-width space",
@@ -27,7 +27,7 @@ pub fn named(character: char, name: &str) -> String {
     format!("{name} (U+{:04X})", u32::from(character))
 }
 
-/// Displays a value with its unseen characters as escape sequences.
+/// Displays a value with its invisible characters as escape sequences.
 pub fn escaped(value: impl Display) -> String {
     let mut text = String::new();
     // Writing to a text does not fail.
@@ -40,7 +40,7 @@ struct Escaping<'a>(&'a mut String);
 impl fmt::Write for Escaping<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
-            match unseen(character) {
+            match invisible(character) {
                 Some(_) => self.0.extend(character.escape_unicode()),
                 None => self.0.push(character),
             }
@@ -67,6 +67,6 @@ mod tests {
         ] {
             assert_eq!(escaped(text), shown);
         }
-        assert_eq!(named('\u{85}', unseen('\u{85}').unwrap()), "a control character (U+0085)");
+        assert_eq!(named('\u{85}', invisible('\u{85}').unwrap()), "a control character (U+0085)");
     }
 }

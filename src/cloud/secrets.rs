@@ -5,7 +5,7 @@ use std::{borrow::Cow, cmp::Reverse};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::text::unseen;
+use crate::text::invisible;
 
 /// Maximum length of a text of the cloud. The longest documented type has 56 characters, and a message of the gateway
 /// has about 100. A longer message is cut after this many characters. A label with more bytes is refused, because a cut
@@ -69,10 +69,10 @@ impl Secrets {
         self.0.iter().find_map(|secret| text.strip_prefix(secret.expose_secret()))
     }
 
-    /// A label of the cloud. It is unchanged unless it contains a secret or an unseen character.
+    /// A label of the cloud. It is unchanged unless it contains a secret or an invisible character.
     pub fn label<'t>(&self, label: Cow<'t, str>) -> Cow<'t, str> {
         let is_secret = self.0.iter().any(|secret| label.contains(secret.expose_secret()));
-        if is_secret || label.contains(|character| unseen(character).is_some()) {
+        if is_secret || label.contains(|character| invisible(character).is_some()) {
             self.shown(&label).into()
         } else {
             label
@@ -80,9 +80,9 @@ impl Secrets {
     }
 }
 
-/// A text with a space in place of each unseen character.
+/// A text with a space in place of each invisible character.
 fn on_one_line(text: &str) -> String {
-    text.replace(|character| unseen(character).is_some(), " ")
+    text.replace(|character| invisible(character).is_some(), " ")
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Prometheus still changes the last hours, so blocks must not reach into them (documentation of Prometheus, "Storage").
-const NOT_YET: TimeDelta = TimeDelta::hours(3);
+const MIN_AGE: TimeDelta = TimeDelta::hours(3);
 
 /// The longest step: the alerts look back three hours for a sample.
 const LONGEST_STEP: u64 = 3 * 60 * 60;
@@ -114,7 +114,7 @@ impl Backfill {
 
     /// The times at which there can be samples.
     fn range(&self, now: DateTime<Utc>, zone: &Zone) -> anyhow::Result<Bounds> {
-        let latest = now - NOT_YET;
+        let latest = now - MIN_AGE;
         let end = match self.to {
             None => latest,
             Some(To::Time(time)) => time.trunc_subsecs(0),

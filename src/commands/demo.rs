@@ -109,7 +109,7 @@ fn introduction(mut address: SocketAddr, telemetry_path: &str, cloud: SocketAddr
     if address.ip().is_unspecified() {
         address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
-    let trouble = if all_green {
+    let failures = if all_green {
         String::new()
     } else {
         format!(
@@ -119,7 +119,7 @@ fn introduction(mut address: SocketAddr, telemetry_path: &str, cloud: SocketAddr
     format!(
         "
 The demo polls the projects of a simulated cloud (at http://{cloud}) every minute.
-{trouble}
+{failures}
   status page  http://{address}/
   metrics      http://{address}{telemetry_path}
 

@@ -53,9 +53,9 @@ pub(super) struct PastFlags {
 }
 
 /// A day is asked for again if it was last asked for sooner than this after its end: usage may be metered late.
-const SETTLED: TimeDelta = TimeDelta::hours(48);
+const CHANGES_WITHIN: TimeDelta = TimeDelta::hours(48);
 /// A day is not asked for again within this time, so that a command that is run again writes the same values.
-const REPEATED: TimeDelta = TimeDelta::hours(6);
+const ASK_AGAIN_AFTER: TimeDelta = TimeDelta::hours(6);
 
 /// The days from `first` to the day before `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +180,7 @@ async fn project_past(
     let is_due = |known: &KnownDays, date: NaiveDate| {
         let Some(day) = known.get(date) else { return true };
         let end = Bounds::of_day(date, past.zone()).end;
-        day.asked < end + SETTLED && now > day.asked + REPEATED
+        day.asked < end + CHANGES_WITHIN && now > day.asked + ASK_AGAIN_AFTER
     };
     let ran = past.run(now, days.first..days.end, is_due, &mut learnt, meter).await;
     let (requests, project) = (learnt.progress.counters.requests(), past.project().clone());

@@ -13,7 +13,7 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{problem::Problem, suggestion::nearest};
-use crate::text::{named, unseen};
+use crate::text::{invisible, named};
 
 /// Collects the problems of one document.
 #[derive(Debug, Default)]
@@ -236,7 +236,7 @@ impl<'a> Node<'a> {
     /// Like [`Node::read`], for a text. Unseen characters in it are a problem.
     pub fn parse<T>(&self, expected: &str, parse: impl FnOnce(&'a str) -> Option<T>) -> Option<T> {
         let mut characters = self.as_str().into_iter().flat_map(str::chars);
-        if let Some((character, name)) = characters.find_map(|character| Some((character, unseen(character)?))) {
+        if let Some((character, name)) = characters.find_map(|character| Some((character, invisible(character)?))) {
             self.problem(format!("a text without {}", named(character, name)));
             return None;
         }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     file,
-    text::{named, unseen},
+    text::{invisible, named},
 };
 
 const EXPECTED: &str = "a text, {env: NAME} or {file: PATH}";
@@ -85,7 +85,7 @@ impl Secret {
     /// Reads the place from the configuration. If it is invalid, notes a problem and returns [`Secret::invalid`].
     pub(super) fn of_node(node: &Node<'_>) -> Self {
         if !node.is_mapping() {
-            // `read` and not `parse`: unseen characters are a `Fault` of the value, with advice of its own.
+            // `read` and not `parse`: invisible characters are a `Fault` of the value, with advice of its own.
             let inline = node.read(EXPECTED, Value::as_str).map(|text| Secret::Inline(text.into()));
             return inline.unwrap_or_else(Secret::invalid);
         }
@@ -181,15 +181,15 @@ fn password(text: &str) -> Result<SecretString, Fault> {
 
 fn check_ends(text: &str) -> Result<(), Fault> {
     let (Some(first), Some(last)) = (text.chars().next(), text.chars().next_back()) else { return Err(Fault::Empty) };
-    [first, last].into_iter().find_map(invisible).map_or(Ok(()), |name| Err(Fault::Invisible(name)))
+    [first, last].into_iter().find_map(pasted).map_or(Ok(()), |name| Err(Fault::Invisible(name)))
 }
 
-/// The name of a character that editors and web pages insert unseen.
-fn invisible(character: char) -> Option<String> {
+/// The name of a character that editors and web pages insert without showing it.
+fn pasted(character: char) -> Option<String> {
     let name = match character {
         '\u{a0}' => "a no-break space",
         '\u{3000}' => "an ideographic space",
-        _ => unseen(character)?,
+        _ => invisible(character)?,
     };
     Some(named(character, name))
 }

@@ -21,10 +21,10 @@ use yaml_rust2::{
 use super::problem::Problem;
 
 /// The deepest nesting of lists and mappings.
-const DEEPEST: usize = 64;
+const MAX_DEPTH: usize = 64;
 
 /// The most values that aliases may copy.
-const MOST_COPIES: usize = 1_000_000;
+const MAX_COPIES: usize = 1_000_000;
 
 const MERGE_KEY: &str = "<<";
 
@@ -309,8 +309,8 @@ impl TreeBuilder {
                 let Extent { values, depth } = tree.extent();
                 self.check_depth(depth, line)?;
                 self.copies += values;
-                if self.copies > MOST_COPIES {
-                    let text = format!("aliases copy more than {MOST_COPIES} values; write fewer of them");
+                if self.copies > MAX_COPIES {
+                    let text = format!("aliases copy more than {MAX_COPIES} values; write fewer of them");
                     return Err(Problem::at_line(line, text));
                 }
                 self.put(tree, 0)?;
@@ -353,8 +353,8 @@ impl TreeBuilder {
 
     /// Checks that a value of this depth may be put here.
     fn check_depth(&self, depth: usize, line: usize) -> Result<(), Problem> {
-        if self.open.len() + depth > DEEPEST {
-            return Err(Problem::at_line(line, format!("lists and mappings are nested more than {DEEPEST} deep")));
+        if self.open.len() + depth > MAX_DEPTH {
+            return Err(Problem::at_line(line, format!("lists and mappings are nested more than {MAX_DEPTH} deep")));
         }
         Ok(())
     }

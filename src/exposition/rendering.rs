@@ -48,7 +48,7 @@ impl Rendering {
         if !self.shows(snapshot, now) {
             self.update(snapshot, now);
         }
-        let pieces = Arc::new(self.line_up(format, encoding, snapshot, now));
+        let pieces = Arc::new(self.concatenate(format, encoding, snapshot, now));
         self.being_read.add(&pieces);
         self.outputs.push(((format, encoding), Arc::clone(&pieces)));
         pieces
@@ -70,7 +70,7 @@ impl Rendering {
         *self = Rendering { snapshot: Arc::downgrade(snapshot), validity, blocks, outputs: Vec::new(), being_read };
     }
 
-    fn line_up(&mut self, format: Format, encoding: Encoding, snapshot: &Snapshot, now: Moment) -> Pieces {
+    fn concatenate(&mut self, format: Format, encoding: Encoding, snapshot: &Snapshot, now: Moment) -> Pieces {
         let mut encoder = Encoder::new(encoding);
         let blocks = self.blocks.iter_mut().zip(chunks(snapshot));
         let mut blocks: Vec<_> =

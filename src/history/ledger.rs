@@ -41,7 +41,7 @@ const NAME: &str = "days.redb";
 const VERSION: &str = "2";
 
 /// The time for which a process waits for another one that has the file open.
-const PATIENCE: Duration = Duration::from_secs(30);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Maximum number of bytes of the file in memory.
@@ -71,7 +71,7 @@ pub fn key(query: &ProjectQuery<'_>, project_id: &str, zone: &Zone) -> String {
 #[derive(Debug, Error)]
 pub enum LedgerError {
     /// The file has been in use for a long time.
-    #[error("{}: in use for {}s, by another process or because the directory hangs", .0.display(), PATIENCE.as_secs())]
+    #[error("{}: in use for {}s, by another process or because the directory hangs", .0.display(), BUSY_TIMEOUT.as_secs())]
     Busy(PathBuf),
     /// The file system returned an error.
     #[error("{}: {error}. Days that were kept before are safe", path.display())]
@@ -302,7 +302,7 @@ impl Ledger {
     /// an error.
     fn guarded<T>(&self, work: impl FnOnce(&mut Database) -> Result<T, Unusable>) -> Result<T, LedgerError> {
         // If a directory hangs, the threads that wait must end.
-        let turn = self.turn.try_lock_for(PATIENCE).ok_or_else(|| LedgerError::Busy(self.path.clone()))?;
+        let turn = self.turn.try_lock_for(BUSY_TIMEOUT).ok_or_else(|| LedgerError::Busy(self.path.clone()))?;
         let opened_and_used = AssertUnwindSafe(|| {
             let mut database = self.database()?;
             work(&mut database)
@@ -314,7 +314,7 @@ impl Ledger {
     }
 
     fn database(&self) -> Result<Database, Unusable> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + BUSY_TIMEOUT;
         loop {
             match database(&self.path, false) {
                 Err(Unusable::Busy) if Instant::now() < deadline => sleep(PAUSE),

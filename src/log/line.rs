@@ -13,7 +13,7 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context};
 
-use crate::text::unseen;
+use crate::text::invisible;
 
 /// The value of `--log.format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -63,7 +63,7 @@ impl Line {
     }
 
     fn add_text(&mut self, key: &str, value: &str) {
-        let is_plain = |character: char| !matches!(character, ' ' | '=' | '"' | '\\') && unseen(character).is_none();
+        let is_plain = |character: char| !matches!(character, ' ' | '=' | '"' | '\\') && invisible(character).is_none();
         if self.format == LogFormat::Logfmt && !value.is_empty() && value.chars().all(is_plain) {
             self.add(key, value);
         } else {
@@ -111,7 +111,7 @@ fn quoted(text: &str) -> String {
         match character {
             '"' | '\\' => quoted.extend(['\\', character]),
             '\n' => quoted += "\\n",
-            _ if unseen(character).is_some() => {
+            _ if invisible(character).is_some() => {
                 for unit in character.encode_utf16(&mut [0; 2]) {
                     let _ = write!(quoted, "\\u{unit:04x}");
                 }

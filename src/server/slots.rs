@@ -26,7 +26,7 @@ use super::{client_limit::network, limits::Limits};
 const SEARCH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The share of one network is the number of all slots, divided by this number.
-const SHARE: usize = 4;
+const SHARE_DIVISOR: usize = 4;
 
 /// Minimum time between two warnings.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
@@ -147,8 +147,9 @@ impl Slots {
         let mut taken = self.taken.lock();
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();
         taken.iter().for_each(|usage| *counts.entry(usage.network).or_default() += 1);
-        let is_within_share =
-            |usage: &ConnectionUsage| counts.get(&usage.network).is_none_or(|count| *count <= self.limit / SHARE);
+        let is_within_share = |usage: &ConnectionUsage| {
+            counts.get(&usage.network).is_none_or(|count| *count <= self.limit / SHARE_DIVISOR)
+        };
         let idle = taken
             .iter()
             .enumerate()
