@@ -29,7 +29,7 @@ pub mod service_configs_api;
 pub mod transport;
 pub mod usage_api;
 
-pub use client::Client;
+pub use client::{Call, Client};
 pub use connector::Connector;
 pub use credentials::{Credentials, lockout::Lockout};
 pub(crate) use error::{AFTER_REFUSAL, with_causes};

@@ -5,16 +5,13 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use reqwest::Method;
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use super::{
-    client::{ApiRequest, Client},
+    client::{ApiRequest, Call},
     error::{Error, Refusal},
 };
-use crate::usage::{Counters, Operation, Reason};
+use crate::usage::{Operation, Reason};
 
 #[derive(Deserialize)]
 struct DomainsJson {
@@ -30,19 +27,13 @@ struct DomainJson {
 ///
 /// # Errors
 /// Any [`Error`] of the request; [`Error::NoAccount`] if IAM names no account or several.
-pub(super) async fn look_up(client: &Client, deadline: Instant, counters: &mut Counters) -> Result<Arc<str>, Error> {
+pub(super) async fn look_up(call: &mut Call<'_>) -> Result<Arc<str>, Error> {
+    let (client, memory) = (call.client, call.client.new_answer());
     let request = ApiRequest {
-        operation: Operation::KeystoneListAuthDomains,
-        endpoint: client.iam_endpoint(),
-        method: &Method::GET,
-        path: "/v3/auth/domains",
-        query: &[],
-        headers: &[],
-        body: &Bytes::new(),
-        memory: &client.new_answer(),
         advice,
+        ..ApiRequest::get(Operation::KeystoneListAuthDomains, client.iam_endpoint(), "/v3/auth/domains", &memory)
     };
-    let success = client.send(request, deadline, counters).await?;
+    let success = call.send(request).await?;
     only(&success.body)
 }
 

@@ -9,7 +9,6 @@ mod wire;
 use bytes::Bytes;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use self::wire::RowJson;
 pub use self::{
@@ -17,7 +16,7 @@ pub use self::{
     wire::{ListedPackage, united},
 };
 use super::{
-    client::{ApiRequest, Client},
+    client::{ApiRequest, Call},
     error::{Error, Refusal},
     json::Unreadable,
     listing::{Entry, Page},
@@ -25,7 +24,7 @@ use super::{
     memory::AnswerMemory,
     secrets::Secrets,
 };
-use crate::usage::{Counters, Operation};
+use crate::usage::Operation;
 
 /// Names of units come in this language. Without this header they are Chinese.
 const LANGUAGE: (&str, &str) = ("x-language", "en_US");
@@ -45,11 +44,9 @@ impl Pages for PackagesQuery<'_> {
 
     async fn page(
         &self,
-        client: &Client,
+        call: &mut Call<'_>,
         offset: usize,
         memory: &AnswerMemory,
-        deadline: Instant,
-        counters: &mut Counters,
     ) -> Result<Page<ListedPackage>, Error> {
         let mut body = json!({"offset": offset, "limit": ListedPackage::LIMIT});
         if let (Some(id), Some(body)) = (self.enterprise_project, body.as_object_mut()) {
@@ -57,16 +54,16 @@ impl Pages for PackagesQuery<'_> {
         }
         let request = ApiRequest {
             operation: Operation::ListFreeResourceInfos,
-            endpoint: client.endpoint(),
-            method: &Method::POST,
+            endpoint: call.client.endpoint(),
+            method: Method::POST,
             path: "/v3/payments/free-resources/query",
             query: &[],
             headers: &[("x-domain-id", self.account_id), LANGUAGE, ("content-type", "application/json")],
-            body: &Bytes::from(body.to_string()),
+            body: Bytes::from(body.to_string()),
             memory,
             advice,
         };
-        let success = client.send(request, deadline, counters).await?;
+        let success = call.send(request).await?;
         page(&success.body, &success.secrets).map_err(|cause| success.malformed("a list of packages", cause))
     }
 }
@@ -80,24 +77,14 @@ pub(super) fn page(body: &[u8], secrets: &Secrets) -> Result<Page<ListedPackage>
 ///
 /// # Errors
 /// Any [`Error`] of the request.
-pub async fn measures(
-    client: &Client,
-    account_id: &str,
-    deadline: Instant,
-    counters: &mut Counters,
-) -> Result<Measures, Error> {
+pub async fn measures(account_id: &str, call: &mut Call<'_>) -> Result<Measures, Error> {
+    let (client, memory) = (call.client, call.client.new_answer());
     let request = ApiRequest {
-        operation: Operation::ListMeasureUnits,
-        endpoint: client.endpoint(),
-        method: &Method::GET,
-        path: "/v2/bases/measurements",
-        query: &[],
         headers: &[("x-domain-id", account_id), LANGUAGE],
-        body: &Bytes::new(),
-        memory: &client.new_answer(),
         advice,
+        ..ApiRequest::get(Operation::ListMeasureUnits, client.endpoint(), "/v2/bases/measurements", &memory)
     };
-    let success = client.send(request, deadline, counters).await?;
+    let success = call.send(request).await?;
     let measures = Measures::parse(&success.body, &success.secrets);
     measures.map_err(|cause| success.malformed("a list of units", cause))
 }

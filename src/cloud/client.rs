@@ -65,23 +65,52 @@ pub struct Client {
     pub(super) clock: Clock,
 }
 
+/// One call of the cloud, with one or more requests: they share the client, the deadline and the counters.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// Sends the requests.
+    pub client: &'a Client,
+    /// No request is retried, and no answer is waited for, after this time.
+    pub deadline: Instant,
+    /// Counts the requests.
+    pub counters: &'a mut Counters,
+}
+
+impl Call<'_> {
+    /// Sends a request, and retries it if that may help.
+    ///
+    /// # Errors
+    /// The error of the last attempt.
+    pub(super) async fn send(&mut self, request: ApiRequest<'_>) -> Result<Success, Error> {
+        self.client.send(request, self.deadline, self.counters).await
+    }
+}
+
 /// A request to any API of the cloud.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct ApiRequest<'a> {
     /// The label `api` of the counters.
     pub operation: Operation,
     pub endpoint: &'a Endpoint,
-    pub method: &'a Method,
+    pub method: Method,
     pub path: &'a str,
     pub query: &'a [(&'a str, &'a str)],
     /// The headers without those that sign or authenticate the request. All headers are signed.
     pub headers: &'a [(&'a str, &'a str)],
     /// The body is also signed; empty for a GET.
-    pub body: &'a Bytes,
+    pub body: Bytes,
     /// The memory of the answer, with all of its pages.
     pub memory: &'a AnswerMemory,
     /// Returns what to do about a refusal.
     pub advice: Advice,
+}
+
+impl<'a> ApiRequest<'a> {
+    /// A GET without parameters, headers and advice. `memory` must live as long as the body of the answer.
+    pub fn get(operation: Operation, endpoint: &'a Endpoint, path: &'a str, memory: &'a AnswerMemory) -> Self {
+        let (method, body) = (Method::GET, Bytes::new());
+        ApiRequest { operation, endpoint, method, path, query: &[], headers: &[], body, memory, advice: |_| None }
+    }
 }
 
 /// A response with status 200.
@@ -189,7 +218,8 @@ impl Client {
         deadline: Instant,
         counters: &mut Counters,
     ) -> Result<Success, Error> {
-        let encoded = Encoded { request, query: signing::canonical_query(request.query) };
+        let encoded = Encoded { query: signing::canonical_query(request.query), request };
+        let request = &encoded.request;
         let mut retries = Retries::new(self.max_retries, deadline);
         let mut identity = self.credentials.identity(&self.scope).await?;
         let mut is_renewed = false;
@@ -322,7 +352,7 @@ fn settle(permit: Permit, status: Option<u16>, result: &Result<Success, Error>) 
 
 #[cfg(test)]
 mod tests {
-    use std::{net::SocketAddr, sync::LazyLock};
+    use std::net::SocketAddr;
 
     use hmac::{Hmac, KeyInit, Mac};
     use sha2::{Digest, Sha256};
@@ -397,10 +427,8 @@ mod tests {
         (address, tokio::spawn(serve))
     }
 
-    fn request<'a>(method: &'a Method, endpoint: &'a Endpoint, body: &'a Bytes) -> ApiRequest<'a> {
-        static MEMORY: LazyLock<AnswerMemory> = LazyLock::new(AnswerMemory::default);
-        let (operation, path, memory) = (Operation::ListProjects, "/v2/bills", &*MEMORY);
-        ApiRequest { operation, endpoint, method, path, query: &[], headers: &[], body, memory, advice: |_| None }
+    fn get<'a>(client: &'a Client, memory: &'a AnswerMemory) -> ApiRequest<'a> {
+        ApiRequest::get(Operation::ListProjects, client.endpoint(), "/v2/bills", memory)
     }
 
     fn hex(bytes: &[u8]) -> String {
@@ -423,13 +451,15 @@ mod tests {
     async fn a_post_is_sent_with_a_signed_body_at_each_attempt() {
         let (address, served) = server(&["503 Service Unavailable", "200 OK"]).await;
         let client = client(address);
+        let memory = client.new_answer();
         let text = r#"{"cycle":"2025-11","name":"数字人"}"#;
-        let body = Bytes::from(text);
         let request = ApiRequest {
+            method: Method::POST,
+            body: Bytes::from(text),
             path: "/v2/bills/monthly",
             query: &[("month", "2025-11"), ("limit", "10")],
             headers: &[("content-type", "application/json")],
-            ..request(&Method::POST, client.endpoint(), &body)
+            ..get(&client, &memory)
         };
         let mut counters = Counters::default();
         let deadline = Instant::now() + Duration::from_secs(30);
@@ -457,9 +487,8 @@ mod tests {
     async fn a_request_that_the_deadline_ends_is_counted_and_reported() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = client(listener.local_addr().unwrap());
-        let body = Bytes::new();
-        let request = request(&Method::GET, client.endpoint(), &body);
-        let mut counters = Counters::default();
+        let (memory, mut counters) = (client.new_answer(), Counters::default());
+        let request = get(&client, &memory);
         let deadline = Instant::now() + Duration::from_millis(300);
         let result = timeout_at(deadline, client.send(request, deadline, &mut counters)).await;
         let report = result.unwrap().err().unwrap().report();
@@ -479,11 +508,10 @@ mod tests {
             max_retries: 0,
             ..client(listener.local_addr().unwrap())
         };
-        let body = Bytes::new();
+        let memory = client.new_answer();
         for deadline in [30_000, 30_000, 30_000, 30_000, 30_000, 100] {
-            let request = request(&Method::GET, client.endpoint(), &body);
             let deadline = Instant::now() + Duration::from_millis(deadline);
-            let error = client.send(request, deadline, &mut Counters::default()).await.err().unwrap();
+            let error = client.send(get(&client, &memory), deadline, &mut Counters::default()).await.err().unwrap();
             assert_eq!(error.reason(), Reason::Timeout, "{}", error.report());
         }
         // The last one was cut off by its deadline, and ends in the background.
@@ -512,8 +540,8 @@ mod tests {
                 another.take();
             }
         };
-        let (memory, body, mut counters) = (client.new_answer(), Bytes::new(), Counters::default());
-        let request = ApiRequest { memory: &memory, ..request(&Method::GET, client.endpoint(), &body) };
+        let (memory, mut counters) = (client.new_answer(), Counters::default());
+        let request = get(&client, &memory);
         let deadline = Instant::now() + Duration::from_secs(30);
         tokio::spawn(serve);
         let success = client.send(request, deadline, &mut counters).await;
@@ -525,9 +553,8 @@ mod tests {
     async fn a_request_without_a_query_has_no_question_mark() {
         let (address, served) = server(&["404 Not Found"]).await;
         let client = client(address);
-        let body = Bytes::from_static(b"{}");
-        let request =
-            ApiRequest { advice: |_| Some("Check the bills"), ..request(&Method::POST, client.endpoint(), &body) };
+        let (method, body, memory) = (Method::POST, Bytes::from_static(b"{}"), client.new_answer());
+        let request = ApiRequest { method, body, advice: |_| Some("Check the bills"), ..get(&client, &memory) };
         let deadline = Instant::now() + Duration::from_secs(30);
         let result = client.send(request, deadline, &mut Counters::default()).await;
         let report = result.err().unwrap().report();

@@ -6,89 +6,79 @@
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use super::{
-    client::Client,
-    error::{Advice, Error, Refusal},
+    error::{Advice, Refusal},
     json::{Raw, Unreadable, decimal, field, instant, string},
     listing::{Entry, Page, Row},
-    lists::{self, ListQuery, Pages, Parse},
+    lists::{self, ListQuery, Parse},
     secrets::Secrets,
 };
-use crate::usage::{Bounds, ChargingMode, Counters, Job, JobState, LiveSession, Operation, Video, timestamp};
+use crate::usage::{Bounds, ChargingMode, Job, JobState, LiveSession, Operation, Video, timestamp};
 
 /// The live sessions that run.
-///
-/// # Errors
-/// Any [`Error`]: a list that may be incomplete is an error.
-pub async fn running_sessions(
-    client: &Client,
-    project_id: &str,
-    deadline: Instant,
-    counters: &mut Counters,
-) -> Result<Vec<LiveSession>, Error> {
-    sessions(project_id, &[("state", "PROCESSING")]).all(client, deadline, counters).await
+pub(crate) fn running_sessions(project_id: &str) -> ListQuery<'_, LiveSession> {
+    sessions(project_id, &[("state", "PROCESSING")])
 }
 
-/// The query for the live sessions that match a filter.
-pub(crate) fn sessions<'a>(project_id: &'a str, filter: &'a [(&'a str, &'a str)]) -> ListQuery<'a, LiveSession> {
+/// The live sessions that match a filter.
+pub(crate) fn sessions<'a>(project_id: &'a str, filter: &[(&'static str, &str)]) -> ListQuery<'a, LiveSession> {
     live_list(project_id, filter, sessions_page, advice)
 }
 
 /// The videos that wait or are in production. The service lists only videos of the last month.
-///
-/// # Errors
-/// Any [`Error`]: a list that may be incomplete is an error.
-pub async fn queued_videos(
-    client: &Client,
-    project_id: &str,
-    deadline: Instant,
-    counters: &mut Counters,
-) -> Result<Vec<Video>, Error> {
-    videos(project_id, &[("state", "WAITING,PROCESSING")]).all(client, deadline, counters).await
+pub(crate) fn queued_videos(project_id: &str) -> ListQuery<'_, Video> {
+    videos(project_id, &[("state", "WAITING,PROCESSING")])
 }
 
 /// The failed videos that were created since the time `since`.
-///
-/// # Errors
-/// Any [`Error`]: a list that may be incomplete is an error.
-pub async fn failed_videos(
-    client: &Client,
-    project_id: &str,
-    since: DateTime<Utc>,
-    deadline: Instant,
-    counters: &mut Counters,
-) -> Result<Vec<Video>, Error> {
-    let since = timestamp(since);
-    videos(project_id, &[("state", "FAILED"), ("create_since", &since)]).all(client, deadline, counters).await
+pub(crate) fn failed_videos(project_id: &str, since: DateTime<Utc>) -> ListQuery<'_, Video> {
+    videos(project_id, &[("state", "FAILED"), ("create_since", &timestamp(since))])
 }
 
-/// The query for the videos that match a filter.
-pub(crate) fn videos<'a>(project_id: &'a str, filter: &'a [(&'a str, &'a str)]) -> ListQuery<'a, Video> {
+/// The videos that match a filter.
+pub(crate) fn videos<'a>(project_id: &'a str, filter: &[(&'static str, &str)]) -> ListQuery<'a, Video> {
     video_list(project_id, filter, videos_page, advice)
+}
+
+/// The live sessions that were created in a range of time, and have ended or run.
+pub(crate) fn live_jobs(project_id: &str, created: Bounds) -> ListQuery<'_, Job> {
+    let (since, until) = (timestamp(created.start), timestamp(created.end));
+    let filter = [("state", "PROCESSING,SUCCEED,FAILED"), ("create_since", &since), ("create_until", &until)];
+    live_list(project_id, &filter, live_jobs_page, advice_of_reconciliation)
+}
+
+/// The videos that were created in a range of time, and have been produced.
+pub(crate) fn produced_videos(project_id: &str, created: Bounds) -> ListQuery<'_, Job> {
+    let (since, until) = (timestamp(created.start), timestamp(created.end));
+    let filter = [("state", "SUCCEED"), ("create_since", &since), ("create_until", &until)];
+    video_list(project_id, &filter, video_jobs_page, advice_of_reconciliation)
 }
 
 /// A query of ListSmartLiveJobs. `parse` reads a page as live sessions or as jobs.
 fn live_list<'a, T>(
     project_id: &'a str,
-    filter: &'a [(&'a str, &'a str)],
+    filter: &[(&'static str, &str)],
     parse: Parse<T>,
     advice: Advice,
 ) -> ListQuery<'a, T> {
     let (operation, path) = (Operation::ListSmartLiveJobs, "smart-live-jobs");
-    ListQuery { operation, project_id, path, filter, parse, is_secret: true, advice }
+    ListQuery { operation, project_id, path, filter: owned(filter), parse, is_secret: true, advice }
 }
 
 /// A query of ListDigitalHumanVideo. `parse` reads a page as videos or as jobs.
 fn video_list<'a, T>(
     project_id: &'a str,
-    filter: &'a [(&'a str, &'a str)],
+    filter: &[(&'static str, &str)],
     parse: Parse<T>,
     advice: Advice,
 ) -> ListQuery<'a, T> {
     let (operation, path) = (Operation::ListDigitalHumanVideo, "digital-human-videos");
-    ListQuery { operation, project_id, path, filter, parse, is_secret: true, advice }
+    ListQuery { operation, project_id, path, filter: owned(filter), parse, is_secret: true, advice }
+}
+
+fn owned(filter: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+    filter.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
 }
 
 /// Reads one page of live sessions.
@@ -99,40 +89,6 @@ pub(super) fn sessions_page(body: &[u8], secrets: &Secrets) -> Result<Page<LiveS
 /// Reads one page of videos.
 pub(super) fn videos_page(body: &[u8], secrets: &Secrets) -> Result<Page<Video>, Unreadable> {
     Page::read::<VideoJson<'_>>(body, secrets)
-}
-
-/// The live sessions that were created in a range of time, and have ended or run.
-///
-/// # Errors
-/// Any [`Error`]: a list that may be incomplete is an error.
-pub async fn live_jobs(
-    client: &Client,
-    project_id: &str,
-    created: Bounds,
-    deadline: Instant,
-    counters: &mut Counters,
-) -> Result<Vec<Job>, Error> {
-    let (since, until) = (timestamp(created.start), timestamp(created.end));
-    let filter = &[("state", "PROCESSING,SUCCEED,FAILED"), ("create_since", &*since), ("create_until", &*until)];
-    let list = live_list(project_id, filter, live_jobs_page, advice_of_reconciliation);
-    list.all(client, deadline, counters).await
-}
-
-/// The videos that were created in a range of time, and have been produced.
-///
-/// # Errors
-/// Any [`Error`]: a list that may be incomplete is an error.
-pub async fn produced_videos(
-    client: &Client,
-    project_id: &str,
-    created: Bounds,
-    deadline: Instant,
-    counters: &mut Counters,
-) -> Result<Vec<Job>, Error> {
-    let (since, until) = (timestamp(created.start), timestamp(created.end));
-    let filter = &[("state", "SUCCEED"), ("create_since", &*since), ("create_until", &*until)];
-    let list = video_list(project_id, filter, video_jobs_page, advice_of_reconciliation);
-    list.all(client, deadline, counters).await
 }
 
 /// Reads one page of live sessions that may have ended.

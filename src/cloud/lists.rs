@@ -1,19 +1,15 @@
 //! Asks for all pages of a list. All operations with pages use it, except ShowUsageData (contract, 12).
 
-use bytes::Bytes;
-use reqwest::Method;
-use tokio::time::Instant;
-
 pub(crate) use super::listing::{Entry, Page};
 use super::{
-    client::{ApiRequest, Client},
+    client::{ApiRequest, Call},
     error::{Advice, Error, Refusal},
     json::Unreadable,
     listing::Listing,
     memory::AnswerMemory,
     secrets::Secrets,
 };
-use crate::usage::{Counters, Operation, Reason};
+use crate::usage::{Operation, Reason};
 
 /// A list that comes in pages.
 pub(crate) trait Pages: Sync {
@@ -25,43 +21,31 @@ pub(crate) trait Pages: Sync {
     /// Any [`Error`].
     fn page(
         &self,
-        client: &Client,
+        call: &mut Call<'_>,
         offset: usize,
         memory: &AnswerMemory,
-        deadline: Instant,
-        counters: &mut Counters,
     ) -> impl Future<Output = Result<Page<Self::Entry>, Error>> + Send;
 
     /// All entries. A list that has changed between two pages is asked for once more.
     ///
     /// # Errors
     /// Any [`Error`]: a list that may be incomplete is an error.
-    fn all(
-        &self,
-        client: &Client,
-        deadline: Instant,
-        counters: &mut Counters,
-    ) -> impl Future<Output = Result<Vec<Self::Entry>, Error>> + Send {
+    fn all(&self, call: &mut Call<'_>) -> impl Future<Output = Result<Vec<Self::Entry>, Error>> + Send {
         async move {
-            match read(self, client, deadline, counters).await {
-                Err(Error::Inconsistent(_)) => read(self, client, deadline, counters).await,
+            match read(self, call).await {
+                Err(Error::Inconsistent(_)) => read(self, call).await,
                 result => result,
             }
         }
     }
 }
 
-async fn read<P: Pages + ?Sized>(
-    list: &P,
-    client: &Client,
-    deadline: Instant,
-    counters: &mut Counters,
-) -> Result<Vec<P::Entry>, Error> {
-    let memory = client.new_answer();
+async fn read<P: Pages + ?Sized>(list: &P, call: &mut Call<'_>) -> Result<Vec<P::Entry>, Error> {
+    let memory = call.client.new_answer();
     let mut listing = Listing::new();
     loop {
         let offset = listing.offset();
-        let page = list.page(client, offset, &memory, deadline, counters).await?;
+        let page = list.page(call, offset, &memory).await?;
         if listing.add(page)? {
             return Ok(listing.finish());
         }
@@ -78,7 +62,7 @@ pub(crate) struct ListQuery<'a, T> {
     /// The path after the project's id, such as `tenants/resources`.
     pub(super) path: &'a str,
     /// The parameters without `limit` and `offset`.
-    pub(super) filter: &'a [(&'a str, &'a str)],
+    pub(super) filter: Vec<(&'static str, String)>,
     /// Reads the body of a page.
     pub(super) parse: Parse<T>,
     /// Whether messages must not quote an answer, because it holds tokens.
@@ -89,27 +73,18 @@ pub(crate) struct ListQuery<'a, T> {
 impl<T: Entry> Pages for ListQuery<'_, T> {
     type Entry = T;
 
-    async fn page(
-        &self,
-        client: &Client,
-        offset: usize,
-        memory: &AnswerMemory,
-        deadline: Instant,
-        counters: &mut Counters,
-    ) -> Result<Page<T>, Error> {
+    async fn page(&self, call: &mut Call<'_>, offset: usize, memory: &AnswerMemory) -> Result<Page<T>, Error> {
         let (limit, offset) = (T::LIMIT.to_string(), offset.to_string());
+        let mut query: Vec<_> = self.filter.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        query.extend([("limit", &*limit), ("offset", &*offset)]);
+        let path = format!("/v1/{}/{}", self.project_id, self.path);
         let request = ApiRequest {
-            operation: self.operation,
-            endpoint: client.endpoint(),
-            method: &Method::GET,
-            path: &format!("/v1/{}/{}", self.project_id, self.path),
-            query: &[self.filter, &[("limit", &*limit), ("offset", &*offset)]].concat(),
+            query: &query,
             headers: &[("x-project-id", self.project_id)],
-            body: &Bytes::new(),
-            memory,
             advice: self.advice,
+            ..ApiRequest::get(self.operation, call.client.endpoint(), &path, memory)
         };
-        let success = client.send(request, deadline, counters).await?;
+        let success = call.send(request).await?;
         (self.parse)(&success.body, &success.secrets).map_err(|cause| {
             let expected = format!("a list of {}", T::PLURAL);
             if self.is_secret {

@@ -6,17 +6,12 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use reqwest::Method;
 use serde::Deserialize;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, timeout_at},
-};
+use tokio::{sync::oneshot, time::timeout_at};
 
 use super::{
     account_api,
-    client::{ApiRequest, Client},
+    client::{ApiRequest, Call, Client},
     error::{Error, Refusal},
 };
 use crate::usage::{Counters, Operation, Reason, is_project_id};
@@ -47,38 +42,36 @@ fn yes() -> bool {
 /// # Errors
 /// If it could not be looked up. A failure of the look-up, other than [`Reason::Auth`], is kept for a minute for all of
 /// these projects.
-pub async fn project_id(client: &Client, deadline: Instant, counters: &mut Counters) -> Result<Arc<str>, Error> {
+pub async fn project_id(call: &mut Call<'_>) -> Result<Arc<str>, Error> {
+    let deadline = call.deadline;
     let (sender, mut counted) = oneshot::channel();
     let look_up = |client: Client| async move {
         let mut counters = Counters::default();
-        let found = timeout_at(deadline, look_up(&client, deadline, &mut counters)).await;
+        let mut call = Call { client: &client, deadline, counters: &mut counters };
+        let found = timeout_at(deadline, look_up(&mut call)).await;
         // The receiver is gone if the poll has ended.
         let _ = sender.send(counters);
         found.unwrap_or_else(|_| Err(Error::Timeout("the project could not be looked up in time".to_owned())))
     };
-    let id = client.project_id(look_up).await;
+    let id = call.client.project_id(look_up).await;
     if let Ok(look_up) = counted.try_recv() {
-        *counters += look_up;
+        *call.counters += look_up;
     }
     id
 }
 
-async fn look_up(client: &Client, deadline: Instant, counters: &mut Counters) -> Result<Arc<str>, Error> {
+async fn look_up(call: &mut Call<'_>) -> Result<Arc<str>, Error> {
+    let client = call.client;
     if client.is_of_account() {
-        return account_api::look_up(client, deadline, counters).await;
+        return account_api::look_up(call).await;
     }
+    let memory = client.new_answer();
     let request = ApiRequest {
-        operation: Operation::ListProjects,
-        endpoint: client.iam_endpoint(),
-        method: &Method::GET,
-        path: "/v3/projects",
         query: &[("name", client.region())],
-        headers: &[],
-        body: &Bytes::new(),
-        memory: &client.new_answer(),
         advice,
+        ..ApiRequest::get(Operation::ListProjects, client.iam_endpoint(), "/v3/projects", &memory)
     };
-    let success = client.send(request, deadline, counters).await?;
+    let success = call.send(request).await?;
     of_region(&success.body, client.region())
 }
 

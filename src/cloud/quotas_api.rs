@@ -22,7 +22,7 @@ pub(crate) fn sub_users(project_id: &str) -> ListQuery<'_, SubUser> {
         operation: Operation::ListUserQuotas,
         project_id,
         path: "user/quotas",
-        filter: &[],
+        filter: Vec::new(),
         parse: page,
         is_secret: false,
         advice,

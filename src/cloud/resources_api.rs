@@ -24,7 +24,7 @@ pub(crate) fn packages(project_id: &str) -> ListQuery<'_, Package> {
         operation: Operation::ListTenantResources,
         project_id,
         path: "tenants/resources",
-        filter: &[("resource_source", SOURCES)],
+        filter: vec![("resource_source", SOURCES.to_owned())],
         parse: page,
         is_secret: false,
         advice,

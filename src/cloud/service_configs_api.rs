@@ -4,41 +4,28 @@
 
 use std::cell::Cell;
 
-use bytes::Bytes;
-use reqwest::Method;
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use super::{
-    client::{ApiRequest, Client},
+    client::{ApiRequest, Call},
     error::Error,
     json::{self, Raw, Unreadable, boolean, field},
 };
-use crate::usage::{Counters, Operation};
+use crate::usage::Operation;
 
 /// Whether sub-account isolation is on. If it is, the key of an IAM user sees only the usage of that user. `None` if
 /// the service does not say it.
 ///
 /// # Errors
 /// Any [`Error`] of the request.
-pub async fn isolation(
-    client: &Client,
-    project_id: &str,
-    deadline: Instant,
-    counters: &mut Counters,
-) -> Result<Option<bool>, Error> {
+pub async fn isolation(project_id: &str, call: &mut Call<'_>) -> Result<Option<bool>, Error> {
+    let (client, memory) = (call.client, call.client.new_answer());
+    let path = format!("/v1/{project_id}/tenants/service-configs");
     let request = ApiRequest {
-        operation: Operation::ShowTenantServiceConfigs,
-        endpoint: client.endpoint(),
-        method: &Method::GET,
-        path: &format!("/v1/{project_id}/tenants/service-configs"),
-        query: &[],
         headers: &[("x-project-id", project_id)],
-        body: &Bytes::new(),
-        memory: &client.new_answer(),
-        advice: |_| None,
+        ..ApiRequest::get(Operation::ShowTenantServiceConfigs, client.endpoint(), &path, &memory)
     };
-    let success = client.send(request, deadline, counters).await?;
+    let success = call.send(request).await?;
     parse(&success.body).map_err(|cause| success.malformed("the configuration of the service", cause))
 }
 

@@ -7,8 +7,6 @@ pub mod pages;
 mod range;
 pub mod wire;
 
-use bytes::Bytes;
-use reqwest::Method;
 use tokio::time::Instant;
 
 use self::{
@@ -125,16 +123,12 @@ impl PageSource for Client {
         parameters.extend(query.unit.map(|unit| ("unit", unit)));
         let mut headers = vec![("x-project-id", query.project_id)];
         headers.extend(query.app_user_id.map(|id| ("x-app-userid", id)));
+        let path = format!("/v1/{}/data-analysis", query.project_id);
         let request = ApiRequest {
-            operation: Operation::ShowUsageData,
-            endpoint: self.endpoint(),
-            method: &Method::GET,
-            path: &format!("/v1/{}/data-analysis", query.project_id),
             query: &parameters,
             headers: &headers,
-            body: &Bytes::new(),
-            memory,
             advice,
+            ..ApiRequest::get(Operation::ShowUsageData, self.endpoint(), &path, memory)
         };
         let success = self.send(request, deadline, counters).await?;
         let mut page = Page::parse(&success.body).map_err(|cause| success.malformed("usage data", cause))?;

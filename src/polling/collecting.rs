@@ -21,7 +21,7 @@ pub use self::owners::PackageOwners;
 use self::{billing::Billing, past_days::AskedDays, reconciliation::Reconciling, source::Source};
 use super::past::{PastDays, PastError};
 use crate::{
-    cloud::{Client, Error, project_api},
+    cloud::{Call, Client, Error, project_api},
     config::{Account, Config, Project},
     history::ledger::Ledger,
     snapshot::{CollectorOutcome, Failure, Found, Moment},
@@ -166,8 +166,9 @@ impl Collecting {
         deadline: Instant,
         counters: &mut Counters,
     ) -> Result<(Found, CollectorDoubts), PastError> {
-        let project_id = &*project_api::project_id(&self.client, deadline, counters).await?;
-        let source = Source { client: &self.client, project_id, now, deadline, counters };
+        let mut call = Call { client: &self.client, deadline, counters };
+        let project_id = &*project_api::project_id(&mut call).await?;
+        let source = Source { call, project_id, now };
         Ok(match &self.work {
             Work::Packages(owners) => {
                 let (found, mut doubts) = packages::collect(source).await?;
@@ -190,7 +191,7 @@ impl Collecting {
                 reconciling.collect(source).await.map(|(found, doubts)| (Found::Reconciliation(found), doubts))?
             }
             Work::Days(asked) => {
-                (Found::Days(days::collect(asked, now, source.counters).await?), CollectorDoubts::new())
+                (Found::Days(days::collect(asked, now, source.call.counters).await?), CollectorDoubts::new())
             }
         })
     }

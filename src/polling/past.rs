@@ -21,7 +21,7 @@ use super::{
     sub_users::{self, SubUsers},
 };
 use crate::{
-    cloud::{Client, Error as CloudError, project_api},
+    cloud::{Call, Client, Error as CloudError, project_api},
     config::{Config, Project},
     history::{
         days::{ChangedDays, KnownDays, UsedBefore, happened},
@@ -164,8 +164,8 @@ impl PastDays {
         meter: &Meter,
     ) -> Result<Known, PastError> {
         let deadline = Instant::now() + TIMEOUT;
-        let looked_up = project_api::project_id(&self.client, deadline, &mut learnt.progress.counters).await;
-        let project_id = looked_up?;
+        let mut call = Call { client: &self.client, deadline, counters: &mut learnt.progress.counters };
+        let project_id = project_api::project_id(&mut call).await?;
         let identity = self.identity(&project_id);
         let days = self.load(&identity).await?;
         let missing: BTreeSet<_> =
@@ -210,7 +210,8 @@ impl Run<'_> {
             Ok(SubUsers::default())
         } else {
             let (deadline, counters) = (Instant::now() + TIMEOUT, &mut self.learnt.progress.counters);
-            sub_users::for_past_days(&past.project.user_ids, &past.client, &project_id, deadline, counters).await
+            let mut call = Call { client: &past.client, deadline, counters };
+            sub_users::for_past_days(&past.project.user_ids, &project_id, &mut call).await
         };
         let ids = match sub_users {
             Ok(SubUsers { ids, not_listed }) => {

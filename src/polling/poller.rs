@@ -14,7 +14,7 @@ use super::{
     windows::{Complete, WindowsQuery},
 };
 use crate::{
-    cloud::{Client, Error, project_api},
+    cloud::{Call, Client, Error, project_api},
     config::{Config, Project},
     history::ledger::Ledger,
     snapshot::{Failure, PollOutcome},
@@ -109,7 +109,8 @@ impl Poller {
     async fn windows(&self, now: DateTime<Utc>, deadline: Instant, progress: &mut Progress) -> Result<Complete, Error> {
         // The API takes whole seconds. The bounds of all windows are computed for this one instant.
         let now = now.trunc_subsecs(0);
-        let project_id = &*project_api::project_id(&self.client, deadline, &mut progress.counters).await?;
+        let mut call = Call { client: &self.client, deadline, counters: &mut progress.counters };
+        let project_id = &*project_api::project_id(&mut call).await?;
         let SubUsers { ids, not_listed } = match &self.sub_users {
             Some(list) => {
                 let known = list.known(&self.client, project_id, now, deadline, progress).await?;

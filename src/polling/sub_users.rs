@@ -9,9 +9,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::range::Progress;
 use crate::{
-    cloud::{AFTER_REFUSAL, Client, Error, lists::Pages, quotas_api, with_causes},
+    cloud::{AFTER_REFUSAL, Call, Client, Error, lists::Pages, quotas_api, with_causes},
     config::Users,
-    usage::{Counters, Reason, SubUser},
+    usage::{Reason, SubUser},
 };
 
 /// The list may take the time of a poll divided by this number, without retries. The rest of the time is for the usage,
@@ -78,8 +78,9 @@ impl SubUserList {
         QUERY.clone_into(&mut progress.query);
         let start = Instant::now();
         let own_deadline = start + deadline.duration_since(start) / PART_OF_POLL;
-        let client = client.without_retries();
-        let listed = timeout_at(own_deadline, ids(&client, project_id, own_deadline, &mut progress.counters)).await;
+        let client = &client.without_retries();
+        let mut call = Call { client, deadline: own_deadline, counters: &mut progress.counters };
+        let listed = timeout_at(own_deadline, ids(project_id, &mut call)).await;
         let listed = listed.unwrap_or_else(|_| {
             let timeout = deadline.duration_since(start) / PART_OF_POLL;
             Err(Error::Timeout(format!("the list was not complete after {timeout:?}")))
@@ -126,15 +127,9 @@ fn not_listed(error: &str) -> String {
 ///
 /// # Errors
 /// Any other failure of ListUserQuotas.
-pub(super) async fn for_past_days(
-    users: &Users,
-    client: &Client,
-    project_id: &str,
-    deadline: Instant,
-    counters: &mut Counters,
-) -> Result<SubUsers, Error> {
+pub(super) async fn for_past_days(users: &Users, project_id: &str, call: &mut Call<'_>) -> Result<SubUsers, Error> {
     let Some(settings) = users.all().filter(|settings| settings.series > 0) else { return Ok(SubUsers::default()) };
-    match ids(client, project_id, deadline, counters).await {
+    match ids(project_id, call).await {
         Ok(mut ids) => {
             ids.truncate(settings.series);
             Ok(SubUsers { ids, not_listed: None })
@@ -150,13 +145,8 @@ pub(super) async fn for_past_days(
 ///
 /// # Errors
 /// Any [`Error`] of ListUserQuotas.
-pub async fn ids(
-    client: &Client,
-    project_id: &str,
-    deadline: Instant,
-    counters: &mut Counters,
-) -> Result<Vec<String>, Error> {
-    Ok(sorted(quotas_api::sub_users(project_id).all(client, deadline, counters).await?))
+pub async fn ids(project_id: &str, call: &mut Call<'_>) -> Result<Vec<String>, Error> {
+    Ok(sorted(quotas_api::sub_users(project_id).all(call).await?))
 }
 
 /// An entry without an id is left out, because a query without an id asks for all users.

@@ -9,7 +9,7 @@ use chrono::Utc;
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
-    cloud::{Client, Connector, project_api, service_configs_api, with_causes},
+    cloud::{Call, Client, Connector, project_api, service_configs_api, with_causes},
     commands::print,
     config::{Account, ApiSettings, Config, CredentialsSource, Endpoint, Environment, Project, Users},
     polling::{
@@ -191,10 +191,11 @@ fn print_doubts(name: &str, width: usize, doubts: &CollectorDoubts) -> anyhow::R
 /// With `user_ids: all`: the number of sub-users, and the queries that they cost.
 async fn sub_users(client: &Client, project: &Project, config: &Config) -> Option<String> {
     let settings = project.user_ids.all()?;
-    let (deadline, mut counters) = (Instant::now() + config.poll.timeout, Counters::default());
+    let deadline = Instant::now() + config.poll.timeout;
+    let mut call = Call { client, deadline, counters: &mut Counters::default() };
     let ask = async {
-        let project_id = project_api::project_id(client, deadline, &mut counters).await?;
-        polling::sub_users::ids(client, &project_id, deadline, &mut counters).await
+        let project_id = project_api::project_id(&mut call).await?;
+        polling::sub_users::ids(&project_id, &mut call).await
     };
     Some(match ask.await {
         Ok(ids) => {
@@ -216,10 +217,11 @@ async fn sub_users(client: &Client, project: &Project, config: &Config) -> Optio
 
 /// Whether sub-account isolation is on, and what this key therefore sees.
 async fn isolation(client: &Client, project: &Project, config: &Config) -> String {
-    let (deadline, mut counters) = (Instant::now() + config.poll.timeout, Counters::default());
+    let deadline = Instant::now() + config.poll.timeout;
+    let mut call = Call { client, deadline, counters: &mut Counters::default() };
     let ask = async {
-        let project_id = project_api::project_id(client, deadline, &mut counters).await?;
-        service_configs_api::isolation(client, &project_id, deadline, &mut counters).await
+        let project_id = project_api::project_id(&mut call).await?;
+        service_configs_api::isolation(&project_id, &mut call).await
     };
     match ask.await {
         Ok(Some(true)) => {

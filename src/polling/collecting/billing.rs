@@ -41,13 +41,13 @@ impl Billing {
 
     /// Collects the packages outside of enterprise projects, and the packages of each configured enterprise project.
     pub async fn collect(&self, source: Source<'_>) -> Result<(Packages, CollectorDoubts), Error> {
-        let Source { client, project_id: account_id, now, deadline, counters } = source;
+        let Source { mut call, project_id: account_id, now } = source;
         let known =
             self.measures.lock().clone().filter(|(at, _)| (TimeDelta::zero()..KEEP_MEASURES).contains(&(now - *at)));
         let measures = match known {
             Some((_, measures)) => measures,
             None => {
-                let measures = Arc::new(billing_api::measures(client, account_id, deadline, counters).await?);
+                let measures = Arc::new(billing_api::measures(account_id, &mut call).await?);
                 *self.measures.lock() = Some((now, Arc::clone(&measures)));
                 measures
             }
@@ -56,7 +56,7 @@ impl Billing {
         let projects = self.account.enterprise_project_ids.iter().map(|id| Some(id.as_str()));
         for enterprise_project in [None].into_iter().chain(projects) {
             let query = PackagesQuery { account_id, enterprise_project };
-            lists.push(query.all(client, deadline, counters).await?);
+            lists.push(query.all(&mut call).await?);
         }
         self.log_new_codes(&lists);
         let nothing_kept = self.nothing_kept(&lists);

@@ -10,8 +10,8 @@ use crate::{
 };
 
 pub(super) async fn collect(source: Source<'_>) -> Result<(Packages, CollectorDoubts), Error> {
-    let Source { client, project_id, now, deadline, counters } = source;
-    let mut list = resources_api::packages(project_id).all(client, deadline, counters).await?;
+    let Source { mut call, project_id, now } = source;
+    let mut list = resources_api::packages(project_id).all(&mut call).await?;
     let sums = package_sums(&list)?;
     let doubts = package_doubts(&list, &sums);
     list.sort_by_cached_key(|package| order(package, now));

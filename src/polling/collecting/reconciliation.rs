@@ -86,9 +86,9 @@ impl Reconciling {
 
     /// Makes the comparisons that have not been made yet.
     pub async fn collect(&self, source: Source<'_>) -> Result<(Vec<Comparison>, CollectorDoubts), PastError> {
-        let Source { client, project_id, now, deadline, counters } = source;
+        let Source { mut call, project_id, now } = source;
         let zone = self.asked.zone();
-        let packages = resources_api::packages(project_id).all(client, deadline, counters).await?;
+        let packages = resources_api::packages(project_id).all(&mut call).await?;
         self.state.lock().readings.add(now, &packages);
         let date = zone.local(now).date_naive() - DAYS_AGO;
         let day = Bounds::of_day(date, zone);
@@ -96,15 +96,14 @@ impl Reconciling {
             // The zone has skipped this day.
             return Ok(self.found(date));
         }
-        self.ask_usage(date, now, counters).await?;
+        self.ask_usage(date, now, call.counters).await?;
         let created = |longest| Bounds { start: day.start - longest, end: day.end };
         if !self.is_compared(Against::LiveSessions, date) {
-            let jobs = jobs_api::live_jobs(client, project_id, created(LONGEST_SESSION), deadline, counters).await?;
+            let jobs = jobs_api::live_jobs(project_id, created(LONGEST_SESSION)).all(&mut call).await?;
             self.compare(Against::LiveSessions, LIVE, date, &jobs)?;
         }
         if !self.is_compared(Against::Videos, date) {
-            let jobs =
-                jobs_api::produced_videos(client, project_id, created(LONGEST_VIDEO), deadline, counters).await?;
+            let jobs = jobs_api::produced_videos(project_id, created(LONGEST_VIDEO)).all(&mut call).await?;
             self.compare(Against::Videos, VIDEOS, date, &jobs)?;
         }
         Ok(self.found(date))

@@ -10,8 +10,8 @@ use crate::{
 };
 
 pub(super) async fn collect(source: Source<'_>) -> Result<(SubUsers, CollectorDoubts), Error> {
-    let Source { client, project_id, now: _, deadline, counters } = source;
-    let mut list = quotas_api::sub_users(project_id).all(client, deadline, counters).await?;
+    let Source { mut call, project_id, now: _ } = source;
+    let mut list = quotas_api::sub_users(project_id).all(&mut call).await?;
     let used = used_by_all(&list)?;
     // Only the first users have series of their own. Alerts need the users that are near their limit, so these come
     // first.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     cloud::{
-        Client, Error,
+        Call, Client, Error,
         billing_api::{ListedPackage, PackagesQuery},
         jobs_api,
         lists::{Entry, Page, Pages},
@@ -147,7 +147,8 @@ impl<'a> ListProbes<'a> {
             return Err(Unknown::Stopped);
         }
         let (memory, deadline) = (self.client.new_answer(), Instant::now() + self.timeout);
-        let answer = query.page(self.client, offset, &memory, deadline, &mut self.counters).await;
+        let mut call = Call { client: self.client, deadline, counters: &mut self.counters };
+        let answer = query.page(&mut call, offset, &memory).await;
         answer.map_err(|error| match &error {
             Error::Refused(refusal) if refusal.reason() == Reason::Forbidden => Unknown::NotAllowed,
             Error::Refused(refusal) if refusal.status == 404 => Unknown::NotThere,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     cloud::{
-        Client, Error, UsageQuery,
+        Call, Client, Error, UsageQuery,
         lists::Pages,
         quotas_api,
         usage_api::{PageRequest, PageSource, wire::Page},
@@ -77,7 +77,8 @@ impl<'a, S: PageSource> Probes<'a, S> {
         }
         let deadline = Instant::now() + self.timeout;
         let (list, memory) = (quotas_api::sub_users(self.project_id), client.new_answer());
-        let page = list.page(client, 0, &memory, deadline, &mut self.counters).await;
+        let mut call = Call { client, deadline, counters: &mut self.counters };
+        let page = list.page(&mut call, 0, &memory).await;
         self.users = match page {
             Ok(page) => {
                 // An entry without an id belongs to no user.
