@@ -64,75 +64,53 @@ fn packages(project: &SimulatedProject, service: &Service, now: DateTime<Utc>) -
 }
 
 fn others(project: &SimulatedProject, service: &Service, now: DateTime<Utc>) -> [Value; 5] {
-    let name = &project.name;
-    let package = |id: &str, code: &str, business_type: &str, fields: Value| {
-        let mut row = json!({
-            "resource_id": format!("{name}-{id}"),
-            "order_id": "",
-            "resource_type": format!("{PREFIX}{code}"),
-            "business_type": business_type,
-            "charging_mode": "ONE_TIME",
-            "resource_source": "PURCHASED",
-            "status": 0,
-        });
-        if let (Some(row), Value::Object(fields)) = (row.as_object_mut(), fields) {
-            row.extend(fields);
-        }
-        row
-    };
     let in_days = |days| end((now + Duration::days(days)).with_timezone(&beijing()));
     let (amount, unit) = match service.videopacket {
         Videopacket::Packages => (1, "NUM"),
         Videopacket::Minutes => (60, "MIN"),
     };
+    // A package of 60 minutes that nobody uses.
+    let trial = json!({"amount": amount, "usage": 0, "unit": unit, "resource_expire_time": in_days(5)});
+    // A bundle of an avatar and minutes. It has no end.
+    let bundle = json!({"amount": 1, "usage": 1, "unit": "NUM", "resource_expire_time": ""});
+    let part_of_bundle = json!({
+        "sub_resource_type": "video_time_flexus_2d_model", "is_sub_resource": true,
+        "amount": 120, "usage": 6.1, "unit": "MIN", "resource_expire_time": "",
+    });
+    // A frozen package. More channels are used than were bought.
+    let channels = json!({
+        "charging_mode": "PERIODIC", "amount": 2, "usage": 3, "unit": "CHANNEL", "resource_expire_time": in_days(200),
+        "status": 1, "bound_asset": {"asset_id": "a", "asset_name": "name of a customer"},
+    });
+    // Billed on demand: nothing was bought.
+    let on_demand = json!({
+        "charging_mode": "ON_DEMAND", "usage": 12.5, "unit": "MIN", "resource_source": "ADMIN_ALLOCATED",
+    });
     [
-        // A package of 60 minutes that nobody uses.
-        package(
-            "trial",
-            "avatarmodeling.videopacket",
-            "VIDEO_2D",
-            json!({
-                "amount": amount, "usage": 0, "unit": unit, "resource_expire_time": in_days(5),
-            }),
-        ),
-        // A bundle of an avatar and minutes. It has no end.
-        package(
-            "bundle",
-            "modeling.flexus.avatar.number",
-            "FLEXUS_2D",
-            json!({
-                "amount": 1, "usage": 1, "unit": "NUM", "resource_expire_time": "",
-            }),
-        ),
-        package(
-            "bundle",
-            "modeling.flexus.avatar.number",
-            "FLEXUS_2D",
-            json!({
-                "sub_resource_type": "video_time_flexus_2d_model", "is_sub_resource": true,
-                "amount": 120, "usage": 6.1, "unit": "MIN", "resource_expire_time": "",
-            }),
-        ),
-        // A frozen package. More channels are used than were bought.
-        package(
-            "channels",
-            "modeling.avatarlive.channel",
-            "LIVE_2D",
-            json!({
-                "charging_mode": "PERIODIC", "amount": 2, "usage": 3, "unit": "CHANNEL", "resource_expire_time": in_days(200),
-                "status": 1, "bound_asset": {"asset_id": "a", "asset_name": "name of a customer"},
-            }),
-        ),
-        // Billed on demand: nothing was bought.
-        package(
-            "on-demand",
-            "modeling.avatarvideo.duration",
-            "VIDEO_2D",
-            json!({
-                "charging_mode": "ON_DEMAND", "usage": 12.5, "unit": "MIN", "resource_source": "ADMIN_ALLOCATED",
-            }),
-        ),
+        ("trial", "avatarmodeling.videopacket", "VIDEO_2D", trial),
+        ("bundle", "modeling.flexus.avatar.number", "FLEXUS_2D", bundle),
+        ("bundle", "modeling.flexus.avatar.number", "FLEXUS_2D", part_of_bundle),
+        ("channels", "modeling.avatarlive.channel", "LIVE_2D", channels),
+        ("on-demand", "modeling.avatarvideo.duration", "VIDEO_2D", on_demand),
     ]
+    .map(|(id, code, business_type, fields)| package(&format!("{}-{id}", project.name), code, business_type, fields))
+}
+
+/// A package that was bought once, with further or other fields.
+fn package(id: &str, code: &str, business_type: &str, fields: Value) -> Value {
+    let mut row = json!({
+        "resource_id": id,
+        "order_id": "",
+        "resource_type": format!("{PREFIX}{code}"),
+        "business_type": business_type,
+        "charging_mode": "ONE_TIME",
+        "resource_source": "PURCHASED",
+        "status": 0,
+    });
+    if let (Some(row), Value::Object(fields)) = (row.as_object_mut(), fields) {
+        row.extend(fields);
+    }
+    row
 }
 
 fn further(number: u32, id: &str) -> Value {
