@@ -125,7 +125,10 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query, language: Language, abo
     let found = projects.filter(|project| query::has_words(project, &words));
     let mut found: Vec<ProjectWithStates<'_>> = found.map(|project| (states(project, now), project)).collect();
     let states = chips(&query, &found, texts);
-    let attention = found.iter().filter(|(states, _)| states.first() < Some(&ProjectState::Waiting)).count();
+    let accounts: Vec<AccountCard<'_>> =
+        snapshot.accounts.iter().map(|account| AccountCard::new(account, texts, now)).collect();
+    let shared = shared_bars(snapshot.projects.iter().map(|project| &**project), texts, now);
+    let attention = attention(&found, &accounts, &shared);
     found.retain(|(states, project)| query.selects(states, project));
     // A stable sort: projects with the same worst state stay in the order of the configuration.
     found.sort_by_key(|(states, _)| states.first().copied());
@@ -135,23 +138,9 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query, language: Language, abo
     let totals = totals(found.iter().map(|(_, project)| *project), texts, now);
     let shown = found.into_iter().skip(query.page * view.page_size()).take(view.page_size());
     let cards: Vec<Card<'_>> = shown.map(|(states, project)| Card::new(project, states, view, texts, now)).collect();
-    let accounts = snapshot.accounts.iter().map(|account| AccountCard::new(account, texts, now));
-    let accounts: Vec<AccountCard<'_>> = accounts.collect();
-    let attention = attention + accounts.iter().filter(|account| account.state != ProjectState::Ok).count();
-    let shared = shared_bars(snapshot.projects.iter().map(|project| &**project), texts, now);
-    let is_spent = |shared: &SharedBar| shared.bar.level == Level::Spent;
-    let attention = attention + shared.iter().filter(|shared| is_spent(shared)).count();
-    let is_selected = |account: &AccountCard<'_>| match query.state {
-        None => true,
-        Some(state) => state != ProjectState::Ok && state == account.state,
-    };
     let is_beginning = query.page == 0 && query.project.is_none() && words.is_empty();
-    let accounts = accounts.into_iter().filter(|account| is_beginning && is_selected(account)).collect();
-    let is_shown = |shared: &SharedBar| match query.state {
-        None => true,
-        Some(state) => state == ProjectState::OverBudget && is_spent(shared),
-    };
-    let shared_budgets = shared.into_iter().filter(|shared| is_beginning && is_shown(shared)).collect();
+    let accounts = accounts.into_iter().filter(|account| is_beginning && is_selected(&query, account)).collect();
+    let shared_budgets = shared.into_iter().filter(|shared| is_beginning && is_shown(&query, shared)).collect();
     let zone = snapshot.projects.first().map_or_else(Zone::utc, |project| project.target.timezone.clone());
     let clock = LocalClock { zone: &zone, now: now.utc };
     let page = StatusTemplate {
@@ -182,6 +171,33 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query, language: Language, abo
         tracing::error!(%error, "cannot render the status page");
         String::new()
     })
+}
+
+/// Number of projects, accounts and shared budgets that need attention.
+fn attention(found: &[Found<'_>], accounts: &[AccountCard<'_>], shared: &[SharedBar]) -> usize {
+    let projects = found.iter().filter(|(states, _)| states.first() < Some(&ProjectState::Waiting)).count();
+    let accounts = accounts.iter().filter(|account| account.state != ProjectState::Ok).count();
+    projects + accounts + shared.iter().filter(|shared| is_spent(shared)).count()
+}
+
+fn is_spent(shared: &SharedBar) -> bool {
+    shared.bar.level == Level::Spent
+}
+
+/// Whether the state of a query selects an account.
+fn is_selected(query: &Query, account: &AccountCard<'_>) -> bool {
+    match query.state {
+        None => true,
+        Some(state) => state != ProjectState::Ok && state == account.state,
+    }
+}
+
+/// Whether the state of a query selects a shared budget.
+fn is_shown(query: &Query, shared: &SharedBar) -> bool {
+    match query.state {
+        None => true,
+        Some(state) => state == ProjectState::OverBudget && is_spent(shared),
+    }
 }
 
 /// A link to all projects, and for each state a link to the projects in this state. A project with several states is
