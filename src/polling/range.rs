@@ -184,7 +184,6 @@ impl<S: PageSource> RangeQuery<'_, S> {
     ) -> Result<RangeUsage, Error> {
         let mut usage = RangeUsage::default();
         let mut days = zone.map(|zone| DaySums::new(range, zone.clone()));
-        let has_filter = !self.project.resource_types.is_empty() || !self.project.business_types.is_empty();
         // The usage of the users together, unfiltered and without their ids.
         let mut together = Tally::default();
         let queries = self.split.queries();
@@ -194,38 +193,23 @@ impl<S: PageSource> RangeQuery<'_, S> {
             if is_part && usage.tally.parts().next().is_none() {
                 break;
             }
-            let answer = self.fetch(range, user_id, name, progress).await?;
-            usage.note(answer.doubts);
-            if !is_part {
-                usage.rows += answer.counters;
-                usage.before = usage.before.or(answer.before);
-                usage.users.extend(user_id.filter(|_| !answer.rows.is_empty()).map(str::to_owned));
-            }
+            let mut answer = self.fetch(range, user_id, name, progress).await?;
+            usage.note(std::mem::take(&mut answer.doubts));
             for (start, row) in &answer.rows {
-                if has_filter && !is_part {
-                    usage.types.insert((row.key.resource_type.clone(), row.key.business_type.clone()));
-                }
                 if user_id.is_some() {
                     together.add(row, None)?;
                 }
                 usage.note_negative(row, name);
-                let is_kept = keeps(self.project, row);
-                if is_kept {
+                if keeps(self.project, row) {
                     usage.tally.add(row, user_id)?;
                     each(*start, row, user_id)?;
                     if usage.tally.has_too_many_series(queries.len()) {
                         return Err(too_many_series(name));
                     }
                 }
-                if is_part {
-                    continue;
-                }
-                usage.rows.filtered += u64::from(!is_kept);
-                usage.rows.kept += u64::from(is_kept);
-                if is_kept {
-                    days.iter_mut().for_each(|days| days.add(*start, row));
-                    usage.add_to_bucket(*start, row)?;
-                }
+            }
+            if !is_part {
+                usage.add_whole(&answer, user_id, self.project, days.as_mut())?;
             }
         }
         let has_parts = usage.tally.parts().next().is_some();
@@ -341,6 +325,35 @@ impl<S: PageSource> RangeQuery<'_, S> {
 }
 
 impl RangeUsage {
+    /// Adds the counters, days and buckets of an answer that shares no row with other answers.
+    fn add_whole(
+        &mut self,
+        answer: &InRange,
+        user_id: Option<&str>,
+        project: &Project,
+        mut days: Option<&mut DaySums>,
+    ) -> Result<(), Overflow> {
+        self.rows += answer.counters;
+        self.before = self.before.or(answer.before);
+        self.users.extend(user_id.filter(|_| !answer.rows.is_empty()).map(str::to_owned));
+        let has_filter = !project.resource_types.is_empty() || !project.business_types.is_empty();
+        for (start, row) in &answer.rows {
+            if has_filter {
+                self.types.insert((row.key.resource_type.clone(), row.key.business_type.clone()));
+            }
+            if keeps(project, row) {
+                self.rows.kept += 1;
+                if let Some(days) = &mut days {
+                    days.add(*start, row);
+                }
+                self.add_to_bucket(*start, row)?;
+            } else {
+                self.rows.filtered += 1;
+            }
+        }
+        Ok(())
+    }
+
     fn add_to_bucket(&mut self, start: Option<DateTime<Utc>>, row: &Row) -> Result<(), Overflow> {
         let Some(start) = start else { return Ok(()) };
         let minutes = row.minutes().transpose()?.unwrap_or_default();
