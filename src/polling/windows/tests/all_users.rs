@@ -69,6 +69,23 @@ impl Growing {
         sums
     }
 
+    /// Whether the row without a value is in the answer to a request, and belongs to this series.
+    fn lacks_value(
+        &self,
+        range: Bounds,
+        request: usize,
+        (measure, resource): &(Measure, &str),
+        user: Option<usize>,
+    ) -> bool {
+        let is_key = |used: &Used| {
+            let (of, _, _, minutes) = TYPES[used.of_type];
+            of == *resource && *measure == minutes.map_or(Measure::Other("GB".to_owned()), |_| Measure::Minutes)
+        };
+        let is_of = |used: &Used| user.is_none() || used.user == user;
+        let mut used = self.in_range(range, request);
+        used.any(|(index, used)| self.without_value == Some(index) && is_key(used) && is_of(used))
+    }
+
     /// The list of buckets: hours, which are cut where the range begins.
     fn answer(&self, range: Bounds, user: Option<&str>, request: usize) -> Value {
         let user = user.filter(|_| !self.ignores_users);
@@ -152,6 +169,22 @@ fn keys() -> Vec<(Measure, &'static str)> {
     measures.into_iter().flat_map(|measure| ["r0", "r1"].map(|resource| (measure.clone(), resource))).collect()
 }
 
+/// Compares the requests for a window, from the first one, with those that are due. Returns their number without the
+/// proof of a single user.
+fn compare_queries(world: &Growing, range: Bounds, asked: &Asked, first: usize) -> Result<usize, TestCaseError> {
+    prop_assert_eq!(&asked[first], &(range, None), "all users come first");
+    // Without usage or without users, only all users are asked for.
+    let has_usage = world.in_range(range, first).next().is_some();
+    let queries = if has_usage { Users::queries_of(world.listed) } else { 1 };
+    let mut expected = vec![(range, None)];
+    if queries > 1 {
+        expected.extend(ALL[..world.listed].iter().map(|id| (range, Some((*id).to_owned()))));
+        expected.push((range, None)); // all users come last, too
+    }
+    prop_assert_eq!(&asked[first..first + queries], &expected);
+    Ok(queries)
+}
+
 /// Compares a poll with the exact usage at each of its requests.
 fn compare(world: &Growing, complete: &Complete, asked: &Asked) -> Result<(), TestCaseError> {
     let listed = &ALL[..world.listed];
@@ -161,34 +194,17 @@ fn compare(world: &Growing, complete: &Complete, asked: &Asked) -> Result<(), Te
     for window in &complete.windows {
         let range = window.window.bounds(world.now, &Zone::utc()).elapsed(world.now);
         let before = next;
-        prop_assert_eq!(&asked[before], &(range, None), "all users come first");
-        let rows_before = world.in_range(range, before).count() as u64;
-        rows += rows_before;
-        // Without usage or without users, only all users are asked for.
-        let queries = if rows_before == 0 { 1 } else { Users::queries_of(world.listed) };
-        next += queries;
-        let of_users = &asked[before + 1..next.max(before + 2) - 1];
-        let expected: Vec<_> = listed.iter().map(|id| (range, Some((*id).to_owned()))).collect();
-        prop_assert_eq!(of_users, if queries == 1 { &[][..] } else { &expected });
-        if queries > 1 {
-            prop_assert_eq!(&asked[next - 1], &(range, None), "all users come last, too");
-        }
-        let end = next - 1;
+        rows += world.in_range(range, before).count() as u64;
+        let queries = compare_queries(world, range, asked, before)?;
+        let end = before + queries - 1;
+        next = end + 1;
         // A single user is asked for again until `user_id` is proven to have an effect.
-        next += usize::from(world.listed == 1 && asked.get(next) == expected.first());
+        let is_single = |asked: &(Bounds, Option<String>)| *asked == (range, Some(ALL[0].to_owned()));
+        next += usize::from(world.listed == 1 && asked.get(next).is_some_and(is_single));
         let all = [before, end].map(|request| world.sums(range, request, |_| true));
         let rest = [before, end].map(|request| world.sums(range, request, |used| !is_listed(used)));
         for key in keys() {
             let value = |sums: &Sums| sums.get(&key).copied().unwrap_or_default();
-            let lacks = |request: usize, user: Option<usize>| {
-                let is_key = |used: &Used| {
-                    let (resource, _, _, minutes) = TYPES[used.of_type];
-                    resource == key.1 && key.0 == minutes.map_or(Measure::Other("GB".to_owned()), |_| Measure::Minutes)
-                };
-                let is_of = |used: &Used| user.is_none() || used.user == user;
-                let mut used = world.in_range(range, request);
-                used.any(|(index, used)| world.without_value == Some(index) && is_key(used) && is_of(used))
-            };
             let mut sum = Some(0);
             let mut users_lack = false;
             for (index, id) in listed.iter().enumerate() {
@@ -199,13 +215,13 @@ fn compare(world: &Growing, complete: &Complete, asked: &Asked) -> Result<(), Te
                     continue;
                 }
                 let expected = value(&world.sums(range, request, |used| used.user == Some(index)));
-                let lacks = lacks(request, Some(index));
+                let lacks = world.lacks_value(range, request, &key, Some(index));
                 users_lack |= lacks;
                 prop_assert_eq!(own, (!lacks).then_some(expected), "{} {:?} {}", window.window, &key, id);
                 sum = sum.zip(own).map(|(sum, own)| sum + own);
             }
             let published = published(&window.tally, &key, None);
-            if lacks(before, None) || users_lack {
+            if world.lacks_value(range, before, &key, None) || users_lack {
                 prop_assert_eq!(published, None, "{} {:?}", window.window, &key);
                 prop_assert!(complete.doubts.contains_key(&Doubt::ValueMissing));
                 continue;
