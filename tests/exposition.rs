@@ -222,6 +222,12 @@ fn failure() -> Failure {
     Failure { reason: Reason::Throttled, message: "HTTP 429".to_owned() }
 }
 
+fn add_account(writer: &mut Writer, reader: &Reader, account: Target) {
+    let projects: Vec<_> =
+        reader.load().projects.iter().map(|project| (Target::clone(&project.target), true)).collect();
+    writer.replace(projects, [(account, false)]);
+}
+
 /// One healthy project; one with old usage that is not stale yet; one with stale usage; one that has never succeeded;
 /// one before its first poll.
 fn small_world() -> (Writer, Reader) {
@@ -237,6 +243,8 @@ fn small_world() -> (Writer, Reader) {
     targets[0].shared_budgets = vec![SharedBudget { name: "marketing".to_owned(), limit }];
     targets[0].budgets = vec![whole, part, of_a_user];
     let (mut writer, reader) = snapshot::channel(targets);
+    let (account, outcome) = account();
+    add_account(&mut writer, &reader, account);
     let video = |usage, number| row("video_time_2d_model", "VIDEO_2D", "MIN", Some(usage), Some(number));
     let everything = vec![
         window(
@@ -273,8 +281,6 @@ fn small_world() -> (Writer, Reader) {
         writer.record_collector(2, run(now() - chrono::Duration::seconds(901), Ok(found)));
     }
     writer.record_collector(2, run(now(), Err(failure())));
-    let (account, outcome) = account();
-    writer.replace_accounts([(account, false)]);
     writer.record_account(0, outcome);
     (writer, reader)
 }
@@ -466,8 +472,8 @@ fn apply(event: Event, writer: &mut Writer, reader: &Reader) {
             SET_BY.fetch_add(seconds, Ordering::Relaxed);
         }
         Event::Reload(count) => {
-            writer.replace(targets(count).zip((0..).map(|index| index > 0)));
-            writer.replace_accounts((count % 2 == 1).then(|| (account().0, true)));
+            let accounts = (count % 2 == 1).then(|| (account().0, true));
+            writer.replace(targets(count).zip((0..).map(|index| index > 0)), accounts);
         }
     }
 }
@@ -503,7 +509,7 @@ proptest! {
         PASSED.store(0, Ordering::Relaxed);
         SET_BY.store(0, Ordering::Relaxed);
         let (mut writer, reader) = snapshot::channel(targets(count).collect());
-        writer.replace_accounts([(account().0, false)]);
+        add_account(&mut writer, &reader, account().0);
         let exposition = Exposition::of_projects(reader.clone(), moving);
         for (event, outputs) in events {
             apply(event, &mut writer, &reader);

@@ -294,7 +294,9 @@ async fn accounts_are_shown_with_their_packages_or_their_failure() {
         collect: [(Collector::Billing, Duration::from_secs(1800))].into(),
         ..Target::new("")
     });
-    writer.replace_accounts(accounts.map(|target| (target, false)));
+    let projects =
+        reader.load().projects.iter().map(|project| (Target::clone(&project.target), true)).collect::<Vec<_>>();
+    writer.replace(projects, accounts.map(|target| (target, false)));
     let run = packages(now(), &[("01154-1-0", 1000, 250, 30)]);
     let doubts = [(CollectorDoubt::Negative, "seen <b>".to_owned())].into();
     let doubted = CollectorOutcome { collector: Collector::Billing, doubts, ..run.clone() };

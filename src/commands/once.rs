@@ -44,8 +44,7 @@ impl Once {
         let concurrency = config.poll.concurrency;
         let fleet = Fleet::new(config, &environment, Utc::now)?;
         let (mut writer, reader) = snapshot::channel(fleet.targets());
-        writer.replace_accounts(fleet.account_targets().into_iter().map(|target| (target, false)));
-        let (pollers, accounts) = (fleet.pollers().to_vec(), fleet.accounts().to_vec());
+        let (pollers, accounts) = fleet.plan().show(&mut writer);
         let succeeded = once::run(pollers, accounts, concurrency, writer, Moment::now).await;
         let format = match self.format {
             OutputFormat::Openmetrics => Format::OpenMetrics,

@@ -44,6 +44,8 @@ pub struct Collecting {
     work: Work,
     /// The doubts of the last complete run. A doubt is logged when it is new, not at every run.
     doubts: Mutex<CollectorDoubts>,
+    /// How the last run failed; `None` if it succeeded.
+    last_failure: Mutex<Option<LastFailure>>,
 }
 
 /// The requests of a collector, with the state that it keeps between runs.
@@ -96,21 +98,25 @@ impl Collecting {
                 Work::Days(Box::new(AskedDays::new(PastDays::new(client.clone(), project, config, ledger))))
             }
         };
-        let interval = config.collectors.interval(collector);
-        Collecting { client, owner: project.name.clone(), collector, interval, timeout, work, doubts: Mutex::default() }
+        Self::with(client, &project.name, config, collector, timeout, work)
     }
 
     /// The collector of the packages of an account.
     pub fn of_account(client: Client, account: &Account, config: &Config) -> Self {
-        let collector = Collector::Billing;
+        let work = Work::Billing(Box::new(Billing::new(account.clone())));
+        Self::with(client, &account.name, config, Collector::Billing, config.poll.timeout, work)
+    }
+
+    fn with(client: Client, owner: &str, config: &Config, collector: Collector, timeout: Duration, work: Work) -> Self {
         Collecting {
             client,
-            owner: account.name.clone(),
+            owner: owner.to_owned(),
             collector,
             interval: config.collectors.interval(collector),
-            timeout: config.poll.timeout,
-            work: Work::Billing(Box::new(Billing::new(account.clone()))),
+            timeout,
+            work,
             doubts: Mutex::default(),
+            last_failure: Mutex::default(),
         }
     }
 
@@ -215,36 +221,34 @@ impl Collecting {
     }
 
     /// Logs a run. A failure is a warning each time. But if the service refuses the operation again, this is logged at
-    /// level debug only. Returns the failure, if there is one.
-    pub(super) fn log(&self, outcome: &CollectorOutcome, before: Option<LastFailure>) -> Option<LastFailure> {
+    /// level debug only.
+    pub(super) fn log(&self, outcome: &CollectorOutcome) {
         let (project, account) = self.log_owner();
         let collector = self.collector.as_str();
         let (requests, duration) = (outcome.counters.requests(), outcome.duration.as_secs_f64());
-        let Failure { reason, message } = match &outcome.result {
+        let of_failure = |failure: &Failure| LastFailure { reason: failure.reason, is_refused: outcome.is_refused };
+        let last_failure = outcome.result.as_ref().err().map(of_failure);
+        let before = std::mem::replace(&mut *self.last_failure.lock(), last_failure);
+        match &outcome.result {
             Ok(_) if before.is_some() => {
                 tracing::info!(project, account, collector, requests, duration, "collector succeeded again");
-                return None;
             }
-            Ok(_) => {
-                tracing::debug!(project, account, collector, requests, duration, "collector succeeded");
-                return None;
+            Ok(_) => tracing::debug!(project, account, collector, requests, duration, "collector succeeded"),
+            Err(Failure { reason, message }) => {
+                let (reason, error) = (reason.as_str(), message);
+                if outcome.is_refused && before == last_failure {
+                    tracing::debug!(project, account, collector, reason, requests, duration, error, "collector failed");
+                } else {
+                    tracing::warn!(project, account, collector, reason, requests, duration, error, "collector failed");
+                }
             }
-            Err(failure) => failure,
-        };
-        let failure = LastFailure { reason: *reason, is_refused: outcome.is_refused };
-        let (reason, error) = (reason.as_str(), message);
-        if outcome.is_refused && before == Some(failure) {
-            tracing::debug!(project, account, collector, reason, requests, duration, error, "collector failed");
-        } else {
-            tracing::warn!(project, account, collector, reason, requests, duration, error, "collector failed");
         }
-        Some(failure)
     }
 }
 
 /// How the last run of a collector failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LastFailure {
+struct LastFailure {
     reason: Reason,
     is_refused: bool,
 }

@@ -207,22 +207,18 @@ impl Fleet {
     /// The plan at the start. Usage that is restored from the ledger stays, because it answers the configured query.
     pub fn plan(&self) -> Plan<Poller> {
         let PollSettings { concurrency, timeout, .. } = self.config.poll;
+        let account_targets = self.config.accounts.iter().map(|account| account_target(account, &self.config));
         Plan {
             projects: self.pollers.iter().zip(self.targets()).map(Planned::at_start).collect(),
-            accounts: self.accounts.iter().zip(self.account_targets()).map(Planned::at_start).collect(),
+            accounts: self.accounts.iter().zip(account_targets).map(Planned::at_start).collect(),
             concurrency,
             timeout,
         }
     }
 
-    /// The targets of the snapshot, in the order of the configuration.
+    /// The targets of the projects, in the order of the configuration.
     pub fn targets(&self) -> Vec<Target> {
         self.config.projects.iter().map(|project| self.target(project, &self.config)).collect()
-    }
-
-    /// The targets of the accounts, in the order of the configuration.
-    pub fn account_targets(&self) -> Vec<Target> {
-        self.config.accounts.iter().map(|account| account_target(account, &self.config)).collect()
     }
 
     /// The collectors of the accounts, in the order of the configuration.

@@ -29,7 +29,7 @@ pub async fn run<P: Pollable>(
             let mut collected = Vec::new();
             for collecting in poller.collectors() {
                 let outcome = Arc::clone(collecting).run(clock()).await;
-                collecting.log(&outcome, None);
+                collecting.log(&outcome);
                 collected.push(outcome);
             }
             (index, poller, outcome, collected)
@@ -49,7 +49,7 @@ pub async fn run<P: Pollable>(
         runs.spawn(async move {
             let _slot = slots.acquire().await;
             let outcome = Arc::clone(&collecting).run(clock()).await;
-            collecting.log(&outcome, None);
+            collecting.log(&outcome);
             (index, outcome)
         });
     }

@@ -22,7 +22,7 @@ use tokio::{
 
 use self::offsets::{first_offset, next_poll, offsets};
 use super::{
-    collecting::{Collecting, LastFailure},
+    collecting::Collecting,
     pollable::{Pollable, log_poll, poll_isolated},
 };
 use crate::{
@@ -69,7 +69,22 @@ pub struct Planned<T> {
     pub keeps_known: bool,
 }
 
+impl<P> Plan<P> {
+    /// Replaces the projects and accounts of the snapshot. Returns the pollers of the projects, and the collectors of the
+    /// accounts.
+    pub fn show(self, writer: &mut Writer) -> (Vec<Arc<P>>, Vec<Arc<Collecting>>) {
+        let (pollers, projects): (Vec<_>, Vec<_>) = self.projects.into_iter().map(Planned::split).unzip();
+        let (collectors, accounts): (Vec<_>, Vec<_>) = self.accounts.into_iter().map(Planned::split).unzip();
+        writer.replace(projects, accounts);
+        (pollers, collectors)
+    }
+}
+
 impl<T> Planned<T> {
+    fn split(self) -> (Arc<T>, (Target, bool)) {
+        (self.source, (self.target, self.keeps_known))
+    }
+
     pub(super) fn at_start((source, target): (&Arc<T>, Target)) -> Self {
         Planned { source: Arc::clone(source), target, keeps_known: true }
     }
@@ -140,15 +155,12 @@ struct Running<P> {
     /// Start of its next poll; in the past while that poll runs or waits for a slot.
     due: Instant,
     is_failing: bool,
-    /// The collectors whose last run failed.
-    failing: HashMap<Collector, LastFailure>,
 }
 
 /// An account whose collector is running.
 struct RunningAccount {
     collecting: Arc<Collecting>,
     task: AbortHandle,
-    failing: Option<LastFailure>,
 }
 
 /// A poll, or a run of a collector, that has ended.
@@ -160,11 +172,7 @@ enum Ended<P> {
         due: Instant,
     },
     Run {
-        poller: Arc<P>,
-        collecting: Arc<Collecting>,
-        outcome: CollectorOutcome,
-    },
-    OfAccount {
+        /// Belongs to one project or account only.
         collecting: Arc<Collecting>,
         outcome: CollectorOutcome,
     },
@@ -192,13 +200,12 @@ impl<P: Pollable> Schedule<P> {
         self.timeout = plan.timeout;
         self.slots.resize(plan.concurrency);
         self.collector_slots.resize(plan.concurrency);
-        let offsets = offsets(plan.projects.iter().map(|planned| &*planned.source));
+        let (pollers, collectors) = plan.show(&mut self.writer);
+        let offsets = offsets(pollers.iter().map(|poller| &**poller));
         let mut before: HashMap<String, Running<P>> =
             self.running.drain(..).map(|running| (running.poller.name().to_owned(), running)).collect();
-        let mut targets = Vec::with_capacity(plan.projects.len());
         let mut has_changes = false;
-        for (Planned { source: poller, target, keeps_known }, offset) in plan.projects.into_iter().zip(offsets) {
-            targets.push((target, keeps_known));
+        for (poller, offset) in pollers.into_iter().zip(offsets) {
             let running = match before.remove(poller.name()) {
                 Some(running) if Arc::ptr_eq(&running.poller, &poller) => running,
                 other => {
@@ -216,33 +223,28 @@ impl<P: Pollable> Schedule<P> {
             has_changes = true;
             removed.abort();
         }
-        self.writer.replace(targets);
-        self.apply_accounts(plan.accounts);
+        self.apply_accounts(collectors);
         if has_changes {
             // A reload that changes nothing must not reset the stuck detection.
             self.expect_progress();
         }
     }
 
-    fn apply_accounts(&mut self, planned: Vec<Planned<Collecting>>) {
+    fn apply_accounts(&mut self, collectors: Vec<Arc<Collecting>>) {
         let mut before = std::mem::take(&mut self.accounts);
-        let mut targets = Vec::with_capacity(planned.len());
-        for Planned { source: collecting, target, keeps_known } in planned {
-            targets.push((target, keeps_known));
+        for collecting in collectors {
             let kept = before.iter().position(|running| Arc::ptr_eq(&running.collecting, &collecting));
             let running = match kept {
                 Some(index) => before.swap_remove(index),
                 None => {
                     let start = Instant::now() + ACCOUNTS_AFTER;
-                    let ended = |collecting, outcome| Ended::OfAccount { collecting, outcome };
-                    let task = self.start_runs(&collecting, Some(start), start + collecting.interval(), ended);
-                    RunningAccount { collecting, task, failing: None }
+                    let task = self.start_runs(&collecting, Some(start), start + collecting.interval());
+                    RunningAccount { collecting, task }
                 }
             };
             self.accounts.push(running);
         }
         before.into_iter().for_each(|removed| removed.task.abort());
-        self.writer.replace_accounts(targets);
     }
 
     /// Polls a project now, and then at its offset in each interval. Its collectors run in the same way.
@@ -250,9 +252,12 @@ impl<P: Pollable> Schedule<P> {
         let now = Instant::now();
         let mut tasks = vec![self.start_polls(&poller, now, offset)];
         for collecting in poller.collectors() {
-            tasks.push(self.start_collector(&poller, collecting, now, offset));
+            // A collector has the same relative offset, in its own interval.
+            let part = offset.as_secs_f64() / poller.interval().as_secs_f64();
+            let offset = Duration::try_from_secs_f64(part * collecting.interval().as_secs_f64()).unwrap_or_default();
+            tasks.push(self.start_runs(collecting, None, now + first_offset(offset, collecting.interval())));
         }
-        Running { poller, tasks, due: now, is_failing, failing: HashMap::new() }
+        Running { poller, tasks, due: now, is_failing }
     }
 
     fn start_polls(&mut self, poller: &Arc<P>, now: Instant, offset: Duration) -> AbortHandle {
@@ -274,30 +279,8 @@ impl<P: Pollable> Schedule<P> {
         })
     }
 
-    fn start_collector(
-        &mut self,
-        poller: &Arc<P>,
-        collecting: &Arc<Collecting>,
-        now: Instant,
-        offset: Duration,
-    ) -> AbortHandle {
-        // A collector has the same relative offset, in its own interval.
-        let part = offset.as_secs_f64() / poller.interval().as_secs_f64();
-        let offset = Duration::try_from_secs_f64(part * collecting.interval().as_secs_f64()).unwrap_or_default();
-        let first = now + first_offset(offset, collecting.interval());
-        let poller = Arc::clone(poller);
-        let ended = move |collecting, outcome| Ended::Run { poller: Arc::clone(&poller), collecting, outcome };
-        self.start_runs(collecting, None, first, ended)
-    }
-
     /// Runs a collector now, or at `start`, and then at `first` and once in each interval after that.
-    fn start_runs(
-        &mut self,
-        collecting: &Arc<Collecting>,
-        start: Option<Instant>,
-        first: Instant,
-        ended: impl Fn(Arc<Collecting>, CollectorOutcome) -> Ended<P> + Send + Sync + 'static,
-    ) -> AbortHandle {
+    fn start_runs(&mut self, collecting: &Arc<Collecting>, start: Option<Instant>, first: Instant) -> AbortHandle {
         let slots = match collecting.collector() {
             Collector::Days | Collector::Reconciliation => self.day_slots.shared(),
             _ => self.collector_slots.shared(),
@@ -317,7 +300,7 @@ impl<P: Pollable> Schedule<P> {
                 if outcome.result.is_err() {
                     due = due.min(Instant::now() + pause.max(AFTER_FAILURE));
                 }
-                if sender.send(ended(Arc::clone(&collecting), outcome)).await.is_err() {
+                if sender.send(Ended::Run { collecting: Arc::clone(&collecting), outcome }).await.is_err() {
                     return;
                 }
                 sleep_until(due).await;
@@ -330,32 +313,29 @@ impl<P: Pollable> Schedule<P> {
     fn record(&mut self, ended: Ended<P>) {
         match ended {
             Ended::Poll { poller, outcome, due } => {
-                let Some((index, running)) = self.running_of(&poller) else { return };
+                let mut running = self.running.iter_mut().enumerate();
+                let Some((index, running)) = running.find(|(_, running)| Arc::ptr_eq(&running.poller, &poller)) else {
+                    return;
+                };
                 log_poll(poller.name(), &outcome, running.is_failing);
                 running.is_failing = outcome.result.is_err();
                 running.due = due;
                 self.record_poll(index, outcome, due);
             }
-            Ended::Run { poller, collecting, outcome } => {
-                let Some((index, running)) = self.running_of(&poller) else { return };
-                let collector = collecting.collector();
-                let before = running.failing.remove(&collector);
-                let failure = collecting.log(&outcome, before);
-                running.failing.extend(failure.map(|failure| (collector, failure)));
-                self.writer.record_collector(index, outcome);
-            }
-            Ended::OfAccount { collecting, outcome } => {
-                let mut accounts = self.accounts.iter_mut().enumerate();
-                let known = accounts.find(|(_, running)| Arc::ptr_eq(&running.collecting, &collecting));
-                let Some((index, running)) = known else { return };
-                running.failing = collecting.log(&outcome, running.failing);
-                self.writer.record_account(index, outcome);
+            Ended::Run { collecting, outcome } => {
+                let is_it = |other: &Arc<Collecting>| Arc::ptr_eq(other, &collecting);
+                if let Some(index) = self.accounts.iter().position(|running| is_it(&running.collecting)) {
+                    collecting.log(&outcome);
+                    self.writer.record_account(index, outcome);
+                    return;
+                }
+                let mut running = self.running.iter();
+                if let Some(index) = running.position(|running| running.poller.collectors().iter().any(is_it)) {
+                    collecting.log(&outcome);
+                    self.writer.record_collector(index, outcome);
+                }
             }
         }
-    }
-
-    fn running_of(&mut self, poller: &Arc<P>) -> Option<(usize, &mut Running<P>)> {
-        self.running.iter_mut().enumerate().find(|(_, running)| Arc::ptr_eq(&running.poller, poller))
     }
 
     fn record_poll(&mut self, index: usize, outcome: PollOutcome, due: Instant) {
@@ -418,7 +398,11 @@ impl Slots {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, sync::Mutex};
+    use std::{
+        collections::BTreeMap,
+        path::Path,
+        sync::{Barrier, Mutex},
+    };
 
     use chrono::{DateTime, Utc};
     use tokio::time::sleep;
@@ -426,7 +410,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        snapshot::{self, Reader},
+        config::{Environment, load_text},
+        polling::Fleet,
+        snapshot::{self, ProjectStatus, Reader},
         usage::Reason,
     };
 
@@ -470,6 +456,8 @@ mod tests {
         _running: AbortOnDropHandle<()>,
         start: Instant,
     }
+
+    const PLANS: usize = 20_000;
 
     /// Name, group, interval and duration of a poll in seconds, and whether polls panic.
     type Spec = (&'static str, &'static str, u64, u64, bool);
@@ -625,6 +613,44 @@ mod tests {
         assert_eq!(reader.load().projects[0].health.polls, 0);
         schedule.record(polled(&new[0]));
         assert_eq!(reader.load().projects[0].health.polls, 1);
+    }
+
+    /// A scrape may come at any moment.
+    #[tokio::test]
+    async fn a_new_plan_replaces_projects_and_accounts_at_once() {
+        let text = "
+credentials: {main: {token: t}}
+projects: [{name: a, region: cn-north-4, project_id: '1'}]
+accounts: [{name: b, site: china, domain_id: '1'}]
+";
+        let environment = Environment::default();
+        let loaded = load_text(text.to_owned(), Path::new("config.yaml"), &environment).await;
+        let fleet = Fleet::new(loaded.config.unwrap(), &environment, Utc::now).unwrap();
+        let plan = |number| {
+            let mut plan = fleet.plan();
+            plan.projects[0].target.package_series = number;
+            plan.accounts[0].target.package_series = number;
+            plan
+        };
+        let (writer, reader) = snapshot::channel(vec![]);
+        let (sender, _receiver) = mpsc::channel(1);
+        let mut schedule = Schedule::new(writer, sender, Moment::now, 1);
+        schedule.apply(plan(0));
+        let started = Arc::new(Barrier::new(2));
+        let scraping = Arc::clone(&started);
+        let scrapes = std::thread::spawn(move || {
+            scraping.wait();
+            let mut seen = 0;
+            while seen < PLANS {
+                let snapshot = reader.load();
+                let of = |status: &Arc<ProjectStatus>| status.target.package_series;
+                seen = of(&snapshot.projects[0]);
+                assert_eq!(seen, of(&snapshot.accounts[0]), "a part of a plan");
+            }
+        });
+        started.wait();
+        (1..=PLANS).for_each(|number| schedule.apply(plan(number)));
+        scrapes.join().unwrap();
     }
 
     #[tokio::test(start_paused = true)]

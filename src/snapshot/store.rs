@@ -70,36 +70,23 @@ impl Writer {
         self.change(index, |project| project.record_collector(outcome));
     }
 
+    /// Records a run of the collector of the account at `index`.
+    pub fn record_account(&mut self, index: usize, outcome: CollectorOutcome) {
+        let current = self.shared.current.load();
+        let mut accounts = current.accounts.clone();
+        if let Some(account) = accounts.get_mut(index) {
+            Arc::make_mut(account).record_collector(outcome);
+            self.store(current.projects.clone(), accounts);
+        }
+    }
+
     fn change(&mut self, index: usize, change: impl FnOnce(&mut ProjectStatus)) {
         let current = self.shared.current.load();
         let mut projects = current.projects.clone();
         if let Some(project) = projects.get_mut(index) {
             change(Arc::make_mut(project));
-            self.shared.current.store(Arc::new(Snapshot::new(projects, current.accounts.clone(), current.is_ready)));
+            self.store(projects, current.accounts.clone());
         }
-    }
-
-    /// Records a run of the collector of the account at `index`.
-    pub fn record_account(&mut self, index: usize, outcome: CollectorOutcome) {
-        let mut snapshot = Snapshot::clone(&self.shared.current.load());
-        if let Some(account) = snapshot.accounts.get_mut(index) {
-            Arc::make_mut(account).record_collector(outcome);
-            self.shared.current.store(Arc::new(snapshot));
-        }
-    }
-
-    /// Replaces all accounts at once, as [`Self::replace`] does with projects.
-    pub fn replace_accounts(&mut self, targets: impl IntoIterator<Item = (Target, bool)>) {
-        let mut snapshot = Snapshot::clone(&self.shared.current.load());
-        let account = |(target, keeps_found): (Target, bool)| {
-            let known = snapshot.accounts.iter().find(|account| account.target.account == target.account);
-            Arc::new(match known {
-                Some(account) => account.reloaded(target, keeps_found),
-                None => ProjectStatus::new(target),
-            })
-        };
-        snapshot.accounts = targets.into_iter().map(account).collect();
-        self.shared.current.store(Arc::new(snapshot));
     }
 
     /// Shows the usage of a poll before the restart. It does not count as a poll of this process.
@@ -107,18 +94,20 @@ impl Writer {
         self.change(index, |project| project.usage = Some(usage));
     }
 
-    /// Replaces all projects at once. A project whose name is known keeps its counters. It keeps its usage if the flag
-    /// beside its target is true.
-    pub fn replace(&mut self, targets: impl IntoIterator<Item = (Target, bool)>) {
+    /// Replaces all projects and accounts at once, so that no scrape sees only a part of a reload. A project or account
+    /// whose name is known keeps its counters. It keeps its usage and packages if the flag beside its target is true.
+    pub fn replace(
+        &mut self,
+        projects: impl IntoIterator<Item = (Target, bool)>,
+        accounts: impl IntoIterator<Item = (Target, bool)>,
+    ) {
         let current = self.shared.current.load();
-        let known: HashMap<&str, &Arc<ProjectStatus>> =
-            current.projects.iter().map(|project| (project.target.name.as_str(), project)).collect();
-        let project = |(target, keeps_usage): (Target, bool)| match known.get(target.name.as_str()) {
-            Some(project) => Arc::new(project.reloaded(target, keeps_usage)),
-            None => Arc::new(ProjectStatus::new(target)),
-        };
-        let projects = targets.into_iter().map(project).collect();
-        self.shared.current.store(Arc::new(Snapshot::new(projects, current.accounts.clone(), current.is_ready)));
+        self.store(reloaded(&current.projects, projects), reloaded(&current.accounts, accounts));
+    }
+
+    fn store(&mut self, projects: Vec<Arc<ProjectStatus>>, accounts: Vec<Arc<ProjectStatus>>) {
+        let was_ready = self.is_ready();
+        self.shared.current.store(Arc::new(Snapshot::new(projects, accounts, was_ready)));
     }
 
     /// Sets the deadline of the next record. After it, [`Reader::is_stuck`] is true. `None` if no poll is planned.
@@ -130,6 +119,24 @@ impl Writer {
     pub fn is_ready(&self) -> bool {
         self.shared.current.load().is_ready()
     }
+}
+
+/// A project has no account, and an account has no name of a project.
+fn names(target: &Target) -> (&str, &str) {
+    (&target.account, &target.name)
+}
+
+fn reloaded(
+    known: &[Arc<ProjectStatus>],
+    targets: impl IntoIterator<Item = (Target, bool)>,
+) -> Vec<Arc<ProjectStatus>> {
+    let known: HashMap<(&str, &str), &Arc<ProjectStatus>> =
+        known.iter().map(|status| (names(&status.target), status)).collect();
+    let status = |(target, keeps_known): (Target, bool)| match known.get(&names(&target)) {
+        Some(status) => Arc::new(status.reloaded(target, keeps_known)),
+        None => Arc::new(ProjectStatus::new(target)),
+    };
+    targets.into_iter().map(status).collect()
 }
 
 /// Reads the snapshot.
@@ -345,7 +352,7 @@ mod tests {
         }
         let before = reader.load();
         let relabelled = Target { stale_after: Duration::from_secs(10), ..target("kept") };
-        writer.replace([(target("new"), true), (relabelled, true), (target("changed"), false)]);
+        writer.replace([(target("new"), true), (relabelled, true), (target("changed"), false)], []);
         let after = reader.load();
         let names: Vec<&str> = after.projects.iter().map(|project| project.target.name.as_str()).collect();
         assert_eq!(names, ["new", "kept", "changed"], "in the new order");
@@ -363,7 +370,7 @@ mod tests {
         let account = || Target { account: "main".to_owned(), ..target("") };
         let account =
             || Target { collect: BTreeMap::from([(Collector::Billing, Duration::from_secs(60))]), ..account() };
-        writer.replace_accounts([(account(), false)]);
+        writer.replace([], [(account(), false)]);
         let list = vec![Package {
             id: "p".to_owned(),
             kind: PackageKind::default(),
@@ -388,9 +395,9 @@ mod tests {
             let status = reader.load().accounts[0].collectors[&Collector::Billing].clone();
             (status.runs, status.found.is_some(), status.readings.len() + status.doubts.len())
         };
-        writer.replace_accounts([(account(), true)]);
+        writer.replace([], [(account(), true)]);
         assert_eq!(known(), (1, true, 2), "it is the same account");
-        writer.replace_accounts([(account(), false)]);
+        writer.replace([], [(account(), false)]);
         assert_eq!(known(), (1, false, 0), "its counters continue, but the pace is that of another account");
     }
 
@@ -398,7 +405,7 @@ mod tests {
     fn a_series_that_was_seen_outlasts_a_reload() {
         let (mut writer, reader) = world();
         writer.record(0, outcome(1, Ok(&[row("x", 5)])), None);
-        writer.replace([(target("a"), true)]);
+        writer.replace([(target("a"), true)], []);
         writer.record(0, outcome(2, Ok(&[row("y", 7)])), None);
         assert_eq!(minutes(&reader.load().projects[0], "x"), Some(0.0));
     }
@@ -410,7 +417,7 @@ mod tests {
         writer.record(0, outcome.clone(), None);
         writer.record(1, outcome, None);
         let other = Target { credentials: "other".into(), ..target("changed") };
-        writer.replace([(target("kept"), true), (other, true)]);
+        writer.replace([(target("kept"), true), (other, true)], []);
         let expiry = |project: &Arc<ProjectStatus>| project.health.last.as_ref().unwrap().credentials_expiry;
         assert_eq!(reader.load().projects.iter().map(expiry).collect::<Vec<_>>(), [Some(at(50)), None]);
     }
@@ -434,9 +441,9 @@ mod tests {
         let (mut writer, reader) = channel(vec![target("a"), target("never")]);
         writer.record(0, outcome(1, Ok(&[])), None);
         assert!(!reader.load().is_ready());
-        writer.replace([(target("a"), true)]);
+        writer.replace([(target("a"), true)], []);
         assert!(reader.load().is_ready(), "the project without a poll has been removed");
-        writer.replace([(target("a"), true), (target("new"), true)]);
+        writer.replace([(target("a"), true), (target("new"), true)], []);
         let snapshot = reader.load();
         assert_eq!((snapshot.is_ready(), snapshot.tried()), (true, 1));
     }
