@@ -14,7 +14,8 @@ use clap::Args;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -32,7 +33,7 @@ use crate::{
     log::LogWriter,
     polling::{Fleet, fleet::Kept, schedule},
     server::{self, ConnectionCounts, Connections, Limits, Server, WebPolicy},
-    site::{ReloadRequest, Route, Routes},
+    site::{ReloadRequest, Route, Routes, TableRequest},
     snapshot::{self, Moment, Reader},
     storage::{Storage, StorageError},
 };
@@ -102,17 +103,14 @@ impl Serve {
         let hangup = signal(SignalKind::hangup())?;
         tracing::info!(version = BUILD.version, revision = BUILD.revision, "starting metastudio-exporter");
         let source = ConfigSource::of(&self.config, &environment)?;
-        let loaded = tokio::select! {
-            loaded = source.load(&environment) => loaded,
-            // Loading reads the files of secrets, and one of them may be on a mount that hangs.
-            () = signals.next() => return Ok(ExitCode::SUCCESS),
+        let Some(loaded) = signals.run_until_next(source.load(&environment)).await else {
+            return Ok(ExitCode::SUCCESS);
         };
         let config = ValidConfig::new(loaded)?;
-        let kept = tokio::select! {
-            kept = open_storage(self.storage) => kept?,
-            // The directory may be on a mount that hangs, too.
-            () = signals.next() => return Ok(ExitCode::SUCCESS),
+        let Some(kept) = signals.run_until_next(open_storage(self.storage)).await else {
+            return Ok(ExitCode::SUCCESS);
         };
+        let kept = kept?;
         let listeners = Listeners::new(&self.web).await?;
         let web = self.web;
         Daemon { source, config, web, listeners, environment, kept, signals, hangup: Some(hangup), log }.run().await
@@ -198,10 +196,13 @@ impl Daemon {
         let fleet = Fleet::with_kept(config.config, &environment, Utc::now, kept)?;
         let plan = fleet.plan();
         let (mut writer, reader) = snapshot::channel(fleet.targets());
-        let mut memory = None;
+        let mut remembering = None;
         let mut tables = None;
+        let stop = CancellationToken::new();
         if let Some(ledger) = ledger {
-            memory = Some(Memory::restore(ledger.clone(), reader.clone(), &mut writer, Moment::now()).await);
+            let restore = Memory::restore(ledger.clone(), reader.clone(), &mut writer, Moment::now());
+            let Some(memory) = signals.run_until_next(restore).await else { return Ok(ExitCode::SUCCESS) };
+            remembering = Some(tokio::spawn(memory.run(stop.clone())));
             let (sender, requests) = mpsc::channel(1);
             tables = Some(sender);
             tokio::spawn(tables::run(ledger, reader.clone(), requests));
@@ -217,35 +218,53 @@ impl Daemon {
             log_lines_dropped: log.dropped(),
             connections: read_counts(connections.clone()),
         };
-        let mut routes = routes(&web, exporter, reader.clone(), reload.clone());
-        if let Some(tables) = tables {
-            routes = routes.with_tables(tables);
-        }
-        let routes = Arc::new(routes);
-
-        let stop = CancellationToken::new();
+        let routes = Arc::new(routes(&web, exporter, reader.clone(), reload.clone(), tables));
+        let serving = serve(listeners, &routes, connections, stop.clone());
         let (plans, new_plans) = mpsc::channel(1);
-        let Listeners { sockets, policy } = listeners;
-        let counting = Arc::clone(&routes);
-        let server = Server::new(Arc::clone(&routes).service(), policy, Limits::default())
-            .count_connections(connections)
-            .on_answer(move |path, status| counting.count(path, status));
-        let mut serving = tokio::spawn(server.serve(sockets, stop.clone()));
         let reloader = Reloader { source, environment, fleet, plans, status, reader: reader.clone() };
-        let mut polling = background::spawn("polling", schedule::run(plan, new_plans, writer, Moment::now))?;
-        let mut reloading = background::spawn("reloading", reloader.run(hangup, reload_requests))?;
-        let remembering = memory.map(|memory| tokio::spawn(memory.run(stop.clone())));
+        let polling = background::spawn("polling", schedule::run(plan, new_plans, writer, Moment::now))?;
+        let reloading = background::spawn("reloading", reloader.run(hangup, reload_requests))?;
         let notifying = AbortOnDropHandle::new(tokio::spawn(systemd::run(reader)));
-        tokio::select! {
-            () = signals.next() => {}
-            // Each of these tasks ends by itself only because of a bug. The daemon must not run without one of them.
-            _ = &mut serving => bail!("the server ended by itself, please report this with the log"),
-            _ = &mut polling => bail!("polling ended by itself, please report this with the log"),
-            _ = &mut reloading => bail!("reloading ended by itself, please report this with the log"),
-        }
+        let mut tasks = Tasks { serving, polling, reloading, remembering, notifying, reload, routes, stop };
+        tasks.until_signal(&mut signals).await?;
+        tasks.stop(&mut signals).await;
+        Ok(ExitCode::SUCCESS)
+    }
+}
 
+/// The tasks of a daemon that polls and serves.
+struct Tasks {
+    serving: JoinHandle<()>,
+    polling: oneshot::Receiver<()>,
+    reloading: oneshot::Receiver<()>,
+    /// `None` if nothing is kept for the next restart.
+    remembering: Option<JoinHandle<()>>,
+    notifying: AbortOnDropHandle<()>,
+    /// Without a sender, reloading would see the end of all requests.
+    reload: mpsc::Sender<ReloadRequest>,
+    routes: Arc<Routes>,
+    /// Stops the server and the task that keeps the usage.
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    /// Waits for SIGTERM or SIGINT. Each of these tasks ends by itself only because of a bug. The daemon must not run
+    /// without one of them.
+    async fn until_signal(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
+        tokio::select! {
+            () = signals.next() => Ok(()),
+            _ = &mut self.serving => bail!("the server ended by itself, please report this with the log"),
+            _ = &mut self.polling => bail!("polling ended by itself, please report this with the log"),
+            _ = &mut self.reloading => bail!("reloading ended by itself, please report this with the log"),
+        }
+    }
+
+    /// Ends polling at once, then waits for answers that are being sent and for the last usage to be kept. A signal ends
+    /// the wait.
+    async fn stop(self, signals: &mut Signals) {
         tracing::info!("shutting down");
         systemd::stopping();
+        let Tasks { serving, polling, reloading, remembering, notifying, reload, routes, stop } = self;
         routes.stop();
         drop((notifying, reloading, polling, reload));
         stop.cancel();
@@ -255,12 +274,23 @@ impl Daemon {
                 let _ = remembering.await;
             }
         };
-        tokio::select! {
-            () = ending => {}
-            () = signals.next() => {}
-        }
-        Ok(ExitCode::SUCCESS)
+        signals.run_until_next(ending).await;
     }
+}
+
+/// Starts the server.
+fn serve(
+    listeners: Listeners,
+    routes: &Arc<Routes>,
+    connections: Connections,
+    stop: CancellationToken,
+) -> JoinHandle<()> {
+    let Listeners { sockets, policy } = listeners;
+    let counting = Arc::clone(routes);
+    let server = Server::new(Arc::clone(routes).service(), policy, Limits::default())
+        .count_connections(connections)
+        .on_answer(move |path, status| counting.count(path, status));
+    tokio::spawn(server.serve(sockets, stop))
 }
 
 /// The numbers of connections as metrics.
@@ -271,13 +301,65 @@ fn read_counts(connections: Connections) -> Box<dyn Fn() -> exposition::Connecti
     })
 }
 
-fn routes(web: &WebFlags, status: ExporterStatus, reader: Reader, reload: mpsc::Sender<ReloadRequest>) -> Routes {
+fn routes(
+    web: &WebFlags,
+    status: ExporterStatus,
+    reader: Reader,
+    reload: mpsc::Sender<ReloadRequest>,
+    tables: Option<mpsc::Sender<TableRequest>>,
+) -> Routes {
     let (requests, config, shard) = (Arc::clone(&status.requests), Arc::clone(&status.config), status.shard);
     let exposition = Exposition::of_projects(reader.clone(), Moment::now).and_exporter(status);
-    let routes = Routes::new(exposition, reader, Moment::now)
+    let mut routes = Routes::new(exposition, reader, Moment::now)
         .with_telemetry_path(&web.telemetry_path)
         .with_shard(shard)
         .with_config(config)
         .with_requests(requests);
-    if web.enable_lifecycle { routes.with_reload(reload) } else { routes }
+    if web.enable_lifecycle {
+        routes = routes.with_reload(reload);
+    }
+    match tables {
+        Some(tables) => routes.with_tables(tables),
+        None => routes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{process::Command, time::Duration};
+
+    use clap::Parser;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        web: WebFlags,
+    }
+
+    /// The ledger is in use, so the daemon would wait for 30 seconds.
+    #[tokio::test]
+    async fn a_signal_while_the_ledger_does_not_answer_ends_the_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(directory.path(), Utc::now()).unwrap();
+        let in_use = redb::Database::open(directory.path().join("days.redb")).unwrap();
+        let text =
+            "credentials: {main: {token: t}}\nprojects: [{name: a, endpoint: 'http://127.0.0.1:9', project_id: '1'}]";
+        let source = ConfigSource::Text { text: text.to_owned(), name: "a.yaml".into() };
+        let environment = Environment::default();
+        let config = ValidConfig::new(source.load(&environment).await).unwrap();
+        let Flags { web } = Flags::parse_from(["", "--web.listen-address=127.0.0.1:0"]);
+        let listeners = Listeners::new(&web).await.unwrap();
+        let kept = Kept { ledger: Some(ledger), ..Kept::default() };
+        let (signals, log) = (Signals::new().unwrap(), LogWriter::default());
+        let daemon = Daemon { source, config, web, listeners, environment, kept, signals, hangup: None, log };
+        let status = Command::new("kill").args(["-TERM", &std::process::id().to_string()]).status();
+        assert!(status.unwrap().success());
+        let ended = timeout(Duration::from_secs(10), daemon.run()).await;
+        // Otherwise, the runtime of the test would wait for the thread that reads the ledger.
+        drop(in_use);
+        assert_eq!(ended.expect("the signal was not noticed").unwrap(), ExitCode::SUCCESS);
+    }
 }

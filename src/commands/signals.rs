@@ -14,6 +14,15 @@ impl Signals {
         Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
+    /// The output of a step of the start; `None` if SIGTERM or SIGINT comes before its end. A step may read files, and a
+    /// file may be on a mount that hangs.
+    pub async fn run_until_next<T>(&mut self, step: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            output = step => Some(output),
+            () = self.next() => None,
+        }
+    }
+
     /// Waits for the next SIGTERM or SIGINT.
     pub async fn next(&mut self) {
         tokio::select! {

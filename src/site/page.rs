@@ -174,7 +174,7 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query, language: Language, abo
 }
 
 /// Number of projects, accounts and shared budgets that need attention.
-fn attention(found: &[Found<'_>], accounts: &[AccountCard<'_>], shared: &[SharedBar]) -> usize {
+fn attention(found: &[ProjectWithStates<'_>], accounts: &[AccountCard<'_>], shared: &[SharedBar]) -> usize {
     let projects = found.iter().filter(|(states, _)| states.first() < Some(&ProjectState::Waiting)).count();
     let accounts = accounts.iter().filter(|account| account.state != ProjectState::Ok).count();
     projects + accounts + shared.iter().filter(|shared| is_spent(shared)).count()
