@@ -461,3 +461,24 @@ fn pure_modules_touch_no_clock_file_or_network() {
 fn the_binary_stays_thin() {
     assert!(sources()["main"].lines().count() <= 60);
 }
+/// One name means one thing: a reader who meets a type knows it from then on. The simulator is the other side of the
+/// API and has names of its own.
+#[test]
+fn types_have_names_of_their_own() {
+    let mut files: BTreeMap<(bool, String), Vec<String>> = BTreeMap::new();
+    for (file, code) in sources() {
+        let is_simulator = file.starts_with("simulator");
+        for item in syn::parse_file(&code).unwrap().items {
+            let name = match item {
+                syn::Item::Struct(item) => item.ident,
+                syn::Item::Enum(item) => item.ident,
+                syn::Item::Trait(item) => item.ident,
+                syn::Item::Type(item) => item.ident,
+                _ => continue,
+            };
+            files.entry((is_simulator, name.to_string())).or_default().push(format!("src/{file}.rs"));
+        }
+    }
+    files.retain(|_, files| files.len() > 1);
+    assert!(files.is_empty(), "{files:#?}");
+}

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use self::wire::RowJson;
+use self::wire::PackageJson;
 pub use self::{
     measures::Measures,
     wire::{ListedPackage, united},
@@ -19,8 +19,8 @@ use super::{
     client::{ApiRequest, Call},
     error::{Error, Refusal},
     json::Unreadable,
-    listing::{Entry, Page},
-    lists::{self, Pages},
+    listing::{Entry, ListPage},
+    lists::{self, PagedList},
     memory::AnswerMemory,
     secrets::Secrets,
 };
@@ -39,7 +39,7 @@ pub struct PackagesQuery<'a> {
     pub enterprise_project: Option<&'a str>,
 }
 
-impl Pages for PackagesQuery<'_> {
+impl PagedList for PackagesQuery<'_> {
     type Entry = ListedPackage;
 
     async fn page(
@@ -47,7 +47,7 @@ impl Pages for PackagesQuery<'_> {
         call: &mut Call<'_>,
         offset: usize,
         memory: &AnswerMemory,
-    ) -> Result<Page<ListedPackage>, Error> {
+    ) -> Result<ListPage<ListedPackage>, Error> {
         let mut body = json!({"offset": offset, "limit": ListedPackage::LIMIT});
         if let (Some(id), Some(body)) = (self.enterprise_project, body.as_object_mut()) {
             body.insert("enterprise_project_id".to_owned(), Value::from(id));
@@ -69,8 +69,8 @@ impl Pages for PackagesQuery<'_> {
 }
 
 /// Reads one page of the list.
-pub(super) fn page(body: &[u8], secrets: &Secrets) -> Result<Page<ListedPackage>, Unreadable> {
-    Page::read::<RowJson<'_>>(body, secrets)
+pub(super) fn page(body: &[u8], secrets: &Secrets) -> Result<ListPage<ListedPackage>, Unreadable> {
+    ListPage::read::<PackageJson<'_>>(body, secrets)
 }
 
 /// The units of the billing service.

@@ -10,7 +10,7 @@ use super::{
     error::Error,
     jobs_api,
     json::Unreadable,
-    listing::Page,
+    listing::ListPage,
     project_api, quotas_api, resources_api,
     secrets::Secrets,
     transport::exchange::Response,
@@ -44,7 +44,7 @@ pub fn project_id(list: &[u8], region: &str) -> Result<String, Error> {
 }
 
 /// The entries of a page.
-fn entries<T>(page: Result<Page<T>, Unreadable>) -> Option<Vec<T>> {
+fn entries<T>(page: Result<ListPage<T>, Unreadable>) -> Option<Vec<T>> {
     page.ok().map(|page| page.entries)
 }
 

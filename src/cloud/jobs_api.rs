@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{
     error::{Advice, Refusal},
     json::{Raw, Unreadable, decimal, field, instant, string},
-    listing::{Entry, Page, Row},
+    listing::{Entry, ListPage, ListRow},
     lists::{self, ListQuery, Parse},
     secrets::Secrets,
 };
@@ -82,23 +82,23 @@ fn owned(filter: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
 }
 
 /// Reads one page of live sessions.
-pub(super) fn sessions_page(body: &[u8], secrets: &Secrets) -> Result<Page<LiveSession>, Unreadable> {
-    Page::read::<LiveJson<'_>>(body, secrets)
+pub(super) fn sessions_page(body: &[u8], secrets: &Secrets) -> Result<ListPage<LiveSession>, Unreadable> {
+    ListPage::read::<LiveJson<'_>>(body, secrets)
 }
 
 /// Reads one page of videos.
-pub(super) fn videos_page(body: &[u8], secrets: &Secrets) -> Result<Page<Video>, Unreadable> {
-    Page::read::<VideoJson<'_>>(body, secrets)
+pub(super) fn videos_page(body: &[u8], secrets: &Secrets) -> Result<ListPage<Video>, Unreadable> {
+    ListPage::read::<VideoJson<'_>>(body, secrets)
 }
 
 /// Reads one page of live sessions that may have ended.
-pub(super) fn live_jobs_page(body: &[u8], secrets: &Secrets) -> Result<Page<Job>, Unreadable> {
-    Page::read::<JobJson<'_, true>>(body, secrets)
+pub(super) fn live_jobs_page(body: &[u8], secrets: &Secrets) -> Result<ListPage<Job>, Unreadable> {
+    ListPage::read::<JobJson<'_, true>>(body, secrets)
 }
 
 /// Reads one page of videos that may have ended.
-pub(super) fn video_jobs_page(body: &[u8], secrets: &Secrets) -> Result<Page<Job>, Unreadable> {
-    Page::read::<JobJson<'_, false>>(body, secrets)
+pub(super) fn video_jobs_page(body: &[u8], secrets: &Secrets) -> Result<ListPage<Job>, Unreadable> {
+    ListPage::read::<JobJson<'_, false>>(body, secrets)
 }
 
 fn advice_of_reconciliation(refusal: &Refusal) -> Option<&'static str> {
@@ -133,7 +133,7 @@ struct LiveJson<'a> {
     create_time: Raw<'a>,
 }
 
-impl<'de> Row<'de> for LiveJson<'de> {
+impl<'de> ListRow<'de> for LiveJson<'de> {
     type Entry = LiveSession;
 
     const LIST: &'static str = "smart_live_jobs";
@@ -171,7 +171,7 @@ struct VideoJson<'a> {
     create_time: Raw<'a>,
 }
 
-impl<'de> Row<'de> for VideoJson<'de> {
+impl<'de> ListRow<'de> for VideoJson<'de> {
     type Entry = Video;
 
     const LIST: &'static str = "jobs";
@@ -209,7 +209,7 @@ struct JobJson<'a, const IS_LIVE: bool> {
     end_time: Raw<'a>,
 }
 
-impl<'de, const IS_LIVE: bool> Row<'de> for JobJson<'de, IS_LIVE> {
+impl<'de, const IS_LIVE: bool> ListRow<'de> for JobJson<'de, IS_LIVE> {
     type Entry = Job;
 
     const LIST: &'static str = if IS_LIVE { LiveJson::LIST } else { VideoJson::LIST };
@@ -263,7 +263,7 @@ mod tests {
         usage::{Against, Comparison, Estimate, JobMinutes, live_minutes, video_minutes},
     };
 
-    fn list(body: &str) -> Result<Page<LiveSession>, String> {
+    fn list(body: &str) -> Result<ListPage<LiveSession>, String> {
         sessions_page(body.as_bytes(), &Secrets::default()).map_err(|error| error.to_string())
     }
 
@@ -310,7 +310,7 @@ mod tests {
     fn an_empty_list_may_be_absent() {
         for body in [r#"{"count":0}"#, r#"{"count":0.0,"smart_live_jobs":null}"#, r#"{"count":0,"smart_live_jobs":[]}"#]
         {
-            assert_eq!(list(body).unwrap(), Page { count: Some(0), entries: vec![] }, "{body}");
+            assert_eq!(list(body).unwrap(), ListPage { count: Some(0), entries: vec![] }, "{body}");
         }
         assert_eq!(list(r#"{"jobs":[]}"#).unwrap_err(), "it has neither count nor smart_live_jobs");
         for (row, what) in [(r#"{"state":"PROCESSING"}"#, "job_id"), (r#"{"job_id":"j"}"#, "state")] {

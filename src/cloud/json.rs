@@ -42,7 +42,7 @@ pub(super) type Raw<'a> = Option<&'a RawValue>;
 ///
 /// # Errors
 /// If the body is not JSON, or not an object of the shape that is read.
-pub(super) fn read<'de, T: Fields<'de>>(body: &'de [u8], free: &Cell<usize>) -> Result<T, Unreadable> {
+pub(super) fn read<'de, T: JsonFields<'de>>(body: &'de [u8], free: &Cell<usize>) -> Result<T, Unreadable> {
     let object = match std::str::from_utf8(body) {
         Ok(text) => read_object(&mut serde_json::Deserializer::from_str(text), free),
         // Bytes that are not UTF-8 are an error only in fields that are read.
@@ -51,7 +51,7 @@ pub(super) fn read<'de, T: Fields<'de>>(body: &'de [u8], free: &Cell<usize>) -> 
     Ok(object?)
 }
 
-fn read_object<'de, T: Fields<'de>, R: serde_json::de::Read<'de>>(
+fn read_object<'de, T: JsonFields<'de>, R: serde_json::de::Read<'de>>(
     json: &mut serde_json::Deserializer<R>,
     free: &Cell<usize>,
 ) -> Result<T, serde_json::Error> {
@@ -144,12 +144,12 @@ fn parse_decimal(text: &str) -> Option<Decimal> {
 }
 
 /// A JSON object with the fields that are read. `free` counts down with each entry of a list, as in [`read`].
-pub(crate) trait Fields<'de>: Default {
+pub(crate) trait JsonFields<'de>: Default {
     fn read<A: MapAccess<'de>>(object: A, free: &Cell<usize>) -> Result<Self, A::Error>;
 }
 
 /// An object without lists. Objects with lists have no `Deserialize`, because they count entries.
-impl<'de, T: Default + Deserialize<'de>> Fields<'de> for T {
+impl<'de, T: Default + Deserialize<'de>> JsonFields<'de> for T {
     fn read<A: MapAccess<'de>>(object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
         T::deserialize(MapAccessDeserializer::new(object))
     }
@@ -167,7 +167,7 @@ pub(super) fn once<T, E: de::Error>(field: &mut Option<T>, value: T) -> Result<(
 /// object, because the cloud may count it as an entry.
 pub(super) struct ObjectSeed<'c, T>(pub &'c Cell<usize>, pub PhantomData<T>);
 
-impl<'de, T: Fields<'de>> DeserializeSeed<'de> for ObjectSeed<'_, T> {
+impl<'de, T: JsonFields<'de>> DeserializeSeed<'de> for ObjectSeed<'_, T> {
     type Value = T;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<T, D::Error> {
@@ -175,7 +175,7 @@ impl<'de, T: Fields<'de>> DeserializeSeed<'de> for ObjectSeed<'_, T> {
     }
 }
 
-impl<'de, T: Fields<'de>> Visitor<'de> for ObjectSeed<'_, T> {
+impl<'de, T: JsonFields<'de>> Visitor<'de> for ObjectSeed<'_, T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -202,7 +202,7 @@ impl<T> Entries<'_, T> {
     }
 }
 
-impl<'de, T: Fields<'de>> DeserializeSeed<'de> for Entries<'_, T> {
+impl<'de, T: JsonFields<'de>> DeserializeSeed<'de> for Entries<'_, T> {
     type Value = Option<Vec<T>>;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
@@ -210,7 +210,7 @@ impl<'de, T: Fields<'de>> DeserializeSeed<'de> for Entries<'_, T> {
     }
 }
 
-impl<'de, T: Fields<'de>> Visitor<'de> for Entries<'_, T> {
+impl<'de, T: JsonFields<'de>> Visitor<'de> for Entries<'_, T> {
     type Value = Option<Vec<T>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,8 +10,8 @@ mod page;
 
 use std::collections::HashSet;
 
-pub(super) use self::page::Row;
-pub(crate) use self::page::{Entry, Page};
+pub(super) use self::page::ListRow;
+pub(crate) use self::page::{Entry, ListPage};
 use super::error::Error;
 
 /// The pages so far.
@@ -38,7 +38,7 @@ impl<T: Entry> Listing<T> {
     /// # Errors
     /// [`Error::Inconsistent`] if the page contradicts the earlier ones or itself; [`Error::BeyondBound`] if there are
     /// more than [`Entry::MAX_ENTRIES`].
-    pub fn add(&mut self, page: Page<T>) -> Result<bool, Error> {
+    pub fn add(&mut self, page: ListPage<T>) -> Result<bool, Error> {
         let what = T::PLURAL;
         if self.pages > 0 && self.count != page.count {
             return Err(Error::Inconsistent(format!("the number of {what} changed between two pages")));
@@ -152,7 +152,7 @@ mod tests {
                 list.len() as i64 + i64::from(service.fault == Fault::High) - i64::from(service.fault == Fault::Low);
             let entries = list.iter().skip(offset).take(service.cap.min(LIMIT));
             let entries = entries.map(|id| Item(*id, request)).collect();
-            match listing.add(Page { count: service.has_count.then_some(count), entries }) {
+            match listing.add(ListPage { count: service.has_count.then_some(count), entries }) {
                 Ok(true) => return (Ok(listing.finish().iter().map(|item| item.0).collect()), request),
                 Ok(false) => {}
                 Err(error) => return (Err(error), request),
@@ -191,7 +191,7 @@ mod tests {
             let error = ask(&Service { fault, has_count: false, ..SOUND }).0.unwrap_err().to_string();
             assert!(error.contains("does not begin where"), "{fault:?}: {error}");
         }
-        let twice = Page { count: None, entries: vec![Item(1, 0), Item(2, 0), Item(1, 0)] };
+        let twice = ListPage { count: None, entries: vec![Item(1, 0), Item(2, 0), Item(1, 0)] };
         assert!(Listing::new().add(twice).unwrap_err().to_string().contains("two of the items are the same"));
         let many = ask(&Service { length: MAX_ENTRIES + 1, ..SOUND });
         assert!(many.0.unwrap_err().to_string().contains("more than 2000 items"));
@@ -200,8 +200,8 @@ mod tests {
     #[test]
     fn the_value_of_an_entry_on_two_pages_is_the_later_one() {
         let mut listing = Listing::new();
-        assert!(!listing.add(Page { count: Some(2), entries: vec![Item(1, 1)] }).unwrap());
-        assert!(listing.add(Page { count: Some(2), entries: vec![Item(1, 2), Item(2, 2)] }).unwrap());
+        assert!(!listing.add(ListPage { count: Some(2), entries: vec![Item(1, 1)] }).unwrap());
+        assert!(listing.add(ListPage { count: Some(2), entries: vec![Item(1, 2), Item(2, 2)] }).unwrap());
         assert_eq!(listing.finish(), [Item(1, 2), Item(2, 2)]);
     }
 

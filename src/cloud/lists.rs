@@ -1,6 +1,6 @@
 //! Asks for all pages of a list. All operations with pages use it, except ShowUsageData (contract, 12).
 
-pub(crate) use super::listing::{Entry, Page};
+pub(crate) use super::listing::{Entry, ListPage};
 use super::{
     client::{ApiRequest, Call},
     error::{Advice, Error, Refusal},
@@ -12,7 +12,7 @@ use super::{
 use crate::usage::{Operation, Reason};
 
 /// A list that comes in pages.
-pub(crate) trait Pages: Sync {
+pub(crate) trait PagedList: Sync {
     type Entry: Entry;
 
     /// One page, of at most [`Entry::LIMIT`] entries.
@@ -24,7 +24,7 @@ pub(crate) trait Pages: Sync {
         call: &mut Call<'_>,
         offset: usize,
         memory: &AnswerMemory,
-    ) -> impl Future<Output = Result<Page<Self::Entry>, Error>> + Send;
+    ) -> impl Future<Output = Result<ListPage<Self::Entry>, Error>> + Send;
 
     /// All entries. A list that has changed between two pages is asked for once more.
     ///
@@ -40,7 +40,7 @@ pub(crate) trait Pages: Sync {
     }
 }
 
-async fn read<P: Pages + ?Sized>(list: &P, call: &mut Call<'_>) -> Result<Vec<P::Entry>, Error> {
+async fn read<P: PagedList + ?Sized>(list: &P, call: &mut Call<'_>) -> Result<Vec<P::Entry>, Error> {
     let memory = call.client.new_answer();
     let mut listing = Listing::new();
     loop {
@@ -53,7 +53,7 @@ async fn read<P: Pages + ?Sized>(list: &P, call: &mut Call<'_>) -> Result<Vec<P:
 }
 
 /// Reads the body of a page.
-pub(super) type Parse<T> = fn(&[u8], &Secrets) -> Result<Page<T>, Unreadable>;
+pub(super) type Parse<T> = fn(&[u8], &Secrets) -> Result<ListPage<T>, Unreadable>;
 
 /// A list of a project, and how to read its pages.
 pub(crate) struct ListQuery<'a, T> {
@@ -70,10 +70,10 @@ pub(crate) struct ListQuery<'a, T> {
     pub(super) advice: Advice,
 }
 
-impl<T: Entry> Pages for ListQuery<'_, T> {
+impl<T: Entry> PagedList for ListQuery<'_, T> {
     type Entry = T;
 
-    async fn page(&self, call: &mut Call<'_>, offset: usize, memory: &AnswerMemory) -> Result<Page<T>, Error> {
+    async fn page(&self, call: &mut Call<'_>, offset: usize, memory: &AnswerMemory) -> Result<ListPage<T>, Error> {
         let (limit, offset) = (T::LIMIT.to_string(), offset.to_string());
         let mut query: Vec<_> = self.filter.iter().map(|(name, value)| (*name, value.as_str())).collect();
         query.extend([("limit", &*limit), ("offset", &*offset)]);

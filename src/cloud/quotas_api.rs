@@ -9,8 +9,8 @@ use serde::{Deserialize, de::MapAccess};
 
 use super::{
     error::Refusal,
-    json::{self, Fields, Raw, Unreadable, decimal, field, once, string},
-    listing::{Entry, Page, Row},
+    json::{self, JsonFields, Raw, Unreadable, decimal, field, once, string},
+    listing::{Entry, ListPage, ListRow},
     lists::{self, ListQuery},
     secrets::Secrets,
 };
@@ -30,8 +30,8 @@ pub(crate) fn sub_users(project_id: &str) -> ListQuery<'_, SubUser> {
 }
 
 /// Reads one page of the list.
-pub(super) fn page(body: &[u8], secrets: &Secrets) -> Result<Page<SubUser>, Unreadable> {
-    Page::read::<RowJson<'_>>(body, secrets)
+pub(super) fn page(body: &[u8], secrets: &Secrets) -> Result<ListPage<SubUser>, Unreadable> {
+    ListPage::read::<UserJson<'_>>(body, secrets)
 }
 
 fn advice(refusal: &Refusal) -> Option<&'static str> {
@@ -43,7 +43,7 @@ fn advice(refusal: &Refusal) -> Option<&'static str> {
 }
 
 #[derive(Default, Deserialize)]
-struct RowJson<'a> {
+struct UserJson<'a> {
     #[serde(borrow, default)]
     user_id: Raw<'a>,
     #[serde(borrow, default)]
@@ -52,7 +52,7 @@ struct RowJson<'a> {
     usage: Raw<'a>,
 }
 
-impl<'de> Row<'de> for RowJson<'de> {
+impl<'de> ListRow<'de> for UserJson<'de> {
     type Entry = SubUser;
 
     const LIST: &'static str = "assets";
@@ -98,7 +98,7 @@ impl Default for AmountsJson<'_> {
     }
 }
 
-impl<'de> Fields<'de> for AmountsJson<'de> {
+impl<'de> JsonFields<'de> for AmountsJson<'de> {
     fn read<A: MapAccess<'de>>(mut object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
         let mut amounts: Vec<Option<Raw<'de>>> = QuotaType::all().map(|_| None).collect();
         while let Some(name) = object.next_key::<String>()? {
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
     use crate::{cloud::listing::Listing, usage::used_by_all};
 
-    fn parse(body: &str) -> Result<Page<SubUser>, Unreadable> {
+    fn parse(body: &str) -> Result<ListPage<SubUser>, Unreadable> {
         page(body.as_bytes(), &Secrets::default())
     }
 
@@ -149,7 +149,7 @@ mod tests {
             r#"{"count":2,"assets":[{"user_id":"u1","quota":{"video_time_2d_model":600,"video_time_flexus_2d_model":-1},
                 "usage":{"video_time_2d_model":580.5}},{"user_id":"u2","quota":{"video_time_2d_model":-1}}]}"#,
         );
-        let Page { count, entries } = page.unwrap();
+        let ListPage { count, entries } = page.unwrap();
         assert_eq!((count, entries.len()), (Some(2), 2));
         let quotas: Vec<_> = entries[0].quotas.iter().collect();
         let [(of, quota)] = quotas[..] else { panic!("{quotas:?}") };

@@ -5,11 +5,11 @@
 
 mod wire;
 
-use self::wire::RowJson;
+use self::wire::TenantResourceJson;
 use super::{
     error::Refusal,
     json::Unreadable,
-    listing::Page,
+    listing::ListPage,
     lists::{self, ListQuery},
     secrets::Secrets,
 };
@@ -32,8 +32,8 @@ pub(crate) fn packages(project_id: &str) -> ListQuery<'_, Package> {
 }
 
 /// Reads one page of the list.
-pub(super) fn page(body: &[u8], secrets: &Secrets) -> Result<Page<Package>, Unreadable> {
-    Page::read::<RowJson<'_>>(body, secrets)
+pub(super) fn page(body: &[u8], secrets: &Secrets) -> Result<ListPage<Package>, Unreadable> {
+    ListPage::read::<TenantResourceJson<'_>>(body, secrets)
 }
 
 fn advice(refusal: &Refusal) -> Option<&'static str> {

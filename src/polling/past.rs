@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::{
     asking::{DaysQuery, Learnt, Step},
     range::Split,
-    sub_users::{self, SubUsers},
+    sub_users::{self, PolledSubUsers},
 };
 use crate::{
     cloud::{Call, Client, Error as CloudError, project_api},
@@ -207,14 +207,14 @@ impl Run<'_> {
         let past = self.past;
         let project_id = self.known.project_id.clone();
         let sub_users = if self.known.missing.is_empty() {
-            Ok(SubUsers::default())
+            Ok(PolledSubUsers::default())
         } else {
             let (deadline, counters) = (Instant::now() + TIMEOUT, &mut self.learnt.progress.counters);
             let mut call = Call { client: &past.client, deadline, counters };
             sub_users::for_past_days(&past.project.user_ids, &project_id, &mut call).await
         };
         let ids = match sub_users {
-            Ok(SubUsers { ids, not_listed }) => {
+            Ok(PolledSubUsers { ids, not_listed }) => {
                 self.not_listed = not_listed;
                 ids
             }

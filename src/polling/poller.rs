@@ -10,7 +10,7 @@ use super::{
     collecting::{Collecting, PackageOwners},
     proofs::Proofs,
     range::{Progress, RangeQuery, Split},
-    sub_users::{SubUserList, SubUsers},
+    sub_users::{PolledSubUsers, SubUserList},
     windows::{Complete, WindowsQuery},
 };
 use crate::{
@@ -111,13 +111,13 @@ impl Poller {
         let now = now.trunc_subsecs(0);
         let mut call = Call { client: &self.client, deadline, counters: &mut progress.counters };
         let project_id = &*project_api::project_id(&mut call).await?;
-        let SubUsers { ids, not_listed } = match &self.sub_users {
+        let PolledSubUsers { ids, not_listed } = match &self.sub_users {
             Some(list) => {
                 let known = list.known(&self.client, project_id, now, deadline, progress).await?;
                 self.log_new_failure(list);
                 known
             }
-            None => SubUsers::default(),
+            None => PolledSubUsers::default(),
         };
         let query = RangeQuery {
             source: &self.client,

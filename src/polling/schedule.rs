@@ -133,11 +133,11 @@ struct Schedule<P> {
     clock: fn() -> Moment,
     writer: Writer,
     sender: mpsc::Sender<Ended<P>>,
-    slots: Slots,
+    slots: PollSlots,
     /// Separate, so that collectors cannot delay polls.
-    collector_slots: Slots,
+    collector_slots: PollSlots,
     /// For the collectors that ask for days that have ended.
-    day_slots: Slots,
+    day_slots: PollSlots,
     timeout: Duration,
     tasks: JoinSet<()>,
     /// In the order of the snapshot's projects.
@@ -184,9 +184,9 @@ impl<P: Pollable> Schedule<P> {
             clock,
             writer,
             sender,
-            slots: Slots::new(concurrency),
-            collector_slots: Slots::new(concurrency),
-            day_slots: Slots::new(DAY_SLOTS),
+            slots: PollSlots::new(concurrency),
+            collector_slots: PollSlots::new(concurrency),
+            day_slots: PollSlots::new(DAY_SLOTS),
             timeout: Duration::ZERO,
             tasks: JoinSet::new(),
             running: Vec::new(),
@@ -365,14 +365,14 @@ impl<P> Running<P> {
 }
 
 /// A limit for the number of polls or runs at the same time.
-struct Slots {
+struct PollSlots {
     free: Arc<Semaphore>,
     number: usize,
 }
 
-impl Slots {
+impl PollSlots {
     fn new(number: usize) -> Self {
-        Slots { free: Arc::new(Semaphore::new(number)), number }
+        PollSlots { free: Arc::new(Semaphore::new(number)), number }
     }
 
     fn shared(&self) -> Arc<Semaphore> {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::range::Progress;
 use crate::{
-    cloud::{AFTER_REFUSAL, Call, Client, Error, lists::Pages, quotas_api, with_causes},
+    cloud::{AFTER_REFUSAL, Call, Client, Error, lists::PagedList, quotas_api, with_causes},
     config::Users,
     usage::{Reason, SubUser},
 };
@@ -27,12 +27,12 @@ pub struct SubUserList {
     /// The number of sub-users with series of their own.
     series: usize,
     interval: Duration,
-    state: Mutex<State>,
+    state: Mutex<ListState>,
 }
 
 /// The sub-users for one poll.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SubUsers {
+pub struct PolledSubUsers {
     /// Their ids, those with the most used minutes first.
     pub ids: Vec<String>,
     /// Why there is no list, if there is none.
@@ -40,7 +40,7 @@ pub struct SubUsers {
 }
 
 #[derive(Clone, Debug, Default)]
-struct State {
+struct ListState {
     /// The ids in the last list; `None` before the first one.
     known: Option<Vec<String>>,
     /// When the list was asked for last, and the pause after that.
@@ -69,7 +69,7 @@ impl SubUserList {
         now: DateTime<Utc>,
         deadline: Instant,
         progress: &mut Progress,
-    ) -> Result<SubUsers, Error> {
+    ) -> Result<PolledSubUsers, Error> {
         let state = self.state.lock().clone();
         let is_due = state.asked.is_none_or(|(at, pause)| (now - at).abs().to_std().is_ok_and(|age| age >= pause));
         if self.series == 0 || !is_due {
@@ -88,12 +88,12 @@ impl SubUserList {
         let state = match listed {
             Ok(mut ids) => {
                 ids.truncate(self.series);
-                State { known: Some(ids), asked: Some((now, self.interval)), failure: None }
+                ListState { known: Some(ids), asked: Some((now, self.interval)), failure: None }
             }
             Err(error) if error.reason() == Reason::Auth => return Err(error),
             Err(error) => {
                 let pause = if error.is_operation_refused() { AFTER_REFUSAL } else { Duration::ZERO };
-                State { asked: Some((now, pause)), failure: Some(with_causes(&error)), ..state }
+                ListState { asked: Some((now, pause)), failure: Some(with_causes(&error)), ..state }
             }
         };
         let sub_users = state.sub_users();
@@ -108,9 +108,9 @@ impl SubUserList {
     }
 }
 
-impl State {
-    fn sub_users(&self) -> SubUsers {
-        SubUsers {
+impl ListState {
+    fn sub_users(&self) -> PolledSubUsers {
+        PolledSubUsers {
             ids: self.known.clone().unwrap_or_default(),
             not_listed: self.failure.as_ref().filter(|_| self.known.is_none()).map(|error| not_listed(error)),
         }
@@ -127,15 +127,21 @@ fn not_listed(error: &str) -> String {
 ///
 /// # Errors
 /// Any other failure of ListUserQuotas.
-pub(super) async fn for_past_days(users: &Users, project_id: &str, call: &mut Call<'_>) -> Result<SubUsers, Error> {
-    let Some(settings) = users.all().filter(|settings| settings.series > 0) else { return Ok(SubUsers::default()) };
+pub(super) async fn for_past_days(
+    users: &Users,
+    project_id: &str,
+    call: &mut Call<'_>,
+) -> Result<PolledSubUsers, Error> {
+    let Some(settings) = users.all().filter(|settings| settings.series > 0) else {
+        return Ok(PolledSubUsers::default());
+    };
     match ids(project_id, call).await {
         Ok(mut ids) => {
             ids.truncate(settings.series);
-            Ok(SubUsers { ids, not_listed: None })
+            Ok(PolledSubUsers { ids, not_listed: None })
         }
         Err(error) if error.is_operation_refused() && error.reason() != Reason::Auth => {
-            Ok(SubUsers { not_listed: Some(not_listed(&with_causes(&error))), ..SubUsers::default() })
+            Ok(PolledSubUsers { not_listed: Some(not_listed(&with_causes(&error))), ..PolledSubUsers::default() })
         }
         Err(error) => Err(error),
     }

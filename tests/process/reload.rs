@@ -82,7 +82,7 @@ async fn a_failed_reload_keeps_the_old_configuration_and_reports_the_reason() {
         assert!(has_usage(&metrics, "campaign"));
         assert_eq!(polls(&metrics, "campaign"), Some(1.0));
     }
-    assert!(daemon.log_text().contains("reload failed, the old configuration stays in use"));
+    daemon.wait_for_log("reload failed, the old configuration stays in use");
     daemon.rewrite(&format!("{good}# a comment\n"));
     assert_eq!(daemon.reload().await.0, 200);
     let metrics = daemon.metrics().await;

@@ -38,7 +38,7 @@ async fn a_shard_without_projects_is_ready_and_healthy() {
     let metrics = daemon.metrics().await;
     assert!(projects(&metrics).is_empty(), "{metrics}");
     assert_eq!(sample(&metrics, "metastudio_exporter_shard_info{shard=\"1\",shards=\"3\"}"), Some(1.0));
-    assert!(daemon.log_text().contains("shard=1 shards=3 projects=0"), "{}", daemon.log_text());
+    daemon.wait_for_log("shard=1 shards=3 projects=0");
 }
 
 #[tokio::test]

@@ -155,7 +155,7 @@ async fn the_last_usage_is_shown_at_once_after_a_restart() {
     let mut daemon = Daemon::start(&config, &[&flag]);
     let metrics = daemon.metrics().await;
     assert_eq!(usage(&metrics), before, "{}", daemon.log_text());
-    assert!(daemon.log_text().contains("the last usage before the restart is known"));
+    daemon.wait_for_log("the last usage before the restart is known");
     daemon.ready().await;
     let metrics = daemon.metrics().await;
     assert_eq!(usage(&metrics), before, "a failed poll changes nothing");
@@ -251,7 +251,7 @@ async fn a_day_that_changes_after_its_end_is_a_revision() {
     let Bounds { start, end } = Bounds::of_day(changed, &zone);
     let (hundredths, _) = sum_of_events(&options.projects[2].id, &options.projects[2].usage[0], start, end, None);
     let line = format!("{changed} moved from {} to {} minutes", minutes(hundredths - 125), minutes(hundredths));
-    assert!(daemon.log_text().contains(&line), "{line} in {}", daemon.log_text());
+    daemon.wait_for_log(&line);
     for family in
         ["metastudio_usage_last_revision_timestamp_seconds", "metastudio_usage_longest_revision_delay_seconds"]
     {

@@ -12,7 +12,7 @@ use serde::{
 
 use crate::{
     cloud::{
-        json::{self, Entries, Fields, Raw, Unreadable, field, integer, once, string},
+        json::{self, Entries, JsonFields, Raw, Unreadable, field, integer, once, string},
         secrets::Secrets,
     },
     usage::Unit,
@@ -22,18 +22,18 @@ use crate::{
 const MAX_UNITS: usize = 5_000;
 
 /// The names of units of time. The service sends names in the language that is asked for, and abbreviations in English.
-const TIMES: [(Measure, &[&str]); 3] = [
-    (Measure::Seconds, &["second", "seconds", "sec", "s", "秒"]),
-    (Measure::Minutes, &["minute", "minutes", "min", "mins", "分钟"]),
-    (Measure::Hours, &["hour", "hours", "h", "hr", "小时"]),
+const TIMES: [(MeasureUnit, &[&str]); 3] = [
+    (MeasureUnit::Seconds, &["second", "seconds", "sec", "s", "秒"]),
+    (MeasureUnit::Minutes, &["minute", "minutes", "min", "mins", "分钟"]),
+    (MeasureUnit::Hours, &["hour", "hours", "h", "hr", "小时"]),
 ];
 
 /// The units of the billing service.
 #[derive(Clone, Debug, Default)]
-pub struct Measures(BTreeMap<i64, Measure>);
+pub struct Measures(BTreeMap<i64, MeasureUnit>);
 
 #[derive(Clone, Debug)]
-enum Measure {
+enum MeasureUnit {
     Seconds,
     Minutes,
     Hours,
@@ -57,7 +57,7 @@ impl Measures {
             let time = TIMES.iter().find(|(_, known)| known.iter().any(is_sent));
             let measure = match time {
                 Some((time, _)) => Some(time.clone()),
-                None => names.into_iter().find(|name| !name.trim().is_empty()).map(Measure::Other),
+                None => names.into_iter().find(|name| !name.trim().is_empty()).map(MeasureUnit::Other),
             };
             measures.extend(measure.map(|measure| (id, measure)));
         }
@@ -68,8 +68,8 @@ impl Measures {
     /// `measure_ID`.
     pub(super) fn unit(&self, id: i64) -> Unit {
         match self.0.get(&id) {
-            Some(Measure::Seconds | Measure::Minutes | Measure::Hours) => Unit::Minutes,
-            Some(Measure::Other(name)) => Unit::Other(name.clone()),
+            Some(MeasureUnit::Seconds | MeasureUnit::Minutes | MeasureUnit::Hours) => Unit::Minutes,
+            Some(MeasureUnit::Other(name)) => Unit::Other(name.clone()),
             None => Unit::of_unknown_id(id),
         }
     }
@@ -77,9 +77,9 @@ impl Measures {
     /// An amount in the unit of [`Self::unit`]; `None` if it is beyond the range of decimals.
     pub(super) fn amount(&self, id: i64, amount: Decimal) -> Option<Decimal> {
         match self.0.get(&id) {
-            Some(Measure::Seconds) => amount.checked_div(60.into()),
-            Some(Measure::Hours) => amount.checked_mul(60.into()),
-            Some(Measure::Minutes | Measure::Other(_)) | None => Some(amount),
+            Some(MeasureUnit::Seconds) => amount.checked_div(60.into()),
+            Some(MeasureUnit::Hours) => amount.checked_mul(60.into()),
+            Some(MeasureUnit::Minutes | MeasureUnit::Other(_)) | None => Some(amount),
         }
     }
 }
@@ -89,7 +89,7 @@ struct UnitsJson<'a> {
     measure_units: Option<Option<Vec<UnitJson<'a>>>>,
 }
 
-impl<'de> Fields<'de> for UnitsJson<'de> {
+impl<'de> JsonFields<'de> for UnitsJson<'de> {
     fn read<A: MapAccess<'de>>(mut object: A, free: &Cell<usize>) -> Result<Self, A::Error> {
         let mut measure_units = None;
         while let Some(name) = object.next_key::<String>()? {

@@ -15,8 +15,8 @@ use serde::{
 use super::measures::Measures;
 use crate::{
     cloud::{
-        json::{Entries, Fields, Raw, Unreadable, decimal, field, instant, integer, once, string},
-        listing::{Entry, Row},
+        json::{Entries, JsonFields, Raw, Unreadable, decimal, field, instant, integer, once, string},
+        listing::{Entry, ListRow},
         secrets::Secrets,
     },
     usage::{Package, PackageKind},
@@ -155,7 +155,7 @@ impl ListedPackage {
 }
 
 #[derive(Default)]
-pub(super) struct RowJson<'a> {
+pub(super) struct PackageJson<'a> {
     order_instance_id: Option<Raw<'a>>,
     product_id: Option<Raw<'a>>,
     expire_time: Option<Raw<'a>>,
@@ -166,10 +166,10 @@ pub(super) struct RowJson<'a> {
     free_resources: Option<Option<Vec<ResourceJson<'a>>>>,
 }
 
-impl<'de> Fields<'de> for RowJson<'de> {
+impl<'de> JsonFields<'de> for PackageJson<'de> {
     /// Other fields are not read. Some of them are names, which depend on the language that is asked for.
     fn read<A: MapAccess<'de>>(mut object: A, free: &Cell<usize>) -> Result<Self, A::Error> {
-        let mut row = RowJson::default();
+        let mut row = PackageJson::default();
         while let Some(name) = object.next_key::<String>()? {
             let field = match name.as_str() {
                 "order_instance_id" => &mut row.order_instance_id,
@@ -206,7 +206,7 @@ struct ResourceJson<'a> {
     measure_id: Raw<'a>,
 }
 
-impl<'de> Row<'de> for RowJson<'de> {
+impl<'de> ListRow<'de> for PackageJson<'de> {
     type Entry = ListedPackage;
 
     const LIST: &'static str = "free_resource_packages";
@@ -292,10 +292,10 @@ impl Entry for ListedPackage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cloud::listing::Page, usage::Unit};
+    use crate::{cloud::listing::ListPage, usage::Unit};
 
-    fn parse(body: &str, secrets: &Secrets) -> Result<Page<ListedPackage>, Unreadable> {
-        Page::read::<RowJson<'_>>(body.as_bytes(), secrets)
+    fn parse(body: &str, secrets: &Secrets) -> Result<ListPage<ListedPackage>, Unreadable> {
+        ListPage::read::<PackageJson<'_>>(body.as_bytes(), secrets)
     }
 
     fn measures() -> Measures {
@@ -459,7 +459,7 @@ mod tests {
     #[test]
     fn an_absent_list_is_empty_and_labels_show_no_secret() {
         for empty in [r#"{"total_count":0}"#, r#"{"total_count":0,"free_resource_packages":null}"#] {
-            assert_eq!(parse(empty, &Secrets::default()).unwrap(), Page { count: Some(0), entries: vec![] });
+            assert_eq!(parse(empty, &Secrets::default()).unwrap(), ListPage { count: Some(0), entries: vec![] });
         }
         let secrets: Secrets = [&secrecy::SecretString::from("hunter2".to_owned())].into_iter().collect();
         let body = r#"{"free_resource_packages":[{"order_instance_id":"hunter2","product_id":"hunter2","region_code":"hunter2",

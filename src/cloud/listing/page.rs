@@ -5,7 +5,7 @@ use std::{cell::Cell, hash::Hash, marker::PhantomData};
 use serde::de::{IgnoredAny, MapAccess};
 
 use crate::cloud::{
-    json::{self, Entries, Fields, Raw, Unreadable, field, integer, once},
+    json::{self, Entries, JsonFields, Raw, Unreadable, field, integer, once},
     secrets::Secrets,
 };
 
@@ -39,14 +39,14 @@ pub trait Entry: Send {
 
 /// One page of a list.
 #[derive(Debug, PartialEq)]
-pub struct Page<T> {
+pub struct ListPage<T> {
     /// The number of entries of the whole list, if the service says it.
     pub count: Option<i64>,
     pub entries: Vec<T>,
 }
 
 /// A row of the JSON, which becomes an entry.
-pub trait Row<'de>: Fields<'de> {
+pub trait ListRow<'de>: JsonFields<'de> {
     type Entry: Entry;
 
     /// The name of the JSON field that holds the list.
@@ -59,12 +59,12 @@ pub trait Row<'de>: Fields<'de> {
     fn entry(self, secrets: &Secrets) -> Result<Self::Entry, Unreadable>;
 }
 
-impl<T: Entry> Page<T> {
+impl<T: Entry> ListPage<T> {
     /// Reads the body of a 200.
     ///
     /// # Errors
     /// If the body is not a list of these entries, or if a row cannot be read.
-    pub fn read<'a, R: Row<'a, Entry = T>>(body: &'a [u8], secrets: &Secrets) -> Result<Self, Unreadable> {
+    pub fn read<'a, R: ListRow<'a, Entry = T>>(body: &'a [u8], secrets: &Secrets) -> Result<Self, Unreadable> {
         let free = Cell::new(T::MAX_OBJECTS + 1);
         let json: Result<ListJson<'a, R>, _> = json::read(body, &free);
         let rows = json.as_ref().ok().and_then(|json| json.rows.as_ref()?.as_ref()).map_or(0, Vec::len);
@@ -81,7 +81,7 @@ impl<T: Entry> Page<T> {
             entry.map_err(|Unreadable(what)| Unreadable(format!("entry {} of {}: {what}", index + 1, R::LIST)))
         };
         let rows = json.rows.flatten().unwrap_or_default();
-        Ok(Page { count, entries: rows.into_iter().enumerate().map(read).collect::<Result<_, _>>()? })
+        Ok(ListPage { count, entries: rows.into_iter().enumerate().map(read).collect::<Result<_, _>>()? })
     }
 }
 
@@ -96,7 +96,7 @@ impl<R> Default for ListJson<'_, R> {
     }
 }
 
-impl<'de, R: Row<'de>> Fields<'de> for ListJson<'de, R> {
+impl<'de, R: ListRow<'de>> JsonFields<'de> for ListJson<'de, R> {
     fn read<A: MapAccess<'de>>(mut object: A, free: &Cell<usize>) -> Result<Self, A::Error> {
         let (mut count, mut rows) = (None, None);
         while let Some(name) = object.next_key::<String>()? {

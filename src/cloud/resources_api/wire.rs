@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::{
     cloud::{
         json::{Raw, Unreadable, boolean, decimal, field, instant, integer, string},
-        listing::{Entry, Row},
+        listing::{Entry, ListRow},
         secrets::Secrets,
     },
     usage::{Package, PackageKind, Unit},
@@ -14,7 +14,7 @@ use crate::{
 
 /// Has only the fields that are read. `bound_asset` is left out, because it holds names that customers chose.
 #[derive(Default, Deserialize)]
-pub(super) struct RowJson<'a> {
+pub(super) struct TenantResourceJson<'a> {
     #[serde(borrow, default)]
     resource_id: Raw<'a>,
     #[serde(borrow, default)]
@@ -41,7 +41,7 @@ pub(super) struct RowJson<'a> {
     status: Raw<'a>,
 }
 
-impl<'de> Row<'de> for RowJson<'de> {
+impl<'de> ListRow<'de> for TenantResourceJson<'de> {
     type Entry = Package;
 
     const LIST: &'static str = "resources";
@@ -101,10 +101,10 @@ impl Entry for Package {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cloud::listing::Page;
+    use crate::cloud::listing::ListPage;
 
-    fn parse(body: &[u8], secrets: &Secrets) -> Result<Page<Package>, Unreadable> {
-        Page::read::<RowJson<'_>>(body, secrets)
+    fn parse(body: &[u8], secrets: &Secrets) -> Result<ListPage<Package>, Unreadable> {
+        ListPage::read::<TenantResourceJson<'_>>(body, secrets)
     }
 
     fn packages(rows: &str) -> Vec<Package> {
@@ -144,9 +144,9 @@ mod tests {
             assert_eq!(with(&format!(r#""resource_expire_time":{none}"#)).expiry, None, "{none}");
         }
         let empty = |body: &str| parse(body.as_bytes(), &Secrets::default()).unwrap();
-        assert_eq!(empty(r#"{"count":0}"#), Page { count: Some(0), entries: vec![] });
+        assert_eq!(empty(r#"{"count":0}"#), ListPage { count: Some(0), entries: vec![] });
         assert_eq!(empty(r#"{"count":0,"resources":null}"#), empty(r#"{"count":0}"#));
-        assert_eq!(empty(r#"{"resources":[]}"#), Page { count: None, entries: vec![] });
+        assert_eq!(empty(r#"{"resources":[]}"#), ListPage { count: None, entries: vec![] });
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde::{
 
 use crate::{
     cloud::{
-        json::{self, Entries, Fields, Raw, Unreadable, boolean, decimal, field, integer, once, string, time},
+        json::{self, Entries, JsonFields, Raw, Unreadable, boolean, decimal, field, integer, once, string, time},
         secrets::Secrets,
     },
     usage::{Row, RowKey, Unit},
@@ -194,7 +194,7 @@ impl RowJson<'_> {
     }
 }
 
-impl<'de> Fields<'de> for PageJson<'de> {
+impl<'de> JsonFields<'de> for PageJson<'de> {
     fn read<A: MapAccess<'de>>(mut object: A, free: &Cell<usize>) -> Result<Self, A::Error> {
         let (mut count, mut time_list) = (None, None);
         while let Some(name) = object.next_key::<PageField>()? {
@@ -210,7 +210,7 @@ impl<'de> Fields<'de> for PageJson<'de> {
     }
 }
 
-impl<'de> Fields<'de> for BucketJson<'de> {
+impl<'de> JsonFields<'de> for BucketJson<'de> {
     fn read<A: MapAccess<'de>>(mut object: A, free: &Cell<usize>) -> Result<Self, A::Error> {
         let (mut time, mut resources_usage) = (None, None);
         while let Some(name) = object.next_key::<BucketField>()? {

@@ -11,7 +11,7 @@ use crate::{
     cloud::{
         Error,
         billing_api::{self, ListedPackage, Measures, PackagesQuery},
-        lists::Pages,
+        lists::PagedList,
     },
     config::Account,
     snapshot::Packages,

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::source::Source;
 use crate::{
-    cloud::{Error, lists::Pages, resources_api},
+    cloud::{Error, lists::PagedList, resources_api},
     snapshot::Packages,
     usage::{CollectorDoubts, Package, package_doubts, package_sums},
 };

@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 
 use super::{past_days::AskedDays, source::Source};
 use crate::{
-    cloud::{Client, Error, jobs_api, lists::Pages, resources_api},
+    cloud::{Client, Error, jobs_api, lists::PagedList, resources_api},
     config::{Config, Project, Users},
     history::{days::KnownDays, ledger::Ledger},
     polling::past::{PastDays, PastError},
@@ -22,9 +22,9 @@ use crate::{
 };
 
 /// Usage may change for this long after the end of a day (contract, 18).
-const SETTLED_AFTER: TimeDelta = TimeDelta::days(2);
+const CHANGES_WITHIN: TimeDelta = TimeDelta::days(2);
 
-/// The compared day is this many days before today, so it ended at least [`SETTLED_AFTER`] ago.
+/// The compared day is this many days before today, so it ended at least [`CHANGES_WITHIN`] ago.
 const DAYS_AGO: Days = Days::new(3);
 
 /// The usage of this many days is kept in memory, for the comparison with packages.
@@ -45,11 +45,11 @@ const VIDEOS: &[&str] = &["VIDEO_2D", "FLEXUS_2D"];
 #[derive(Debug)]
 pub(super) struct Reconciling {
     asked: AskedDays,
-    state: Mutex<State>,
+    state: Mutex<ReconciliationState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ReconciliationState {
     /// The minutes of days by type of business; `None` for a day whose usage may belong to another range.
     usage: BTreeMap<NaiveDate, Option<BTreeMap<String, Option<Decimal>>>>,
     /// The last day that was compared with live sessions, and with videos, and the result.
@@ -126,7 +126,7 @@ impl Reconciling {
             return Ok(());
         }
         let is_due = |known: &KnownDays, day: NaiveDate| {
-            let settled = Bounds::of_day(day, zone).end + SETTLED_AFTER;
+            let settled = Bounds::of_day(day, zone).end + CHANGES_WITHIN;
             missing.contains(&day) && known.get(day).is_none_or(|known| known.asked < settled)
         };
         let known = self.asked.run(now, first..last + Days::new(1), is_due, counters).await?;

@@ -4,7 +4,7 @@ use chrono::{SubsecRound, TimeDelta};
 
 use super::source::Source;
 use crate::{
-    cloud::{Error, jobs_api, lists::Pages},
+    cloud::{Error, jobs_api, lists::PagedList},
     usage::{CollectorDoubts, ListedJobs, Sessions},
 };
 

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use super::source::Source;
 use crate::{
-    cloud::{Error, lists::Pages, quotas_api},
+    cloud::{Error, lists::PagedList, quotas_api},
     snapshot::SubUsers,
     usage::{CollectorDoubts, sub_user_doubts, used_by_all},
 };

@@ -17,7 +17,7 @@ use crate::{
         Call, Client, Error,
         billing_api::{ListedPackage, PackagesQuery},
         jobs_api,
-        lists::{Entry, Page, Pages},
+        lists::{Entry, ListPage, PagedList},
         quotas_api, resources_api,
     },
     config::Account,
@@ -43,8 +43,8 @@ pub struct ListProbes<'a> {
 
 /// The first page of a list, and the one at [`OFFSET`].
 struct TwoPages<T> {
-    first: Page<T>,
-    second: Result<Page<T>, Unknown>,
+    first: ListPage<T>,
+    second: Result<ListPage<T>, Unknown>,
 }
 
 /// The offset of the second page. Each way to read this offset gives a page that begins with another entry.
@@ -133,7 +133,7 @@ impl<'a> ListProbes<'a> {
         findings.videos_state = state_effect(&list, running, |video| video.state).into();
     }
 
-    async fn list<P: Pages>(&mut self, query: &P) -> Result<TwoPages<P::Entry>, Unknown> {
+    async fn list<P: PagedList>(&mut self, query: &P) -> Result<TwoPages<P::Entry>, Unknown> {
         let first = self.page(query, 0).await?;
         let second =
             if first.entries.len() > OFFSET { self.page(query, OFFSET).await } else { Err(Unknown::TooFewEntries) };
@@ -142,7 +142,7 @@ impl<'a> ListProbes<'a> {
 
     /// Asks for one page. After HTTP 403 or 404 the requests go on, because the service may still answer other
     /// operations.
-    async fn page<P: Pages>(&mut self, query: &P, offset: usize) -> Result<Page<P::Entry>, Unknown> {
+    async fn page<P: PagedList>(&mut self, query: &P, offset: usize) -> Result<ListPage<P::Entry>, Unknown> {
         if self.stop.is_some() {
             return Err(Unknown::Stopped);
         }
@@ -167,7 +167,7 @@ fn count<T: Entry>(list: &Result<TwoPages<T>, Unknown>) -> Result<ListCount, Unk
     let TwoPages { first, second } = list.as_ref().map_err(|reason| *reason)?;
     let Some(count) = first.count else { return Ok(ListCount::Absent) };
     let second = second.as_ref().map_err(|reason| *reason)?;
-    let length = |page: &Page<T>| i64::try_from(page.entries.len()).unwrap_or_default();
+    let length = |page: &ListPage<T>| i64::try_from(page.entries.len()).unwrap_or_default();
     match second.count {
         Some(again) if again == count && count >= length(first) => Ok(ListCount::Entries),
         Some(again) if (count, again) == (length(first), length(second)) => Ok(ListCount::EntriesOfPage),
@@ -236,7 +236,7 @@ fn minutes_package(list: &Result<TwoPages<Package>, Unknown>) -> Result<MinutesP
 /// What the parameter `state` does. A list without entries of other states tells nothing.
 fn state_effect<T>(
     list: &Result<TwoPages<T>, Unknown>,
-    filtered: Result<Page<T>, Unknown>,
+    filtered: Result<ListPage<T>, Unknown>,
     state: impl Fn(&T) -> JobState,
 ) -> Result<StateEffect, Unknown> {
     let is_other = |entry: &T| state(entry) != JobState::Processing;

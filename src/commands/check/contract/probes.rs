@@ -12,7 +12,7 @@ use super::{
 use crate::{
     cloud::{
         Call, Client, Error, UsageQuery,
-        lists::Pages,
+        lists::PagedList,
         quotas_api,
         usage_api::{PageRequest, PageSource, wire::Page},
     },
