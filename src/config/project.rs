@@ -45,7 +45,7 @@ pub(super) const KEYS: [&str; 14] = [
 pub(super) const DEFAULT_CREDENTIALS: &str = "default";
 
 /// Maximum number of names of labels in all projects together.
-pub(super) const MAX_LABELS: usize = 30;
+const MAX_LABELS: usize = 30;
 
 /// A message lists at most this many names of credentials: there may be thousands.
 const LISTED_NAMES: usize = 20;
@@ -160,7 +160,7 @@ impl Project {
     }
 
     /// Reads an entry and adds its name to `names`. Replaces invalid values by valid ones, so that all checks run.
-    pub(super) fn read<'a>(node: &Node<'a>, context: &ProjectContext<'a>, names: &mut HashSet<String>) -> Option<Self> {
+    fn read<'a>(node: &Node<'a>, context: &ProjectContext<'a>, names: &mut HashSet<String>) -> Option<Self> {
         if !node.is_mapping() {
             node.problem("a mapping with name and region");
             return None;
@@ -248,8 +248,24 @@ impl Project {
     }
 }
 
+/// Reads the section `projects`.
+pub(super) fn read_all<'a>(list: &Node<'a>, context: &ProjectContext<'a>) -> Vec<Project> {
+    let mut names = HashSet::new();
+    let mut projects = list.list(|node| Project::read(&node, context, &mut names));
+    if !complete_labels(&mut projects) {
+        list.problem(format_args!("at most {MAX_LABELS} names of labels in all projects together"));
+    }
+    if list.length() == Some(0) {
+        list.problem("at least one project");
+    }
+    if let Some(defaults) = context.defaults {
+        check_defaults(defaults, list);
+    }
+    projects
+}
+
 /// Notes unknown keys of the section `defaults`, and keys that have no effect because every project has its own value.
-pub(super) fn check_defaults(defaults: &Section<'_>, projects: &Node<'_>) {
+fn check_defaults(defaults: &Section<'_>, projects: &Node<'_>) {
     let mut overridden: HashSet<&str> = KEYS.into();
     projects.list(|project| {
         overridden.retain(|key| project.has(key));
@@ -266,7 +282,7 @@ pub(super) fn check_defaults(defaults: &Section<'_>, projects: &Node<'_>) {
 
 /// Gives all projects the same labels; a value that is not configured is empty. Returns whether there are at most
 /// [`MAX_LABELS`].
-pub(super) fn complete_labels(projects: &mut [Project]) -> bool {
+fn complete_labels(projects: &mut [Project]) -> bool {
     let names: BTreeSet<String> = projects.iter().flat_map(|project| project.labels.keys().cloned()).collect();
     let are_few = names.len() <= MAX_LABELS;
     for project in projects.iter_mut().filter(|_| are_few) {

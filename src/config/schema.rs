@@ -19,13 +19,6 @@ pub fn json() -> String {
 
 fn root() -> Value {
     let project = project();
-    let mut defaults = project.clone();
-    if let (Some(all), Some(defaults)) = (project.pointer("/properties"), defaults.as_object_mut()) {
-        let keys = KEYS.iter().filter_map(|key| Some(((*key).to_owned(), all.get(key)?.clone())));
-        defaults.insert("properties".to_owned(), Value::Object(keys.collect()));
-        defaults.remove("required");
-        defaults.insert("description".to_owned(), "values for all projects that do not have their own".into());
-    }
     let mut root = section(
         "",
         &["projects"],
@@ -52,7 +45,7 @@ fn root() -> Value {
             ),
             ("api", api()),
             ("credentials", credentials()),
-            ("defaults", optional(defaults)),
+            ("defaults", optional(defaults(&project))),
             (
                 "projects",
                 json!({"type": "array", "description": "the projects to poll", "minItems": 1, "items": project}),
@@ -81,6 +74,18 @@ fn root() -> Value {
         fields.insert("patternProperties".to_owned(), json!({"^x-": {}}));
     }
     root
+}
+
+/// The keys of a project that all projects may inherit.
+fn defaults(project: &Value) -> Value {
+    let mut defaults = project.clone();
+    if let (Some(all), Some(defaults)) = (project.pointer("/properties"), defaults.as_object_mut()) {
+        let keys = KEYS.iter().filter_map(|key| Some(((*key).to_owned(), all.get(key)?.clone())));
+        defaults.insert("properties".to_owned(), Value::Object(keys.collect()));
+        defaults.remove("required");
+        defaults.insert("description".to_owned(), "values for all projects that do not have their own".into());
+    }
+    defaults
 }
 
 fn poll() -> Value {
@@ -186,7 +191,6 @@ fn api() -> Value {
 }
 
 fn credentials() -> Value {
-    let endpoint_of_iam = endpoint("endpoint of IAM");
     let entry = section(
         "one source of keys",
         &[],
@@ -195,19 +199,7 @@ fn credentials() -> Value {
             ("secret_key", optional(secret("SK"))),
             ("security_token", optional(secret("the security token of temporary keys"))),
             ("token", optional(secret("an IAM token"))),
-            (
-                "iam_user",
-                optional(section(
-                    "an IAM user",
-                    &["domain", "user", "password"],
-                    [
-                        ("domain", name("account name")),
-                        ("user", name("name of the IAM user")),
-                        ("password", secret("password of the IAM user")),
-                        ("endpoint", endpoint_of_iam),
-                    ],
-                )),
-            ),
+            ("iam_user", optional(iam_user())),
             (
                 "ecs_agency",
                 optional(section(
@@ -217,23 +209,7 @@ fn credentials() -> Value {
                 )),
             ),
             ("oidc", optional(oidc())),
-            (
-                "pod_identity",
-                optional(section(
-                    "temporary keys from the agency of the CCE pod's service account",
-                    &[],
-                    [
-                        (
-                            "url",
-                            optional(text(
-                                "URL in the pod's variable HC_CONTAINER_CREDENTIALS_FULL_URI",
-                                "^https?://.",
-                            )),
-                        ),
-                        ("token", optional(secret("file in the pod's variable HC_CONTAINER_AUTHORIZATION_TOKEN_FILE"))),
-                    ],
-                )),
-            ),
+            ("pod_identity", optional(pod_identity())),
             (
                 "profile",
                 optional(section(
@@ -249,6 +225,29 @@ fn credentials() -> Value {
         "description": "sources of the keys by name",
         "additionalProperties": entry,
     }))
+}
+
+fn iam_user() -> Value {
+    section(
+        "an IAM user",
+        &["domain", "user", "password"],
+        [
+            ("domain", name("account name")),
+            ("user", name("name of the IAM user")),
+            ("password", secret("password of the IAM user")),
+            ("endpoint", endpoint("endpoint of IAM")),
+        ],
+    )
+}
+
+fn pod_identity() -> Value {
+    let url = text("URL in the pod's variable HC_CONTAINER_CREDENTIALS_FULL_URI", "^https?://.");
+    let token = secret("file in the pod's variable HC_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+    section(
+        "temporary keys from the agency of the CCE pod's service account",
+        &[],
+        [("url", optional(url)), ("token", optional(token))],
+    )
 }
 
 fn oidc() -> Value {

@@ -1,6 +1,6 @@
 //! The whole configuration.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use super::{
     accounts::{self, Account},
@@ -74,39 +74,14 @@ impl Config {
             credentials: credentials.as_ref(),
             defaults: defaults.as_ref(),
         };
-        let projects = section.require("projects", "a list of the projects to poll").map_or_else(Vec::new, |list| {
-            let mut names = HashSet::new();
-            let mut projects = list.list(|node| Project::read(&node, &context, &mut names));
-            if !project::complete_labels(&mut projects) {
-                list.problem(format_args!("at most {} names of labels in all projects together", project::MAX_LABELS));
-            }
-            if list.length() == Some(0) {
-                list.problem("at least one project");
-            }
-            if let Some(defaults) = &defaults {
-                project::check_defaults(defaults, &list);
-            }
-            projects
-        });
+        let projects = section.require("projects", "a list of the projects to poll");
+        let projects = projects.map_or_else(Vec::new, |list| project::read_all(&list, &context));
         // After an error in a project, its name, labels and windows may not be known.
         let known = (!section.has_errors_in(&["projects", "windows", "defaults"])).then_some(&*projects);
         let accounts =
             section.get("accounts").map_or_else(Vec::new, |node| accounts::read(&node, credentials.as_ref()));
         let budgets = section.get("budgets").map_or_else(Vec::new, |node| shared_budgets::read(&node, known));
-        for collector in collectors.changed().filter(|_| !projects.is_empty()) {
-            let is_used = match collector {
-                Collector::Billing => section.has("accounts"),
-                Collector::SubUsers if projects.iter().any(|project| project.user_ids.all().is_some()) => true,
-                _ => projects.iter().any(|project| project.collect.contains_key(&collector)),
-            };
-            if !is_used {
-                let text = match collector {
-                    Collector::Billing => "there are no accounts, so this has no effect; add accounts".to_owned(),
-                    _ => format!("no project collects {collector}, so this has no effect; add {collector} to collect"),
-                };
-                section.warning_of(&format!("collectors.{collector}"), text);
-            }
-        }
+        warn_of_unused(&collectors, &projects, &section);
         section.finish();
         let timezone = timezone.unwrap_or_else(Zone::shanghai);
         let credentials = credentials.unwrap_or_default();
@@ -177,5 +152,23 @@ impl Config {
             ("accounts", Field::Sections(accounts.iter().map(Account::fields).collect())),
             ("budgets", Field::Sections(budgets.iter().map(shared_budgets::fields).collect())),
         ]
+    }
+}
+
+/// Warns of settings of collectors that do not run.
+fn warn_of_unused(collectors: &CollectorSettings, projects: &[Project], section: &Section<'_>) {
+    for collector in collectors.changed().filter(|_| !projects.is_empty()) {
+        let is_used = match collector {
+            Collector::Billing => section.has("accounts"),
+            Collector::SubUsers if projects.iter().any(|project| project.user_ids.all().is_some()) => true,
+            _ => projects.iter().any(|project| project.collect.contains_key(&collector)),
+        };
+        if !is_used {
+            let text = match collector {
+                Collector::Billing => "there are no accounts, so this has no effect; add accounts".to_owned(),
+                _ => format!("no project collects {collector}, so this has no effect; add {collector} to collect"),
+            };
+            section.warning_of(&format!("collectors.{collector}"), text);
+        }
     }
 }

@@ -215,6 +215,10 @@ projects:
             let after = config(&BEFORE.replace(from, to)).await;
             assert_eq!(Change::between(studio(&before), studio(&after)), change, "{from} to {to}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_settings_for_all_sub_users_have_their_effect() {
         let all = BEFORE.replace("user_ids: [one]", "user_ids: all");
         let before_all = config(&all).await;
         for (from, to, change) in [
@@ -231,6 +235,11 @@ projects:
             let texts = [&before_all, &after].map(|config| query_text(config, studio(config).1).unwrap());
             assert_eq!(texts[0] != texts[1], change == Change::Query, "{from} to {to}: {texts:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_id_that_is_looked_up_depends_on_the_credentials_and_on_iam() {
+        let before = config(BEFORE).await;
         let looked_up = BEFORE.replace("project_id: a1, ", "");
         let before_looked_up = config(&looked_up).await;
         assert_eq!(Change::between(studio(&before), studio(&before_looked_up)), Change::Query);
@@ -238,6 +247,11 @@ projects:
         assert_eq!(Change::between(studio(&before_looked_up), studio(&after)), Change::Query, "maybe another account");
         let after = config(&looked_up.replace("page_size: 1000", "iam_endpoint: 'https://iam.example'")).await;
         assert_eq!(Change::between(studio(&before_looked_up), studio(&after)), Change::Query, "maybe another cloud");
+    }
+
+    #[tokio::test]
+    async fn an_explicit_endpoint_is_the_same_query() {
+        let before = config(BEFORE).await;
         let explicit = "endpoint: 'https://metastudio.cn-north-4.myhuaweicloud.com', project_id: a1";
         let after = config(&BEFORE.replace("region: cn-north-4, project_id: a1", explicit)).await;
         assert_eq!(Change::between(studio(&before), studio(&after)), Change::Access, "the same endpoint, another IAM");
