@@ -1,7 +1,7 @@
 //! ShowUsageData: queries the usage in a range of time, and returns a complete answer or an error.
 //!
-//! `GET /v1/{project_id}/data-analysis` (contract, 1.1 to 1.5). A poll sends no filters: the unfiltered answer
-//! is complete, and it is undocumented whether `unit` filters or converts.
+//! `GET /v1/{project_id}/data-analysis` (contract, 1.1 to 1.5). A poll does not filter by type or unit: the
+//! unfiltered answer is complete, and it is undocumented whether `unit` filters or converts.
 
 pub mod pages;
 mod range;
@@ -70,7 +70,7 @@ pub async fn fetch(
     if proven.is_near_bound && !service.is_near_bound {
         tracing::warn!(
             project_id = query.project_id,
-            "an answer has more than half of the rows or texts that a page or an answer may have; beyond that limit, polls fail"
+            "an answer has more than half of the rows or texts that a page or an answer may have; above the maximum, polls fail"
         );
     }
     let mut rows = within(answer.rows, query.range)?;

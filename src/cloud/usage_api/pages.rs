@@ -9,7 +9,7 @@
 //!   again: if it comes alone, nothing follows it.
 //! - Entries are compared in their order. No row is left out because its key has been seen.
 //!
-//! What has been proven is a [`Service`], so that later queries need no more requests than pages.
+//! A [`Service`] keeps the proven properties, so that later queries need fewer requests.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -40,7 +40,7 @@ enum Counted {
 enum Meaning {
     #[default]
     Possible,
-    /// `count` was this number, while a page had another number of its own.
+    /// `count` was the number of the whole list, while a single page had another number.
     Shown,
     Refuted,
 }
@@ -443,7 +443,7 @@ impl Pages {
             self.phase = Phase::Counted { bucket, offset: offset + 1 };
             return Ok(ask(1, offset + 1));
         }
-        inconsistent("an entry is another one when it is asked for alone")
+        inconsistent("the request for a single entry did not return that entry")
     }
 
     /// Whether a page begins with the known item at this index, whose values may have grown.
@@ -578,14 +578,14 @@ impl Pages {
         self.check_bounds(length)?;
         let (most_buckets, most_rows) = self.service.longest.unwrap_or_default();
         self.service.longest = Some((most_buckets.max(length.0), most_rows.max(length.1)));
-        // Both buckets and rows are compared with the limit, although it counts only one of them. If the list changed
-        // during the proof of which it counts, that proof is wrong.
+        // Both buckets and rows are compared with the limit, although it counts only one of them. `counted` may be
+        // wrong if the list changed while it was proven.
         let is_full = length.0 == self.limit || length.1 == self.limit;
         let is_shorter = length.0 < most_buckets && length.1 < most_rows;
         let is_plausible_cut = is_round(length.0) || is_round(length.1);
         let is_proven = self.service.sends_everything
             || is_end
-            // Another request for a single entry shows nothing: no entry before it tells its number.
+            // If there is only one entry, a further page would begin with it, as the first page did, and prove nothing.
             || (self.entries() < 2 && (self.service.counted.is_some() || self.known.items.len() < 2))
             || (!is_full && (is_shorter || self.count_proves()));
         let is_unknown_service = self.service.first_entry.is_none();

@@ -71,7 +71,7 @@ fn sound() -> Service {
 
 const MAX_ROWS: usize = 100_000;
 const MAX_TEXTS: usize = MAX_ROWS * TEXTS_OF_ROW;
-const ANOTHER: &str = "an entry is another one when it is asked for alone";
+const ANOTHER: &str = "the request for a single entry did not return that entry";
 
 #[test]
 fn a_short_answer_of_an_unknown_service_is_proven_by_its_last_entry() {
@@ -396,7 +396,8 @@ fn days_with(rows: &[usize]) -> Page {
 
 #[test]
 fn a_service_that_sends_empty_buckets_counts_buckets() {
-    // The last bucket is also the first row. But the service does not count rows from 1, and there is no third entry.
+    // Offset 1 is the last bucket. If rows were counted from 1, it would be the first row, which is in the same bucket.
+    // But a service that counts rows sends no empty bucket.
     let last = || days(None, 1, 2, 1);
     let steps = vec![(days_with(&[0, 1]), request(1000, 1)), (last(), Next::Complete)];
     let (rows, service) = collect(1000, Service::default(), steps);
@@ -624,8 +625,8 @@ fn counting(counted: Counted) -> Service {
 #[test]
 fn a_page_as_long_as_the_longest_one_may_be_cut() {
     let [buckets, rows] = [Counted::Buckets, Counted::Rows].map(counting);
-    // A page had more rows before, but the limit counts buckets. Then a page had more buckets before, but the limit
-    // counts rows.
+    // First case: an earlier page had more rows, but the limit counts buckets. Second case: an earlier page had more
+    // buckets, but the limit counts rows.
     let service = Service { longest: Some((10, 20)), ..buckets.clone() };
     assert_eq!(after(service, days(None, 0, 10, 1)), request(1000, 9));
     let service = Service { longest: Some((20, 10)), ..rows.clone() };
@@ -656,7 +657,7 @@ fn two_entries_or_two_rows_of_an_unknown_service_are_asked_for_again() {
     }
     assert_eq!(after(Service::default(), days(None, 0, 1, 2)), request(1, 0));
     assert_eq!(after(Service { first_entry: Some(1), ..Service::default() }, days(None, 0, 10, 2)), request(1, 1));
-    // Two places that have nothing but the first entry in common prove nothing else.
+    // The second page fits whether buckets or rows are counted. So only the number of the first entry is proven.
     let steps = vec![(days(None, 0, 4, 1), request(1000, 3)), (days(None, 3, 4, 1), Next::Complete)];
     let service = collect(1000, Service::default(), steps).1;
     assert_eq!((service.counted, service.first_entry), (None, Some(0)));
