@@ -5,7 +5,7 @@
 //! account locks it. Each further API is a module beside [`usage_api`], such as [`project_api`].
 //!
 //! An operation that lists entries in pages is a query of `lists`, and `listing` proves that no entry is missing. The
-//! billing service is asked for an account: an account has a client of its own, because its host is another one.
+//! billing service answers for an account, not for a project, and has another host. So each account has its own client.
 
 mod account_api;
 pub mod billing_api;

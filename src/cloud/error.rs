@@ -283,7 +283,7 @@ pub struct Refusal {
     pub(crate) code: String,
     /// The cloud's `error_msg`, shortened and without secrets.
     pub(crate) message: String,
-    /// `X-Request-Id` of the answer, or its body's `request_id`.
+    /// `X-Request-Id` or `X-IAM-Trace-Id` of the answer, or its body's `request_id`.
     pub(crate) request_id: Option<String>,
     /// How long the service asks to wait (`Retry-After`).
     pub(crate) retry_after: Option<Duration>,

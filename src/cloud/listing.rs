@@ -1,5 +1,5 @@
-//! Puts the pages of a list together and proves that nothing is missing. The entries of these lists have a key, unlike
-//! rows of usage.
+//! Puts the pages of a list together and proves that nothing is missing. Each entry of these lists has a unique key,
+//! unlike a row of usage.
 //!
 //! Each page after the first must begin with the last known entry. This shows whether the list has changed between two
 //! pages, and whether the offset has another meaning. The list is complete if it has as many entries as `count` says,
@@ -132,7 +132,7 @@ mod tests {
         High,
     }
 
-    /// All pages, until the list is complete or refused, and the number of requests.
+    /// Asks for pages until the list is complete or refused. Returns the ids or the error, and the number of requests.
     fn ask(service: &Service) -> (Result<Vec<u64>, Error>, usize) {
         let mut listing = Listing::new();
         let mut list: Vec<u64> = (100..).take(service.length).collect();

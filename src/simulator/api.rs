@@ -38,8 +38,8 @@ pub(super) fn show_usage_data(
     page::page(buckets, &parameters, service, earlier)
 }
 
-/// The parameters of a query that select a list: all parameters but those of paging. Empty for all lists if `service`
-/// does not change each list by itself.
+/// The parameters of a query that select a list: all parameters but those of paging. Empty if entries stay in place
+/// between two requests: then the requests for all lists of a project are counted together.
 pub(super) fn list_of(query: &str, service: &Service) -> String {
     if matches!(service.changes, Changes::Nothing | Changes::Grown) {
         return String::new();

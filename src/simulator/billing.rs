@@ -53,7 +53,7 @@ impl BillingOperation {
 /// The id of an enterprise project with a package. An answer has the package only if the request names this id.
 pub const ENTERPRISE_PROJECT: &str = "0f6c7a2e-1111-4a5b-8c3d-abcdef012345";
 
-/// The product of a package that is for all enterprise projects.
+/// The product of the packages that are for all enterprise projects.
 const FOR_ALL: &str = "OFFI000000000000000002";
 
 /// The ids of units, as in the list of units. With `units=lacking`, the list does not have the last one.
@@ -93,7 +93,7 @@ pub(super) fn packages(
     let is_asked_for = |row: &Value| {
         let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default();
         let codes = query.service_type_code_list.as_deref().unwrap_or_default();
-        // One package is for all enterprise projects, so it is in each list.
+        // The packages of one product are for all enterprise projects, so they are in each list.
         (text("enterprise_project_id") == asked || text("product_id") == FOR_ALL)
             && query.status.is_none_or(|status| row.get("status") == Some(&status.into()))
             && (codes.is_empty() || codes.iter().any(|code| code == text("service_type_code")))

@@ -37,7 +37,7 @@ pub(super) fn verify(
     if (now - sent.and_utc()).num_minutes().abs() >= TOLERANCE_MINUTES {
         return Err("the time of x-sdk-date is out of range".to_owned());
     }
-    // No other header needs a signature. The Go SDK does not sign the host (contract, section 3, 6).
+    // The host need not be signed: the Go SDK does not sign it (contract, section 3, 6).
     if !authorization.signed_headers.iter().any(|name| name == "x-sdk-date") {
         return Err("x-sdk-date is not signed".to_owned());
     }

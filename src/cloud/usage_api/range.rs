@@ -83,8 +83,8 @@ pub fn within(rows: Vec<Row>, range: Bounds) -> Result<InRange, Error> {
 /// which times a range can begin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Alignment {
-    /// Whether the service cuts the first bucket at the start of the range, so that any range is exact; `None` until it
-    /// has been asked.
+    /// Whether the service cuts the first bucket at the start of the range, so that any range is exact; `None` while
+    /// this is not known.
     cuts: Option<bool>,
     /// The buckets of the last check, if there were two or more.
     grid: Option<Grid>,

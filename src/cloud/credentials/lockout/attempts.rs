@@ -180,8 +180,8 @@ impl Attempts {
         self.failures + self.in_flight
     }
 
-    /// The state of a process that starts with a saved copy: all requests in flight may have been refused. So the state
-    /// is the same as after a hold: one request tries the key.
+    /// The state of a process that starts with a saved copy. All requests in flight count as failures, because they may
+    /// have been refused. After four failures in a row, the key is first on hold. One request at a time tries it.
     pub fn restarted(self, now: Instant) -> Self {
         let failures = self.possible_failures();
         let mut attempts = Attempts { accepted: false, in_flight: 0, epoch: 0, failures, ..self };

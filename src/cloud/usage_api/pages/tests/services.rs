@@ -1,5 +1,5 @@
 //! Services that keep to the words of the API page, and differ in all that it leaves open (numbers, "Services to
-//! survive"). Each has a list whose exact sum is known, and is asked as a poll asks.
+//! survive"). Each has lists whose exact sums are known, and is asked as a poll asks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -141,7 +141,7 @@ impl Model {
     }
 }
 
-/// One list, as it is asked for.
+/// A service while it answers the requests for one list.
 pub(crate) struct Served {
     paging: Paging,
     /// What the service counts: buckets, or rows, each in a bucket of its own.
@@ -250,7 +250,7 @@ enum Outcome {
     Refused,
     /// Wrong, and published with a doubt.
     Doubted,
-    /// Wrong, but the answer has each row that any page had, once: by chance, no page shows that the order changes.
+    /// Wrong, but the answer has every row of its pages exactly once. By chance, no page shows that the order changed.
     NoTrace,
     Wrong,
 }
