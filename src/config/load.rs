@@ -89,7 +89,7 @@ fn unreadable(path: &Path, error: &io::Error) -> String {
         }
         io::ErrorKind::IsADirectory => "is a directory; name the file in it with --config.file".to_owned(),
         io::ErrorKind::PermissionDenied => {
-            "the user of this process must not read it; change the owner or the mode of the file".to_owned()
+            "the user of this process has no permission to read it; change the owner or the mode of the file".to_owned()
         }
         _ => format!("cannot be read: {error}; name the file with --config.file"),
     }
