@@ -52,7 +52,8 @@ pub(super) struct PastFlags {
     projects: Vec<String>,
 }
 
-/// A day is asked for again if it was last asked for sooner than this after its end: usage may be metered late.
+/// An answer for a day is final if it came at least this long after the end of the day, because usage may be metered
+/// late. Otherwise, the day is asked for again.
 const CHANGES_WITHIN: TimeDelta = TimeDelta::hours(48);
 /// A day is not asked for again within this time, so that a command that is run again writes the same values.
 const ASK_AGAIN_AFTER: TimeDelta = TimeDelta::hours(6);

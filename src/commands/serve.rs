@@ -240,7 +240,7 @@ struct Tasks {
     /// `None` if nothing is kept for the next restart.
     remembering: Option<JoinHandle<()>>,
     notifying: AbortOnDropHandle<()>,
-    /// Without a sender, reloading would see the end of all requests.
+    /// Keeps the channel of reload requests open: without `--web.enable-lifecycle`, no route has a sender.
     reload: mpsc::Sender<ReloadRequest>,
     routes: Arc<Routes>,
     /// Stops the server and the task that keeps the usage.

@@ -57,7 +57,7 @@ impl Problem {
         Problem { is_elsewhere: true, ..Problem::error(name, expected) }
     }
 
-    /// An error of a whole file, with the line where reading it stopped.
+    /// An error at a line of a file, without a path.
     pub(crate) fn at_line(line: usize, expected: impl Into<String>) -> Self {
         Problem { line: Some(line), ..Problem::error("", expected) }
     }

@@ -98,7 +98,9 @@ impl Tree {
         }
     }
 
-    /// The problems of this document and others with their lines: in the order of the lines, errors before warnings.
+    /// Adds its line to each problem of this document. Returns errors before warnings, both in the order of the lines.
+    /// Problems from elsewhere, such as those of environment variables, have no line and come after the others of their
+    /// kind.
     ///
     /// Only the first problem of a value is kept, and only if nothing inside the value is an error. The others are
     /// consequences: for example, a list whose only element is wrong would also be reported as empty.

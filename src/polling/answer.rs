@@ -27,7 +27,7 @@ pub struct WindowAnswer {
 
 impl WindowAnswer {
     /// Minutes of the buckets in `part`, which must not begin before the range. `None` if the answer does not
-    /// distinguish the buckets of the part from others, or if the range ends before the part.
+    /// distinguish the buckets of the part from others, or if the part ends after the range.
     fn minutes_in(&self, part: Bounds) -> Option<Decimal> {
         let is_whole = part == self.range;
         if part.end > self.range.end || (!is_whole && self.usage.buckets.len() < 2) {

@@ -1,8 +1,8 @@
 //! Asks the cloud for the usage of past days.
 //!
 //! One query asks for up to 31 days. Its buckets are added up to days if no bucket lies in two days, and if separate
-//! queries for three random days and for the older half give the same usage. They are compared because a service may
-//! silently cut a long range, or have buckets of another width. Otherwise, each day has a separate query.
+//! queries for three random days and for the older half give the same usage. If not, each day has a separate query. The
+//! usage is compared because a service may silently cut a long range, or have buckets of another width.
 //!
 //! If the service refuses a range (HTTP 400, `MSS.00000003`), the halves of the range are asked for, down to single
 //! days. A day that is refused is too far back, and so are the days before it.
@@ -100,10 +100,11 @@ pub struct Asking<'a, 'd, S> {
 /// The buckets of one query, for the check whether days begin where buckets begin.
 type Buckets = BTreeMap<DateTime<Utc>, Decimal>;
 
-/// The usage of a range by day, added up from buckets: of the users, and of all users if the configuration lists users.
+/// The usage of a range by day, added up from buckets.
 struct ByDay {
     usage: RangeUsage,
     days: BTreeMap<NaiveDate, Tally>,
+    /// If the configuration lists users, `days` has only their usage, and this has the usage of all users.
     all_users: Option<BTreeMap<NaiveDate, Tally>>,
     buckets_fit: bool,
 }

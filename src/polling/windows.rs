@@ -83,8 +83,8 @@ impl<S: PageSource> WindowsQuery<'_, S> {
     }
 
     /// Asks for the longest window in two halves, too. A service that silently looks back less far than the window
-    /// sends more usage for the halves than for the whole. Returns whether later polls need not ask again. They must if
-    /// the window has only one day or no usage, because that proves nothing, and as long as a half is misaligned.
+    /// sends more usage for the halves than for the whole. Returns `false` if later polls must ask again: if the window
+    /// has only one day or no usage, because that proves nothing, or if a half is misaligned.
     async fn halves_agree(
         &self,
         answers: &[WindowAnswer],

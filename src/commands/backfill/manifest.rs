@@ -31,7 +31,7 @@ pub(super) struct MonthFile {
 pub(super) struct ProjectSummary {
     pub project: String,
     requests: u64,
-    /// The first day that is whole: when it was asked for, the cloud still had usage of an earlier day.
+    /// The first day that is whole: the cloud still had usage of an earlier day when this day was asked for.
     first_whole: Option<NaiveDate>,
     too_far_back: Option<NaiveDate>,
     missing: Vec<NaiveDate>,

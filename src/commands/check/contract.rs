@@ -32,8 +32,8 @@ use crate::{
     polling::past::PastDays,
 };
 
-/// Asks one project or account after the other. Prints a report for each, and writes all reports to `output`. The
-/// ledger in the directory `storage` of an exporter tells how long after its end a day still changed.
+/// Asks one project or account after the other. Prints a report for each, and writes all reports to `output`.
+/// `storage` is the directory of an exporter: its ledger tells how long days still changed after they ended.
 pub(super) async fn run(
     config: &Config,
     Answered { projects, accounts }: &Answered<'_>,

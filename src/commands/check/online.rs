@@ -168,7 +168,8 @@ async fn test_collectors(
     Ok(passed)
 }
 
-/// The requests a day of a collector whose first run of a day needs these requests. Ids are looked up only once.
+/// The requests a day of a collector, computed from the requests of its first run. Its daily operations run once a day,
+/// and its other operations in each run. Ids are looked up only once, so they do not count.
 fn a_day(collector: Collector, first_run: &Counters, interval: Duration) -> f64 {
     let (mut in_each_run, mut once) = (0, 0);
     for (operation, counters) in first_run.apis() {

@@ -10,7 +10,7 @@ use crate::{
     usage::{Bounds, Counters, first_of_month},
 };
 
-/// A day is first asked for this long after its end, because usage may be metered late (contract, 1.5).
+/// The first request for a day comes this long after its end, because usage may be metered late (contract, 1.5).
 const FIRST_ASKED: TimeDelta = TimeDelta::hours(6);
 
 /// This long after its end, a day is not asked for any more, even if it still changes: a range has at most 31 days.

@@ -52,7 +52,7 @@ pub(super) struct Reconciling {
 struct ReconciliationState {
     /// The minutes of days by type of business; `None` for a day whose usage may belong to another range.
     usage: BTreeMap<NaiveDate, Option<BTreeMap<String, Option<Decimal>>>>,
-    /// The last day that was compared with live sessions, and with videos, and the result.
+    /// For live sessions and for videos: the last day that was compared, and the result.
     jobs: BTreeMap<Against, (NaiveDate, Compared)>,
     readings: UsedReadings,
 }

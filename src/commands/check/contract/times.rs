@@ -142,8 +142,8 @@ pub fn last_change(days: &KnownDays, today: NaiveDate) -> Result<LastChange, Unk
     Ok(settling.longest.map_or(LastChange::None, |delay| LastChange::WithinHours(hours(delay))))
 }
 
-/// The age of the newest usage. `last_hours` has numbers of hours before now, the smallest first, each with whether
-/// there is usage in these hours.
+/// The age of the newest usage. `last_hours` has spans of time that end now, in hours, the shortest first. The `bool`
+/// says whether the span has usage.
 pub fn newest(list: &Page, last_hours: &[(u32, bool)]) -> Result<Newest, Unknown> {
     starts(list)?;
     let within = last_hours.iter().find(|(_, has_usage)| *has_usage).map(|(hours, _)| Newest::WithinHours(*hours));
@@ -151,7 +151,7 @@ pub fn newest(list: &Page, last_hours: &[(u32, bool)]) -> Result<Newest, Unknown
     within.or(over).ok_or(Unknown::NoUsage)
 }
 
-/// How far back answers reach. `ages` has ages in days, each with whether the answer has usage.
+/// How far back answers reach. `ages` has ages in days. The `bool` says whether the answer for this age has usage.
 pub fn reach(ages: &[(u32, Result<bool, Unknown>)]) -> Result<Reach, Unknown> {
     let accepted = || ages.iter().filter(|(_, answer)| answer.is_ok()).map(|(days, _)| *days);
     let refused = ages.iter().filter(|(_, answer)| *answer == Err(Unknown::Refused)).map(|(days, _)| *days).min();

@@ -169,8 +169,8 @@ fn keys() -> Vec<(Measure, &'static str)> {
     measures.into_iter().flat_map(|measure| ["r0", "r1"].map(|resource| (measure.clone(), resource))).collect()
 }
 
-/// Compares the requests for a window, from the first one, with those that are due. Returns their number without the
-/// proof of a single user.
+/// Compares the requests for a window with the expected ones. `first` is the index of the first request. Returns their
+/// number, without the request that asks for a single user again.
 fn compare_queries(world: &Growing, range: Bounds, asked: &Asked, first: usize) -> Result<usize, TestCaseError> {
     prop_assert_eq!(&asked[first], &(range, None), "all users come first");
     // Without usage or without users, only all users are asked for.
