@@ -461,6 +461,7 @@ fn pure_modules_touch_no_clock_file_or_network() {
 fn the_binary_stays_thin() {
     assert!(sources()["main"].lines().count() <= 60);
 }
+
 /// One name means one thing: a reader who meets a type knows it from then on. The simulator is the other side of the
 /// API and has names of its own.
 #[test]

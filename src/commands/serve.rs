@@ -103,11 +103,11 @@ impl Serve {
         let hangup = signal(SignalKind::hangup())?;
         tracing::info!(version = BUILD.version, revision = BUILD.revision, "starting metastudio-exporter");
         let source = ConfigSource::of(&self.config, &environment)?;
-        let Some(loaded) = signals.run_until_next(source.load(&environment)).await else {
+        let Some(loaded) = signals.run_until_signal(source.load(&environment)).await else {
             return Ok(ExitCode::SUCCESS);
         };
         let config = ValidConfig::new(loaded)?;
-        let Some(kept) = signals.run_until_next(open_storage(self.storage)).await else {
+        let Some(kept) = signals.run_until_signal(open_storage(self.storage)).await else {
             return Ok(ExitCode::SUCCESS);
         };
         let kept = kept?;
@@ -201,7 +201,7 @@ impl Daemon {
         let stop = CancellationToken::new();
         if let Some(ledger) = ledger {
             let restore = Memory::restore(ledger.clone(), reader.clone(), &mut writer, Moment::now());
-            let Some(memory) = signals.run_until_next(restore).await else { return Ok(ExitCode::SUCCESS) };
+            let Some(memory) = signals.run_until_signal(restore).await else { return Ok(ExitCode::SUCCESS) };
             remembering = Some(tokio::spawn(memory.run(stop.clone())));
             let (sender, requests) = mpsc::channel(1);
             tables = Some(sender);
@@ -274,7 +274,7 @@ impl Tasks {
                 let _ = remembering.await;
             }
         };
-        signals.run_until_next(ending).await;
+        signals.run_until_signal(ending).await;
     }
 }
 

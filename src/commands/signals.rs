@@ -14,9 +14,9 @@ impl Signals {
         Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// The output of a step of the start; `None` if SIGTERM or SIGINT comes before its end. A step may read files, and a
-    /// file may be on a mount that hangs.
-    pub async fn run_until_next<T>(&mut self, step: impl Future<Output = T>) -> Option<T> {
+    /// Runs a step. Returns `None` if SIGTERM or SIGINT comes before its end. A step of the start may read files, and a file
+    /// may be on a mount that hangs.
+    pub async fn run_until_signal<T>(&mut self, step: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             output = step => Some(output),
             () = self.next() => None,

@@ -125,7 +125,8 @@ impl Window {
         match self {
             Window::Hours(hours) => Some(Duration::hours(hours.into())),
             Window::Days(days) => Some(Duration::hours(24 * i64::from(days))),
-            _ => None,
+            // Listed, so that the compiler asks for the length of a new rolling window.
+            Window::Today | Window::Yesterday | Window::ThisWeek | Window::ThisMonth | Window::LastMonth => None,
         }
     }
 
