@@ -8,8 +8,9 @@ use super::encoding::{Digest, EncodedText};
 /// Shorter parts are copied together, because handing out a piece costs more than copying a part of this length.
 const COPIED_BELOW: usize = 4 << 10;
 
-/// A piece of copied parts ends after this many bytes.
-const PIECE: usize = 128 << 10;
+/// A piece of copied parts ends after this many bytes. The gzip of some 20,000 series fits one piece and is one write. A
+/// client that stops reading keeps one piece in memory, so larger pieces cost memory.
+const PIECE: usize = 96 << 10;
 
 /// Encoded text in few pieces.
 #[derive(Debug)]
