@@ -8,9 +8,9 @@ use super::encoding::{Digest, EncodedText};
 /// Shorter parts are copied together, because handing out a piece costs more than copying a part of this length.
 const COPIED_BELOW: usize = 4 << 10;
 
-/// A piece of copied parts ends after this many bytes. The gzip of some 20,000 series fits one piece and is one write. A
-/// client that stops reading keeps one piece in memory, so larger pieces cost memory.
-const PIECE: usize = 96 << 10;
+/// A piece of copied parts ends after this many bytes. A larger piece would save writes, but a client that stops reading
+/// keeps one piece in memory.
+const PIECE: usize = 64 << 10;
 
 /// Encoded text in few pieces.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ mod tests {
         let pieces = Pieces::new(parts.iter_mut().collect());
         let list = pieces.list.into_inner();
         assert!(list.iter().all(|piece| piece.len() < PIECE + COPIED_BELOW));
-        assert_eq!(list.len(), 4);
+        assert_eq!(list.len(), 6);
         assert!(Pieces::new(Vec::new()).get(0).is_none());
     }
 }
