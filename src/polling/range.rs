@@ -184,6 +184,7 @@ impl<S: PageSource> RangeQuery<'_, S> {
     ) -> Result<RangeUsage, Error> {
         let mut usage = RangeUsage::default();
         let mut days = zone.map(|zone| DaySums::new(range, zone.clone()));
+        let has_filter = !self.project.resource_types.is_empty() || !self.project.business_types.is_empty();
         // The usage of the users together, unfiltered and without their ids.
         let mut together = Tally::default();
         let queries = self.split.queries();
@@ -195,21 +196,26 @@ impl<S: PageSource> RangeQuery<'_, S> {
             }
             let mut answer = self.fetch(range, user_id, name, progress).await?;
             usage.note(std::mem::take(&mut answer.doubts));
+            if !is_part {
+                usage.add_answer(&answer, user_id);
+            }
             for (start, row) in &answer.rows {
                 if user_id.is_some() {
                     together.add(row, None)?;
                 }
                 usage.note_negative(row, name);
-                if keeps(self.project, row) {
+                let is_kept = keeps(self.project, row);
+                if is_kept {
                     usage.tally.add(row, user_id)?;
                     each(*start, row, user_id)?;
                     if usage.tally.has_too_many_series(queries.len()) {
                         return Err(too_many_series(name));
                     }
                 }
-            }
-            if !is_part {
-                usage.add_whole(&answer, user_id, self.project, days.as_mut())?;
+                if !is_part {
+                    usage.add_row(*start, row, is_kept, has_filter)?;
+                    days.iter_mut().filter(|_| is_kept).for_each(|days| days.add(*start, row));
+                }
             }
         }
         let has_parts = usage.tally.parts().next().is_some();
@@ -325,33 +331,28 @@ impl<S: PageSource> RangeQuery<'_, S> {
 }
 
 impl RangeUsage {
-    /// Adds the counters, days and buckets of an answer that shares no row with other answers.
-    fn add_whole(
-        &mut self,
-        answer: &InRange,
-        user_id: Option<&str>,
-        project: &Project,
-        mut days: Option<&mut DaySums>,
-    ) -> Result<(), Overflow> {
+    /// Adds the counters of an answer that shares no row with other answers.
+    fn add_answer(&mut self, answer: &InRange, user_id: Option<&str>) {
         self.rows += answer.counters;
         self.before = self.before.or(answer.before);
         self.users.extend(user_id.filter(|_| !answer.rows.is_empty()).map(str::to_owned));
-        let has_filter = !project.resource_types.is_empty() || !project.business_types.is_empty();
-        for (start, row) in &answer.rows {
-            if has_filter {
-                self.types.insert((row.key.resource_type.clone(), row.key.business_type.clone()));
-            }
-            if keeps(project, row) {
-                self.rows.kept += 1;
-                if let Some(days) = &mut days {
-                    days.add(*start, row);
-                }
-                self.add_to_bucket(*start, row)?;
-            } else {
-                self.rows.filtered += 1;
-            }
+    }
+
+    /// Counts a row of such an answer, and adds a row that is kept to its bucket. With a filter, notes the types of the
+    /// row.
+    fn add_row(
+        &mut self,
+        start: Option<DateTime<Utc>>,
+        row: &Row,
+        is_kept: bool,
+        has_filter: bool,
+    ) -> Result<(), Overflow> {
+        if has_filter {
+            self.types.insert((row.key.resource_type.clone(), row.key.business_type.clone()));
         }
-        Ok(())
+        self.rows.filtered += u64::from(!is_kept);
+        self.rows.kept += u64::from(is_kept);
+        if is_kept { self.add_to_bucket(start, row) } else { Ok(()) }
     }
 
     fn add_to_bucket(&mut self, start: Option<DateTime<Utc>>, row: &Row) -> Result<(), Overflow> {
