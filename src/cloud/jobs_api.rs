@@ -16,6 +16,12 @@ use super::{
 };
 use crate::usage::{Bounds, ChargingMode, Job, JobState, LiveSession, Operation, Video, timestamp};
 
+/// An operation, and the last part of its path.
+type ListOperation = (Operation, &'static str);
+
+const LIVE_SESSIONS: ListOperation = (Operation::ListSmartLiveJobs, "smart-live-jobs");
+const VIDEOS: ListOperation = (Operation::ListDigitalHumanVideo, "digital-human-videos");
+
 /// The live sessions that run.
 pub(crate) fn running_sessions(project_id: &str) -> ListQuery<'_, LiveSession> {
     sessions(project_id, &[("state", "PROCESSING")])
@@ -23,7 +29,7 @@ pub(crate) fn running_sessions(project_id: &str) -> ListQuery<'_, LiveSession> {
 
 /// The live sessions that match a filter.
 pub(crate) fn sessions<'a>(project_id: &'a str, filter: &[(&'static str, &str)]) -> ListQuery<'a, LiveSession> {
-    live_list(project_id, filter, sessions_page, advice)
+    list(project_id, LIVE_SESSIONS, filter, sessions_page, advice)
 }
 
 /// The videos that wait or are in production. The service lists only videos of the last month.
@@ -38,42 +44,39 @@ pub(crate) fn failed_videos(project_id: &str, since: DateTime<Utc>) -> ListQuery
 
 /// The videos that match a filter.
 pub(crate) fn videos<'a>(project_id: &'a str, filter: &[(&'static str, &str)]) -> ListQuery<'a, Video> {
-    video_list(project_id, filter, videos_page, advice)
+    list(project_id, VIDEOS, filter, videos_page, advice)
 }
 
 /// The live sessions that were created in a range of time, and have ended or run.
 pub(crate) fn live_jobs(project_id: &str, created: Bounds) -> ListQuery<'_, Job> {
-    let (since, until) = (timestamp(created.start), timestamp(created.end));
-    let filter = [("state", "PROCESSING,SUCCEED,FAILED"), ("create_since", &since), ("create_until", &until)];
-    live_list(project_id, &filter, live_jobs_page, advice_of_reconciliation)
+    jobs(project_id, LIVE_SESSIONS, "PROCESSING,SUCCEED,FAILED", created, live_jobs_page)
 }
 
 /// The videos that were created in a range of time, and have been produced.
 pub(crate) fn produced_videos(project_id: &str, created: Bounds) -> ListQuery<'_, Job> {
+    jobs(project_id, VIDEOS, "SUCCEED", created, video_jobs_page)
+}
+
+fn jobs<'a>(
+    project_id: &'a str,
+    of: ListOperation,
+    state: &str,
+    created: Bounds,
+    parse: Parse<Job>,
+) -> ListQuery<'a, Job> {
     let (since, until) = (timestamp(created.start), timestamp(created.end));
-    let filter = [("state", "SUCCEED"), ("create_since", &since), ("create_until", &until)];
-    video_list(project_id, &filter, video_jobs_page, advice_of_reconciliation)
+    let filter = [("state", state), ("create_since", &since), ("create_until", &until)];
+    list(project_id, of, &filter, parse, advice_of_reconciliation)
 }
 
-/// A query of ListSmartLiveJobs. `parse` reads a page as live sessions or as jobs.
-fn live_list<'a, T>(
+/// A query of either operation. `parse` reads the entries of a page as what they are now, or as jobs.
+fn list<'a, T>(
     project_id: &'a str,
+    (operation, path): ListOperation,
     filter: &[(&'static str, &str)],
     parse: Parse<T>,
     advice: Advice,
 ) -> ListQuery<'a, T> {
-    let (operation, path) = (Operation::ListSmartLiveJobs, "smart-live-jobs");
-    ListQuery { operation, project_id, path, filter: owned(filter), parse, is_secret: true, advice }
-}
-
-/// A query of ListDigitalHumanVideo. `parse` reads a page as videos or as jobs.
-fn video_list<'a, T>(
-    project_id: &'a str,
-    filter: &[(&'static str, &str)],
-    parse: Parse<T>,
-    advice: Advice,
-) -> ListQuery<'a, T> {
-    let (operation, path) = (Operation::ListDigitalHumanVideo, "digital-human-videos");
     ListQuery { operation, project_id, path, filter: owned(filter), parse, is_secret: true, advice }
 }
 
