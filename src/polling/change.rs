@@ -94,13 +94,13 @@ impl Change {
         }
     }
 
-    /// Whether the project keeps its poller and its place in the schedule.
+    /// Whether a project keeps its poller, or an account its collector, with the place in the schedule.
     pub fn keeps_poller(self) -> bool {
         self <= Change::Display
     }
 
-    /// Whether the known usage stays.
-    pub fn keeps_usage(self) -> bool {
+    /// Whether the known usage of a project, or the known packages of an account, stay.
+    pub fn keeps_known(self) -> bool {
         self <= Change::Access
     }
 }

@@ -183,7 +183,7 @@ impl Fleet {
                 None => builder.poller(project, self.ledger.as_ref(), &self.owners)?,
             };
             let target = self.target(project, builder.config);
-            planned.push(Planned { source, target, keeps_known: change.is_some_and(Change::keeps_usage) });
+            planned.push(Planned { source, target, keeps_known: change.is_some_and(Change::keeps_known) });
         }
         changes.removed = self.pollers.len() - changes.changed - changes.unchanged;
         Ok((planned, changes))
@@ -199,7 +199,7 @@ impl Fleet {
                 None => builder.account(account)?,
             };
             let target = account_target(account, builder.config);
-            Ok(Planned { source, target, keeps_known: change.is_some_and(Change::keeps_usage) })
+            Ok(Planned { source, target, keeps_known: change.is_some_and(Change::keeps_known) })
         };
         builder.config.accounts.iter().map(planned).collect()
     }

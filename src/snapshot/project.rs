@@ -62,22 +62,22 @@ impl ProjectStatus {
         ProjectStatus { target: Arc::new(target), health: Health::default(), usage: None, collectors: BTreeMap::new() }
     }
 
-    /// The same project after a reload. Its counters continue. `keeps_usage` says whether the known usage still
-    /// answers the configured query.
-    pub(super) fn reloaded(&self, target: Target, keeps_usage: bool) -> Self {
+    /// The same project or account after a reload. Its counters continue. `keeps_known` says whether the known usage and
+    /// the findings of its collectors still answer the configured query.
+    pub(super) fn reloaded(&self, target: Target, keeps_known: bool) -> Self {
         let mut health = self.health.clone();
         if let Some(last) = &mut health.last
-            && !(keeps_usage && self.target.credentials == target.credentials)
+            && !(keeps_known && self.target.credentials == target.credentials)
         {
             // The old values were found with other credentials, or belong to another project.
             (last.project_id, last.credentials_expiry) = (None, None);
         }
         let mut collectors = self.collectors.clone();
         collectors.retain(|collector, _| target.collect.contains_key(collector));
-        if !keeps_usage {
+        if !keeps_known {
             collectors.values_mut().for_each(CollectorStatus::forget);
         }
-        let usage = self.usage.clone().filter(|_| keeps_usage);
+        let usage = self.usage.clone().filter(|_| keeps_known);
         ProjectStatus { target: Arc::new(target), health, usage, collectors }
     }
 
