@@ -69,7 +69,7 @@ fn others(project: &SimulatedProject, service: &Service, now: DateTime<Utc>) -> 
         Videopacket::Packages => (1, "NUM"),
         Videopacket::Minutes => (60, "MIN"),
     };
-    // A package of 60 minutes that nobody uses.
+    // An unused package of 60 minutes.
     let trial = json!({"amount": amount, "usage": 0, "unit": unit, "resource_expire_time": in_days(5)});
     // A bundle of an avatar and minutes. It has no end.
     let bundle = json!({"amount": 1, "usage": 1, "unit": "NUM", "resource_expire_time": ""});

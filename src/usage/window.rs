@@ -114,7 +114,7 @@ impl Window {
         CALENDAR.iter().find(|row| row.window == self)
     }
 
-    /// Whether the window ends before the present, whatever the day is.
+    /// Whether the whole window is always in the past, such as `yesterday`.
     pub fn has_ended(self) -> bool {
         let today = NaiveDate::default();
         self.calendar().is_some_and(|row| (row.days)(today).end <= today)

@@ -62,7 +62,7 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    /// Stands for the account in place of an id or a region. No id and no region is equal to it.
+    /// The name of the scope of an account. It has a space, so it differs from every id and region.
     pub const ACCOUNT: &'static str = "the account";
 
     /// The project's id, or else the region; [`Self::ACCOUNT`] for an account.

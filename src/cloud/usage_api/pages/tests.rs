@@ -361,7 +361,7 @@ fn letters(letters: &str) -> Page {
     Page { buckets: letters.chars().map(one).collect(), ..days(None, 0, 0, 0) }
 }
 
-/// The result of pages of which the last one completes the answer.
+/// Joins pages. The last page must complete the answer.
 fn finished(limit: usize, pages: impl IntoIterator<Item = Page>) -> Result<Answer, String> {
     let mut joined = Pages::new(limit, MAX_ROWS, sound());
     let last = pages.into_iter().map(|page| joined.add(page).unwrap()).last();
@@ -617,7 +617,7 @@ fn after(service: Service, page: Page) -> Next {
     Pages::new(1000, MAX_ROWS, service).add(page).unwrap()
 }
 
-/// A service of which only `counted` and `first_entry` are known.
+/// A service whose `counted` and `first_entry` are known. Nothing else is known about it.
 fn counting(counted: Counted) -> Service {
     Service { counted: Some(counted), first_entry: Some(0), ..Service::default() }
 }
