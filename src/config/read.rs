@@ -233,7 +233,7 @@ impl<'a> Node<'a> {
         value
     }
 
-    /// Like [`Node::read`], for a text. Unseen characters in it are a problem.
+    /// Like [`Node::read`], for a text. Invisible characters in it are a problem.
     pub fn parse<T>(&self, expected: &str, parse: impl FnOnce(&'a str) -> Option<T>) -> Option<T> {
         let mut characters = self.as_str().into_iter().flat_map(str::chars);
         if let Some((character, name)) = characters.find_map(|character| Some((character, invisible(character)?))) {

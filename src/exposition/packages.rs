@@ -15,8 +15,8 @@ use crate::{
 pub(super) static FAMILIES: &[Family] = &[
     gauge(
         "metastudio_packages",
-        "Packages by kind, as of the last complete run of the collector. Parts of bundles, and packages without a bought \
-         amount, are left out.",
+        "Packages by kind, as of the last complete run of the collector. Parts of bundles, packages that become full again, \
+         and packages without a bought or used amount are left out.",
         |lines, view| {
             each_sum(view, |kind, sums| lines.count(labels(view, kind).chain([("unit", unit(kind))]), sums.packages))
         },

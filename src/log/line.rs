@@ -103,8 +103,8 @@ impl Visit for Line {
     }
 }
 
-/// The text as a JSON string, which readers of logfmt understand, too. Unseen characters are escaped, because some of
-/// them control a terminal.
+/// The text as a JSON string, which readers of logfmt understand, too. Invisible characters are escaped, because some
+/// of them control a terminal.
 fn quoted(text: &str) -> String {
     let mut quoted = "\"".to_owned();
     for character in text.chars() {

@@ -331,7 +331,8 @@ impl<S: PageSource> RangeQuery<'_, S> {
 }
 
 impl RangeUsage {
-    /// Adds the counters of an answer that shares no row with other answers.
+    /// Adds the counters of an answer, the start of the bucket before its range, and the user if there are rows. No
+    /// earlier answer may have these rows, because a row must count once.
     fn add_answer(&mut self, answer: &InRange, user_id: Option<&str>) {
         self.rows += answer.counters;
         self.before = self.before.or(answer.before);

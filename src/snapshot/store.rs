@@ -95,7 +95,8 @@ impl Writer {
     }
 
     /// Replaces all projects and accounts at once, so that no scrape sees only a part of a reload. A project or account
-    /// whose name is known keeps its counters. It keeps its usage and packages if the flag beside its target is true.
+    /// whose name is known keeps its counters. It keeps its usage and the findings of its collectors if the flag beside
+    /// its target is true.
     pub fn replace(
         &mut self,
         projects: impl IntoIterator<Item = (Target, bool)>,
