@@ -69,7 +69,7 @@ fn jobs<'a>(
     list(project_id, of, &filter, parse, advice_of_reconciliation)
 }
 
-/// A query of either operation. `parse` reads the entries of a page as what they are now, or as jobs.
+/// A query of either operation. `parse` reads the entries of a page as live sessions, as videos, or as jobs.
 fn list<'a, T>(
     project_id: &'a str,
     (operation, path): ListOperation,

@@ -52,8 +52,8 @@ pub(crate) struct Check {
     /// Write the answers of --contract to this file as JSON, for an issue. They contain no usage, names or ids
     #[arg(long, value_name = "FILE", requires = "contract")]
     pub output: Option<PathBuf>,
-    /// With --contract: read the days that an exporter keeps in this directory, to report how long days still changed
-    /// after they ended
+    /// With --contract: read the days that an exporter keeps in this directory, to report for how long days still
+    /// changed after they ended
     #[arg(long = "storage.path", value_name = "DIR", requires = "contract")]
     pub storage: Option<PathBuf>,
 }

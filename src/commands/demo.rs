@@ -66,7 +66,7 @@ impl Demo {
     }
 }
 
-/// The default cloud, and a project for which the key has no permission unless everything is green.
+/// The default cloud. Unless `all_green` is set, it also has a project for which the key has no permission.
 fn simulated(all_green: bool) -> Options {
     let mut options = Options::default();
     if all_green {

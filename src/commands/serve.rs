@@ -248,8 +248,8 @@ struct Tasks {
 }
 
 impl Tasks {
-    /// Waits for SIGTERM or SIGINT. Each of these tasks ends by itself only because of a bug. The daemon must not run
-    /// without one of them.
+    /// Waits for SIGTERM or SIGINT. It is an error if serving, polling or reloading ends by itself: only a bug can end
+    /// these tasks, and the daemon needs all of them.
     async fn until_signal(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
         tokio::select! {
             () = signals.next() => Ok(()),

@@ -1,4 +1,5 @@
-//! A limit on the simultaneous uses by the clients of one network, for example on their checks of passwords.
+//! A limit for the clients of one network: how many uses they may have at the same time. A use is, for example, the
+//! check of a password.
 
 use std::{
     collections::HashMap,

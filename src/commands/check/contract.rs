@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Asks one project or account after the other. Prints a report for each, and writes all reports to `output`.
-/// `storage` is the directory of an exporter: its ledger tells how long days still changed after they ended.
+/// `storage` is the directory of an exporter: its ledger tells for how long days still changed after they ended.
 pub(super) async fn run(
     config: &Config,
     Answered { projects, accounts }: &Answered<'_>,

@@ -50,8 +50,8 @@ pub(super) struct Texts {
     pub age: &'static str,
     pub none_known: &'static str,
     pub days: &'static str,
-    /// The first text is between a day and a time, the second one is after this time. For this time, the usage of the
-    /// day has not changed.
+    /// For the line that says how long the usage of a day has not changed: the text between the day and the duration,
+    /// and the text after the duration.
     stands_still: (&'static str, &'static str),
     /// Before and after a month.
     table_of: (&'static str, &'static str),

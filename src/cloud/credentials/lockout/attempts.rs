@@ -181,7 +181,8 @@ impl Attempts {
     }
 
     /// The state of a process that starts with a saved copy. All requests in flight count as failures, because they may
-    /// have been refused. After four failures in a row, the key is first on hold. One request at a time tries it.
+    /// have been refused. If that makes four failures in a row, the key is on hold. Later, one request at a time tries
+    /// the key.
     pub fn restarted(self, now: Instant) -> Self {
         let failures = self.possible_failures();
         let mut attempts = Attempts { accepted: false, in_flight: 0, epoch: 0, failures, ..self };
