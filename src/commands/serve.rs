@@ -259,8 +259,8 @@ impl Tasks {
         }
     }
 
-    /// Ends polling at once, then waits for answers that are being sent and for the last usage to be kept. A signal ends
-    /// the wait.
+    /// Ends polling at once, then waits for answers that are being sent and for the last usage to be kept. A signal
+    /// ends the wait.
     async fn stop(self, signals: &mut Signals) {
         tracing::info!("shutting down");
         systemd::stopping();

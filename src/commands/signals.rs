@@ -14,8 +14,8 @@ impl Signals {
         Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Runs a step. Returns `None` if SIGTERM or SIGINT comes before its end. A step of the start may read files, and a file
-    /// may be on a mount that hangs.
+    /// Runs a step. Returns `None` if SIGTERM or SIGINT comes before its end. A step of the start may read files, and a
+    /// file may be on a mount that hangs.
     pub async fn run_until_signal<T>(&mut self, step: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             output = step => Some(output),

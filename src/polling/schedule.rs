@@ -70,8 +70,8 @@ pub struct Planned<T> {
 }
 
 impl<P> Plan<P> {
-    /// Replaces the projects and accounts of the snapshot. Returns the pollers of the projects, and the collectors of the
-    /// accounts.
+    /// Replaces the projects and accounts of the snapshot. Returns the pollers of the projects, and the collectors of
+    /// the accounts.
     pub fn show(self, writer: &mut Writer) -> (Vec<Arc<P>>, Vec<Arc<Collecting>>) {
         let (pollers, projects): (Vec<_>, Vec<_>) = self.projects.into_iter().map(Planned::split).unzip();
         let (collectors, accounts): (Vec<_>, Vec<_>) = self.accounts.into_iter().map(Planned::split).unzip();

@@ -62,8 +62,8 @@ impl ProjectStatus {
         ProjectStatus { target: Arc::new(target), health: Health::default(), usage: None, collectors: BTreeMap::new() }
     }
 
-    /// The same project or account after a reload. Its counters continue. `keeps_known` says whether the known usage and
-    /// the findings of its collectors still answer the configured query.
+    /// The same project or account after a reload. Its counters continue. `keeps_known` says whether the known usage
+    /// and the findings of its collectors still answer the configured query.
     pub(super) fn reloaded(&self, target: Target, keeps_known: bool) -> Self {
         let mut health = self.health.clone();
         if let Some(last) = &mut health.last
