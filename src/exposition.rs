@@ -14,6 +14,7 @@
 //! so `text` converts its output to the text format. The projects' samples do not go through the crate, because it
 //! would format all of them for each scrape.
 
+mod batch;
 mod being_read;
 mod block;
 mod body;

@@ -6,10 +6,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Buf, Bytes, buf::Chain};
+use bytes::{Buf, Bytes};
 use hyper::body::{Frame, SizeHint};
 
-use super::pieces::Pieces;
+use super::{
+    batch::{Batch, LARGE_BATCHES},
+    pieces::Pieces,
+};
 
 /// The client reads too slowly.
 #[derive(Debug, thiserror::Error)]
@@ -41,19 +44,21 @@ impl Body {
         self.length
     }
 
-    /// Takes the next piece; `None` at the end, or if the rest was withdrawn. The trailer comes with the piece before
+    /// Takes the next pieces; `None` at the end, or if the rest was withdrawn. The trailer comes with the piece before
     /// it, because writing it alone would cost a system call and a packet.
-    pub(super) fn take(&mut self) -> Option<Chain<Bytes, Bytes>> {
-        let shared = || {
-            let piece = self.shared.as_ref()?.get(self.next)?;
-            self.next += 1;
+    pub(super) fn take(&mut self) -> Option<Batch> {
+        let Body { first, shared, next, .. } = self;
+        let shared = std::iter::from_fn(|| {
+            let piece = shared.as_ref()?.get(*next)?;
+            *next += 1;
             Some(piece)
-        };
-        let piece = self.first.take().or_else(shared)?;
-        let is_end = self.length == piece.len() + self.last.len();
-        let piece = piece.chain(if is_end { std::mem::take(&mut self.last) } else { Bytes::new() });
-        self.length -= piece.remaining();
-        Some(piece)
+        });
+        let mut batch = Batch::take(first.take().into_iter().chain(shared), &LARGE_BATCHES)?;
+        if self.length == batch.remaining() + self.last.len() {
+            batch.push(std::mem::take(&mut self.last));
+        }
+        self.length -= batch.remaining();
+        Some(batch)
     }
 }
 
@@ -65,7 +70,7 @@ impl From<Bytes> for Body {
 }
 
 impl hyper::body::Body for Body {
-    type Data = Chain<Bytes, Bytes>;
+    type Data = Batch;
     type Error = CutOff;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, CutOff>>> {
@@ -82,5 +87,20 @@ impl hyper::body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.length as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_answer_is_one_batch() {
+        let body = |length: usize| Body::new(vec![1; 100], Arc::new(Pieces::copy(&vec![2; length])), vec![3; 10]);
+        for (length, batches) in [(0, vec![110]), (10_000, vec![10_110]), (16_384, vec![12_388, 4_106])] {
+            let mut body = body(length);
+            let taken: Vec<usize> = std::iter::from_fn(|| body.take()).map(|batch| batch.remaining()).collect();
+            assert_eq!((taken, body.length()), (batches, 0));
+        }
     }
 }

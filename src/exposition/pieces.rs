@@ -8,8 +8,7 @@ use super::encoding::{Digest, EncodedText};
 /// Shorter parts are copied together, because handing out a piece costs more than copying a part of this length.
 const COPIED_BELOW: usize = 4 << 10;
 
-/// A piece of copied parts ends after this many bytes. A larger piece would save writes, but a client that stops reading
-/// keeps one piece in memory.
+/// A piece of copied parts ends after this many bytes. A client that stops reading keeps at least one piece in memory.
 const PIECE: usize = 64 << 10;
 
 /// Encoded text in few pieces.
