@@ -19,7 +19,7 @@ use crate::file;
 
 const LOCK: &str = "lock";
 
-/// A directory that this process has locked until it ends.
+/// A directory that this process has locked. Dropping this value unlocks it.
 #[derive(Debug)]
 pub struct Storage {
     directory: PathBuf,
@@ -92,7 +92,7 @@ impl Storage {
     /// Replaces a file. Only its owner can read it.
     ///
     /// # Errors
-    /// The new file may be lost in a power failure, or was not written. It may have replaced the old file nevertheless.
+    /// The new file was not written. Or it has replaced the old file, but a power failure may undo this.
     pub fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
         // Always the same name, so that crashes do not leave more and more files.
         let temporary = self.path(&format!("{name}.new"));

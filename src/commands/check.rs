@@ -1,5 +1,5 @@
 //! `check`: print every problem of the configuration, or the number of API requests a day if it is valid. `--online`
-//! also tests it against the cloud, and `--contract` reports what its documentation leaves open.
+//! also tests it against the cloud, and `--contract` reports what the documentation of the API leaves open.
 
 mod contract;
 mod online;

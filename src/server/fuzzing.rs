@@ -1,4 +1,4 @@
-//! Private checks of clients, for the targets in `fuzz`.
+//! Gives the targets in `fuzz` access to the private checks of clients.
 
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
 

@@ -211,7 +211,7 @@ impl ConnectionUsage {
     fn rest(&self, limits: Limits) -> Option<Duration> {
         let state = self.state.lock();
         if state.requests > 0 {
-            // Answers have their own time limit. After this time, the idle time is checked again.
+            // Answers have their own time limit. The idle time is checked again after `limits.head`.
             return Some(limits.head);
         }
         let limit = if state.has_answered { limits.idle } else { limits.head };

@@ -109,8 +109,8 @@ pub(super) struct TimedIo<S> {
     timed_phase: u8,
     limits: Limits,
     deadline: Instant,
-    /// Wakes the connection at `deadline` or earlier. A later deadline does not move the timer. Otherwise the next
-    /// request would move it to an earlier time, which wakes the runtime.
+    /// Wakes the connection at `deadline` or earlier. A later deadline does not move the timer: the deadline of the
+    /// next request is earlier again, and moving the timer to an earlier time wakes the runtime.
     timer: Pin<Box<Sleep>>,
 }
 

@@ -17,7 +17,7 @@ const SOURCES: [&str; 3] = ["PURCHASED", "SP_ALLOCATED", "ADMIN_ALLOCATED"];
 /// # Errors
 /// The name of the first parameter that is not valid.
 pub(super) fn list(request: &Request<'_>) -> Result<Answer, String> {
-    // The parameter is required, and no value selects all sources.
+    // The parameter is required. It has no value that selects all sources.
     let sources = request.values.get("resource_source").ok_or("resource_source")?;
     if sources.len() > 64 || !sources.split(',').all(|source| SOURCES.contains(&source)) {
         return Err("resource_source".to_owned());

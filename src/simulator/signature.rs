@@ -190,7 +190,7 @@ mod tests {
         }
     }
 
-    /// The text with one other character, at each place.
+    /// The text with one character changed, once for each character.
     fn changed(text: &str) -> impl Iterator<Item = String> {
         text.char_indices().map(|(at, old)| {
             let (before, rest) = text.split_at(at);

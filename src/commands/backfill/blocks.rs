@@ -18,7 +18,7 @@ use crate::commands::print;
 pub(super) const MAX_DURATION: &str = "744h";
 
 /// Makes the blocks of all files, in the directory `blocks` of the output. Returns whether promtool stored every
-/// sample.
+/// sample. If promtool is not installed, logs a warning and returns true.
 ///
 /// # Errors
 /// promtool fails, or there are blocks already.

@@ -190,7 +190,7 @@ fn cap<T: Entry>(list: &Result<TwoPages<T>, Unknown>) -> Result<Cap, Unknown> {
     size.map(Cap::AtLeast).ok_or(Unknown::TooFewEntries)
 }
 
-/// The number of the first entry, by the entry with which the second page begins.
+/// The number of the first entry. The entry with which the second page begins shows it.
 fn offset_start<T: Entry>(list: &Result<TwoPages<T>, Unknown>) -> Result<OffsetStart, Unknown> {
     let TwoPages { first, second } = list.as_ref().map_err(|reason| *reason)?;
     let second = second.as_ref().map_err(|reason| *reason)?;

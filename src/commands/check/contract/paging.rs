@@ -164,8 +164,8 @@ fn agreed<T: PartialEq>(mut values: impl Iterator<Item = T>) -> Result<T, Unknow
     if values.all(|value| value == first) { Ok(first) } else { Err(Unknown::Ambiguous) }
 }
 
-/// Whether the entries of a list are buckets or rows, to ask for the last entry. If each bucket has one row, both have
-/// the same numbers.
+/// Whether the entries of a list are buckets or rows. The offset of the last entry depends on it. If each bucket has
+/// one row, both have the same numbers.
 pub fn entries_of(list: &Page, offset_counts: Result<Counted, Unknown>) -> Result<Counted, Unknown> {
     match offset_counts {
         Err(Unknown::OneRowPerBucket) if has_one_row_per_bucket(list) => Ok(Counted::Buckets),
