@@ -30,7 +30,8 @@ use crate::{
     usage::{Bounds, Zone, first_of_month, timestamp},
 };
 
-/// Prometheus still changes the last hours, so blocks must not reach into them (documentation of Prometheus, "Storage").
+/// Prometheus still changes the last hours, so blocks must not reach into them (documentation of Prometheus,
+/// "Storage").
 const MIN_AGE: TimeDelta = TimeDelta::hours(3);
 
 /// The longest step: the alerts look back three hours for a sample.
@@ -45,11 +46,11 @@ const SUFFIX: &str = ".om";
 pub(crate) struct Backfill {
     #[command(flatten)]
     past: PastFlags,
-    /// First month or day, such as 2025-11
+    /// First day or month, such as 2025-11
     #[arg(long, value_name = "DAY", value_parser = parse_days)]
     from: DayRange,
-    /// Last month or day, or the time of the first sample that Prometheus has scraped, such as 2026-11-30T09:00:00+08:00.
-    /// The default is three hours ago, which is also the latest possible time
+    /// Last day or month, or the time of the first sample that Prometheus has scraped, such as
+    /// 2026-11-30T09:00:00+08:00. The default is three hours ago, which is also the latest possible time
     #[arg(long, value_name = "TIME", value_parser = parse_end)]
     to: Option<To>,
     /// Time between two samples of yesterday and last_month, from 1m to 3h
@@ -58,7 +59,7 @@ pub(crate) struct Backfill {
     /// Write one file for each month into this directory, and manifest.json with the numbers of samples
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    /// Make blocks with promtool, if it is installed, in the directory blocks of the output, and compare the numbers of
+    /// Make blocks in the subdirectory blocks of --output with promtool, if it is installed, and compare the numbers of
     /// samples
     #[arg(long)]
     verify: bool,
@@ -186,7 +187,7 @@ impl Backfill {
         let Manifest { samples, files, .. } = manifest;
         let output = self.output.display();
         if files.is_empty() {
-            return "There is no usage in this time, so nothing was written.\n".to_owned();
+            return "No usage of this time is known, so no samples were written.\n".to_owned();
         }
         let retention = (now - range.start).num_days() + 5;
         let months: Vec<&str> = files.iter().map(|file| file.month.as_str()).collect();

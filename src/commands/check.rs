@@ -41,8 +41,8 @@ pub(crate) struct Check {
     /// Print the JSON schema of the configuration file, for editors
     #[arg(long, exclusive = true)]
     pub schema: bool,
-    /// Test every endpoint and every key, and poll every project once. Run it at most once every 5 minutes: more frequent
-    /// attempts with a wrong key can get the key locked
+    /// Test every endpoint and every key, and poll every project once. Run it at most once every 5 minutes: more
+    /// frequent attempts with a wrong key can get the key locked
     #[arg(long)]
     pub online: bool,
     /// Also ask the API what its documentation leaves open, with at most 50 requests for each project, and print the

@@ -47,7 +47,8 @@ Answer the open requests and end. A second signal ends the program at once.
 Success, also after \fBSIGTERM\fR and \fBSIGINT\fR.
 .TP
 \fB1\fR
-The configuration is not valid, an address cannot be used, or a poll of \fBonce\fR or a check has failed.
+The configuration is not valid, an address cannot be used, or a command has failed, such as \fBonce\fR if a project
+failed.
 .TP
 \fB2\fR
 The command line is not valid.

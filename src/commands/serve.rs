@@ -48,8 +48,8 @@ pub(crate) struct Serve {
     pub config: ConfigFlags,
     #[command(flatten)]
     pub web: WebFlags,
-    /// Keep state over restarts in this directory: keys that were refused stay on hold, the last usage is shown at once, and
-    /// days that have ended are kept. Created if it does not exist; one exporter at a time uses it
+    /// Keep state over restarts in this directory: keys that were refused stay on hold, the last usage is shown at once,
+    /// and days that have ended are kept. Created if it does not exist; one exporter at a time uses it
     #[arg(long = "storage.path", value_name = "DIR")]
     storage: Option<PathBuf>,
     /// Validate the configuration and exit, like `check`
@@ -126,7 +126,9 @@ async fn open_storage(directory: Option<PathBuf>) -> anyhow::Result<Kept> {
         let lockout = Arc::new(Lockout::stored(Arc::new(storage), Utc::now)?);
         let ledger = Ledger::open(&directory, Utc::now());
         let ledger = ledger.inspect_err(|error| {
-            tracing::warn!("{error}. Until the next start, no days are kept, and no usage for the next restart");
+            tracing::warn!(
+                "{error}. Until the next start, no days are kept, and the last usage is not kept for a restart"
+            );
         });
         Ok::<_, StorageError>(Kept { lockout, ledger: ledger.ok() })
     };

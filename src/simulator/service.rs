@@ -57,7 +57,7 @@ pub struct Service {
     /// The zone of the times
     #[arg(long, value_enum, default_value_t)]
     pub zone: Zone,
-    /// Answer for the last days of a longer range, in silence
+    /// Answer only for this number of days at the end of a longer range, without an error
     #[arg(long, value_name = "DAYS")]
     pub longest_range: Option<u16>,
     /// Keep usage for this number of days
@@ -223,7 +223,7 @@ pub enum PastEnd {
 /// What count is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Count {
-    /// the number of all entries, in the unit of limit
+    /// the number of all entries, as limit counts them
     #[default]
     Entries,
     /// the number of all buckets

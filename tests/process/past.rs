@@ -551,7 +551,7 @@ async fn a_key_that_is_refused_is_not_tried_for_each_month() {
     let again = backfill(&config, output.path(), &["--from", &month(months_ago(6))]).await;
     assert!(again.code == Some(1) && again.stderr.contains("not sent: the key"), "{}", again.stderr);
     assert_eq!(cloud.simulator.seen().iter().filter(|seen| seen.status == Some(401)).count(), 1, "it is on hold");
-    assert!(ended.stdout.contains("nothing was written"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("no samples were written"), "{}", ended.stdout);
     for wrong in [&["--from", "2026-13"][..], &["--from", "x"], &["--from", "2026-01", "--step", "4h"], &[]] {
         assert_eq!(backfill(&config, output.path(), wrong).await.code, Some(2), "{wrong:?}");
     }

@@ -1,7 +1,7 @@
 //! `check --online`: tests every endpoint and every project against the cloud.
 //!
-//! Each endpoint is tested without a key first. Then each of its projects is polled once, with all windows and proofs. If
-//! a key is refused, the other projects that share it do not try it again. No request is retried.
+//! Each endpoint is tested without a key first. Then each of its projects is polled once, with all windows and proofs.
+//! If a key is refused, the other projects that share it do not try it again. No request is retried.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

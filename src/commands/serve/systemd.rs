@@ -112,8 +112,8 @@ fn notify(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Sends to a socket in the abstract namespace, whose name begins with `@`, because the crate sd-notify takes such a name
-/// for a path. `None` if the socket is not abstract.
+/// Sends to a socket in the abstract namespace, whose name begins with `@`, because the crate sd-notify takes such a
+/// name for a path. `None` if the socket is not abstract.
 #[cfg(target_os = "linux")]
 fn notify_abstract(states: &[NotifyState<'_>]) -> Option<io::Result<()>> {
     let variable = std::env::var_os("NOTIFY_SOCKET")?;
