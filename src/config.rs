@@ -1,7 +1,7 @@
 //! The configuration file: its sections with their defaults, how they are read, and the effective configuration.
 //!
-//! [`load()`] reads a file and the environment, and reports every problem at once. A [`Config`] needs no further checks.
-//! [`effective::to_yaml`] prints a configuration with all defaults and without secrets.
+//! [`load()`] reads a file and the environment, and reports every problem at once. A [`Config`] needs no further
+//! checks. [`effective::to_yaml`] prints a configuration with all defaults and without secrets.
 //!
 //! ```
 //! # use std::path::Path;

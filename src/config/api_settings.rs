@@ -38,7 +38,8 @@ pub struct ApiSettings {
     pub requests_per_second: f64,
     /// Entries on a page, 1 to 1000.
     pub page_size: usize,
-    /// Rows of an answer of ShowUsageData with all of its pages, 1,000 to 1,000,000. A row needs about 400 bytes of memory.
+    /// Rows of an answer of ShowUsageData with all of its pages, 1,000 to 1,000,000. A row needs about 400 bytes of
+    /// memory.
     pub max_rows: usize,
     /// The endpoint of IAM for tokens and project ids; `None` is the IAM of each project's region.
     pub iam_endpoint: Option<Endpoint>,

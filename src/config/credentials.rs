@@ -7,8 +7,8 @@
 //!   checked.
 //!
 //! A new kind of source is such a module, a variant of [`CredentialsSource`], and a module in `cloud/credentials/`. It
-//! needs a line in [`CredentialsSource::read`], perhaps one in [`CredentialsSource::find`], and the arms that the compiler
-//! then asks for: here, in `cloud/credentials.rs` and in `commands/check/online.rs`.
+//! needs a line in [`CredentialsSource::read`], perhaps one in [`CredentialsSource::find`], and the arms that the
+//! compiler then asks for: here, in `cloud/credentials.rs` and in `commands/check/online.rs`.
 
 pub(super) mod ecs_agency;
 pub(super) mod iam_user;

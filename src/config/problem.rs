@@ -21,7 +21,8 @@ pub struct Problem {
     pub file: Option<PathBuf>,
     /// The line in the file.
     pub line: Option<usize>,
-    /// The path in the file, such as `projects[0].name`; empty for the whole file. Or the name of an environment variable.
+    /// The path in the file, such as `projects[0].name`; empty for the whole file. Or the name of an environment
+    /// variable.
     pub path: String,
     /// The value found, or a note that it is not shown; `None` if there is no such value.
     pub found: Option<String>,

@@ -1,7 +1,7 @@
 //! Reads YAML into a tree that knows the line of each value.
 //!
-//! Aliases and merge keys (`<<`) work. The depth and the number of copied values are limited, because ten lines of aliases
-//! can expand to billions of values.
+//! Aliases and merge keys (`<<`) work. The depth and the number of copied values are limited, because ten lines of
+//! aliases can expand to billions of values.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -57,8 +57,8 @@ struct Extent {
 type Mapping = BTreeMap<String, (usize, Tree)>;
 
 impl Tree {
-    /// Parses one document that is a mapping. A text without values is an empty mapping. Also returns a problem for each
-    /// key that is not a text or occurs twice; the tree does not have these keys.
+    /// Parses one document that is a mapping. A text without values is an empty mapping. Also returns a problem for
+    /// each key that is not a text or occurs twice; the tree does not have these keys.
     ///
     /// # Errors
     /// A problem with its line, if the text is not YAML, or is not one mapping.
@@ -322,8 +322,8 @@ impl TreeBuilder {
         Ok(())
     }
 
-    /// The value of a scalar. Notes a problem for a tag without a meaning here: a text that another program would decrypt
-    /// or replace must not become a value as it is.
+    /// The value of a scalar. Notes a problem for a tag without a meaning here: a text that another program would
+    /// decrypt or replace must not become a value as it is.
     fn scalar(&mut self, text: &str, style: TScalarStyle, tag: Option<&Tag>, line: usize) -> Value {
         match tag {
             Some(tag) if tag.handle == CORE && tag.suffix != "str" => {}
