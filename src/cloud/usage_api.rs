@@ -70,7 +70,7 @@ pub async fn fetch(
     if proven.is_near_bound && !service.is_near_bound {
         tracing::warn!(
             project_id = query.project_id,
-            "an answer has more than half of the rows or texts that a page or an answer may have; above the maximum, polls fail"
+            "an answer has more than half of the rows or texts that the bounds allow; beyond the bounds, polls fail"
         );
     }
     let mut rows = within(answer.rows, query.range)?;

@@ -29,8 +29,8 @@ pub(super) fn remove(tree: &mut Tree) -> Vec<Problem> {
 fn path_fault(key: &str) -> Option<String> {
     let (section, rest) = key.split_at_checked(key.find(['.', '['])?)?;
     let fault = match rest.strip_prefix('.') {
-        Some(rest) => format!("a key must not be a path; write {rest}: below {section}:"),
-        None => format!("a key must not be a path; write the element in the list {section}:"),
+        Some(rest) => format!("a key must not be a path; write the key {rest} below {section}"),
+        None => format!("a key must not be a path; write the element in the list {section}"),
     };
     (!section.is_empty()).then_some(fault)
 }

@@ -14,28 +14,22 @@ async fn a_path_as_a_key_is_a_problem() {
     for (line, problem) in [
         (
             "poll: {timeout: 20s}\npoll.timeout: 5s",
-            "poll.timeout: a key must not be a path; write timeout: below poll:",
+            "poll.timeout: a key must not be a path; write the key timeout below poll",
         ),
-        ("'poll.timeout': 5s", "poll.timeout: a key must not be a path; write timeout: below poll:"),
-        ("\"api.proxy\": hunter2", "api.proxy: a key must not be a path; write proxy: below api:"),
+        ("'poll.timeout': 5s", "poll.timeout: a key must not be a path; write the key timeout below poll"),
+        ("\"api.proxy\": hunter2", "api.proxy: a key must not be a path; write the key proxy below api"),
         (
             "credentials.main.token: hunter2",
-            "credentials.main.token: a key must not be a path; write main.token: below credentials:",
+            "credentials.main.token: a key must not be a path; write the key main.token below credentials",
         ),
-        (
-            "\"projects[1]\": {name: b}",
-            "projects[1]: a key must not be a path; write the element in the list projects:",
-        ),
-        (
-            "'projects[0].name': b",
-            "projects[0].name: a key must not be a path; write the element in the list projects:",
-        ),
+        ("\"projects[1]\": {name: b}", "projects[1]: a key must not be a path; write the element in the list projects"),
+        ("'projects[0].name': b", "projects[0].name: a key must not be a path; write the element in the list projects"),
         (
             "'projects[-99999999999]': b",
-            "projects[-99999999999]: a key must not be a path; write the element in the list projects:",
+            "projects[-99999999999]: a key must not be a path; write the element in the list projects",
         ),
-        ("'projects[ 1 ]': b", "projects[ 1 ]: a key must not be a path; write the element in the list projects:"),
-        ("1.5: 2", "1.5: a key must not be a path; write 5: below 1:"),
+        ("'projects[ 1 ]': b", "projects[ 1 ]: a key must not be a path; write the element in the list projects"),
+        ("1.5: 2", "1.5: a key must not be a path; write the key 5 below 1"),
     ] {
         assert_eq!(problems_with(line).await, [problem], "{line}");
     }
@@ -47,7 +41,7 @@ async fn a_path_as_a_key_never_changes_a_value() {
     for _ in 0..50 {
         let problems = problems_with("poll: {timeout: 10m}\npoll.timeout: 5s").await;
         let timeout = "poll.timeout: the timeout (10m) must not be longer than the interval (5m)";
-        let path = "poll.timeout: a key must not be a path; write timeout: below poll:";
+        let path = "poll.timeout: a key must not be a path; write the key timeout below poll";
         assert_eq!(problems, [timeout, path]);
     }
 }
