@@ -70,7 +70,7 @@ pub struct Client {
 pub struct Call<'a> {
     /// Sends the requests.
     pub client: &'a Client,
-    /// No request is retried, and no answer is waited for, after this time.
+    /// After this time, the call retries no request and waits for no answer.
     pub deadline: Instant,
     /// Counts the requests.
     pub counters: &'a mut Counters,

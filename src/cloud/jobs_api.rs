@@ -47,7 +47,7 @@ pub(crate) fn videos<'a>(project_id: &'a str, filter: &[(&'static str, &str)]) -
     list(project_id, VIDEOS, filter, videos_page, advice)
 }
 
-/// The live sessions that were created in a range of time, and have ended or run.
+/// The live sessions that were created in a range of time, and that run or have ended.
 pub(crate) fn live_jobs(project_id: &str, created: Bounds) -> ListQuery<'_, Job> {
     jobs(project_id, LIVE_SESSIONS, "PROCESSING,SUCCEED,FAILED", created, live_jobs_page)
 }

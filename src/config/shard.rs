@@ -1,8 +1,8 @@
 //! Distributes the projects of a configuration over several processes, the shards.
 //!
-//! Rendezvous hashing: the names of a shard and a project give a weight, and the shard with the greatest weight polls
-//! the project. So shards need no coordination. Adding shard N + 1 moves about 1/(N + 1) of the projects, all of them
-//! to the new shard.
+//! Rendezvous hashing: the number of a shard and the name of a project give a weight, and the shard with the greatest
+//! weight polls the project. So shards need no coordination. Adding shard N + 1 moves about 1/(N + 1) of the projects,
+//! all of them to the new shard.
 
 use sha2::{Digest, Sha256};
 

@@ -117,8 +117,8 @@ impl ListedPackage {
         self.free_resource_ids.iter().map(|resource| (self.id.clone(), resource.clone()))
     }
 
-    /// The packages that this row holds, one for each kind of usage. There are none unless the row is in effect or used
-    /// up: before that, nothing of it can be used, and afterwards it is gone.
+    /// The packages that this row holds, one for each kind of usage. Only rows in effect and rows that are used up hold
+    /// packages. The packages of all other rows cannot be used yet, or no longer.
     fn packages(self, measures: &Measures) -> Result<Vec<(ResourceId, Package)>, Unreadable> {
         let ListedPackage { id, product_id, free_resource_ids, service_type_code, details } = self;
         let Details { status, region, expiry, is_resettable, resources } = details?;

@@ -7,8 +7,8 @@
 //! - A key that has not worked yet is used by one request at a time. If it is refused, it is on hold for all projects.
 //! - A key that works is used by at most 3 requests at a time. If it is refused for one project, it is on hold for that
 //!   project. The other projects go on, one request at a time, until the key is accepted.
-//! - After four failures in a row, the key is on hold for all projects. After the hold, one request tries the key: if
-//!   possible, of a project that has not failed.
+//! - After four failures in a row, the key is on hold for all projects. After the hold, one request tries the key.
+//!   Projects that have not failed go first.
 //! - A hold takes 5 minutes. Each further refusal in a row doubles it, up to an hour, because the documentation does
 //!   not say how far apart failures in a row may be.
 //!
@@ -16,10 +16,12 @@
 //!
 //! With `--storage.path`, a restart forgets none of this. The [file](store) holds the possible failures in a row: the
 //! known ones, and one for each request in flight. A request is counted in the file before it is sent. A process that
-//! starts takes all of them as failures, and begins a hold if there are four. So the limit is kept even if the process
-//! is killed between a request and its answer, again and again. A key that works is written once, with the 3 requests
-//! in flight that it may have. So its requests do not wait for the disk. All other outcomes are written, too, but no
-//! request waits for these writes. If the disk fails, polling goes on without this protection.
+//! starts takes all these possible failures as failures, and begins a hold if there are four. So the limit is kept even
+//! if the process is killed between a request and its answer, again and again.
+//!
+//! A key that works is written once, with the 3 requests in flight that it may have. So its requests do not wait for
+//! the disk. If an outcome changes the state of a key, the change is written in the background. If the disk fails,
+//! polling goes on without this protection.
 
 mod attempts;
 mod fingerprint;

@@ -19,7 +19,7 @@ use crate::{
     usage::{Doubt, Doubts, Row, RowCounters},
 };
 
-/// More pages than this count as endless, unless `count` says that they end within `MAX_COUNTED_PAGES`.
+/// A list on more pages than this is refused as endless, unless `count` says that it ends within `MAX_COUNTED_PAGES`.
 const MAX_PAGES: usize = 100;
 const MAX_COUNTED_PAGES: usize = 1000;
 
@@ -57,8 +57,8 @@ pub struct Service {
     longest: Option<(usize, usize)>,
     count_of_buckets: Meaning,
     count_of_rows: Meaning,
-    /// Whether an answer had more than half of the rows or texts that an answer may have, or a page more than half of
-    /// the entries that a page may have.
+    /// Whether an answer was near a bound: more than half of its maximum of rows or texts, or a page with more than
+    /// half of `MAX_ENTRIES`.
     pub(super) is_near_bound: bool,
 }
 
@@ -537,8 +537,8 @@ impl Pages {
     /// Joins a page that begins at one of these places, which have the same start.
     fn join(&mut self, page: List, places: &[Place]) -> Result<Next, Error> {
         let Some(Place { start, counted, first_entry }) = places.first().copied() else { return Ok(self.complete()) };
-        // A property that all places share is proven. Places never differ in `first_entry`: where buckets and rows have
-        // different numbers, it is already known which of them are counted.
+        // A property that all places share is proven. `first_entry` is the same in all places: as long as either
+        // buckets or rows may be counted, each bucket has exactly one row, so both have the same numbers.
         if places.iter().all(|place| place.counted == counted) {
             self.service.counted = Some(counted);
         }

@@ -79,8 +79,8 @@ pub fn within(rows: Vec<Row>, range: Bounds) -> Result<InRange, Error> {
     Ok(answer)
 }
 
-/// Compares the starts of ranges with the buckets of all answers of a poll. Buckets that begin at regular times tell at
-/// which times a range can begin.
+/// Compares ranges with the buckets of all answers of a poll. If buckets begin at regular times, a range can begin and
+/// end at these times only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Alignment {
     /// Whether the service cuts the first bucket at the start of the range, so that any range is exact; `None` while

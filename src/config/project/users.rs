@@ -65,7 +65,7 @@ impl Users {
         }
     }
 
-    /// The number of queries for one window with so many sub-users that have series of their own. Two more queries,
+    /// The number of queries for one window, if `sub_users` sub-users have series of their own. Two more queries,
     /// before and after the queries for the sub-users, ask for all users together.
     pub fn queries_of(sub_users: usize) -> usize {
         if sub_users == 0 { 1 } else { sub_users + 2 }

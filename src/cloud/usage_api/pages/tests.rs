@@ -27,7 +27,7 @@ fn time(day: usize) -> String {
     format!("t{day:03}")
 }
 
-/// Days `from` to `to`, with so many rows each.
+/// Days `from` to `to`, each with `rows` rows.
 fn days(count: Option<i64>, from: usize, to: usize, rows: usize) -> Page {
     let day = |day: usize| bucket(&time(day), (0..rows).map(|kind| row(&time(day), kind, 100)).collect());
     Page { count, has_list: true, buckets: (from..to).map(day).collect() }
@@ -183,7 +183,8 @@ fn a_page_that_does_not_begin_with_the_last_entry_is_refused() {
 
 #[test]
 fn rows_of_one_key_all_count() {
-    // One row a video: 1,500 of one day and type, on two pages. The values tell the places apart.
+    // The service sends one row for each video: 1,500 rows of one day and type, on two pages. The values tell the
+    // places apart.
     let videos = |from: i64, to: i64| Page {
         buckets: vec![bucket("t", (from..to).map(|video| row("t", 0, video)).collect())],
         ..days(Some(1), 0, 0, 0)
@@ -388,7 +389,7 @@ fn an_empty_bucket_is_an_entry() {
     }
 }
 
-/// Days from the first one on, each with so many rows.
+/// Days from the first one on. `rows` has the number of rows of each day.
 fn days_with(rows: &[usize]) -> Page {
     let buckets = rows.iter().enumerate().flat_map(|(day, rows)| days(None, day, day + 1, *rows).buckets);
     Page { buckets: buckets.collect(), ..days(None, 0, 0, 0) }

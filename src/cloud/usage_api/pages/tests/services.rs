@@ -77,7 +77,7 @@ enum Times {
     Distinct,
     /// All buckets have the start of the query.
     Equal,
-    /// One row a video: rows of a bucket have the same key.
+    /// One row for each video: the rows of a bucket have the same key.
     EqualRows,
 }
 
@@ -355,7 +355,8 @@ proptest! {
     }
 }
 
-/// Rows of one key: the last known one is deleted, and the next one has a larger value, as if the first had grown.
+/// Rows of one key: the last known one is deleted, and the next one has a larger value, as if the deleted one had
+/// grown.
 #[test]
 fn a_row_that_takes_the_place_of_a_deleted_one_is_not_lost() {
     let lists = vec![List(vec![vec![0], vec![0, 0]])];
