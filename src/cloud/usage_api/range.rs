@@ -80,7 +80,7 @@ pub fn within(rows: Vec<Row>, range: Bounds) -> Result<InRange, Error> {
 }
 
 /// Compares ranges with the buckets of all answers of a poll. If buckets begin at regular times, a range can begin and
-/// end at these times only.
+/// end at these times only, unless the service cuts buckets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Alignment {
     /// Whether the service cuts the first bucket at the start of the range, so that any range is exact; `None` while
