@@ -140,8 +140,8 @@ def _exporters_now():
             8,
             3,
             "Credentials expire",
-            "Time until the first token or temporary key expires. The exporter renews it in time, unless it is a "
-            "configured `token`.",
+            "Time until the first token or temporary key expires. Only those that the exporter renews count: it does "
+            "not know when others expire.",
             "s",
             f"min({_at_exporters('metastudio_exporter_credentials_expiry_timestamp_seconds')}) - {LATEST.time}",
             steps=EXPIRY,
@@ -356,7 +356,8 @@ def _credentials_table():
         10,
         8,
         "Credentials",
-        "Time until tokens and temporary keys expire. Permanent keys do not expire and are not listed.",
+        "Time until tokens and temporary keys expire. Only those that the exporter renews are listed: it does not "
+        "know when others expire.",
         [
             ("instance", "Exporter", None),
             ("credentials", "Credentials", None),
