@@ -298,7 +298,7 @@ impl Run<'_> {
             Ok(false) => self.learnt.nothing_before = Some(day),
             Err(error) => tracing::warn!(
                 project = self.past.project.name,
-                "it is not known whether there is usage before {day}, so that day may be partial: {}",
+                "{day} may be partial, because it is not known whether there is usage before it: {}",
                 error.report()
             ),
         }

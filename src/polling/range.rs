@@ -366,7 +366,7 @@ impl RangeUsage {
 
     fn note_negative(&mut self, row: &Row, name: &str) {
         if is_negative(row) {
-            let seen = || format!("{name} has a row of {}", row.key.business_type);
+            let seen = || format!("{name} has a negative row of {}", row.key.business_type);
             self.doubts.entry(Doubt::Negative).or_insert_with(seen);
         }
     }

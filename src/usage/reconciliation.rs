@@ -135,8 +135,8 @@ impl Against {
         match self {
             Against::LiveSessions => "minutes of sessions that failed may count or not",
             Against::Videos => {
-                "the unit of their duration is not documented and taken as seconds, and videos of photos may be metered as \
-                 another type"
+                "the unit of their duration is not documented, so it is taken as seconds, and videos of photos may be \
+                 metered as another type"
             }
             Against::Packages => {
                 "pay-per-use packages and minutes that are billed on demand are in no list of the project"

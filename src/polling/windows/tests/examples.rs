@@ -460,7 +460,7 @@ fn negative_usage_is_summed_with_a_doubt() {
             vec![row.replace("\"number\":1", &format!("\"number\":{number}"))]
         };
         let (minutes, doubts) = TODAY.of(of_today(rows)).unwrap();
-        let seen = is_negative.then_some("window today has a row of VIDEO_2D");
+        let seen = is_negative.then_some("window today has a negative row of VIDEO_2D");
         assert_eq!(doubts.get(&Doubt::Negative).map(String::as_str), seen, "{usage} {number}");
         assert_eq!(minutes, [usage.parse().ok()], "{usage} {number}");
     }
