@@ -12,7 +12,7 @@ const PIECES: usize = 4;
 /// memory, so other batches have one piece.
 pub(super) static LARGE_BATCHES: Semaphore = Semaphore::const_new(8);
 
-/// Consecutive pieces of a body. Each system call wakes the client, which costs more than the copy of a piece.
+/// Consecutive pieces of a body. Each system call wakes the client, and that costs more than copying a piece.
 #[derive(Debug)]
 pub struct Batch {
     /// None of them is empty.
@@ -88,7 +88,7 @@ mod tests {
         assert!(Batch::take(rest, &PERMITS).is_none());
     }
 
-    /// `Buf` of `Vec<u8>` in any steps is the model.
+    /// Compares a batch with a slice of the same bytes that is read in the same steps.
     #[test]
     fn any_steps_read_all_bytes_in_order() {
         let whole: Vec<u8> = pieces().flatten().collect();

@@ -55,8 +55,8 @@ pub fn write(usage: &Usage, query: &str) -> String {
     serde_json::to_string(&stored).unwrap_or_default()
 }
 
-/// Reads the usage of a project. `None` if it answers another query, is not valid, or is from the future, because it
-/// would then become stale too late.
+/// Reads the usage of a project. `None` if it answers another query, is not valid, or is from the future. Usage from
+/// the future would become stale too late.
 pub fn read(text: &str, query: &str, now: Moment) -> Option<Usage> {
     let stored: Stored = serde_json::from_str(text).ok()?;
     if stored.query != query || stored.at > now.utc {

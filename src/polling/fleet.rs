@@ -171,7 +171,7 @@ impl Fleet {
         for project in &builder.config.projects {
             let old = before.get(project.name.as_str());
             let change = old.map(|(old, _)| Change::between((&self.config, old), (builder.config, project)));
-            // If the connector is new, `api` has changed, and no project keeps its poller.
+            // The connector is new only if `api` has changed. Then no project keeps its poller.
             let kept = old.filter(|_| change.is_some_and(Change::keeps_poller));
             match (change, kept) {
                 (None, _) => changes.added += 1,

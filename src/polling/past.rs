@@ -33,7 +33,7 @@ use crate::{
 /// A run ends after this many failed queries in a row.
 const MOST_FAILURES: usize = 3;
 
-/// The time limit for looking a project id up.
+/// The time limit for looking a project id up, and the time limit of the list of sub-users.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The past of one project.

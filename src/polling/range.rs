@@ -66,7 +66,8 @@ impl<'a> Split<'a> {
         match self {
             Split::Together => false,
             Split::Users(_) => !is_proven,
-            // The rest is right only if the users are a part of all users, so each range with usage is compared.
+            // The rest is right only if the usage of the users is a part of the usage of all users. So each range with
+            // usage is compared.
             Split::Rest(ids) => has_usage && !ids.is_empty(),
         }
     }
@@ -339,7 +340,7 @@ impl RangeUsage {
         self.users.extend(user_id.filter(|_| !answer.rows.is_empty()).map(str::to_owned));
     }
 
-    /// Counts a row of such an answer, and adds a row that is kept to its bucket. With a filter, notes the types of the
+    /// Counts a row of such an answer. If the row is kept, adds it to its bucket. With a filter, notes the types of the
     /// row.
     fn add_row(
         &mut self,

@@ -37,7 +37,8 @@ const MARGIN: Duration = Duration::from_secs(30);
 /// Maximum number of projects whose days are in memory at the same time, because a cloud may send many types.
 const DAY_SLOTS: usize = 2;
 
-/// The longest time until a run that failed is repeated.
+/// The longest time until a run that failed is repeated. If the service refused the operation, this time is
+/// [`AFTER_REFUSAL`].
 const AFTER_FAILURE: Duration = Duration::from_secs(30 * 60);
 
 /// The first run for an account begins this long after the first polls. By then, the key has worked for the projects.

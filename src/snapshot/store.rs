@@ -122,7 +122,8 @@ impl Writer {
     }
 }
 
-/// A project has no account, and an account has no name of a project.
+/// The key by which a reload finds the state of a target. A project has an empty `account`, and an account has an empty
+/// `name`.
 fn names(target: &Target) -> (&str, &str) {
     (&target.account, &target.name)
 }

@@ -51,8 +51,8 @@ pub struct PackageKind {
     pub product_id: String,
     /// The region in which a package of an account is valid; empty for a package of a project.
     pub region: String,
-    /// The unit of its amounts; hours are converted to minutes. Only the unit shows whether amounts are minutes: a
-    /// product that is named after minutes may count packages.
+    /// The unit of its amounts; hours are converted to minutes. Only the unit shows whether amounts are minutes: the
+    /// amount of a 60-minute package may be a number of packages (contract, 12).
     pub unit: Unit,
 }
 

@@ -91,7 +91,8 @@ pub struct JobMinutes {
 pub enum NotComparable {
     /// A live session that began before the end of the day still runs.
     StillRuns,
-    /// This many that succeeded have no end, no duration, or an end before their start.
+    /// The number of live sessions or videos that succeeded, but have no end, no duration, or an end before their
+    /// start.
     ValueMissing(u64),
     /// A sum is beyond the range of decimals.
     Overflow,
@@ -306,7 +307,7 @@ pub struct UsedReadings(BTreeMap<String, VecDeque<UsedReading>>);
 struct UsedReading {
     at: DateTime<Utc>,
     used: BTreeMap<(String, PackageKind), Decimal>,
-    /// Whether something is left of a package that can be used: then nothing need be billed on demand.
+    /// Whether a package that can be used has minutes left. If so, nothing has to be billed on demand.
     has_left: bool,
 }
 

@@ -16,8 +16,8 @@ pub struct Settling {
     /// The longest time from the end of a day to a change of its usage. Only days since the beginning of the last month
     /// count.
     pub longest: Option<TimeDelta>,
-    /// The time until which each day since the beginning of the last month has [settled](SETTLED_AFTER). If the first
-    /// request for a day came at least that long after its end, the day has settled, too.
+    /// The time up to which all days since the beginning of the last month have [settled](SETTLED_AFTER). A day whose
+    /// first request came at least a week after its end has settled, too.
     pub settled_until: Option<DateTime<Utc>>,
     /// The last known day, and the time from its end or its last change to the last answer of the cloud.
     pub latest: Option<(NaiveDate, TimeDelta)>,

@@ -56,7 +56,7 @@ pub struct SubUser {
 pub struct Quota {
     /// The limit; `None` if there is none.
     pub limit: Option<Decimal>,
-    /// The used amount; `None` if the service gives none. Since when it counts is not documented.
+    /// The used amount; `None` if the service gives none. The documents do not say since when it counts.
     pub used: Option<Decimal>,
 }
 

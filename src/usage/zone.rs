@@ -45,7 +45,7 @@ impl Zone {
     pub fn midnight(&self, date: NaiveDate) -> DateTime<Utc> {
         let timestamp = civil_date(date).and_then(|date| self.0.to_timestamp(date.into()).ok());
         let instant = timestamp.and_then(|timestamp| DateTime::from_timestamp(timestamp.as_second(), 0));
-        // For dates that jiff does not support, after the year 9999.
+        // For dates that jiff does not support: before the year -9999, or after the year 9999.
         instant.unwrap_or_else(|| date.and_time(NaiveTime::MIN).and_utc())
     }
 }

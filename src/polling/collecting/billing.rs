@@ -103,9 +103,9 @@ impl Billing {
     }
 }
 
-/// Leaves a used-up package out while another one of its kind has something left. Used-up packages stay listed until
-/// they end, and they are no reason to buy more. An overrun stays, because it may be billed on demand. A used-up
-/// package also stays if only another product has something left: the product decides what the minutes are for.
+/// Leaves a used-up package out while another one of its kind has something left. The service lists a used-up package
+/// until it ends, but such a package is no reason to buy more. An overrun stays, because it may be billed on demand. A
+/// used-up package also stays if only another product has something left: the product decides what the minutes are for.
 fn without_replaced(mut all: Vec<Package>) -> Vec<Package> {
     let has_left = |package: &&Package| package.left().is_some_and(|left| left > Decimal::ZERO);
     let remaining = all.iter().filter(has_left).filter(|package| !package.is_resettable);

@@ -46,7 +46,7 @@ impl PackageOwners {
         }
         let is_current = |other: &String| {
             let listed = lists.by_project.get(other).map(|(at, _)| *at);
-            // The project of an old list may not be allowed to list packages any more.
+            // If a list is old, its project is perhaps no longer allowed to list packages.
             listed.is_some_and(|at| now < at + Target::stale_after_runs(interval))
         };
         let shared = ids.iter().find_map(|id| {

@@ -173,7 +173,7 @@ fn keys() -> Vec<(Measure, &'static str)> {
 /// number, without the request that asks for a single user again.
 fn compare_queries(world: &Growing, range: Bounds, asked: &Asked, first: usize) -> Result<usize, TestCaseError> {
     prop_assert_eq!(&asked[first], &(range, None), "all users come first");
-    // Without usage or without users, only all users are asked for.
+    // Without usage or without users, the query for all users is the only one.
     let has_usage = world.in_range(range, first).next().is_some();
     let queries = if has_usage { Users::queries_of(world.listed) } else { 1 };
     let mut expected = vec![(range, None)];

@@ -331,7 +331,7 @@ fn a_half_with_a_bucket_that_its_window_does_not_have() {
             if query.range.start > at("2025-11-01T00:00:00Z") {
                 let start = query.range.start - before;
                 let time = format!("\"{}\"", start.format("%FT%TZ"));
-                // The service sends the end of the day before in place of the first day.
+                // In place of the first day, the service sends a bucket that begins before the range.
                 days[0] = Day { time, start, rows: vec![ROW.to_owned()] };
             }
             Some(page(None, &days, false, limit, offset))
