@@ -94,7 +94,7 @@ def print_scale(directory, cloud, projects, minutes):
     print(f"Each project has one window. The run takes {minutes} min. The simulated cloud and the scrapes run on the")
     print("same machine.\n")
     print("| what | figure |\n|---|---:|")
-    first = f"time until all projects are polled once, s; at {allowed:,.0f} requests a second, at least 50"
+    first = f"time until all projects are polled once, s; at {allowed:,.0f} requests a second, this takes 50 s or more"
     print(f"| {first} | {exporter.seconds_to_ready:.1f} |")
     print(f"| polls a second; the interval needs {projects / 60:,.1f} | {rate:,.1f} |")
     print(f"| age of the oldest usage in {len(costs)} scrapes, s | {max(ages):.0f} |")

@@ -218,8 +218,8 @@ impl Sent for Session {
     }
 
     fn new(id: u64) -> Self {
-        // Videos are listed twice, by state. A new video may appear after the first list was read, so its state is in
-        // neither list.
+        // The collector asks for two lists of videos, with different states. A new video may appear after the first
+        // list was read. Its state is in neither list, so that the expected numbers do not depend on this.
         Session { id, state: "SUCCEED", mode: "ONDEMAND", start: Some(1) }
     }
 }

@@ -133,7 +133,7 @@ fn account_packages(body: &[u8]) {
     let resources: Vec<&Value> = rows.iter().flat_map(resources).collect();
     assert!(packages.len() <= resources.len());
     for package in &packages {
-        // Minutes may have been seconds or hours.
+        // The exporter may have converted seconds or hours to minutes.
         let factors: &[f64] = if package.kind.unit == Unit::Minutes { &[1.0, 60.0, 1.0 / 60.0] } else { &[1.0] };
         let is_from = |resource: &&&Value, factor: f64| {
             is_near(package.left(), &resource["amount"], factor)

@@ -26,7 +26,7 @@ use crate::exporter::{Exporter, PASSWORD, USER};
 
 type Stream = TlsStream<tokio::net::TcpStream>;
 
-/// A kind of hostile client, with the number of such clients at the same time.
+/// A kind of hostile client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     /// Opens a connection and sends nothing, or the first bytes of a TLS handshake.
@@ -41,6 +41,7 @@ enum Kind {
     WrongPassword,
 }
 
+/// Each kind, with the number of its clients that run at the same time.
 const KINDS: [(Kind, usize); 5] =
     [(Kind::Idle, 511), (Kind::NoWindow, 100), (Kind::Body, 40), (Kind::SlowReader, 150), (Kind::WrongPassword, 20)];
 

@@ -313,7 +313,7 @@ async fn the_longest_idle_connection_is_closed_for_a_new_one() {
     busy.read_exact(&mut vec![0; 10_000_000]).await.unwrap();
 }
 
-/// Such as `nc -N`: the client closes its direction as soon as it has sent the request.
+/// A client such as `nc -N` closes its sending direction as soon as it has sent the request.
 #[tokio::test]
 async fn a_client_that_only_closes_its_direction_gets_the_whole_answer() {
     let cloud = Cloud::new(&[]).await;

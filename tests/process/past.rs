@@ -473,7 +473,7 @@ async fn a_report_of_all_sub_users_has_what_none_of_them_has() {
         let asked = |text: &str| cloud.simulator.seen().iter().filter(|seen| seen.target.contains(text)).count();
         assert_eq!(asked("/user/quotas"), 1);
         let of_one = asked(&format!("user_id={}", users[0]));
-        assert!(of_one <= 3, "the usage of all users together proves the buckets of each user: {of_one}");
+        assert!(of_one <= 3, "what the queries of all users prove about buckets holds for each user: {of_one}");
         let sent = requests(&cloud);
         assert_eq!(run(&config, &report).await.stdout, ended.stdout);
         assert_eq!(requests(&cloud), sent, "the days are in the ledger, and no list is needed");

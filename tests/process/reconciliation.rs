@@ -82,7 +82,8 @@ fn compared_at(now: DateTime<Utc>) -> NaiveDate {
     Zone::shanghai().local(now).date_naive() - Days::new(3)
 }
 
-/// The minutes of a day: of its usage, and of its live sessions or videos. Of a session, the time in the day counts.
+/// The minutes of a day: of its usage, and of its live sessions or videos. Only the part of a live session within the
+/// day counts.
 fn expected(project: &SimulatedProject, day: Bounds, is_live: bool) -> (Decimal, Decimal) {
     let (mut usage, mut jobs) = (Decimal::ZERO, Decimal::ZERO);
     for pattern in project.usage.iter().filter(|pattern| pattern.resource_type.is_none() == is_live) {

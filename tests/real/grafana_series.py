@@ -218,7 +218,7 @@ def configuration(cloud):
         for name, project_id in (sdk.PROJECTS | {"by-user": sdk.PROJECTS["campaign"]}).items()
     ]
     projects[-1]["user_ids"] = ["user-a", "user-b"]
-    # As in the demo: replicas have the same users.
+    # As in the demo, this project has `user_ids: all`, because replicas must have the same users.
     next(project for project in projects if project["name"] == "live-commerce")["user_ids"] = "all"
     shared = [
         {"name": name, "window": window, "minutes": minutes, "projects": covered}

@@ -392,7 +392,7 @@ def assert_alerts(url, usage, seam, gap, end):
             day = local_day(time) - DAY
             right = {name: float(days[day - shown]) for name, days in of_days.items() if is_right(days, day)}
             assert alerts[time] == pytest.approx(right if time >= seam else {}), (alert, time)
-            # Before the seam, there are only samples at each step, and no polls that succeed.
+            # Before the seam, samples exist only at the steps, and no polls succeed.
             if alert == "MetaStudioUnusualDay" and (time >= seam or time < seam - gap and (time - start) % STEP == 0):
                 assert conditions[time] == pytest.approx(right), (alert, time)
             if right:

@@ -42,7 +42,7 @@ def test_the_chart_has_the_version_the_maintainer_and_the_home_of_the_program(ch
     assert chart.metadata["version"] == chart.metadata["appVersion"] == package["version"]
     [maintainer] = chart.metadata["maintainers"]
     assert "{name} <{email}>".format(**maintainer) == package["metadata"]["deb"]["maintainer"]
-    # None yet. An address of the repository in Cargo.toml must be in the chart, too.
+    # Cargo.toml has no address of the repository yet. Once it has one, the chart must have it, too.
     assert chart.metadata.get("home") == package.get("repository")
 
 
