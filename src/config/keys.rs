@@ -28,8 +28,8 @@ pub(super) fn remove(tree: &mut Tree) -> Vec<Problem> {
 /// What to do about a key that is a path.
 fn path_fault(key: &str) -> Option<String> {
     let (section, rest) = key.split_at_checked(key.find(['.', '['])?)?;
-    let fault = match rest.strip_prefix('.') {
-        Some(rest) => format!("a key must not be a path; write the key {rest} below {section}"),
+    let fault = match key.rsplit_once('.').filter(|_| rest.starts_with('.')) {
+        Some((parent, name)) => format!("a key must not be a path; write the key {name} below {parent}"),
         None => format!("a key must not be a path; write the element in the list {section}"),
     };
     (!section.is_empty()).then_some(fault)

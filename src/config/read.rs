@@ -345,6 +345,7 @@ impl<'a> Node<'a> {
 fn show(value: &Value) -> String {
     match value {
         Value::Array(list) => format!("a list of {}", list.len()),
+        Value::Object(map) if map.is_empty() => "an empty mapping".to_owned(),
         Value::Object(map) => format!("a mapping of {}", map.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
         scalar => scalar.to_string(),
     }

@@ -20,7 +20,7 @@ async fn a_path_as_a_key_is_a_problem() {
         ("\"api.proxy\": hunter2", "api.proxy: a key must not be a path; write the key proxy below api"),
         (
             "credentials.main.token: hunter2",
-            "credentials.main.token: a key must not be a path; write the key main.token below credentials",
+            "credentials.main.token: a key must not be a path; write the key token below credentials.main",
         ),
         ("\"projects[1]\": {name: b}", "projects[1]: a key must not be a path; write the element in the list projects"),
         ("'projects[0].name': b", "projects[0].name: a key must not be a path; write the element in the list projects"),

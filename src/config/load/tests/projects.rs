@@ -76,7 +76,7 @@ async fn users_are_listed_or_all() {
     assert!(problems[0].contains("in a list this is the id of one user"), "{problems:?}");
     for (project, problem) in [
         ("user_ids: ALL", "user_ids: found \"ALL\"; expected all or a list of ids of sub-users"),
-        ("user_ids: {}", "user_ids: found a mapping of ; expected all or a list of ids of sub-users"),
+        ("user_ids: {}", "user_ids: found an empty mapping; expected all or a list of ids of sub-users"),
         ("user_ids: ['']", "user_ids[0]: found \"\"; expected a text that is not empty"),
     ] {
         let (config, problems) = of(project).await;

@@ -66,7 +66,7 @@ async fn a_shared_budget_needs_usage_that_all_its_projects_poll() {
             "{name: x, label: {team: sales}, window: today, minutes: 1}",
             ".label: found a mapping of team; expected a label",
         ),
-        ("{name: x, label: {}, window: today, minutes: 1}", ".label: found a mapping of ; expected a label"),
+        ("{name: x, label: {}, window: today, minutes: 1}", ".label: found an empty mapping; expected a label"),
         ("{name: x, label: {team: marketing}, window: this_month, minutes: 1}", ".window: the project b does not poll"),
         ("{name: x, window: today, minutes: 1}", ".projects: is missing; expected the names of projects"),
         (
