@@ -446,6 +446,10 @@ mod tests {
         let page = |number| format!(r#"{{"free_resource_packages":[{}]}}"#, rows(number));
         assert_eq!(parse(&page(1000), &Secrets::default()).unwrap().entries.len(), 1000);
         assert_eq!(error(&page(1001)), "it has more than 1000 packages");
+        let resources = vec!["{}"; 10_000].join(",");
+        let package = format!(r#"{{"order_instance_id":"o","free_resources":[{resources}]}}"#);
+        let page = format!(r#"{{"free_resource_packages":[{package}]}}"#);
+        assert_eq!(error(&page), "it has more than 10000 objects in its lists");
     }
 
     #[test]

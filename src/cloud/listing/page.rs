@@ -68,8 +68,12 @@ impl<T: Entry> ListPage<T> {
         let free = Cell::new(T::MAX_OBJECTS + 1);
         let json: Result<ListJson<'a, R>, _> = json::read(body, &free);
         let rows = json.as_ref().ok().and_then(|json| json.rows.as_ref()?.as_ref()).map_or(0, Vec::len);
-        if free.get() == 0 || rows > T::LIMIT {
+        if rows > T::LIMIT {
             return Err(Unreadable(format!("it has more than {} {}", T::LIMIT, T::PLURAL)));
+        }
+        if free.get() == 0 {
+            let objects = if T::MAX_OBJECTS == T::LIMIT { T::PLURAL } else { "objects in its lists" };
+            return Err(Unreadable(format!("it has more than {} {objects}", T::MAX_OBJECTS)));
         }
         let json = json?;
         let count = field(R::COUNT, json.count, integer)?;

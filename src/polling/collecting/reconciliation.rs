@@ -188,7 +188,7 @@ impl Reconciling {
                 Compared::Unknown => {}
                 Compared::Lacking(number) => {
                     let what = if *against == Against::Videos { "videos" } else { "live sessions" };
-                    let seen = format!("{number} {what} of {date} or before have no end or no duration");
+                    let seen = format!("{number} {what} of {date} or before have no valid end or duration");
                     doubts.insert(CollectorDoubt::ValueMissing, seen);
                 }
             }
