@@ -118,7 +118,7 @@ fn introduction(mut address: SocketAddr, telemetry_path: &str, cloud: SocketAddr
     };
     format!(
         "
-The demo polls the projects of a simulated cloud (at http://{cloud}) every minute.
+The demo polls a simulated cloud (at http://{cloud}) every minute.
 {failures}
   status page  http://{address}/
   metrics      http://{address}{telemetry_path}
