@@ -264,7 +264,6 @@ impl Tasks {
     /// Ends polling at once, then waits for answers that are being sent and for the last usage to be kept. A signal
     /// ends the wait.
     async fn stop(self, signals: &mut Signals) {
-        tracing::info!("shutting down");
         systemd::stopping();
         let Tasks { serving, polling, reloading, remembering, notifying, reload, routes, stop } = self;
         routes.stop();
@@ -323,45 +322,5 @@ fn routes(
     match tables {
         Some(tables) => routes.with_tables(tables),
         None => routes,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{process::Command, time::Duration};
-
-    use clap::Parser;
-    use tokio::time::timeout;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Flags {
-        #[command(flatten)]
-        web: WebFlags,
-    }
-
-    /// The ledger is in use, so the daemon would wait for 30 seconds.
-    #[tokio::test]
-    async fn a_signal_while_the_ledger_does_not_answer_ends_the_start() {
-        let directory = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(directory.path(), Utc::now()).unwrap();
-        let in_use = redb::Database::open(directory.path().join("days.redb")).unwrap();
-        let text =
-            "credentials: {main: {token: t}}\nprojects: [{name: a, endpoint: 'http://127.0.0.1:9', project_id: '1'}]";
-        let source = ConfigSource::Text { text: text.to_owned(), name: "a.yaml".into() };
-        let environment = Environment::default();
-        let config = ValidConfig::new(source.load(&environment).await).unwrap();
-        let Flags { web } = Flags::parse_from(["", "--web.listen-address=127.0.0.1:0"]);
-        let listeners = Listeners::new(&web).await.unwrap();
-        let kept = Kept { ledger: Some(ledger), ..Kept::default() };
-        let (signals, log) = (Signals::new().unwrap(), LogWriter::default());
-        let daemon = Daemon { source, config, web, listeners, environment, kept, signals, hangup: None, log };
-        let status = Command::new("kill").args(["-TERM", &std::process::id().to_string()]).status();
-        assert!(status.unwrap().success());
-        let ended = timeout(Duration::from_secs(10), daemon.run()).await;
-        // Otherwise, the runtime of the test would wait for the thread that reads the ledger.
-        drop(in_use);
-        assert_eq!(ended.expect("the signal was not noticed").unwrap(), ExitCode::SUCCESS);
     }
 }

@@ -23,11 +23,12 @@ impl Signals {
         }
     }
 
-    /// Waits for the next SIGTERM or SIGINT.
+    /// Waits for the next SIGTERM or SIGINT, and logs it.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+        tracing::info!("shutting down");
     }
 }

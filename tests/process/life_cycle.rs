@@ -53,6 +53,37 @@ async fn a_hanging_file_does_not_delay_the_shutdown() {
     assert!(took < FIVE_SECONDS, "{took:?}");
 }
 
+/// The daemon opens the ledger once to check it, and again to read the last usage. In between it logs its two addresses.
+/// These two lines are longer than a pipe, so the daemon waits until the test has locked the ledger.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_while_the_ledger_is_in_use_ends_the_start() {
+    use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+
+    let cloud = Cloud::new(&[]).await;
+    let (home, storage) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (ledger, long_path) = (storage.path().join("days.redb"), "x".repeat(100_000));
+    let arguments = [
+        &format!("--storage.path={}", storage.path().display()),
+        &format!("--web.telemetry-path=/{long_path}"),
+        "--web.listen-address=127.0.0.1:0",
+    ];
+    let (child, mut log) = Daemon::spawn_unread(crate::support::command(&home, &cloud.config(FAST), &arguments));
+    let mut lines = log.by_ref().lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("msg=listening")));
+    let _in_use = redb::Database::open(&ledger).unwrap();
+    let watch = inotify::init(CreateFlags::NONBLOCK).unwrap();
+    inotify::add_watch(&watch, &ledger, WatchFlags::OPEN).unwrap();
+    let (mut daemon, mut opened) = (Daemon::read(child, log, home), std::fs::File::from(watch));
+    wait_for("the daemon to open the ledger", || opened.read(&mut [0; 4096]).ok());
+    daemon.signal("TERM");
+    // Without the signal, it would wait for 30 seconds.
+    let (status, took) = daemon.wait();
+    assert_eq!(status.code(), Some(0));
+    assert!(took < FIVE_SECONDS, "{took:?}");
+    daemon.wait_for_log("msg=\"shutting down\"");
+}
+
 /// A daemon with more metrics than the buffers of both sockets hold, and a started scrape that is not read.
 async fn slow_scrape() -> (Daemon, TcpStream) {
     let mut config = "credentials: {main: {token: t}}\nprojects:\n".to_owned();

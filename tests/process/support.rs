@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -181,10 +181,21 @@ impl Daemon {
         Self::spawn(limited, directory)
     }
 
-    pub fn spawn(mut command: Command, directory: TempDir) -> Self {
+    pub fn spawn(command: Command, directory: TempDir) -> Self {
+        let (child, stderr) = Self::spawn_unread(command);
+        Self::read(child, stderr, directory)
+    }
+
+    /// The process of a daemon, and its log, which nothing reads yet.
+    pub fn spawn_unread(mut command: Command) -> (Child, BufReader<ChildStderr>) {
         command.arg("--web.listen-address=127.0.0.1:0").stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
+        (child, stderr)
+    }
+
+    /// Reads the log of a daemon from here on, and waits until the daemon listens.
+    pub fn read(child: Child, stderr: BufReader<ChildStderr>, directory: TempDir) -> Self {
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let reading = Arc::new(tokio::sync::Mutex::new(true));
         std::thread::spawn({
