@@ -255,7 +255,10 @@ impl Imports {
                 }
             }
         }
-        self.note(&path, None, false);
+        // A single word may be the `super` of `pub(super)`.
+        if path.len() > 1 {
+            self.note(&path, None, false);
+        }
     }
 }
 
@@ -475,6 +478,15 @@ fn types_have_names_of_their_own() {
                 syn::Item::Enum(item) => item.ident,
                 syn::Item::Trait(item) => item.ident,
                 syn::Item::Type(item) => item.ident,
+                // A macro may declare a struct, such as `json_object` of src/cloud/json.rs.
+                syn::Item::Macro(item) => {
+                    let mut tokens = item.mac.tokens.into_iter();
+                    let is_struct = |token: &TokenTree| matches!(token, TokenTree::Ident(ident) if ident == "struct");
+                    match (tokens.find(is_struct), tokens.next()) {
+                        (_, Some(TokenTree::Ident(name))) => name,
+                        _ => continue,
+                    }
+                }
                 _ => continue,
             };
             files.entry((is_simulator, name.to_string())).or_default().push(format!("src/{file}.rs"));

@@ -5,11 +5,10 @@
 //! an answer is quoted.
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 
 use super::{
     error::{Advice, Refusal},
-    json::{Raw, Unreadable, decimal, field, instant, string},
+    json::{Raw, Unreadable, decimal, field, instant, json_object, string},
     listing::{Entry, ListPage, ListRow},
     lists::{self, ListQuery, Parse},
     secrets::Secrets,
@@ -122,18 +121,14 @@ fn advice(refusal: &Refusal) -> Option<&'static str> {
     )
 }
 
-#[derive(Default, Deserialize)]
-struct LiveJson<'a> {
-    #[serde(borrow, default)]
-    job_id: Raw<'a>,
-    #[serde(borrow, default)]
-    state: Raw<'a>,
-    #[serde(borrow, default)]
-    used_resource_type: Raw<'a>,
-    #[serde(borrow, default)]
-    start_time: Raw<'a>,
-    #[serde(borrow, default)]
-    create_time: Raw<'a>,
+json_object! {
+    struct LiveJson<'a> {
+        job_id: Raw<'a>,
+        state: Raw<'a>,
+        used_resource_type: Raw<'a>,
+        start_time: Raw<'a>,
+        create_time: Raw<'a>,
+    }
 }
 
 impl<'de> ListRow<'de> for LiveJson<'de> {
@@ -164,14 +159,12 @@ impl Entry for LiveSession {
     }
 }
 
-#[derive(Default, Deserialize)]
-struct VideoJson<'a> {
-    #[serde(borrow, default)]
-    job_id: Raw<'a>,
-    #[serde(borrow, default)]
-    state: Raw<'a>,
-    #[serde(borrow, default)]
-    create_time: Raw<'a>,
+json_object! {
+    struct VideoJson<'a> {
+        job_id: Raw<'a>,
+        state: Raw<'a>,
+        create_time: Raw<'a>,
+    }
 }
 
 impl<'de> ListRow<'de> for VideoJson<'de> {
@@ -195,21 +188,16 @@ impl Entry for Video {
     }
 }
 
-/// A live session or a video that may have ended.
-#[derive(Default, Deserialize)]
-struct JobJson<'a, const IS_LIVE: bool> {
-    #[serde(borrow, default)]
-    job_id: Raw<'a>,
-    #[serde(borrow, default)]
-    state: Raw<'a>,
-    #[serde(borrow, default)]
-    duration: Raw<'a>,
-    #[serde(borrow, default)]
-    create_time: Raw<'a>,
-    #[serde(borrow, default)]
-    start_time: Raw<'a>,
-    #[serde(borrow, default)]
-    end_time: Raw<'a>,
+json_object! {
+    /// A live session or a video that may have ended.
+    struct JobJson<'a, const IS_LIVE: bool> {
+        job_id: Raw<'a>,
+        state: Raw<'a>,
+        duration: Raw<'a>,
+        create_time: Raw<'a>,
+        start_time: Raw<'a>,
+        end_time: Raw<'a>,
+    }
 }
 
 impl<'de, const IS_LIVE: bool> ListRow<'de> for JobJson<'de, IS_LIVE> {

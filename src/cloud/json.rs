@@ -9,8 +9,8 @@ use std::{borrow::Cow, cell::Cell, fmt, marker::PhantomData};
 use chrono::{DateTime, SecondsFormat, Utc};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde::{
-    Deserialize, Deserializer,
-    de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+    Deserializer,
+    de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{error::Category, value::RawValue};
 use thiserror::Error;
@@ -148,12 +148,27 @@ pub(crate) trait JsonFields<'de>: Default {
     fn read<A: MapAccess<'de>>(object: A, free: &Cell<usize>) -> Result<Self, A::Error>;
 }
 
-/// An object without lists. Objects with lists have no `Deserialize`, because they count entries.
-impl<'de, T: Default + Deserialize<'de>> JsonFields<'de> for T {
-    fn read<A: MapAccess<'de>>(object: A, _: &Cell<usize>) -> Result<Self, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(object))
-    }
+/// Declares an object whose fields are all [`Raw`]. An object with a list implements [`JsonFields`] itself, because
+/// serde would read the list without counting its entries.
+macro_rules! json_object {
+    (
+        $(#[doc = $doc:literal])*
+        $visibility:vis struct $name:ident<'a $(, const $parameter:ident: bool)?> { $($field:ident: Raw<'a>,)+ }
+    ) => {
+        $(#[doc = $doc])*
+        #[derive(Default, serde::Deserialize)]
+        $visibility struct $name<'a $(, const $parameter: bool)?> {
+            $(#[serde(borrow, default)] $field: Raw<'a>,)+
+        }
+
+        impl<'de $(, const $parameter: bool)?> $crate::cloud::json::JsonFields<'de> for $name<'de $(, $parameter)?> {
+            fn read<A: serde::de::MapAccess<'de>>(object: A, _: &std::cell::Cell<usize>) -> Result<Self, A::Error> {
+                serde::Deserialize::deserialize(serde::de::value::MapAccessDeserializer::new(object))
+            }
+        }
+    };
 }
+pub(super) use json_object;
 
 /// Sets a field. A second value for the same field is an error.
 pub(super) fn once<T, E: de::Error>(field: &mut Option<T>, value: T) -> Result<(), E> {

@@ -5,11 +5,11 @@
 use std::{cell::Cell, collections::BTreeMap};
 
 use rust_decimal::Decimal;
-use serde::{Deserialize, de::MapAccess};
+use serde::de::MapAccess;
 
 use super::{
     error::Refusal,
-    json::{self, JsonFields, Raw, Unreadable, decimal, field, once, string},
+    json::{self, JsonFields, Raw, Unreadable, decimal, field, json_object, once, string},
     listing::{Entry, ListPage, ListRow},
     lists::{self, ListQuery},
     secrets::Secrets,
@@ -42,14 +42,12 @@ fn advice(refusal: &Refusal) -> Option<&'static str> {
     )
 }
 
-#[derive(Default, Deserialize)]
-struct UserJson<'a> {
-    #[serde(borrow, default)]
-    user_id: Raw<'a>,
-    #[serde(borrow, default)]
-    quota: Raw<'a>,
-    #[serde(borrow, default)]
-    usage: Raw<'a>,
+json_object! {
+    struct UserJson<'a> {
+        user_id: Raw<'a>,
+        quota: Raw<'a>,
+        usage: Raw<'a>,
+    }
 }
 
 impl<'de> ListRow<'de> for UserJson<'de> {

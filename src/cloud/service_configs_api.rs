@@ -4,12 +4,10 @@
 
 use std::cell::Cell;
 
-use serde::Deserialize;
-
 use super::{
     client::{ApiRequest, Call},
     error::Error,
-    json::{self, Raw, Unreadable, boolean, field},
+    json::{self, Raw, Unreadable, boolean, field, json_object},
 };
 use crate::usage::Operation;
 
@@ -38,16 +36,16 @@ fn parse(body: &[u8]) -> Result<Option<bool>, Unreadable> {
     field("separately_controlled", control.unwrap_or_default().separately_controlled, boolean)
 }
 
-#[derive(Default, Deserialize)]
-struct AnswerJson<'a> {
-    #[serde(borrow, default)]
-    sub_account_control_config: Raw<'a>,
+json_object! {
+    struct AnswerJson<'a> {
+        sub_account_control_config: Raw<'a>,
+    }
 }
 
-#[derive(Default, Deserialize)]
-struct ControlJson<'a> {
-    #[serde(borrow, default)]
-    separately_controlled: Raw<'a>,
+json_object! {
+    struct ControlJson<'a> {
+        separately_controlled: Raw<'a>,
+    }
 }
 
 #[cfg(test)]

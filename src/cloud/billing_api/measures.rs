@@ -5,14 +5,11 @@
 use std::{cell::Cell, collections::BTreeMap, marker::PhantomData};
 
 use rust_decimal::Decimal;
-use serde::{
-    Deserialize,
-    de::{IgnoredAny, MapAccess},
-};
+use serde::de::{IgnoredAny, MapAccess};
 
 use crate::{
     cloud::{
-        json::{self, Entries, JsonFields, Raw, Unreadable, field, integer, once, string},
+        json::{self, Entries, JsonFields, Raw, Unreadable, field, integer, json_object, once, string},
         secrets::Secrets,
     },
     usage::Unit,
@@ -102,14 +99,12 @@ impl<'de> JsonFields<'de> for UnitsJson<'de> {
     }
 }
 
-#[derive(Default, Deserialize)]
-struct UnitJson<'a> {
-    #[serde(borrow, default)]
-    measure_id: Raw<'a>,
-    #[serde(borrow, default)]
-    measure_name: Raw<'a>,
-    #[serde(borrow, default)]
-    abbreviation: Raw<'a>,
+json_object! {
+    struct UnitJson<'a> {
+        measure_id: Raw<'a>,
+        measure_name: Raw<'a>,
+        abbreviation: Raw<'a>,
+    }
 }
 
 #[cfg(test)]

@@ -7,15 +7,12 @@ use std::{cell::Cell, collections::BTreeSet, marker::PhantomData};
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
-use serde::{
-    Deserialize,
-    de::{IgnoredAny, MapAccess},
-};
+use serde::de::{IgnoredAny, MapAccess};
 
 use super::measures::Measures;
 use crate::{
     cloud::{
-        json::{Entries, JsonFields, Raw, Unreadable, decimal, field, instant, integer, once, string},
+        json::{Entries, JsonFields, Raw, Unreadable, decimal, field, instant, integer, json_object, once, string},
         listing::{Entry, ListRow},
         secrets::Secrets,
     },
@@ -194,16 +191,13 @@ impl<'de> JsonFields<'de> for PackageJson<'de> {
     }
 }
 
-#[derive(Default, Deserialize)]
-struct ResourceJson<'a> {
-    #[serde(borrow, default)]
-    free_resource_id: Raw<'a>,
-    #[serde(borrow, default)]
-    amount: Raw<'a>,
-    #[serde(borrow, default)]
-    original_amount: Raw<'a>,
-    #[serde(borrow, default)]
-    measure_id: Raw<'a>,
+json_object! {
+    struct ResourceJson<'a> {
+        free_resource_id: Raw<'a>,
+        amount: Raw<'a>,
+        original_amount: Raw<'a>,
+        measure_id: Raw<'a>,
+    }
 }
 
 impl<'de> ListRow<'de> for PackageJson<'de> {

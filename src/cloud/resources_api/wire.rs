@@ -1,44 +1,32 @@
 //! Reads the JSON of ListTenantResources into packages.
 
 use rust_decimal::Decimal;
-use serde::Deserialize;
 
 use crate::{
     cloud::{
-        json::{Raw, Unreadable, boolean, decimal, field, instant, integer, string},
+        json::{Raw, Unreadable, boolean, decimal, field, instant, integer, json_object, string},
         listing::{Entry, ListRow},
         secrets::Secrets,
     },
     usage::{Package, PackageKind, Unit},
 };
 
-/// Has only the fields that are read. `bound_asset` is left out, because it holds names that customers chose.
-#[derive(Default, Deserialize)]
-pub(super) struct TenantResourceJson<'a> {
-    #[serde(borrow, default)]
-    resource_id: Raw<'a>,
-    #[serde(borrow, default)]
-    resource_type: Raw<'a>,
-    #[serde(borrow, default)]
-    business_type: Raw<'a>,
-    #[serde(borrow, default)]
-    sub_resource_type: Raw<'a>,
-    #[serde(borrow, default)]
-    is_sub_resource: Raw<'a>,
-    #[serde(borrow, default)]
-    charging_mode: Raw<'a>,
-    #[serde(borrow, default)]
-    resource_source: Raw<'a>,
-    #[serde(borrow, default)]
-    amount: Raw<'a>,
-    #[serde(borrow, default)]
-    usage: Raw<'a>,
-    #[serde(borrow, default)]
-    unit: Raw<'a>,
-    #[serde(borrow, default)]
-    resource_expire_time: Raw<'a>,
-    #[serde(borrow, default)]
-    status: Raw<'a>,
+json_object! {
+    /// Has only the fields that are read. `bound_asset` is left out, because it holds names that customers chose.
+    pub(super) struct TenantResourceJson<'a> {
+        resource_id: Raw<'a>,
+        resource_type: Raw<'a>,
+        business_type: Raw<'a>,
+        sub_resource_type: Raw<'a>,
+        is_sub_resource: Raw<'a>,
+        charging_mode: Raw<'a>,
+        resource_source: Raw<'a>,
+        amount: Raw<'a>,
+        usage: Raw<'a>,
+        unit: Raw<'a>,
+        resource_expire_time: Raw<'a>,
+        status: Raw<'a>,
+    }
 }
 
 impl<'de> ListRow<'de> for TenantResourceJson<'de> {

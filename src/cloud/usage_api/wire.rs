@@ -15,7 +15,10 @@ use serde::{
 
 use crate::{
     cloud::{
-        json::{self, Entries, JsonFields, Raw, Unreadable, boolean, decimal, field, integer, once, string, time},
+        json::{
+            self, Entries, JsonFields, Raw, Unreadable, boolean, decimal, field, integer, json_object, once, string,
+            time,
+        },
         secrets::Secrets,
     },
     usage::{Row, RowKey, Unit},
@@ -153,26 +156,18 @@ impl BucketJson<'_> {
     }
 }
 
-#[derive(Default, Deserialize)]
-struct RowJson<'a> {
-    #[serde(borrow, default)]
-    resource_type: Raw<'a>,
-    #[serde(borrow, default)]
-    business_type: Raw<'a>,
-    #[serde(borrow, default)]
-    number: Raw<'a>,
-    #[serde(borrow, default)]
-    usage: Raw<'a>,
-    #[serde(borrow, default)]
-    unit: Raw<'a>,
-    #[serde(borrow, default)]
-    sub_resource_type: Raw<'a>,
-    #[serde(borrow, default)]
-    is_sub_resource: Raw<'a>,
-    #[serde(borrow, default)]
-    charging_mode: Raw<'a>,
-    #[serde(borrow, default)]
-    resource_source: Raw<'a>,
+json_object! {
+    struct RowJson<'a> {
+        resource_type: Raw<'a>,
+        business_type: Raw<'a>,
+        number: Raw<'a>,
+        usage: Raw<'a>,
+        unit: Raw<'a>,
+        sub_resource_type: Raw<'a>,
+        is_sub_resource: Raw<'a>,
+        charging_mode: Raw<'a>,
+        resource_source: Raw<'a>,
+    }
 }
 
 impl RowJson<'_> {
