@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-/// What a project asks for in each window. Projects with configured ids and equal queries have the same usage. An id
-/// that is looked up also depends on the credentials, the region and the IAM endpoint. The order of lists in the
-/// configuration does not matter.
+/// What a project asks for in each window. Projects with configured ids and equal queries have the same usage, unless
+/// the key of one of them sees only the usage of a sub-user. An id that is looked up also depends on the credentials,
+/// the region and the IAM endpoint. The order of lists in the configuration does not matter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ProjectQuery<'a> {
     /// Scheme and host of the service.

@@ -11,8 +11,9 @@ use crate::{
     config::{ApiSettings, Endpoint},
 };
 
-/// The longest time to connect: name resolution, TCP, the proxy and TLS. It is shorter than the time limit of any
-/// request with a key or a password. So if the time limit ends such a request, it is known that the request was sent.
+/// The longest time to connect: name resolution, TCP, the proxy and TLS. If three quarters of `api.request_timeout` are
+/// shorter, they are the limit. So connecting ends before the time limit of any request with a key or a password. If
+/// the time limit ends such a request, it is known that the request was sent.
 const LONGEST_CONNECT: Duration = Duration::from_secs(7);
 
 /// One client with and one without a proxy. Cloning shares the connections.

@@ -13,8 +13,8 @@ use crate::{
 /// The first request for a day comes this long after its end, because usage may be metered late (contract, 1.5).
 const FIRST_ASKED: TimeDelta = TimeDelta::hours(6);
 
-/// A day that ended this long ago is not asked for any more, even if it still changes. One query asks for at most 31
-/// days.
+/// A known day that ended this long ago is not asked for any more, even if it still changes, because one query asks
+/// for at most 31 days. A day that is not known is asked for nevertheless.
 const LAST_ASKED: TimeDelta = TimeDelta::days(31);
 
 /// A day is asked for again only after this time, so that a process that crashes repeatedly does not repeat its
