@@ -8,8 +8,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// Maximum number of pieces in a batch.
 const PIECES: usize = 4;
 
-/// One permit for each batch that may have several pieces. A client that stops reading keeps the pieces of its batch in
-/// memory, so other batches have one piece.
+/// One permit for each batch that may have several pieces. Permits are few, because a client that stops reading keeps
+/// the pieces of its batch in memory. A batch without a permit has one piece.
 pub(super) static LARGE_BATCHES: Semaphore = Semaphore::const_new(8);
 
 /// Consecutive pieces of a body. Each system call wakes the client, and that costs more than copying a piece.

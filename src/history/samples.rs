@@ -87,7 +87,8 @@ fn span(window: Window, day: NaiveDate, known: &KnownDays, range: Bounds, step: 
     let zone = known.zone();
     let Bounds { start, end } = Bounds::of_day(day, zone);
     let local = |instant: DateTime<Utc>| zone.local(instant).date_naive();
-    // The last second of the range also has a sample if no step falls on it: alerts look back three hours for a sample.
+    // The last second of the range always has a sample, even if no step falls on it, because alerts look back three
+    // hours for a sample.
     let last = range.end - TimeDelta::seconds(1);
     let bounds = window.bounds(start, zone);
     let (first, after, times) = match window {

@@ -57,7 +57,7 @@ pub struct Service {
     /// The zone of the times
     #[arg(long, value_enum, default_value_t)]
     pub zone: Zone,
-    /// Answer only for this number of days at the end of a longer range, without an error
+    /// If a range is longer than this number of days, answer only for its last days, without an error
     #[arg(long, value_name = "DAYS")]
     pub longest_range: Option<u16>,
     /// Keep usage for this number of days

@@ -537,8 +537,8 @@ impl Pages {
     /// Joins a page that begins at one of these places, which have the same start.
     fn join(&mut self, page: List, places: &[Place]) -> Result<Next, Error> {
         let Some(Place { start, counted, first_entry }) = places.first().copied() else { return Ok(self.complete()) };
-        // A property that all places share is proven. `first_entry` is the same in all places: as long as either
-        // buckets or rows may be counted, each bucket has exactly one row, so both have the same numbers.
+        // A property that all places share is proven. `first_entry` is the same in all places: while it is not known
+        // whether buckets or rows are counted, each known bucket has exactly one row, so both have the same numbers.
         if places.iter().all(|place| place.counted == counted) {
             self.service.counted = Some(counted);
         }

@@ -69,7 +69,7 @@ mod tests {
         ] {
             assert_eq!(percent(used, 100.0), text, "{used}");
         }
-        // The percentage of these two is rounded to 100.
+        // The percentage of these two is a little below 100. Rounding alone would give 100%.
         assert_eq!(percent(0.3 - 5e-17, 0.3), "99%");
         assert_eq!(percent(-3.0, 100.0), "-3%");
     }
