@@ -293,8 +293,7 @@ def import_text(text, path, data):
 
 # The recording rules of usage. Each group of rules needs the groups before it.
 RECORDED = [
-    ["usage:metastudio_usage_minutes:max", "project:metastudio_project:labels"],
-    ["project_window:metastudio_usage_minutes:sum"],
+    ["project_window:metastudio_usage_minutes:sum", "project:metastudio_project:labels"],
     ["project:metastudio_usage_minutes:yesterday"],
 ]
 
