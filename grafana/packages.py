@@ -281,6 +281,8 @@ def _sessions():
     oldest = _selected("metastudio_live_session_oldest_start_timestamp_seconds", "project")
     longest = _selected("metastudio_live_session_max_duration_seconds", "project")
     on_demand = _selected("metastudio_live_sessions", "project", ', charging_mode="ON_DEMAND"')
+    # A session may change its mode. So the query adds the modes of each exporter, and then takes the maximum.
+    running = f'metastudio_live_sessions{{project=~"$project"}}{LATEST.at}'
     return [
         panels.series_panel(
             31,
@@ -314,7 +316,7 @@ def _sessions():
                 ("Value #D", "Of its limit", panels.share_column(USED)),
             ],
             {
-                "A": f"sum by (project) ({_selected('metastudio_live_sessions', 'project, charging_mode')}) > 0",
+                "A": f"max by (project) (sum without (charging_mode) ({running})) > 0",
                 "B": on_demand,
                 "C": f"{LATEST.time} - {oldest}",
                 "D": f"({LATEST.time} - {oldest})\n/ {longest}",

@@ -4,9 +4,10 @@ from itertools import combinations
 from textwrap import indent
 from typing import NamedTuple
 
-# The labels that identify a series of usage. A project's own labels are the same on all its series. `max by` with these
-# labels counts each series once when two exporters poll the project, or when an exporter has moved to another address.
-SERIES = "project, window, resource_type, business_type, user_id"
+# The labels that divide the usage of a project in a window. They are the selectors of a budget, too.
+PARTS = ["resource_type", "business_type", "user_id"]
+# The labels of a budget of one project.
+OWN = ", ".join(["project", "window", *PARTS])
 # The labels of a budget of several projects, which has no user.
 SHARED = "window, resource_type, business_type"
 TOP = 10
@@ -41,7 +42,7 @@ class Selection:
 
     def minutes(self, by, window="$window"):
         """The minutes in a window, summed by these labels."""
-        return _sum(by, self._series("metastudio_usage_minutes", window))
+        return self._usage(by, "metastudio_usage_minutes", window)
 
     def share(self, by, window="$window"):
         """The share of all minutes in a window. Before the first usage of a window, it is 0 and not NaN."""
@@ -50,12 +51,11 @@ class Selection:
 
     def number(self, by, window="$window"):
         """Videos produced and live sessions held."""
-        return _sum(by, self._series("metastudio_usage_number", window))
+        return self._usage(by, "metastudio_usage_number", window)
 
     def other(self, by, window="$window"):
         """Usage in units that are not a time, summed by these labels and by unit."""
-        selected = f'metastudio_usage_other{{{self.types}, window="{window}"}}{self.moment.at}'
-        return _sum(f"{by}, unit", f"max by ({SERIES}, unit) ({selected})")
+        return self._usage(f"{by}, unit", "metastudio_usage_other", window)
 
     def daily(self, by, metric="metastudio_usage_minutes"):
         """The usage of the day that contains each step of a range query, in the exporter's time zone.
@@ -63,15 +63,20 @@ class Selection:
         24 hours after a step, the window `yesterday` holds the day of the step. The query takes the last value between
         24 and 30 hours after the step. The six hours leave time for the first poll after midnight, and for a browser
         whose midnight is earlier than the exporter's.
+
+        If there are samples at the end of these hours, the query takes only these. Otherwise, a user whose series has
+        ended would count twice: the usage without a user already has the minutes of this user.
         """
         selected = f'{metric}{{{self.types}, window="yesterday"}}'
-        return _sum(by, f"max by ({SERIES}) (last_over_time({selected}[6h] offset -30h))")
+        at_end = _of_projects(by, f"{selected} offset -30h")
+        latest = _of_projects(by, f"last_over_time({selected}[6h] offset -30h)")
+        either = f"{at_end}\nor\n{latest}"
+        return _sum_projects(by, f"(\n{_in(either)}\n)")
 
     def forecast(self, by="project", window="$window"):
         """The expected usage at the end of a window, if usage continues at the same rate."""
-        labels = ["project", "window"] + [label for label in by.split(", ") if label not in ("", "project")]
-        so_far = _sum(", ".join(labels), self._series("metastudio_usage_minutes", window))
-        return _sum(by, f"{so_far}\n/ on (project, window) group_left ()\n{self.elapsed(window)}")
+        so_far = _of_projects(by, self._selected("metastudio_usage_minutes", window))
+        return _sum_projects(by, f"{so_far}\n/ on (project) group_left ()\n{self.elapsed(window)}")
 
     def elapsed(self, window=None, selected=None):
         """The elapsed part of each window, from 1/30 to 1.
@@ -121,39 +126,44 @@ class Selection:
 
     def _shared_budget_used(self):
         """The usage of all projects of each shared budget. It counts 0 for a project that has no usage yet."""
-        series = f"max by ({SERIES}) (metastudio_usage_minutes{self.moment.at})"
         known = f"metastudio_window_start_timestamp_seconds{self.moment.at}"
         sums = []
         for kept in ([], ["business_type"], ["resource_type"], ["resource_type", "business_type"]):
             labels = ", ".join(["project", "window", *kept])
             is_set = {label: "!=" if label in kept else "=" for label in ("resource_type", "business_type")}
             budget = self._shared_budget(", ".join(f'{label}{sign}""' for label, sign in is_set.items()))
-            sums.append(f"0 * ({budget}) + on ({labels}) group_left () sum by ({labels}) ({series})")
+            sums.append(f"0 * ({budget}) + on ({labels}) group_left () {self._by_selectors(kept)}")
         sums.append(f"0 * ({self._shared_budget()}) and on (project, window) {known}")
         parts = "\nor\n".join(f"(\n{_in(one)}\n)" for one in sums)
         return f"sum by (budget, {SHARED}) (\n{_in(parts)}\n)"
 
     def _own_budget(self):
         selected = f"metastudio_budget_minutes{{{self.project}}}{self.moment.at}"
-        return f"max by ({SERIES}) ({selected})"
+        return f"max by ({OWN}) ({selected})"
 
     def _own_budget_used(self):
         """The usage that each budget counts, with the labels of the budget.
 
         A selector that a budget lacks is an empty label, and so is a label that a sum leaves out. Therefore, for every
         combination of selectors, the sum by these selectors has the same labels as the budgets with these selectors.
-        Two sums can have the same labels, because a type itself can be empty. Then `or` keeps the first one, the sum
-        over more series.
 
         The result is 0 where there was no usage yet. There is no result while the usage of a project is not exported.
         """
         known = f"metastudio_window_start_timestamp_seconds{{{self.project}}}{self.moment.at}"
-        series = f"max by ({SERIES}) (metastudio_usage_minutes{{{self.project}}}{self.moment.at})"
-        selectors = SERIES.split(", ")[2:]
-        kept = [few for number in range(len(selectors) + 1) for few in combinations(selectors, number)]
-        sums = "\n  or ".join(f"sum by ({', '.join(['project', 'window', *labels])}) ({series})" for labels in kept)
+        selectors = [few for number in range(len(PARTS) + 1) for few in combinations(PARTS, number)]
+        sums = "\nor\n".join(self._by_selectors(few, self.project) for few in selectors)
         zero = f"0 * {self._own_budget()} and on (project, window) {known}"
-        return f"(\n  {sums}\n)\nand {self._own_budget()}\nor {zero}"
+        return f"(\n{_in(sums)}\n)\nand {self._own_budget()}\nor {zero}"
+
+    def _by_selectors(self, selectors, project=""):
+        """The usage of each project and window, summed by these selectors of budgets.
+
+        The query leaves out empty types and users, because a budget has no empty selectors. Otherwise, sums by different
+        selectors could have the same labels.
+        """
+        matchers = ", ".join(filter(None, [project, *(f'{label}!=""' for label in selectors)]))
+        minutes = f"metastudio_usage_minutes{{{matchers}}}{self.moment.at}"
+        return _of_projects(", ".join(["window", *selectors]), minutes)
 
     def share_of_budget(self, usage):
         return f"(\n{_in(usage)}\n)\n/ (\n{_in(self.budget())}\n)"
@@ -183,16 +193,41 @@ class Selection:
         length = f"({end} - {start})\n/ on ({labels}) group_right () (\n{_in(ahead)}\n)"
         return f"(\n{_in(length)}\n)\n+ on ({labels}) group_left () {start}"
 
-    def _series(self, metric, window):
-        return f'max by ({SERIES}) ({metric}{{{self.types}, window="{window}"}}{self.moment.at})'
+    def _usage(self, by, metric, window):
+        return _sum_projects(by, _of_projects(by, self._selected(metric, window)))
+
+    def _selected(self, metric, window):
+        return f'{metric}{{{self.types}, window="{window}"}}{self.moment.at}'
 
     def _window(self, bound, selected):
         metric = f"metastudio_window_{bound}_timestamp_seconds{{{selected}}}"
         return f"max by (project, window) ({metric}{self.moment.at})"
 
 
-def _sum(by, series):
-    return f"sum by ({by}) (\n{_in(series)}\n)" if by else f"sum(\n{_in(series)}\n)"
+def _of_projects(by, selected):
+    """The selected usage of each project, summed by these labels and by the project.
+
+    The query adds the series of each exporter, and then takes the maximum over the exporters. So usage counts once if
+    two exporters poll the project, or if an exporter has moved to another address. The other order would count minutes
+    twice: with `user_ids: all`, the minutes of a new sub-user move from the series without a user to a series of this
+    user, and two exporters do not see this at the same time.
+    """
+    labels = _labels(by)
+    kept = ", ".join(["project", *(label for label in labels if label != "project")])
+    added = ", ".join(label for label in PARTS if label not in labels)
+    of_exporters = f"sum without ({added}) ({selected})" if added else selected
+    return f"max by ({kept}) (\n{_in(of_exporters)}\n)"
+
+
+def _sum_projects(by, of_projects):
+    """The sum by these labels of the usage of each project."""
+    if "project" in _labels(by):
+        return of_projects
+    return f"sum by ({by}) (\n{_in(of_projects)}\n)" if by else f"sum(\n{_in(of_projects)}\n)"
+
+
+def _labels(by):
+    return by.split(", ") if by else []
 
 
 def _in(text):

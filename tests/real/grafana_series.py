@@ -168,6 +168,7 @@ def past():
     moments = [midnight - timedelta(days=days) + time for days in range(10, 1, -1) for time in times]
     for metric in "metastudio_usage_minutes", "metastudio_usage_number":
         yield f"# TYPE {metric} gauge"
+        yield from leaving_user(metric, midnight)
         for project in ["past", *sdk.PROJECTS]:
             for business_type, resource_type in ("VIDEO_2D", "video_time_2d_model"), ("LIVE_2D", ""):
                 types = f'resource_type="{resource_type}",business_type="{business_type}"'
@@ -176,6 +177,16 @@ def past():
                     day = (moment - timedelta(minutes=5)).date() - timedelta(days=1)
                     yield f"{metric}{{{labels}}} {day.timetuple().tm_yday} {int(moment.timestamp())}"
     yield "# EOF\n"
+
+
+def leaving_user(metric, midnight):
+    """The window `yesterday` with a user who leaves the list each morning between three and five o'clock."""
+    labels = 'project="leaving",window="yesterday",resource_type="video_time_2d_model",business_type="VIDEO_2D"'
+    for user, values in ("", {10: 5, 180: 5, 300: 25, 358: 25}), ("user-a", {10: 20, 180: 20}):
+        for days in range(10, 1, -1):
+            for minutes, value in values.items():
+                moment = midnight - timedelta(days=days) + timedelta(minutes=minutes)
+                yield f'{metric}{{{labels},user_id="{user}"}} {value} {int(moment.timestamp())}'
 
 
 @contextmanager
@@ -218,8 +229,7 @@ def configuration(cloud):
         for name, project_id in (sdk.PROJECTS | {"by-user": sdk.PROJECTS["campaign"]}).items()
     ]
     projects[-1]["user_ids"] = ["user-a", "user-b"]
-    # As in the demo, this project has `user_ids: all`, because replicas must have the same users.
-    next(project for project in projects if project["name"] == "live-commerce")["user_ids"] = "all"
+    # The demo has series for each user of live-commerce, and this exporter has all of its usage in series without a user.
     shared = [
         {"name": name, "window": window, "minutes": minutes, "projects": covered}
         | {key: value for key, value in zip(SELECTORS, values, strict=False) if value}

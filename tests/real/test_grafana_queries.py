@@ -18,6 +18,7 @@ from grafana_series import (
     CONTRACT_START,
     DAY,
     SELECTORS,
+    SHANGHAI,
     SHARED_BUDGETS,
     import_series,
     past,
@@ -215,7 +216,7 @@ def expression(name, panel_id, ref="A", **values):
     return fill_in(target["expr"], values)
 
 
-def test_replicas_count_once(demo, prometheus):
+def test_replicas_count_once_although_only_one_knows_the_users(demo, prometheus):
     names = "|".join(sdk.PROJECTS)
     [(_, total)] = instant(prometheus, expression("metastudio-overview", 1, window="yesterday", project=f"({names})"))
     text = requests.get(f"{demo[0]}/metrics").text
@@ -235,14 +236,13 @@ def test_usage_without_a_user_is_that_of_all_users_or_of_others(prometheus):
 
 
 def usage(prometheus, at, project, window, *values):
-    """The usage, summed here instead of by PromQL. If two exporters export a series, the greater value."""
+    """The usage, summed here instead of by PromQL. If two exporters poll the project, the greater sum."""
     types = "".join(f', {key}="{value}"' for key, value in zip(SELECTORS, values, strict=False) if value)
     selected = f'metastudio_usage_minutes{{project="{project}", window="{window}"{types}}}'
-    most = {}
+    sums = {}
     for labels, value in instant(prometheus, selected, at):
-        key = tuple(labels.get(key) for key in SELECTORS)
-        most[key] = max(most.get(key, 0), value)
-    return sum(most.values())
+        sums[labels["instance"]] = sums.get(labels["instance"], 0) + value
+    return max(sums.values(), default=0)
 
 
 @pytest.mark.parametrize("ref, kind", [("A", "budget"), ("B", "used"), ("C", "share"), ("F", "left")])
@@ -345,3 +345,12 @@ def test_a_day_is_drawn_at_its_own_date(prometheus, hours):
     assert len(series["values"]) == 5
     for at, value in series["values"]:
         assert float(value) == datetime.fromtimestamp(at, zone).timetuple().tm_yday
+
+
+@pytest.mark.parametrize("panel_id", [22, 23])
+def test_the_minutes_of_a_user_who_leaves_the_list_count_once_a_day(prometheus, panel_id):
+    start = datetime.now(SHANGHAI).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=9)
+    bounds = {"start": start.timestamp(), "end": (start + timedelta(days=4)).timestamp(), "step": "1d"}
+    query = expression("metastudio-project", panel_id, project="leaving")
+    [series] = ask(prometheus, "query_range", query=query, **bounds)["result"]
+    assert [float(value) for _, value in series["values"]] == [25] * 5
