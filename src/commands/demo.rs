@@ -131,8 +131,8 @@ Try next:
 To scrape it with Prometheus (prometheus.yml):
   scrape_configs: [{{job_name: metastudio, static_configs: [{{targets: ['{address}']}}]}}]
 Then query the projects that will exceed 6000 minutes this month:
-  sum by (project, window) (
-    max by (project, window, resource_type, business_type, user_id) (metastudio_usage_minutes{{window=\"this_month\"}})
+  max by (project, window) (
+    sum without (resource_type, business_type, user_id) (metastudio_usage_minutes{{window=\"this_month\"}})
   )
     * on (project, window) (
       max by (project, window) (metastudio_window_end_timestamp_seconds)

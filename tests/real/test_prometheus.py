@@ -12,7 +12,7 @@ import requests
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 import sdk
-from conftest import ENVIRONMENT, wait_for
+from conftest import ACCESS_KEY, BINARY, ENVIRONMENT, LISTEN, SECRET_KEY, Running, wait_for
 from monitoring import start_prometheus
 
 
@@ -73,34 +73,39 @@ def test_promql_returns_the_numbers_of_the_cloud(demo, prometheus):
     assert total > 0
 
 
-# The query of the demo, without its limit, and the queries of the documentation.
+DOCUMENTED = re.findall(r"```promql\n(.*?)```", Path("docs/faq.md").read_text(), re.DOTALL)
+# The query of the demo, without its limit, and the queries of the documentation about usage.
 QUERIES = [
     re.search(r"this month:\n(.*?)    > 6000", Path("src/commands/demo.rs").read_text(), re.DOTALL)[1]
     .replace("{{", "{")
     .replace("}}", "}")
     .replace('\\"', '"'),
-    *re.findall(r"```promql\n(.*?)```", Path("docs/faq.md").read_text(), re.DOTALL),
+    *(promql for promql in DOCUMENTED if "metastudio_usage_minutes" in promql),
 ]
 
 
 @pytest.fixture(scope="module")
 def pair(demo, tmp_path_factory):
-    """The address of a Prometheus that has scraped the same usage from two exporters."""
-    exporter, _ = demo
+    """The address of a Prometheus that has scraped the same usage from two exporters.
+
+    The demo knows the sub-users of a project. The other exporter has all usage in series without a user.
+    """
+    exporter, cloud = demo
     directory = tmp_path_factory.mktemp("pair")
-    port = exporter.rsplit(":", 1)[1]
-    targets = [{"targets": [f"{host}:{port}" for host in ("127.0.0.1", "localhost")]}]
-    scrapes = [{"job_name": "metastudio", "static_configs": targets}]
-    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": scrapes}
-    (directory / "prometheus.yml").write_text(json.dumps(config))
-    with start_prometheus(directory, directory / "prometheus.yml") as server:
-
-        def has_scraped_both():
-            answer = server.get_json("/api/v1/query", query="count(metastudio_exporter_build_info) == 2")
-            return answer and answer["data"]["result"]
-
-        wait_for(has_scraped_both, "Prometheus to scrape both exporters")
-        yield server.url
+    projects = [{"name": name, "endpoint": cloud, "project_id": sdk.PROJECTS[name]} for name in sdk.PROJECTS]
+    keys = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
+    config = {"poll": {"interval": "1m"}, "credentials": {"main": keys}, "projects": projects}
+    (directory / "config.yaml").write_text(json.dumps(config))
+    (directory / "other").mkdir()
+    with Running(directory / "other", BINARY, "serve", f"--config.file={directory / 'config.yaml'}", LISTEN) as other:
+        targets = [exporter.removeprefix("http://"), other.find(r"listening address=(127\.0\.0\.1:\d+)")]
+        scrapes = [{"job_name": "metastudio", "static_configs": [{"targets": targets}]}]
+        config = {"global": {"scrape_interval": "1s"}, "scrape_configs": scrapes}
+        (directory / "prometheus.yml").write_text(json.dumps(config))
+        with start_prometheus(directory, directory / "prometheus.yml") as server:
+            both = "count(count by (project, instance) (metastudio_usage_minutes))"
+            server.wait_to_find(f"{both} == {2 * len(sdk.PROJECTS)}")
+            yield server.url
 
 
 @pytest.mark.parametrize("promql", QUERIES)
@@ -117,6 +122,14 @@ def test_the_queries_of_the_demo_and_the_documentation_count_usage_once(promethe
 
     # A poll may end between the two queries. The first video of a month changes a value by much more than 5%.
     wait_for(are_equal, "the same answers")
+
+
+def test_the_age_of_usage_is_that_of_the_last_poll_of_both_exporters(pair):
+    [age] = [promql for promql in DOCUMENTED if promql not in QUERIES]
+    ages = query(pair, age)
+    assert sorted(labels["project"] for labels, _ in ages) == sorted(sdk.PROJECTS)
+    # Both exporters poll each minute.
+    assert all(0 <= seconds < 120 for _, seconds in ages), ages
 
 
 def test_prometheus_stores_every_exposed_metric(demo, prometheus):
