@@ -281,7 +281,8 @@ def _sessions():
     oldest = _selected("metastudio_live_session_oldest_start_timestamp_seconds", "project")
     longest = _selected("metastudio_live_session_max_duration_seconds", "project")
     on_demand = _selected("metastudio_live_sessions", "project", ', charging_mode="ON_DEMAND"')
-    # A session may change its mode. So the query adds the modes of each exporter, and then takes the maximum.
+    # A session may change its mode, and two exporters do not see this at the same time. So the query adds up the modes
+    # of each exporter separately, and then takes the maximum over the exporters.
     running = f'metastudio_live_sessions{{project=~"$project"}}{LATEST.at}'
     return [
         panels.series_panel(

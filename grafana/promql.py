@@ -64,8 +64,8 @@ class Selection:
         24 and 30 hours after the step. The six hours leave time for the first poll after midnight, and for a browser
         whose midnight is earlier than the exporter's.
 
-        If there are samples at the end of these hours, the query takes only these. Otherwise, a user whose series has
-        ended would count twice: the usage without a user already has the minutes of this user.
+        If there are samples at the end of these hours, the query takes only these. So a user whose series has ended
+        does not count twice: the usage without a user already has the minutes of this user.
         """
         selected = f'{metric}{{{self.types}, window="yesterday"}}'
         at_end = _of_projects(by, f"{selected} offset -30h")
@@ -207,10 +207,10 @@ class Selection:
 def _of_projects(by, selected):
     """The selected usage of each project, summed by these labels and by the project.
 
-    The query adds the series of each exporter, and then takes the maximum over the exporters. So usage counts once if
-    two exporters poll the project, or if an exporter has moved to another address. The other order would count minutes
-    twice: with `user_ids: all`, the minutes of a new sub-user move from the series without a user to a series of this
-    user, and two exporters do not see this at the same time.
+    The query adds up the series of each exporter separately, and then takes the maximum over the exporters. So usage
+    counts once if two exporters poll the project, or if an exporter has moved to another address. The other order would
+    count minutes twice: with `user_ids: all`, the minutes of a new sub-user move from the series without a user to a
+    series of this user, and two exporters do not see this at the same time.
     """
     labels = _labels(by)
     kept = ", ".join(["project", *(label for label in labels if label != "project")])
@@ -220,7 +220,7 @@ def _of_projects(by, selected):
 
 
 def _sum_projects(by, of_projects):
-    """The sum by these labels of the usage of each project."""
+    """Sums the usage of projects by these labels."""
     if "project" in _labels(by):
         return of_projects
     return f"sum by ({by}) (\n{_in(of_projects)}\n)" if by else f"sum(\n{_in(of_projects)}\n)"
