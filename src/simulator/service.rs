@@ -57,7 +57,7 @@ pub struct Service {
     /// The zone of the times
     #[arg(long, value_enum, default_value_t)]
     pub zone: Zone,
-    /// If a range is longer than this number of days, answer only for its last days, without an error
+    /// Answer only for the last days of a range, at most this number of days, without an error
     #[arg(long, value_name = "DAYS")]
     pub longest_range: Option<u16>,
     /// Keep usage for this number of days

@@ -53,8 +53,9 @@ async fn a_hanging_file_does_not_delay_the_shutdown() {
     assert!(took < FIVE_SECONDS, "{took:?}");
 }
 
-/// The daemon opens the ledger once to check it, and again to read the last usage. In between it logs its two addresses.
-/// These two lines are longer than a pipe, so the daemon waits until the test has locked the ledger.
+/// The daemon opens the ledger once to check it, and again to read the last usage. In between, it logs a line for each
+/// of its two addresses. The pipe of the log is too small for the second line. So the daemon waits until the test reads
+/// this line, and the test locks the ledger first.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_while_the_ledger_is_in_use_ends_the_start() {

@@ -229,7 +229,7 @@ def configuration(cloud):
         for name, project_id in (sdk.PROJECTS | {"by-user": sdk.PROJECTS["campaign"]}).items()
     ]
     projects[-1]["user_ids"] = ["user-a", "user-b"]
-    # The demo has series for each user of live-commerce, and this exporter has all of its usage in series without a user.
+    # The demo has series for each user of live-commerce. This exporter has all usage of it in series without a user.
     shared = [
         {"name": name, "window": window, "minutes": minutes, "projects": covered}
         | {key: value for key, value in zip(SELECTORS, values, strict=False) if value}

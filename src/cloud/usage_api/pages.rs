@@ -537,8 +537,9 @@ impl Pages {
     /// Joins a page that begins at one of these places, which have the same start.
     fn join(&mut self, page: List, places: &[Place]) -> Result<Next, Error> {
         let Some(Place { start, counted, first_entry }) = places.first().copied() else { return Ok(self.complete()) };
-        // A property that all places share is proven. `first_entry` is the same in all places: while it is not known
-        // whether buckets or rows are counted, each known bucket has exactly one row, so both have the same numbers.
+        // A property is proven if all places share it. `first_entry` is always the same in all places: while it is not
+        // known whether the service counts buckets or rows, each known bucket has exactly one row. So the number of a
+        // bucket is the number of its row.
         if places.iter().all(|place| place.counted == counted) {
             self.service.counted = Some(counted);
         }
