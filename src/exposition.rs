@@ -118,8 +118,8 @@ impl Exposition {
         let projects = Rendering::default().render(format, Encoding::Identity, &self.reader.load(), (self.clock)());
         let mut body = self.body(format, Encoding::Identity, projects);
         let mut bytes = Vec::with_capacity(body.length());
-        while let Some(piece) = body.take() {
-            bytes.put(piece);
+        while let Some(batch) = body.take() {
+            bytes.put(batch);
         }
         // The bytes are UTF-8, because they were written from strings.
         String::from_utf8(bytes).unwrap_or_default()

@@ -1,15 +1,15 @@
-//! Consecutive pieces of a body, which a connection writes with one system call.
+//! Consecutive pieces of a body. A connection writes them with one system call.
 
 use std::{collections::VecDeque, io::IoSlice};
 
 use bytes::{Buf, Bytes};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Maximum number of pieces in a batch.
-const PIECES: usize = 4;
+/// A batch ends after this many bytes.
+const LENGTH: usize = 128 << 10;
 
-/// One permit for each batch that may have several pieces. Permits are few, because a client that stops reading keeps
-/// the pieces of its batch in memory. A batch without a permit has one piece.
+/// One permit for each batch of several pieces. Permits are few, because a client that stops reading keeps the pieces of
+/// its batches in memory. A batch without a permit has one piece.
 pub(super) static LARGE_BATCHES: Semaphore = Semaphore::const_new(8);
 
 /// Consecutive pieces of a body. Each system call wakes the client, and that costs more than copying a piece.
@@ -21,15 +21,22 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Takes the next pieces, as many as fit; one if no permit is left. `None` if there is no piece.
-    pub(super) fn take(pieces: impl Iterator<Item = Bytes>, permits: &'static Semaphore) -> Option<Self> {
+    /// Takes the next pieces; only one if no permit is left. `None` if there is no piece.
+    pub(super) fn take(mut rest: impl Iterator<Item = Bytes>, permits: &'static Semaphore) -> Option<Self> {
         let permit = permits.try_acquire().ok();
-        let limit = if permit.is_some() { PIECES } else { 1 };
-        let pieces: VecDeque<Bytes> = pieces.take(limit).collect();
+        let limit = if permit.is_some() { LENGTH } else { 1 };
+        let (mut pieces, mut length) = (VecDeque::new(), 0);
+        while length < limit
+            && let Some(piece) = rest.next()
+        {
+            length += piece.len();
+            pieces.push_back(piece);
+        }
+        let permit = permit.filter(|_| pieces.len() > 1);
         (!pieces.is_empty()).then_some(Batch { pieces, _permit: permit })
     }
 
-    /// Adds a piece, above the limit if need be.
+    /// Adds a piece, even if the batch is full.
     pub(super) fn push(&mut self, piece: Bytes) {
         if !piece.is_empty() {
             self.pieces.push_back(piece);
@@ -72,20 +79,22 @@ mod tests {
     static PERMITS: Semaphore = Semaphore::const_new(1);
 
     fn pieces() -> impl Iterator<Item = Bytes> {
-        (1..=6).map(|length| Bytes::from(vec![length; usize::from(length)]))
+        (1..=6).map(|number| Bytes::from(vec![number; usize::from(number)]))
     }
 
     #[test]
-    fn a_batch_without_a_permit_has_one_piece() {
-        let mut rest = pieces();
-        let large = Batch::take(&mut rest, &PERMITS).unwrap();
-        assert_eq!(large.pieces, pieces().take(PIECES).collect::<Vec<_>>());
-        let small = Batch::take(&mut rest, &PERMITS).unwrap();
-        assert_eq!(small.remaining(), 5);
+    fn only_batches_of_several_pieces_have_a_permit() {
+        let mut rest = (0..7).map(|_| Bytes::from_static(&[0; LENGTH / 3]));
+        let mut take = || Batch::take(&mut rest, &PERMITS).unwrap();
+        let large = take();
+        assert_eq!(large.pieces.len(), 4, "the first ones that have at least {LENGTH} bytes");
+        let small = take();
+        assert_eq!(small.pieces.len(), 1, "there is no other permit");
         drop(large);
-        assert!(PERMITS.try_acquire().is_ok(), "the permit ends with the batch");
-        assert_eq!(Batch::take(&mut rest, &PERMITS).unwrap().remaining(), 6);
-        assert!(Batch::take(rest, &PERMITS).is_none());
+        assert_eq!(take().pieces.len(), 2, "the small batch has no permit");
+        assert!(Batch::take(&mut rest, &PERMITS).is_none());
+        let long = Batch::take([Bytes::from_static(&[0; LENGTH]), small.pieces[0].clone()].into_iter(), &PERMITS);
+        assert_eq!(long.unwrap().pieces.len(), 1, "a long piece is a batch");
     }
 
     /// Compares a batch with a slice of the same bytes that is read in the same steps.

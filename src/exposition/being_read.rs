@@ -54,8 +54,8 @@ mod tests {
     /// Reads the rest of a body; `None` if it is cut off.
     fn read(mut body: Body) -> Option<usize> {
         let mut length = 0;
-        while let Some(piece) = body.take() {
-            length += piece.remaining();
+        while let Some(batch) = body.take() {
+            length += batch.remaining();
         }
         (body.length() == 0).then_some(length)
     }

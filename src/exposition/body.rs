@@ -75,7 +75,7 @@ impl hyper::body::Body for Body {
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, CutOff>>> {
         Poll::Ready(match self.take() {
-            Some(piece) => Some(Ok(Frame::data(piece))),
+            Some(batch) => Some(Ok(Frame::data(batch))),
             None if self.length > 0 => Some(Err(CutOff)),
             None => None,
         })
@@ -95,9 +95,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_short_answer_is_one_batch() {
+    fn the_trailer_comes_with_the_last_piece() {
         let body = |length: usize| Body::new(vec![1; 100], Arc::new(Pieces::copy(&vec![2; length])), vec![3; 10]);
-        for (length, batches) in [(0, vec![110]), (10_000, vec![10_110]), (16_384, vec![12_388, 4_106])] {
+        for (length, batches) in [(0, vec![110]), (100_000, vec![100_110]), (140_000, vec![131_172, 8_938])] {
             let mut body = body(length);
             let taken: Vec<usize> = std::iter::from_fn(|| body.take()).map(|batch| batch.remaining()).collect();
             assert_eq!((taken, body.length()), (batches, 0));
