@@ -28,9 +28,13 @@ pub(super) fn remove(tree: &mut Tree) -> Vec<Problem> {
 /// What to do about a key that is a path.
 fn path_fault(key: &str) -> Option<String> {
     let (section, rest) = key.split_at_checked(key.find(['.', '['])?)?;
-    let fault = match key.rsplit_once('.').filter(|_| rest.starts_with('.')) {
-        Some((parent, name)) => format!("a key must not be a path; write the key {name} below {parent}"),
-        None => format!("a key must not be a path; write the element in the list {section}"),
+    let advice = match key.rsplit_once('.') {
+        _ if rest.starts_with('[') => format!("write the element in the list {section}"),
+        Some((parent, name)) if !name.is_empty() && !name.contains('[') => {
+            format!("write the key {name} below {parent}")
+        }
+        _ => format!("write a section {section} with its keys below it"),
     };
+    let fault = format!("a key must not be a path; {advice}");
     (!section.is_empty()).then_some(fault)
 }
