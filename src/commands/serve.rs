@@ -253,11 +253,16 @@ impl Tasks {
     /// Waits for SIGTERM or SIGINT. It is an error if serving, polling or reloading ends by itself: only a bug can end
     /// these tasks, and the daemon needs all of them.
     async fn until_signal(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
-        tokio::select! {
-            () = signals.next() => Ok(()),
-            _ = &mut self.serving => bail!("the server ended by itself, please report this with the log"),
-            _ = &mut self.polling => bail!("polling ended by itself, please report this with the log"),
-            _ = &mut self.reloading => bail!("reloading ended by itself, please report this with the log"),
+        let ended = async {
+            tokio::select! {
+                _ = &mut self.serving => "the server",
+                _ = &mut self.polling => "polling",
+                _ = &mut self.reloading => "reloading",
+            }
+        };
+        match signals.run_until_signal(ended).await {
+            None => Ok(()),
+            Some(task) => bail!("{task} ended by itself, please report this with the log"),
         }
     }
 
@@ -275,7 +280,10 @@ impl Tasks {
                 let _ = remembering.await;
             }
         };
-        signals.run_until_signal(ending).await;
+        tokio::select! {
+            () = ending => {}
+            () = signals.next() => tracing::warn!("another signal: the answers that are being sent are cut off"),
+        }
     }
 }
 

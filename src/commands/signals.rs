@@ -14,21 +14,23 @@ impl Signals {
         Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Runs a step. Returns `None` if SIGTERM or SIGINT comes before its end. A step of the start may read files, and a
-    /// file may be on a mount that hangs.
+    /// Runs a step. If SIGTERM or SIGINT comes before its end, logs the shutdown and returns `None`. A step of the start
+    /// may read files, and a file may be on a mount that hangs.
     pub async fn run_until_signal<T>(&mut self, step: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             output = step => Some(output),
-            () = self.next() => None,
+            () = self.next() => {
+                tracing::info!("shutting down");
+                None
+            }
         }
     }
 
-    /// Waits for the next SIGTERM or SIGINT, and logs it.
+    /// Waits for the next SIGTERM or SIGINT.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
-        tracing::info!("shutting down");
     }
 }

@@ -70,6 +70,7 @@ async fn a_signal_while_the_ledger_is_in_use_ends_the_start() {
         "--web.listen-address=127.0.0.1:0",
     ];
     let (child, mut log) = Daemon::spawn_unread(crate::support::command(&home, &cloud.config(FAST), &arguments));
+    assert!(rustix::pipe::fcntl_getpipe_size(log.get_ref()).unwrap() < long_path.len());
     let mut lines = log.by_ref().lines().map(Result::unwrap);
     assert!(lines.any(|line| line.contains("msg=listening")));
     let _in_use = redb::Database::open(&ledger).unwrap();
@@ -134,6 +135,8 @@ async fn a_second_signal_ends_at_once() {
     daemon.signal("TERM");
     assert_eq!(daemon.wait().0.code(), Some(0));
     assert!(start.elapsed() < FIVE_SECONDS / 2, "{:?}", start.elapsed());
+    daemon.wait_for_log("another signal: the answers that are being sent are cut off");
+    assert_eq!(daemon.log_text().matches("shutting down").count(), 1, "{}", daemon.log_text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

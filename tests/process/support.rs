@@ -155,7 +155,7 @@ pub fn minutes(hundredths: i64) -> f64 {
 
 /// A running daemon.
 pub struct Daemon {
-    child: Child,
+    child: Running,
     pub address: SocketAddr,
     pub log: Arc<Mutex<Vec<String>>>,
     /// While a test holds this lock, nothing reads the daemon's log. If it is false, the pipe is closed after one line.
@@ -187,15 +187,15 @@ impl Daemon {
     }
 
     /// The process of a daemon, and its log, which nothing reads yet.
-    pub fn spawn_unread(mut command: Command) -> (Child, BufReader<ChildStderr>) {
+    pub fn spawn_unread(mut command: Command) -> (Running, BufReader<ChildStderr>) {
         command.arg("--web.listen-address=127.0.0.1:0").stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        (child, stderr)
+        (Running(child), stderr)
     }
 
     /// Reads the log of a daemon from here on, and waits until the daemon listens.
-    pub fn read(child: Child, stderr: BufReader<ChildStderr>, directory: TempDir) -> Self {
+    pub fn read(child: Running, stderr: BufReader<ChildStderr>, directory: TempDir) -> Self {
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let reading = Arc::new(tokio::sync::Mutex::new(true));
         std::thread::spawn({
@@ -271,21 +271,21 @@ impl Daemon {
     }
 
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.0.id().to_string()]).status();
         assert!(status.unwrap().success());
     }
 
     /// Waits for the process to end. Returns its status and the duration of the wait.
     pub fn wait(&mut self) -> (ExitStatus, Duration) {
         let start = Instant::now();
-        let status = wait_for("the daemon to end", || self.child.try_wait().unwrap());
+        let status = wait_for("the daemon to end", || self.child.0.try_wait().unwrap());
         (status, start.elapsed())
     }
 
     /// Its resident memory in MiB.
     #[cfg(target_os = "linux")]
     pub fn memory(&self) -> u64 {
-        let pages = procfs::process::Process::new(self.child.id() as i32).unwrap().statm().unwrap().resident;
+        let pages = procfs::process::Process::new(self.child.0.id() as i32).unwrap().statm().unwrap().resident;
         (pages * procfs::page_size()) >> 20
     }
 
@@ -294,10 +294,13 @@ impl Daemon {
     }
 }
 
-impl Drop for Daemon {
+/// A process that is killed when this value is dropped, also if the test fails.
+pub struct Running(Child);
+
+impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
