@@ -60,18 +60,15 @@ class Selection:
     def daily(self, by, metric="metastudio_usage_minutes"):
         """The usage of the day that contains each step of a range query, in the exporter's time zone.
 
-        24 hours after a step, the window `yesterday` holds the day of the step. The query takes the last value between
-        24 and 30 hours after the step. The six hours leave time for the first poll after midnight, and for a browser
-        whose midnight is earlier than the exporter's.
+        24 hours after a step, the window `yesterday` holds the day of the step. The query takes the last sum between 24
+        and 30 hours after the step. The six hours leave time for the first poll after midnight, and for a browser whose
+        midnight is earlier than the exporter's.
 
-        If there are samples at the end of these hours, the query takes only these. So a user whose series has ended
-        does not count twice: the usage without a user already has the minutes of this user.
+        The sums are made first, every five minutes, and the last one is taken then. The other order would count a user
+        whose series has ended twice: the usage without a user already has the minutes of this user.
         """
         selected = f'{metric}{{{self.types}, window="yesterday"}}'
-        at_end = _of_projects(by, f"{selected} offset -30h")
-        latest = _of_projects(by, f"last_over_time({selected}[6h] offset -30h)")
-        either = f"{at_end}\nor\n{latest}"
-        return _sum_projects(by, f"(\n{_in(either)}\n)")
+        return _sum_projects(by, _of_projects(by, selected, "last_over_time(\n{}[6h:5m] offset -30h\n)"))
 
     def forecast(self, by="project", window="$window"):
         """The expected usage at the end of a window, if usage continues at the same rate."""
@@ -204,19 +201,21 @@ class Selection:
         return f"max by (project, window) ({metric}{self.moment.at})"
 
 
-def _of_projects(by, selected):
+def _of_projects(by, selected, sampled="{}"):
     """The selected usage of each project, summed by these labels and by the project.
 
     The query adds up the series of each exporter separately, and then takes the maximum over the exporters. So usage
     counts once if two exporters poll the project, or if an exporter has moved to another address. The other order would
     count minutes twice: with `user_ids: all`, the minutes of a new sub-user move from the series without a user to a
     series of this user, and two exporters do not see this at the same time.
+
+    `sampled` is applied to the sums of the exporters.
     """
     labels = _labels(by)
     kept = ", ".join(["project", *(label for label in labels if label != "project")])
     added = ", ".join(label for label in PARTS if label not in labels)
     of_exporters = f"sum without ({added}) ({selected})" if added else selected
-    return f"max by ({kept}) (\n{_in(of_exporters)}\n)"
+    return f"max by ({kept}) (\n{_in(sampled.format(of_exporters))}\n)"
 
 
 def _sum_projects(by, of_projects):
