@@ -115,23 +115,20 @@ class Selection:
         named = f'label_replace(\n{_in(shared)},\n  "project", "$1 (shared)", "budget", "(.+)"\n)'
         return f"{own}\nor\nmax by (project, {SHARED}) (\n{_in(named)}\n)"
 
-    def _shared_budget(self, selectors=""):
+    def _shared_budget(self):
         """Every shared budget that covers a selected project, with a series for each project that it covers."""
-        budget = f"metastudio_shared_budget_minutes{{{selectors}}}{self.moment.at}"
+        budget = f"metastudio_shared_budget_minutes{self.moment.at}"
         selected = f"metastudio_shared_budget_minutes{{{self.project}}}{self.moment.at}"
         return f"max by (budget, project, {SHARED}) ({budget}) and on (budget) {selected}"
 
     def _shared_budget_used(self):
         """The usage of all projects of each shared budget. It counts 0 for a project that has no usage yet."""
         known = f"metastudio_window_start_timestamp_seconds{self.moment.at}"
-        sums = []
-        for kept in ([], ["business_type"], ["resource_type"], ["resource_type", "business_type"]):
-            labels = ", ".join(["project", "window", *kept])
-            is_set = {label: "!=" if label in kept else "=" for label in ("resource_type", "business_type")}
-            budget = self._shared_budget(", ".join(f'{label}{sign}""' for label, sign in is_set.items()))
-            sums.append(f"0 * ({budget}) + on ({labels}) group_left () {self._by_selectors(kept)}")
-        sums.append(f"0 * ({self._shared_budget()}) and on (project, window) {known}")
-        parts = "\nor\n".join(f"(\n{_in(one)}\n)" for one in sums)
+        budget = self._shared_budget()
+        usage = f"(\n{_in(self._by_selectors(PARTS[:2]))}\n)"
+        used = f"0 * ({budget}) + on (project, {SHARED}) group_left () {usage}"
+        zero = f"0 * ({budget}) and on (project, window) {known}"
+        parts = f"(\n{_in(used)}\n)\nor\n(\n{_in(zero)}\n)"
         return f"sum by (budget, {SHARED}) (\n{_in(parts)}\n)"
 
     def _own_budget(self):
@@ -141,26 +138,27 @@ class Selection:
     def _own_budget_used(self):
         """The usage that each budget counts, with the labels of the budget.
 
-        A selector that a budget lacks is an empty label, and so is a label that a sum leaves out. Therefore, for every
-        combination of selectors, the sum by these selectors has the same labels as the budgets with these selectors.
-
         The result is 0 where there was no usage yet. There is no result while the usage of a project is not exported.
         """
         known = f"metastudio_window_start_timestamp_seconds{{{self.project}}}{self.moment.at}"
-        selectors = [few for number in range(len(PARTS) + 1) for few in combinations(PARTS, number)]
-        sums = "\nor\n".join(self._by_selectors(few, self.project) for few in selectors)
         zero = f"0 * {self._own_budget()} and on (project, window) {known}"
-        return f"(\n{_in(sums)}\n)\nand {self._own_budget()}\nor {zero}"
+        return f"(\n{_in(self._by_selectors(PARTS, self.project))}\n)\nand {self._own_budget()}\nor {zero}"
 
     def _by_selectors(self, selectors, project=""):
-        """The usage of each project and window, summed by these selectors of budgets.
+        """The usage of each project and window, summed by every combination of these selectors of budgets.
+
+        A selector that a budget lacks is an empty label, and so is a label that a sum leaves out. So the sum by some
+        selectors has the same labels as the budgets with these selectors.
 
         The query leaves out empty types and users, because a budget has no empty selectors. Otherwise, sums by different
         selectors could have the same labels.
         """
-        matchers = ", ".join(filter(None, [project, *(f'{label}!=""' for label in selectors)]))
-        minutes = f"metastudio_usage_minutes{{{matchers}}}{self.moment.at}"
-        return _of_projects(", ".join(["window", *selectors]), minutes)
+        sums = []
+        for some in (some for number in range(len(selectors) + 1) for some in combinations(selectors, number)):
+            matchers = ", ".join(filter(None, [project, *(f'{label}!=""' for label in some)]))
+            minutes = f"metastudio_usage_minutes{{{matchers}}}{self.moment.at}"
+            sums.append(_of_projects(", ".join(["window", *some]), minutes))
+        return "\nor\n".join(sums)
 
     def share_of_budget(self, usage):
         return f"(\n{_in(usage)}\n)\n/ (\n{_in(self.budget())}\n)"
