@@ -10,11 +10,24 @@ pub(super) enum Encoding {
     Deflate,
 }
 
-/// A piece of text in one of the encodings.
+/// Maximum length of a piece that long text is split into. A client that stops reading keeps at least one piece in memory.
+pub(super) const PIECE: usize = 64 << 10;
+
+/// A part of the text in one of the encodings.
 #[derive(Clone, Debug)]
 pub(super) struct EncodedText {
-    pub bytes: Bytes,
+    /// The bytes in order. No piece is a slice of a longer allocation than [`PIECE`], because a slice keeps the whole
+    /// allocation in memory.
+    pub pieces: Vec<Bytes>,
     pub digest: Digest,
+}
+
+impl EncodedText {
+    /// Copies `bytes` into pieces of nearly the same length.
+    pub fn new(bytes: &[u8], digest: Digest) -> Self {
+        let length = bytes.len().div_ceil(bytes.len().div_ceil(PIECE).max(1)).max(1);
+        EncodedText { pieces: bytes.chunks(length).map(Bytes::copy_from_slice).collect(), digest }
+    }
 }
 
 /// Lengths and checksum of encoded text. The digests of two texts give the digest of their concatenation.

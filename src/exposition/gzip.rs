@@ -60,12 +60,11 @@ impl Encoder {
         Digest::new(out.len() - start, self.text.len(), crc32(0, &self.text))
     }
 
-    /// Encodes the text that `write` writes, into a new buffer.
+    /// Encodes the text that `write` writes.
     pub fn encode(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> EncodedText {
         let mut bytes = Vec::new();
         let digest = self.append(&mut bytes, write);
-        bytes.shrink_to_fit();
-        EncodedText { bytes: bytes.into(), digest }
+        EncodedText::new(&bytes, digest)
     }
 }
 

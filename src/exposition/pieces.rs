@@ -3,13 +3,10 @@
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::encoding::{Digest, EncodedText};
+use super::encoding::{Digest, EncodedText, PIECE};
 
 /// Shorter parts are copied together, because handing out a piece costs more than copying a part of this length.
 const COPIED_BELOW: usize = 4 << 10;
-
-/// A piece of copied parts ends after this many bytes. A client that stops reading keeps at least one piece in memory.
-const PIECE: usize = 64 << 10;
 
 /// Encoded text in few pieces.
 #[derive(Debug)]
@@ -20,19 +17,19 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// Lines up the parts. A long part becomes a piece. Short parts are copied together into one piece, and each of
-    /// them becomes a slice of this piece, so that no bytes are kept twice.
+    /// Lines up the parts. The pieces of a long part are shared. Short parts are copied together into one piece, and
+    /// each of them becomes a slice of this piece, so that no bytes are kept twice.
     pub fn new(parts: Vec<&mut EncodedText>) -> Self {
         let digest = Digest::concat(parts.iter().map(|part| part.digest));
         let mut list = Vec::new();
         let mut open = OpenPiece::default();
         for part in parts {
-            if part.bytes.len() >= COPIED_BELOW {
+            if part.digest.length >= COPIED_BELOW {
                 list.extend(open.close());
-                list.push(part.bytes.clone());
+                list.extend_from_slice(&part.pieces);
                 continue;
             }
-            if open.bytes.len() >= PIECE {
+            if open.bytes.len() + part.digest.length > PIECE {
                 list.extend(open.close());
             }
             open.append(part);
@@ -68,9 +65,9 @@ struct OpenPiece<'a> {
 impl<'a> OpenPiece<'a> {
     fn append(&mut self, part: &'a mut EncodedText) {
         if self.bytes.is_empty() {
-            self.bytes.reserve(PIECE + COPIED_BELOW);
+            self.bytes.reserve(PIECE);
         }
-        self.bytes.extend_from_slice(&part.bytes);
+        part.pieces.iter().for_each(|piece| self.bytes.extend_from_slice(piece));
         self.parts.push(part);
     }
 
@@ -80,7 +77,8 @@ impl<'a> OpenPiece<'a> {
         let piece = Bytes::from(std::mem::take(&mut self.bytes));
         let mut rest = piece.clone();
         for part in self.parts.drain(..) {
-            part.bytes = rest.split_to(part.bytes.len());
+            part.pieces.clear();
+            part.pieces.push(rest.split_to(part.digest.length));
         }
         (!piece.is_empty()).then_some(piece)
     }
@@ -91,27 +89,33 @@ mod tests {
     use super::*;
 
     fn part(length: usize) -> EncodedText {
-        EncodedText { bytes: vec![0; length].into(), digest: Digest::new(length, length, 0) }
+        EncodedText::new(&vec![0; length], Digest::new(length, length, 0))
     }
 
     #[test]
     fn parts_and_pieces_share_their_bytes() {
         let mut parts = [part(1), part(2), part(COPIED_BELOW), part(3)];
-        let long = parts[2].bytes.as_ptr();
+        let long = parts[2].pieces[0].as_ptr();
         let pieces = Pieces::new(parts.iter_mut().collect());
         let list = pieces.list.into_inner();
         let lengths: Vec<usize> = list.iter().map(Bytes::len).collect();
         assert_eq!(lengths, [3, COPIED_BELOW, 3]);
         assert_eq!(pieces.digest.length, COPIED_BELOW + 6);
         assert_eq!(list[1].as_ptr(), long, "a long part is not copied");
-        assert_eq!(parts[0].bytes.as_ptr(), list[0].as_ptr());
-        assert_eq!((parts[1].bytes.as_ptr(), parts[1].bytes.len()), (list[0][1..].as_ptr(), 2));
-        assert_eq!((parts[3].bytes.as_ptr(), parts[3].bytes.len()), (list[2].as_ptr(), 3));
-        let mut parts = vec![part(COPIED_BELOW - 1); 100];
-        let pieces = Pieces::new(parts.iter_mut().collect());
-        let list = pieces.list.into_inner();
-        assert!(list.iter().all(|piece| piece.len() < PIECE + COPIED_BELOW));
-        assert_eq!(list.len(), 6);
+        let slices = [&parts[0], &parts[1], &parts[3]].map(|part| (part.pieces[0].as_ptr(), part.pieces[0].len()));
+        assert_eq!(slices, [(list[0].as_ptr(), 1), (list[0][1..].as_ptr(), 2), (list[2].as_ptr(), 3)]);
+        assert!(parts.iter().all(|part| part.pieces.len() == 1));
         assert!(Pieces::new(Vec::new()).get(0).is_none());
+    }
+
+    #[test]
+    fn no_piece_is_longer_than_the_maximum() {
+        for (count, length, pieces) in [(100, COPIED_BELOW - 1, 7), (1, PIECE, 1), (2, PIECE + 1, 4), (1, 1 << 20, 16)]
+        {
+            let mut parts = vec![part(length); count];
+            let list = Pieces::new(parts.iter_mut().collect()).list.into_inner();
+            assert_eq!((list.len(), list.iter().map(Bytes::len).sum::<usize>()), (pieces, count * length));
+            assert!(list.iter().all(|piece| piece.len() <= PIECE));
+        }
     }
 }

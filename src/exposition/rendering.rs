@@ -79,7 +79,7 @@ impl Rendering {
         let mut metadata: Vec<EncodedText> = Vec::new();
         // A family without samples has no metadata.
         for family in families() {
-            let of_family = blocks.iter_mut().filter_map(Iterator::next).filter(|samples| !samples.bytes.is_empty());
+            let of_family = blocks.iter_mut().filter_map(Iterator::next).filter(|samples| samples.digest.length > 0);
             let of_family: Vec<_> = of_family.collect();
             if !of_family.is_empty() {
                 metadata.push(encoder.encode(|text| write_metadata(text, format, &family.metadata)));
