@@ -14,6 +14,7 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::TcpSocket,
@@ -28,7 +29,7 @@ type Stream = TlsStream<tokio::net::TcpStream>;
 
 /// A kind of hostile client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+pub enum Kind {
     /// Opens a connection and sends nothing, or the first bytes of a TLS handshake.
     Idle,
     /// Asks for all pages and metrics over HTTP/2, and takes no byte of an answer.
@@ -39,11 +40,19 @@ enum Kind {
     SlowReader,
     /// Tries one wrong password after the other.
     WrongPassword,
+    /// Asks for metrics without TLS, and reads nothing for longer than the exporter allows an answer to take.
+    NoReader,
 }
 
-/// Each kind, with the number of its clients that run at the same time.
-const KINDS: [(Kind, usize); 5] =
+/// A kind, with the number of its clients that run at the same time.
+type Count = (Kind, usize);
+
+/// Clients of an exporter with TLS.
+pub const WITH_TLS: [Count; 5] =
     [(Kind::Idle, 511), (Kind::NoWindow, 100), (Kind::Body, 40), (Kind::SlowReader, 150), (Kind::WrongPassword, 20)];
+
+/// Clients of an exporter without TLS. They leave 12 of its 512 connections to good clients.
+pub const NO_READERS: [Count; 1] = [(Kind::NoReader, 500)];
 
 /// Running clients. They end when this is dropped.
 pub struct Hostile {
@@ -53,10 +62,10 @@ pub struct Hostile {
 }
 
 impl Hostile {
-    pub fn start(exporter: &Exporter) -> Self {
+    pub fn start(exporter: &Exporter, kinds: &[Count]) -> Self {
         let mut clients = JoinSet::new();
         let connected: Arc<Mutex<BTreeMap<Kind, usize>>> = Arc::default();
-        for (kind, count) in KINDS {
+        for &(kind, count) in kinds {
             let server =
                 Server::new(exporter, if matches!(kind, Kind::NoWindow | Kind::Body) { "h2" } else { "http/1.1" });
             for number in 0..count {
@@ -75,11 +84,11 @@ impl Hostile {
         Hostile { _clients: clients, connected }
     }
 
-    /// Checks that clients of every kind have had a connection that ended.
+    /// Checks that clients of every kind with TLS have had a connection that ended.
     pub fn assert_active(&self) {
         let connected = self.connected.lock().unwrap().clone();
         println!("connections that have ended: {connected:?}");
-        assert!(KINDS.iter().all(|(kind, _)| connected.contains_key(kind)), "{connected:?}");
+        assert!(WITH_TLS.iter().all(|(kind, _)| connected.contains_key(kind)), "{connected:?}");
     }
 }
 
@@ -127,6 +136,13 @@ impl Kind {
                 stream.write_all(server.get("/metrics", &format!("wrong{number}"), "gzip").as_bytes()).await.ok()?;
                 read_to_end(&mut stream, Duration::ZERO).await;
             }
+            Kind::NoReader => {
+                // Not all at once: a poll between two clients gives them different answers.
+                sleep(Duration::from_millis(number as u64 * 20)).await;
+                let mut stream = server.tcp().await?;
+                stream.write_all(server.get("/metrics", PASSWORD, "identity").as_bytes()).await.ok()?;
+                sleep(Duration::from_secs(61)).await;
+            }
         }
         Some(())
     }
@@ -165,10 +181,13 @@ impl Server {
         Server { address: exporter.address, tls: TlsConnector::from(Arc::new(config)) }
     }
 
-    /// A connection with a small receive buffer.
+    /// A connection with a small receive buffer, and with segments as short as those of Ethernet. With the long segments
+    /// of the loopback interface, the kernel of the exporter would buffer megabytes of an answer that is not read. The
+    /// exporter would have nothing to keep.
     async fn tcp(&self) -> Option<tokio::net::TcpStream> {
         let socket = TcpSocket::new_v4().ok()?;
         socket.set_recv_buffer_size(4096).ok()?;
+        SockRef::from(&socket).set_tcp_mss(1448).ok()?;
         socket.bind(SocketAddr::from(([127, 0, 0, 2], 0))).ok()?;
         socket.connect(self.address).await.ok()
     }

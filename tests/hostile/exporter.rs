@@ -27,6 +27,7 @@ pub struct Exporter {
     pub certificate: String,
     process: Arc<Running>,
     id: i32,
+    scheme: &'static str,
     log: Arc<Mutex<Vec<String>>>,
     directory: Arc<TempDir>,
 }
@@ -36,6 +37,15 @@ struct Running(Mutex<Child>);
 
 impl Exporter {
     pub fn start(config: &str) -> Self {
+        Self::with_scheme("https", config)
+    }
+
+    /// Without TLS and users.
+    pub fn start_plain(config: &str) -> Self {
+        Self::with_scheme("http", config)
+    }
+
+    fn with_scheme(scheme: &'static str, config: &str) -> Self {
         let directory = TempDir::new().unwrap();
         let path = |name: &str| directory.path().join(name);
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -47,12 +57,15 @@ impl Exporter {
         fs::write(path("web.yaml"), format!("{web}basic_auth_users: {{{USER}: {hash}}}")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_metastudio-exporter"));
         command.args(["--web.listen-address=127.0.0.1:0", "--web.enable-lifecycle"]).env_clear();
-        command.arg("--config.file").arg(path("config.yaml")).arg("--web.config.file").arg(path("web.yaml"));
+        command.arg("--config.file").arg(path("config.yaml"));
+        if scheme == "https" {
+            command.arg("--web.config.file").arg(path("web.yaml"));
+        }
         let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (id, log) = (i32::try_from(process.id()).unwrap(), Arc::default());
         let address = read_log(&mut process, &log);
         let (process, directory) = (Arc::new(Running(Mutex::new(process))), Arc::new(directory));
-        Exporter { address, certificate: cert.pem(), process, id, log, directory }
+        Exporter { address, certificate: cert.pem(), process, id, scheme, log, directory }
     }
 
     /// A client with connections of its own.
@@ -62,7 +75,7 @@ impl Exporter {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("https://localhost:{}{path}", self.address.port())
+        format!("{}://localhost:{}{path}", self.scheme, self.address.port())
     }
 
     pub async fn scrape(&self, client: &Client) -> String {

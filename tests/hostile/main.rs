@@ -1,5 +1,5 @@
 //! Hostile clients and a hostile cloud at the same time, against one exporter: its memory stays bounded, good scrapes are
-//! answered, and polls of good projects succeed.
+//! answered, and polls of good projects succeed. Another exporter, without TLS, has clients that read nothing.
 //!
 //! `HOSTILE_SECONDS` is the minimum duration. The default suits CI.
 #![cfg(target_os = "linux")]
@@ -11,7 +11,11 @@ mod exporter;
 
 use std::time::{Duration, Instant};
 
-use self::{clients::Hostile, cloud::Answer, exporter::Exporter};
+use self::{
+    clients::{Hostile, NO_READERS, WITH_TLS},
+    cloud::Answer,
+    exporter::Exporter,
+};
 
 /// Maximum resident memory in MiB. The charts give the exporter 128 MiB. A debug build takes 17 MiB more from the start.
 const MEMORY: u64 = if cfg!(debug_assertions) { 96 + 17 } else { 96 };
@@ -22,16 +26,36 @@ const SCRAPE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 15 } el
 /// Number of projects with hostile answers. It equals `poll.concurrency`, so the exporter can poll all of them at once.
 const HOSTILE_PROJECTS: usize = 8;
 
+/// Projects whose polls change the answer, while clients read nothing.
+#[derive(Clone, Copy)]
+struct Changing {
+    projects: usize,
+    /// Maximum number of requests a second. With it, the first polls of all projects take most of a test.
+    requests: usize,
+    /// A function of the number of a project that gives the id of this project in the cloud.
+    id: fn(usize) -> usize,
+}
+
+/// Many small projects, and a few with as many types as a project may have. A metric family of the latter has megabytes.
+const CHANGING: [Changing; 2] = [
+    Changing { projects: 500, requests: 50, id: |number| 100 + number },
+    Changing { projects: 40, requests: 8, id: |_| Answer::MostTypes.id() },
+];
+
+/// Minimum duration of a test.
+fn duration() -> Duration {
+    Duration::from_secs(std::env::var("HOSTILE_SECONDS").map_or(20, |seconds| seconds.parse().unwrap()))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_clients_and_a_hostile_cloud_exceed_no_bound() {
-    let least = std::env::var("HOSTILE_SECONDS").map_or(20, |seconds| seconds.parse().unwrap());
-    let end = Instant::now() + Duration::from_secs(least);
+    let end = Instant::now() + duration();
     let cloud = cloud::serve().await;
     let exporter = Exporter::start(&config(cloud, None));
     // From here on, the exporter remembers the password.
     exporter.scrape(&exporter.client()).await;
     let scrapes = tokio::spawn(scrape_each_second(exporter.clone()));
-    let clients = Hostile::start(&exporter);
+    let clients = Hostile::start(&exporter, &WITH_TLS);
     let (mut round, mut peaks) = (0, Vec::new());
     while round == 0 || Instant::now() < end {
         for answer in Answer::ALL {
@@ -51,6 +75,47 @@ async fn hostile_clients_and_a_hostile_cloud_exceed_no_bound() {
     exporter.assert_alive();
     peaks.retain(|(peak, _)| *peak >= MEMORY);
     assert!(peaks.is_empty(), "more than {MEMORY} MiB: {peaks:?}");
+}
+
+/// While the 500 clients connect, the first polls of the projects end, and each of them changes the answer. So many
+/// clients keep bytes that no other client keeps.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_read_nothing_exceed_no_bound() {
+    let cloud = cloud::serve().await;
+    for changing in CHANGING {
+        let end = Instant::now() + duration();
+        let exporter = Exporter::start_plain(&changing.config(cloud));
+        let _clients = Hostile::start(&exporter, &NO_READERS);
+        let (mut most_active, mut series) = (0, 0);
+        while Instant::now() < end {
+            let start = Instant::now();
+            let metrics = exporter.scrape(&exporter.client()).await;
+            assert!(start.elapsed() < SCRAPE, "a scrape took {:?}", start.elapsed());
+            let active =
+                metrics.lines().find_map(|l| l.strip_prefix("metastudio_exporter_connections{state=\"active\"} "));
+            most_active = most_active.max(active.unwrap().parse().unwrap());
+            series = metrics.lines().filter(|line| !line.starts_with('#')).count();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        exporter.assert_alive();
+        println!("{series} series, {most_active} unread answers: at most {} MiB", exporter.peak());
+        // An answer that the kernel has taken as a whole is no longer active.
+        assert!(most_active > 300, "the exporter has kept only {most_active} answers");
+        assert!(exporter.peak() < MEMORY, "{series} series: {} MiB", exporter.peak());
+    }
+}
+
+impl Changing {
+    fn config(self, cloud: std::net::SocketAddr) -> String {
+        let mut text = format!("api: {{requests_per_second: {}}}\n", self.requests);
+        text += "windows: [today]\npoll: {interval: 1m}\n";
+        text += "credentials: {main: {access_key: ACCESSKEY, secret_key: SECRETKEY}}\nprojects:\n";
+        for number in 0..self.projects {
+            let id = (self.id)(number);
+            text += &format!("  - {{name: p{number}, endpoint: 'http://{cloud}', project_id: '{id:032x}'}}\n");
+        }
+        text
+    }
 }
 
 /// Two good projects, and eight projects with the same hostile answer. The eight have a new key each time, because a
