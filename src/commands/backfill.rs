@@ -56,7 +56,8 @@ pub(crate) struct Backfill {
     /// Time between two samples of yesterday and last_month, from 1m to 3h
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_step)]
     step: samples::SampleStep,
-    /// Write one file for each month into this directory, and manifest.json with the numbers of samples
+    /// Write one file for each month into this directory, and manifest.json with the numbers of samples. Month files of an
+    /// earlier run are replaced or removed
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
     /// Make blocks in the subdirectory blocks of --output with promtool, if it is installed, and compare the numbers of

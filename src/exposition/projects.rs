@@ -219,7 +219,8 @@ fn configured(target: &Target) -> impl Iterator<Item = (&str, &str)> {
 const EXPIRY: Metadata<'static> = Metadata::new(
     Kind::Gauge,
     "metastudio_exporter_credentials_expiry_timestamp_seconds",
-    "Unix time at which the token or the temporary keys of the last poll expire.",
+    "Unix time at which the token or the temporary keys of the last poll expire. Absent if it is not known, as for a \
+     configured token.",
 )
 .unit("seconds");
 

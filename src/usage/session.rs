@@ -170,7 +170,7 @@ impl ListedJobs {
         }
         let ageless = self.running().filter(|session| session.start.is_none()).count();
         if ageless > 0 {
-            let seen = format!("{ageless} running live sessions have neither a start nor a creation");
+            let seen = format!("{ageless} running live sessions have no start time and no creation time");
             doubts.insert(CollectorDoubt::ValueMissing, seen);
         }
         doubts
@@ -215,7 +215,7 @@ mod tests {
         let videos: Vec<_> = sessions.videos.iter().map(|(state, number)| (state.as_str(), *number)).collect();
         assert_eq!(videos, [("WAITING", 2), ("PROCESSING", 1), ("FAILED", 2)]);
         let expected = [
-            (CollectorDoubt::ValueMissing, "1 running live sessions have neither a start nor a creation"),
+            (CollectorDoubt::ValueMissing, "1 running live sessions have no start time and no creation time"),
             (
                 CollectorDoubt::FilterIgnored,
                 "1 live sessions and 4 videos have another state or creation than asked for",
