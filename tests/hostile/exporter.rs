@@ -1,7 +1,7 @@
 //! The exporter as a process, with TLS and one user.
 
 use std::{
-    fs,
+    env, fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
     process::{Child, Command, Stdio},
@@ -16,6 +16,9 @@ use tempfile::TempDir;
 
 /// Time limit of a wait. Only a failing test reaches it.
 const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// The variable that names the program to test. Without it, this is the debug build.
+pub const PROGRAM: &str = "METASTUDIO_EXPORTER";
 
 pub const USER: &str = "alice";
 pub const PASSWORD: &str = "one";
@@ -55,8 +58,11 @@ impl Exporter {
         let hash = bcrypt::hash(PASSWORD, 10).unwrap();
         let web = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n";
         fs::write(path("web.yaml"), format!("{web}basic_auth_users: {{{USER}: {hash}}}")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_metastudio-exporter"));
-        command.args(["--web.listen-address=127.0.0.1:0", "--web.enable-lifecycle"]).env_clear();
+        let program = env::var_os(PROGRAM).unwrap_or_else(|| env!("CARGO_BIN_EXE_metastudio-exporter").into());
+        let mut command = Command::new(program);
+        command.args(["--web.listen-address=127.0.0.1:0", "--web.enable-lifecycle"]);
+        // The image and the package set this variable, too.
+        command.env_clear().env("MALLOC_ARENA_MAX", "2");
         command.arg("--config.file").arg(path("config.yaml"));
         if scheme == "https" {
             command.arg("--web.config.file").arg(path("web.yaml"));
