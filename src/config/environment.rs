@@ -1,6 +1,6 @@
 //! The environment variables of the process, as a value.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, ffi::OsString, fmt, sync::Arc};
 
 /// Environment variables by name. A value that is not UTF-8 is `None`.
 ///
@@ -18,10 +18,7 @@ impl fmt::Debug for Environment {
 impl Environment {
     /// The environment of this process.
     pub fn of_process() -> Self {
-        let variables = std::env::vars_os();
-        let variables =
-            variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok())));
-        Environment(Arc::new(variables.collect()))
+        std::env::vars_os().collect()
     }
 
     /// The value of a variable. An empty variable counts as unset.
@@ -39,15 +36,27 @@ impl Environment {
         self.get(name).is_some()
     }
 
+    /// The names of the variables of this exporter and of Huawei's SDKs whose values are not UTF-8. They count as unset.
+    pub(crate) fn not_utf8(&self) -> impl Iterator<Item = &str> {
+        let prefixes = ["METASTUDIO_", "HUAWEICLOUD_", "CLOUD_SDK_", "HC_CONTAINER_"];
+        let names = self.names().filter(|name| self.text(name).is_none());
+        names.filter(move |name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
+    }
+
     /// The names of all variables, sorted.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 }
 
-impl FromIterator<(String, String)> for Environment {
-    fn from_iter<T: IntoIterator<Item = (String, String)>>(variables: T) -> Self {
-        Environment(Arc::new(variables.into_iter().map(|(name, value)| (name, Some(value))).collect()))
+impl<S: Into<OsString>> FromIterator<(S, S)> for Environment {
+    /// A variable whose name is not UTF-8 is left out.
+    fn from_iter<T: IntoIterator<Item = (S, S)>>(variables: T) -> Self {
+        let variables = variables.into_iter().filter_map(|(name, value)| {
+            let name = name.into().into_string().ok()?;
+            Some((name, value.into().into_string().ok()))
+        });
+        Environment(Arc::new(variables.collect()))
     }
 }
 

@@ -119,6 +119,7 @@ async fn read(text: String, path: &Path, environment: &Environment, shard: Shard
         Err(problem) => return Loaded { config: None, problems: vec![problem.in_file(path)], text },
     };
     problems.extend(keys::remove(&mut tree));
+    problems.extend(environment.not_utf8().map(|name| Problem::of_variable(name, "the value must be UTF-8")));
     let directory = path.parent().unwrap_or(Path::new(""));
     let tree = Arc::new(tree);
     let config = match parse(TreeSource(Arc::clone(&tree)), directory, environment, &mut problems) {

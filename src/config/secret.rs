@@ -49,8 +49,8 @@ pub(super) fn is_same(value: &SecretString, other: &SecretString) -> bool {
 /// A secret that cannot be read. Its texts hold no part of the value.
 #[derive(Debug, Error)]
 pub(crate) enum SecretError {
-    /// The variable does not exist or is empty.
-    #[error("the environment variable {0} is not set, or empty")]
+    /// The variable does not exist, is empty, or is not UTF-8.
+    #[error("the environment variable {0} is not set, is empty, or is not UTF-8")]
     NoVariable(String),
     /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]

@@ -202,3 +202,18 @@ async fn times_that_do_not_fit_together_are_problems() {
         assert!(problems[0].starts_with(problem), "{problems:?}");
     }
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_variable_that_is_not_utf8_is_a_problem() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+    for (name, is_ours) in [("METASTUDIO_TIMEZONE", true), ("HUAWEICLOUD_SDK_AK", true), ("LC_ALL", false)] {
+        let environment = [(OsStr::new(name), OsStr::from_bytes(b"hunter2\xff"))].into_iter().collect();
+        let loaded = load_text(minimal(), Path::new("config.yaml"), &environment).await;
+        let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+        let expected = format!("{name}: the value must be UTF-8");
+        assert_eq!(problems, if is_ours { vec![expected] } else { Vec::new() });
+        assert_eq!(loaded.config.is_none(), is_ours);
+    }
+}
