@@ -49,6 +49,11 @@ impl Digest {
         Digest { length, text_length, crc, operator: crc32_combine_gen(text_length as u64) }
     }
 
+    /// The digest of text in [`Encoding::Identity`]: it never needs the operator.
+    pub fn of_identity(length: usize) -> Self {
+        Digest { length, text_length: length, crc: 0, operator: 0 }
+    }
+
     /// The digest of all texts together.
     pub fn concat(all: impl IntoIterator<Item = Digest>) -> Self {
         let (mut length, mut text_length, mut crc) = (0, 0, 0);

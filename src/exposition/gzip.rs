@@ -22,50 +22,47 @@ pub(super) struct Encoder {
     deflate: Option<Compress>,
     /// Buffer for the text of one segment.
     text: Vec<u8>,
+    /// Buffer for one compressed segment.
+    compressed: Vec<u8>,
 }
 
 impl Encoder {
     pub fn new(encoding: Encoding) -> Self {
         let deflate = (encoding == Encoding::Deflate).then(|| Compress::new(Compression::default(), false));
-        Encoder { deflate, text: Vec::new() }
+        Encoder { deflate, text: Vec::new(), compressed: Vec::new() }
     }
 
-    /// Appends the text that `write` writes, as one segment. An empty text is no segment.
-    pub fn append(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Digest {
-        let start = out.len();
-        let Some(deflate) = &mut self.deflate else {
-            write(out);
-            let length = out.len() - start;
-            return Digest::new(length, length, 0);
-        };
-        self.text.clear();
-        write(&mut self.text);
-        if self.text.is_empty() {
-            return Digest::new(0, 0, 0);
-        }
-        let mut rest = self.text.as_slice();
-        // A flush has ended when it leaves free capacity in the output.
-        while !rest.is_empty() || out.len() == out.capacity() {
-            out.reserve(64 + rest.len() / 4);
-            let before = deflate.total_in();
-            if deflate.compress_vec(rest, out, FlushCompress::Full).is_err() {
-                // zlib fails only after the end of a stream, and this stream does not end.
-                out.truncate(start);
-                let crc = store(&self.text, out);
-                return Digest::new(out.len() - start, self.text.len(), crc);
-            }
-            let read = usize::try_from(deflate.total_in() - before).unwrap_or_default();
-            rest = rest.get(read..).unwrap_or_default();
-        }
-        Digest::new(out.len() - start, self.text.len(), crc32(0, &self.text))
-    }
-
-    /// Encodes the text that `write` writes.
+    /// Encodes the text that `write` writes, as one segment. An empty text is no segment.
     pub fn encode(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> EncodedText {
-        let mut bytes = Vec::new();
-        let digest = self.append(&mut bytes, write);
-        EncodedText::new(&bytes, digest)
+        let Encoder { deflate, text, compressed } = self;
+        text.clear();
+        write(text);
+        let Some(deflate) = deflate else { return EncodedText::new(text, Digest::of_identity(text.len())) };
+        if text.is_empty() {
+            return EncodedText::new(&[], Digest::new(0, 0, 0));
+        }
+        let crc = compress(deflate, text, compressed);
+        EncodedText::new(compressed, Digest::new(compressed.len(), text.len(), crc))
     }
+}
+
+/// Replaces `out` by a segment of this text. Returns the checksum of the text.
+fn compress(deflate: &mut Compress, text: &[u8], out: &mut Vec<u8>) -> u32 {
+    out.clear();
+    let mut rest = text;
+    // A flush has ended when it leaves free capacity in the output.
+    while !rest.is_empty() || out.len() == out.capacity() {
+        out.reserve(64 + rest.len() / 4);
+        let before = deflate.total_in();
+        if deflate.compress_vec(rest, out, FlushCompress::Full).is_err() {
+            // zlib fails only after the end of a stream, and this stream does not end.
+            out.clear();
+            return store(text, out);
+        }
+        let read = usize::try_from(deflate.total_in() - before).unwrap_or_default();
+        rest = rest.get(read..).unwrap_or_default();
+    }
+    crc32(0, text)
 }
 
 /// Appends text in stored blocks: text of a single scrape is not worth compressing. Returns its checksum.
@@ -113,7 +110,9 @@ mod tests {
                     let crc = store(text.as_bytes(), &mut member);
                     Digest::new(member.len() - start, text.len(), crc)
                 } else {
-                    encoder.append(&mut member, |out| out.extend_from_slice(text.as_bytes()))
+                    let encoded = encoder.encode(|out| out.extend_from_slice(text.as_bytes()));
+                    encoded.pieces.iter().for_each(|piece| member.extend_from_slice(piece));
+                    encoded.digest
                 });
             }
             let digest = Digest::concat(digests);

@@ -41,7 +41,7 @@ impl Pieces {
     /// Copies `bytes` into small pieces, so that a connection that has stalled keeps only one small piece in memory.
     pub fn copy(bytes: &[u8]) -> Self {
         let list = bytes.chunks(COPIED_BELOW).map(Bytes::copy_from_slice).collect();
-        Pieces { list: Mutex::new(list), digest: Digest::new(bytes.len(), bytes.len(), 0) }
+        Pieces { list: Mutex::new(list), digest: Digest::of_identity(bytes.len()) }
     }
 
     /// One piece; `None` after the last one, or if the pieces were withdrawn.
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     fn part(length: usize) -> EncodedText {
-        EncodedText::new(&vec![0; length], Digest::new(length, length, 0))
+        EncodedText::new(&vec![0; length], Digest::of_identity(length))
     }
 
     #[test]
