@@ -103,16 +103,14 @@ impl Serve {
         let hangup = signal(SignalKind::hangup())?;
         tracing::info!(version = BUILD.version, revision = BUILD.revision, "starting metastudio-exporter");
         let source = ConfigSource::of(&self.config, &environment)?;
-        let Some(loaded) = signals.run_until_signal(source.load(&environment)).await else {
-            return Ok(ExitCode::SUCCESS);
-        };
-        let config = ValidConfig::new(loaded)?;
-        let Some(kept) = signals.run_until_signal(open_storage(self.storage)).await else {
-            return Ok(ExitCode::SUCCESS);
-        };
-        let kept = kept?;
-        let listeners = Listeners::new(&self.web).await?;
         let web = self.web;
+        let start = async {
+            let config = ValidConfig::new(source.load(&environment).await)?;
+            let kept = open_storage(self.storage).await?;
+            anyhow::Ok((config, kept, Listeners::new(&web).await?))
+        };
+        let Some(started) = signals.run_until_signal(start).await else { return Ok(ExitCode::SUCCESS) };
+        let (config, kept, listeners) = started?;
         Daemon { source, config, web, listeners, environment, kept, signals, hangup: Some(hangup), log }.run().await
     }
 }
