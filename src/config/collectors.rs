@@ -23,7 +23,7 @@ const DAYS: Duration = Duration::from_secs(6 * 60 * 60);
 /// Which collectors run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Collect {
-    /// All collectors. A collector that the service refuses is not reported as a failure.
+    /// All collectors. If the service refuses a collector, no alert fires.
     All,
     /// These.
     Named(Vec<Collector>),

@@ -391,7 +391,7 @@ fn budget() -> Value {
             minutes,
             resource_type,
             business_type,
-            ("user_id", optional(name("limits the budget to one of user_ids; with all, to any sub-user"))),
+            ("user_id", optional(name("limits the budget to one of user_ids; with all, to one sub-user"))),
         ],
     )
 }
