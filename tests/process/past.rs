@@ -324,11 +324,11 @@ const KILLS: usize = 50;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_it_goes_on_where_it_was() {
-    // One query a day, so that there are many moments.
+    // One slow query a day, so that there are many moments.
     let cloud = Cloud::of("buckets=utc-days").await;
     let config = cloud
         .config_of(&["campaign"], &cloud.keys(), WINDOWS)
-        .replace("credentials:", "api: {requests_per_second: 200}\ncredentials:");
+        .replace("credentials:", "api: {requests_per_second: 100}\ncredentials:");
     let arguments = ["--from", &month(months_ago(4)), "--to", &month(months_ago(2))];
     let calm = TempDir::new().unwrap();
     assert_eq!(backfill(&config, calm.path(), &arguments).await.code, Some(0));
