@@ -74,7 +74,7 @@ impl CollectorDoubt {
                 "no package is exported: set service_types of the account to the code of MetaStudio"
             }
             CollectorDoubt::FilterIgnored => {
-                "they are not counted, but each run asks for more pages than it needs: compare with the console"
+                "they are not counted, but each run asks for more pages than it needs: please report it"
             }
             CollectorDoubt::UsageDiffers => "compare both with the console",
         }
