@@ -86,8 +86,8 @@ impl ConfigStatus {
         *self.state.lock() = ConfigState { hash, loaded, succeeded: true };
     }
 
-    /// The time at which the configuration in use was loaded; `None` if the last reload succeeded.
-    pub fn failed_reload(&self) -> Option<DateTime<Utc>> {
+    /// If the last reload failed, the time at which the old configuration, which stays in use, was loaded.
+    pub fn old_config_loaded_at(&self) -> Option<DateTime<Utc>> {
         let state = *self.state.lock();
         (!state.succeeded).then_some(state.loaded)
     }

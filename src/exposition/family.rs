@@ -51,7 +51,7 @@ impl Family {
     }
 }
 
-/// A project at one moment: stale usage and windows that have ended are left out.
+/// A project at one moment, without stale usage and without windows that [`ProjectStatus::windows_at`] hides.
 pub(super) struct ProjectView<'a> {
     pub project: &'a ProjectStatus,
     now: Moment,

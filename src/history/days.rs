@@ -44,7 +44,7 @@ impl Day {
 
     /// The sums that show whether usage has changed. With `user_ids: all`, a user may enter or leave the list. Then
     /// usage moves between the series of the user and the series without a user, so the sums are those of all users.
-    fn fixed(&self) -> [Tally; 2] {
+    fn comparable(&self) -> [Tally; 2] {
         match &self.all_users {
             Some(all) => [self.tally.clone(), all.clone()],
             // This does not overflow: the same usage was added up for all users before it was split.
@@ -53,12 +53,12 @@ impl Day {
     }
 
     fn has_usage_of(&self, other: &Day) -> bool {
-        self.fixed() == other.fixed()
+        self.comparable() == other.comparable()
     }
 
     /// Whether a series has less usage than in `before`.
     fn has_less_than(&self, before: &Day) -> bool {
-        before.fixed().iter().zip(self.fixed()).any(|(before, now)| before.larger_than(&now).is_some())
+        before.comparable().iter().zip(self.comparable()).any(|(before, now)| before.larger_than(&now).is_some())
     }
 
     fn lacks_values(&self) -> bool {
@@ -76,7 +76,7 @@ impl Day {
 /// The days of a project that are known.
 ///
 /// A cloud may forget old usage: the oldest first, silently, and perhaps in the middle of a day. So a day is whole only
-/// if the cloud still had usage of an earlier day when it gave this answer, or later.
+/// if the cloud still had usage of an earlier day when it answered for this day, or later.
 #[derive(Clone, Debug)]
 pub struct KnownDays {
     zone: Zone,
@@ -106,7 +106,7 @@ impl KnownDays {
     /// The days of a project in this zone.
     pub fn new(zone: Zone, days: BTreeMap<NaiveDate, Day>, used_before: UsedBefore) -> Self {
         let mut known = KnownDays { zone, days, used_before, whole: BTreeSet::new(), unproven: BTreeMap::new() };
-        known.renew();
+        known.find_whole();
         known
     }
 
@@ -130,7 +130,7 @@ impl KnownDays {
     /// Notes that the cloud had usage before `day` when it was asked.
     pub fn note_used_before(&mut self, day: NaiveDate, asked: DateTime<Utc>) -> ChangedDays {
         self.used_before.insert(day, asked);
-        self.renew();
+        self.find_whole();
         self.take_proven()
     }
 
@@ -149,7 +149,7 @@ impl KnownDays {
             changes.days.insert(date, day.clone());
             self.days.insert(date, day);
         }
-        self.renew();
+        self.find_whole();
         changes
     }
 
@@ -190,7 +190,7 @@ impl KnownDays {
     }
 
     /// Finds the days that are whole.
-    fn renew(&mut self) {
+    fn find_whole(&mut self) {
         let mut facts = self.used_before.iter().peekable();
         // The last time at which the cloud had usage of an earlier day.
         let mut asked_of_earlier = None;

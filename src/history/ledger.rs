@@ -56,8 +56,8 @@ const DAYS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("days
 /// The last complete usage by the name of the project, each as JSON.
 const LATEST: TableDefinition<'_, &str, &str> = TableDefinition::new("latest");
 
-/// The key of a project in the ledger. Days with the same key can be compared and added up. The key is a hash, so that
-/// the file holds no ids of projects and users in this place. `project_id` is the id that was configured or looked up.
+/// The key of a project in the ledger. Days with the same key can be compared and added up. The key is a hash, so it
+/// holds no ids of projects and users. `project_id` is the id that was configured or looked up.
 pub fn key(query: &ProjectQuery<'_>, project_id: &str, zone: &Zone) -> String {
     let ProjectQuery { endpoint, project_id: _, user_ids, app_user_id, resource_types, business_types } = query;
     // Ledgers hold this key, so another form of it would lose their days.
@@ -154,7 +154,7 @@ impl Ledger {
         Ok(Some(ledger))
     }
 
-    /// The known days of a project. `zone` must be the zone of its identity.
+    /// The known days of a project. `identity` is its [`key`], which was made with the same `zone`.
     ///
     /// # Errors
     /// [`LedgerError`].

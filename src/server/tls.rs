@@ -25,10 +25,10 @@ use crate::config::Problem;
 /// The setting of the web configuration that cannot be used. The message never shows a part of a private key.
 pub(super) fn server_config(tls: &TlsConfig, http2: bool) -> Result<ServerConfig, Problem> {
     let problem = |key: &str, error: String| Problem::error(format!("tls_server_config.{key}"), error);
-    let chain = certificates(&tls.cert).map_err(|error| problem(tls.cert_path, error))?;
-    let key_path = if tls.cert_path == "cert" { "key or key_file" } else { "key_file or key" };
+    let chain = certificates(&tls.cert).map_err(|error| problem(tls.cert_setting, error))?;
+    let key_setting = if tls.cert_setting == "cert" { "key or key_file" } else { "key_file or key" };
     let key = PrivateKeyDer::from_pem_slice(tls.key.expose_secret())
-        .map_err(|_| problem(key_path, "holds no private key in PEM format that can be read".to_owned()))?;
+        .map_err(|_| problem(key_setting, "holds no private key in PEM format that can be read".to_owned()))?;
     let provider = Arc::new(provider(tls));
     let versions: Vec<_> = tls
         .versions
@@ -46,8 +46,8 @@ pub(super) fn server_config(tls: &TlsConfig, http2: bool) -> Result<ServerConfig
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => problem(key_path, "is not the key of the certificate".to_owned()),
-        error => problem(tls.cert_path, format!("cannot be used: {error}")),
+        rustls::Error::InconsistentKeys(_) => problem(key_setting, "is not the key of the certificate".to_owned()),
+        error => problem(tls.cert_setting, format!("cannot be used: {error}")),
     })?;
     if tls.client_auth != ClientAuth::No {
         // In a resumed session, the client does not present its certificate again, even if the certificate has
@@ -113,7 +113,7 @@ fn verifier(tls: &TlsConfig, provider: &Arc<CryptoProvider>) -> Result<Option<Ar
 /// Warnings of certificates that clients or the server refuse now, because of their dates.
 pub(super) fn warnings(tls: &TlsConfig, now: DateTime<Utc>) -> Vec<Problem> {
     let client_ca = tls.client_ca.as_deref().map(|pem| ("client_ca_file or client_ca", pem));
-    let all = [(tls.cert_path, tls.cert.as_slice())].into_iter().chain(client_ca);
+    let all = [(tls.cert_setting, tls.cert.as_slice())].into_iter().chain(client_ca);
     let warning = |(key, pem)| {
         let faults = certificates(pem).unwrap_or_default().into_iter().filter_map(|der| date_fault(&der, now));
         faults.map(move |fault| Problem::warning(format!("tls_server_config.{key}"), fault)).collect::<Vec<_>>()

@@ -59,8 +59,8 @@ pub(super) struct About {
     pub telemetry_path: String,
     /// Index of this shard, from 0, and number of shards.
     pub shard: (u32, u32),
-    /// The time at which the configuration in use was loaded; `None` if the last reload succeeded.
-    pub failed_reload: Option<DateTime<Utc>>,
+    /// If the last reload failed, the time at which the old configuration, which stays in use, was loaded.
+    pub old_config_loaded_at: Option<DateTime<Utc>>,
 }
 
 /// The values of the template.
@@ -74,7 +74,7 @@ struct StatusTemplate<'a> {
     now: LocalTime,
     zone: String,
     shard: (u32, u32),
-    failed_reload: Option<LocalTime>,
+    old_config_loaded_at: Option<LocalTime>,
     query: &'a Query,
     /// Number of projects, accounts and shared budgets that need attention.
     attention: usize,
@@ -151,7 +151,7 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query, language: Language, abo
         now: clock.now(),
         zone: clock.zone(),
         shard: about.shard,
-        failed_reload: about.failed_reload.map(|loaded| clock.time(loaded)),
+        old_config_loaded_at: about.old_config_loaded_at.map(|loaded| clock.time(loaded)),
         query: &query,
         attention,
         states,

@@ -194,7 +194,7 @@ impl Routes {
         let about = About {
             telemetry_path: self.telemetry_path.clone(),
             shard: self.shard,
-            failed_reload: self.config.as_ref().and_then(|config| config.failed_reload()),
+            old_config_loaded_at: self.config.as_ref().and_then(|config| config.old_config_loaded_at()),
         };
         let variant = Variant { query, language, gzip, about };
         let mut pages = Arc::clone(&self.pages).lock_owned().await;

@@ -18,7 +18,7 @@ pub struct PollOutcome {
     pub result: Result<Vec<WindowUsage>, Failure>,
     /// The doubts about the usage; none if the poll failed.
     pub doubts: Doubts,
-    /// The sub-users that have series of their own, if the poll succeeded; `None` if the configuration lists the users.
+    /// With `user_ids: all`, the sub-users that have series of their own, if the poll succeeded. Otherwise `None`.
     pub sub_users: Option<BTreeSet<String>>,
     /// Requests of the poll. Rows are counted in a complete poll only.
     pub counters: Counters,

@@ -35,7 +35,7 @@ pub struct Health {
     pub polls: u64,
     /// Failed polls by reason.
     pub failures: BTreeMap<Reason, u64>,
-    /// Requests and rows of all polls.
+    /// Requests of all polls and of all runs of collectors, and rows of all polls.
     pub counters: Counters,
 }
 

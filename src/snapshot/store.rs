@@ -49,7 +49,8 @@ pub fn channel(targets: Vec<Target>) -> (Writer, Reader) {
 #[derive(Debug)]
 struct Shared {
     current: ArcSwap<Snapshot>,
-    /// Deadline of the next record. After it, polling counts as stuck. `None` if no poll is planned.
+    /// The time by which the next poll must be recorded. After it, polling counts as stuck. `None` if no poll is
+    /// planned.
     next_by: Mutex<Option<Instant>>,
 }
 
@@ -111,7 +112,8 @@ impl Writer {
         self.shared.current.store(Arc::new(Snapshot::new(projects, accounts, was_ready)));
     }
 
-    /// Sets the deadline of the next record. After it, [`Reader::is_stuck`] is true. `None` if no poll is planned.
+    /// Sets the time by which the next poll must be recorded. After it, [`Reader::is_stuck`] is true. `None` if no poll
+    /// is planned.
     pub fn expect_next_by(&mut self, by: Option<Instant>) {
         *self.shared.next_by.lock() = by;
     }

@@ -45,8 +45,8 @@ pub struct Target {
     pub max_session: Duration,
     /// The time zone of the calendar windows.
     pub timezone: Zone,
-    /// The text of the configured query, if it can be recognized after a restart. Kept usage is restored only for the
-    /// same query.
+    /// The text of the configured query; kept usage is restored only for the same query. `None` if the project id is
+    /// looked up, because the same configuration may find another project after a restart.
     pub query: Option<String>,
 }
 

@@ -27,8 +27,8 @@ pub enum CollectorDoubt {
 pub type CollectorDoubts = BTreeMap<CollectorDoubt, String>;
 
 impl CollectorDoubt {
-    /// The doubts that a collector can have, in the order in which they are exported. `Days` has none: a day that is
-    /// kept has the doubts of a poll.
+    /// The doubts that a collector can have, in the order in which they are exported. `Days` has none, because each day
+    /// is kept with its own [`Doubts`](super::Doubts).
     pub fn of(collector: Collector) -> &'static [CollectorDoubt] {
         match collector {
             Collector::Packages => &[

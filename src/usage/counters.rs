@@ -1,7 +1,7 @@
-//! The counters of a project's polls: requests by operation of the cloud, and rows left out of the sums.
+//! The counters of a project: its requests by operation of the cloud, and the rows of its polls.
 //!
-//! One poll fills its own [`Counters`], and the health of the project adds them up. A new counter is a field here: if
-//! the sum leaves it out, the code does not compile.
+//! Each poll and each run of a collector fills its own [`Counters`], and the health of the project adds them up. A new
+//! counter is a field here: if the sum leaves it out, the code does not compile.
 
 use std::{collections::BTreeMap, ops::AddAssign, time::Duration};
 

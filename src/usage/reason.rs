@@ -9,7 +9,7 @@ pub enum Reason {
     Auth,
     /// The key works but lacks the permission (HTTP 403).
     Forbidden,
-    /// The service rejected the request (other HTTP 4xx).
+    /// The service rejected the request (other HTTP 4xx), or IAM gave no id for the project or account.
     BadRequest,
     /// Too many requests (HTTP 429).
     Throttled,
@@ -22,7 +22,7 @@ pub enum Reason {
     /// An answer that the API does not document, such as HTML, an empty body, a redirect or broken JSON; or one beyond
     /// a bound.
     Malformed,
-    /// Answers that contradict each other, so that the sums cannot be trusted.
+    /// Answers that contradict each other or the request, so that the sums cannot be trusted.
     Inconsistent,
     /// The directory of `--storage.path` cannot be used.
     Storage,

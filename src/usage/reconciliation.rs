@@ -160,7 +160,7 @@ impl Estimate {
 }
 
 impl Comparison {
-    /// The usage without the minutes of the other operation.
+    /// The usage minus the minutes of the other operation.
     pub fn difference(&self) -> Decimal {
         self.usage.minutes.saturating_sub(self.other.minutes)
     }

@@ -54,8 +54,8 @@ impl Unit {
     }
 }
 
-/// All fields of a row except its values. Rows of one bucket may have the same key: then each of them counts (numbers,
-/// "Paging").
+/// All fields of a row except its values. Rows of one bucket may have the same key; then each of them counts, as
+/// "Paging" in `docs/numbers.md` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RowKey {
     /// The bucket's `time`, as the API gave it; the rows of a bucket share it.

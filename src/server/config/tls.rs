@@ -25,7 +25,7 @@ const CURVES: [&str; 4] = ["X25519", "CurveP256", "CurveP384", "X25519MLKEM768"]
 #[derive(Clone, Debug)]
 pub(crate) struct TlsConfig {
     /// The setting that gives the certificate, for messages: `cert` or `cert_file`.
-    pub cert_path: &'static str,
+    pub cert_setting: &'static str,
     /// The certificate chain in PEM format.
     pub cert: Vec<u8>,
     /// The private key in PEM format.
@@ -46,7 +46,8 @@ pub(crate) struct TlsConfig {
 }
 
 impl TlsConfig {
-    /// Whether this configuration accepts clients that the old one rejects.
+    /// Whether this configuration drops a requirement of the old one: a verified certificate of each client, or an
+    /// allowed name in it.
     pub fn is_less_strict_than(&self, old: &TlsConfig) -> bool {
         let no_longer = |requires: fn(&TlsConfig) -> bool| requires(old) && !requires(self);
         no_longer(|tls| tls.client_auth == ClientAuth::RequireAndVerify)
@@ -93,10 +94,10 @@ pub(super) fn read(mut section: Section<'_>, files: &Files) -> Option<TlsConfig>
         }
     }
     section.finish();
-    let (cert_path, cert) = cert?;
+    let (cert_setting, cert) = cert?;
     let clients = clients?;
     Some(TlsConfig {
-        cert_path,
+        cert_setting,
         cert: cert.expose_secret().to_vec(),
         key: key?.1,
         client_ca: clients.ca,

@@ -64,7 +64,7 @@ impl UsedBar {
 /// How much of a budget or package is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {
-    /// All of it.
+    /// All of it; or the package is frozen.
     Spent,
     /// Most of it; or at this pace, all of it before the window or the package ends.
     Near,

@@ -13,7 +13,7 @@ use crate::{
     usage::{Package, PackageKind, Readings, Unit},
 };
 
-/// Maximum number of packages on a card. Packages that can be used come first, and of these the one that ends first.
+/// Maximum number of packages on a card. Packages that end in the future come first, the earliest end first.
 const SHOWN: usize = 10;
 
 /// The packages of a project.

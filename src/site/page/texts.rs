@@ -129,7 +129,7 @@ static ENGLISH: Texts = Texts {
     reload_failed: "The last reload failed.",
     old_configuration: (
         "The configuration that was loaded at ",
-        " stays in use. The log gives the reason, and the command check prints every problem.",
+        " stays in use. The log gives the reason, and the check command prints every problem.",
     ),
     shard: ("Shard ", ": this page shows only the projects of this shard."),
     view: "View",
@@ -423,7 +423,7 @@ impl Texts {
             Reason::Timeout => ("Timed out", "超时"),
             Reason::Network => ("No answer: the network or the connection failed", "没有响应：网络或连接故障"),
             Reason::Malformed => ("The answer does not have the format of the API", "响应不符合 API 的格式"),
-            Reason::Inconsistent => ("The pages of an answer contradict each other", "响应的分页互相矛盾"),
+            Reason::Inconsistent => ("The answers contradict each other or the request", "响应互相矛盾或与请求矛盾"),
             Reason::Storage => ("The directory of --storage.path cannot be used", "无法使用 --storage.path 的目录"),
             Reason::Internal => ("A bug in the exporter", "导出器的程序缺陷"),
         };

@@ -8,7 +8,7 @@ use crate::snapshot::{Moment, ProjectStatus, WindowValues};
 /// A window with its name on the page.
 pub(super) struct ShownWindow<'a> {
     pub values: &'a WindowValues,
-    /// With its dates if the window has ended since the poll: "today" is then another day.
+    /// With its dates if the window has ended and is no longer exported: "today" is then another day.
     pub name: String,
     /// Whether the metrics have the usage of this window.
     pub is_current: bool,
