@@ -19,7 +19,7 @@
 //! 2. [`cloud`] calls the API. It signs, paces and retries each request. It returns complete answers or an error.
 //! 3. [`usage`] is the domain: windows, rows, units, exact sums. It uses no clock, network or files.
 //! 4. [`polling`] polls each project once per interval. One poll asks for all windows.
-//! 5. [`snapshot`] holds the latest state of every project. Each poll replaces it as a whole.
+//! 5. [`snapshot`] holds the latest state of every project. Polls and collectors replace it as a whole.
 //! 6. [`exposition`] renders the snapshot as OpenMetrics or text, and [`site`] answers requests with it.
 //! 7. [`server`] accepts connections: TLS, users, limits. It serves any hyper service and does not depend on metrics.
 //!

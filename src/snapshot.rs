@@ -1,4 +1,5 @@
-//! The latest known state of every project and account: immutable, and replaced as a whole after each poll.
+//! The latest known state of every project and account: immutable, and replaced as a whole after each poll and
+//! each run of a collector.
 //!
 //! One [`Writer`] changes the snapshot, many [`Reader`]s read it. A reader sees all windows of a project from the same
 //! poll. Sums stay until the next complete poll. [`ProjectStatus::usage_at`] hides them once they are too old, and

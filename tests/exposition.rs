@@ -46,7 +46,7 @@ fn target(name: &str, labels: &[(&str, &str)]) -> Target {
         renewed_within: Duration::from_secs(150),
         credentials: "main".to_owned(),
         // Collected values become stale after 900 s.
-        collect: Collector::ALL.map(|collector| (collector, Duration::from_secs(300))).into(),
+        collect: Collector::CONFIGURABLE.map(|collector| (collector, Duration::from_secs(300))).into(),
         collects_all: true,
         package_series: 3,
         user_series: 2,

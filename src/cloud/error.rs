@@ -74,8 +74,8 @@ pub enum Error {
     /// says what to do.
     #[error("beyond a bound: {0}")]
     BeyondBound(String),
-    /// Pages that contradict each other.
-    #[error("inconsistent pages: {0}. The values of the last complete poll stay in use")]
+    /// Answers that contradict each other or the request.
+    #[error("inconsistent answers: {0}. The values of the last complete poll stay in use")]
     Inconsistent(String),
 }
 

@@ -196,20 +196,20 @@ impl Collect {
         if node.as_str() == Some(Self::ALL) {
             return Collect::All;
         }
-        let names: Vec<&str> = Collector::ALL.iter().map(|collector| collector.as_str()).collect();
+        let names: Vec<&str> = Collector::CONFIGURABLE.iter().map(|collector| collector.as_str()).collect();
         let expected = format!("one of {}", names.join(", "));
         if node.length().is_none() {
             node.problem(format!("{} or a list with {expected}", Self::ALL));
             return Collect::default();
         }
-        let named = |text: &str| Collector::ALL.into_iter().find(|collector| collector.as_str() == text);
+        let named = |text: &str| Collector::CONFIGURABLE.into_iter().find(|collector| collector.as_str() == text);
         Collect::Named(node.set(|node| node.parse(&expected, named)).values)
     }
 
     /// The collectors that run.
     pub fn collectors(&self) -> &[Collector] {
         match self {
-            Collect::All => &Collector::ALL,
+            Collect::All => &Collector::CONFIGURABLE,
             Collect::Named(collectors) => collectors,
         }
     }

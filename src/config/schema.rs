@@ -32,7 +32,7 @@ fn root() -> Value {
                 "collect",
                 optional(collect(&format!(
                     "collectors that run in addition to the polls of the usage: all, or a list of {}",
-                    Collector::ALL.map(Collector::as_str).join(", ")
+                    Collector::CONFIGURABLE.map(Collector::as_str).join(", ")
                 ))),
             ),
             ("collectors", collectors()),
@@ -483,7 +483,7 @@ fn with_examples(mut schema: Value, examples: &[&str]) -> Value {
 fn collect(description: &str) -> Value {
     let names = json!({
         "type": "array",
-        "items": {"enum": Collector::ALL.map(Collector::as_str)},
+        "items": {"enum": Collector::CONFIGURABLE.map(Collector::as_str)},
         "uniqueItems": true,
     });
     json!({"description": description, "anyOf": [{"const": Collect::ALL}, names]})

@@ -350,8 +350,8 @@ impl<P: Pollable> Schedule<P> {
         }
     }
 
-    /// Sets the deadline for the next record. When a poll is due, it starts, or it waits because all slots are in use.
-    /// In both cases a poll is running, and it ends within the timeout.
+    /// Sets the time by which the next poll must be recorded. When a poll is due, it starts, or it waits because all
+    /// slots are in use. In both cases a poll is running, and it ends within the timeout.
     fn expect_progress(&mut self) {
         let now = Instant::now();
         let due = self.running.iter().map(|running| running.due).min();

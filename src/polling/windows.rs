@@ -28,7 +28,7 @@ pub(super) struct Complete {
     pub windows: Vec<WindowUsage>,
     pub rows: RowCounters,
     pub doubts: Doubts,
-    /// The sub-users that have series of their own; `None` if the configuration lists the users.
+    /// With `user_ids: all`, the sub-users that have series of their own; otherwise `None`.
     pub sub_users: Option<BTreeSet<String>>,
 }
 

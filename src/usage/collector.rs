@@ -26,7 +26,7 @@ pub enum Collector {
 
 impl Collector {
     /// Every collector that the configuration of a project can name, in the order in which they are exported.
-    pub const ALL: [Collector; 4] =
+    pub const CONFIGURABLE: [Collector; 4] =
         [Collector::Packages, Collector::SubUsers, Collector::Sessions, Collector::Reconciliation];
 
     /// The key of the configuration, and the label value.

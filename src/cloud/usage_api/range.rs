@@ -1,4 +1,4 @@
-//! Compares the times of an answer with the range that was asked for (numbers, "The range").
+//! Compares the times of an answer with the range that was asked for ("Range" in `docs/numbers.md`).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -44,6 +44,8 @@ pub(super) struct Texts {
     /// Before and after the name of a collector.
     collected_may_be_wrong: (&'static str, &'static str),
     pub last_poll: &'static str,
+    /// The last run of the collector of an account.
+    pub last_run: &'static str,
     pub not_yet: &'static str,
     pub next_poll: &'static str,
     pub due: &'static str,
@@ -146,6 +148,7 @@ static ENGLISH: Texts = Texts {
     may_be_wrong: "This usage may be wrong",
     collected_may_be_wrong: ("The values of the collector ", " may be wrong"),
     last_poll: "Last poll",
+    last_run: "Last run",
     not_yet: "not yet",
     next_poll: "Next poll",
     due: "due now",
@@ -228,7 +231,8 @@ static CHINESE: Texts = Texts {
     may_be_wrong: "该用量可能有误",
     collected_may_be_wrong: ("采集器 ", " 的数值可能有误"),
     last_poll: "最近一次轮询",
-    not_yet: "尚未轮询",
+    last_run: "最近一次运行",
+    not_yet: "尚未进行",
     next_poll: "下一次轮询",
     due: "即将进行",
     age: "用量截至",
