@@ -36,13 +36,6 @@ impl Environment {
         self.get(name).is_some()
     }
 
-    /// The names of the variables of this exporter and of Huawei's SDKs whose values are not UTF-8. They count as unset.
-    pub(crate) fn not_utf8(&self) -> impl Iterator<Item = &str> {
-        let prefixes = ["METASTUDIO_", "HUAWEICLOUD_", "CLOUD_SDK_", "HC_CONTAINER_"];
-        let names = self.names().filter(|name| self.text(name).is_none());
-        names.filter(move |name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
-    }
-
     /// The names of all variables, sorted.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)

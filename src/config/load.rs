@@ -40,6 +40,8 @@ const SCALARS: [&str; 13] = [
     "timezone",
 ];
 const PREFIX: &str = "METASTUDIO_";
+/// The beginnings of the names that credential sources read: variables of Huawei's SDKs, of their samples, and of CCE.
+const SDK_PREFIXES: [&str; 3] = ["HUAWEICLOUD_", "CLOUD_SDK_", "HC_CONTAINER_"];
 
 /// The result of loading.
 #[derive(Debug)]
@@ -119,7 +121,7 @@ async fn read(text: String, path: &Path, environment: &Environment, shard: Shard
         Err(problem) => return Loaded { config: None, problems: vec![problem.in_file(path)], text },
     };
     problems.extend(keys::remove(&mut tree));
-    problems.extend(environment.not_utf8().map(|name| Problem::of_variable(name, "the value must be UTF-8")));
+    problems.extend(not_utf8(environment));
     let directory = path.parent().unwrap_or(Path::new(""));
     let tree = Arc::new(tree);
     let config = match parse(TreeSource(Arc::clone(&tree)), directory, environment, &mut problems) {
@@ -134,6 +136,13 @@ async fn read(text: String, path: &Path, environment: &Environment, shard: Shard
     };
     let is_valid = problems.iter().all(|problem| problem.is_warning);
     Loaded { config: config.filter(|_| is_valid), problems: tree.located(problems, path), text }
+}
+
+/// A problem for each variable of this exporter or of Huawei's SDKs that is not UTF-8. Such a variable counts as unset.
+fn not_utf8(environment: &Environment) -> impl Iterator<Item = Problem> {
+    let is_read = |name: &&str| SDK_PREFIXES.iter().chain([&PREFIX]).any(|prefix| name.starts_with(prefix));
+    let names = environment.names().filter(is_read).filter(|name| environment.text(name).is_none());
+    names.map(|name| Problem::of_variable(name, "the value must be UTF-8"))
 }
 
 /// Reads the file's tree and the variables, but no other file. Replaces invalid values by defaults.

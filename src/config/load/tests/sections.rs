@@ -203,7 +203,6 @@ async fn times_that_do_not_fit_together_are_problems() {
     }
 }
 
-#[cfg(unix)]
 #[tokio::test]
 async fn a_variable_that_is_not_utf8_is_a_problem() {
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
