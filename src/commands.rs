@@ -1,4 +1,4 @@
-//! The commands. Each file has the flags of one command and the code that runs it.
+//! The commands. Each command has a file with its flags and the code that runs it.
 //!
 //! Only this module imports all others: a command creates the parts that it needs and connects them.
 

@@ -74,7 +74,8 @@ impl Check {
         }
     }
 
-    /// The exit code is 0 if the configuration is valid and, with `--online`, passes all tests against the cloud.
+    /// The exit code is 0 if the configuration and the web configuration are valid and, with `--online`, all tests
+    /// against the cloud pass.
     pub async fn run(self, environment: &Environment) -> anyhow::Result<ExitCode> {
         if self.example {
             print(EXAMPLE)?;

@@ -30,7 +30,7 @@ const IAM_ENDPOINT: &str = "HUAWEICLOUD_SDK_IAM_ENDPOINT";
 /// ```
 #[derive(Clone, Debug)]
 pub struct ApiSettings {
-    /// The deadline of one request.
+    /// The deadline of one attempt of a request.
     pub request_timeout: Duration,
     /// The number of retries of one request.
     pub max_retries: usize,
@@ -47,7 +47,7 @@ pub struct ApiSettings {
     pub ca_file: Option<PathBuf>,
     /// The content of the CA file, in PEM.
     pub ca: Arc<[u8]>,
-    /// The place of the URL of a proxy for all requests; `None` means `HTTPS_PROXY` and `NO_PROXY`.
+    /// The place of the proxy's URL; `None` means the variables of proxies, such as `HTTPS_PROXY` and `NO_PROXY`.
     pub proxy: Option<Secret>,
     /// The URL of the proxy as it was at the start or at the last reload. It may hold a password.
     pub proxy_url: Option<SecretString>,

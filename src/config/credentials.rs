@@ -1,14 +1,12 @@
 //! The section `credentials`: one source for each entry. Each kind of source has a module with these items:
 //!
-//! - a struct,
+//! - a struct, unless one [`Secret`] is enough,
 //! - `read`, which reads the source from an entry,
 //! - `find`, which reads the source from the environment, if the official SDK does so,
 //! - `fields`, the list of its keys and values: it is printed as the effective configuration, and its secrets are
 //!   checked.
 //!
-//! A new kind of source is such a module, a variant of [`CredentialsSource`], and a module in `cloud/credentials/`. It
-//! needs a line in [`CredentialsSource::read`], perhaps one in [`CredentialsSource::find`], and the arms that the
-//! compiler then asks for: here, in `cloud/credentials.rs` and in `commands/check/online.rs`.
+//! CONTRIBUTING.md says how to add a kind of source.
 
 pub(super) mod ecs_agency;
 pub(super) mod iam_user;

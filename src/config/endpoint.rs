@@ -1,4 +1,4 @@
-//! Endpoints of the service, of IAM, of STS and of the metadata service.
+//! Endpoints of MetaStudio, IAM, STS, the billing service and the metadata service.
 
 use std::{fmt, net::IpAddr};
 
@@ -92,7 +92,7 @@ impl fmt::Display for Site {
     }
 }
 
-/// Scheme, host and port of the service.
+/// Scheme, host and port of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     scheme: &'static str,

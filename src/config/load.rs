@@ -21,9 +21,9 @@ use super::{
 };
 use crate::file;
 
-/// The values that a variable `METASTUDIO_<SECTION>__<KEY>` may set. Keys and passwords of the cloud are excluded: each
-/// credential source has its own variables. The URL of `api.proxy` may hold a password, as the URL of `HTTPS_PROXY`
-/// may.
+/// The values that a variable `METASTUDIO_<SECTION>__<KEY>` may set. Keys and passwords of the cloud are excluded:
+/// their variables are those of the SDK, and those that `{env: NAME}` names. The URL of `api.proxy` may hold a
+/// password, as the URL of `HTTPS_PROXY` may.
 const SCALARS: [&str; 13] = [
     "api.ca_file",
     "api.iam_endpoint",
@@ -175,7 +175,8 @@ fn parse(
     Ok(config)
 }
 
-/// Adds the credentials from the environment and the content of the CA file, and runs the checks that need all parts.
+/// Adds the parts that are not in the file: the CA certificates, the URL of the proxy and, if the file has none, the
+/// credentials. Runs the checks that need all parts.
 ///
 /// Keeps only the projects of the shard, after the checks that concern all projects.
 async fn complete(config: &mut Config, shard: Shard, problems: &mut Vec<Problem>, environment: &Environment) {

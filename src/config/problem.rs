@@ -30,7 +30,7 @@ pub struct Problem {
     pub expected: String,
     /// Whether the configuration can be used nevertheless.
     pub is_warning: bool,
-    /// Whether the problem is not in the file: an environment variable has the value.
+    /// Whether the problem is not in the file, but in an environment variable or in credentials from outside of it.
     pub(crate) is_elsewhere: bool,
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct Node<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Listed<T> {
     pub values: Vec<T>,
-    /// Whether an element is left out because it is a problem.
+    /// Whether the value is not a list, or an element with a problem is left out.
     is_incomplete: bool,
 }
 
@@ -50,7 +50,7 @@ impl<T> From<Vec<T>> for Listed<T> {
 }
 
 impl<T> Listed<T> {
-    /// All values; `None` if an element is left out.
+    /// All values; `None` if the value is not a list, or an element is left out.
     pub fn all(&self) -> Option<&[T]> {
         (!self.is_incomplete).then_some(&self.values)
     }

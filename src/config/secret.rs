@@ -122,7 +122,8 @@ impl Secret {
         key(value.expose_secret()).map_err(|fault| SecretError::Value(self.place(), fault))
     }
 
-    /// Reads a password: any text, spaces included. A line break at the end is removed, because files end in one.
+    /// Reads a password: a text without control characters. Spaces are part of it. A line break at the end is removed,
+    /// because files end in one.
     ///
     /// # Errors
     /// As for [`Secret::read`].

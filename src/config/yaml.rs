@@ -57,8 +57,8 @@ struct Extent {
 type Mapping = BTreeMap<String, (usize, Tree)>;
 
 impl Tree {
-    /// Parses one document that is a mapping. A text without values is an empty mapping. Also returns a problem for
-    /// each key that is not a text or occurs twice; the tree does not have these keys.
+    /// Parses one document that is a mapping. A text without values is an empty mapping. Also returns the problems of
+    /// keys and tags. A key that is not a text is left out. Of two equal keys, the tree has the first.
     ///
     /// # Errors
     /// A problem with its line, if the text is not YAML, or is not one mapping.

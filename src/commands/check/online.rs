@@ -1,7 +1,8 @@
-//! `check --online`: tests every endpoint and every project against the cloud.
+//! `check --online`: tests every endpoint, project and account against the cloud.
 //!
-//! Each endpoint is tested without a key first. Then each of its projects is polled once, with all windows and proofs.
-//! If a key is refused, the other projects that share it do not try it again. No request is retried.
+//! Each endpoint is tested without a key first. Then each of its projects is polled once, with all windows and with all
+//! requests that prove its answers. If a key is refused, the other projects that share it do not try it again. No
+//! request is retried.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -270,8 +271,8 @@ async fn reach(connector: &Connector, endpoint: &Endpoint, width: usize) -> anyh
     Ok(steps.iter().all(|step| step.result.is_ok()))
 }
 
-/// The services that issue credentials or look up project ids, each once. The metadata service and the node agent
-/// are left out, because they answer only requests for keys.
+/// The services that issue credentials or look up the ids of projects and accounts, each once. The metadata service and
+/// the node agent are left out, because they answer only requests for keys.
 fn services(config: &Config) -> Vec<(&'static str, Endpoint)> {
     let mut services: Vec<(&str, Endpoint)> = Vec::new();
     for project in &config.projects {

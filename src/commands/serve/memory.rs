@@ -39,7 +39,7 @@ impl Memory {
         let (mut kept, mut has_failed) = (KeptPolls::new(), false);
         match timeout(PATIENCE, ledger.run(Ledger::latest)).await {
             Ok(Ok(texts)) => {
-                // Usage that is not shown is removed when the next usage is kept.
+                // The first save removes usage that is not shown.
                 kept = texts.keys().map(|name| (name.clone(), DateTime::UNIX_EPOCH)).collect();
                 let mut projects = 0;
                 for (index, project) in reader.load().projects.iter().enumerate() {

@@ -8,7 +8,8 @@ use crate::config::{
 };
 
 /// Access key, secret key and security token in the environment: the names of the official SDK, then those of the
-/// sample programs in its documentation (contract, 7.5).
+/// sample programs in its documentation (contract, 7.5). `CLOUD_SDK_SECURITY_TOKEN` is not in the contract. It follows
+/// the pattern of the other two.
 pub(super) const VARIABLES: [[&str; 3]; 2] = [
     ["HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"],
     ["CLOUD_SDK_AK", "CLOUD_SDK_SK", "CLOUD_SDK_SECURITY_TOKEN"],

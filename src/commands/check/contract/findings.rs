@@ -83,12 +83,12 @@ closed_set! {
         Changed => "the usage changed between two requests",
         Ambiguous => "the answers fit several possibilities",
         Unexplained => "the answers fit no known possibility",
-        Stopped => "not asked, because the requests of this project stopped before",
+        Stopped => "no answer, because the requests stopped early",
     }
 }
 
 closed_set! {
-    /// Why the requests of a project stopped.
+    /// Why the requests of a project or an account stopped.
     Stop {
         Auth => "the key or token was refused, or is on hold",
         Forbidden => "the permission is missing",

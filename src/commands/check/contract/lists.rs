@@ -1,5 +1,5 @@
-//! Questions about the lists of packages, sub-users, live sessions and videos (contract, 12 to 15). Each list costs two
-//! requests, and its filter one more. The questions about the packages of an account are the same.
+//! Questions about the lists of packages, sub-users, live sessions and videos (contract, 12 to 15), and of an account's
+//! packages (contract, 17). Each list costs two requests. A question about a filter costs one more.
 
 use std::time::Duration;
 

@@ -20,7 +20,7 @@ use crate::{
     usage::{Bounds, Counters, Reason},
 };
 
-/// The most requests for one project.
+/// The most requests for one project, without those of the questions about lists.
 const MAX_REQUESTS: u64 = 40;
 
 /// The number of users that are asked for.

@@ -55,7 +55,7 @@ pub struct AccountReport {
 
 /// The answers to some questions.
 pub trait Answers {
-    /// The answers if no question has one, for this reason.
+    /// No question has an answer, for this reason.
     fn all(reason: Unknown) -> Self;
 
     /// Each question with its answer, for people.

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_that_have_only_their_own_start_have_one_bucket() {
+    fn lists_whose_buckets_all_begin_with_the_range_have_one_bucket() {
         let (month, year) = (
             range("2025-11-01T00:00:00Z", "2025-12-01T00:00:00Z"),
             range("2025-01-01T00:00:00Z", "2025-12-01T00:00:00Z"),

@@ -55,7 +55,7 @@ async fn collectors_are_named_or_all() {
         ("collect: all", "packages sub_users sessions reconciliation", true),
         ("collect: [sessions, packages]", "packages sessions", false),
         ("collect: [packages]\ncollectors: {packages: {interval: 1h}}", "packages", false),
-        // The example has such settings: defaults give no warning.
+        // Defaults give no warning: config.example.yaml sets them.
         ("collectors: {packages: {interval: 30m, series: 100}, sub_users: {}, sessions: null}", "", false),
     ] {
         assert_eq!(of(text).await, (Some((names.to_owned(), collects_all)), vec![]), "{text}");

@@ -66,7 +66,7 @@ projects:
 }
 
 #[tokio::test]
-async fn texts_that_stand_for_much_are_refused() {
+async fn too_many_copies_and_too_deep_nesting_are_refused() {
     let mut bomb = "x-0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n".to_owned();
     for level in 1..12 {
         let copies = vec![format!("*a{}", level - 1); 10].join(", ");
