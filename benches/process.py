@@ -60,7 +60,7 @@ def idle(directory, cloud, rounds):
 
 
 def memory(directory, cloud, projects):
-    """The number of series; resident KiB at five times, as `print_memory` says."""
+    """The number of series; resident KiB at six times, as `print_memory` says."""
     exporter = Exporter(directory, cloud, projects, ca_file=CA_FILE)
     pid = exporter.process.pid
     polled = resident_kib(pid)
@@ -72,8 +72,11 @@ def memory(directory, cloud, projects):
     first = resident_kib(pid)
     load(exporter, "gzip", 32, 10)
     second = resident_kib(pid)
+    for _ in range(5):
+        reload_seconds(exporter)
+    reloaded = resident_kib(pid)
     exporter.stop()
-    return series, polled, compressed, both, first, second
+    return series, polled, compressed, both, first, second, reloaded
 
 
 def samples(text, name):
@@ -124,14 +127,19 @@ def watch(exporter, minutes):
 
 
 def reload_seconds(exporter):
-    """The duration of a reload without changes, from the log."""
+    """Reloads without changes. Returns the duration, from the log."""
+
+    def reloads():
+        return re.findall(r'msg="configuration reloaded".* duration=(\S+)', exporter.log.read_text())
+
+    before = len(reloads())
     exporter.process.send_signal(signal.SIGHUP)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         time.sleep(0.2)
-        reloaded = re.search(r'msg="configuration reloaded".* duration=(\S+)', exporter.log.read_text())
-        if reloaded:
-            return float(reloaded.group(1))
+        durations = reloads()
+        if len(durations) > before:
+            return float(durations[-1])
     raise SystemExit("no reload within 60 s")
 
 
@@ -147,16 +155,17 @@ def print_memory(directory, cloud, counts):
     sizes = [size / 1024 for size in idle(directory, cloud, 9)]
     print(f"| memory with 10 projects, MiB (RSS) | {spread(sizes, 2)} |\n")
     print("Memory in KiB (RSS): after the polls, after a scrape with gzip, after another scrape without compression,")
-    print('and after 5 and 15 s of 32 scrapers. Bytes a series: growth of the column "both" since the first row, for')
-    print(f"each additional series. `api.ca_file` is a bundle of {CA_FILE.stat().st_size / 1000:.0f} kB.\n")
-    print("| projects | series | polled | gzip | both | 32 scrapers, 5 s | 15 s | bytes a series |")
-    print("|---:|---:|---:|---:|---:|---:|---:|---:|")
+    print("after 5 and 15 s of 32 scrapers, and after 5 reloads. A reload has the old and the new configuration in memory.")
+    print('Bytes a series: growth of the column "both" since the first row, for each additional series. `api.ca_file` is')
+    print(f"a bundle of {CA_FILE.stat().st_size / 1000:.0f} kB.\n")
+    print("| projects | series | polled | gzip | both | 32 scrapers, 5 s | 15 s | 5 reloads | bytes a series |")
+    print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     first = None
     for projects in counts:
-        series, polled, compressed, both, busy, busier = memory(directory, cloud, projects)
+        series, polled, compressed, both, busy, busier, reloaded = memory(directory, cloud, projects)
         first = first or (series, both)
         each = f"{(both - first[1]) * 1024 / (series - first[0]):.0f}" if series > first[0] else ""
-        figures = [projects, series, polled, compressed, both, busy, busier]
+        figures = [projects, series, polled, compressed, both, busy, busier, reloaded]
         print("|", " | ".join(f"{figure:,}" for figure in figures), f"| {each} |", flush=True)
     print()
 

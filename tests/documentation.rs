@@ -696,27 +696,39 @@ fn number(text: &str) -> f64 {
 }
 
 #[test]
-fn the_tables_of_sizes_have_the_measured_figures() {
+fn the_pages_have_the_measured_figures() {
     const REQUESTS_A_DAY: f64 = 3.0 * 86_400.0 / 300.0;
     let measured = read("BENCHMARKS.md");
+    let memory = measured.table("10");
+    let mebibytes = |row: &Vec<&str>| (number(row[7]) / 1024.0).ceil();
+    let figure = |what: &str| {
+        let rows = measured.tables.iter().flatten();
+        number(&rows.filter(|row| row[0].text == what).map(|row| &row[1].text).next().unwrap())
+    };
+    let scrapes: Vec<Vec<&str>> = (measured.tables.iter().find(|table| table[0][1].text == "gzip").unwrap().iter())
+        .filter(|row| row[1].text == "gzip" && row[3].text == "32")
+        .map(|row| vec![&*row[0].text, &*row[2].text, row[7].text.split_once(' ').unwrap().0])
+        .collect();
     for language in LANGUAGES {
         let page = read(language.operation);
-        let (sizes, memory) = (page.table("10"), measured.table("10"));
+        let sizes = page.table("10");
         assert_eq!(sizes.len(), memory.len(), "{}", language.operation);
-        for (size, memory) in sizes.iter().zip(memory) {
-            let [projects, series, mebibytes, second, day] = size[..] else { panic!("{size:?}") };
+        for (size, memory) in sizes.iter().zip(&memory) {
+            let [projects, series, memory_of_page, second, day] = size[..] else { panic!("{size:?}") };
             assert_eq!([projects, series], memory[..2], "{}", language.operation);
-            assert_eq!(number(mebibytes), (number(memory[6]) / 1024.0).ceil(), "{size:?}");
+            assert_eq!(number(memory_of_page), mebibytes(memory), "{size:?}");
             assert_eq!(number(day), number(projects) * REQUESTS_A_DAY, "{size:?}");
             assert_eq!(number(second), number(day) / 86_400.0, "{size:?}");
         }
-        let busy = |row: &Vec<&str>| row[1] == "gzip" && row[3] == "32";
-        let scrapes = measured.table("207").into_iter().filter(busy).map(|row| {
-            let (median, _) = row[7].split_once(' ').unwrap();
-            vec![row[0], row[2], median]
-        });
-        assert_eq!(page.table("207"), scrapes.collect::<Vec<_>>(), "{}", language.operation);
+        assert_eq!(page.table(scrapes[0][0]), scrapes, "{}", language.operation);
+        let text = fs::read_to_string(root().join(language.operation)).unwrap();
+        let of_one_window = format!("{} MiB", figure("memory, MiB").ceil());
+        let reload = format!("{:.1} ", figure("reload without changes, s"));
+        assert!(text.contains(&of_one_window) && text.contains(&reload), "{of_one_window}, {reload}");
     }
+    let of_chart = format!("{} MiB with 10 projects, {} MiB with 3,000", mebibytes(&memory[0]), mebibytes(&memory[2]));
+    let values = fs::read_to_string(root().join("deploy/helm/metastudio-exporter/values.yaml")).unwrap();
+    assert!(values.contains(&of_chart), "{of_chart}");
 }
 
 // Pages
