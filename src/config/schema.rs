@@ -513,10 +513,15 @@ fn window(description: &str) -> Value {
     with_examples(text(description, &pattern), &[&names[..], &["24h", "7d", "30d"]].concat())
 }
 
-/// A duration in the units of the crate `humantime`. Only the exporter checks its range.
+/// A duration as the crate `humantime` reads it. Only the exporter checks its range.
 fn duration(description: &str) -> Value {
-    let pattern = r"^\s*([0-9]+\s*(ms|msecs?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)\s*)+$";
-    optional(with_examples(text(description, pattern), &["90s", "5m", "1h30m"]))
+    let number = r"[0-9][0-9\s]*(\.\s*[0-9][0-9\s]*)?";
+    let units = [
+        "nanos|nsec|ns|usec|us|µs|millis|msec|ms|seconds?|secs?|s|minutes?|mins?|m",
+        "hours?|hrs?|h|days?|d|weeks?|wks?|w|months?|M|years?|yrs?|y",
+    ];
+    let pattern = format!(r"^\s*({number}({})\s*)+$", units.join("|"));
+    optional(with_examples(text(description, &pattern), &["90s", "5m", "1h30m"]))
 }
 
 fn integer(description: &str, minimum: u32, maximum: u32) -> Value {
