@@ -49,7 +49,7 @@ pub struct Client {
     pub(super) http: HttpClients,
     pub(super) endpoint: Endpoint,
     pub(super) iam_endpoint: Endpoint,
-    /// The name of the project in the logs and for the lock-out.
+    /// The name of the project, or `account NAME`, in the logs and for the lock-out.
     pub(super) project: Arc<str>,
     pub(super) scope: Scope,
     pub(super) credentials: Arc<Credentials>,
@@ -155,7 +155,7 @@ impl Client {
         &self.endpoint
     }
 
-    /// The endpoint of IAM for the region of the project.
+    /// The endpoint of IAM for the region of the project, or for the account.
     pub(super) fn iam_endpoint(&self) -> &Endpoint {
         &self.iam_endpoint
     }

@@ -1,4 +1,4 @@
-//! Polls every project once, and asks for the packages of every account.
+//! Runs every poll and every collector once.
 
 use std::sync::Arc;
 

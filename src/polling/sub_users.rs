@@ -14,8 +14,8 @@ use crate::{
     usage::{Reason, SubUser},
 };
 
-/// The time limit of the list is the time of a poll divided by this number. The list is not retried. The rest of the
-/// time is for the usage, which does not need the list.
+/// The time limit of the list is the time that a poll has left, divided by this number. The list is not retried. The
+/// usage does not need the list, so it gets most of the time.
 const PART_OF_POLL: u32 = 4;
 
 /// Error messages about the list begin with this text.
