@@ -702,8 +702,8 @@ fn the_pages_have_the_measured_figures() {
     let memory = measured.table("10");
     let mebibytes = |row: &Vec<&str>| (number(row[7]) / 1024.0).ceil();
     let figure = |what: &str| {
-        let rows = measured.tables.iter().flatten();
-        number(&rows.filter(|row| row[0].text == what).map(|row| &row[1].text).next().unwrap())
+        let mut rows = measured.tables.iter().flatten();
+        number(&rows.find(|row| row[0].text == what).unwrap()[1].text)
     };
     let scrapes: Vec<Vec<&str>> = (measured.tables.iter().find(|table| table[0][1].text == "gzip").unwrap().iter())
         .filter(|row| row[1].text == "gzip" && row[3].text == "32")
