@@ -28,7 +28,7 @@ pub enum Answer {
     LongLabel,
     /// HTTP 400 with a body of 31 MB.
     LongError,
-    /// 31.5 MB of rows of one type.
+    /// 25 MB of rows of one type.
     LongBody,
     /// 2,000 types that no earlier answer had.
     NewTypes,

@@ -1,4 +1,4 @@
-//! The exporter as a process, with TLS and one user.
+//! The exporter as a process: with TLS and one user, or without both.
 
 use std::{
     env, fs,

@@ -236,7 +236,7 @@ async fn a_day_is_not_compared_with_sessions_while_one_of_them_runs() {
         }
         // While the session runs, the list is asked for again, because the session may have ended.
         assert_eq!(world.requests()["smart-live-jobs"], if is_compared { 1 } else { 2 });
-        assert_eq!(world.requests()["data-analysis"], world.requests()["data-analysis"].min(3));
+        assert!(world.requests()["data-analysis"] <= 3, "{:?}", world.requests());
     }
 }
 
