@@ -207,7 +207,7 @@ def _of_projects(by, selected, sampled="{}"):
     count minutes twice: with `user_ids: all`, the minutes of a new sub-user move from the series without a user to a
     series of this user, and two exporters do not see this at the same time.
 
-    `sampled` is applied to the sums of the exporters.
+    `sampled` is a template. Its `{}` becomes the sums of the exporters.
     """
     labels = _labels(by)
     kept = ", ".join(["project", *(label for label in labels if label != "project")])

@@ -175,8 +175,8 @@ fn parse(
     Ok(config)
 }
 
-/// Adds the parts that are not in the file: the CA certificates, the URL of the proxy and, if the file has none, the
-/// credentials. Runs the checks that need all parts.
+/// Reads the CA certificates and the URL of the proxy. Finds the credentials if the file has none. Runs the checks that
+/// need all parts.
 ///
 /// Keeps only the projects of the shard, after the checks that concern all projects.
 async fn complete(config: &mut Config, shard: Shard, problems: &mut Vec<Problem>, environment: &Environment) {

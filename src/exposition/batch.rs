@@ -5,11 +5,11 @@ use std::{collections::VecDeque, io::IoSlice};
 use bytes::{Buf, Bytes};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// A batch ends after this many bytes.
+/// A batch ends with the piece that reaches this length.
 const LENGTH: usize = 128 << 10;
 
 /// One permit for each batch of several pieces. Permits are few, because a client that stops reading keeps the pieces of
-/// its batches in memory. A batch without a permit has one piece.
+/// its batches in memory. A batch without a permit has one piece, and perhaps the trailer.
 pub(super) static LARGE_BATCHES: Semaphore = Semaphore::const_new(8);
 
 /// Consecutive pieces of a body. Each system call wakes the client, and that costs more than copying a piece.

@@ -1,7 +1,8 @@
 //! Hostile clients and a hostile cloud at the same time, against one exporter: its memory stays bounded, good scrapes are
-//! answered, and polls of good projects succeed. Another exporter, without TLS, has clients that read nothing.
+//! answered, and polls of good projects succeed. Two other exporters, without TLS, have clients that read nothing.
 //!
-//! `HOSTILE_SECONDS` is the minimum duration. The defaults suit CI. `METASTUDIO_EXPORTER` names a release build to test.
+//! `HOSTILE_SECONDS` is the minimum duration for each exporter. The defaults suit CI. `METASTUDIO_EXPORTER` names a
+//! release build to test.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -22,7 +23,7 @@ use self::{
 
 /// What is asserted of the tested program.
 struct Bounds {
-    /// Maximum resident memory in MiB. The charts give the exporter 128 MiB.
+    /// Maximum resident memory in MiB. The Helm chart gives the exporter 128 MiB.
     memory: u64,
     /// Maximum time of a good scrape.
     scrape: Duration,
@@ -42,7 +43,8 @@ const HOSTILE_PROJECTS: usize = 8;
 #[derive(Clone, Copy)]
 struct Changing {
     projects: usize,
-    /// Maximum number of requests a second. With it, the first polls of all projects take most of a test.
+    /// Maximum number of requests a second. With it, the first polls of all projects take at least 10 s: the time in
+    /// which all clients connect.
     requests: usize,
     /// A function of the number of a project that gives the id of this project in the cloud.
     id: fn(usize) -> usize,
@@ -54,7 +56,7 @@ const CHANGING: [Changing; 2] = [
     Changing { projects: 40, requests: 8, id: |_| Answer::MostTypes.id() },
 ];
 
-/// Minimum duration of a test: `HOSTILE_SECONDS`, or this default.
+/// Minimum duration for each exporter: `HOSTILE_SECONDS`, or this default.
 fn duration(default: u64) -> Duration {
     Duration::from_secs(std::env::var("HOSTILE_SECONDS").map_or(default, |seconds| seconds.parse().unwrap()))
 }
