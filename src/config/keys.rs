@@ -30,7 +30,7 @@ fn path_fault(key: &str) -> Option<String> {
     let (section, rest) = key.split_at_checked(key.find(['.', '['])?)?;
     let advice = match key.rsplit_once('.') {
         _ if rest.starts_with('[') => format!("write the element in the list {section}"),
-        Some((parent, name)) if !name.is_empty() && !name.contains('[') => {
+        Some((parent, name)) if !key.contains('[') && key.split('.').all(|part| !part.is_empty()) => {
             format!("write the key {name} below {parent}")
         }
         _ => format!("write a section {section} with its keys below it"),

@@ -42,6 +42,7 @@ const SCALARS: [&str; 13] = [
 const PREFIX: &str = "METASTUDIO_";
 /// The beginnings of the names that credential sources read: variables of Huawei's SDKs, of their samples, and of CCE.
 const SDK_PREFIXES: [&str; 3] = ["HUAWEICLOUD_", "CLOUD_SDK_", "HC_CONTAINER_"];
+const NOT_UTF8: &str = "the value must be UTF-8";
 
 /// The result of loading.
 #[derive(Debug)]
@@ -138,11 +139,11 @@ async fn read(text: String, path: &Path, environment: &Environment, shard: Shard
     Loaded { config: config.filter(|_| is_valid), problems: tree.located(problems, path), text }
 }
 
-/// A problem for each variable of this exporter or of Huawei's SDKs that is not UTF-8. Such a variable counts as unset.
+/// A problem for each variable of Huawei's SDKs that is not UTF-8. Such a variable counts as unset.
 fn not_utf8(environment: &Environment) -> impl Iterator<Item = Problem> {
-    let is_read = |name: &&str| SDK_PREFIXES.iter().chain([&PREFIX]).any(|prefix| name.starts_with(prefix));
-    let names = environment.names().filter(is_read).filter(|name| environment.text(name).is_none());
-    names.map(|name| Problem::of_variable(name, "the value must be UTF-8"))
+    let is_of_sdk = |name: &&str| SDK_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let names = environment.names().filter(is_of_sdk).filter(|name| environment.text(name).is_none());
+    names.map(|name| Problem::of_variable(name, NOT_UTF8))
 }
 
 /// Reads the file's tree and the variables, but no other file. Replaces invalid values by defaults.
@@ -161,6 +162,7 @@ fn parse(
                 builder = builder.set_override(&key, value)?;
                 overridden.insert(key, name.to_owned());
             }
+            (true, None) if environment.text(name).is_none() => problems.push(Problem::of_variable(name, NOT_UTF8)),
             (true, None) => {}
             (false, _) => {
                 let text = "this environment variable is ignored, because it matches no key that a variable may set";

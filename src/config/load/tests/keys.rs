@@ -31,6 +31,8 @@ async fn a_path_as_a_key_is_a_problem() {
         ("'projects[ 1 ]': b", "projects[ 1 ]: a key must not be a path; write the element in the list projects"),
         ("'poll.': b", "poll.: a key must not be a path; write a section poll with its keys below it"),
         ("'api.a[0]': b", "api.a[0]: a key must not be a path; write a section api with its keys below it"),
+        ("'api.a[0].b': c", "api.a[0].b: a key must not be a path; write a section api with its keys below it"),
+        ("'poll..timeout': 5s", "poll..timeout: a key must not be a path; write a section poll with its keys below it"),
         ("1.5: 2", "1.5: a key must not be a path; write the key 5 below 1"),
     ] {
         assert_eq!(problems_with(line).await, [problem], "{line}");
