@@ -42,8 +42,11 @@ impl Demo {
     /// Prints the addresses and some commands to try, and runs until a signal.
     pub async fn run(self, log: LogWriter) -> anyhow::Result<ExitCode> {
         let Demo { web, all_green } = self;
-        let signals = Signals::new()?;
-        let listeners = Listeners::new(&web).await?;
+        let mut signals = Signals::new()?;
+        let Some(listeners) = signals.run_until_signal(Listeners::new(&web)).await else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        let listeners = listeners?;
         let simulator = Simulator::new(simulated(all_green));
         let stop = CancellationToken::new();
         let cloud = simulator.spawn(stop.clone()).await.context("cannot start the simulated cloud")?;

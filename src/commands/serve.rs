@@ -280,7 +280,9 @@ impl Tasks {
         };
         tokio::select! {
             () = ending => {}
-            () = signals.next() => tracing::warn!("another signal: the answers that are being sent are cut off"),
+            () = signals.next() => {
+                tracing::warn!("another signal: ending at once, so answers may be cut off, and the last usage may not be kept");
+            }
         }
     }
 }

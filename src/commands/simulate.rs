@@ -51,10 +51,8 @@ impl Simulate {
         print(&format!("The simulated cloud is at http://{address}\n\nA configuration for it:\n\n{config}"))?;
 
         let mut signals = Signals::new()?;
-        tokio::select! {
-            served = simulator.serve(listener, CancellationToken::new()) => served?,
-            () = signals.next() => {}
-        }
+        let served = signals.run_until_signal(simulator.serve(listener, CancellationToken::new())).await;
+        served.transpose()?;
         Ok(ExitCode::SUCCESS)
     }
 }
