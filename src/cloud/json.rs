@@ -1,8 +1,8 @@
 //! Reads the JSON of the cloud's answers. The rules are the same for all APIs.
 //!
 //! An absent value stays absent and is never read as 0. A value that is there but cannot be read is an error, because
-//! an answer without it is not complete (numbers, "Values"). Numbers have the digits that the cloud sent. Entries of
-//! lists and bytes of values are bounded while they are read.
+//! an answer without it is not complete (`docs/numbers.md`, "Values"). Numbers have the digits that the cloud sent.
+//! Entries of lists and bytes of values are bounded while they are read.
 
 use std::{borrow::Cow, cell::Cell, fmt, marker::PhantomData};
 

@@ -4,7 +4,7 @@
 //! Each page after the first must begin with the last known entry. This shows whether the list has changed between two
 //! pages, and whether the offset has another meaning. The list is complete if it has as many entries as `count` says,
 //! or, without a `count`, if nothing follows its last entry. A page may be shorter than the limit, because the service
-//! may lower the limit in silence (numbers, "Paging").
+//! may lower the limit in silence (`docs/numbers.md`, "Paging").
 
 mod page;
 

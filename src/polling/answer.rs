@@ -1,4 +1,4 @@
-//! The answers for the windows of a poll, and the checks between them (numbers, "Range").
+//! The answers for the windows of a poll, and the checks between them (`docs/numbers.md`, "Range").
 
 use std::collections::BTreeSet;
 

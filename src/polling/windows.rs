@@ -1,4 +1,4 @@
-//! All windows of one poll, and the checks between them (numbers, "Range").
+//! All windows of one poll, and the checks between them (`docs/numbers.md`, "Range").
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,8 @@
 //! Joins pages into one complete answer, or refuses them.
 //!
 //! The API documents neither what `limit`, `offset` and `count` count, nor what it sends past the end, nor whether it
-//! lowers the limit in silence (contract, 1.5). So an answer has to prove itself (numbers, "Paging"):
+//! lowers the limit in silence (contract, 1.5). So an answer has to prove itself (`docs/numbers.md`,
+//! "Paging"):
 //!
 //! - The next page is asked for from the last entry that is known, and must begin with it. This shows at once whether
 //!   buckets or rows are counted, from 0 or from 1, and whether the list has moved.

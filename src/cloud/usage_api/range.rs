@@ -1,4 +1,4 @@
-//! Compares the times of an answer with the range that was asked for ("Range" in `docs/numbers.md`).
+//! Compares the times of an answer with the range that was asked for (`docs/numbers.md`, "Range").
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,8 +2,8 @@
 //!
 //! The API page documents the shape. The table in 1.4 of the contract lists what else is accepted: numeric strings,
 //! nulls, a single object instead of a list. An absent value stays absent and is never read as 0. A value that is there
-//! but cannot be read is an error, because a sum without it is not complete (numbers, "Values"). Numbers have the
-//! digits that the cloud sent.
+//! but cannot be read is an error, because a sum without it is not complete (`docs/numbers.md`, "Values"). Numbers
+//! have the digits that the cloud sent.
 
 use std::{borrow::Cow, cell::Cell, marker::PhantomData, sync::Arc};
 

@@ -16,7 +16,7 @@ use crate::{
     usage::{Counters, Zone},
 };
 
-/// Facts about the service are proven again after this time (numbers, "Range").
+/// Facts about the service are proven again after this time (`docs/numbers.md`, "Range").
 const RENEWED_AFTER: TimeDelta = TimeDelta::hours(24);
 
 /// The past days of one project.

@@ -1,5 +1,5 @@
 //! Whole polls of random services, without HTTP. The services follow the API page, and differ in everything that the
-//! page leaves open (numbers, "How it is tested"). The exact sum of each window is known.
+//! page leaves open (`docs/numbers.md`, "How it is tested"). The exact sum of each window is known.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,5 +1,5 @@
-//! Services that keep to the words of the API page, and differ in all that it leaves open (numbers, "Services to
-//! survive"). Each has lists whose exact sums are known, and is asked as a poll asks.
+//! Services that keep to the words of the API page, and differ in all that it leaves open (`docs/numbers.md`,
+//! "How it is tested"). Each has lists whose exact sums are known, and is asked as a poll asks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
