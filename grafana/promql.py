@@ -154,10 +154,11 @@ class Selection:
         selectors could have the same labels.
         """
         sums = []
-        for some in (some for number in range(len(selectors) + 1) for some in combinations(selectors, number)):
-            matchers = ", ".join(filter(None, [project, *(f'{label}!=""' for label in some)]))
-            minutes = f"metastudio_usage_minutes{{{matchers}}}{self.moment.at}"
-            sums.append(_of_projects(", ".join(["window", *some]), minutes))
+        for number in range(len(selectors) + 1):
+            for some in combinations(selectors, number):
+                matchers = ", ".join(filter(None, [project, *(f'{label}!=""' for label in some)]))
+                minutes = f"metastudio_usage_minutes{{{matchers}}}{self.moment.at}"
+                sums.append(_of_projects(", ".join(["window", *some]), minutes))
         return "\nor\n".join(sums)
 
     def share_of_budget(self, usage):

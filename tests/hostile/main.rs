@@ -32,8 +32,8 @@ struct Bounds {
 /// The bounds of the program that [`PROGRAM`] names, which is a release build, or those of the debug build. The debug
 /// build takes 17 MiB more from the start, and it reads, renders and encrypts several times more slowly.
 static BOUNDS: LazyLock<Bounds> = LazyLock::new(|| match std::env::var_os(PROGRAM) {
-    Some(_) => Bounds { memory: 96, scrape: Duration::from_secs(5) },
-    None => Bounds { memory: 96 + 17, scrape: Duration::from_secs(15) },
+    None if cfg!(debug_assertions) => Bounds { memory: 96 + 17, scrape: Duration::from_secs(15) },
+    _ => Bounds { memory: 96, scrape: Duration::from_secs(5) },
 });
 
 /// Number of projects with hostile answers. It equals `poll.concurrency`, so the exporter can poll all of them at once.
