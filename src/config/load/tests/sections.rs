@@ -215,4 +215,8 @@ async fn a_variable_that_is_not_utf8_is_a_problem() {
         assert_eq!(problems, if is_ours { vec![expected] } else { Vec::new() });
         assert_eq!(loaded.config.is_none(), is_ours);
     }
+    let unknown = [(OsStr::new("METASTUDIO_EXPORTER"), OsStr::from_bytes(b"\xff"))].into_iter().collect();
+    let loaded = load_text(minimal(), Path::new("config.yaml"), &unknown).await;
+    let [problem] = &loaded.problems[..] else { panic!("{:?}", loaded.problems) };
+    assert!(problem.is_warning && problem.to_string().contains("is ignored"), "{problem}");
 }
