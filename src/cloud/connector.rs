@@ -1,4 +1,4 @@
-//! Builds the clients of all projects, with the state that they share.
+//! Builds the clients of all projects and accounts, with the state that they share.
 
 use std::{collections::HashMap, sync::Arc};
 

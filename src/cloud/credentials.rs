@@ -29,7 +29,7 @@ use self::{
 use super::error::Error;
 use crate::{config::CredentialsSource, usage::Reason};
 
-/// One entry of the section `credentials`, shared by the projects that name it.
+/// One entry of the section `credentials`, shared by the projects and accounts that name it.
 #[derive(Debug)]
 pub struct Credentials {
     name: String,

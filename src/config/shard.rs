@@ -23,7 +23,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// The only shard, with all projects.
+    /// The only shard, with all projects and accounts.
     pub const ALL: Shard = Shard { index: 0, total: 1 };
 
     /// The number at the end of the host name of a StatefulSet's pod: 2 for `exporter-2`.

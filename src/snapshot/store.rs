@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{collected::CollectorOutcome, outcome::PollOutcome, project::ProjectStatus, target::Target, usage::Usage};
 
-/// The state of all projects at one moment.
+/// The state of all projects and accounts at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// In the order of the configuration.

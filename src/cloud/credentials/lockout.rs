@@ -12,7 +12,7 @@
 //! - A hold takes 5 minutes. Each further refusal in a row doubles it, up to an hour, because the documentation does
 //!   not say how far apart failures in a row may be.
 //!
-//! A changed secret is another key.
+//! A changed secret is another key. Here, an account counts as a project, too.
 //!
 //! With `--storage.path`, a restart forgets none of this. The [file](store) holds the possible failures in a row: the
 //! known ones, and one for each request in flight. A request is counted in the file before it is sent. A process that
@@ -52,7 +52,7 @@ use crate::{
 /// A key is forgotten when it has not been used for this long. No project polls less often.
 const LONGEST_UNUSED: Duration = Duration::from_secs(25 * 60 * 60);
 
-/// The state of all keys, shared by all projects.
+/// The state of all keys, shared by all projects and accounts.
 #[derive(Debug, Default)]
 pub struct Lockout {
     keys: Mutex<HashMap<Fingerprint, Arc<Key>>>,
