@@ -65,6 +65,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("cloud/usage_api", &["usage", "cloud/error", "cloud/secrets", "cloud/memory", "cloud/json", "cloud/client"]),
     ("snapshot", &["usage"]),
+    ("history/days", &["usage"]),
+    ("history/stored", &["usage"]),
+    ("history/ledger", &["usage", "history/days", "history/stored"]),
     (
         "polling",
         &[
@@ -87,9 +90,6 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("exposition", &["usage", "snapshot"]),
-    ("history/days", &["usage"]),
-    ("history/stored", &["usage"]),
-    ("history/ledger", &["usage", "history/days", "history/stored"]),
     ("history/latest", &["usage", "snapshot", "history/stored"]),
     ("history/samples", &["usage", "snapshot", "exposition", "history/days"]),
     ("history/report", &["usage", "history/days"]),

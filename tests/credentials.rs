@@ -150,7 +150,7 @@ async fn a_password_that_has_worked_survives_a_refusal() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_tried_once_until_it_changes() {
+async fn a_wrong_password_is_tried_once_for_each_project_until_it_changes() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "wrong").unwrap();
     let password = format!("password: {{file: {}}}", file.path().display());

@@ -769,7 +769,7 @@ fn every_link_has_a_target() {
     assert!(followed > 100, "{followed}");
 }
 
-/// Readers read the whole README, so it is short. Tables belong on the pages that it links to.
+/// Readers read the whole README, so it is short.
 #[test]
 fn the_readme_is_short() {
     for language in LANGUAGES {

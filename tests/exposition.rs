@@ -129,7 +129,7 @@ fn sub_users() -> SubUsers {
     SubUsers { used: used_by_all(&list).unwrap(), list }
 }
 
-/// Two sessions that are billed on demand, and videos in each state.
+/// Two sessions that are billed on demand, and videos in each state that is counted.
 fn sessions() -> Sessions {
     let session = |hours| LiveSession {
         id: "secret".to_owned(),
@@ -484,8 +484,8 @@ fn targets(count: usize) -> impl Iterator<Item = Target> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
-    /// There are more projects than fit into a block, or so few that families come and go. After each event, only some
-    /// outputs are requested. So the blocks keep older bytes for the outputs that are not requested.
+    /// There are about as many projects as fit into a block, or so few that families come and go. After each event,
+    /// only some outputs are requested. So the blocks keep older bytes for the outputs that are not requested.
     #[test]
     fn a_scrape_equals_a_rendering_from_scratch(
         count in prop_oneof![0..4_usize, 30..40_usize],

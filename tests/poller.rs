@@ -188,7 +188,7 @@ async fn rows_that_are_not_summed_are_counted() {
     let attempt = poller(address, &keys(&simulator), 1000).await.poll(Utc::now()).await;
     let windows = attempt.result.unwrap();
     let [_, yesterday, _] = &windows[..] else { panic!("{windows:?}") };
-    // Each day with usage has a row for a part of a bundle: yesterday once in its own window, once in the month.
+    // Each day with usage has a row for a part of a bundle, and yesterday has usage.
     assert!(attempt.counters.rows.sub_resource >= 1, "{:?}", attempt.counters.rows);
     assert_eq!((attempt.counters.rows.outside, attempt.counters.rows.filtered), (0, 0));
     let series: Vec<_> = yesterday.tally.series().collect();

@@ -32,13 +32,13 @@ type Stream = TlsStream<tokio::net::TcpStream>;
 pub enum Kind {
     /// Opens a connection and sends nothing, or the first bytes of a TLS handshake.
     Idle,
-    /// Asks for all pages and metrics over HTTP/2, and takes no byte of an answer.
+    /// Asks for a page or for metrics several times over HTTP/2, and takes no byte of an answer.
     NoWindow,
     /// Sends a long body with a wrong password over HTTP/2.
     Body,
     /// Reads metrics at 20 kB/s.
     SlowReader,
-    /// Tries one wrong password after the other.
+    /// Tries the same wrong password again and again.
     WrongPassword,
     /// Asks for metrics without TLS, and reads nothing for longer than the exporter allows an answer to take.
     NoReader,
@@ -58,7 +58,7 @@ pub const NO_READERS: [Count; 1] = [(Kind::NoReader, 500)];
 pub struct Hostile {
     _clients: JoinSet<()>,
     kinds: &'static [Count],
-    /// Connections of each kind so far.
+    /// Connections of each kind that have ended.
     connected: Arc<Mutex<BTreeMap<Kind, usize>>>,
 }
 
@@ -94,7 +94,7 @@ impl Hostile {
 }
 
 impl Kind {
-    /// Uses one connection until the exporter closes it; `None` if it could not be opened.
+    /// Uses one connection until the exporter closes it; `None` if connecting or sending the requests fails.
     async fn act(self, server: &Server, number: usize) -> Option<()> {
         match self {
             Kind::Idle => {

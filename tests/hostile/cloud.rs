@@ -1,4 +1,4 @@
-//! A cloud with one good project, and with a project for each kind of hostile answer.
+//! A cloud with a project for each kind of hostile answer. All other projects get good answers.
 
 use std::{
     collections::HashMap,
@@ -56,7 +56,7 @@ impl Answer {
         Answer::Silence,
     ];
 
-    /// The id of its project. The good project has the id 0.
+    /// The id of its project. Projects with other ids, such as 0, are good.
     pub fn id(self) -> usize {
         1 + Self::ALL.iter().position(|answer| *answer == self).unwrap()
     }

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 /// Time limit of a wait. Only a failing test reaches it.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// The variable that names the program to test. Without it, this is the debug build.
+/// The variable that names the program to test. By default, it is the program that `cargo test` has built.
 pub const PROGRAM: &str = "METASTUDIO_EXPORTER";
 
 pub const USER: &str = "alice";

@@ -160,7 +160,7 @@ async fn the_file_has_no_names_no_ids_and_no_usage() {
     for hidden in &hidden {
         assert!(!text.contains(hidden.as_str()), "{hidden} in {text}");
     }
-    // Without the version of the exporter and the number of requests, all numbers in the file are ages and sizes.
+    // Besides the version of the exporter and the number of requests, the file has only these numbers.
     let numbers: BTreeSet<&str> = text
         .lines()
         .filter(|line| !line.contains("\"exporter\"") && !line.contains("\"requests\""))

@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::support::{Cloud, Daemon, FAST, wait_for};
 
-/// The documented limit for a shutdown.
+/// Time limit of a shutdown. The exporter waits for running scrapes for up to three of these seconds.
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]

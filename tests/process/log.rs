@@ -57,7 +57,7 @@ async fn a_closed_log_stops_neither_polls_nor_the_shutdown() {
     let mut daemon = Daemon::start(&cloud.config(FAST), &[]);
     *daemon.reading.lock().await = false;
     // Each reload logs a line. The pipe is closed after the first line.
-    wait_for("a line that cannot be written", || {
+    wait_for("the line of a reload", || {
         daemon.signal("HUP");
         daemon.log_text().contains("reload").then_some(())
     });

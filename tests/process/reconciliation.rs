@@ -109,8 +109,7 @@ fn expected(project: &SimulatedProject, day: Bounds, is_live: bool) -> (Decimal,
 
 static DAYS: AtomicI64 = AtomicI64::new(0);
 
-/// Durations add up to the usage, so nothing is doubted: neither at midnight, nor at the end of a month, when packages are
-/// renewed.
+/// Durations add up to the usage, so nothing is doubted, not even sessions that run at midnight.
 #[tokio::test]
 async fn each_day_is_compared_once_and_all_is_well() {
     let clock = || DateTime::from_timestamp(DAYS.load(Ordering::Relaxed), 0).unwrap();
@@ -256,7 +255,8 @@ async fn filters_of_the_project_are_left_out() {
 
 static KEPT: AtomicI64 = AtomicI64::new(0);
 
-/// The collector of days has asked for the same day, unless the project has filters.
+/// The collector of days has kept the same day. With filters, it has kept only a part of the usage, so the day is asked
+/// for again.
 #[tokio::test]
 async fn days_that_are_kept_are_not_asked_for_again() {
     KEPT.store(at("2026-01-14T20:30:00Z").timestamp(), Ordering::Relaxed);

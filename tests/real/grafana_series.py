@@ -182,7 +182,7 @@ def past():
 def leaving_user(metric, midnight):
     """The window `yesterday` with a user who leaves the list each morning between three and five o'clock.
 
-    The last sample of the morning is at five, so the end of the six hours of the daily panels has none."""
+    The daily panels read the six hours after midnight. The last sample is at five, so there is none at their end."""
     labels = 'project="leaving",window="yesterday",resource_type="video_time_2d_model",business_type="VIDEO_2D"'
     for user, values in ("", {10: 5, 180: 5, 300: 25}), ("user-a", {10: 20, 180: 20}):
         for days in range(10, 1, -1):

@@ -445,7 +445,7 @@ def test_verify_makes_blocks_and_does_not_mix_them_with_those_of_an_earlier_run(
 
 @pytest.fixture
 def victoria_metrics(tmp_path):
-    """Starts VictoriaMetrics with a retention."""
+    """A function that starts VictoriaMetrics with flags. It returns the address."""
     running = []
 
     def start(*flags):

@@ -73,7 +73,10 @@ def write_scrapes(path, exporters, synthetic):
 
 @pytest.fixture(scope="module")
 def ends(prometheus):
-    """The ends of the tested time ranges, in seconds after now. There are no samples before the first test."""
+    """The ends of the tested time ranges, in seconds after now.
+
+    `past` is the time of the first test. Before it, most series have samples of a few seconds only.
+    """
     started = time.time()
     return {"now": lambda: 0, "today": lambda: 6 * 3600, "past": lambda: started - time.time()}
 

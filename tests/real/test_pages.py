@@ -1,4 +1,4 @@
-"""Runs the configurations and commands of docs/run/*.md, and the line of cron, exactly as they are written."""
+"""Runs the configurations and commands of five pages of docs/run, and the line of cron, exactly as they are written."""
 
 import re
 import subprocess

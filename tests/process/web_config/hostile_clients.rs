@@ -63,7 +63,7 @@ async fn bodies_with_wrong_passwords_are_not_kept() {
     assert!(after < before + 20, "from {before} to {after} MiB");
 }
 
-/// Each client asks for many pages, and then takes no byte of any answer.
+/// Each client asks for many pages, and then takes at most one byte of each answer.
 #[tokio::test]
 async fn pages_that_nobody_takes_do_not_fill_the_memory() {
     let cloud = Cloud::new(&[]).await;
