@@ -394,6 +394,16 @@ fn every_module_has_files() {
     }
 }
 
+#[test]
+fn the_table_is_in_the_order_of_imports() {
+    let place = |module: &str| LAYERS.iter().position(|(layer, _)| *layer == module).unwrap();
+    for (module, allowed) in LAYERS {
+        for before in *allowed {
+            assert!(place(before) < place(module), "{before} must be above {module}");
+        }
+    }
+}
+
 /// The test adds the reverse of each allowed import.
 #[test]
 fn an_import_against_the_layers_is_found() {

@@ -364,7 +364,7 @@ async fn minutes_are_shown_to_the_last_digit_and_by_day() {
 }
 
 #[tokio::test]
-async fn every_state_of_a_project_is_shown() {
+async fn a_project_waits_or_is_ok_or_failing() {
     let (_writer, reader) = snapshot::channel(vec![target("a")]);
     let html = page(&reader, "", "en", || now().into()).await;
     assert!(html.contains("<article class=\"card waiting\">") && html.contains("<dd>not yet</dd>"), "{html}");

@@ -65,11 +65,15 @@ fuzz_target!(|input: Input<'_>| {
         assert!(samples.keys().any(|labels| labels.get("project").is_some_and(|project| project == name)));
     }
     // Each series that has a value gives one sample for each project.
-    let values = tally.series().filter_map(|series| tally.value(series)).count();
-    let exported = samples.keys().filter(|labels| {
+    let values = tally.series().filter_map(|series| tally.value(series));
+    let mut expected: Vec<f64> = values.flat_map(|value| vec![value; input.names.len()]).collect();
+    let exported = samples.iter().filter(|(labels, _)| {
         ["metastudio_usage_minutes", "metastudio_usage_number", "metastudio_usage_other"].contains(&&*labels[""])
     });
-    assert_eq!(exported.count(), values * input.names.len());
+    let mut exported: Vec<f64> = exported.map(|(_, value)| value.parse().unwrap()).collect();
+    expected.sort_by(f64::total_cmp);
+    exported.sort_by(f64::total_cmp);
+    assert_eq!(exported, expected);
 });
 
 /// The samples by their labels. The name of the metric is the label with the empty name.

@@ -1,5 +1,6 @@
-//! A list of usage, read page by page from a sound service: the sum is right. If the list changes once while it is
-//! read, the sum is the sum before or after the change, or the answer is refused or has a doubt.
+//! A list of usage, read page by page from a sound service: the sum is right, or the answer has a doubt. If the list
+//! changes once while it is read, the sum is the sum before or after the change, or the answer is refused or has a
+//! doubt.
 #![no_main]
 
 use arbitrary::Arbitrary;

@@ -1,4 +1,4 @@
-//! A web configuration file: either it has a problem or it can be used. No file leaves the exporter open by accident.
+//! A web configuration file: either it has a problem or it can be used. A file without keys has a problem.
 #![no_main]
 
 use libfuzzer_sys::{Corpus, fuzz_target};

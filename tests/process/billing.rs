@@ -308,7 +308,7 @@ async fn one_shard_owns_an_account() {
 }
 
 #[tokio::test]
-async fn an_account_is_asked_at_its_interval_and_a_reload_asks_only_if_it_changed() {
+async fn a_reload_asks_for_an_account_only_if_it_changed() {
     let cloud = cloud("", &[]).await;
     let text = config(&cloud, "", "");
     let daemon = Daemon::start(&text, &["--web.enable-lifecycle"]);

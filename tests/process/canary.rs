@@ -3,11 +3,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use chrono::Utc;
+use chrono::{Months, Utc};
 use metastudio_exporter::{
     config::{Environment, Shard, load},
     polling::Fleet,
     simulator::{ID_TOKEN, Options, POD_TOKEN, SECRETS, User},
+    usage::Zone,
 };
 use tempfile::TempDir;
 
@@ -111,12 +112,18 @@ async fn run(source: &Source, config: &str, arguments: &[&str]) -> Ended {
 async fn no_command_shows_a_secret() {
     let directory = TempDir::new().unwrap();
     let mut redacted = 0;
+    let last_month = Zone::shanghai().local(Utc::now()).date_naive() - Months::new(1);
+    let last_month = last_month.format("%Y-%m").to_string();
     for source in sources(&directory) {
         for faults in [&[][..], &["echo"], &["echo:after=1"]] {
             let cloud = cloud(faults).await;
             let config = config(&cloud, &source);
+            let output = TempDir::new().unwrap();
+            let output = format!("--output={}", output.path().display());
             for arguments in [
-                &["check", "--print", "--log.level=debug"][..],
+                &["report", "--month", &last_month, "--log.level=debug"][..],
+                &["backfill", "--from", &last_month, &output, "--log.level=debug"],
+                &["check", "--print", "--log.level=debug"],
                 &["once", "--log.level=debug"],
                 &["once", "--log.level=debug", "--log.format=json"],
                 &["check", "--online", "--log.level=debug"],

@@ -55,6 +55,7 @@ async fn the_log_continues_with_whole_lines_and_says_how_many_are_missing() {
 async fn a_closed_log_stops_neither_polls_nor_the_shutdown() {
     let cloud = Cloud::new(&[]).await;
     let mut daemon = Daemon::start(&cloud.config(FAST), &[]);
+    daemon.wait_for_log("every project has been polled once");
     *daemon.reading.lock().await = false;
     // Each reload logs a line. The pipe is closed after the first line.
     wait_for("the line of a reload", || {
