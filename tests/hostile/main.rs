@@ -29,7 +29,7 @@ struct Bounds {
     scrape: Duration,
 }
 
-/// The bounds of the program that [`PROGRAM`] names, which is a release build, or those of the debug build. The debug
+/// The bounds of a release build, or of a debug build. The program that [`PROGRAM`] names is a release build. A debug
 /// build takes 17 MiB more from the start, and it reads, renders and encrypts several times more slowly.
 static BOUNDS: LazyLock<Bounds> = LazyLock::new(|| match std::env::var_os(PROGRAM) {
     None if cfg!(debug_assertions) => Bounds { memory: 96 + 17, scrape: Duration::from_secs(15) },
