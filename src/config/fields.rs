@@ -1,9 +1,9 @@
 //! The fields of a section, as values of a few types.
 //!
-//! A section lists its fields once. The effective configuration is printed from the list, and [`unreadable`] checks the
-//! secrets in it.
+//! A section lists its fields once. The effective configuration is printed from the list, [`unreadable`] checks the
+//! secrets in it, and [`variables`] lists the variables of these secrets.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use super::{environment::Environment, profile, secret::Secret};
 
@@ -58,6 +58,17 @@ pub(super) async fn unreadable(prefix: &str, fields: &Fields<'_>, environment: &
         errors.extend(error.map(|error| (path, error)));
     }
     errors
+}
+
+/// The names of the variables from which secrets are read.
+pub(super) fn variables<'a>(fields: &Fields<'a>) -> BTreeSet<&'a str> {
+    let name = |(_, field): (String, &Field<'a>)| match field {
+        Field::Secret(Secret::Env(name)) | Field::Password(Secret::Env(name)) | Field::Url(Secret::Env(name)) => {
+            Some(name.as_str())
+        }
+        _ => None,
+    };
+    flatten("", fields).into_iter().filter_map(name).collect()
 }
 
 /// All fields, including those of nested sections, with their paths.

@@ -139,7 +139,7 @@ async fn read(text: String, path: &Path, environment: &Environment, shard: Shard
     Loaded { config: config.filter(|_| is_valid), problems: tree.located(problems, path), text }
 }
 
-/// A problem for each variable of Huawei's SDKs that is not UTF-8. Such a variable counts as unset.
+/// A problem for each variable with one of [`SDK_PREFIXES`] whose value is not UTF-8. Such a variable counts as unset.
 fn not_utf8(environment: &Environment) -> impl Iterator<Item = Problem> {
     let is_of_sdk = |name: &&str| SDK_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
     let names = environment.names().filter(is_of_sdk).filter(|name| environment.text(name).is_none());
@@ -153,7 +153,7 @@ fn parse(
     environment: &Environment,
     problems: &mut Vec<Problem>,
 ) -> Result<Config, ConfigError> {
-    let mut overridden = BTreeMap::new();
+    let (mut overridden, mut others) = (BTreeMap::new(), Vec::new());
     let mut builder = config::Config::builder().add_source(source);
     for name in environment.names().filter(|name| name.starts_with(PREFIX)) {
         let key = name.strip_prefix(PREFIX).unwrap_or_default().to_ascii_lowercase().replace("__", ".");
@@ -164,16 +164,18 @@ fn parse(
             }
             (true, None) if environment.text(name).is_none() => problems.push(Problem::of_variable(name, NOT_UTF8)),
             (true, None) => {}
-            (false, _) => {
-                let text = "this environment variable is ignored, because it matches no key that a variable may set";
-                problems.push(Problem::of_variable(name, text).into_warning());
-            }
+            (false, _) => others.push(name),
         }
     }
     let values: Value = builder.build()?.try_deserialize()?;
     let document = Document::new(directory, overridden);
     let config = Config::read(document.root(&values), environment);
     problems.extend(document.into_problems());
+    let of_secrets = fields::variables(&config.fields());
+    for name in others.into_iter().filter(|name| !of_secrets.contains(name)) {
+        let text = "this environment variable is ignored, because it matches no key that a variable may set";
+        problems.push(Problem::of_variable(name, text).into_warning());
+    }
     Ok(config)
 }
 

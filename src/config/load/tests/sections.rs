@@ -220,3 +220,14 @@ async fn a_variable_that_is_not_utf8_is_a_problem() {
     let [problem] = &loaded.problems[..] else { panic!("{:?}", loaded.problems) };
     assert!(problem.is_warning && problem.to_string().contains("is ignored"), "{problem}");
 }
+
+#[tokio::test]
+async fn a_variable_that_a_secret_names_is_not_ignored() {
+    let text = "credentials: {main: {token: {env: METASTUDIO_TOKEN}}}\n\
+                api: {proxy: {env: METASTUDIO_PROXY}}\n\
+                projects: [{name: a, region: cn-north-4}]";
+    let variables = [("METASTUDIO_TOKEN", "t"), ("METASTUDIO_PROXY", "http://proxy:1"), ("METASTUDIO_OTHER", "x")];
+    let loaded = load_text(text.to_owned(), Path::new("config.yaml"), &environment(&variables)).await;
+    let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+    assert!(matches!(&problems[..], [problem] if problem.contains("METASTUDIO_OTHER")), "{problems:?}");
+}
