@@ -51,6 +51,13 @@ impl Config {
         self.api.requests_per_second / f64::from(self.shards)
     }
 
+    /// The region in which temporary keys for an account are issued: the region of a project with the same credentials,
+    /// because both share the keys. Empty if there is none.
+    pub(crate) fn region_of(&self, account: &Account) -> &str {
+        let of_same_key = self.projects.iter().find(|project| project.credentials == account.credentials);
+        of_same_key.map_or("", |project| &project.region)
+    }
+
     /// Reads the document. Notes problems and replaces invalid values by defaults.
     pub(super) fn read(mut section: Section<'_>, environment: &Environment) -> Self {
         let poll = PollSettings::read(section.section("poll"));

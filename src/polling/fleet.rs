@@ -318,9 +318,7 @@ impl<'a> Builder<'a> {
 
     fn account_client(&self, account: &Account) -> Result<Client, FleetError> {
         let credentials = self.credentials(&account.credentials, &account.name)?;
-        let of_same_key = self.config.projects.iter().find(|project| project.credentials == account.credentials);
-        let region = of_same_key.map_or("", |project| &project.region);
-        Ok(self.connector.account_client(account, region, credentials))
+        Ok(self.connector.account_client(account, self.config.region_of(account), credentials))
     }
 
     /// The credentials with this name, for a project or account.

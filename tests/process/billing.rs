@@ -348,6 +348,16 @@ async fn check_says_what_an_account_costs_and_whether_the_key_may_ask() {
     let ok = "  ok    main         credentials main accepted, account, billing: 6, requests a day 49\n";
     assert!(checked.stdout.contains(ok), "{}", checked.stdout);
     assert_eq!(checked.code, Some(0));
+    // The service that issues credentials for an account only is tested, too.
+    let user = format!(
+        "iam_user: {{domain: simulated, user: robot, password: simulated-password, endpoint: 'http://{}'}}",
+        cloud_of_all.address
+    );
+    let account = format!(", domain_id: {}, credentials: own", cloud_of_all.simulator.options().account_id);
+    let text = config(&cloud_of_all, &account, "").replace("{main:", &format!("{{own: {{{user}}}, main:"));
+    let checked = run(&text.replace("project_id:", "credentials: main, project_id:"), &["check", "--online"]).await;
+    assert!(checked.stdout.contains("\nIAM at http://127.0.0.1:"), "{}", checked.stdout);
+    assert_eq!(checked.code, Some(0), "{}", checked.stdout);
     let refusing = cloud("", &["forbidden:project=bss"]).await;
     let checked = run(&config(&refusing, "", ""), &["check", "--online"]).await;
     assert!(checked.stdout.contains("FAIL  main         account, billing: HTTP 403"), "{}", checked.stdout);

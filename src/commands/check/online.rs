@@ -274,37 +274,40 @@ async fn reach(connector: &Connector, endpoint: &Endpoint, width: usize) -> anyh
 /// The services that issue credentials or look up the ids of projects and accounts, each once. The metadata service and
 /// the node agent are left out, because they answer only requests for keys.
 fn services(config: &Config) -> Vec<(&'static str, Endpoint)> {
+    let of_projects = config.projects.iter().flat_map(|project| {
+        let issuer = issuer(config, &project.credentials, &project.region);
+        let looks_up = project.project_id.is_none() && !matches!(issuer, Some(("IAM", _)));
+        [issuer, looks_up.then(|| ("IAM", config.api.iam(&project.region)))]
+    });
+    let of_accounts = config.accounts.iter().flat_map(|account| {
+        let issuer = issuer(config, &account.credentials, config.region_of(account));
+        let looks_up = account.domain_id.is_none() && !matches!(issuer, Some(("IAM", _)));
+        [issuer, looks_up.then(|| ("IAM", account.iam_endpoint(&config.api)))]
+    });
     let mut services: Vec<(&str, Endpoint)> = Vec::new();
-    for project in &config.projects {
-        let iam = || config.api.iam(&project.region);
-        let needed = match config.credentials.get(&project.credentials) {
-            Some(CredentialsSource::IamUser(user)) => [Some(("IAM", user.endpoint.clone().unwrap_or_else(iam))), None],
-            Some(CredentialsSource::Oidc(oidc)) => {
-                let sts = oidc.endpoint.clone().unwrap_or_else(|| Endpoint::of_sts(&project.region));
-                [Some(("STS", sts)), project.project_id.is_none().then(|| ("IAM", iam()))]
-            }
-            Some(
-                CredentialsSource::Keys(_)
-                | CredentialsSource::Token(_)
-                | CredentialsSource::EcsAgency(_)
-                | CredentialsSource::PodIdentity(_)
-                | CredentialsSource::Profile(_),
-            )
-            | None => [project.project_id.is_none().then(|| ("IAM", iam())), None],
-        };
-        for service in needed.into_iter().flatten() {
-            if !services.contains(&service) {
-                services.push(service);
-            }
-        }
-    }
-    for account in config.accounts.iter().filter(|account| account.domain_id.is_none()) {
-        let service = ("IAM", account.iam_endpoint(&config.api));
+    for service in of_projects.chain(of_accounts).flatten() {
         if !services.contains(&service) {
             services.push(service);
         }
     }
     services
+}
+
+/// The service that issues these credentials for a region. A token of IAM comes with the id of its project or account.
+fn issuer(config: &Config, credentials: &str, region: &str) -> Option<(&'static str, Endpoint)> {
+    match config.credentials.get(credentials)? {
+        CredentialsSource::IamUser(user) => {
+            Some(("IAM", user.endpoint.clone().unwrap_or_else(|| config.api.iam(region))))
+        }
+        CredentialsSource::Oidc(oidc) => {
+            Some(("STS", oidc.endpoint.clone().unwrap_or_else(|| Endpoint::of_sts(region))))
+        }
+        CredentialsSource::Keys(_)
+        | CredentialsSource::Token(_)
+        | CredentialsSource::EcsAgency(_)
+        | CredentialsSource::PodIdentity(_)
+        | CredentialsSource::Profile(_) => None,
+    }
 }
 
 /// Whether the service accepts the key and answers, even if the answers cannot be believed.
