@@ -281,7 +281,7 @@ impl Tasks {
         tokio::select! {
             () = ending => {}
             () = signals.next() => {
-                tracing::warn!("another signal: ending at once, so answers may be cut off, and the last usage may not be kept");
+                tracing::warn!("another signal: ending at once; answers may be cut off, and the last usage may be lost");
             }
         }
     }

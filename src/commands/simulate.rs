@@ -43,14 +43,17 @@ impl Simulate {
         let service = service.parse::<Service>().map_err(|error| anyhow!("--service {service}: {error}"))?;
         let options = Options { faults, service, projects: history::copies(self.projects), ..Options::default() };
         options.check_faults().map_err(|error| anyhow!("--fault: {error}"))?;
+        let mut signals = Signals::new()?;
         let simulator = Simulator::new(options);
-        let listeners = server::bind(std::slice::from_ref(&self.listen_address)).await?;
-        let listener = listeners.into_iter().next().context("no listener")?;
+        let addresses = std::slice::from_ref(&self.listen_address);
+        let Some(listeners) = signals.run_until_signal(server::bind(addresses)).await else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        let listener = listeners?.into_iter().next().context("no listener")?;
         let address = listener.local_addr()?;
         let config = config(simulator.options(), address, budgets);
         print(&format!("The simulated cloud is at http://{address}\n\nA configuration for it:\n\n{config}"))?;
 
-        let mut signals = Signals::new()?;
         let served = signals.run_until_signal(simulator.serve(listener, CancellationToken::new())).await;
         served.transpose()?;
         Ok(ExitCode::SUCCESS)
