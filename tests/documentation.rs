@@ -722,14 +722,19 @@ fn the_pages_have_the_measured_figures() {
         }
         assert_eq!(page.table(scrapes[0][0]), scrapes, "{}", language.operation);
         let text = fs::read_to_string(root().join(language.operation)).unwrap();
-        let has_one_of = |forms: [String; 2]| forms.iter().any(|form| text.contains(form));
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let assert_one_of = |forms: [String; 2]| {
+            assert!(forms.iter().any(|form| text.contains(form)), "{}: {forms:?}", language.operation);
+        };
         let of_one_window = figure("memory, MiB").ceil();
-        assert!(has_one_of([format!("they took {of_one_window} MiB"), format!("占用 {of_one_window} MiB")]));
+        assert_one_of([format!("they took {of_one_window} MiB"), format!("占用 {of_one_window} MiB")]);
         let reload = figure("reload without changes, s");
-        assert!(has_one_of([format!("took {reload:.1} s"), format!("用时 {reload:.1} 秒")]));
+        assert_one_of([format!("took {reload:.1} s"), format!("用时 {reload:.1} 秒")]);
+        let of_series = (number(memory[memory.len() - 1][8]) / 10.0).round() * 10.0;
+        assert_one_of([format!("about {of_series} bytes"), format!("约 {of_series} 字节")]);
         for row in memory.iter().skip(2) {
             let (part, all) = (((number(row[7]) - number(row[6])) / 1024.0).round(), mebibytes(row));
-            assert!(has_one_of([format!("{part} of the {all} MiB"), format!("{all} MiB 中的 {part} MiB")]), "{row:?}");
+            assert_one_of([format!("{part} of the {all} MiB"), format!("{all} MiB 中的 {part} MiB")]);
         }
     }
     let of_chart = format!("{} MiB with 10 projects, {} MiB with 3,000", mebibytes(&memory[0]), mebibytes(&memory[2]));

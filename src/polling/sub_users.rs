@@ -77,14 +77,13 @@ impl SubUserList {
         }
         QUERY.clone_into(&mut progress.query);
         let start = Instant::now();
-        let own_deadline = start + deadline.duration_since(start) / PART_OF_POLL;
+        let limit = deadline.duration_since(start) / PART_OF_POLL;
+        let own_deadline = start + limit;
         let client = &client.without_retries();
         let mut call = Call { client, deadline: own_deadline, counters: &mut progress.counters };
         let listed = timeout_at(own_deadline, ids(project_id, &mut call)).await;
-        let listed = listed.unwrap_or_else(|_| {
-            let timeout = deadline.duration_since(start) / PART_OF_POLL;
-            Err(Error::Timeout(format!("the list was not complete after {timeout:?}")))
-        });
+        let listed =
+            listed.unwrap_or_else(|_| Err(Error::Timeout(format!("the list was not complete after {limit:?}"))));
         let state = match listed {
             Ok(mut ids) => {
                 ids.truncate(self.series);

@@ -86,29 +86,24 @@ async fn a_signal_while_the_ledger_is_in_use_ends_the_start() {
     daemon.wait_for_log("msg=\"shutting down\"");
 }
 
-/// Without the signal, the command would fail after five seconds, because the file cannot be read.
+/// Without the signal, the demo would fail after five seconds, because the file cannot be read.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_while_the_web_configuration_hangs_ends_the_start() {
+async fn a_signal_while_the_web_configuration_hangs_ends_the_demo() {
     /// The bit of SIGTERM in a mask of signals (proc(5)).
     const SIGTERM: u64 = 1 << (15 - 1);
 
-    let cloud = Cloud::new(&[]).await;
-    let (home, mounted) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let config = home.path().join("config.yaml");
-    std::fs::write(&config, cloud.config(FAST)).unwrap();
+    let mounted = tempfile::tempdir().unwrap();
     let Some(_mount) = crate::dead_mount::DeadMount::over(mounted.path()) else { return };
     let web = format!("--web.config.file={}", mounted.path().join("web.yaml").display());
-    for arguments in [&["serve", "--config.file", config.to_str().unwrap()][..], &["demo"]] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_metastudio-exporter"));
-        command.args(arguments).args([&web, "--web.listen-address=127.0.0.1:0"]).env_clear();
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let process = procfs::process::Process::new(child.id() as i32).unwrap();
-        wait_for("a handler of SIGTERM", || (process.status().unwrap().sigcgt & SIGTERM != 0).then_some(()));
-        assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
-        let status = wait_for("the end of the start", || child.try_wait().unwrap());
-        assert_eq!(status.code(), Some(0), "{arguments:?}");
-    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_metastudio-exporter"));
+    command.args(["demo", &web, "--web.listen-address=127.0.0.1:0"]).env_clear();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let process = procfs::process::Process::new(child.id() as i32).unwrap();
+    wait_for("a handler of SIGTERM", || (process.status().unwrap().sigcgt & SIGTERM != 0).then_some(()));
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    let status = wait_for("the demo to end", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
 }
 
 /// A daemon with more metrics than the buffers of both sockets hold, and a started scrape that is not read.
