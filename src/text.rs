@@ -3,13 +3,14 @@
 
 use std::fmt::{self, Display, Write};
 
-/// The name of an invisible character: a control character, a mark of the direction of text, an end of a line or
-/// paragraph, or a space without a width. `None` for all other characters.
+/// The name of an invisible character, such as a control character or a mark of the direction of text. `None` for all
+/// other characters.
 pub fn invisible(character: char) -> Option<&'static str> {
     Some(match character {
         '\u{ad}' => "a soft hyphen",
         '\u{200b}' => "a zero-width space",
-        '\u{200c}' | '\u{200d}' => "a zero-width joiner",
+        '\u{200c}' => "a zero-width non-joiner",
+        '\u{200d}' => "a zero-width joiner",
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
             "a mark of the direction of text"
         }

@@ -51,7 +51,7 @@ pub async fn project_id(call: &mut Call<'_>) -> Result<Arc<str>, Error> {
         let found = timeout_at(deadline, look_up(&mut call)).await;
         // The receiver is gone if the poll has ended.
         let _ = sender.send(counters);
-        found.unwrap_or_else(|_| Err(Error::Timeout("the project could not be looked up in time".to_owned())))
+        found.unwrap_or_else(|_| Err(Error::Timeout("the id could not be looked up in time".to_owned())))
     };
     let id = call.client.project_id(look_up).await;
     if let Ok(look_up) = counted.try_recv() {
