@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_the_id_the_state_the_source_and_the_start_is_read() {
+    fn nothing_but_the_id_the_state_the_charging_mode_and_the_start_is_read() {
         let session = session(
             r#""room_name":"名","rtc_room_info":{"signature":"s"},"live_event_callback_config":{"key":"k"},"cover_url":"u",
                "used_resource_type":"ONDEMAND","start_time":"2025-11-08T09:30:00Z","create_time":"2025-11-08T09:00:00Z""#,

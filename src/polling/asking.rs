@@ -351,7 +351,7 @@ impl<'d, S: PageSource> Asking<'_, 'd, S> {
             self.single.iter().map(|(date, buckets)| (range(date), buckets.keys().copied().collect())).collect();
         let progress = &mut learnt.progress;
         let seen = progress.proofs.alignment.check(&ranges, self.now);
-        if seen.is_none() || !progress.proofs.alignment.is_unknown() {
+        if seen.is_none() || !progress.proofs.alignment.is_cut_unknown() {
             return Ok(seen);
         }
         let answers = self.single.iter().map(|(date, buckets)| (range(date), buckets));

@@ -49,7 +49,7 @@ impl<S: PageSource> WindowsQuery<'_, S> {
         }
         let mut doubts = without_effect(self.query.project, &answers);
         let mut misaligned = misalignment(&mut progress.proofs.alignment, &answers, now);
-        if misaligned.is_some() && progress.proofs.alignment.is_unknown() {
+        if misaligned.is_some() && progress.proofs.alignment.is_cut_unknown() {
             let ranges = answers.iter().map(|answer| (answer.range, &answer.usage.buckets));
             self.query.ask_for_cut(ranges, progress).await?;
             misaligned = misalignment(&mut progress.proofs.alignment, &answers, now);

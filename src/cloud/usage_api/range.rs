@@ -119,7 +119,7 @@ impl Grid {
         (distance > 0).then_some(Grid { first, distance, is_weeks, months })
     }
 
-    /// The least width of buckets that explains their times, in seconds.
+    /// The most likely width of the buckets, in seconds: a week, or at most a day.
     fn width(self) -> i64 {
         greatest_common_divisor(self.distance, if self.is_weeks { WEEK } else { DAY })
     }
@@ -171,7 +171,7 @@ impl Alignment {
     }
 
     /// Whether it is still unknown if the service cuts buckets.
-    pub fn is_unknown(&self) -> bool {
+    pub fn is_cut_unknown(&self) -> bool {
         self.cuts.is_none()
     }
 
@@ -346,11 +346,11 @@ mod tests {
         let (start, end) = (november(2) + TimeDelta::seconds(1), november(4));
         for (buckets, cuts) in [(BTreeMap::from([(start, Decimal::ONE)]), true), (BTreeMap::new(), false)] {
             let mut alignment = Alignment::default();
-            assert!(alignment.is_unknown());
+            assert!(alignment.is_cut_unknown());
             alignment.note_cut(start, &buckets);
             let days = [november(2), november(3)].to_vec();
             let range = Bounds { start: at("2025-11-01T10:17:23Z"), end };
-            assert_eq!((alignment.is_unknown(), alignment.check(&[(range, days)], end).is_none()), (false, cuts));
+            assert_eq!((alignment.is_cut_unknown(), alignment.check(&[(range, days)], end).is_none()), (false, cuts));
         }
     }
 }

@@ -124,7 +124,7 @@ fn a_limit_that_is_capped_in_silence_is_found() {
 }
 
 #[test]
-fn a_cut_at_a_length_that_was_seen_before_is_asked_again() {
+fn a_longer_page_than_before_is_asked_for_again_only_at_the_length_of_a_usual_cut() {
     // 40 days are more than any page has had, and `count` counts neither buckets nor rows.
     let service = Service { count_of_buckets: Meaning::Refuted, ..sound() };
     let steps = vec![(days(Some(2), 0, 40, 2), request(1000, 39)), (days(Some(2), 39, 40, 2), Next::Complete)];
@@ -174,7 +174,7 @@ fn a_page_that_does_not_begin_with_the_last_entry_is_refused() {
     let full = || days(None, 0, 10, 1);
     let nothing = || Page { has_list: true, ..Page::default() };
     let days_from = |from| days(None, from, from + 10, 1);
-    // The last entry is day 9. A page from day 8 on is right if entries are counted from 1.
+    // The last entry is day 9. A page that begins with days 8 and 9 is right if entries are counted from 1.
     for second in [days_from(10), days_from(5), days_from(7), days(None, 8, 9, 1), nothing(), Page::default()] {
         let error = refusal(10, vec![full(), second]);
         assert!(error.contains("does not begin with the last entry"), "{error}");
@@ -599,7 +599,7 @@ fn one_entry_of_a_bucket_of_several_rows_begins_with_it() {
     assert!(pages.add(alone(0, &[1], 100)).unwrap_err().to_string().contains(ANOTHER), "entries are counted from 0");
 }
 
-/// A service that shuffles. Its pages fit a list of two entries that are counted from 1, except for the page `alone`.
+/// Pages of a list of two entries that are counted from 1. Only the page `alone` can show that the service shuffles.
 #[test]
 fn a_list_that_begins_with_another_entry_has_changed() {
     let first = || days(None, 0, 2, 1);
