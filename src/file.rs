@@ -5,7 +5,7 @@
 //! thread until the runtime has none left.
 //!
 //! The mount may be replaced while a thread is blocked in the old one. So a new thread tries the file again when the
-//! earlier one has been blocked for 4 s, then for 8 s, 16 s and so on. That makes 14 threads in a day.
+//! earlier one has been blocked for 4 s, then for 8 s, 16 s and so on. That adds at most 14 threads in a day.
 
 use std::{
     collections::HashMap,
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(late().await, 1);
         assert_eq!(late().await, 2, "the first thread was blocked for more than 4 s");
         assert_eq!(late().await, 2, "the second one was blocked for less than 8 s");
-        // Another file is not held up. This file is read by a new thread when its mount is replaced.
+        // Another file is not held up. When the mount of the blocked file is replaced, a new thread reads this file.
         let other = tempfile::NamedTempFile::new().unwrap();
         assert_eq!(readers.read(other.path(), read_bounded).await.unwrap(), b"");
         assert_eq!(readers.read(file.path(), read_bounded).await.unwrap(), b"");

@@ -23,9 +23,9 @@
 //! 6. [`exposition`] renders the snapshot as OpenMetrics or text, and [`site`] answers requests with it.
 //! 7. [`server`] accepts connections: TLS, users, limits. It serves any hyper service and does not depend on metrics.
 //!
-//! A collector asks for other data than the usage, at an interval of its own: packages, sub-users, live sessions, days
-//! that have ended. An account has no usage and no polls, only a collector that asks the billing service. [`polling`]
-//! runs the polls and the collectors.
+//! A collector asks for more than the usage of a poll, at an interval of its own: packages, sub-users, live sessions,
+//! the usage of days that have ended. An account has no usage and no polls, only a collector that asks the billing
+//! service. [`polling`] runs the polls and the collectors.
 //!
 //! [`history`] keeps the past in a file over restarts: complete days, and the last usage of each project. It turns days
 //! into samples for `backfill` and into tables for `report`.

@@ -144,8 +144,8 @@ struct Encoded<'a> {
 }
 
 impl Client {
-    /// The same client, but it sends each request only once. A request that others wait for must not use up the
-    /// failures that the lock-out allows in a row.
+    /// The same client, but without retries after transient errors. It is for a request that is sent before others: its
+    /// retries must not use up the failures in a row that the lock-out allows.
     pub fn without_retries(&self) -> Self {
         Client { max_retries: 0, ..self.clone() }
     }

@@ -1,7 +1,7 @@
 //! Why a request failed: status, code and request id, the label `reason`, and advice for the person on call.
 //!
 //! `Display` says what failed, without the causes: those are in `source()`. [`Error::report`] joins both and adds what
-//! to do. The texts have no apostrophes: logfmt would show them escaped.
+//! to do.
 
 use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 
@@ -9,8 +9,8 @@ use thiserror::Error;
 
 use crate::usage::{Overflow, Reason};
 
-/// After the service has refused an operation, the exporter waits at least this long before it tries the operation
-/// again.
+/// The minimum time until a collector repeats an operation that the service has refused. A poll waits as long before it
+/// asks for the list of sub-users again.
 pub(crate) const AFTER_REFUSAL: Duration = Duration::from_secs(60 * 60);
 
 /// Any error that caused one of ours.

@@ -7,9 +7,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::text::invisible;
 
-/// Maximum length of a text of the cloud. The longest documented type has 56 characters, and a message of the gateway
-/// has about 100. A longer message is cut after this many characters. A label with more bytes is refused, because a cut
-/// label could equal another label.
+/// Maximum length of a text of the cloud. The longest documented type has 64 characters, and a message of the gateway
+/// has about 100. A message is cut after this many characters. A label with more bytes is refused, because a cut label
+/// could equal another label.
 pub(crate) const MAX_TEXT: usize = 256;
 
 /// The secrets of a request, which the cloud may repeat in its response.

@@ -114,8 +114,8 @@ impl ListedPackage {
         self.free_resource_ids.iter().map(|resource| (self.id.clone(), resource.clone()))
     }
 
-    /// The packages that this row holds, one for each kind of usage. Only rows in effect and rows that are used up hold
-    /// packages. The packages of all other rows cannot be used yet, or no longer.
+    /// The packages of this row, one for each kind of usage. Empty if the row is not yet in effect, has expired or was
+    /// unsubscribed.
     fn packages(self, measures: &Measures) -> Result<Vec<(ResourceId, Package)>, Unreadable> {
         let ListedPackage { id, product_id, free_resource_ids, service_type_code, details } = self;
         let Details { status, region, expiry, is_resettable, resources } = details?;
@@ -261,7 +261,7 @@ fn resource(json: &ResourceJson<'_>) -> Result<Resource, Unreadable> {
     })
 }
 
-/// Reads a value that must be there: without it, the amounts of a package are not known.
+/// Reads a value that must be there: without it, it is not known how much of the package can be used.
 fn required<'a, T>(name: &str, raw: Raw<'a>, read: impl FnOnce(&'a str) -> Option<T>) -> Result<T, Unreadable> {
     field(name, raw, read)?.ok_or_else(|| Unreadable(format!("a package has no {name}")))
 }

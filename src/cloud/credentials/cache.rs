@@ -80,7 +80,7 @@ impl<T: Clone + Send + 'static> Cache<T> {
         let fetching = permit.filter(|_| self.may_fetch()).map(|permit| Arc::clone(self).start(fetch(), permit));
         // Another caller may have fetched a value while this caller waited.
         match (valid.or_else(|| self.valid_for(Duration::ZERO)), fetching) {
-            // A fetch goes on in the background.
+            // A fetch that was started goes on in the background.
             (Some(value), _) => Ok(value),
             (None, Some(fetching)) => fetching.await,
             (None, None) => Err(self.failure()),

@@ -74,7 +74,7 @@ pub(super) async fn fetch(user: &IamUser, context: &Context, scope: &Scope) -> R
             permit.refused();
             Err(Error::Refused(refusal))
         }
-        // The refusal concerns this project only, not the password.
+        // The refusal does not concern the password, so the other projects may ask at once.
         Err(Error::Refused(refusal)) if refusal.status < 500 => Err(Error::Refused(refusal)),
         Err(error) => {
             let error = Arc::new(error);

@@ -82,7 +82,7 @@ pub(super) struct Issued {
     pub expires: Option<DateTime<Utc>>,
     /// The id of the project or account that it is for, if the source tells it.
     pub project_id: Option<Arc<str>>,
-    /// The time from its issue until it expires; `None` if the source does not say.
+    /// The time from the fetch until it expires; `None` if the source does not say.
     pub lifetime: Option<Duration>,
 }
 

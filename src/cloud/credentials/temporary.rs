@@ -40,7 +40,8 @@ struct TemporaryKeys {
 /// Reads the keys that `sender` sent.
 ///
 /// # Errors
-/// [`Error::Malformed`], which quotes nothing of the body: a part of it may be a valid secret.
+/// - [`Error::Malformed`], which quotes nothing of the body: a part of it may be a valid secret.
+/// - [`Error::Credentials`] if the keys have expired.
 pub(super) fn parse(body: &[u8], sender: &str, now: DateTime<Utc>) -> Result<Issued, Error> {
     let unreadable = || Error::Malformed(format!("{sender} sent no temporary keys that can be read"));
     let keys = match serde_json::from_slice(body).map_err(|_| unreadable())? {

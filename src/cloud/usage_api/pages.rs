@@ -4,8 +4,10 @@
 //! lowers the limit in silence (contract, 1.5). So an answer has to prove itself (`docs/numbers.md`,
 //! "Paging"):
 //!
-//! - The next page is asked for from the last entry that is known, and must begin with it. This shows at once whether
-//!   buckets or rows are counted, from 0 or from 1, and whether the list has moved.
+//! - The next page is asked for from the last entry that is known, and must begin with it. This shows whether the list
+//!   has moved.
+//! - The same request shows whether buckets or rows are counted, from 0 or from 1. If it does not, further requests for
+//!   known entries do.
 //! - A page that is shorter than the limit may still be cut. Where that is plausible, the last entry is asked for
 //!   again: if it comes alone, nothing follows it.
 //! - Entries are compared in their order. No row is left out because its key has been seen.
@@ -525,7 +527,7 @@ impl Pages {
         places
     }
 
-    /// Joins a page that begins at one of these places. If entries may be counted from 1, another request must first
+    /// Joins a page that begins at one of these places. If entries may be counted from 1, two more requests must first
     /// settle this.
     fn place(&mut self, page: List, places: Vec<Place>) -> Result<Next, Error> {
         if places.iter().any(|place| place.first_entry == 1) && self.service.first_entry.is_none() {

@@ -51,7 +51,7 @@ pub(crate) enum Outcome {
 /// The use of one key by all projects.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Attempts {
-    /// Whether the service accepted the key when it last judged it.
+    /// Whether the service accepted the key when it last judged it. A hold for all projects and a restart reset this.
     accepted: bool,
     /// Whether the service has ever accepted the key.
     pub worked: bool,
@@ -80,7 +80,7 @@ struct Hold {
 }
 
 impl Hold {
-    /// Each hold is twice as long as the hold before it.
+    /// Each hold is twice as long as the hold before it, up to [`LONGEST_HOLD`].
     fn after(before: Option<Hold>, now: Instant) -> Self {
         let length = before.map_or(SHORTEST_HOLD, |before| (before.length * 2).clamp(SHORTEST_HOLD, LONGEST_HOLD));
         Hold { until: now + length, length, others_wait: false }
