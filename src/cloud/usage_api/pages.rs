@@ -6,8 +6,8 @@
 //!
 //! - The next page is asked for from the last entry that is known, and must begin with it. This shows whether the list
 //!   has moved.
-//! - The same request shows whether buckets or rows are counted, from 0 or from 1. If it does not, further requests for
-//!   known entries do.
+//! - This request may also show whether buckets or rows are counted, from 0 or from 1. If it does not, further requests
+//!   for known entries do.
 //! - A page that is shorter than the limit may still be cut. Where that is plausible, the last entry is asked for
 //!   again: if it comes alone, nothing follows it.
 //! - Entries are compared in their order. No row is left out because its key has been seen.
