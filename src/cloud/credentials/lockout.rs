@@ -170,10 +170,10 @@ impl Lockout {
     }
 
     /// Waits for other writes to end, and then saves the state of all keys. Does nothing if `is_saved` says that
-    /// another write has already saved this key.
+    /// another write has already saved this key, or if another write hangs.
     async fn save(&self, is_saved: impl Fn() -> bool) {
         let Some(store) = &self.store else { return };
-        let turn = store.turn().await;
+        let Some(turn) = store.turn().await else { return };
         if is_saved() {
             return;
         }

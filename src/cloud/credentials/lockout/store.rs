@@ -113,9 +113,14 @@ impl Store {
         fingerprint.keyed(&self.salt)
     }
 
-    /// Waits until no other task writes.
-    pub async fn turn(&self) -> Turn {
-        Arc::clone(&self.writing).lock_owned().await
+    /// Waits until no other task writes; `None` if another write takes too long. After a failed write, does not wait,
+    /// because the thread of that write may hang.
+    pub async fn turn(&self) -> Option<Turn> {
+        let writing = Arc::clone(&self.writing);
+        if self.is_failing.load(Ordering::Relaxed) {
+            return writing.try_lock_owned().ok();
+        }
+        timeout(TIMEOUT, writing.lock_owned()).await.ok()
     }
 
     /// Writes the file and returns the turn; `None` if the write fails or takes too long. Polling goes on in that case,
@@ -240,6 +245,25 @@ mod tests {
         assert!(matches!(held, Error::KeyHeld(hold) if hold > Duration::from_secs(290)), "{held}");
     }
 
+    /// A thread that hangs in a write keeps the turn.
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_hangs_delays_a_request_only_once() {
+        let disk = TempDir::new().unwrap();
+        let lockout = start(&disk);
+        let store = lockout.store.as_ref().unwrap();
+        let _hanging = store.turn().await.unwrap();
+        let delay = async |key: &str| {
+            let permit = lockout.admit(Fingerprint::of([key]), "p").await.unwrap();
+            let start = Instant::now();
+            permit.prepare().await.unwrap();
+            start.elapsed()
+        };
+        assert_eq!(delay("one").await, TIMEOUT);
+        // The write that hangs has failed by now.
+        store.is_failing.store(true, Ordering::Relaxed);
+        assert_eq!(delay("two").await, Duration::ZERO);
+    }
+
     #[tokio::test]
     async fn a_refusal_is_saved_without_the_key() {
         let directory = TempDir::new().unwrap();
@@ -270,7 +294,7 @@ mod tests {
         send().await;
         until_saved(&directory, |key| key["in_flight"] == 3).await;
         send().await;
-        drop(lockout.store.as_ref().unwrap().turn().await);
+        drop(lockout.store.as_ref().unwrap().turn().await.unwrap());
         let inode = || fs::metadata(directory.path().join(NAME)).unwrap().ino();
         let before = inode();
         for _ in 0..10 {
