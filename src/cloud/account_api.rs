@@ -26,7 +26,8 @@ struct DomainJson {
 /// The id of the account of the client.
 ///
 /// # Errors
-/// Any [`Error`] of the request; [`Error::NoAccount`] if IAM names no account or several.
+/// Any [`Error`] of the request; [`Error::NoAccount`] if IAM names no account or several; [`Error::Malformed`] if its
+/// answer cannot be read.
 pub(super) async fn look_up(call: &mut Call<'_>) -> Result<Arc<str>, Error> {
     let (client, memory) = (call.client, call.client.new_answer());
     let request = ApiRequest {

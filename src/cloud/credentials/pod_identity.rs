@@ -21,7 +21,7 @@ use crate::{
     config::PodIdentity,
 };
 
-/// The agent is on the same node.
+/// The agent is on the same node, or within the cluster.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Fetches keys. The token is read each time, because the platform renews it.
