@@ -1,8 +1,7 @@
 //! Joins pages into one complete answer, or refuses them.
 //!
 //! The API documents neither what `limit`, `offset` and `count` count, nor what it sends past the end, nor whether it
-//! lowers the limit in silence (contract, 1.5). So an answer has to prove itself (`docs/numbers.md`,
-//! "Paging"):
+//! lowers the limit in silence (contract, 1.5). So an answer has to prove itself (`docs/numbers.md`, "Paging"):
 //!
 //! - The next page is asked for from the last entry that is known, and must begin with it. This shows whether the list
 //!   has moved.
