@@ -274,18 +274,21 @@ async fn reach(connector: &Connector, endpoint: &Endpoint, width: usize) -> anyh
 /// The services that issue credentials or look up the ids of projects and accounts, each once. The metadata service and
 /// the node agent are left out, because they answer only requests for keys.
 fn services(config: &Config) -> Vec<(&'static str, Endpoint)> {
-    let of_projects = config.projects.iter().flat_map(|project| {
-        let issuer = issuer(config, &project.credentials, &project.region);
-        let looks_up = project.project_id.is_none() && !matches!(issuer, Some(("IAM", _)));
-        [issuer, looks_up.then(|| ("IAM", config.api.iam(&project.region)))]
+    let needed = |credentials: &str, region: &str, has_id: bool, iam| {
+        let issuer = issuer(config, credentials, region);
+        let looks_up = !has_id && !matches!(issuer, Some(("IAM", _)));
+        [issuer, looks_up.then_some(("IAM", iam))]
+    };
+    let of_projects = config.projects.iter().map(|project| {
+        let Project { credentials, region, project_id, .. } = project;
+        needed(credentials, region, project_id.is_some(), config.api.iam(region))
     });
-    let of_accounts = config.accounts.iter().flat_map(|account| {
-        let issuer = issuer(config, &account.credentials, config.region_of(account));
-        let looks_up = account.domain_id.is_none() && !matches!(issuer, Some(("IAM", _)));
-        [issuer, looks_up.then(|| ("IAM", account.iam_endpoint(&config.api)))]
+    let of_accounts = config.accounts.iter().map(|account| {
+        let iam = account.iam_endpoint(&config.api);
+        needed(&account.credentials, config.region_of(account), account.domain_id.is_some(), iam)
     });
     let mut services: Vec<(&str, Endpoint)> = Vec::new();
-    for service in of_projects.chain(of_accounts).flatten() {
+    for service in of_projects.chain(of_accounts).flatten().flatten() {
         if !services.contains(&service) {
             services.push(service);
         }
