@@ -42,6 +42,11 @@ fn months_ago(months: u32) -> NaiveDate {
     first_of_month(Zone::shanghai().local(Utc::now()).date_naive()) - Months::new(months)
 }
 
+/// A time in the last hours of last month. It is more than three hours ago on every day, so it can be the end of samples.
+fn late_last_month() -> DateTime<Utc> {
+    Zone::shanghai().midnight(months_ago(0)) - TimeDelta::minutes(270)
+}
+
 fn month(day: NaiveDate) -> String {
     day.format("%Y-%m").to_string()
 }
@@ -228,8 +233,7 @@ async fn samples_end_three_hours_ago_or_before_the_live_ones() {
     let last = *read(directory.path()).values().filter_map(|samples| samples.keys().last()).max().unwrap();
     let end = before.timestamp() - 3 * 3600;
     assert!((end - 1..end + 60).contains(&last), "{last} {end}");
-    // This time is more than three hours ago on every day.
-    let live = Zone::shanghai().midnight(months_ago(0)) - TimeDelta::minutes(270);
+    let live = late_last_month();
     let ended = backfill(&config(&cloud, ""), directory.path(), &["--from", &from, "--to", &live.to_rfc3339()]).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let first = months_ago(1);
@@ -483,11 +487,10 @@ async fn a_report_of_all_sub_users_has_what_none_of_them_has() {
         assert_eq!(run(&config, &report).await.stdout, ended.stdout);
         assert_eq!(requests(&cloud), sent, "the days are in the ledger, and no list is needed");
         // The files do not tell users apart, because the list of users may differ from day to day.
-        let (output, first) = (TempDir::new().unwrap(), months_ago(1));
-        let arguments = ["--from", &month(first), "--to", &month(first), &flag];
+        let (output, first, end) = (TempDir::new().unwrap(), months_ago(1), late_last_month());
+        let arguments = ["--from", &month(first), "--to", &end.to_rfc3339(), &flag];
         assert_eq!(backfill(&config, output.path(), &arguments).await.code, Some(0));
-        let (zone, end) = (Zone::shanghai(), Zone::shanghai().midnight(months_ago(0)));
-        let mut expected = Oracle { cloud: &cloud, zone, first, whole: first, end }.series();
+        let mut expected = Oracle { cloud: &cloud, zone: Zone::shanghai(), first, whole: first, end }.series();
         expected.retain(|name, _| name.contains("project=\"studio-prod\""));
         assert_same(&read(output.path()), &expected);
         // A configured list of users has its own days in the ledger.
