@@ -20,8 +20,8 @@ use crate::{
     usage::Clock,
 };
 
-/// The state that all clients share: connections, the state of the keys, the throttle of each account and region, and
-/// the turn of large answers.
+/// The state that all clients share: connections, the state of the keys, the throttle of each credentials entry and host,
+/// and the turn of large answers.
 #[derive(Debug)]
 pub struct Connector {
     settings: ApiSettings,

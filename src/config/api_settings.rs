@@ -34,7 +34,7 @@ pub struct ApiSettings {
     pub request_timeout: Duration,
     /// The number of retries of one request.
     pub max_retries: usize,
-    /// The rate for each account and region. All shards together keep to it.
+    /// The rate for each entry of `credentials` and each region. All shards together keep to it.
     pub requests_per_second: f64,
     /// Entries on a page, 1 to 1000.
     pub page_size: usize,

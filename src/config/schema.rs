@@ -158,7 +158,7 @@ fn api() -> Value {
                 "requests_per_second",
                 optional(json!({
                     "type": "number",
-                    "description": "limit for all projects of one account and region together",
+                    "description": "limit for all projects of one entry of credentials and one region together",
                     "minimum": 0.01,
                     "maximum": 1000,
                 })),

@@ -41,12 +41,12 @@ pub struct Config {
     pub accounts: Vec<Account>,
     /// Limits for several projects together, with the projects of this shard.
     pub budgets: Vec<CoveringBudget>,
-    /// The number of processes that share the rate of an account.
+    /// The number of processes that share the rate.
     pub shards: u32,
 }
 
 impl Config {
-    /// The rate of this process for each account and region: its share of the configured rate.
+    /// The rate of this process for each entry of `credentials` and each region: its share of the configured rate.
     pub(crate) fn requests_per_second(&self) -> f64 {
         self.api.requests_per_second / f64::from(self.shards)
     }

@@ -58,7 +58,7 @@ pub(super) fn same_usage(config: &Config) -> Vec<Problem> {
     warnings
 }
 
-/// Warns of projects of one account and region that need more requests than the rate allows: on average, or in the
+/// Warns of projects that need more requests than the rate of their credentials and host allows: on average, or in the
 /// polls that run at the same time.
 pub(super) fn rates(config: &Config) -> Vec<Problem> {
     let allowed = config.requests_per_second();
