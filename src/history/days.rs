@@ -121,7 +121,7 @@ impl KnownDays {
     }
 
     /// Adds the answers for some days. If an answer has less usage than the known day, the cloud may have forgotten the
-    /// rest. Such an answer counts only once it is proven to be whole, by usage of an earlier day. Until then it waits.
+    /// rest. Such an answer waits until usage of an earlier day proves that it is whole.
     pub fn extend(&mut self, days: BTreeMap<NaiveDate, Day>) -> ChangedDays {
         self.unproven.extend(days);
         self.take_proven()

@@ -30,7 +30,7 @@ use crate::{
     usage::{Doubt, Reason, Revision, Zone, first_of_month},
 };
 
-/// A run ends after this many failed queries in a row.
+/// A run ends when this many [`parts`] in a row have failed.
 const MOST_FAILURES: usize = 3;
 
 /// The time limit for looking a project id up, and the time limit of the list of sub-users.
@@ -57,7 +57,7 @@ pub struct Known {
     pub identity: String,
     /// Its days.
     pub days: KnownDays,
-    /// The days that the cloud was asked for and did not give.
+    /// The due days without an answer of the cloud.
     pub missing: BTreeSet<NaiveDate>,
     /// Why they are missing.
     pub failure: Option<FailedQuery>,

@@ -12,7 +12,7 @@ use crate::{
     usage::Reason,
 };
 
-/// A target that can be polled: a [`Poller`], or a test's substitute.
+/// The poller of a project: a [`Poller`], or a test's substitute.
 pub trait Pollable: Send + Sync + 'static {
     /// The project's name.
     fn name(&self) -> &str;

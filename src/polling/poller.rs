@@ -30,9 +30,9 @@ pub struct Poller {
     timezone: Zone,
     timeout: Duration,
     collectors: Vec<Arc<Collecting>>,
-    /// `None` if the configuration lists the users.
+    /// `None` without `user_ids: all`.
     sub_users: Option<SubUserList>,
-    /// Why an older list of sub-users is used. The reason is logged when it is new, not at every poll.
+    /// Why an older list of sub-users is used. Of several failures in a row, only the first is logged.
     list_failure: Mutex<Option<String>>,
     /// The doubts of the last complete poll. A doubt is logged when it is new, not at every poll.
     doubts: Mutex<Doubts>,

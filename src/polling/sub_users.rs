@@ -14,8 +14,8 @@ use crate::{
     usage::{Reason, SubUser},
 };
 
-/// The time limit of the list is the time that a poll has left, divided by this number. The list is not retried. The
-/// usage does not need the list, so it gets most of the time.
+/// The time limit of the list is the time that a poll has left, divided by this number. The list is not retried. Most
+/// of the time is for the usage, which does not need the list.
 const PART_OF_POLL: u32 = 4;
 
 /// Error messages about the list begin with this text.
@@ -50,7 +50,7 @@ struct ListState {
 }
 
 impl SubUserList {
-    /// The list for the users of a project; `None` if the configuration lists them.
+    /// The list for a project; `None` without `user_ids: all`.
     pub fn of(users: &Users) -> Option<Self> {
         let settings = users.all()?;
         Some(SubUserList { series: settings.series, interval: settings.interval, state: Mutex::default() })

@@ -131,8 +131,8 @@ impl<S: PageSource> WindowsQuery<'_, S> {
         Ok(!doubts.contains_key(&Doubt::Misaligned))
     }
 
-    /// Compares windows that overlap. If they differ, the earlier one is asked for once more, because usage may have
-    /// grown between the two requests.
+    /// Compares windows that overlap. If the earlier answer has less, its window is asked for once more, because usage
+    /// may have grown between the two requests.
     async fn disagreement(&self, answers: &[WindowAnswer], progress: &mut Progress) -> Result<Option<String>, Error> {
         for (index, later) in answers.iter().enumerate() {
             for earlier in answers.iter().take(index) {

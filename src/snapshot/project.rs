@@ -129,7 +129,7 @@ impl ProjectStatus {
         self.collectors.entry(outcome.collector).or_default().record(outcome);
     }
 
-    /// Records a poll. A failed poll changes the health only.
+    /// Records a poll. A failed poll changes the health only, unless it finds another project id.
     pub(super) fn record(&mut self, outcome: PollOutcome, next_at: Option<DateTime<Utc>>) {
         // Every field is named, so that a new one cannot be forgotten.
         let PollOutcome { at, duration, result, doubts, sub_users, counters, project_id, credentials_expiry } = outcome;

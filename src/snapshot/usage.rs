@@ -20,8 +20,8 @@ pub struct Usage {
     /// The configured windows, in their order.
     pub windows: Vec<WindowValues>,
     /// All series of all windows and all complete polls so far, sorted. A series that has been seen once is exported
-    /// for every window, as 0 where there was no usage. If there are more than [`MAX_SERIES`], those whose last row is
-    /// oldest are forgotten. Snapshots share the list, because it rarely grows.
+    /// for every window, as 0 where there was no usage. If they have more than [`MAX_SERIES`] types, the types whose
+    /// last row is oldest are forgotten. Snapshots share the list, because it rarely grows.
     pub series: Arc<[Series]>,
     /// For each of these series, the start of the last poll with a row of it, on the clock that cannot be set.
     last_rows: Box<[DateTime<Utc>]>,

@@ -18,7 +18,7 @@ pub enum Operation {
     ListUserQuotas,
     /// Live sessions (contract, 14).
     ListSmartLiveJobs,
-    /// Videos that are produced (contract, 15).
+    /// Videos (contract, 15).
     ListDigitalHumanVideo,
     /// Whether sub-account isolation is on (contract, 16).
     ShowTenantServiceConfigs,
@@ -149,8 +149,8 @@ impl AddAssign for RequestCounters {
     }
 }
 
-/// Rows of an answer: those in the sums, and the others by reason. The same struct goes from the answer to a query to
-/// the metrics, so that no step can forget a counter.
+/// Rows of an answer: those in the sums, and the others by reason. The same struct goes from each answer to the
+/// metrics, so that no step can forget a counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RowCounters {
     /// Rows in the sums.

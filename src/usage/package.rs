@@ -65,7 +65,7 @@ pub struct PackageSums {
     pub bought: Decimal,
     /// The used amount.
     pub used: Decimal,
-    /// The amount that is left and can be used, so without frozen packages. Negative is overrun.
+    /// The amount that is left in packages that are not frozen. Negative is overrun.
     pub left: Decimal,
 }
 

@@ -1,8 +1,9 @@
-//! The reasons why a poll fails: all values of the label `reason` of `metastudio_poll_failures_total`.
+//! The reasons why a poll or a run of a collector fails: all values of the label `reason` of
+//! `metastudio_poll_failures_total` and `metastudio_collector_failures_total`.
 
 use std::fmt;
 
-/// The reason why a poll failed.
+/// The reason why a poll or a run of a collector failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// The key or token was refused (HTTP 401), cannot be read, or is not used for a while after a refusal.
@@ -15,7 +16,7 @@ pub enum Reason {
     Throttled,
     /// The service failed (HTTP 5xx).
     Server,
-    /// A request or the whole poll ran out of time.
+    /// A request, a poll or a run ran out of time.
     Timeout,
     /// No answer: name resolution, connection or TLS failed, or the connection broke.
     Network,
@@ -26,7 +27,7 @@ pub enum Reason {
     Inconsistent,
     /// The directory of `--storage.path` cannot be used.
     Storage,
-    /// A defect of the exporter itself: the poll panicked.
+    /// A defect of the exporter itself: the poll or run panicked.
     Internal,
 }
 

@@ -95,7 +95,7 @@ pub struct LiveSession {
     pub start: Option<DateTime<Utc>>,
 }
 
-/// A video that is produced.
+/// A video in any state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Video {
     /// The API's `job_id`.
