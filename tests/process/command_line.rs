@@ -2,10 +2,10 @@
 
 use std::{path::Path, process::Command};
 
-use crate::support::{Cloud, Daemon, FAST, run};
+use crate::support::{Cloud, Daemon, FAST, exporter, run};
 
 fn binary(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_metastudio-exporter")).args(arguments).env_clear().output().unwrap();
+    let output = exporter().args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }

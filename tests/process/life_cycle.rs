@@ -12,7 +12,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Cloud, Daemon, FAST, wait_for};
+use crate::support::{Cloud, Daemon, FAST, exporter, wait_for};
 
 /// Time limit of a shutdown. The exporter waits for running scrapes for up to three of these seconds.
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
@@ -96,8 +96,8 @@ async fn a_signal_while_the_web_configuration_hangs_ends_the_demo() {
     let mounted = tempfile::tempdir().unwrap();
     let Some(_mount) = crate::dead_mount::DeadMount::over(mounted.path()) else { return };
     let web = format!("--web.config.file={}", mounted.path().join("web.yaml").display());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_metastudio-exporter"));
-    command.args(["demo", &web, "--web.listen-address=127.0.0.1:0"]).env_clear();
+    let mut command = exporter();
+    command.args(["demo", &web, "--web.listen-address=127.0.0.1:0"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let process = procfs::process::Process::new(child.id() as i32).unwrap();
     wait_for("a handler of SIGTERM", || (process.status().unwrap().sigcgt & SIGTERM != 0).then_some(()));
@@ -178,10 +178,9 @@ struct Demo {
 
 impl Demo {
     fn start(flags: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_metastudio-exporter"))
+        let mut child = exporter()
             .args(["demo", "--web.listen-address=127.0.0.1:0"])
             .args(flags)
-            .env_clear()
             .env("http_proxy", "http://127.0.0.1:9") // the demo must not use it
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
-    process::{Command, Stdio},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -16,7 +16,7 @@ use metastudio_exporter::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Cloud, Daemon, Ended, FAST, TIMEOUT, command, minutes, run, sum_of_events};
+use crate::support::{Cloud, Daemon, Ended, FAST, TIMEOUT, clean, command, minutes, run, sum_of_events};
 
 /// The samples of a series, by time.
 type Samples = BTreeMap<i64, f64>;
@@ -404,9 +404,7 @@ async fn a_full_disk_loses_no_day_that_was_complete() {
     let output_flag = format!("--output={}", output.path().display());
     let inner = command(&scratch, &config, &["backfill", &output_flag, &flag, "--from", &oldest, "--to", &newest]);
     let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
-    let ended =
-        Command::new("sh").args(["-c", &limited]).arg(inner.get_program()).args(inner.get_args()).env_clear().output();
-    let ended = ended.unwrap();
+    let ended = clean("sh").args(["-c", &limited]).arg(inner.get_program()).args(inner.get_args()).output().unwrap();
     let log = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(1), "{log}");
     assert!(log.contains("days.redb") && log.contains("Days that were kept before are safe"), "{log}");

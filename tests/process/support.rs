@@ -1,6 +1,7 @@
 //! Runs the binary: to its end, or as a daemon that the test kills.
 
 use std::{
+    ffi::OsStr,
     io::{BufRead, BufReader},
     net::SocketAddr,
     path::Path,
@@ -87,8 +88,21 @@ pub const FAST: &str = "api: {requests_per_second: 1000, max_retries: 1, request
 pub fn command(directory: &TempDir, config: &str, arguments: &[&str]) -> Command {
     let path = directory.path().join("config.yaml");
     std::fs::write(&path, config).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_metastudio-exporter"));
-    command.args(arguments).env_clear().arg("--config.file").arg(path);
+    let mut command = exporter();
+    command.args(arguments).arg("--config.file").arg(path);
+    command
+}
+
+/// The exporter with an empty environment.
+pub fn exporter() -> Command {
+    clean(env!("CARGO_BIN_EXE_metastudio-exporter"))
+}
+
+/// A program with an empty environment, except the variables of faketime: with it, .ci/dates runs tests at other times.
+pub fn clean(program: &str) -> Command {
+    let of_faketime = |name: &OsStr| name == "LD_PRELOAD" || name.as_encoded_bytes().starts_with(b"FAKETIME");
+    let mut command = Command::new(program);
+    command.env_clear().envs(std::env::vars_os().filter(|(name, _)| of_faketime(name)));
     command
 }
 
@@ -175,9 +189,9 @@ impl Daemon {
     pub fn start_limited(config: &str, descriptors: u32) -> Self {
         let directory = TempDir::new().unwrap();
         let inner = command(&directory, config, &[]);
-        let mut limited = Command::new("sh");
+        let mut limited = clean("sh");
         limited.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")]);
-        limited.arg(inner.get_program()).args(inner.get_args()).env_clear();
+        limited.arg(inner.get_program()).args(inner.get_args());
         Self::spawn(limited, directory)
     }
 

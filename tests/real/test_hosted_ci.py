@@ -55,7 +55,7 @@ def test_actions_are_pinned_and_jobs_have_time_limits():
 def test_jobs_run_the_scripts_of_the_ci_directory():
     commands = {step["run"] for _, job in jobs() for step in job.get("steps", []) if "run" in step}
     scripts = {script for command in commands for script in re.findall(r"\.ci/\w+", command)}
-    assert scripts == {".ci/run", ".ci/msrv", ".ci/fuzz", ".ci/release", ".ci/checksums"}
+    assert scripts == {".ci/run", ".ci/msrv", ".ci/fuzz", ".ci/dates", ".ci/release", ".ci/checksums"}
     for script in scripts:
         assert (ROOT / script).stat().st_mode & 0o111, script
 
@@ -98,7 +98,7 @@ def test_every_job_that_compiles_has_a_pinned_toolchain():
         if re.search(r"\bcargo ", text) and ".ci/msrv" not in commands:
             compiling.add(name)
             assert "rust:" in str(job.get("container")), name
-    assert compiling == {"ci.checks", "ci.fuzz", "release.build"}
+    assert compiling == {"ci.checks", "ci.dates", "ci.fuzz", "release.build"}
 
 
 def test_dependabot_reads_every_list_of_dependencies():
