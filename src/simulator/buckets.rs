@@ -78,7 +78,9 @@ fn range(parameters: &Parameters, service: &Service, now: DateTime<Utc>) -> (Dat
     if service.start == Start::Ignored {
         start = start.min(end - Duration::days(90));
     }
-    for (days, before) in [(service.longest_range, end), (service.retention, now)] {
+    // Usage is forgotten once an hour. Otherwise the time of the first bucket would change between two pages.
+    let forgotten = now.duration_trunc(Duration::hours(1)).unwrap_or(now);
+    for (days, before) in [(service.longest_range, end), (service.retention, forgotten)] {
         start = start.max(days.map_or(start, |days| before - Duration::days(i64::from(days))));
     }
     if service.cut == Cut::Never {

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, Days, DurationRound, Months, NaiveDate, TimeDelta, Utc};
 use metastudio_exporter::{
     simulator::{Options, history::USERS},
     usage::{Bounds, Zone},
@@ -251,8 +251,8 @@ async fn a_cloud_that_looks_back_31_days_gives_the_days_that_are_whole() {
         let zone = Zone::shanghai();
         let ended = backfill(&config, directory.path(), &["--from", &month(months_ago(3))]).await;
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        // The service forgets the beginning of this day.
-        let oldest = Utc::now() - TimeDelta::days(31);
+        // The service forgets the beginning of this day, hour by hour.
+        let oldest = Utc::now().duration_trunc(TimeDelta::hours(1)).unwrap() - TimeDelta::days(31);
         let partial = zone.local(oldest).date_naive();
         let project = &cloud.simulator.options().projects[2];
         let end_of_partial = Bounds::of_day(partial, &zone).end;
