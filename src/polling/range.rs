@@ -379,11 +379,11 @@ impl RangeUsage {
     }
 }
 
-/// The error for more series than are exported. A range fails as soon as it exceeds the bound, so that memory stays
+/// The error for more types of series than are exported. A range fails as soon as it exceeds the bound, so that memory stays
 /// bounded.
 pub(super) fn too_many_series(name: &str) -> Error {
     Error::BeyondBound(format!(
-        "more than {MAX_SERIES} series in {name}: keep fewer with resource_types or business_types"
+        "more than {MAX_SERIES} types of series in {name}: keep fewer with resource_types or business_types"
     ))
 }
 

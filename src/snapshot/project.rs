@@ -154,8 +154,8 @@ impl ProjectStatus {
                     let project = &self.target.name;
                     tracing::warn!(
                         project,
-                        "the project has more than {MAX_SERIES} series; those without usage for the longest time are no longer \
-                         exported"
+                        "the project has more than {MAX_SERIES} types of series; those without usage for the longest time \
+                         are no longer exported"
                     );
                 }
                 self.usage = Some(usage);

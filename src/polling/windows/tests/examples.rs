@@ -194,7 +194,10 @@ fn too_many_types_are_refused() {
     };
     assert_eq!(NOVEMBER.minutes(types(1000)), [1000.0]);
     let error = NOVEMBER.refusal(types(1001));
-    assert!(error.contains("beyond a bound: more than 2000 series in window this_month: keep fewer"), "{error}");
+    assert!(
+        error.contains("beyond a bound: more than 2000 types of series in window this_month: keep fewer"),
+        "{error}"
+    );
     // Each window has few enough, but not all together.
     let windows = Poll { windows: &["today", "yesterday"], ..NOVEMBER };
     let error = windows.refusal(|query: &UsageQuery<'_>, limit, offset| {
@@ -204,7 +207,7 @@ fn too_many_types_are_refused() {
         });
         Some(page(Some(days.len()), &days, false, limit, offset))
     });
-    assert!(error.contains("beyond a bound: more than 2000 series in all windows together"), "{error}");
+    assert!(error.contains("beyond a bound: more than 2000 types of series in all windows together"), "{error}");
 }
 
 #[test]
